@@ -1,0 +1,137 @@
+"""Frozen values that cross layers and processes.
+
+A *ticket* is a row of a structured array (`ticket_dtype`); a *slot* is one whole batch, laid out by
+`SlotLayout`. Trainer and workers compute both from the same few numbers, so nothing else has to agree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["ALIGNMENT", "Field", "SlotLayout", "Stream", "ticket_dtype"]
+
+ALIGNMENT = 64  # bytes: a cache line, and what TensorFlow needs to alias an array instead of copying it
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One aligned sequence of frames of each video.
+
+    Parameters
+    ----------
+    name : str
+        What the user called it, such as ``"image"``.
+    mask : bool
+        Whether frames are label maps, (H, W) uint8, rather than pictures, (H, W, 3) uint8. Masks are
+        resampled by nearest neighbour and see no pixel steps.
+    """
+
+    name: str
+    mask: bool = False
+
+
+def ticket_dtype(time_steps: int, draws: int) -> np.dtype[np.void]:
+    """Return the dtype of a ticket.
+
+    Parameters
+    ----------
+    time_steps : int
+        Frames in a clip.
+    draws : int
+        Numbers in [0, 1) that the recipe uses up per clip.
+
+    Returns
+    -------
+    numpy.dtype
+        ``video`` and ``frames`` are the storage's own numbers; ``position`` is the clip's place in its
+        epoch's plan. Its size is a multiple of 8 bytes.
+    """
+    fields: list[tuple[str, str, tuple[int, ...]]] = [
+        ("epoch", "<i8", ()),
+        ("position", "<i8", ()),
+        ("video", "<i8", ()),
+        ("draws", "<f8", (draws,)),
+        ("frames", "<i4", (time_steps + time_steps % 2,)),  # padded to 8 bytes
+    ]
+    return np.dtype([(name, kind, shape) if shape else (name, kind) for name, kind, shape in fields])
+
+
+@dataclass(frozen=True)
+class Field:
+    """One array of a batch: what every stream becomes.
+
+    Parameters
+    ----------
+    name : str
+        The stream's name.
+    shape : tuple of int
+        Shape of one row: (T, H, W, C), or (T, C, H, W), or (T, H, W) for masks.
+    dtype : str
+        NumPy's name of the type, such as ``"uint8"``.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row."""
+        return prod(self.shape) * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True)
+class SlotLayout:
+    """Where each array of a batch lies in its slot: (batch, *field.shape), one after the other.
+
+    Parameters
+    ----------
+    batch_size : int
+        Rows of each array.
+    fields : tuple of Field
+        The arrays, in order.
+    """
+
+    batch_size: int
+    fields: tuple[Field, ...]
+
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """Byte offset of each field from the start of the slot, each a multiple of `ALIGNMENT`."""
+        offsets = [0]
+        for field in self.fields:
+            end = offsets[-1] + self.batch_size * field.row_bytes
+            offsets.append(-(-end // ALIGNMENT) * ALIGNMENT)
+        return tuple(offsets[:-1])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of a slot, a multiple of `ALIGNMENT`."""
+        last = self.batch_size * self.fields[-1].row_bytes
+        return -(-(self.offsets[-1] + last) // ALIGNMENT) * ALIGNMENT
+
+    def arrays(self, memory: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        """View a slot's bytes as its arrays.
+
+        Parameters
+        ----------
+        memory : ndarray of uint8
+            The `nbytes` bytes of the slot.
+
+        Returns
+        -------
+        dict of str to ndarray
+            One (batch_size, *shape) array per field, sharing `memory`.
+        """
+        views = {}
+        for field, offset in zip(self.fields, self.offsets, strict=True):
+            rows = memory[offset : offset + self.batch_size * field.row_bytes]
+            views[field.name] = rows.view(field.dtype).reshape(self.batch_size, *field.shape)
+        return views
