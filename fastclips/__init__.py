@@ -1,0 +1,52 @@
+"""Clips of video frames for training, decoded by worker processes into shared memory.
+
+Open a folder of frames, choose clips, iterate::
+
+    import fastclips as fc
+
+    dataset = fc.open("frames/")  # class/video/frame.jpg
+    loader = fc.ClipLoader(dataset, fc.Windows(time_steps=16), [fc.RandomCrop(224)], batch_size=8)
+    for x, y in loader:
+        ...
+"""
+
+import sys as _sys
+
+if not _sys.platform.startswith("linux"):
+    raise ImportError(f"fastclips runs on Linux only (memfd, futex, pidfd), not on {_sys.platform}.")
+
+from fastclips.errors import (
+    ClosedError,
+    DataError,
+    EngineError,
+    FastclipsError,
+    FrameError,
+    OptionError,
+)
+from fastclips.index import Dataset
+from fastclips.index import open_dataset as open  # noqa: A004 - fc.open reads as intended
+from fastclips.loader import ClipLoader
+from fastclips.samplers import RandomWindow, Windows
+from fastclips.stats import Stats
+from fastclips.transforms import CenterCrop, Normalize, RandomCrop, RandomFlip, Resize
+
+__all__ = [
+    "CenterCrop",
+    "ClipLoader",
+    "ClosedError",
+    "DataError",
+    "Dataset",
+    "EngineError",
+    "FastclipsError",
+    "FrameError",
+    "Normalize",
+    "OptionError",
+    "RandomCrop",
+    "RandomFlip",
+    "RandomWindow",
+    "Resize",
+    "Stats",
+    "Windows",
+    "open",
+]
+__version__ = "0.1.0"

@@ -15,7 +15,10 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ALIGNMENT", "Field", "SlotLayout", "Stream", "ticket_dtype"]
+    from fastclips.storage import Storage
+    from fastclips.transforms import Recipe
+
+__all__ = ["ALIGNMENT", "ClipSpec", "Field", "SlotLayout", "Stream", "ticket_dtype"]
 
 ALIGNMENT = 64  # bytes: a cache line, and what TensorFlow needs to alias an array instead of copying it
 
@@ -135,3 +138,31 @@ class SlotLayout:
             rows = memory[offset : offset + self.batch_size * field.row_bytes]
             views[field.name] = rows.view(field.dtype).reshape(self.batch_size, *field.shape)
         return views
+
+
+@dataclass(frozen=True)
+class ClipSpec:
+    """All that is needed to turn a ticket into the row of a slot; what a worker is started with.
+
+    Parameters
+    ----------
+    storage : Storage
+        Where the bytes of frames come from.
+    streams : tuple of Stream
+        What to decode, one field of `layout` each, in the same order.
+    recipe : Recipe
+        What to do with it.
+    layout : SlotLayout
+        Where to put it.
+    time_steps : int
+        Frames in a clip.
+    fast_dct : bool
+        Whether JPEGs are decoded with the faster, slightly less exact inverse DCT.
+    """
+
+    storage: Storage
+    streams: tuple[Stream, ...]
+    recipe: Recipe
+    layout: SlotLayout
+    time_steps: int
+    fast_dct: bool

@@ -1,0 +1,113 @@
+"""Shared memory of one loader: slots, tickets, leases.
+
+The native arena (see native/README.md) holds ``slots`` batches of ``rows`` clips. Every row has a *cell*:
+a ticket and one atomic word that says how far it is. ::
+
+    EMPTY ──publish──> READY ──claim──> CLAIMED ──finish──> DONE | FAILED
+      ^                 │ ^               │
+      └─────cancel──────┘ └────reissue────┘     (reissue: only once the worker is known to be dead)
+
+A slot is *settled* when none of its cells is READY or CLAIMED: only then may the trainer read it, or
+publish into it again. Trainer-side, ``slots = free + in flight + draining + leased`` and nothing but these
+lists says which slot is which; workers never see them.
+
+A batch's arrays are views over a `Lease`. NumPy collapses chains of bases, so a finalizer on a view could
+fire while slices of it live; an object that exposes ``__array_interface__`` stays the base of every slice,
+reshape and DLPack export of it, so the slot is free exactly when the last of them dies.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastclips._native import Arena, State, die_with_parent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from fastclips.spec import SlotLayout
+
+__all__ = ["COUNTERS", "Arena", "Lease", "State", "die_with_parent", "leased_arrays", "slot_views", "ticket_view"]
+
+COUNTERS = ("read_s", "decode_s", "kernel_s", "wait_s", "clips", "frames", "bytes", "pid")
+"""Columns of `Arena.counters`: what each worker has spent and done since the loader began."""
+
+
+def ticket_view(arena: Arena, dtype: np.dtype[np.void]) -> NDArray[np.void]:
+    """View every cell's ticket.
+
+    Parameters
+    ----------
+    arena : Arena
+        Made with ``ticket_bytes=dtype.itemsize``.
+    dtype : numpy.dtype
+        From `fastclips.spec.ticket_dtype`.
+
+    Returns
+    -------
+    ndarray of void
+        (cells,) tickets, sharing the arena's memory.
+    """
+    return arena.tickets().view(dtype)[:, 0]
+
+
+class Lease:
+    """The consumer's hold on a slot, which it gives back when it dies.
+
+    A forked child inherits a copy of every lease; only the process that took it gives the slot back.
+
+    Parameters
+    ----------
+    release : callable
+        Called once, in any thread, with no arguments.
+    """
+
+    __slots__ = ("_pid", "_release")
+
+    def __init__(self, release: Callable[[], object]) -> None:
+        self._pid = os.getpid()
+        self._release = release
+
+    def __del__(self, _getpid: Callable[[], int] = os.getpid) -> None:
+        if _getpid() == self._pid:
+            self._release()
+
+
+class _LeasedMemory:
+    """What a leased array has as its base: the array's place, and the lease."""
+
+    __slots__ = ("__array_interface__", "_keep")
+
+    def __init__(self, array: NDArray[Any], lease: Lease) -> None:
+        self.__array_interface__ = array.__array_interface__
+        self._keep = (array, lease)
+
+
+def leased_arrays(views: Mapping[str, NDArray[Any]], rows: int, lease: Lease) -> dict[str, NDArray[Any]]:
+    """Return the first rows of a slot's arrays as arrays that hold the lease.
+
+    Parameters
+    ----------
+    views : mapping of str to ndarray
+        The slot's arrays, from `SlotLayout.arrays`.
+    rows : int
+        How many rows the batch has.
+    lease : Lease
+        Dies with the last of the arrays and all that is made over them.
+
+    Returns
+    -------
+    dict of str to ndarray
+        The same memory, leased.
+    """
+    return {name: np.asarray(_LeasedMemory(view[:rows], lease)) for name, view in views.items()}
+
+
+def slot_views(arena: Arena, layout: SlotLayout) -> list[dict[str, NDArray[Any]]]:
+    """Return every slot's arrays."""
+    return [layout.arrays(arena.slot(slot)) for slot in range(arena.slots)]

@@ -1,0 +1,484 @@
+"""ClipLoader: plan, engine and arena become batches, in the order of the plan.
+
+The loader keeps a few batches in flight, always the next ones of the plan, on into the next epoch. Whoever
+asks for another place (a new epoch begun early, a resume) makes it forget these and begin there: since a
+batch is a function of (seed, epoch, batch) alone, nothing depends on what was in flight.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections import deque
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+from fastclips.arena import COUNTERS
+from fastclips.decode import frame_size
+from fastclips.errors import ClosedError, EngineError, FrameError, OptionError
+from fastclips.plan import Plan, resolve_rank
+from fastclips.pool import Inline, Pool
+from fastclips.samplers import checked_int
+from fastclips.spec import ClipSpec, Field, SlotLayout
+from fastclips.stats import Stats, resident_bytes
+from fastclips.transforms import compile_recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from types import TracebackType
+
+    import tensorflow as tf
+    from numpy.typing import NDArray
+    from typing_extensions import Self
+
+    from fastclips.index import Dataset
+    from fastclips.pool import Batch, Engine
+    from fastclips.samplers import ClipSampler
+    from fastclips.transforms import GeometryTransform, Normalize, Recipe
+
+__all__ = ["ClipLoader"]
+
+_LABEL = "label"
+_PROBED = 32  # videos whose first frame is measured where no transform fixes the size
+_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+
+
+class _Pending(NamedTuple):
+    place: tuple[int, int]  # epoch, batch
+    batch: Batch
+    labels: NDArray[np.int64]
+    padding: NDArray[np.bool_]
+
+
+class ClipLoader:
+    """Batches of clips, decoded by worker processes ahead of time, the same ones for the same seed.
+
+    Iterating serves one epoch and leaves the loader at the next. A batch is ``x``, ``(x, y)`` or
+    ``(x, y, weight)``, of NumPy arrays that may be kept for as long as you like.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        From `fastclips.open`.
+    clips : ClipSampler
+        Which clips each video gives: `Windows` or `RandomWindow`.
+    transforms : iterable
+        What is done to each clip, in order.
+    batch_size : int
+        Clips in a batch.
+    shuffle : bool
+        Whether each epoch has an order of its own, over all clips.
+    drop_last : bool
+        Whether a last batch of fewer clips is left out.
+    repeat : bool
+        Whether iterating goes on with the next epoch, without end.
+    seed : int
+        Of everything random, 0 to 2**64 - 1.
+    rank, world : int
+        Which of how many equal parts of each epoch to read; ``rank="env"`` takes both from the launcher's
+        environment. With several ranks and not `drop_last`, batches carry a weight (B,) float32, which is 0
+        for the clips that fill up the last batch.
+    workers : int, optional
+        Worker processes; as many as there are cores by default; 0 does the work in the caller.
+    memory : str or int
+        Ceiling for batches in shared memory, such as ``"1GiB"``, or in bytes.
+    inputs : str or sequence of str
+        Stream for x; several give a dict.
+    targets : str, sequence of str or None
+        ``"label"`` or stream for y; several give a dict; None gives x alone.
+    channels_first : bool
+        Whether pictures are (C, H, W) instead of (H, W, C).
+    fast_dct : bool
+        Whether JPEGs are decoded with libjpeg-turbo's faster inverse DCT, as TensorFlow does; False gives
+        the pixels of Pillow and OpenCV.
+
+    Raises
+    ------
+    OptionError
+        If an argument cannot work with this data.
+    FrameError
+        If the first frame cannot be read.
+
+    Examples
+    --------
+    >>> loader = ClipLoader(dataset, Windows(16), [RandomCrop(224)], batch_size=8)  # doctest: +SKIP
+    >>> for x, y in loader:  # doctest: +SKIP
+    ...     print(x.shape, y.shape)
+    (8, 16, 224, 224, 3) (8,)
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        clips: ClipSampler,
+        transforms: Iterable[GeometryTransform | Normalize] = (),
+        *,
+        batch_size: int,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        repeat: bool = False,
+        seed: int = 0,
+        rank: int | Literal["env"] = 0,
+        world: int | None = None,
+        workers: int | None = None,
+        memory: str | int = "1GiB",
+        inputs: str | Sequence[str] = "image",
+        targets: str | Sequence[str] | None = _LABEL,
+        channels_first: bool = False,
+        fast_dct: bool = True,
+    ) -> None:
+        cores = len(os.sched_getaffinity(0))
+        self.workers = checked_int(cores if workers is None else workers, "workers", 0, 2**10)
+        self.dataset = dataset
+        self._inputs, self._targets = _names(inputs, "inputs"), _names(targets, "targets")
+        recipe = compile_recipe(transforms, channels_first=channels_first)
+        rank, world = resolve_rank(rank, world)
+        self._plan = Plan(
+            dataset.index.frame_counts,
+            clips,
+            draws=recipe.draws,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            drop_last=drop_last,
+            seed=seed,
+            rank=rank,
+            world=world,
+        )
+        self._repeat = repeat
+        self._weighted = world > 1 and not drop_last
+        self._layout = _layout(
+            dataset, recipe, clips.time_steps, self._plan.batch_size, (*self._inputs[0], *self._targets[0])
+        )
+        streams = {stream.name: stream for stream in dataset.streams}
+        spec = ClipSpec(
+            storage=dataset.storage,
+            streams=tuple(streams[field.name] for field in self._layout.fields),
+            recipe=recipe,
+            layout=self._layout,
+            time_steps=clips.time_steps,
+            fast_dct=fast_dct,
+        )
+        self._time_steps = clips.time_steps
+        self._engine: Engine = (
+            Pool(spec, workers=self.workers, memory=_bytes(memory)) if self.workers else Inline(spec)
+        )
+        self._owner = os.getpid()
+        self._closed = False
+        self._lock = threading.Lock()
+        self._pending: deque[_Pending] = deque()
+        self._next = (0, 0)  # to be submitted
+        self._place = (0, 0)  # to be served
+        self._resumed = True  # whether iterating goes on at that place, or at the epoch after it
+        self._turn = object()  # the iteration that may go on
+        self._began: float | None = None
+        self._ended = 0.0
+        self._served = 0
+
+    def __len__(self) -> int:
+        """Batches per epoch."""
+        return len(self._plan)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Serve the next epoch, or what a loaded state left of one."""
+        epoch, batch = self._place
+        if batch and not self._resumed:
+            epoch, batch = epoch + 1, 0
+        return self.epoch(epoch, batch)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
+        """Serve a chosen epoch.
+
+        Parameters
+        ----------
+        epoch : int
+            Which, from 0.
+        start : int
+            The first batch to serve.
+
+        Returns
+        -------
+        iterator
+            Its batches; with ``repeat=True``, those of the epochs after it too.
+        """
+        epoch, start = checked_int(epoch, "epoch", 0, 2**62), checked_int(start, "start", 0, len(self) + 1)
+        self._turn = turn = object()
+        self._place, self._resumed = (epoch, start), False
+        return self._run(epoch, start, turn)
+
+    def _run(self, epoch: int, start: int, turn: object) -> Iterator[Any]:
+        while True:
+            for batch in range(start, len(self)):
+                if turn is not self._turn:
+                    raise EngineError("a later iteration over this loader has begun; this one cannot go on")
+                served = self._take(epoch, batch)
+                self._place = (epoch, batch + 1) if batch + 1 < len(self) else (epoch + 1, 0)
+                yield served
+            if not self._repeat:
+                return
+            epoch, start = epoch + 1, 0
+
+    def batch(self, epoch: int, batch: int) -> Any:  # noqa: ANN401 - the structure is the user's choice
+        """Return any batch; the iteration is not moved.
+
+        Parameters
+        ----------
+        epoch, batch : int
+            Which, from 0.
+
+        Returns
+        -------
+        tuple or array or dict
+            As iterating gives it.
+        """
+        with self._lock:
+            self._check_usable()
+            wanted = self._submit((epoch, batch), beside=True)
+            if wanted is None:
+                self._forget()
+                wanted = self._submit((epoch, batch), beside=True, wait=True)
+            return self._collect(wanted)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the place in the plan, after the batches that were served.
+
+        Returns
+        -------
+        dict
+            Small and JSON-ready: ``epoch``, ``batch``, and what the data and options must agree with.
+        """
+        epoch, batch = self._place
+        return {"epoch": epoch, "batch": batch, "plan": self._plan.fingerprint}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go to a place in the plan; the next iteration begins there.
+
+        Parameters
+        ----------
+        state : mapping
+            From `state_dict`, of a loader with the same data, clips, batches, seed and world.
+
+        Raises
+        ------
+        OptionError
+            If it is of another plan.
+        """
+        try:
+            epoch = checked_int(state["epoch"], "epoch", 0, 2**62)
+            batch = checked_int(state["batch"], "batch", 0, len(self) + 1)
+            plan = state["plan"]
+        except (KeyError, TypeError):
+            raise OptionError(f"state={state!r} is no state of a loader; use what state_dict() gave") from None
+        if plan != self._plan.fingerprint:
+            raise OptionError(
+                "the state is of another plan: data, clips, batch_size, shuffle, drop_last, seed and world "
+                f"must be as they were when it was saved (plan {plan}, here {self._plan.fingerprint})"
+            )
+        self._turn = object()
+        self._place = (epoch, batch) if batch < len(self) else (epoch + 1, 0)
+        self._resumed = True
+
+    def plan_table(self, epoch: int) -> dict[str, NDArray[Any]]:
+        """Return an epoch's clips in served order, this rank's.
+
+        Parameters
+        ----------
+        epoch : int
+            Which, from 0.
+
+        Returns
+        -------
+        dict of str to ndarray
+            ``position`` in the epoch, ``video`` (row of ``dataset.index``), ``start`` (first frame), and
+            ``padding``, each (clips,).
+        """
+        return self._plan.table(epoch)
+
+    def stats(self) -> Stats:
+        """Return what was done so far and what it took.
+
+        Returns
+        -------
+        Stats
+            Print it for a table and a sentence of advice.
+        """
+        total = dict(zip(COUNTERS, self._engine.counters.sum(axis=0).tolist(), strict=True))
+        return Stats(
+            seconds=0.0 if self._began is None else self._ended - self._began,
+            clips=int(total["clips"]),
+            frames=int(total["frames"]),
+            bytes_read=int(total["bytes"]),
+            frames_served=self._served * self._time_steps,
+            read_s=total["read_s"],
+            decode_s=total["decode_s"],
+            kernel_s=total["kernel_s"],
+            idle_s=total["wait_s"],
+            waited_s=self._engine.waited_s,
+            workers=self.workers,
+            resident_bytes=resident_bytes([os.getpid(), *self.pids]),
+        )
+
+    @property
+    def pids(self) -> list[int]:
+        """The nursery's process and the workers', if there are any."""
+        return self._engine.pids if isinstance(self._engine, Pool) and not self._closed else []
+
+    def to_tf_dataset(self) -> tf.data.Dataset:
+        """Return a `tf.data.Dataset` that serves an epoch each time it is iterated.
+
+        Returns
+        -------
+        tf.data.Dataset
+            Of tensors over the loader's own memory: TensorFlow copies no pixels.
+        """
+        from fastclips.adapters.tf import to_tf_dataset  # noqa: PLC0415 - TensorFlow is an extra
+
+        return to_tf_dataset(self)
+
+    def close(self) -> None:
+        """End the worker processes. Batches already served stay good; closing twice is fine."""
+        self._closed = True
+        self._engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        arrays = ", ".join(f"{f.name} {f.dtype} {(self._plan.batch_size, *f.shape)}" for f in self._layout.fields)
+        return f"ClipLoader({len(self)} batches of {arrays}; {self.workers} workers)"
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise ClosedError("the loader was closed; make another")
+        if os.getpid() != self._owner:
+            raise EngineError("this loader belongs to the process that forked this one; make another here")
+
+    def _take(self, epoch: int, batch: int) -> Any:  # noqa: ANN401 - as batch()
+        with self._lock:
+            self._check_usable()
+            if self._began is None:
+                self._began = perf_counter()
+            place = (epoch, batch)
+            if place != (self._pending[0].place if self._pending else self._next):
+                self._forget()
+                self._next = place
+            self._fill()
+            try:
+                served = self._collect(self._pending[0])
+            except FrameError:
+                self._pending.popleft()
+                raise
+            rows = len(self._pending.popleft().labels)
+            self._fill()
+            self._served += rows
+            self._ended = perf_counter()
+            return served
+
+    def _fill(self) -> None:
+        """Submit the plan's next batches until the engine has enough; one at least."""
+        while pending := self._submit(self._next, wait=not self._pending):
+            self._pending.append(pending)
+            epoch, batch = self._next
+            self._next = (epoch, batch + 1) if batch + 1 < len(self) else (epoch + 1, 0)
+
+    def _forget(self) -> None:
+        """Give up what is in flight; it will be asked for again if it is wanted."""
+        if self._pending:
+            self._next = self._pending[0].place
+        while self._pending:
+            self._engine.discard(self._pending.pop().batch)
+
+    def _submit(self, place: tuple[int, int], *, beside: bool = False, wait: bool = False) -> _Pending | None:
+        if not wait and not self._engine.has_room(beside=beside):
+            return None
+        tickets, padding = self._plan.tickets(*place)
+        videos = tickets["video"].copy()
+        tickets["video"] = self.dataset.index.keys[videos]
+        batch = self._engine.submit(tickets)
+        return _Pending(place, batch, self.dataset.index.labels[videos], padding)
+
+    def _collect(self, pending: _Pending) -> Any:  # noqa: ANN401 - as batch()
+        arrays: dict[str, NDArray[Any]] = {**self._engine.collect(pending.batch), _LABEL: pending.labels}
+        x, y = (
+            {name: arrays[name] for name in names} if several else arrays[names[0]] if names else None
+            for names, several in (self._inputs, self._targets)
+        )
+        if y is None:
+            return x
+        if self._weighted:
+            return x, y, (~pending.padding).astype(np.float32)
+        return x, y
+
+
+def _names(value: str | Sequence[str] | None, knob: str) -> tuple[tuple[str, ...], bool]:
+    """Return the names and whether they come as a dict."""
+    names = () if value is None else (value,) if isinstance(value, str) else tuple(value)
+    wrong = [name for name in names if not isinstance(name, str)]
+    if wrong or len(set(names)) < len(names) or (knob == "inputs" and (not names or _LABEL in names)):
+        raise OptionError(f"{knob}={value!r}: must be the name of a stream, or several different ones")
+    return names, value is not None and not isinstance(value, str)
+
+
+def _bytes(memory: str | int) -> int:
+    if isinstance(memory, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?b)?\s*", memory.lower())
+        if match:
+            return int(float(match[1]) * _UNITS[match[2]])
+    elif isinstance(memory, (int, np.integer)) and not isinstance(memory, bool) and memory > 0:
+        return int(memory)
+    raise OptionError(f"memory={memory!r}: must be a number of bytes, or a text such as '512MiB' or '2GiB'")
+
+
+def _layout(
+    dataset: Dataset, recipe: Recipe, time_steps: int, batch_size: int, names: Iterable[str]
+) -> SlotLayout:
+    """Find the shape of each stream's array by looking at a frame."""
+    streams = {stream.name: stream for stream in dataset.streams}
+    wanted = dict.fromkeys(name for name in names if name != _LABEL)
+    unknown = [name for name in wanted if name not in streams]
+    if unknown:
+        raise OptionError(
+            f"{unknown[0]!r} in inputs or targets is no stream of this dataset; it has "
+            f"{', '.join(map(repr, streams))} and, as a target, {_LABEL!r}"
+        )
+    height, width = _output_size(dataset, recipe, next(iter(wanted)))
+    fields = []
+    for name in wanted:
+        if streams[name].mask:
+            fields.append(Field(name, (time_steps, height, width), "uint8"))
+        else:
+            shape = (3, height, width) if recipe.channels_first else (height, width, 3)
+            fields.append(Field(name, (time_steps, *shape), recipe.dtype))
+    return SlotLayout(batch_size, tuple(fields))
+
+
+def _output_size(dataset: Dataset, recipe: Recipe, stream: str) -> tuple[int, int]:
+    """Measure the first frame, and more of them if the output depends on their size."""
+    probes = 1 if recipe.fixes_size else min(_PROBED, len(dataset))
+    found: dict[tuple[int, int], str] = {}
+    for row in np.linspace(0, len(dataset) - 1, probes).astype(int):
+        video = int(dataset.index.keys[row])
+        where = dataset.storage.where(stream, video, 0)
+        try:
+            size = frame_size(dataset.storage.read(stream, video, 0))
+            geometry = recipe.geometry(*size, [0.0] * recipe.draws)
+        except FrameError as error:
+            raise error if where in str(error) else FrameError(f"{where}: {error}") from None
+        except OptionError as error:
+            raise OptionError(f"{error} (first frame: {where})") from None
+        found.setdefault((geometry.y.size, geometry.x.size), where)
+    if len(found) > 1:
+        (first, a), (second, b) = list(found.items())[:2]
+        raise OptionError(
+            f"frames come out in mixed sizes, {first[0]}x{first[1]} (height x width; {a}) and "
+            f"{second[0]}x{second[1]} ({b}): add a transform that fixes the size, such as RandomCrop(224) or "
+            "Resize((256, 340))"
+        )
+    return next(iter(found))

@@ -1,0 +1,161 @@
+"""The process that raises workers: imports everything once, forks workers, replaces the dead.
+
+Workers are not forked from the trainer, whose libraries have threads and locks of their own, and not
+spawned anew, which would import the user's script again. The nursery is a fresh, single-threaded
+interpreter; what it forks is clean, ready in milliseconds, and shares its memory.
+
+It ends, and its workers with it, when the trainer asks (a byte on standard input), when the trainer dies
+(its pidfd), or when workers die faster than they finish clips. Workers ask the kernel to be killed when
+the nursery dies. So no process is left behind, whoever is killed.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import select
+import signal
+import sys
+import traceback
+from itertools import count
+from typing import TYPE_CHECKING
+
+from fastclips.arena import COUNTERS, Arena, die_with_parent
+
+if TYPE_CHECKING:
+    from fastclips.spec import ClipSpec
+
+__all__ = ["main"]
+
+DEATHS_PER_CLIP = 3  # workers that may die over one clip before the clip is called the culprit
+DEATHS_PER_WORKER = 3  # deaths in a row, no clip finished between, before the nursery gives up
+_CLIPS, _PID = COUNTERS.index("clips"), COUNTERS.index("pid")
+
+
+class Nursery:
+    """Workers of one loader.
+
+    Parameters
+    ----------
+    arena : Arena
+        Shared with the trainer.
+    spec : ClipSpec
+        What the workers do.
+    workers : int
+        How many there are at a time.
+    """
+
+    def __init__(self, arena: Arena, spec: ClipSpec, workers: int) -> None:
+        from fastclips.worker import work  # noqa: PLC0415 - its imports take most of a second and may fail
+
+        self._work = work
+        self._arena = arena
+        self._spec = spec
+        self._workers = workers
+        self._numbers = count(1)
+        self._alive: dict[int, tuple[int, int, int]] = {}  # pidfd -> pid, worker, index
+        self._deaths = 0
+        self._clips = 0.0
+
+    def run(self, trainer: int, control: int) -> None:
+        """Keep the workers alive until it is time to end.
+
+        Parameters
+        ----------
+        trainer : int
+            A pidfd of the trainer.
+        control : int
+            A pipe; anything on it means stop.
+        """
+        poll = select.poll()
+        poll.register(trainer, select.POLLIN)
+        poll.register(control, select.POLLIN)
+        try:
+            for index in range(self._workers):
+                poll.register(self._fork(index), select.POLLIN)
+            while True:
+                ready = {fd for fd, _ in poll.poll()}
+                if trainer in ready:
+                    self._arena.discard()  # a forked child of the trainer may map it for long yet
+                    return
+                if control in ready:
+                    return
+                for pidfd in ready:
+                    poll.unregister(pidfd)
+                    poll.register(self._replace(pidfd), select.POLLIN)
+        finally:
+            for pid, _, _ in self._alive.values():
+                os.kill(pid, signal.SIGKILL)
+            for pid, _, _ in self._alive.values():
+                os.waitpid(pid, 0)
+
+    def _fork(self, index: int) -> int:
+        worker, nursery = next(self._numbers), os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                die_with_parent(signal.SIGKILL)
+                if os.getppid() == nursery:  # it may have died before it was asked about
+                    self._work(self._arena, self._spec, worker, index)
+            except BaseException:  # noqa: BLE001 - a forked process must not unwind into its parent's code
+                traceback.print_exc()
+            finally:
+                os._exit(1)
+        self._arena.counters()[index, _PID] = pid
+        pidfd = os.pidfd_open(pid)
+        self._alive[pidfd] = pid, worker, index
+        return pidfd
+
+    def _replace(self, pidfd: int) -> int:
+        """Reap a dead worker, have its clip done again, fork another in its place."""
+        pid, worker, index = self._alive.pop(pidfd)
+        os.close(pidfd)
+        _, status = os.waitpid(pid, 0)
+        cause = _cause(os.waitstatus_to_exitcode(status))
+        clips = self._arena.counters()[:, _CLIPS].sum()
+        self._deaths = self._deaths + 1 if clips == self._clips else 1
+        self._clips = clips
+        for cell in self._arena.claimed_by(worker):
+            if self._arena.count_death(cell) < DEATHS_PER_CLIP:
+                self._arena.reissue(cell, worker)
+            else:
+                self._arena.set_note(
+                    cell, f"{DEATHS_PER_CLIP} workers died over this clip, the last one {cause}"
+                )
+                self._arena.finish(cell, worker, False)
+        if self._deaths > DEATHS_PER_WORKER * self._workers:
+            raise RuntimeError(f"{self._deaths} workers died without finishing a clip, the last one {cause}")
+        return self._fork(index)
+
+
+def _cause(code: int) -> str:
+    if code >= 0:
+        return f"with exit code {code}"
+    hint = " (out of memory? see the kernel's log)" if -code == signal.SIGKILL else ""
+    return f"by {signal.Signals(-code).name}{hint}"
+
+
+def main(arena_fd: int, spec_fd: int, trainer: int, workers: int) -> None:
+    """Run a nursery.
+
+    Parameters
+    ----------
+    arena_fd, spec_fd : int
+        Descriptors of the arena and of a file that holds the pickled `ClipSpec`.
+    trainer : int
+        A pidfd of the trainer.
+    workers : int
+        How many workers to keep.
+    """
+    arena = Arena.attach(arena_fd)
+    os.close(arena_fd)
+    try:
+        with os.fdopen(spec_fd, "rb") as file:
+            spec = pickle.load(file)  # noqa: S301 - the trainer wrote it
+        nursery = Nursery(arena, spec, workers)
+        gc.freeze()  # a collection in a worker would copy the pages it shares
+        nursery.run(trainer, sys.stdin.fileno())
+    except Exception as error:
+        arena.last_words = f"{type(error).__name__}: {error}"
+        raise

@@ -1,0 +1,330 @@
+"""Engines: tickets of a batch go in, its arrays come out.
+
+Two engines keep one contract, `Engine`, and give equal bytes: `Pool`, whose worker processes write into an
+arena, and `Inline`, which renders in the caller. The loader gives them batches in the order of the plan.
+
+The pool's slots: ``free + in flight + draining + leased = slots``. A submitted batch takes a free slot; a
+collected one leaves its slot leased; a discarded one drains until no worker writes into it. Leases end at
+any time in any thread by appending to ``free``, the only thing another thread may do here. At most
+``slots - 2`` are leased: a batch beyond that is copied out, so that work goes on however many the user
+keeps.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import pickle
+import subprocess
+import sys
+import weakref
+from collections import deque
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+
+from fastclips.arena import COUNTERS, Arena, Lease, State, leased_arrays, slot_views, ticket_view
+from fastclips.errors import ClosedError, EngineError, FrameError, OptionError
+from fastclips.spec import ALIGNMENT, ticket_dtype
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fastclips.spec import ClipSpec
+
+__all__ = ["Batch", "Engine", "Inline", "Pool"]
+
+_LEAST_SLOTS = 3  # one with the consumer, one ready, one being filled
+_KEPT = 8  # batches that consumers hold at a time: TensorFlow 4, JAX with its dispatch up to 11
+_AHEAD = 3  # batches beyond those that the workers are on
+_WAIT_MS = 100  # between looks at whether the nursery lives
+_STOP_S = 5.0  # how long an orderly end may take
+_PAGE = 4096
+
+
+class Batch(NamedTuple):
+    """A batch that was submitted.
+
+    Parameters
+    ----------
+    slot : int
+        Where it is written.
+    tickets : ndarray of void
+        (rows,) its tickets.
+    """
+
+    slot: int
+    tickets: NDArray[np.void]
+
+
+class Engine(Protocol):
+    """Turns tickets into arrays."""
+
+    counters: NDArray[np.float64]
+    waited_s: float
+
+    def has_room(self, *, beside: bool = False) -> bool:
+        """Whether a batch can be submitted without waiting; `beside` asks for one out of turn."""
+
+    def submit(self, tickets: NDArray[np.void]) -> Batch:
+        """Take a batch on."""
+
+    def collect(self, batch: Batch) -> dict[str, NDArray[Any]]:
+        """Wait for a batch and return its arrays; once per batch."""
+
+    def discard(self, batch: Batch) -> None:
+        """Forget a batch that nobody will collect."""
+
+    def close(self) -> None:
+        """Give everything back; arrays already collected stay good."""
+
+
+class Inline:
+    """Renders each batch in the caller when it is collected: no processes, nothing ahead.
+
+    Parameters
+    ----------
+    spec : ClipSpec
+        What to do.
+    """
+
+    def __init__(self, spec: ClipSpec) -> None:
+        from fastclips.worker import Renderer  # noqa: PLC0415 - imports numba, which takes half a second
+
+        self._layout = spec.layout
+        self._render = Renderer(spec).render
+        self._busy = False
+        self.counters = np.zeros((1, len(COUNTERS)))
+        self.waited_s = 0.0
+
+    def has_room(self, *, beside: bool = False) -> bool:
+        """Whether no batch waits to be collected."""
+        return beside or not self._busy
+
+    def submit(self, tickets: NDArray[np.void]) -> Batch:
+        """Take a batch on."""
+        self._busy = True
+        return Batch(0, tickets)
+
+    def collect(self, batch: Batch) -> dict[str, NDArray[Any]]:
+        """Render a batch.
+
+        Raises
+        ------
+        FrameError
+            If a frame is missing, damaged or does not fit.
+        """
+        self._busy = False
+        began = perf_counter()
+        memory = np.empty(self._layout.nbytes + ALIGNMENT, np.uint8)
+        start = -memory.ctypes.data % ALIGNMENT
+        arrays = self._layout.arrays(memory[start : start + self._layout.nbytes])
+        for row, ticket in enumerate(batch.tickets):
+            self._render(ticket, {name: array[row] for name, array in arrays.items()}, self.counters[0])
+        self.waited_s += perf_counter() - began
+        return {name: array[: len(batch.tickets)] for name, array in arrays.items()}
+
+    def discard(self, batch: Batch) -> None:
+        """Forget a batch."""
+        self._busy = False
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to give back."""
+
+
+class Pool:
+    """Worker processes that write into an arena.
+
+    Parameters
+    ----------
+    spec : ClipSpec
+        What the workers do.
+    workers : int
+        How many there are.
+    memory : int
+        Bytes that the arena may take.
+
+    Raises
+    ------
+    OptionError
+        If three batches do not fit into `memory`.
+    """
+
+    def __init__(self, spec: ClipSpec, *, workers: int, memory: int) -> None:
+        rows, dtype = spec.layout.batch_size, ticket_dtype(spec.time_steps, spec.recipe.draws)
+        self._ahead = math.ceil(workers / rows) + _AHEAD
+        geometry = {
+            "rows": rows,
+            "workers": workers,
+            "ticket_bytes": dtype.itemsize,
+            "slot_bytes": spec.layout.nbytes,
+        }
+        self._arena = Arena(slots=_slots(geometry, memory, self._ahead + _KEPT), **geometry)
+        self._tickets = ticket_view(self._arena, dtype).reshape(-1, rows)
+        self._views = slot_views(self._arena, spec.layout)
+        self._free = deque(range(self._arena.slots))
+        self._in_flight: set[int] = set()
+        self._draining: list[int] = []
+        self._number = 1
+        self.counters = self._arena.counters()[:, : len(COUNTERS)]
+        self.waited_s = 0.0
+        self._nursery = _start_nursery(self._arena, spec, workers)
+        self._stop = weakref.finalize(self, _stop_nursery, self._nursery, os.getpid())
+
+    @property
+    def slots(self) -> int:
+        """Batches that the arena has room for."""
+        return self._arena.slots
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arena, most of which are only taken once used."""
+        return self._arena.nbytes
+
+    @property
+    def pids(self) -> list[int]:
+        """The nursery's process, then the workers'."""
+        workers = self.counters[:, COUNTERS.index("pid")].astype(int).tolist()
+        return [self._nursery.pid, *filter(None, workers)]
+
+    def has_room(self, *, beside: bool = False) -> bool:
+        """Whether a slot is free and not enough batches are in flight."""
+        self._reclaim()
+        return bool(self._free) and (beside or len(self._in_flight) < self._ahead)
+
+    def submit(self, tickets: NDArray[np.void]) -> Batch:
+        """Give a batch to the workers, waiting for a slot to drain if none is free."""
+        while not self._free:
+            self._arena.wait(self._draining[0], _WAIT_MS)
+            self._check_alive()
+            self._reclaim()
+        slot = self._free.pop()  # the last one freed, whose pages are warm
+        self._in_flight.add(slot)
+        self._tickets[slot, : len(tickets)] = tickets
+        self._arena.publish(slot, self._number, len(tickets))
+        self._number += len(tickets)
+        return Batch(slot, tickets)
+
+    def collect(self, batch: Batch) -> dict[str, NDArray[Any]]:
+        """Wait for a batch.
+
+        Returns
+        -------
+        dict of str to ndarray
+            One array per stream, leased: the slot is free again when the last of them dies. If all but two
+            slots are with the consumer or draining, they are copies.
+
+        Raises
+        ------
+        FrameError
+            If a frame is missing, damaged or does not fit.
+        EngineError
+            If the worker processes have failed.
+        """
+        began = perf_counter()
+        while not self._arena.wait(batch.slot, _WAIT_MS):
+            self._check_alive()
+        self.waited_s += perf_counter() - began
+        rows = len(batch.tickets)
+        self._in_flight.remove(batch.slot)
+        lease = Lease(_Release(self._free, batch.slot))
+        for cell in range(batch.slot * self._arena.rows, batch.slot * self._arena.rows + rows):
+            if self._arena.word(cell)[2] is not State.DONE:
+                raise FrameError(self._arena.note(cell))
+        if self._arena.slots - len(self._free) - len(self._in_flight) > self._arena.slots - 2:
+            return {name: view[:rows].copy() for name, view in self._views[batch.slot].items()}
+        return leased_arrays(self._views[batch.slot], rows, lease)
+
+    def discard(self, batch: Batch) -> None:
+        """Take a batch back; its slot is free once no worker writes into it."""
+        self._arena.cancel(batch.slot)
+        self._in_flight.remove(batch.slot)
+        self._draining.append(batch.slot)
+
+    def close(self) -> None:
+        """End the processes; arrays already collected stay good."""
+        self._stop()
+
+    def _reclaim(self) -> None:
+        if self._draining:
+            settled = [slot for slot in self._draining if self._arena.settled(slot)]
+            self._draining = [slot for slot in self._draining if slot not in settled]
+            self._free.extend(settled)
+
+    def _check_alive(self) -> None:
+        if not self._stop.alive:
+            raise ClosedError("the loader was closed")
+        code = self._nursery.poll()
+        if code is not None:
+            why = self._arena.last_words or f"its process ended with code {code}"
+            raise EngineError(
+                f"the worker processes are gone: {why}. What they printed is on standard error; "
+                "workers=0 runs the same work in this process, where a debugger sees it"
+            )
+
+
+class _Release:
+    """Appends a slot to the free ones; holds no reference to the pool, whose end must not wait for leases."""
+
+    __slots__ = ("_free", "_slot")
+
+    def __init__(self, free: deque[int], slot: int) -> None:
+        self._free, self._slot = free, slot
+
+    def __call__(self) -> None:
+        self._free.append(self._slot)
+
+
+def _slots(geometry: dict[str, int], memory: int, wanted: int) -> int:
+    least = Arena.nbytes_of(slots=_LEAST_SLOTS, **geometry)
+    if memory < least:
+        raise OptionError(
+            f"memory={memory} bytes is less than the {least} that {_LEAST_SLOTS} batches need "
+            f"({geometry['slot_bytes']} bytes each); raise memory to at least {-(-least // 2**20)}MiB or make "
+            "the batch smaller"
+        )
+    more = Arena.nbytes_of(slots=_LEAST_SLOTS + 1, **geometry) - least
+    per_slot = more + _PAGE  # the cells of one more slot may begin a page
+    return min(_LEAST_SLOTS + (memory - least) // per_slot, max(wanted, _LEAST_SLOTS))
+
+
+def _start_nursery(arena: Arena, spec: ClipSpec, workers: int) -> subprocess.Popen[bytes]:
+    trainer = os.pidfd_open(os.getpid())
+    spec_fd = os.memfd_create("fastclips-spec")
+    try:
+        with os.fdopen(spec_fd, "wb", closefd=False) as file:
+            pickle.dump(spec, file, protocol=5)
+        os.lseek(spec_fd, 0, os.SEEK_SET)
+        fds = (arena.fd, spec_fd, trainer)
+        # The trainer's sys.path travels as arguments, and replaces what -c would put before it.
+        code = (
+            "import sys; argv = sys.argv[1:]; sys.path[:] = argv[4:]; "
+            "from fastclips.nursery import main; main(*map(int, argv[:4]))"
+        )
+        path = [entry or os.getcwd() for entry in sys.path if isinstance(entry, str)]
+        return subprocess.Popen(
+            [sys.executable, "-c", code, *map(str, (*fds, workers)), *path],
+            stdin=subprocess.PIPE,
+            stdout=2,  # what user code prints must not mix with the trainer's output
+            pass_fds=fds,
+            env={**os.environ, **dict.fromkeys(_ONE_THREAD, "1")},
+            start_new_session=True,  # an interrupt at the terminal is for the trainer
+        )
+    finally:
+        os.close(spec_fd)
+        os.close(trainer)
+
+
+# The nursery forks, so its libraries must not start threads.
+_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def _stop_nursery(nursery: subprocess.Popen[bytes], owner: int) -> None:
+    if os.getpid() != owner:
+        return  # a forked child of the trainer ends; the nursery is not its own
+    try:
+        nursery.communicate(b"stop", timeout=_STOP_S)
+    except subprocess.TimeoutExpired:
+        nursery.kill()  # its workers die with it
+        nursery.wait()

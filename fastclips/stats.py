@@ -1,0 +1,113 @@
+"""What a loader has done, what it took, and what to change."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Stats", "resident_bytes"]
+
+_ENOUGH = 0.05  # a share of time worth a sentence
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Totals of a loader since its first batch was asked for. Seconds of workers add up over workers.
+
+    Parameters
+    ----------
+    seconds : float
+        Wall time from the first request to the last batch.
+    clips, frames, bytes_read : int
+        What the workers have finished, batches prepared ahead included.
+    frames_served : int
+        Frames in the batches that were delivered.
+    read_s, decode_s, kernel_s : float
+        Time of workers in reading files, decoding, and resampling, cropping and casting.
+    idle_s : float
+        Time of workers waiting for something to do.
+    waited_s : float
+        Time that the consumer waited for batches.
+    workers : int
+        Processes; 0 if the consumer's own does the work.
+    resident_bytes : int
+        Memory of trainer, nursery and workers; shared pages count once (PSS).
+    """
+
+    seconds: float
+    clips: int
+    frames: int
+    bytes_read: int
+    frames_served: int
+    read_s: float
+    decode_s: float
+    kernel_s: float
+    idle_s: float
+    waited_s: float
+    workers: int
+    resident_bytes: int
+
+    @property
+    def frames_per_s(self) -> float:
+        """Frames delivered per second of wall time."""
+        return self.frames_served / self.seconds if self.seconds else 0.0
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: what limits training, and what to change."""
+        if not self.frames_served:
+            return "no batch has been served yet."
+        waits = min(1.0, self.waited_s / self.seconds)
+        said = f"training waits for data {waits:.0%} of the time"
+        if waits < _ENOUGH:
+            return f"{said}: the data is not the limit."
+        parts = {"reading": self.read_s, "decoding": self.decode_s, "resampling and cropping": self.kernel_s}
+        limit = max(parts, key=parts.__getitem__)
+        cores = len(os.sched_getaffinity(0))
+        if self.workers == 0:
+            return f"{said}, since it prepares it itself: {limit} is the limit; set workers={cores}."
+        if self.idle_s > sum(parts.values()):
+            return f"{said}, but its workers wait too: batches are held too long; raise memory."
+        if limit == "reading":
+            return f"{said}: {limit} is the limit; add workers, or move the data to a faster disk."
+        if self.workers < cores:
+            return f"{said}: {limit} is the limit; add workers ({self.workers} of {cores} cores are used)."
+        return f"{said}: {limit} is the limit on {cores} cores; use more cores or smaller frames."
+
+    def __str__(self) -> str:
+        busy = self.read_s + self.decode_s + self.kernel_s
+        rows = [
+            ("frames/s", f"{self.frames_per_s:,.0f}", f"{self.frames_served:,} in {self.seconds:.1f} s"),
+            ("reading", f"{self.read_s:.2f} s", f"{self.bytes_read / 2**20:,.1f} MiB"),
+            ("decoding", f"{self.decode_s:.2f} s", f"{self.frames:,} frames"),
+            ("kernels", f"{self.kernel_s:.2f} s", "resample, crop, flip, cast"),
+            ("workers idle", f"{self.idle_s:.2f} s", f"{self.workers} workers, busy {busy:.2f} s"),
+            ("consumer waits", f"{self.waited_s:.2f} s", ""),
+            ("memory", f"{self.resident_bytes / 2**20:,.0f} MiB", "all processes"),
+        ]
+        lines = [f"{name:<15}{value:>12}  {note}".rstrip() for name, value, note in rows]
+        return "\n".join([*lines, self.verdict])
+
+
+def resident_bytes(pids: list[int]) -> int:
+    """Return the memory of processes, shared pages counted once.
+
+    Parameters
+    ----------
+    pids : list of int
+        Processes; those that are gone count nothing.
+
+    Returns
+    -------
+    int
+        Sum of their proportional set sizes in bytes.
+    """
+    total = 0
+    for pid in pids:
+        try:
+            text = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii")
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
+    return total * 1024

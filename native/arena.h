@@ -1,0 +1,266 @@
+// Slots, tickets and their states in one shared memfd. No Python here, and no lock that a killed process
+// could hold. README.md in this folder argues why each step is safe at any instant of death.
+#pragma once
+
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <climits>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "layout.h"
+
+namespace fastclips {
+
+using Clock = std::chrono::steady_clock;
+
+inline void futex_wake_all(AtomicEvent& event) {
+    syscall(SYS_futex, &event, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+}
+
+// Returns at once if the event has moved on from `seen`; else on a wake, a signal or at the deadline.
+inline void futex_wait(AtomicEvent& event, std::uint32_t seen, Clock::time_point deadline) {
+    const auto left = deadline - Clock::now();
+    if (left.count() <= 0) return;
+    const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(left).count();
+    const timespec timeout{static_cast<time_t>(ns / 1'000'000'000), static_cast<long>(ns % 1'000'000'000)};
+    syscall(SYS_futex, &event, FUTEX_WAIT, seen, &timeout, nullptr, 0);
+}
+
+struct Claim {
+    std::uint32_t cell;
+    std::uint64_t number;
+};
+
+class Arena {
+  public:
+    explicit Arena(const Geometry& geometry) : offsets_(geometry) {
+        fd_ = memfd_create("fastclips", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        if (fd_ < 0) fail("memfd_create");
+        if (ftruncate(fd_, static_cast<off_t>(offsets_.total)) != 0) fail("ftruncate");
+        // A file that cannot shrink cannot kill its readers by SIGBUS.
+        fcntl(fd_, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW);
+        map();
+        header_->geometry = geometry;
+        header_->magic = kMagic;
+    }
+
+    // Opens an arena that another process made; keeps its own duplicate of the descriptor.
+    explicit Arena(int fd) : offsets_(Geometry{}) {
+        struct stat info;
+        Header head;
+        if (fstat(fd, &info) != 0) fail("fstat");
+        if (pread(fd, static_cast<void*>(&head), sizeof head, 0) != static_cast<ssize_t>(sizeof head) ||
+            head.magic != kMagic)
+            throw std::runtime_error("the descriptor is not an arena of this build of fastclips");
+        offsets_ = Offsets(head.geometry);
+        if (static_cast<std::uint64_t>(info.st_size) != offsets_.total)
+            throw std::runtime_error("the arena's size is not what its header says");
+        fd_ = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        if (fd_ < 0) fail("fcntl");
+        map();
+    }
+
+    Arena(const Arena&) = delete;
+    Arena& operator=(const Arena&) = delete;
+
+    ~Arena() {
+        if (base_) munmap(base_, offsets_.total);
+        if (fd_ >= 0) close(fd_);
+    }
+
+    int fd() const { return fd_; }
+    std::uint8_t* base() const { return base_; }
+    const Offsets& offsets() const { return offsets_; }
+    const Geometry& geometry() const { return header_->geometry; }
+    Header& header() const { return *header_; }
+
+    // Trainer: hands out the tickets already written into the slot's first `rows` cells, numbered from
+    // `number` on. The slot must be settled.
+    void publish(std::uint32_t slot, std::uint64_t number, std::uint32_t rows) {
+        if (rows == 0 || rows > geometry().rows) throw std::invalid_argument("rows outside the slot");
+        if (number + rows > kLastNumber) throw std::overflow_error("ticket numbers are used up");
+        if (!settled(slot)) throw std::logic_error("published into a slot that has not settled");
+        for (std::uint32_t row = 0; row < geometry().rows; ++row) {
+            const std::uint32_t cell = slot * geometry().rows + row;
+            head(cell).deaths = 0;
+            head(cell).note_bytes = 0;
+            // Release: whoever sees READY sees the ticket. Rows past the end of a short batch are emptied.
+            const Word word{number + row, kNobody, row < rows ? State::kReady : State::kEmpty};
+            word_at(cell).store(word.pack(), std::memory_order_release);
+        }
+        // The words are out before the event moves: a worker that read the old event scans again.
+        header_->published.fetch_add(1, std::memory_order_seq_cst);
+        futex_wake_all(header_->published);
+    }
+
+    // Trainer: takes back what no worker has claimed. What is claimed settles by itself.
+    void cancel(std::uint32_t slot) {
+        for_each_row(slot, [](AtomicWord& at) {
+            std::uint64_t bits = at.load(std::memory_order_acquire);
+            Word word = Word::unpack(bits);
+            if (word.state != State::kReady) return;
+            word.state = State::kEmpty;
+            at.compare_exchange_strong(bits, word.pack(), std::memory_order_acq_rel);
+        });
+    }
+
+    // No row of the slot is asked for or being written. Sequentially consistent loads: see finish().
+    bool settled(std::uint32_t slot) const {
+        bool all = true;
+        for_each_row(slot, [&](AtomicWord& at) {
+            all &= Word::unpack(at.load(std::memory_order_seq_cst)).settled();
+        });
+        return all;
+    }
+
+    // Trainer: waits until the slot is settled, a signal comes or the time is over.
+    bool wait(std::uint32_t slot, std::chrono::milliseconds limit) {
+        const auto deadline = Clock::now() + limit;
+        const std::uint32_t seen = header_->settled.load(std::memory_order_acquire);
+        if (settled(slot)) return true;
+        futex_wait(header_->settled, seen, deadline);
+        return settled(slot);
+    }
+
+    // Worker: the oldest ticket that is ready, now its own. Scans every word (there are a few hundred), so
+    // there is no queue whose head could be lost with a dying process.
+    std::optional<Claim> claim(std::uint16_t worker, std::chrono::milliseconds limit) {
+        const auto deadline = Clock::now() + limit;
+        const std::uint32_t cells = geometry().slots * geometry().rows;
+        for (;;) {
+            const std::uint32_t seen = header_->published.load(std::memory_order_acquire);
+            std::optional<std::uint32_t> oldest;
+            std::uint64_t bits = ~std::uint64_t{0};
+            for (std::uint32_t cell = 0; cell < cells; ++cell) {
+                const std::uint64_t found = word_at(cell).load(std::memory_order_acquire);
+                if (Word::unpack(found).state == State::kReady && found < bits) oldest = cell, bits = found;
+            }
+            if (oldest) {
+                Word word = Word::unpack(bits);
+                word.worker = worker;
+                word.state = State::kClaimed;
+                if (word_at(*oldest).compare_exchange_strong(bits, word.pack(), std::memory_order_acq_rel))
+                    return Claim{*oldest, word.number};
+                continue;
+            }
+            if (Clock::now() >= deadline) return std::nullopt;
+            futex_wait(header_->published, seen, deadline);
+        }
+    }
+
+    // Worker, or whoever has seen it dead: settles its claim. The last to settle wakes the trainer.
+    // Two workers may finish the last two rows at once: each swaps its own word, then reads the other's,
+    // both sequentially consistent, so at least one sees the slot settled.
+    bool finish(std::uint32_t cell, std::uint16_t worker, bool ok) {
+        if (!release(cell, worker, ok ? State::kDone : State::kFailed)) return false;
+        if (settled(cell / geometry().rows)) {
+            header_->settled.fetch_add(1, std::memory_order_seq_cst);
+            futex_wake_all(header_->settled);
+        }
+        return true;
+    }
+
+    // Nursery, of a worker it has reaped: the ticket is ready again, for anyone.
+    bool reissue(std::uint32_t cell, std::uint16_t dead) {
+        if (!release(cell, dead, State::kReady)) return false;
+        header_->published.fetch_add(1, std::memory_order_seq_cst);
+        futex_wake_all(header_->published);
+        return true;
+    }
+
+    std::vector<std::uint32_t> claimed_by(std::uint16_t worker) const {
+        std::vector<std::uint32_t> cells;
+        for (std::uint32_t cell = 0; cell < geometry().slots * geometry().rows; ++cell) {
+            const Word word = word_of(cell);
+            if (word.state == State::kClaimed && word.worker == worker) cells.push_back(cell);
+        }
+        return cells;
+    }
+
+    Word word_of(std::uint32_t cell) const {
+        return Word::unpack(word_at(cell).load(std::memory_order_acquire));
+    }
+
+    void set_note(std::uint32_t cell, const std::string& text) {
+        CellHead& at = head(cell);
+        at.note_bytes = static_cast<std::uint32_t>(std::min(text.size(), sizeof at.note));
+        text.copy(at.note, at.note_bytes);
+    }
+
+    std::string note(std::uint32_t cell) const {
+        const CellHead& at = head(cell);
+        return {at.note, std::min<std::size_t>(at.note_bytes, sizeof at.note)};
+    }
+
+    std::uint32_t count_death(std::uint32_t cell) { return ++head(cell).deaths; }
+
+    // Gives the memory back to the kernel while others may still have it mapped; they then read zeros.
+    void discard() {
+        if (fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(offsets_.total)))
+            fail("fallocate");
+    }
+
+  private:
+    [[noreturn]] void fail(const char* call) {
+        const int error = errno;
+        if (base_) munmap(base_, offsets_.total);
+        if (fd_ >= 0) close(fd_);
+        throw std::system_error(error, std::generic_category(), call);
+    }
+
+    void map() {
+        void* at = mmap(nullptr, offsets_.total, PROT_READ | PROT_WRITE, MAP_SHARED, fd_, 0);
+        if (at == MAP_FAILED) fail("mmap");
+        base_ = static_cast<std::uint8_t*>(at);
+        header_ = reinterpret_cast<Header*>(base_);
+    }
+
+    AtomicWord& word_at(std::uint32_t cell) const {
+        return reinterpret_cast<AtomicWord*>(base_ + offsets_.words)[checked(cell)];
+    }
+
+    CellHead& head(std::uint32_t cell) const {
+        return *reinterpret_cast<CellHead*>(base_ + offsets_.cells + checked(cell) * offsets_.cell_bytes);
+    }
+
+    std::uint32_t checked(std::uint32_t cell) const {
+        if (cell >= geometry().slots * geometry().rows) throw std::out_of_range("no such cell");
+        return cell;
+    }
+
+    template <class Visit>
+    void for_each_row(std::uint32_t slot, Visit visit) const {
+        if (slot >= geometry().slots) throw std::out_of_range("no such slot");
+        for (std::uint32_t row = 0; row < geometry().rows; ++row)
+            visit(word_at(slot * geometry().rows + row));
+    }
+
+    // Only the claim's owner, or the nursery once that owner is reaped, moves a word on from CLAIMED.
+    bool release(std::uint32_t cell, std::uint16_t worker, State next) {
+        std::uint64_t bits = word_at(cell).load(std::memory_order_acquire);
+        Word word = Word::unpack(bits);
+        if (word.state != State::kClaimed || word.worker != worker) return false;
+        word.state = next;
+        if (next == State::kReady) word.worker = kNobody;
+        return word_at(cell).compare_exchange_strong(bits, word.pack(), std::memory_order_seq_cst);
+    }
+
+    int fd_ = -1;
+    std::uint8_t* base_ = nullptr;
+    Header* header_ = nullptr;
+    Offsets offsets_;
+};
+
+}  // namespace fastclips

@@ -1,0 +1,98 @@
+// Byte layout of the arena: the one place that knows it. README.md in this folder draws it.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace fastclips {
+
+inline constexpr std::uint64_t kMagic = 0x3150494c43464d45;  // changes whenever the layout does
+inline constexpr std::size_t kLine = 64;                     // bytes of a cache line
+inline constexpr std::size_t kPage = 4096;                   // slots start on a page
+
+// What a cell's word says of its ticket. EMPTY, DONE and FAILED are settled: no worker touches the row.
+enum class State : std::uint8_t {
+    kEmpty = 0,    // nothing asked for, or taken back before a worker claimed it
+    kReady = 1,    // asked for
+    kClaimed = 2,  // one worker writes the row
+    kDone = 3,     // the row is written
+    kFailed = 4,   // the row cannot be written; the cell's note says why
+};
+
+// A cell's state is one 64-bit word, so that one compare-and-swap moves ticket, worker and state at once:
+// ticket number (40 bits) | worker (16 bits) | state (8 bits). The number never repeats while a loader
+// lives, which makes it the generation that tells a new ticket from an old one in the same cell.
+struct Word {
+    std::uint64_t number;
+    std::uint16_t worker;
+    State state;
+
+    static constexpr Word unpack(std::uint64_t bits) {
+        return {bits >> 24, static_cast<std::uint16_t>(bits >> 8), static_cast<State>(bits & 0xff)};
+    }
+    constexpr std::uint64_t pack() const {
+        return number << 24 | static_cast<std::uint64_t>(worker) << 8 |
+               static_cast<std::uint64_t>(state);
+    }
+    constexpr bool settled() const { return state != State::kReady && state != State::kClaimed; }
+};
+inline constexpr std::uint64_t kLastNumber = (std::uint64_t{1} << 40) - 1;
+inline constexpr std::uint16_t kNobody = 0;
+
+struct Geometry {
+    std::uint32_t slots;
+    std::uint32_t rows;          // per slot: the batch size
+    std::uint32_t workers;       // how many blocks of counters there are
+    std::uint32_t ticket_bytes;  // a multiple of 8
+    std::uint64_t slot_bytes;
+};
+
+using AtomicEvent = std::atomic<std::uint32_t>;  // a futex
+using AtomicWord = std::atomic<std::uint64_t>;
+static_assert(AtomicEvent::is_always_lock_free && sizeof(AtomicEvent) == 4);
+static_assert(AtomicWord::is_always_lock_free && sizeof(AtomicWord) == 8);
+
+struct Header {
+    std::uint64_t magic;
+    Geometry geometry;
+    alignas(kLine) AtomicEvent published;  // bumped by the trainer: there are new tickets
+    alignas(kLine) AtomicEvent settled;    // bumped by workers: a slot has settled
+    alignas(kLine) char note[kPage - 3 * kLine];  // the nursery's last words
+};
+static_assert(sizeof(Header) == kPage);
+static_assert(offsetof(Header, published) == kLine);
+static_assert(offsetof(Header, settled) == 2 * kLine);
+static_assert(offsetof(Header, note) == 3 * kLine);
+
+// Before each ticket in its cell.
+struct CellHead {
+    std::uint32_t deaths;  // workers that died while holding this ticket
+    std::uint32_t note_bytes;
+    char note[1016];  // why the ticket failed, UTF-8
+};
+static_assert(sizeof(CellHead) == 1024);
+static_assert(offsetof(CellHead, note) == 8);
+
+// One block of doubles per worker, written by that worker alone.
+inline constexpr std::size_t kCounterBytes = 2 * kLine;
+
+constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) {
+    return (value + unit - 1) / unit * unit;
+}
+
+// Header | words | cells | counters | slots
+struct Offsets {
+    std::uint64_t words, cells, cell_bytes, counters, slots, slot_stride, total;
+
+    explicit constexpr Offsets(const Geometry& g)
+        : words(sizeof(Header)),
+          cells(round_up(words + std::uint64_t{g.slots} * g.rows * sizeof(AtomicWord), kLine)),
+          cell_bytes(round_up(sizeof(CellHead) + g.ticket_bytes, kLine)),
+          counters(cells + std::uint64_t{g.slots} * g.rows * cell_bytes),
+          slots(round_up(counters + g.workers * kCounterBytes, kPage)),
+          slot_stride(round_up(g.slot_bytes, kPage)),
+          total(slots + g.slots * slot_stride) {}
+};
+
+}  // namespace fastclips

@@ -1,0 +1,148 @@
+// The border: argument checks, GIL release, docstrings. No logic.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+#include <sys/prctl.h>
+
+#include "arena.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+using fastclips::Arena;
+using fastclips::State;
+using Bytes = nb::ndarray<nb::numpy, std::uint8_t, nb::ndim<1>, nb::c_contig>;
+using Counters = nb::ndarray<nb::numpy, double, nb::ndim<2>, nb::c_contig>;
+
+NB_MODULE(_native, m) {
+    m.doc() = "The arena: slots, tickets and their states in one shared memfd.";
+
+    nb::enum_<State>(m, "State", "What a cell's word says of its ticket.")
+        .value("EMPTY", State::kEmpty)
+        .value("READY", State::kReady)
+        .value("CLAIMED", State::kClaimed)
+        .value("DONE", State::kDone)
+        .value("FAILED", State::kFailed);
+
+    m.def(
+        "die_with_parent",
+        [](int signal) {
+            if (prctl(PR_SET_PDEATHSIG, signal) != 0)
+                throw std::system_error(errno, std::generic_category(), "prctl");
+        },
+        "signal"_a, "Have this process killed by a signal when the thread that forked it ends.");
+
+    nb::class_<Arena>(m, "Arena",
+                      "Shared memory of one loader; states are atomics, waits are futexes.\n\n"
+                      "A cell is a slot's row: cell = slot * rows + row.",
+                      nb::is_weak_referenceable())
+        .def(
+            "__init__",
+            [](Arena* self, std::uint32_t slots, std::uint32_t rows, std::uint32_t workers,
+               std::uint32_t ticket_bytes, std::uint64_t slot_bytes) {
+                if (slots == 0 || rows == 0 || slot_bytes == 0 || ticket_bytes % 8 != 0)
+                    throw nb::value_error("slots, rows and bytes must be positive, ticket_bytes in eights");
+                new (self) Arena(fastclips::Geometry{slots, rows, workers, ticket_bytes, slot_bytes});
+            },
+            nb::kw_only(), "slots"_a, "rows"_a, "workers"_a, "ticket_bytes"_a, "slot_bytes"_a)
+        .def_static(
+            "nbytes_of",
+            [](std::uint32_t slots, std::uint32_t rows, std::uint32_t workers, std::uint32_t ticket_bytes,
+               std::uint64_t slot_bytes) {
+                return fastclips::Offsets(
+                           fastclips::Geometry{slots, rows, workers, ticket_bytes, slot_bytes})
+                    .total;
+            },
+            nb::kw_only(), "slots"_a, "rows"_a, "workers"_a, "ticket_bytes"_a, "slot_bytes"_a,
+            "How many bytes an arena would take.")
+        .def_static(
+            "attach", [](int fd) { return new Arena(fd); }, "fd"_a, nb::rv_policy::take_ownership,
+            "Map the arena that another process made.")
+        .def_prop_ro("fd", &Arena::fd)
+        .def_prop_ro("slots", [](const Arena& a) { return a.geometry().slots; })
+        .def_prop_ro("rows", [](const Arena& a) { return a.geometry().rows; })
+        .def_prop_ro("nbytes", [](const Arena& a) { return a.offsets().total; })
+        .def(
+            "slot",
+            [](nb::handle_t<Arena> self, std::uint32_t slot) {
+                Arena& a = nb::cast<Arena&>(self);
+                if (slot >= a.geometry().slots) throw nb::index_error("no such slot");
+                return Bytes(a.base() + a.offsets().slots + slot * a.offsets().slot_stride,
+                             {static_cast<std::size_t>(a.geometry().slot_bytes)}, self);
+            },
+            "slot"_a, "Bytes of a slot, page-aligned; the array keeps the arena alive.")
+        .def(
+            "tickets",
+            [](nb::handle_t<Arena> self) {
+                Arena& a = nb::cast<Arena&>(self);
+                const std::size_t cells = std::size_t{a.geometry().slots} * a.geometry().rows;
+                return nb::ndarray<nb::numpy, std::uint8_t, nb::ndim<2>>(
+                    a.base() + a.offsets().cells + sizeof(fastclips::CellHead),
+                    {cells, a.geometry().ticket_bytes}, self,
+                    {static_cast<std::int64_t>(a.offsets().cell_bytes), 1});
+            },
+            "Bytes of every cell's ticket, (cells, ticket_bytes).")
+        .def(
+            "counters",
+            [](nb::handle_t<Arena> self) {
+                Arena& a = nb::cast<Arena&>(self);
+                return Counters(a.base() + a.offsets().counters,
+                                {a.geometry().workers, fastclips::kCounterBytes / sizeof(double)}, self);
+            },
+            "One row of float64 counters per worker, written by that worker alone.")
+        .def("publish", &Arena::publish, "slot"_a, "number"_a, "rows"_a,
+             "Hand out the tickets of a settled slot's first rows.")
+        .def("cancel", &Arena::cancel, "slot"_a, "Take back what no worker has claimed.")
+        .def("settled", &Arena::settled, "slot"_a, "Whether no row is asked for or being written.")
+        .def(
+            "wait",
+            [](Arena& a, std::uint32_t slot, int timeout_ms) {
+                return a.wait(slot, std::chrono::milliseconds(timeout_ms));
+            },
+            "slot"_a, "timeout_ms"_a, nb::call_guard<nb::gil_scoped_release>(),
+            "Wait for a slot to settle; False after a signal or the timeout.")
+        .def(
+            "claim",
+            [](Arena& a, std::uint16_t worker,
+               int timeout_ms) -> std::optional<std::tuple<std::uint32_t, std::uint64_t>> {
+                std::optional<fastclips::Claim> claim;
+                {
+                    nb::gil_scoped_release release;
+                    claim = a.claim(worker, std::chrono::milliseconds(timeout_ms));
+                }
+                if (!claim) return std::nullopt;
+                return std::tuple(claim->cell, claim->number);
+            },
+            "worker"_a, "timeout_ms"_a, "Claim the oldest ready ticket: (cell, number).")
+        .def("finish", &Arena::finish, "cell"_a, "worker"_a, "ok"_a,
+             "Settle a claim as DONE or FAILED; False if the worker does not hold it.")
+        .def("reissue", &Arena::reissue, "cell"_a, "dead"_a, "Make a dead worker's ticket ready again.")
+        .def("claimed_by", &Arena::claimed_by, "worker"_a, "Cells that a worker holds.")
+        .def("count_death", &Arena::count_death, "cell"_a, "Count a death over this ticket: how many now.")
+        .def("set_note", &Arena::set_note, "cell"_a, "text"_a, "Say why a ticket fails; cut to 1016 bytes.")
+        .def(
+            "note",
+            [](const Arena& a, std::uint32_t cell) {
+                const std::string text = a.note(cell);
+                return nb::steal<nb::str>(PyUnicode_DecodeUTF8(
+                    text.data(), static_cast<Py_ssize_t>(text.size()), "replace"));
+            },
+            "cell"_a, "What set_note said.")
+        .def(
+            "word",
+            [](const Arena& a, std::uint32_t cell) {
+                const fastclips::Word word = a.word_of(cell);
+                return std::tuple(word.number, word.worker, word.state);
+            },
+            "cell"_a, "A cell's (number, worker, state).")
+        .def_prop_rw(
+            "last_words", [](const Arena& a) { return std::string(a.header().note); },
+            [](Arena& a, const std::string& text) {
+                char(&note)[sizeof a.header().note] = a.header().note;
+                note[text.copy(note, sizeof note - 1)] = 0;
+            },
+            "Why the nursery gave up; empty while it has not.")
+        .def("discard", &Arena::discard, "Give the memory back; whoever still maps it reads zeros.");
+}

@@ -1,0 +1,493 @@
+"""The plan, against slow versions that are obviously right."""
+
+from __future__ import annotations
+
+import doctest
+import json
+import logging
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fastclips.plan
+from fastclips.errors import OptionError
+from fastclips.plan import Plan, resolve_rank
+from fastclips.samplers import Draws, Purpose, RandomWindow, Windows
+
+relaxed = settings(deadline=None)  # a busy machine is no failure
+
+
+@st.composite
+def options(draw):
+    """Arguments of Plan that leave at least one clip."""
+    return {
+        "frame_counts": [*draw(st.lists(st.integers(0, 30), max_size=10)), draw(st.integers(9, 30))],
+        "sampler": draw(st.sampled_from([Windows(3), Windows(2, step=1, dilation=3), RandomWindow(4)])),
+        "draws": draw(st.integers(0, 9)),
+        "shuffle": draw(st.booleans()),
+        "seed": draw(st.integers(0, 2**64 - 1)),
+    }
+
+
+def naive_epoch(frame_counts, sampler, *, shuffle, seed, epoch, **_):
+    """List (video, start) of all clips in order."""
+    clips = sampler.clips(np.array(frame_counts), Draws(seed, epoch))
+    pairs = list(zip(clips.video.tolist(), clips.start.tolist(), strict=True))
+    if shuffle:
+        words = [int(Draws(seed, epoch).words(Purpose.ORDER, clip, 1, 1)[0, 0]) for clip in range(len(pairs))]
+        pairs = [pairs[clip] for clip in sorted(range(len(pairs)), key=words.__getitem__)]
+    return pairs
+
+
+def naive_positions(clips, batch_size, world, drop_last):
+    """List, for each rank, the positions of each of its batches: the rules one by one."""
+    positions = list(range(clips))
+    if not drop_last:
+        while len(positions) % world:
+            positions.append(len(positions))
+    ranks = [[] for _ in range(world)]
+    while positions:
+        together, positions = positions[: world * batch_size], positions[world * batch_size :]
+        if drop_last and len(together) < world * batch_size:
+            break
+        rows = len(together) // world
+        for rank in range(world):
+            ranks[rank].append(together[rank * rows : (rank + 1) * rows])
+    return ranks
+
+
+def all_batches(plan, epoch):
+    return [plan.tickets(epoch, batch) for batch in range(len(plan))]
+
+
+@relaxed
+@given(options(), st.integers(0, 3), st.integers(1, 6), st.integers(1, 5), st.booleans())
+def test_plan_is_the_naive_plan(given_options, epoch, batch_size, world, drop_last):
+    expected = naive_epoch(**given_options, epoch=epoch)
+    runs = naive_positions(len(expected), batch_size, world, drop_last)
+    sampler, columns, seed = (given_options[name] for name in ("sampler", "draws", "seed"))
+    for rank in range(world):
+        arguments = {
+            **given_options,
+            "batch_size": batch_size,
+            "drop_last": drop_last,
+            "rank": rank,
+            "world": world,
+        }
+        if not runs[rank]:
+            with pytest.raises(OptionError, match="drop_last=True leaves no batch"):
+                Plan(**arguments)
+            continue
+        plan = Plan(**arguments)
+        assert len(plan) == len(runs[rank])
+        assert plan.clips_per_epoch == len(expected)
+        assert plan.rows_per_epoch == sum(map(len, runs[rank]))
+        for (tickets, padding), run in zip(all_batches(plan, epoch), runs[rank], strict=True):
+            assert tickets.dtype == plan.ticket_dtype
+            assert tickets["epoch"].tolist() == [epoch] * len(run)
+            assert tickets["position"].tolist() == run
+            assert padding.tolist() == [position >= len(expected) for position in run]
+            for ticket, position in zip(tickets, run, strict=True):
+                video, start = expected[position % len(expected)]
+                frames = [start + sampler.dilation * i for i in range(sampler.time_steps)]
+                assert ticket["video"] == video
+                assert ticket["frames"].tolist() == frames + [0] * (sampler.time_steps % 2)
+                own = Draws(seed, epoch).units(Purpose.RECIPE, position, 1, columns)[0]
+                assert ticket["draws"].tolist() == own.tolist()
+
+
+@relaxed
+@given(options(), st.integers(0, 3), st.integers(1, 6), st.integers(1, 5), st.booleans())
+def test_ranks_share_an_epoch(given_options, epoch, batch_size, world, drop_last):
+    try:
+        plans = [
+            Plan(**given_options, batch_size=batch_size, drop_last=drop_last, rank=rank, world=world)
+            for rank in range(world)
+        ]
+    except OptionError:
+        assert drop_last
+        return
+    sizes = [[len(tickets) for tickets, _ in all_batches(plan, epoch)] for plan in plans]
+    assert all(size == sizes[0] for size in sizes)
+    tables = [plan.table(epoch) for plan in plans]
+    positions = np.concatenate([table["position"] for table in tables])
+    padding = np.concatenate([table["padding"] for table in tables])
+    clips = plans[0].clips_per_epoch
+    assert len(set(positions.tolist())) == len(positions)
+    if drop_last:
+        assert not padding.any()
+        assert sorted(positions) == list(range(clips - clips % (world * batch_size)))
+        assert set(sizes[0]) == {batch_size}
+    else:
+        assert padding.sum() < world
+        assert sorted(positions[~padding]) == list(range(clips))
+        served = [pair for table in tables for pair in served_clips(table)]
+        assert sorted(served) == sorted(naive_epoch(**given_options, epoch=epoch))
+
+
+def served_clips(table):
+    real = ~table["padding"]
+    return list(zip(table["video"][real].tolist(), table["start"][real].tolist(), strict=True))
+
+
+@relaxed
+@given(options(), st.integers(1, 6), st.integers(1, 5))
+def test_table_is_the_tickets(given_options, batch_size, world):
+    for rank in range(world):
+        plan = Plan(**given_options, batch_size=batch_size, rank=rank, world=world)
+        tickets, padding = (np.concatenate(parts) for parts in zip(*all_batches(plan, 1), strict=True))
+        table = plan.table(1)
+        assert table["position"].tolist() == tickets["position"].tolist()
+        assert table["video"].tolist() == tickets["video"].tolist()
+        assert table["start"].tolist() == tickets["frames"][:, 0].tolist()
+        assert table["padding"].tolist() == padding.tolist()
+
+
+@relaxed
+@given(options(), st.integers(1, 6), st.integers(1, 6), st.integers(1, 4))
+def test_a_clip_does_not_depend_on_how_the_epoch_is_cut(given_options, batch_size, other_size, world):
+    whole = {}
+    for tickets, _ in all_batches(Plan(**given_options, batch_size=batch_size), 2):
+        whole |= {int(ticket["position"]): ticket.tobytes() for ticket in tickets}
+    for rank in range(world):
+        plan = Plan(**given_options, batch_size=other_size, rank=rank, world=world)
+        for tickets, padding in all_batches(plan, 2):
+            for ticket in tickets[~padding]:
+                assert ticket.tobytes() == whole[int(ticket["position"])]
+
+
+@relaxed
+@given(options(), st.randoms(use_true_random=False))
+def test_random_access_equals_sequential(given_options, random):
+    plan = Plan(**given_options, batch_size=2)
+    places = [(epoch, batch) for epoch in range(4) for batch in range(len(plan))]
+    in_order = {place: plan.tickets(*place)[0].tobytes() for place in places}
+    random.shuffle(places)
+    fresh = Plan(**given_options, batch_size=2)
+    for place in places:
+        assert fresh.tickets(*place)[0].tobytes() == in_order[place]
+
+
+def shuffled(**changed):
+    arguments = {"draws": 3, "batch_size": 50, "shuffle": True, "seed": 5} | changed
+    return Plan(np.full(100, 40), arguments.pop("sampler", RandomWindow(4)), **arguments)
+
+
+def test_epochs_and_seeds_differ_and_repeat():
+    plan = shuffled()
+    first, second = plan.tickets(0, 0)[0], plan.tickets(1, 0)[0]
+    for name in ("video", "frames", "draws"):
+        assert (first[name] != second[name]).any()
+    assert (first["video"] != shuffled(seed=6).tickets(0, 0)[0]["video"]).any()
+    assert first.tobytes() == shuffled().tickets(0, 0)[0].tobytes()
+
+
+def test_extreme_seeds_and_epochs():
+    plan = shuffled(seed=2**64 - 1)
+    assert plan.tickets(2**63 - 1, 1)[0]["epoch"].tolist() == [2**63 - 1] * 50
+
+
+def test_golden_plan():
+    # If this fails, every user's batches change: do not mend the numbers, mend the plan.
+    plan = Plan([40, 3, 25, 9], RandomWindow(3, dilation=2), draws=2, batch_size=2, shuffle=True, seed=1234)
+    tickets = np.concatenate([tickets for tickets, _ in all_batches(plan, 7)])
+    assert tickets["video"].tolist() == [3, 2, 0]
+    assert tickets["frames"].tolist() == [[4, 6, 8, 0], [9, 11, 13, 0], [22, 24, 26, 0]]
+    assert tickets["draws"].tolist() == [
+        [0.33818636680971526, 0.37080871748557176],
+        [0.5563245148458794, 0.9069453224911497],
+        [0.8535373637945111, 0.816420586950307],
+    ]
+    assert plan.fingerprint == "c3c7f601087e27a7"
+    windows = Plan([20], Windows(2), draws=0, batch_size=10, shuffle=True)
+    assert (windows.tickets(0, 0)[0]["frames"][:, 0] // 2).tolist() == [1, 0, 6, 3, 5, 9, 8, 2, 4, 7]
+
+
+def test_each_clip_is_as_likely_at_each_place():
+    plan = Plan([8], Windows(1), draws=0, batch_size=8, shuffle=True)
+    seen = np.zeros((8, 8))
+    for epoch in range(4000):
+        seen[np.arange(8), plan.table(epoch)["start"]] += 1
+    assert ((seen - 500) ** 2 / 500).sum() < 90  # chi-square, 49 degrees of freedom
+
+
+def test_windows_are_cut_once_and_two_epochs_are_kept(monkeypatch):
+    calls = []
+    for sampler in (Windows, RandomWindow):
+        original = sampler.clips
+
+        def counted(self, frame_counts, draws, original=original):
+            calls.append(draws.epoch)
+            return original(self, frame_counts, draws)
+
+        monkeypatch.setattr(sampler, "clips", counted)
+    plan = shuffled(sampler=Windows(4))
+    for epoch in range(3):
+        plan.tickets(epoch, 0)
+    assert calls == [0]
+    plan = shuffled()
+    calls.clear()
+    for epoch in (4, 5, 4, 5, 4, 6, 5, 6, 4):
+        plan.tickets(epoch, 0)
+    assert calls == [4, 5, 6, 4]
+
+
+def test_caller_may_change_the_frame_counts_afterwards():
+    frame_counts = np.array([9, 9])
+    plan = Plan(frame_counts, RandomWindow(3), draws=0, batch_size=2)
+    before = plan.tickets(3, 0)[0].tobytes()
+    frame_counts[:] = 3
+    assert plan.tickets(3, 0)[0].tobytes() == before
+
+
+def test_fingerprint():
+    arguments = {
+        "frame_counts": [9, 12],
+        "sampler": Windows(3),
+        "draws": 2,
+        "batch_size": 2,
+        "shuffle": False,
+        "drop_last": False,
+        "seed": 0,
+        "world": 1,
+    }
+    changes = {
+        "frame_counts": [9, 13],
+        "sampler": Windows(3, step=2),
+        "batch_size": 1,
+        "shuffle": True,
+        "drop_last": True,
+        "seed": 1,
+        "world": 2,
+    }
+    prints = [Plan(**(arguments | {name: value})).fingerprint for name, value in changes.items()]
+    prints.append(Plan(**arguments).fingerprint)
+    assert len(set(prints)) == len(prints)
+    assert all(len(text) == 16 for text in prints)
+    same = Plan(**(arguments | {"frame_counts": np.array([9, 12], np.uint8), "sampler": Windows(3, step=3)}))
+    assert same.fingerprint == prints[-1]
+    other_rank = Plan(**(arguments | {"world": 2, "rank": 1}))
+    assert other_rank.fingerprint == prints[-2]
+
+
+def test_short_videos_are_counted(caplog):
+    for rank in (0, 1):
+        Plan([20] * 117 + [15, 3, 0], Windows(16), draws=0, batch_size=1, rank=rank, world=2)
+    assert caplog.messages == [
+        "3 of 120 videos are shorter than the 16 frames a clip spans and give no clip",
+    ]
+    assert caplog.records[0].levelno == logging.WARNING
+
+
+def test_no_news_when_no_video_is_short(caplog):
+    shuffled()
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"batch_size": 0}, "batch_size=0: must be an integer from 1 to 2147483647"),
+        ({"batch_size": True}, "batch_size=True: must be an integer from 1 to 2147483647"),
+        ({"batch_size": 2.0}, "batch_size=2.0: must be an integer from 1 to 2147483647"),
+        ({"draws": -1}, "draws=-1: must be an integer from 0 to 2147483647"),
+        ({"shuffle": 1}, "shuffle=1: must be True or False"),
+        ({"drop_last": "no"}, "drop_last='no': must be True or False"),
+        ({"seed": -1}, "seed=-1: must be an integer from 0 to 18446744073709551615"),
+        ({"seed": 2**64}, "seed=18446744073709551616: must be an integer from 0 to 18446744073709551615"),
+        ({"seed": None}, "seed=None: must be an integer from 0 to 18446744073709551615"),
+        ({"world": 0}, "world=0: must be an integer from 1 to 2147483647"),
+        ({"rank": -1}, "rank=-1: must be an integer from 0 to 2147483647"),
+        ({"rank": 2, "world": 2}, "rank=2: must be below world=2; ranks count from 0"),
+        (
+            {"frame_counts": []},
+            "frame_counts of shape (0,) and type float64: must be integers, one per video",
+        ),
+        (
+            {"frame_counts": [[4]]},
+            "frame_counts of shape (1, 1) and type int64: must be integers, one per video",
+        ),
+        ({"frame_counts": [4, -2]}, "frame_counts[1]=-2: must be a number of frames, from 0 to 2147483647"),
+        (
+            {"frame_counts": np.array([2**63], np.uint64)},
+            "frame_counts[0]=9223372036854775808: must be a number of frames, from 0 to 2147483647",
+        ),
+        (
+            {"frame_counts": [12, 5], "sampler": Windows(16, dilation=2)},
+            (
+                "no video gives a clip: the longest of 2 has 12 frames and a clip of "
+                "Windows(time_steps=16, step=31, dilation=2) spans 31; lower time_steps or dilation"
+            ),
+        ),
+        (
+            {"drop_last": True, "batch_size": 3, "world": 2},
+            (
+                "drop_last=True leaves no batch: 5 clips are fewer than the 6 of one batch of all ranks "
+                "(batch_size=3, world=2); lower batch_size, or keep the last batch with drop_last=False"
+            ),
+        ),
+    ],
+)
+def test_plan_refuses(changed, message):
+    arguments = {"frame_counts": [10], "sampler": Windows(2), "draws": 0, "batch_size": 1} | changed
+    with pytest.raises(OptionError) as error:
+        Plan(**arguments)
+    assert str(error.value) == message
+
+
+def test_numpy_options():
+    plan = Plan(
+        np.array([10], np.uint16),
+        Windows(2),
+        draws=np.int64(0),
+        batch_size=np.int32(2),
+        shuffle=np.True_,
+        seed=np.uint64(2**64 - 1),
+        rank=np.int8(1),
+        world=np.int8(2),
+    )
+    assert len(plan.tickets(np.int64(0), np.int64(0))[0]) == 2
+
+
+@pytest.mark.parametrize(
+    ("epoch", "batch", "message"),
+    [
+        (0, 2, "batch=2: must be an integer from 0 to 1"),
+        (0, -1, "batch=-1: must be an integer from 0 to 1"),
+        (-1, 0, "epoch=-1: must be an integer from 0 to 9223372036854775807"),
+        (True, 0, "epoch=True: must be an integer from 0 to 9223372036854775807"),
+    ],
+)
+def test_no_such_batch(epoch, batch, message):
+    with pytest.raises(OptionError) as error:
+        shuffled().tickets(epoch, batch)
+    assert str(error.value) == message
+
+
+def test_example_in_the_module():
+    results = doctest.testmod(fastclips.plan)
+    assert results.attempted > 0
+    assert results.failed == 0
+
+
+def tf_config(kind="worker", index=0, **cluster):
+    return {"TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}})}
+
+
+TORCH = {"RANK": "3", "WORLD_SIZE": "8"}
+HOROVOD = {"HOROVOD_RANK": "1", "HOROVOD_SIZE": "2"}
+OPEN_MPI = {"OMPI_COMM_WORLD_RANK": "2", "OMPI_COMM_WORLD_SIZE": "4"}
+PMI = {"PMI_RANK": "0", "PMI_SIZE": "3"}
+SLURM = {"SLURM_PROCID": "0", "SLURM_NTASKS": "1"}
+WORKERS = {"worker": ["a:1", "b:1"]}
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """Return a function that sets the environment of a launcher."""
+    for variables in (TORCH, HOROVOD, OPEN_MPI, PMI, SLURM, {"TF_CONFIG": ""}):
+        for name in variables:
+            monkeypatch.delenv(name, raising=False)
+
+    def launch(variables):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    return launch
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected", "source"),
+    [
+        (TORCH, (3, 8), "RANK and WORLD_SIZE"),
+        (HOROVOD, (1, 2), "HOROVOD_RANK and HOROVOD_SIZE"),
+        (OPEN_MPI, (2, 4), "OMPI_COMM_WORLD_RANK and OMPI_COMM_WORLD_SIZE"),
+        (PMI, (0, 3), "PMI_RANK and PMI_SIZE"),
+        (SLURM, (0, 1), "SLURM_PROCID and SLURM_NTASKS"),
+        (tf_config("worker", 1, **WORKERS), (1, 2), "TF_CONFIG"),
+        (tf_config("chief", 0, chief=["c:1"], **WORKERS), (0, 3), "TF_CONFIG"),
+        (tf_config("worker", 1, chief=["c:1"], ps=["p:1"], **WORKERS), (2, 3), "TF_CONFIG"),
+        (SLURM | TORCH | {"TF_CONFIG": "{}"}, (3, 8), "RANK and WORLD_SIZE"),
+        (SLURM | tf_config("worker", 1, **WORKERS), (1, 2), "TF_CONFIG"),
+        ({"RANK": "5", "TF_CONFIG": "{}"} | SLURM, (0, 1), "SLURM_PROCID and SLURM_NTASKS"),
+    ],
+)
+def test_launchers(launched, caplog, variables, expected, source):
+    launched(variables)
+    caplog.set_level(logging.INFO, "fastclips")
+    assert resolve_rank("env", None) == expected
+    assert resolve_rank("env", expected[1]) == expected
+    assert caplog.messages == [f"rank {expected[0]} of {expected[1]}, from {source}"] * 2
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        (
+            {},
+            (
+                'rank="env": found none of RANK and WORLD_SIZE, HOROVOD_RANK and HOROVOD_SIZE, '
+                "OMPI_COMM_WORLD_RANK and OMPI_COMM_WORLD_SIZE, PMI_RANK and PMI_SIZE, SLURM_PROCID and "
+                "SLURM_NTASKS, TF_CONFIG; pass rank= and world= as numbers"
+            ),
+        ),
+        ({"RANK": "8", "WORLD_SIZE": "8"}, "RANK=8: must be below WORLD_SIZE=8; ranks count from 0"),
+        ({"RANK": "0", "WORLD_SIZE": "0"}, "WORLD_SIZE=0: must be an integer from 1 to 2147483647"),
+        ({"RANK": "one", "WORLD_SIZE": "2"}, "RANK='one' and WORLD_SIZE='2': must be integers from 0"),
+        ({"PMI_RANK": "-1", "PMI_SIZE": "2"}, "PMI_RANK='-1' and PMI_SIZE='2': must be integers from 0"),
+        (tf_config("worker", 2, **WORKERS), "TF_CONFIG's rank=2: must be below tasks=2; ranks count from 0"),
+        (
+            tf_config("ps", 0, ps=["p:1"], **WORKERS),
+            "TF_CONFIG: a task of type 'ps' reads no clips; only chief and worker do",
+        ),
+        (
+            {"TF_CONFIG": "nonsense"},
+            (
+                "TF_CONFIG='nonsense': must be JSON with a cluster and a task "
+                "(Expecting value: line 1 column 1 (char 0))"
+            ),
+        ),
+        (
+            {"TF_CONFIG": "[]"},
+            "TF_CONFIG='[]': must be JSON with a cluster and a task ('list' object has no attribute 'get')",
+        ),
+    ],
+)
+def test_launchers_refuse(launched, variables, message):
+    launched(variables)
+    with pytest.raises(OptionError) as error:
+        resolve_rank("env")
+    assert str(error.value) == message
+
+
+def test_world_that_the_launcher_contradicts(launched):
+    launched(TORCH)
+    with pytest.raises(OptionError) as error:
+        resolve_rank("env", 4)
+    assert str(error.value) == (
+        "world=4: is 8 by RANK and WORLD_SIZE; leave world out, or give the rank as a number"
+    )
+
+
+def test_numbers_ignore_the_environment(launched):
+    launched(TORCH)
+    assert resolve_rank(0) == (0, 1)
+    assert resolve_rank(np.int64(1), np.int64(2)) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("rank", "world", "message"),
+    [
+        (1, None, "rank=1: needs world=, the number of ranks"),
+        (2, 2, "rank=2: must be below world=2; ranks count from 0"),
+        (0, 0, "world=0: must be an integer from 1 to 2147483647"),
+        (-1, 2, "rank=-1: must be an integer from 0 to 2147483647"),
+        ("auto", 2, "rank='auto': must be a number or \"env\""),
+    ],
+)
+def test_numbers_that_cannot_be(rank, world, message):
+    with pytest.raises(OptionError) as error:
+        resolve_rank(rank, world)
+    assert str(error.value) == message
