@@ -32,7 +32,16 @@ if TYPE_CHECKING:
 
     from fastclips.spec import SlotLayout
 
-__all__ = ["COUNTERS", "Arena", "Lease", "State", "die_with_parent", "leased_arrays", "slot_views", "ticket_view"]
+__all__ = [
+    "COUNTERS",
+    "Arena",
+    "Lease",
+    "State",
+    "die_with_parent",
+    "leased_arrays",
+    "slot_views",
+    "ticket_view",
+]
 
 COUNTERS = ("read_s", "decode_s", "kernel_s", "wait_s", "clips", "frames", "bytes", "pid")
 """Columns of `Arena.counters`: what each worker has spent and done since the loader began."""
@@ -53,7 +62,8 @@ def ticket_view(arena: Arena, dtype: np.dtype[np.void]) -> NDArray[np.void]:
     ndarray of void
         (cells,) tickets, sharing the arena's memory.
     """
-    return arena.tickets().view(dtype)[:, 0]
+    tickets: NDArray[np.void] = arena.tickets().view(dtype)[:, 0]
+    return tickets
 
 
 class Lease:

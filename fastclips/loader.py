@@ -235,11 +235,9 @@ class ClipLoader:
         """
         with self._lock:
             self._check_usable()
-            wanted = self._submit((epoch, batch), beside=True)
-            if wanted is None:
+            if not self._engine.has_room(beside=True):
                 self._forget()
-                wanted = self._submit((epoch, batch), beside=True, wait=True)
-            return self._collect(wanted)
+            return self._collect(self._submit((epoch, batch)))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the place in the plan, after the batches that were served.
@@ -270,7 +268,9 @@ class ClipLoader:
             batch = checked_int(state["batch"], "batch", 0, len(self) + 1)
             plan = state["plan"]
         except (KeyError, TypeError):
-            raise OptionError(f"state={state!r} is no state of a loader; use what state_dict() gave") from None
+            raise OptionError(
+                f"state={state!r} is no state of a loader; use what state_dict() gave"
+            ) from None
         if plan != self._plan.fingerprint:
             raise OptionError(
                 "the state is of another plan: data, clips, batch_size, shuffle, drop_last, seed and world "
@@ -351,7 +351,9 @@ class ClipLoader:
         self.close()
 
     def __repr__(self) -> str:
-        arrays = ", ".join(f"{f.name} {f.dtype} {(self._plan.batch_size, *f.shape)}" for f in self._layout.fields)
+        arrays = ", ".join(
+            f"{f.name} {f.dtype} {(self._plan.batch_size, *f.shape)}" for f in self._layout.fields
+        )
         return f"ClipLoader({len(self)} batches of {arrays}; {self.workers} workers)"
 
     def _check_usable(self) -> None:
@@ -383,8 +385,8 @@ class ClipLoader:
 
     def _fill(self) -> None:
         """Submit the plan's next batches until the engine has enough; one at least."""
-        while pending := self._submit(self._next, wait=not self._pending):
-            self._pending.append(pending)
+        while not self._pending or self._engine.has_room():
+            self._pending.append(self._submit(self._next))
             epoch, batch = self._next
             self._next = (epoch, batch + 1) if batch + 1 < len(self) else (epoch + 1, 0)
 
@@ -395,9 +397,7 @@ class ClipLoader:
         while self._pending:
             self._engine.discard(self._pending.pop().batch)
 
-    def _submit(self, place: tuple[int, int], *, beside: bool = False, wait: bool = False) -> _Pending | None:
-        if not wait and not self._engine.has_room(beside=beside):
-            return None
+    def _submit(self, place: tuple[int, int]) -> _Pending:
         tickets, padding = self._plan.tickets(*place)
         videos = tickets["video"].copy()
         tickets["video"] = self.dataset.index.keys[videos]

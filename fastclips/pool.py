@@ -19,12 +19,13 @@ import subprocess
 import sys
 import weakref
 from collections import deque
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from fastclips.arena import COUNTERS, Arena, Lease, State, leased_arrays, slot_views, ticket_view
+from fastclips.arena import COUNTERS, Arena, Lease, leased_arrays, slot_views, ticket_view
 from fastclips.errors import ClosedError, EngineError, FrameError, OptionError
 from fastclips.spec import ALIGNMENT, ticket_dtype
 
@@ -125,7 +126,7 @@ class Inline:
         self.waited_s += perf_counter() - began
         return {name: array[: len(batch.tickets)] for name, array in arrays.items()}
 
-    def discard(self, batch: Batch) -> None:
+    def discard(self, batch: Batch) -> None:  # noqa: ARG002 - protocol
         """Forget a batch."""
         self._busy = False
 
@@ -229,9 +230,9 @@ class Pool:
         rows = len(batch.tickets)
         self._in_flight.remove(batch.slot)
         lease = Lease(_Release(self._free, batch.slot))
-        for cell in range(batch.slot * self._arena.rows, batch.slot * self._arena.rows + rows):
-            if self._arena.word(cell)[2] is not State.DONE:
-                raise FrameError(self._arena.note(cell))
+        failed = self._arena.failed(batch.slot)
+        if failed is not None:
+            raise FrameError(self._arena.note(failed))
         if self._arena.slots - len(self._free) - len(self._in_flight) > self._arena.slots - 2:
             return {name: view[:rows].copy() for name, view in self._views[batch.slot].items()}
         return leased_arrays(self._views[batch.slot], rows, lease)
@@ -281,7 +282,7 @@ def _slots(geometry: dict[str, int], memory: int, wanted: int) -> int:
     if memory < least:
         raise OptionError(
             f"memory={memory} bytes is less than the {least} that {_LEAST_SLOTS} batches need "
-            f"({geometry['slot_bytes']} bytes each); raise memory to at least {-(-least // 2**20)}MiB or make "
+            f'({geometry["slot_bytes"]} bytes each); give memory="{-(-least // 2**20)}MiB" or more, or make '
             "the batch smaller"
         )
     more = Arena.nbytes_of(slots=_LEAST_SLOTS + 1, **geometry) - least
@@ -302,7 +303,7 @@ def _start_nursery(arena: Arena, spec: ClipSpec, workers: int) -> subprocess.Pop
             "import sys; argv = sys.argv[1:]; sys.path[:] = argv[4:]; "
             "from fastclips.nursery import main; main(*map(int, argv[:4]))"
         )
-        path = [entry or os.getcwd() for entry in sys.path if isinstance(entry, str)]
+        path = [entry or str(Path.cwd()) for entry in sys.path if isinstance(entry, str)]
         return subprocess.Popen(
             [sys.executable, "-c", code, *map(str, (*fds, workers)), *path],
             stdin=subprocess.PIPE,

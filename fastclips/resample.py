@@ -42,7 +42,7 @@ def resample(pixels: NDArray[np.uint8], geometry: Geometry, *, nearest: bool) ->
     if nearest:
         rows = _nearest(geometry.y, pixels.shape[0])
         columns = _nearest(geometry.x, pixels.shape[1])
-        return cast("NDArray[np.uint8]", pixels[rows[:, None], columns])
+        return pixels[rows[:, None], columns]
     y, x = abs(geometry.y.scale), abs(geometry.x.scale)
     centres = np.array(
         [
@@ -64,4 +64,5 @@ def resample(pixels: NDArray[np.uint8], geometry: Geometry, *, nearest: bool) ->
 
 def _nearest(axis: Axis, size: int) -> NDArray[np.intp]:
     positions = np.floor((np.arange(axis.size) + 0.5) * abs(axis.scale) + axis.box[0])
-    return np.clip(positions, 0, size - 1).astype(np.intp)
+    clipped: NDArray[np.intp] = np.clip(positions, 0, size - 1).astype(np.intp)
+    return clipped

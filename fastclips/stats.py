@@ -59,21 +59,22 @@ class Stats:
         if not self.frames_served:
             return "no batch has been served yet."
         waits = min(1.0, self.waited_s / self.seconds)
-        said = f"training waits for data {waits:.0%} of the time"
-        if waits < _ENOUGH:
-            return f"{said}: the data is not the limit."
         parts = {"reading": self.read_s, "decoding": self.decode_s, "resampling and cropping": self.kernel_s}
         limit = max(parts, key=parts.__getitem__)
         cores = len(os.sched_getaffinity(0))
-        if self.workers == 0:
-            return f"{said}, since it prepares it itself: {limit} is the limit; set workers={cores}."
-        if self.idle_s > sum(parts.values()):
-            return f"{said}, but its workers wait too: batches are held too long; raise memory."
-        if limit == "reading":
-            return f"{said}: {limit} is the limit; add workers, or move the data to a faster disk."
-        if self.workers < cores:
-            return f"{said}: {limit} is the limit; add workers ({self.workers} of {cores} cores are used)."
-        return f"{said}: {limit} is the limit on {cores} cores; use more cores or smaller frames."
+        if waits < _ENOUGH:
+            advice = "the data is not the limit"
+        elif self.workers == 0:
+            advice = f"{limit} in its own process is the limit; set workers={cores}"
+        elif self.idle_s > sum(parts.values()):
+            advice = "the workers wait more than they work, so starting and stopping is the limit"
+        elif limit == "reading":
+            advice = "reading is the limit; add workers, or move the data to a faster disk"
+        elif self.workers < cores:
+            advice = f"{limit} is the limit; add workers ({self.workers} for {cores} cores)"
+        else:
+            advice = f"{limit} is the limit on {cores} cores; use more cores or smaller frames"
+        return f"training waits for data {waits:.0%} of the time: {advice}."
 
     def __str__(self) -> str:
         busy = self.read_s + self.decode_s + self.kernel_s

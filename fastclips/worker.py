@@ -11,8 +11,6 @@ import traceback
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from fastclips import kernels
 from fastclips.arena import COUNTERS, slot_views, ticket_view
 from fastclips.decode import Decoder
@@ -23,6 +21,7 @@ from fastclips.spec import ticket_dtype
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from fastclips.arena import Arena
@@ -72,7 +71,7 @@ class Renderer:
             (stream, decoder.mask if stream.mask else decoder.image, row[stream.name])
             for stream, decoder in zip(spec.streams, self._decoders, strict=True)
         ]
-        maps: dict[tuple[int, int], Geometry] = {}
+        maps: dict[tuple[int, ...], Geometry] = {}
         for step, frame in enumerate(ticket["frames"][: spec.time_steps].tolist()):
             size = None
             for stream, decode, output in outputs:
@@ -85,7 +84,7 @@ class Renderer:
                     if size is None:
                         size = pixels.shape[:2]
                         if size not in maps:
-                            maps[size] = spec.recipe.geometry(*size, draws)
+                            maps[size] = spec.recipe.geometry(size[0], size[1], draws)
                     elif pixels.shape[:2] != size:
                         raise FrameError(
                             f"is {_by(pixels.shape)} while its {spec.streams[0].name} is {_by(size)}; "
@@ -122,9 +121,7 @@ class Renderer:
         if self._table is None or stream.mask:
             kernels.crop(pixels, top, left, flip, output, channels_first=channels_first)
         else:
-            kernels.crop_table(
-                pixels, top, left, flip, self._table, output, channels_first=channels_first
-            )
+            kernels.crop_table(pixels, top, left, flip, self._table, output, channels_first=channels_first)
 
 
 def _by(shape: tuple[int, ...]) -> str:

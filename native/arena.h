@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <climits>
@@ -187,6 +188,14 @@ class Arena {
             if (word.state == State::kClaimed && word.worker == worker) cells.push_back(cell);
         }
         return cells;
+    }
+
+    std::optional<std::uint32_t> failed(std::uint32_t slot) const {
+        for (std::uint32_t row = 0; row < geometry().rows; ++row) {
+            const std::uint32_t cell = slot * geometry().rows + row;
+            if (word_of(cell).state == State::kFailed) return cell;
+        }
+        return std::nullopt;
     }
 
     Word word_of(std::uint32_t cell) const {

@@ -121,6 +121,7 @@ NB_MODULE(_native, m) {
         .def("reissue", &Arena::reissue, "cell"_a, "dead"_a, "Make a dead worker's ticket ready again.")
         .def("claimed_by", &Arena::claimed_by, "worker"_a, "Cells that a worker holds.")
         .def("count_death", &Arena::count_death, "cell"_a, "Count a death over this ticket: how many now.")
+        .def("failed", &Arena::failed, "slot"_a, "The first FAILED cell of a settled slot, if there is one.")
         .def("set_note", &Arena::set_note, "cell"_a, "text"_a, "Say why a ticket fails; cut to 1016 bytes.")
         .def(
             "note",

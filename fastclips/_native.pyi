@@ -1,0 +1,115 @@
+"""The arena: slots, tickets and their states in one shared memfd."""
+
+import enum
+from typing import Annotated
+
+import numpy
+from numpy.typing import NDArray
+
+
+class State(enum.Enum):
+    """What a cell's word says of its ticket."""
+
+    EMPTY = 0
+
+    READY = 1
+
+    CLAIMED = 2
+
+    DONE = 3
+
+    FAILED = 4
+
+def die_with_parent(signal: int) -> None:
+    """
+    Have this process killed by a signal when the thread that forked it ends.
+    """
+
+class Arena:
+    """
+    Shared memory of one loader; states are atomics, waits are futexes.
+
+    A cell is a slot's row: cell = slot * rows + row.
+    """
+
+    def __init__(self, *, slots: int, rows: int, workers: int, ticket_bytes: int, slot_bytes: int) -> None: ...
+
+    @staticmethod
+    def nbytes_of(*, slots: int, rows: int, workers: int, ticket_bytes: int, slot_bytes: int) -> int:
+        """How many bytes an arena would take."""
+
+    @staticmethod
+    def attach(fd: int) -> Arena:
+        """Map the arena that another process made."""
+
+    @property
+    def fd(self) -> int: ...
+
+    @property
+    def slots(self) -> int: ...
+
+    @property
+    def rows(self) -> int: ...
+
+    @property
+    def nbytes(self) -> int: ...
+
+    def slot(self, slot: int) -> Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C')]:
+        """Bytes of a slot, page-aligned; the array keeps the arena alive."""
+
+    def tickets(self) -> Annotated[NDArray[numpy.uint8], dict(shape=(None, None))]:
+        """Bytes of every cell's ticket, (cells, ticket_bytes)."""
+
+    def counters(self) -> Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C')]:
+        """One row of float64 counters per worker, written by that worker alone."""
+
+    def publish(self, slot: int, number: int, rows: int) -> None:
+        """Hand out the tickets of a settled slot's first rows."""
+
+    def cancel(self, slot: int) -> None:
+        """Take back what no worker has claimed."""
+
+    def settled(self, slot: int) -> bool:
+        """Whether no row is asked for or being written."""
+
+    def wait(self, slot: int, timeout_ms: int) -> bool:
+        """Wait for a slot to settle; False after a signal or the timeout."""
+
+    def claim(self, worker: int, timeout_ms: int) -> tuple[int, int] | None:
+        """Claim the oldest ready ticket: (cell, number)."""
+
+    def finish(self, cell: int, worker: int, ok: bool) -> bool:
+        """
+        Settle a claim as DONE or FAILED; False if the worker does not hold it.
+        """
+
+    def reissue(self, cell: int, dead: int) -> bool:
+        """Make a dead worker's ticket ready again."""
+
+    def claimed_by(self, worker: int) -> list[int]:
+        """Cells that a worker holds."""
+
+    def count_death(self, cell: int) -> int:
+        """Count a death over this ticket: how many now."""
+
+    def failed(self, slot: int) -> int | None:
+        """The first FAILED cell of a settled slot, if there is one."""
+
+    def set_note(self, cell: int, text: str) -> None:
+        """Say why a ticket fails; cut to 1016 bytes."""
+
+    def note(self, cell: int) -> str:
+        """What set_note said."""
+
+    def word(self, cell: int) -> tuple[int, int, State]:
+        """A cell's (number, worker, state)."""
+
+    @property
+    def last_words(self) -> str:
+        """Why the nursery gave up; empty while it has not."""
+
+    @last_words.setter
+    def last_words(self, arg: str, /) -> None: ...
+
+    def discard(self) -> None:
+        """Give the memory back; whoever still maps it reads zeros."""
