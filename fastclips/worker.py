@@ -11,6 +11,8 @@ import traceback
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fastclips import kernels
 from fastclips.arena import COUNTERS, slot_views, ticket_view
 from fastclips.decode import Decoder
@@ -21,7 +23,6 @@ from fastclips.spec import ticket_dtype
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from fastclips.arena import Arena
@@ -47,6 +48,7 @@ class Renderer:
         self._spec = spec
         self._decoders = [Decoder(fast_dct=spec.fast_dct) for _ in spec.streams]
         self._table = spec.recipe.table()
+        self._scratch: dict[tuple[int, ...], NDArray[np.uint8]] = {}  # of stretched frames, by shape
 
     def render(self, ticket: np.void, row: Mapping[str, NDArray[Any]], counters: NDArray[np.float64]) -> None:
         """Write a clip.
@@ -113,15 +115,24 @@ class Renderer:
                 f"(height x width) in a batch of {_by(expected)}; frames of mixed sizes need a transform "
                 "that fixes the size, such as RandomCrop(224) or Resize((256, 340))"
             )
-        flip = geometry.flip
-        if geometry.is_crop:
-            top, left = int(geometry.y.box[0]), int(geometry.x.box[0])
-        else:
-            pixels, top, left = resample(pixels, geometry, nearest=stream.mask), 0, 0
-        if self._table is None or stream.mask:
+        table = None if stream.mask else self._table
+        top, left, flip = int(geometry.y.box[0]), int(geometry.x.box[0]), geometry.flip
+        if not geometry.is_crop:
+            direct = not flip and table is None and not channels_first
+            stretched = output if direct else self._scratch_for((*expected, *pixels.shape[2:]))
+            resample(pixels, geometry, nearest=stream.mask, out=stretched)
+            if direct:
+                return
+            pixels, top, left = stretched, 0, 0
+        if table is None:
             kernels.crop(pixels, top, left, flip, output, channels_first=channels_first)
         else:
-            kernels.crop_table(pixels, top, left, flip, self._table, output, channels_first=channels_first)
+            kernels.crop_table(pixels, top, left, flip, table, output, channels_first=channels_first)
+
+    def _scratch_for(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        if shape not in self._scratch:
+            self._scratch[shape] = np.empty(shape, np.uint8)
+        return self._scratch[shape]
 
 
 def _by(shape: tuple[int, ...]) -> str:

@@ -1,0 +1,16 @@
+"""Data that many tests read, made once."""
+
+import pytest
+from helpers import make_frames, make_masks
+
+
+@pytest.fixture(scope="session")
+def frames(tmp_path_factory):
+    """Six videos of 12 frames, 48x64 (height x width), in two classes."""
+    return make_frames(tmp_path_factory.mktemp("frames"))
+
+
+@pytest.fixture(scope="session")
+def masks(tmp_path_factory, frames):
+    """A mask for every frame of `frames`."""
+    return make_masks(tmp_path_factory.mktemp("masks"), frames)

@@ -1,0 +1,94 @@
+"""Small data sets and the frames they hold, shared by tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import simplejpeg
+from PIL import Image
+
+import fastclips as fc
+
+
+def picture(seed, height=48, width=64):
+    """A picture with coarse and fine detail, like a photograph's, so that a wrong pixel shows."""
+    random = np.random.default_rng(seed)
+    coarse = cv2.resize(random.uniform(30, 220, (5, 6, 3)), (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.clip(coarse + random.normal(0, 12, (height, width, 3)), 0, 255).astype(np.uint8)
+
+
+def write_jpeg(path, pixels, quality=90):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality, "RGB", "420"))
+
+
+def make_frames(root, videos=6, frames=12, height=48, width=64, classes=2):
+    """class_c/video_v/frame_00001.jpg; every frame of every video is different."""
+    root = Path(root)
+    for video in range(videos):
+        folder = root / f"class_{video % classes}" / f"video_{video}"
+        for frame in range(frames):
+            path = folder / f"frame_{frame + 1:05d}.jpg"
+            write_jpeg(path, picture(1000 * video + frame, height, width))
+    return root
+
+
+def make_masks(root, like, height=48, width=64):
+    """A palette PNG beside every frame of `like`, whose indices tell its place."""
+    root, like = Path(root), Path(like)
+    for number, path in enumerate(sorted(like.rglob("*.jpg"))):
+        indices = (np.add.outer(np.arange(height), np.arange(width)) + number) % 21
+        image = Image.fromarray(indices.astype(np.uint8), mode=None).convert("P")
+        image.putdata(indices.ravel().tolist())
+        image.putpalette(np.random.default_rng(0).integers(0, 256, 768).tolist())
+        target = root / path.relative_to(like).with_suffix(".png")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        image.save(target)
+    return root
+
+
+def decode(path):
+    """A frame's pixels, straight from the library."""
+    return simplejpeg.decode_jpeg(Path(path).read_bytes(), "RGB", fastdct=True)
+
+
+def make_loader(root, workers=0, **options):
+    settings = {"clips": fc.Windows(4), "transforms": [fc.RandomCrop(32), fc.RandomFlip()], "batch_size": 4}
+    return fc.ClipLoader(fc.open(root), workers=workers, **{**settings, **options})
+
+
+def alive(pid):
+    """Whether a process runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_until(condition, seconds=20.0):
+    """Poll until something holds; say so if it never does."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"still not so after {seconds} s"
+        time.sleep(0.01)
+
+
+def run_python(code, *arguments, timeout=120, **options):
+    """Run a script in an interpreter of its own and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        env={**os.environ, "PYTHONFAULTHANDLER": "1"},
+        **options,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -1,0 +1,174 @@
+import math
+
+import numpy as np
+import pytest
+from helpers import make_frames, make_loader, make_masks
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fastclips as fc
+from fastclips.resample import resample
+from fastclips.transforms import compile_recipe
+
+sizes = st.integers(1, 300)
+units = st.floats(0, 1, exclude_max=True)
+
+
+def positions(axis):
+    """Source positions of an axis's output pixels, in pixels counted from the first one's centre."""
+    return axis.scale * (np.arange(axis.size) + 0.5) + axis.offset - 0.5
+
+
+def bilinear(pixels, geometry):
+    """The composed map on the original frame, in floating point, clamped at the box."""
+    out = pixels.astype(np.float64)
+    for number, axis in enumerate((geometry.y, geometry.x)):
+        low, high = axis.box
+        at = np.clip(positions(axis), low, high - 1)
+        before = np.clip(np.floor(at).astype(int), 0, high - 1).astype(int)
+        after = np.minimum(before + 1, int(high) - 1)
+        share = (at - before).reshape(-1, *[1] * (out.ndim - 1))
+        out = np.moveaxis(out, number, 0)
+        out = np.moveaxis(out[before] * (1 - share) + out[after] * share, 0, number)
+    return out
+
+
+def nearest(pixels, geometry):
+    rows, columns = (  # the ninth decimal decides nothing but ties
+        np.floor(positions(axis) + 0.5 + 1e-9).astype(int) for axis in (geometry.y, geometry.x)
+    )
+    return pixels[rows[:, None], columns]
+
+
+@given(sizes, sizes, units, units, units, st.data())
+def test_crop_and_flip_take_whole_pixels(height, width, down, across, side, data):
+    size = data.draw(st.integers(1, height)), data.draw(st.integers(1, width))
+    recipe = compile_recipe([fc.RandomCrop(size), fc.RandomFlip()])
+    geometry = recipe.geometry(height, width, [down, across, side])
+    assert geometry.is_crop
+    assert geometry.flip == (side < 0.5)
+    top, left = math.floor(down * (height - size[0] + 1)), math.floor(across * (width - size[1] + 1))
+    assert geometry.y.box == (top, top + size[0])
+    assert geometry.x.box == (left, left + size[1])
+    flipped_first = compile_recipe([fc.RandomFlip(), fc.RandomCrop(size)])
+    other = flipped_first.geometry(height, width, [side, down, across])
+    mirrored = (width - left - size[1], width - left)
+    assert other.x.box == (mirrored if geometry.flip else geometry.x.box)
+
+
+@given(sizes, sizes, st.integers(1, 64), st.lists(units, min_size=4, max_size=4))
+def test_a_box_stays_within_the_frame(height, width, side, draws):
+    recipe = compile_recipe(
+        [fc.Resize(short_side=side + 3), fc.RandomCrop(side), fc.RandomFlip(), fc.Resize((20, 30))]
+    )
+    geometry = recipe.geometry(height, width, draws)
+    assert (geometry.y.size, geometry.x.size) == (20, 30)
+    for axis, size in ((geometry.y, height), (geometry.x, width)):
+        low, high = axis.box
+        assert low.is_integer()
+        assert high.is_integer()
+        assert 0 <= low < high <= size
+
+
+@pytest.mark.parametrize(
+    "transforms",
+    [
+        [fc.Resize((30, 50))],
+        [fc.Resize(short_side=40), fc.RandomCrop(32)],
+        [fc.RandomCrop(33), fc.Resize(48), fc.RandomFlip()],
+        [fc.Resize(short_side=100), fc.RandomCrop(64), fc.RandomFlip(p=1)],
+        [fc.RandomFlip(p=1), fc.Resize((24, 32))],
+    ],
+)
+def test_the_loader_agrees_with_the_composed_map(tmp_path, transforms):
+    """Through files, decoder, OpenCV and kernels: within a rounding of the floating-point reference."""
+    from helpers import decode
+
+    root = make_frames(tmp_path / "frames", videos=2, frames=2)
+    make_masks(tmp_path / "masks", root)
+    dataset = fc.open({"image": root, "mask": tmp_path / "masks"})
+    recipe = compile_recipe(transforms)
+    with fc.ClipLoader(
+        dataset, fc.Windows(2), transforms, batch_size=2, workers=0, targets=("mask",), seed=5
+    ) as loader:
+        x, y = next(iter(loader))
+        tickets, _ = loader._plan.tickets(0, 0)
+    for row, ticket in enumerate(tickets):
+        geometry = recipe.geometry(48, 64, ticket["draws"].tolist())
+        folder = root / f"class_{row}" / f"video_{row}"
+        for step in range(2):
+            pixels = decode(folder / f"frame_{step + 1:05d}.jpg")
+            assert np.abs(x[row, step] - bilinear(pixels, geometry)).max() <= 1.0
+            indices = np.add.outer(np.arange(48), np.arange(64)) + 2 * row + step
+            np.testing.assert_array_equal(y["mask"][row, step], nearest(indices % 21, geometry))
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 40), st.integers(1, 40))
+def test_nearest_takes_the_nearest(height, width, tall, wide):
+    pixels = np.arange(height * width, dtype=np.uint32).reshape(height, width).astype(np.uint8)
+    geometry = compile_recipe([fc.Resize((tall, wide))]).geometry(height, width, [])
+    out = np.empty((tall, wide), np.uint8)
+    resample(pixels, geometry, nearest=True, out=out)
+    rows = np.clip([(2 * y + 1) * height // (2 * tall) for y in range(tall)], 0, height - 1)
+    columns = np.clip([(2 * x + 1) * width // (2 * wide) for x in range(wide)], 0, width - 1)
+    np.testing.assert_array_equal(out, pixels[rows[:, None], columns])
+
+
+def test_short_side_keeps_the_aspect():
+    recipe = compile_recipe([fc.Resize(short_side=256)])
+    for height, width, expected in [(360, 640, (256, 455)), (640, 360, (455, 256)), (100, 100, (256, 256))]:
+        geometry = recipe.geometry(height, width, [])
+        assert (geometry.y.size, geometry.x.size) == expected
+    assert not recipe.fixes_size
+    assert compile_recipe([fc.Resize(short_side=256), fc.CenterCrop(224)]).fixes_size
+
+
+def test_normalize_makes_one_table():
+    table = compile_recipe([fc.Normalize(0.5, (0.1, 0.2, 0.4))]).table()
+    assert (table.shape, table.dtype) == ((3, 256), "float32")
+    np.testing.assert_allclose(table[:, 255], [5.0, 2.5, 1.25], rtol=1e-6)
+    np.testing.assert_allclose(table[:, 0], [-5.0, -2.5, -1.25], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: fc.RandomCrop(0), "RandomCrop's size must be a positive int or .* not 0"),
+        (lambda: fc.RandomCrop((1, 2, 3)), r"not \(1, 2, 3\)"),
+        (lambda: fc.CenterCrop(2.5), r"not 2\.5"),
+        (lambda: fc.RandomFlip(1.5), r"p must lie between 0 and 1, not 1\.5"),
+        (lambda: fc.Resize(), "either a size or short_side"),
+        (lambda: fc.Resize(3, short_side=4), "either a size or short_side"),
+        (lambda: fc.Resize(short_side=-1), "not -1"),
+        (lambda: fc.Normalize((1, 2)), "one number or three"),
+        (lambda: fc.Normalize(std=0), "must not be zero"),
+        (lambda: fc.Normalize(dtype="int32"), "'float32' or 'float16', not 'int32'"),
+    ],
+)
+def test_what_cannot_be_declared(make, said):
+    with pytest.raises(fc.OptionError, match=said):
+        make()
+
+
+def test_a_masks_size_must_be_its_images(tmp_path):
+    root = make_frames(tmp_path / "frames", videos=2, frames=4)
+    make_masks(tmp_path / "masks", root, height=24, width=32)
+    with (
+        fc.ClipLoader(
+            fc.open({"image": root, "mask": tmp_path / "masks"}),
+            fc.Windows(4),
+            [fc.CenterCrop(20)],
+            targets="mask",
+            batch_size=2,
+            workers=0,
+        ) as loader,
+        pytest.raises(fc.FrameError, match=r"masks.*\.png: is 24x32 while its image is 48x64"),
+    ):
+        list(loader)
+
+
+def test_no_transform_leaves_frames_as_they_are(frames):
+    with make_loader(frames, transforms=[]) as loader:
+        assert next(iter(loader))[0].shape == (4, 4, 48, 64, 3)
+
+
