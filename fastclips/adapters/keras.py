@@ -1,0 +1,217 @@
+"""Keras: a loader as a `keras.utils.PyDataset`, and a callback that saves its place.
+
+Keras asks a PyDataset for more than an epoch's batches: 0 and 1 to learn their shapes, one more to build the
+model, up to eight that it reads ahead and drops; a callback may look at some as well. With ``shuffle``, the
+default, it also asks in an order of its own. What Keras trains on comes through a generator of its own,
+which runs to its end in one epoch, or with ``steps_per_epoch`` in several, on TensorFlow in another thread.
+So a request is answered by who asks:
+
+- the generator that began last gets the plan's next batch, whatever index it asks for. That is a *pass*:
+  it serves one epoch of the plan, each batch once, from the loader's pipeline;
+- anyone else gets the batch of the index, and nothing of the plan is consumed;
+- a generator that began earlier was given up, as by an interrupted fit, and gets an error, which is seen only
+  if someone still listens.
+
+Nothing in PyDataset says who asks, but the caller's frame does. Every generator asks for ``num_batches``
+first, which begins its pass. Keras asks for it outside of a generator only when it starts over: the pass
+until then, unless its end was told, was a probe or broken off, and its epoch is served again. An epoch is
+over when Keras says so::
+
+    fit            num_batches                 a pass still open is given up, and its epoch begun again
+                   0, 1                        by index (TensorFlow)
+                   a generator, one batch      a pass (JAX, torch and MirroredStrategy build the model with it)
+                   num_batches, on_epoch_end   the pass is given up: the epoch begins again
+      each epoch   on_epoch_begin
+                   a generator, all batches    a pass
+                   on_epoch_end                the epoch is over
+
+What was asked for is therefore not what was trained on; only a callback knows that: `ClipCheckpoint`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import sys
+import warnings
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fastclips.errors import EngineError, OptionError
+from fastclips.samplers import checked_int
+
+try:
+    import keras
+except ImportError as error:
+    raise ImportError(
+        'this needs Keras 3: pip install "fastclips[tensorflow]"; or pip install "fastclips[keras]" beside '
+        f"JAX or torch, and set KERAS_BACKEND to jax or torch ({error})"
+    ) from error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from types import FrameType
+
+    from fastclips.loader import ClipLoader
+
+__all__ = ["ClipCheckpoint", "ClipSequence"]
+
+
+class _Pass(NamedTuple):
+    generator: int  # id of its frame; a later one with the same id begins a pass of its own
+    epoch: int
+    start: int
+    batches: Iterator[Any]
+
+
+class ClipSequence(keras.utils.PyDataset):  # type: ignore[misc] # Keras has no types
+    """A loader's epochs for ``fit``, ``evaluate`` and ``predict``, on any backend of Keras.
+
+    Each epoch of Keras is an epoch of the loader's plan, every clip once and in the plan's order, whatever
+    ``fit(shuffle=...)`` says. One that is broken off is served again, from its first batch, by the next call.
+    Indexing gives any batch of the epoch that is being served, or comes next.
+
+    Parameters
+    ----------
+    loader : ClipLoader
+        What to serve; training and validation each need one of their own.
+    epoch : int
+        The first epoch to serve.
+    workers, use_multiprocessing, max_queue_size
+        As for `keras.utils.PyDataset`, and ignored: the loader has workers of its own, and Keras's, if there
+        are several, repeat batches and lose others.
+
+    Attributes
+    ----------
+    loader : ClipLoader
+        As given.
+    epoch : int
+        The epoch that is being served, or comes next.
+    start : int
+        The first batch of it to serve: 0, unless resumed inside an epoch.
+
+    Examples
+    --------
+    >>> model.fit(ClipSequence(loader), validation_data=ClipSequence(other), epochs=10)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        loader: ClipLoader,
+        *,
+        epoch: int = 0,
+        workers: int = 1,
+        use_multiprocessing: bool = False,
+        max_queue_size: int = 10,
+    ) -> None:
+        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=max_queue_size)
+        self.workers, self.use_multiprocessing = workers, use_multiprocessing
+        self.loader = loader
+        self.epoch, self.start = checked_int(epoch, "epoch", 0, 2**62), 0
+        self._pass: _Pass | None = None
+        self._told: int | None = None  # the length that Keras goes by
+
+    @classmethod
+    def resume(cls, loader: ClipLoader, path: str | os.PathLike[str]) -> ClipSequence:
+        """Go on behind the last batch that was trained on before a `ClipCheckpoint` was written.
+
+        Parameters
+        ----------
+        loader : ClipLoader
+            With the same data and options as then; the number of workers may differ.
+        path : path-like
+            Of the checkpoint.
+
+        Returns
+        -------
+        ClipSequence
+            Its length is what is left of the epoch; this needs a ``fit`` of its own, as `ClipCheckpoint` shows.
+
+        Raises
+        ------
+        OptionError
+            If the loader's plan is another.
+        """
+        loader.load_state_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        place = loader.state_dict()
+        sequence = cls(loader, epoch=place["epoch"])
+        sequence.start = place["batch"]
+        return sequence
+
+    def __len__(self) -> int:
+        """Batches in an epoch, or in what is left of a resumed one."""
+        return len(self.loader) - self.start
+
+    @property
+    def num_batches(self) -> int:
+        """The same, for Keras."""
+        asker = _asker(self, "num_batches")
+        if asker is None:
+            return len(self)
+        if not inspect.CO_GENERATOR & asker.f_code.co_flags:
+            self._pass, self._told = None, len(self)
+        elif self._told not in {None, len(self)}:
+            raise OptionError(
+                f"a resumed epoch of {self._told} batches was followed by one of {len(self)} in the same fit, but "
+                "Keras goes by the first: give it a fit of its own, with initial_epoch=sequence.epoch and "
+                "epochs=sequence.epoch + 1, as the documentation of ClipCheckpoint shows"
+            )
+        else:
+            batches = self.loader.epoch(self.epoch, self.start)
+            self._pass = _Pass(id(asker), self.epoch, self.start, batches)
+        return len(self)
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        """Return the pass's next batch to Keras's generator, and to anyone else that of the index.
+
+        Parameters
+        ----------
+        index : int
+            Which of the epoch's batches.
+
+        Returns
+        -------
+        tuple
+            ``(x,)``, ``(x, y)`` or ``(x, y, weight)``.
+        """
+        asker = _asker(self, "__getitem__")
+        if asker is None or not inspect.CO_GENERATOR & asker.f_code.co_flags:
+            return _as_tuple(self.loader.batch(self.epoch, self.start + range(len(self))[index]))
+        current = self._pass
+        if current is None or current.generator != id(asker):
+            raise EngineError(
+                "Keras has begun anew with this ClipSequence; the earlier one cannot go on. Validation needs a "
+                "ClipSequence and a loader of its own"
+            )
+        return _as_tuple(next(current.batches))
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        """Serve the epoch, or what is left of it, without moving on to the next."""
+        return map(_as_tuple, islice(self.loader.epoch(self.epoch, self.start), len(self)))
+
+    def on_epoch_end(self) -> None:
+        """Go on to the next epoch; called by Keras."""
+        if self._pass is not None:
+            self.epoch, self.start = self._pass.epoch + 1, 0
+
+    @property
+    def workers(self) -> int:
+        """Always 1: Keras's threads; the loader has processes of its own."""
+        return 1
+
+    @workers.setter
+    def workers(self, value: int) -> None:
+        if value > 1:
+            _warn(f"workers={value}")
+
+    @property
+    def use_multiprocessing(self) -> bool:
+        """Always False."""
+        return False
+
+    @use_multiprocessing.setter
+    def use_multiprocessing(self, value: bool) -> None:
+        if value:
+            _warn(f"use_multiprocessing={value}")

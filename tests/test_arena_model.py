@@ -1,0 +1,180 @@
+"""Every order in which trainer, workers, deaths and nursery can take their steps, walked through.
+
+The model has one slot of two rows, two workers at a time and a bounded number of deaths and batches. Each
+step is one atomic operation of native/arena.h, or one of the two halves of writing a row; between any two
+of them anyone else may act or die. Waits poll, as bounded waits do. A second pass plants known mistakes in
+the protocol and checks that the walk finds them.
+"""
+
+from dataclasses import dataclass, replace
+
+import pytest
+
+ROWS = 2
+EMPTY, READY, CLAIMED, DONE = "EMPTY", "READY", "CLAIMED", "DONE"
+
+
+@dataclass(frozen=True)
+class Worker:
+    number: int
+    at: str = "idle"  # idle, seen, writing, written, finished, checked
+    cell: int = -1
+    seen: tuple = ()  # the word it read, which its swap expects
+    dead: bool = False
+    reaped: bool = False
+
+
+@dataclass(frozen=True)
+class World:
+    words: tuple  # per row: (ticket, worker, state)
+    rows: tuple  # what lies in the row: ("half" | "full", ticket)
+    workers: tuple
+    trainer: str = "publish"  # publish, waiting, cancelling, over
+    cancelled: int = 0  # rows whose cancellation was tried
+    ticket: int = 1
+    batches: int = 2
+    deaths: int = 2
+    next_worker: int = 3
+    woken: bool = False
+
+
+def settled(words):
+    return all(state not in (READY, CLAIMED) for _, _, state in words)
+
+
+def put(items, at, item):
+    return (*items[:at], item, *items[at + 1 :])
+
+
+def steps(world, mistake):
+    """Every world that is one step away."""
+    yield from trainer_steps(world, mistake)
+    for at, worker in enumerate(world.workers):
+        if not worker.dead:
+            yield from worker_steps(world, at, worker, mistake)
+            if world.deaths:
+                yield replace(
+                    world, workers=put(world.workers, at, replace(worker, dead=True)), deaths=world.deaths - 1
+                )
+        if worker.dead or mistake == "reissue the living":
+            yield from nursery_steps(world, at, worker)
+
+
+def trainer_steps(world, mistake):
+    if world.trainer == "publish" and world.batches:
+        words = tuple((world.ticket + row, 0, READY) for row in range(ROWS))
+        yield replace(
+            world,
+            words=words,
+            trainer="waiting",
+            ticket=world.ticket + ROWS,
+            batches=world.batches - 1,
+            woken=False,
+        )
+    elif world.trainer == "publish":
+        yield replace(world, trainer="over")
+    elif world.trainer == "waiting":
+        yield replace(world, trainer="cancelling", cancelled=0)
+        if settled(world.words):
+            for row, (ticket, _, state) in enumerate(world.words):
+                assert state == DONE
+                assert world.rows[row] == ("full", ticket), "a batch was delivered that is not written"
+            yield replace(world, trainer="publish")
+    elif world.trainer == "cancelling":
+        if world.cancelled < ROWS:
+            row = world.cancelled
+            ticket, worker, state = world.words[row]
+            taken_back = state == READY or (state == CLAIMED and mistake == "cancel what is claimed")
+            word = (ticket, 0, EMPTY) if taken_back else world.words[row]
+            yield replace(world, words=put(world.words, row, word), cancelled=row + 1)
+        elif settled(world.words) or mistake == "reuse without draining":
+            yield replace(world, trainer="publish")
+
+
+def worker_steps(world, at, worker, mistake):
+    def moved(**changes):
+        return put(world.workers, at, replace(worker, **changes))
+
+    if worker.at == "idle":
+        for cell, word in enumerate(world.words):
+            if word[2] == READY:
+                yield replace(world, workers=moved(at="seen", cell=cell, seen=word))
+    elif worker.at == "seen":
+        if world.words[worker.cell] == worker.seen or (
+            mistake == "claim without comparing" and world.words[worker.cell][2] in (READY, CLAIMED)
+        ):
+            word = (world.words[worker.cell][0], worker.number, CLAIMED)
+            yield replace(
+                world, words=put(world.words, worker.cell, word), workers=moved(at="writing", seen=word)
+            )
+        else:
+            yield replace(world, workers=moved(at="idle"))
+    elif worker.at in ("writing", "written"):
+        part = "half" if worker.at == "writing" else "full"
+        rows = put(world.rows, worker.cell, (part, worker.seen[0]))
+        yield replace(
+            world, rows=rows, workers=moved(at="written" if worker.at == "writing" else "finished")
+        )
+    elif worker.at == "finished":
+        if world.words[worker.cell] == worker.seen:
+            words = put(world.words, worker.cell, (worker.seen[0], worker.number, DONE))
+            yield replace(world, words=words, workers=moved(at="checked"))
+        else:
+            yield replace(world, workers=moved(at="idle"))
+    elif worker.at == "checked":
+        yield replace(world, woken=world.woken or settled(world.words), workers=moved(at="idle"))
+
+
+def nursery_steps(world, at, worker):
+    held = [cell for cell, word in enumerate(world.words) if word[1:] == (worker.number, CLAIMED)]
+    if held:
+        cell = held[0]
+        yield replace(world, words=put(world.words, cell, (world.words[cell][0], 0, READY)))
+    elif worker.dead:
+        fresh = Worker(world.next_worker)
+        yield replace(world, workers=put(world.workers, at, fresh), next_worker=world.next_worker + 1)
+
+
+def check(world):
+    writing = [w.cell for w in world.workers if not w.dead and w.at in ("writing", "written")]
+    assert len(writing) == len(set(writing)), "two workers write one row"
+    if world.trainer == "publish":
+        assert not writing, "a worker writes into a slot that the trainer has taken back"
+    # Polling makes progress without wakes; but nobody dead, a settled slot must have woken the trainer.
+    if world.trainer == "waiting" and settled(world.words) and world.deaths == 2:
+        assert world.woken or any(w.at == "checked" for w in world.workers), "the last to finish woke nobody"
+
+
+def walk(mistake=None):
+    words = ((0, 0, EMPTY),) * ROWS
+    start = World(words, ((None, 0),) * ROWS, (Worker(1), Worker(2)))
+    seen, edge, over = {start}, [start], False
+    while edge:
+        world = edge.pop()
+        check(world)
+        after = list(steps(world, mistake))
+        over |= world.trainer == "over"
+        assert after or world.trainer == "over", f"stuck: {world}"
+        new = set(after) - seen
+        seen |= new
+        edge.extend(new)
+    assert over
+    return len(seen)
+
+
+def test_the_protocol_holds_in_every_order():
+    assert walk() > 10_000
+
+
+@pytest.mark.parametrize(
+    ("mistake", "said"),
+    [
+        ("reissue the living", "two workers write one row|not written|taken back"),
+        ("claim without comparing", "two workers write one row"),
+        ("reuse without draining", "taken back"),
+        ("cancel what is claimed", "taken back"),
+    ],
+)
+def test_the_walk_finds_mistakes(mistake, said):
+    with pytest.raises(AssertionError, match=said):
+        walk(mistake)

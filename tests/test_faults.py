@@ -1,0 +1,196 @@
+"""Real processes are killed; batches do not change, nothing hangs, nothing is left behind."""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from helpers import alive, make_frames, make_loader, run_python, wait_until
+
+import fastclips as fc
+from fastclips.spec import Stream
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    return make_frames(tmp_path_factory.mktemp("many"), videos=12, frames=24, height=120, width=160)
+
+
+@pytest.fixture(scope="module")
+def expected(many):
+    with make_loader(many, transforms=[fc.RandomCrop(100)], shuffle=True) as loader:
+        return [x.copy() for x, _ in itertools.chain(loader, loader)]
+
+
+def test_killed_workers_change_nothing(many, expected):
+    """A worker is killed at a random moment before each of 36 batches."""
+    random = np.random.default_rng(0)
+    with make_loader(many, 3, transforms=[fc.RandomCrop(100)], shuffle=True) as loader:
+        killed = set()
+        for served, wanted in zip(itertools.chain(loader, loader), expected, strict=True):
+            np.testing.assert_array_equal(served[0], wanted)
+            time.sleep(random.uniform(0, 0.01))
+            victim = loader.pids[random.integers(1, 4)] if len(loader.pids) == 4 else None
+            if victim is not None and victim not in killed and alive(victim):
+                os.kill(victim, signal.SIGKILL)
+                killed.add(victim)
+        assert len(killed) > 10
+        wait_until(lambda: all(map(alive, loader.pids)))
+        assert len(loader.pids) == 4
+
+
+def test_a_stopped_worker_is_not_taken_for_dead(many, expected):
+    """Its clip is done when it goes on, and by nobody else."""
+    with make_loader(many, 2, transforms=[fc.RandomCrop(100)], shuffle=True) as loader:
+        batches = iter(loader)
+        np.testing.assert_array_equal(next(batches)[0], expected[0])
+        victim = loader.pids[1]
+        os.kill(victim, signal.SIGSTOP)
+        try:
+            time.sleep(0.3)
+        finally:
+            os.kill(victim, signal.SIGCONT)
+        for served, wanted in zip(batches, expected[1:18], strict=True):
+            np.testing.assert_array_equal(served[0], wanted)
+        assert victim in loader.pids
+
+
+class Poison:
+    """A storage in which reading one frame kills the process."""
+
+    def __init__(self, storage, video):
+        self.storage, self.video = storage, video
+
+    def read(self, stream, video, frame):
+        if video == self.video and frame == 5:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return self.storage.read(stream, video, frame)
+
+    def where(self, stream, video, frame):
+        return self.storage.where(stream, video, frame)
+
+
+def test_a_clip_that_kills_every_worker_is_named(many):
+    """Three workers die over it, then it is an error; the rest of the epoch is served."""
+    dataset = fc.open(many)
+    poisoned = fc.Dataset(Poison(dataset.storage, 0), dataset.index, (Stream("image"),))
+    with fc.ClipLoader(poisoned, fc.Windows(4), batch_size=4, workers=2) as loader:
+        with pytest.raises(fc.FrameError, match="3 workers died over this clip, the last one by SIGSEGV"):
+            list(loader)
+        assert len(list(loader.epoch(0, start=1))) == 17
+
+
+def test_workers_that_cannot_start_are_an_error(many):
+    """Nothing finishes, so the nursery gives up and the trainer says why."""
+    dataset = fc.open(many)
+    hopeless = fc.Dataset(Unloadable(dataset.storage), dataset.index, (Stream("image"),))
+    with (
+        fc.ClipLoader(hopeless, fc.Windows(4), batch_size=4, workers=2) as loader,
+        pytest.raises(fc.EngineError, match="worker processes are gone: RuntimeError: no luck here"),
+    ):
+        list(loader)
+
+
+class Unloadable(Poison):
+    def __init__(self, storage):
+        super().__init__(storage, -1)
+
+    def __reduce__(self):
+        return _no_luck, ()
+
+
+def _no_luck():
+    raise RuntimeError("no luck here")
+
+
+def test_a_killed_nursery_is_an_error_not_a_hang(many):
+    with make_loader(many, 2) as loader:
+        batches = iter(loader)
+        next(batches)
+        pids = loader.pids
+        os.kill(pids[0], signal.SIGKILL)
+        with pytest.raises(fc.EngineError, match="worker processes are gone: its process ended with code -9"):
+            list(itertools.chain.from_iterable(map(loader.epoch, range(5))))
+        wait_until(lambda: not any(map(alive, pids)))
+
+
+TRAINER = """
+import os, sys, time
+sys.path.insert(0, sys.argv[2])
+from helpers import make_loader
+loader = make_loader(sys.argv[1], 2)
+x, y = next(iter(loader))
+while len(loader.pids) < 3:
+    time.sleep(0.01)
+child = os.fork() if sys.argv[3] == "fork" else 0
+if child == 0 and sys.argv[3] == "fork":
+    time.sleep(600)
+print(*loader.pids, loader._engine._arena.fd, child, flush=True)
+time.sleep(600)
+"""
+
+
+def start_trainer(frames, kind):
+    trainer = subprocess.Popen(
+        [sys.executable, "-c", TRAINER, frames, os.path.dirname(__file__), kind],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    *pids, fd, child = map(int, trainer.stdout.readline().split())
+    return trainer, pids, fd, child
+
+
+def test_a_killed_trainer_leaves_no_process(frames):
+    trainer, pids, _, _ = start_trainer(frames, "alone")
+    assert len(pids) == 3
+    assert all(map(alive, pids))
+    with trainer:
+        trainer.kill()
+    wait_until(lambda: not any(map(alive, pids)))
+
+
+def test_a_killed_trainer_leaves_no_memory_to_its_children(frames):
+    """A child forked by the trainer lives on, with the arena mapped: processes end, memory goes back."""
+    trainer, pids, fd, child = start_trainer(frames, "fork")
+    try:
+        memfd = f"/proc/{child}/fd/{fd}"
+        assert "fastclips" in os.readlink(memfd)
+        assert os.stat(memfd).st_blocks > 0
+        with trainer:
+            trainer.kill()
+        wait_until(lambda: not any(map(alive, pids)))
+        assert alive(child)
+        assert os.stat(memfd).st_blocks == 0
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+def test_an_interrupt_ends_cleanly(frames):
+    """Ctrl-C reaches the trainer alone; it unwinds, exits, and takes its processes with it."""
+    code = """
+import os, signal, sys, threading, time
+sys.path.insert(0, sys.argv[2])
+from helpers import make_loader
+loader = make_loader(sys.argv[1], 2, repeat=True)
+threading.Timer(1.0, os.killpg, (os.getpid(), signal.SIGINT)).start()
+try:
+    for x, y in loader:
+        pids = loader.pids
+except KeyboardInterrupt:
+    print(*pids)
+"""
+    out = run_python(code, frames, os.path.dirname(__file__), start_new_session=True)
+    pids = list(map(int, out.split()))
+    assert pids
+    wait_until(lambda: not any(map(alive, pids)))
+
+
+def test_no_thread_is_left(frames):
+    before = len(os.listdir("/proc/self/task"))
+    with make_loader(frames, 2) as loader:
+        list(loader)
+    assert len(os.listdir("/proc/self/task")) == before
