@@ -29,13 +29,12 @@ import pickle
 import platform
 import subprocess
 import sys
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, suppress
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from time import perf_counter, sleep
-from typing import TYPE_CHECKING, Any, NamedTuple
+from time import perf_counter, process_time, sleep
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import simplejpeg  # decode.py is its only importer in the engine; here stands what the engine is held against
@@ -52,7 +51,7 @@ from fastclips.transforms import RandomCrop, RandomFlip
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from fastclips.index import Dataset
 
@@ -60,27 +59,32 @@ __all__ = ["add_arguments", "run"]
 
 _TURN_S = 0.25
 _LEAST_BATCHES = 3  # of a turn of the engine
+_LEAST_ROUNDS = 2  # one in each order
 _SAMPLE = 512  # frames of the bare loop, more than any cache near the cores holds
 _SETTLE_S = 60.0  # how long the workers may take over what they are on
 _CLIPS = COUNTERS.index("clips")
 _FAST_DCT = True  # ClipLoader's default
+_OPTIONS = ("time_steps", "step", "crop", "batch_size", "seconds")
+_PACKAGES = ("fastclips", "numpy", "numba", "simplejpeg")
+_BAR = "{desc} |{bar}| {n:.0f}/{total:.0f} s"
 
 _MANUAL = """\
 figures:
   efficiency            frames_per_s / ceiling_frames_per_s, taken within each round; the median of the
-                        rounds. It depends on the machine's load far less than either of the two
+                        rounds. A loaded machine moves it less than it moves either of the two
   frames_per_s          frames that the loader delivers: read, decoded, cropped, flipped, in shared memory
                         that the consumer sees as an array; the consumer does nothing but receive it
   ceiling_frames_per_s  frames that bare loops of simplejpeg decode, one in each of as many processes as
                         there are workers, of bytes that are in memory, into one reused buffer each
-  cpu_ms_per_frame      CPU time of all processes, user and system, in the engine's turns, per frame
+  cpu_ms_per_frame      CPU time per frame of all processes, user and system, in the engine's turns;
+                        ceiling_cpu_ms_per_frame in the bare loop's. Even on a busy machine the two compare
   first_batch_s         from before the ClipLoader is made to its first batch; the folder was scanned before,
                         in open_s. The files may come from the disk or from the page cache: run it twice
   peak_rss_mb           sum of each process's peak resident memory; shared pages count in every process
   pss_mb                memory at the end, shared pages counted once: what the machine really gives
-  turns                 rounds of two turns, a quarter of a second each, one of the engine and one bare, in
-                        alternating order; while one side has its turn, the other is blocked
-  *_quartiles           of the rounds: half of them lie between these two
+  rounds                of two turns, a quarter of a second each, one of the engine and one of the bare
+                        loops, in alternating order; while one side has its turn, the other is blocked
+  *_quartiles           half of the rounds lie between these two
 
 Units: MB are 2**20 bytes. Training data is shuffled, with one random crop and flip per clip, as uint8.
 
@@ -132,7 +136,7 @@ def run(args: argparse.Namespace) -> int:
     FastclipsError
         If the folder and the options do not go together.
     """
-    if not args.seconds > 0:
+    if not 0 < args.seconds < float("inf"):
         raise OptionError(f"seconds={args.seconds!r}: must be more than 0")
     began = perf_counter()
     dataset = open_dataset(args.folder)
@@ -152,42 +156,38 @@ def run(args: argparse.Namespace) -> int:
         engine.take()
         first_batch_s = perf_counter() - opened
         frames = _sample(dataset)
-        with _bare_loops(frames, max(1, loader.workers)) as bare:
+        with closing(_Bare(frames, max(1, loader.workers))) as bare:
             rounds = _measure(engine, bare, args.seconds, show=not args.json)
+        pids = [os.getpid(), *loader.pids]
         result = {
-            "frames_per_s": round(median(turn.engine for turn in rounds), 1),
-            "cpu_ms_per_frame": round(1e3 * engine.cpu_s / engine.frames, 4),
+            **_spread("frames_per_s", [engine.frames_per_s for engine, _ in rounds], 1),
+            **_spread("ceiling_frames_per_s", [bare.frames_per_s for _, bare in rounds], 1),
+            **_spread("efficiency", [engine.frames_per_s / bare.frames_per_s for engine, bare in rounds], 4),
+            "rounds": len(rounds),
+            "cpu_ms_per_frame": round(median(engine.cpu_ms for engine, _ in rounds), 4),
+            "ceiling_cpu_ms_per_frame": round(median(bare.cpu_ms for _, bare in rounds), 4),
             "first_batch_s": round(first_batch_s, 3),
-            "peak_rss_mb": round(_peak_rss(engine.pids) / 2**20, 1),
-            "ceiling_frames_per_s": round(median(turn.bare for turn in rounds), 1),
-            "efficiency": round(median(turn.ratio for turn in rounds), 4),
-            "pss_mb": round(resident_bytes(engine.pids) / 2**20, 1),
             "open_s": round(opened - began, 3),
-            "frames_per_s_quartiles": _quartiles([turn.engine for turn in rounds], 1),
-            "ceiling_quartiles": _quartiles([turn.bare for turn in rounds], 1),
-            "efficiency_quartiles": _quartiles([turn.ratio for turn in rounds], 4),
-            "turns": len(rounds),
-            "ceiling": "simplejpeg.decode_jpeg into one reused buffer, bytes in memory",
-            "ceiling_processes": max(1, loader.workers),
-            "data": _summary(dataset, frames),
-            "options": {
-                "time_steps": args.time_steps,
-                "step": args.step,
-                "crop": args.crop,
-                "batch_size": args.batch_size,
-                "workers": loader.workers,
-                "seconds": args.seconds,
-                "fast_dct": _FAST_DCT,
-                "fast_upsample": False,
-            },
-            "versions": {
-                "python": platform.python_version(),
-                **{name: version(name) for name in ("fastclips", "numpy", "numba", "simplejpeg")},
-            },
-            "cores": len(os.sched_getaffinity(0)),
+            "peak_rss_mb": round(_peak_rss(pids) / 2**20, 1),
+            "pss_mb": round(resident_bytes(pids) / 2**20, 1),
         }
+    options = {name: value for name, value in vars(args).items() if name in _OPTIONS}
+    result |= {
+        "ceiling": "simplejpeg.decode_jpeg of bytes in memory, into one reused buffer",
+        "ceiling_processes": max(1, loader.workers),
+        "data": _summary(dataset, frames),
+        "options": {**options, "workers": loader.workers, "fast_dct": _FAST_DCT, "fast_upsample": False},
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+        "cores": len(os.sched_getaffinity(0)),
+    }
     print(json.dumps(result) if args.json else _table(result))
     return 0
+
+
+class _Turn(NamedTuple):
+    frames_per_s: float
+    cpu_ms: float  # per frame
+    seconds: float
 
 
 class _Engine:
@@ -197,9 +197,6 @@ class _Engine:
         self._loader = loader
         self._batches = iter(loader)
         self._time_steps = time_steps
-        self.pids = [os.getpid(), *loader.pids]
-        self.frames = 0  # taken in all turns, and the CPU time that they cost
-        self.cpu_s = 0.0
 
     def take(self) -> int:
         """Receive a batch; return its frames."""
@@ -219,132 +216,124 @@ class _Engine:
             sleep(0.002)
         return len(ahead)
 
-    def turn(self) -> float:
-        """Work for a while; return frames per second."""
+    def turn(self) -> _Turn:
+        """Work for a while."""
         ready = self.settle()
-        self.pids = [os.getpid(), *self._loader.pids]
-        cpu = _cpu_s(self.pids)
-        taken = sum(self.take() for _ in range(ready + 1))
+        pids = [os.getpid(), *self._loader.pids]
+        cpu = _cpu_s(pids)
+        untimed = sum(self.take() for _ in range(ready + 1))
         began = now = perf_counter()
-        timed = batches = 0
+        frames = batches = 0
         while now - began < _TURN_S or batches < _LEAST_BATCHES:
-            timed += self.take()
+            frames += self.take()
             batches += 1
             now = perf_counter()
         self.settle()
-        self.cpu_s += _cpu_s(self.pids) - cpu
-        self.frames += taken + timed
-        return timed / (now - began)
+        cpu = _cpu_s(pids) - cpu
+        return _Turn(frames / (now - began), 1e3 * cpu / (untimed + frames), now - began)
 
 
 class _Bare:
     """The bare loop's side: processes that wait for a command, work for as long as it says, and answer."""
 
-    def __init__(self, processes: list[subprocess.Popen[bytes]]) -> None:
-        self._processes = processes
-
-    def turn(self) -> float:
-        """Work for a while; return frames per second of all processes."""
-        self._tell(_TURN_S)
-        return sum(frames / seconds for frames, seconds in self._answers())
-
-    def _tell(self, seconds: float) -> None:
-        for process in self._processes:
-            assert process.stdin is not None  # noqa: S101 - it was asked for
-            pickle.dump(seconds, process.stdin)
-            process.stdin.flush()
-
-    def _answers(self) -> list[tuple[int, float]]:
-        answers = []
-        for process in self._processes:
-            assert process.stdout is not None  # noqa: S101 - it was asked for
-            try:
-                answers.append(pickle.load(process.stdout))  # noqa: S301 - our own process wrote it
-            except EOFError:
-                raise EngineError(
-                    f"a process of the bare loop ended with code {process.wait()}; what it printed is on "
-                    "standard error"
-                ) from None
-        return answers
-
-
-@contextmanager
-def _bare_loops(frames: Sequence[bytes], processes: int) -> Iterator[_Bare]:
-    code = "import sys; sys.path[:] = sys.argv[1:]; from fastclips.bench import _serve; _serve()"
-    path = [entry or str(Path.cwd()) for entry in sys.path if isinstance(entry, str)]
-    started: list[subprocess.Popen[bytes]] = []
-    try:
-        for _ in range(processes):
-            process = subprocess.Popen(
+    def __init__(self, frames: Sequence[bytes], processes: int) -> None:
+        code = "import sys; sys.path[:] = sys.argv[1:]; from fastclips.bench import _serve; _serve()"
+        path = [entry or str(Path.cwd()) for entry in sys.path if isinstance(entry, str)]
+        self._processes = [
+            subprocess.Popen(
                 [sys.executable, "-c", code, *path],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 start_new_session=True,  # an interrupt at the terminal is for the one that reads it
             )
-            started.append(process)
-        for number, process in enumerate(started):
-            assert process.stdin is not None  # noqa: S101 - it was asked for
-            first = number * len(frames) // processes
-            pickle.dump([*frames[first:], *frames[:first]], process.stdin)
-            process.stdin.flush()
-        bare = _Bare(started)
-        bare.turn()  # not counted: whoever answers is ready
-        yield bare
-    finally:
-        for process in started:
+            for _ in range(processes)
+        ]
+        try:
+            for number in range(processes):
+                first = number * len(frames) // processes
+                self._send(number, [*frames[first:], *frames[:first]])
+            self.turn(_TURN_S)  # not counted: whoever answers is ready
+        except BaseException:
+            self.close()
+            raise
+
+    def turn(self, seconds: float) -> _Turn:
+        """Work for a while; the rate is that of all processes together."""
+        for number in range(len(self._processes)):
+            self._send(number, seconds)
+        answers = [self._receive(number) for number in range(len(self._processes))]
+        frames = sum(frames for frames, _, _ in answers)
+        return _Turn(
+            sum(frames / wall for frames, wall, _ in answers),
+            1e3 * sum(cpu for _, _, cpu in answers) / frames,
+            seconds,
+        )
+
+    def close(self) -> None:
+        """End the processes."""
+        for process in self._processes:
             process.kill()
             process.communicate()
+
+    def _send(self, number: int, value: object) -> None:
+        pipe = cast("IO[bytes]", self._processes[number].stdin)
+        with suppress(BrokenPipeError):  # receiving will say so
+            pickle.dump(value, pipe)
+            pipe.flush()
+
+    def _receive(self, number: int) -> tuple[int, float, float]:
+        process = self._processes[number]
+        try:
+            answer: tuple[int, float, float] = pickle.load(  # noqa: S301 - our own process wrote it
+                cast("IO[bytes]", process.stdout)
+            )
+        except EOFError:
+            raise EngineError(
+                f"a process of the bare loop ended with code {process.wait()}; standard error may say why"
+            ) from None
+        return answer
 
 
 def _serve() -> None:
     """Be a process of the bare loop."""
+    with suppress(EOFError, BrokenPipeError, pickle.UnpicklingError):  # the other end is gone
+        _decode_on_command()
+    os._exit(0)  # whatever is left to flush, nobody reads it
+
+
+def _decode_on_command() -> None:
     commands, answers = sys.stdin.buffer, sys.stdout.buffer
     frames: list[bytes] = pickle.load(commands)  # noqa: S301 - our own parent wrote it
     buffer = np.empty(3 * max(height * width for height, width in map(frame_size, frames)), np.uint8)
-    decode = simplejpeg.decode_jpeg
+    options = {"fastdct": _FAST_DCT, "fastupsample": False, "buffer": buffer}
     number = 0
     while True:
-        try:
-            seconds = pickle.load(commands)  # noqa: S301 - as above
-        except EOFError:
-            return
-        first, began = number, perf_counter()
+        seconds = pickle.load(commands)  # noqa: S301 - as above
+        first, began, cpu = number, perf_counter(), process_time()
         while (now := perf_counter()) - began < seconds:
-            decode(
-                frames[number % len(frames)], "RGB", fastdct=_FAST_DCT, fastupsample=False, buffer=buffer
-            )
+            simplejpeg.decode_jpeg(frames[number % len(frames)], "RGB", **options)
             number += 1
-        pickle.dump((number - first, now - began), answers)
+        pickle.dump((number - first, now - began, process_time() - cpu), answers)
         answers.flush()
 
 
-@dataclass(frozen=True)
-class _Round:
-    engine: float
-    bare: float
-
-    @property
-    def ratio(self) -> float:
-        return self.engine / self.bare
-
-
-def _measure(engine: _Engine, bare: _Bare, seconds: float, *, show: bool) -> list[_Round]:
-    rounds: list[_Round] = []
-    engine.turn()  # not counted: slots are touched for the first time
-    engine.frames, engine.cpu_s = 0, 0.0
-    count = max(2, round(seconds / (2 * _TURN_S)))
-    for number in tqdm(range(count), "rounds", leave=False, disable=not show):
-        if number % 2:
-            decoded = bare.turn()
-            rounds.append(_Round(engine.turn(), decoded))
-        else:
-            rounds.append(_Round(engine.turn(), bare.turn()))
+def _measure(engine: _Engine, bare: _Bare, seconds: float, *, show: bool) -> list[tuple[_Turn, _Turn]]:
+    """Return the rounds: a turn of the engine and one of the bare loop."""
+    rounds: list[tuple[_Turn, _Turn]] = []
+    length = engine.turn().seconds  # its rate is not counted: it touches slots for the first time
+    spent = 0.0
+    with tqdm(total=seconds, desc="measuring", leave=False, disable=not show, bar_format=_BAR) as bar:
+        while spent < seconds or len(rounds) < _LEAST_ROUNDS:
+            if len(rounds) % 2:
+                decoded = bare.turn(length)
+                delivered = engine.turn()
+            else:
+                delivered = engine.turn()
+                decoded = bare.turn(length)
+            rounds.append((delivered, decoded))
+            spent += delivered.seconds + decoded.seconds
+            bar.update(min(spent, seconds) - bar.n)
     return rounds
-
-
-class _Frame(NamedTuple):
-    data: bytes
-    where: str
 
 
 def _sample(dataset: Dataset) -> list[bytes]:
@@ -356,10 +345,16 @@ def _sample(dataset: Dataset) -> list[bytes]:
     stream = dataset.streams[0].name
     frames = []
     for video, number in zip(videos.tolist(), numbers.tolist(), strict=True):
-        place = stream, int(dataset.index.keys[video]), int(number - ends[video] + dataset.index.frame_counts[video])
+        place = (
+            stream,
+            int(dataset.index.keys[video]),
+            int(number - ends[video] + dataset.index.frame_counts[video]),
+        )
         data = dataset.storage.read(*place)
         if not data.startswith(b"\xff\xd8"):
-            raise OptionError(f"{dataset.storage.where(*place)}: bench compares the decoding of JPEGs, and this is none")
+            raise OptionError(
+                f"{dataset.storage.where(*place)}: bench compares the decoding of JPEGs, and this is none"
+            )
         frames.append(data)
     return frames
 
@@ -376,57 +371,49 @@ def _summary(dataset: Dataset, frames: Sequence[bytes]) -> dict[str, Any]:
     }
 
 
-def _quartiles(values: Sequence[float], digits: int) -> list[float]:
-    low, high = np.quantile(values, (0.25, 0.75)).tolist()
-    return [round(low, digits), round(high, digits)]
+def _spread(name: str, values: Sequence[float], digits: int) -> dict[str, Any]:
+    low, middle, high = (round(value, digits) for value in np.quantile(values, (0.25, 0.5, 0.75)).tolist())
+    return {name: middle, f"{name}_quartiles": [low, high]}
 
 
 def _cpu_s(pids: Sequence[int]) -> float:
     ticks = 0
     for pid in pids:
-        try:
+        with suppress(OSError):  # it died and was replaced
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue  # it died and was replaced
-        ticks += int(fields[11]) + int(fields[12])  # user, system
+            ticks += int(fields[11]) + int(fields[12])  # user, system
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _peak_rss(pids: Sequence[int]) -> int:
     total = 0
     for pid in pids:
-        try:
+        with suppress(OSError):
             lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-        except OSError:
-            continue
-        total += sum(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+            total += sum(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
     return total * 1024
 
 
 def _table(result: dict[str, Any]) -> str:
     data, options = result["data"], result["options"]
-    rates, ceilings, ratios = (
-        "quartiles " + " to ".join(f"{value:{form}}" for value in result[name])
-        for name, form in (
-            ("frames_per_s_quartiles", ",.0f"),
-            ("ceiling_quartiles", ",.0f"),
-            ("efficiency_quartiles", ".3f"),
-        )
-    )
-    rows = [
-        ("efficiency", f"{result['efficiency']:.3f}", f"{ratios}, {result['turns']} rounds"),
-        ("frames/s", f"{result['frames_per_s']:,.0f}", rates),
-        ("ceiling, frames/s", f"{result['ceiling_frames_per_s']:,.0f}", ceilings),
-        ("CPU per frame", f"{result['cpu_ms_per_frame']:.3f} ms", "all processes"),
-        ("first batch", f"{result['first_batch_s']:.2f} s", f"after {result['open_s']:.2f} s to scan"),
-        ("peak memory", f"{result['peak_rss_mb']:,.0f} MB", f"sum of processes; {result['pss_mb']:,.0f} MB shared fairly"),
-    ]
-    size = data["frame_size"]
-    size = size if isinstance(size, str) else f"{len(size)} sizes"
+    size = data["frame_size"] if isinstance(data["frame_size"], str) else "mixed sizes"
     head = (
         f"{data['frames']:,} frames of {size}, {data['mean_jpeg_bytes']:,} bytes on average\n"
-        f"batches of {options['batch_size']} clips of {options['time_steps']} frames, crop {options['crop']}, "
-        f"{options['workers']} workers on {result['cores']} cores"
+        f"batches of {options['batch_size']} clips of {options['time_steps']} frames, "
+        f"crop {options['crop']}, {options['workers']} workers on {result['cores']} cores\n"
     )
-    lines = [f"{name:<18}{value:>12}  {note}" for name, value, note in rows]
-    return "\n".join([head, *lines])
+    rows = []
+    for name, title, form in (
+        ("efficiency", "efficiency", ".3f"),
+        ("frames_per_s", "frames/s", ",.0f"),
+        ("ceiling_frames_per_s", "ceiling, frames/s", ",.0f"),
+    ):
+        low, high = result[f"{name}_quartiles"]
+        rows.append((title, f"{result[name]:{form}}", f"quartiles {low:{form}} to {high:{form}}"))
+    bare, pss = f"{result['ceiling_cpu_ms_per_frame']:.3f} ms", f"{result['pss_mb']:,.0f} MB"
+    rows += [
+        ("CPU per frame", f"{result['cpu_ms_per_frame']:.3f} ms", f"the bare loop takes {bare}"),
+        ("first batch", f"{result['first_batch_s']:.2f} s", f"after {result['open_s']:.2f} s of scanning"),
+        ("peak memory", f"{result['peak_rss_mb']:,.0f} MB", f"{pss} with shared pages counted once"),
+    ]
+    return "\n".join([head, *(f"{title:<18}{value:>12}  {note}" for title, value, note in rows)])

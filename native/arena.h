@@ -1,5 +1,6 @@
-// Slots, tickets and their states in one shared memfd. No Python here, and no lock that a killed process
-// could hold. README.md in this folder argues why each step is safe at any instant of death.
+// Slots, tickets and their states in one shared memfd. No Python here, and no lock that a killed
+// process could hold. README.md in this folder argues why each step is safe at any instant of
+// death.
 #pragma once
 
 #include <fcntl.h>
@@ -30,12 +31,14 @@ inline void futex_wake_all(AtomicEvent& event) {
     syscall(SYS_futex, &event, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
 }
 
-// Returns at once if the event has moved on from `seen`; else on a wake, a signal or at the deadline.
+// Returns at once if the event has moved on from `seen`; else on a wake, a signal or at the
+// deadline.
 inline void futex_wait(AtomicEvent& event, std::uint32_t seen, Clock::time_point deadline) {
     const auto left = deadline - Clock::now();
     if (left.count() <= 0) return;
     const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(left).count();
-    const timespec timeout{static_cast<time_t>(ns / 1'000'000'000), static_cast<long>(ns % 1'000'000'000)};
+    const timespec timeout{static_cast<time_t>(ns / 1'000'000'000),
+                           static_cast<long>(ns % 1'000'000'000)};
     syscall(SYS_futex, &event, FUTEX_WAIT, seen, &timeout, nullptr, 0);
 }
 
@@ -62,7 +65,8 @@ class Arena {
         struct stat info;
         Header head;
         if (fstat(fd, &info) != 0) fail("fstat");
-        if (pread(fd, static_cast<void*>(&head), sizeof head, 0) != static_cast<ssize_t>(sizeof head) ||
+        if (pread(fd, static_cast<void*>(&head), sizeof head, 0) !=
+                static_cast<ssize_t>(sizeof head) ||
             head.magic != kMagic)
             throw std::runtime_error("the descriptor is not an arena of this build of fastclips");
         offsets_ = Offsets(head.geometry);
@@ -87,17 +91,19 @@ class Arena {
     const Geometry& geometry() const { return header_->geometry; }
     Header& header() const { return *header_; }
 
-    // Trainer: hands out the tickets already written into the slot's first `rows` cells, numbered from
-    // `number` on. The slot must be settled.
+    // Trainer: hands out the tickets already written into the slot's first `rows` cells, numbered
+    // from `number` on. The slot must be settled.
     void publish(std::uint32_t slot, std::uint64_t number, std::uint32_t rows) {
-        if (rows == 0 || rows > geometry().rows) throw std::invalid_argument("rows outside the slot");
+        if (rows == 0 || rows > geometry().rows)
+            throw std::invalid_argument("rows outside the slot");
         if (number + rows > kLastNumber) throw std::overflow_error("ticket numbers are used up");
         if (!settled(slot)) throw std::logic_error("published into a slot that has not settled");
         for (std::uint32_t row = 0; row < geometry().rows; ++row) {
             const std::uint32_t cell = slot * geometry().rows + row;
             head(cell).deaths = 0;
             head(cell).note_bytes = 0;
-            // Release: whoever sees READY sees the ticket. Rows past the end of a short batch are emptied.
+            // Release: whoever sees READY sees the ticket. Rows past the end of a short batch are
+            // emptied.
             const Word word{number + row, kNobody, row < rows ? State::kReady : State::kEmpty};
             word_at(cell).store(word.pack(), std::memory_order_release);
         }
@@ -117,7 +123,8 @@ class Arena {
         });
     }
 
-    // No row of the slot is asked for or being written. Sequentially consistent loads: see finish().
+    // No row of the slot is asked for or being written. Sequentially consistent loads: see
+    // finish().
     bool settled(std::uint32_t slot) const {
         bool all = true;
         for_each_row(slot, [&](AtomicWord& at) {
@@ -135,8 +142,8 @@ class Arena {
         return settled(slot);
     }
 
-    // Worker: the oldest ticket that is ready, now its own. Scans every word (there are a few hundred), so
-    // there is no queue whose head could be lost with a dying process.
+    // Worker: the oldest ticket that is ready, now its own. Scans every word (there are a few
+    // hundred), so there is no queue whose head could be lost with a dying process.
     std::optional<Claim> claim(std::uint16_t worker, std::chrono::milliseconds limit) {
         const auto deadline = Clock::now() + limit;
         const std::uint32_t cells = geometry().slots * geometry().rows;
@@ -146,13 +153,15 @@ class Arena {
             std::uint64_t bits = ~std::uint64_t{0};
             for (std::uint32_t cell = 0; cell < cells; ++cell) {
                 const std::uint64_t found = word_at(cell).load(std::memory_order_acquire);
-                if (Word::unpack(found).state == State::kReady && found < bits) oldest = cell, bits = found;
+                if (Word::unpack(found).state == State::kReady && found < bits)
+                    oldest = cell, bits = found;
             }
             if (oldest) {
                 Word word = Word::unpack(bits);
                 word.worker = worker;
                 word.state = State::kClaimed;
-                if (word_at(*oldest).compare_exchange_strong(bits, word.pack(), std::memory_order_acq_rel))
+                if (word_at(*oldest).compare_exchange_strong(bits, word.pack(),
+                                                             std::memory_order_acq_rel))
                     return Claim{*oldest, word.number};
                 continue;
             }
@@ -162,8 +171,8 @@ class Arena {
     }
 
     // Worker, or whoever has seen it dead: settles its claim. The last to settle wakes the trainer.
-    // Two workers may finish the last two rows at once: each swaps its own word, then reads the other's,
-    // both sequentially consistent, so at least one sees the slot settled.
+    // Two workers may finish the last two rows at once: each swaps its own word, then reads the
+    // other's, both sequentially consistent, so at least one sees the slot settled.
     bool finish(std::uint32_t cell, std::uint16_t worker, bool ok) {
         if (!release(cell, worker, ok ? State::kDone : State::kFailed)) return false;
         if (settled(cell / geometry().rows)) {
@@ -215,9 +224,11 @@ class Arena {
 
     std::uint32_t count_death(std::uint32_t cell) { return ++head(cell).deaths; }
 
-    // Gives the memory back to the kernel while others may still have it mapped; they then read zeros.
+    // Gives the memory back to the kernel while others may still have it mapped; they then read
+    // zeros.
     void discard() {
-        if (fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(offsets_.total)))
+        if (fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+                      static_cast<off_t>(offsets_.total)))
             fail("fallocate");
     }
 
@@ -241,7 +252,8 @@ class Arena {
     }
 
     CellHead& head(std::uint32_t cell) const {
-        return *reinterpret_cast<CellHead*>(base_ + offsets_.cells + checked(cell) * offsets_.cell_bytes);
+        return *reinterpret_cast<CellHead*>(base_ + offsets_.cells +
+                                            checked(cell) * offsets_.cell_bytes);
     }
 
     std::uint32_t checked(std::uint32_t cell) const {
@@ -256,7 +268,8 @@ class Arena {
             visit(word_at(slot * geometry().rows + row));
     }
 
-    // Only the claim's owner, or the nursery once that owner is reaped, moves a word on from CLAIMED.
+    // Only the claim's owner, or the nursery once that owner is reaped, moves a word on from
+    // CLAIMED.
     bool release(std::uint32_t cell, std::uint16_t worker, State next) {
         std::uint64_t bits = word_at(cell).load(std::memory_order_acquire);
         Word word = Word::unpack(bits);

@@ -11,7 +11,8 @@ inline constexpr std::uint64_t kMagic = 0x3150494c43464d45;  // changes whenever
 inline constexpr std::size_t kLine = 64;                     // bytes of a cache line
 inline constexpr std::size_t kPage = 4096;                   // slots start on a page
 
-// What a cell's word says of its ticket. EMPTY, DONE and FAILED are settled: no worker touches the row.
+// What a cell's word says of its ticket. EMPTY, DONE and FAILED are settled: no worker touches the
+// row.
 enum class State : std::uint8_t {
     kEmpty = 0,    // nothing asked for, or taken back before a worker claimed it
     kReady = 1,    // asked for
@@ -20,9 +21,10 @@ enum class State : std::uint8_t {
     kFailed = 4,   // the row cannot be written; the cell's note says why
 };
 
-// A cell's state is one 64-bit word, so that one compare-and-swap moves ticket, worker and state at once:
-// ticket number (40 bits) | worker (16 bits) | state (8 bits). The number never repeats while a loader
-// lives, which makes it the generation that tells a new ticket from an old one in the same cell.
+// A cell's state is one 64-bit word, so that one compare-and-swap moves ticket, worker and state at
+// once: ticket number (40 bits) | worker (16 bits) | state (8 bits). The number never repeats while
+// a loader lives, which makes it the generation that tells a new ticket from an old one in the same
+// cell.
 struct Word {
     std::uint64_t number;
     std::uint16_t worker;
@@ -56,8 +58,8 @@ static_assert(AtomicWord::is_always_lock_free && sizeof(AtomicWord) == 8);
 struct Header {
     std::uint64_t magic;
     Geometry geometry;
-    alignas(kLine) AtomicEvent published;  // bumped by the trainer: there are new tickets
-    alignas(kLine) AtomicEvent settled;    // bumped by workers: a slot has settled
+    alignas(kLine) AtomicEvent published;         // bumped by the trainer: there are new tickets
+    alignas(kLine) AtomicEvent settled;           // bumped by workers: a slot has settled
     alignas(kLine) char note[kPage - 3 * kLine];  // the nursery's last words
 };
 static_assert(sizeof(Header) == kPage);

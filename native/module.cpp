@@ -43,14 +43,16 @@ NB_MODULE(_native, m) {
             [](Arena* self, std::uint32_t slots, std::uint32_t rows, std::uint32_t workers,
                std::uint32_t ticket_bytes, std::uint64_t slot_bytes) {
                 if (slots == 0 || rows == 0 || slot_bytes == 0 || ticket_bytes % 8 != 0)
-                    throw nb::value_error("slots, rows and bytes must be positive, ticket_bytes in eights");
-                new (self) Arena(fastclips::Geometry{slots, rows, workers, ticket_bytes, slot_bytes});
+                    throw nb::value_error(
+                        "slots, rows and bytes must be positive, ticket_bytes in eights");
+                new (self)
+                    Arena(fastclips::Geometry{slots, rows, workers, ticket_bytes, slot_bytes});
             },
             nb::kw_only(), "slots"_a, "rows"_a, "workers"_a, "ticket_bytes"_a, "slot_bytes"_a)
         .def_static(
             "nbytes_of",
-            [](std::uint32_t slots, std::uint32_t rows, std::uint32_t workers, std::uint32_t ticket_bytes,
-               std::uint64_t slot_bytes) {
+            [](std::uint32_t slots, std::uint32_t rows, std::uint32_t workers,
+               std::uint32_t ticket_bytes, std::uint64_t slot_bytes) {
                 return fastclips::Offsets(
                            fastclips::Geometry{slots, rows, workers, ticket_bytes, slot_bytes})
                     .total;
@@ -89,7 +91,8 @@ NB_MODULE(_native, m) {
             [](nb::handle_t<Arena> self) {
                 Arena& a = nb::cast<Arena&>(self);
                 return Counters(a.base() + a.offsets().counters,
-                                {a.geometry().workers, fastclips::kCounterBytes / sizeof(double)}, self);
+                                {a.geometry().workers, fastclips::kCounterBytes / sizeof(double)},
+                                self);
             },
             "One row of float64 counters per worker, written by that worker alone.")
         .def("publish", &Arena::publish, "slot"_a, "number"_a, "rows"_a,
@@ -118,11 +121,15 @@ NB_MODULE(_native, m) {
             "worker"_a, "timeout_ms"_a, "Claim the oldest ready ticket: (cell, number).")
         .def("finish", &Arena::finish, "cell"_a, "worker"_a, "ok"_a,
              "Settle a claim as DONE or FAILED; False if the worker does not hold it.")
-        .def("reissue", &Arena::reissue, "cell"_a, "dead"_a, "Make a dead worker's ticket ready again.")
+        .def("reissue", &Arena::reissue, "cell"_a, "dead"_a,
+             "Make a dead worker's ticket ready again.")
         .def("claimed_by", &Arena::claimed_by, "worker"_a, "Cells that a worker holds.")
-        .def("count_death", &Arena::count_death, "cell"_a, "Count a death over this ticket: how many now.")
-        .def("failed", &Arena::failed, "slot"_a, "The first FAILED cell of a settled slot, if there is one.")
-        .def("set_note", &Arena::set_note, "cell"_a, "text"_a, "Say why a ticket fails; cut to 1016 bytes.")
+        .def("count_death", &Arena::count_death, "cell"_a,
+             "Count a death over this ticket: how many now.")
+        .def("failed", &Arena::failed, "slot"_a,
+             "The first FAILED cell of a settled slot, if there is one.")
+        .def("set_note", &Arena::set_note, "cell"_a, "text"_a,
+             "Say why a ticket fails; cut to 1016 bytes.")
         .def(
             "note",
             [](const Arena& a, std::uint32_t cell) {
@@ -141,9 +148,10 @@ NB_MODULE(_native, m) {
         .def_prop_rw(
             "last_words", [](const Arena& a) { return std::string(a.header().note); },
             [](Arena& a, const std::string& text) {
-                char(&note)[sizeof a.header().note] = a.header().note;
+                char (&note)[sizeof a.header().note] = a.header().note;
                 note[text.copy(note, sizeof note - 1)] = 0;
             },
             "Why the nursery gave up; empty while it has not.")
-        .def("discard", &Arena::discard, "Give the memory back; whoever still maps it reads zeros.");
+        .def("discard", &Arena::discard,
+             "Give the memory back; whoever still maps it reads zeros.");
 }

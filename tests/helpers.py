@@ -71,6 +71,11 @@ def alive(pid):
         return False
 
 
+def threads(pid="self"):
+    """How many threads a process has."""
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
 def wait_until(condition, seconds=20.0):
     """Poll until something holds; say so if it never does."""
     deadline = time.monotonic() + seconds

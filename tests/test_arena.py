@@ -29,7 +29,7 @@ class ArenaStates(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.arena = make_arena()
-        self.words = {cell: (0, 0, State.EMPTY) for cell in range(SLOTS * ROWS)}
+        self.words = dict.fromkeys(range(SLOTS * ROWS), (0, 0, State.EMPTY))
         self.number = 1
         self.worker = 0
 
@@ -194,7 +194,7 @@ def lease_one(released):
         lambda a: a[0][1:, ::2],
         lambda a: a.reshape(-1)[3:],
         lambda a: a.T.view(np.int8),
-        lambda a: np.from_dlpack(a),
+        np.from_dlpack,
         lambda a: np.frombuffer(a, np.uint8),
         lambda a: memoryview(a)[1:],
         lambda a: np.asarray(memoryview(a[1])),

@@ -13,7 +13,7 @@ import pickle
 
 import numpy as np
 import pytest
-from helpers import alive, make_frames, make_loader, wait_until, write_jpeg
+from helpers import alive, decode, make_frames, make_loader, wait_until, write_jpeg
 
 import fastclips as fc
 
@@ -73,13 +73,15 @@ def test_keep_every_batch(loader, expected):
     assert [digest(batch) for batch in kept] == (expected[0] + expected[1] + expected[2]) * 2
 
 
-def test_batches_outlive_the_loader(frames, expected, loader):
+def test_batches_outlive_the_loader(frames, loader):
     kept = [x[1:, ::2].transpose(0, 2, 1, 3, 4) for x, _ in loader]
     copies = [array.copy() for array in kept]
     loader.close()
     del loader
     gc.collect()
-    with make_loader(frames, 2, shuffle=True, seed=9) as other:  # whose memory would be the same, were it freed
+    with make_loader(
+        frames, 2, shuffle=True, seed=9
+    ) as other:  # whose memory would be the same, were it freed
         list(other)
     for array, copy in zip(kept, copies, strict=True):
         np.testing.assert_array_equal(array, copy)
@@ -104,7 +106,10 @@ def rest_of(frames, epoch):
 
 
 def test_a_state_of_another_plan_is_refused(frames, loader):
-    with make_loader(frames, shuffle=True, seed=1) as other, pytest.raises(fc.OptionError, match="another plan"):
+    with (
+        make_loader(frames, shuffle=True, seed=1) as other,
+        pytest.raises(fc.OptionError, match="another plan"),
+    ):
         loader.load_state_dict(other.state_dict())
     with pytest.raises(fc.OptionError, match="is no state of a loader"):
         loader.load_state_dict({"epoch": 1})
@@ -168,7 +173,7 @@ def test_structure(frames, masks, workers):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_image_and_mask_are_cut_alike(frames, masks, workers):
-    """The mask's indices say where each pixel came from: they must rise by one per column, or fall if flipped."""
+    """The mask's indices say where each pixel came from: they rise by one per column, or fall if flipped."""
     dataset = fc.open({"image": frames, "mask": masks})
     with fc.ClipLoader(
         dataset,
@@ -191,7 +196,7 @@ def test_image_and_mask_are_cut_alike(frames, masks, workers):
         for step in range(4):
             number = 12 * video + start + step
             corner = y[row, step, :, ::-1][0, 0] if flip else y[row, step, 0, 0]
-            whole = _decoded(files[video][start + step])
+            whole = decode(files[video][start + step])
             places = [
                 (top, left)
                 for top, left in np.ndindex(17, 33)
@@ -202,12 +207,6 @@ def test_image_and_mask_are_cut_alike(frames, masks, workers):
             ]
             assert len(places) == 1
     assert flips == {True, False}
-
-
-def _decoded(path):
-    from helpers import decode
-
-    return decode(path)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -350,7 +349,10 @@ def test_mixed_sizes(tmp_path, workers):
     root = make_frames(tmp_path, videos=2)
     odd = root / "class_1" / "video_1" / "frame_00003.jpg"
     write_jpeg(odd, np.zeros((50, 70, 3), np.uint8))
-    with make_loader(root, workers, transforms=[]) as loader, pytest.raises(fc.FrameError, match="mixed sizes"):
+    with (
+        make_loader(root, workers, transforms=[]) as loader,
+        pytest.raises(fc.FrameError, match="mixed sizes"),
+    ):
         list(loader)
     with make_loader(root, workers, transforms=[fc.CenterCrop(40)]) as loader:
         assert len(list(loader)) == 2
@@ -361,7 +363,10 @@ def test_mixed_sizes(tmp_path, workers):
 
 def test_options_that_cannot_work(frames):
     for options, said in [
-        ({"transforms": [fc.RandomCrop(224)]}, r"RandomCrop of 224x224 .* larger than the frame's 48x64.*\.jpg"),
+        (
+            {"transforms": [fc.RandomCrop(224)]},
+            r"RandomCrop of 224x224 .* larger than the frame's 48x64.*\.jpg",
+        ),
         ({"clips": fc.Windows(13)}, "13"),
         ({"targets": "depth"}, "'depth' in inputs or targets is no stream"),
         ({"inputs": "label"}, "inputs='label'"),

@@ -6,10 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import alive, make_frames, make_loader, run_python, wait_until
+from helpers import alive, make_frames, make_loader, run_python, threads, wait_until
 
 import fastclips as fc
 from fastclips.spec import Stream
@@ -136,7 +137,7 @@ time.sleep(600)
 
 def start_trainer(frames, kind):
     trainer = subprocess.Popen(
-        [sys.executable, "-c", TRAINER, frames, os.path.dirname(__file__), kind],
+        [sys.executable, "-c", TRAINER, frames, Path(__file__).parent, kind],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -157,14 +158,14 @@ def test_a_killed_trainer_leaves_no_memory_to_its_children(frames):
     """A child forked by the trainer lives on, with the arena mapped: processes end, memory goes back."""
     trainer, pids, fd, child = start_trainer(frames, "fork")
     try:
-        memfd = f"/proc/{child}/fd/{fd}"
-        assert "fastclips" in os.readlink(memfd)
-        assert os.stat(memfd).st_blocks > 0
+        memfd = Path(f"/proc/{child}/fd/{fd}")
+        assert "fastclips" in str(memfd.readlink())
+        assert memfd.stat().st_blocks > 0
         with trainer:
             trainer.kill()
         wait_until(lambda: not any(map(alive, pids)))
         assert alive(child)
-        assert os.stat(memfd).st_blocks == 0
+        assert memfd.stat().st_blocks == 0
     finally:
         os.kill(child, signal.SIGKILL)
 
@@ -183,14 +184,14 @@ try:
 except KeyboardInterrupt:
     print(*pids)
 """
-    out = run_python(code, frames, os.path.dirname(__file__), start_new_session=True)
+    out = run_python(code, frames, Path(__file__).parent, start_new_session=True)
     pids = list(map(int, out.split()))
     assert pids
     wait_until(lambda: not any(map(alive, pids)))
 
 
 def test_no_thread_is_left(frames):
-    before = len(os.listdir("/proc/self/task"))
+    before = threads()
     with make_loader(frames, 2) as loader:
         list(loader)
-    assert len(os.listdir("/proc/self/task")) == before
+    assert threads() == before

@@ -149,9 +149,11 @@ class ClipSequence(keras.utils.PyDataset):  # type: ignore[misc] # Keras has no 
         """The same, for Keras."""
         asker = _asker(self, "num_batches")
         if asker is None:
-            return len(self)
-        if not inspect.CO_GENERATOR & asker.f_code.co_flags:
+            pass
+        elif asker.f_code.co_name == "num_batches":  # Keras's adapter passes the question on
             self._pass, self._told = None, len(self)
+        elif not _is_generator(asker):
+            pass
         elif self._told not in {None, len(self)}:
             raise OptionError(
                 f"a resumed epoch of {self._told} batches was followed by one of {len(self)} in the same fit, but "
@@ -177,7 +179,7 @@ class ClipSequence(keras.utils.PyDataset):  # type: ignore[misc] # Keras has no 
             ``(x,)``, ``(x, y)`` or ``(x, y, weight)``.
         """
         asker = _asker(self, "__getitem__")
-        if asker is None or not inspect.CO_GENERATOR & asker.f_code.co_flags:
+        if asker is None or not _is_generator(asker):
             return _as_tuple(self.loader.batch(self.epoch, self.start + range(len(self))[index]))
         current = self._pass
         if current is None or current.generator != id(asker):
@@ -215,3 +217,119 @@ class ClipSequence(keras.utils.PyDataset):  # type: ignore[misc] # Keras has no 
     def use_multiprocessing(self, value: bool) -> None:
         if value:
             _warn(f"use_multiprocessing={value}")
+
+
+class ClipCheckpoint(keras.callbacks.Callback):  # type: ignore[misc] # as above
+    """Saves which clips were trained on, beside a `keras.callbacks.ModelCheckpoint` that saves the model.
+
+    With the same `save_freq`, both save after the same batches. The file is replaced as a whole, so a process
+    killed at any moment leaves a good one.
+
+    Parameters
+    ----------
+    path : path-like
+        JSON file to write: the state of a loader.
+    sequence : ClipSequence
+        What is trained on.
+    save_freq : "epoch" or int
+        When to save: after each epoch, or after so many batches.
+
+    Raises
+    ------
+    OptionError
+        If `save_freq` is something else.
+
+    Examples
+    --------
+    A script that can be killed at any time, and started again. Keras takes the number of batches once per
+    ``fit``, so what is left of an epoch is a ``fit`` of its own:
+
+    >>> if os.path.exists("run/clips.json"):  # doctest: +SKIP
+    ...     model = keras.models.load_model("run/model.keras")
+    ...     sequence = ClipSequence.resume(loader, "run/clips.json")
+    ... else:
+    ...     model, sequence = build_model(), ClipSequence(loader)
+    >>> callbacks = [  # doctest: +SKIP
+    ...     keras.callbacks.ModelCheckpoint("run/model.keras", save_freq=100),
+    ...     ClipCheckpoint("run/clips.json", sequence, save_freq=100),
+    ... ]
+    >>> if sequence.start:  # doctest: +SKIP
+    ...     model.fit(sequence, initial_epoch=sequence.epoch, epochs=sequence.epoch + 1, callbacks=callbacks)
+    >>> model.fit(sequence, initial_epoch=sequence.epoch, epochs=10, callbacks=callbacks)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], sequence: ClipSequence, save_freq: str | int = "epoch"
+    ) -> None:
+        super().__init__()
+        self.path, self.sequence = Path(path), sequence
+        self.save_freq = save_freq if save_freq == "epoch" else checked_int(save_freq, "save_freq", 1)
+        self._pass: _Pass | None = None
+        self._trained = 0  # batches of the pass
+        self._unsaved = 0  # batches
+        self._batch = -1  # the last one of Keras's epoch
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002 - Keras's
+        """Begin to count Keras's batches."""
+        self._batch = -1
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002 - as above
+        """Count what was trained on, and save when it is time."""
+        if self._pass is not self.sequence._pass:  # noqa: SLF001 - two halves of one thing
+            self._pass, self._trained = self.sequence._pass, 0  # noqa: SLF001 - as above
+        batches = batch - self._batch  # several with steps_per_execution
+        self._batch = batch
+        self._trained += batches
+        self._unsaved += batches
+        if self.save_freq != "epoch" and self._unsaved >= int(self.save_freq):
+            self._unsaved = 0
+            self._save()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002 - as above
+        """Save, if this is when to."""
+        if self.save_freq == "epoch":
+            self._save()
+
+    def _save(self) -> None:
+        if self._pass is None:
+            return
+        loader = self.sequence.loader
+        epoch, batch = self._pass.epoch, self._pass.start + self._trained
+        if batch >= len(loader):  # more if steps_per_execution does not divide the epoch
+            epoch, batch = epoch + 1, 0
+        state = {**loader.state_dict(), "epoch": epoch, "batch": batch}
+        beside = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
+        with beside.open("w", encoding="utf-8") as file:
+            json.dump(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(self.path)
+
+
+def _asker(sequence: ClipSequence, method: str) -> FrameType | None:
+    """Return the frame that called a method of the sequence, past any overrides, if it is one of Keras's."""
+    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - see the module's documentation
+    while frame is not None and frame.f_code.co_name == method and _self(frame) is sequence:
+        frame = frame.f_back
+    keras_own = frame is not None and frame.f_globals.get("__name__") == keras.utils.PyDataset.__module__
+    return frame if keras_own else None
+
+
+def _self(frame: FrameType) -> object:
+    return frame.f_locals.get(frame.f_code.co_varnames[0]) if frame.f_code.co_varnames else None
+
+
+def _is_generator(frame: FrameType) -> bool:
+    return bool(frame.f_code.co_flags & inspect.CO_GENERATOR)
+
+
+def _as_tuple(batch: Any) -> tuple[Any, ...]:  # noqa: ANN401 - the structure is the user's choice
+    return batch if isinstance(batch, tuple) else (batch,)  # Keras would take a dict for something else
+
+
+def _warn(option: str) -> None:
+    warnings.warn(
+        f"ClipSequence ignores {option}: Keras's own workers repeat batches and lose others; the loader has "
+        "worker processes already (ClipLoader(workers=...))",
+        stacklevel=4,
+    )

@@ -1,0 +1,100 @@
+"""What the package must not do to a process that imports it, and where imports may point."""
+
+import importlib.metadata
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from helpers import run_python, threads, wait_until
+
+import fastclips as fc
+
+ROOT = Path(__file__).parents[1]
+FRAMEWORKS = ("tensorflow", "keras", "torch", "jax")
+
+
+def test_importing_is_light():
+    """No framework, and not even numba or OpenCV: those are the workers'."""
+    out = run_python("import sys, fastclips; print(*sys.modules)")
+    loaded = {name.split(".")[0] for name in out.split()}
+    assert not loaded & {*FRAMEWORKS, "numba", "cv2"}
+
+
+def test_a_trainer_with_workers_never_imports_numba(frames):
+    code = """
+import sys, fastclips as fc
+with fc.ClipLoader(fc.open(sys.argv[1]), fc.Windows(4), batch_size=4, workers=1) as loader:
+    print(len(list(loader)), "numba" in sys.modules)
+"""
+    assert run_python(code, frames) == "5 False\n"
+
+
+def test_workers_import_no_framework(frames, tmp_path):
+    """Even if the trainer has: each of them, if imported, says so by a file that a worker would touch."""
+    for name in FRAMEWORKS:
+        (tmp_path / f"{name}.py").write_text(
+            f"open({str(tmp_path / 'touched')!r} + str(__import__('os').getpid()), 'w')"
+        )
+    code = """
+import os, sys
+sys.path.insert(0, sys.argv[2])
+import tensorflow, keras, torch, jax
+import fastclips as fc
+with fc.ClipLoader(fc.open(sys.argv[1]), fc.Windows(4), batch_size=4, workers=2) as loader:
+    list(loader)
+print(os.getpid())
+"""
+    trainer = run_python(code, frames, tmp_path).strip()
+    assert [path.name for path in tmp_path.glob("touched*")] == [f"touched{trainer}"]
+
+
+def test_workers_are_single_threaded(frames):
+    """A process with threads must not fork: the nursery has one, and so have its workers."""
+    with fc.ClipLoader(fc.open(frames), fc.Windows(4), [fc.Resize(40)], batch_size=4, workers=2) as loader:
+        list(loader)
+        wait_until(lambda: len(loader.pids) == 3)
+        assert [threads(pid) for pid in loader.pids] == [1, 1, 1]
+
+
+@pytest.mark.skipif(
+    shutil.which("lint-imports", path=Path(sys.executable).parent) is None, reason="lint extra"
+)
+def test_imports_point_down_only():
+    lint = shutil.which("lint-imports", path=Path(sys.executable).parent)
+    done = subprocess.run([lint, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("library", "owner"),
+    [("numba", "kernels"), ("simplejpeg", "decode"), ("cv2", "resample"), ("PIL", "decode")],
+)
+def test_a_library_has_one_importer(library, owner):
+    engine = [path for path in (ROOT / "fastclips").glob("*.py") if path.stem not in ("demo", "bench", "cli")]
+    importers = [
+        path.stem
+        for path in engine
+        if any(
+            line.split()[:2] in (["import", library], ["from", library])
+            or line.startswith(f"from {library}.")
+            for line in path.read_text().splitlines()
+        )
+    ]
+    assert importers == [owner]
+
+
+def test_files_are_rooms_not_halls():
+    for path in [*ROOT.glob("fastclips/**/*.py"), *ROOT.glob("native/*.h"), *ROOT.glob("tests/*.py")]:
+        assert len(path.read_text().splitlines()) <= 500, path.name
+
+
+def test_one_version():
+    assert importlib.metadata.version("fastclips") == fc.__version__
+    assert f"## {fc.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_elsewhere_than_linux_one_sentence():
+    code = "import sys; sys.platform = 'darwin'\ntry:\n import fastclips\nexcept ImportError as e: print(e)"
+    assert run_python(code) == "fastclips runs on Linux only (memfd, futex, pidfd), not on darwin.\n"
