@@ -262,12 +262,8 @@ class _Bare:
         for number in range(len(self._processes)):
             self._send(number, seconds)
         answers = [self._receive(number) for number in range(len(self._processes))]
-        frames = sum(frames for frames, _, _ in answers)
-        return _Turn(
-            sum(frames / wall for frames, wall, _ in answers),
-            1e3 * sum(cpu for _, _, cpu in answers) / frames,
-            seconds,
-        )
+        frames, _, cpu = map(sum, zip(*answers, strict=True))
+        return _Turn(sum(frames / wall for frames, wall, _ in answers), 1e3 * cpu / frames, seconds)
 
     def close(self) -> None:
         """End the processes."""
@@ -281,40 +277,32 @@ class _Bare:
             pickle.dump(value, pipe)
             pipe.flush()
 
-    def _receive(self, number: int) -> tuple[int, float, float]:
+    def _receive(self, number: int) -> Any:  # noqa: ANN401 - what the process sends is up to it
         process = self._processes[number]
         try:
-            answer: tuple[int, float, float] = pickle.load(  # noqa: S301 - our own process wrote it
-                cast("IO[bytes]", process.stdout)
-            )
+            return pickle.load(cast("IO[bytes]", process.stdout))  # noqa: S301 - our own process wrote it
         except EOFError:
-            raise EngineError(
-                f"a process of the bare loop ended with code {process.wait()}; standard error may say why"
-            ) from None
-        return answer
+            code = process.wait()
+            raise EngineError(f"a bare loop ended with code {code}; standard error may say why") from None
 
 
 def _serve() -> None:
-    """Be a process of the bare loop."""
-    with suppress(EOFError, BrokenPipeError, pickle.UnpicklingError):  # the other end is gone
-        _decode_on_command()
-    os._exit(0)  # whatever is left to flush, nobody reads it
-
-
-def _decode_on_command() -> None:
+    """Be a process of the bare loop, until the other end is gone."""
     commands, answers = sys.stdin.buffer, sys.stdout.buffer
-    frames: list[bytes] = pickle.load(commands)  # noqa: S301 - our own parent wrote it
-    buffer = np.empty(3 * max(height * width for height, width in map(frame_size, frames)), np.uint8)
-    options = {"fastdct": _FAST_DCT, "fastupsample": False, "buffer": buffer}
-    number = 0
-    while True:
-        seconds = pickle.load(commands)  # noqa: S301 - as above
-        first, began, cpu = number, perf_counter(), process_time()
-        while (now := perf_counter()) - began < seconds:
-            simplejpeg.decode_jpeg(frames[number % len(frames)], "RGB", **options)
-            number += 1
-        pickle.dump((number - first, now - began, process_time() - cpu), answers)
-        answers.flush()
+    with suppress(EOFError, BrokenPipeError, pickle.UnpicklingError):
+        frames = pickle.load(commands)  # noqa: S301 - our own parent wrote it
+        buffer = np.empty(3 * max(height * width for height, width in map(frame_size, frames)), np.uint8)
+        options = {"fastdct": _FAST_DCT, "fastupsample": False, "buffer": buffer}
+        number = 0
+        while True:
+            seconds = pickle.load(commands)  # noqa: S301 - as above
+            first, began, cpu = number, perf_counter(), process_time()
+            while (now := perf_counter()) - began < seconds:
+                simplejpeg.decode_jpeg(frames[number % len(frames)], "RGB", **options)
+                number += 1
+            pickle.dump((number - first, now - began, process_time() - cpu), answers)
+            answers.flush()
+    os._exit(0)  # whatever is left to flush, nobody reads it
 
 
 def _measure(engine: _Engine, bare: _Bare, seconds: float, *, show: bool) -> list[tuple[_Turn, _Turn]]:
@@ -325,13 +313,11 @@ def _measure(engine: _Engine, bare: _Bare, seconds: float, *, show: bool) -> lis
     with tqdm(total=seconds, desc="measuring", leave=False, disable=not show, bar_format=_BAR) as bar:
         while spent < seconds or len(rounds) < _LEAST_ROUNDS:
             if len(rounds) % 2:
-                decoded = bare.turn(length)
-                delivered = engine.turn()
+                b, a = bare.turn(length), engine.turn()
             else:
-                delivered = engine.turn()
-                decoded = bare.turn(length)
-            rounds.append((delivered, decoded))
-            spent += delivered.seconds + decoded.seconds
+                a, b = engine.turn(), bare.turn(length)
+            rounds.append((a, b))
+            spent += a.seconds + b.seconds
             bar.update(min(spent, seconds) - bar.n)
     return rounds
 

@@ -177,10 +177,13 @@ import os, signal, sys, threading, time
 sys.path.insert(0, sys.argv[2])
 from helpers import make_loader
 loader = make_loader(sys.argv[1], 2, repeat=True)
-threading.Timer(1.0, os.killpg, (os.getpid(), signal.SIGINT)).start()
+batches = iter(loader)
+next(batches)
+pids = loader.pids
+threading.Timer(0.3, os.killpg, (os.getpid(), signal.SIGINT)).start()
 try:
-    for x, y in loader:
-        pids = loader.pids
+    for x, y in batches:
+        pass
 except KeyboardInterrupt:
     print(*pids)
 """

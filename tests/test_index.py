@@ -261,7 +261,7 @@ def test_a_seed_out_of_range(seed):
 def test_a_dataset_survives_pickling(tmp_path):
     write(tmp_path, *(f"{c}/v{n}/{f}.jpg" for c in "ab" for n in range(4) for f in range(3)))
     _, validation = open_dataset(tmp_path).split(0.25)
-    again = pickle.loads(pickle.dumps(validation))  # noqa: S301 (our own bytes)
+    again = pickle.loads(pickle.dumps(validation))
     assert repr(again) == repr(validation) == "<Dataset: 2 videos, 6 frames, 2 classes; image>"
     for name, key in zip(again.index.names, again.index.keys, strict=True):
         assert again.storage.read("image", key, 2) == f"{name}/2.jpg".encode()

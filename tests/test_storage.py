@@ -265,7 +265,7 @@ def test_a_frame_outside_its_video_is_never_another_frame(paired, video, frame):
 
 def test_a_storage_survives_pickling(paired):
     storage = FolderStorage.from_trees(paired[1])
-    again = pickle.loads(pickle.dumps(storage))  # noqa: S301 (our own bytes)
+    again = pickle.loads(pickle.dumps(storage))
     assert again.where("mask", 2, 11) == storage.where("mask", 2, 11)
     assert again.read("mask", 2, 11) == b"mask/\xc3\xbc/v/f11.png"
 
