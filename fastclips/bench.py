@@ -14,9 +14,6 @@ taken and thrown away, and one more: from then on the workers keep up a steady p
 one batch to the last one of the turn. Then everything submitted is left to finish, so that the CPU time
 between two such rests belongs to exactly the batches that were taken. The consumer does nothing with a
 batch but receive it.
-
-The bare loop's processes are fresh interpreters that read commands from standard input: they end at its
-end, whichever way this process does.
 """
 
 # ruff: noqa: T201 - a command prints
@@ -89,7 +86,6 @@ figures:
 Units: MB are 2**20 bytes. Training data is shuffled, with one random crop and flip per clip, as uint8.
 
 examples:
-  fastclips bench frames/
   fastclips bench frames/ --time-steps 32 --step 16 --crop 112 --workers 8 --seconds 20
   fastclips bench frames/ --json >> history.jsonl
 """
@@ -104,8 +100,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         Given its arguments and its manual.
     """
     parser.description = (
-        "Measure the loader on a folder of frames, and in the same minute the fastest that these frames can "
-        "be decoded: how much of that reaches the training loop?"
+        "Measure the loader on a folder of frames and, in turn, the fastest that they can be decoded."
     )
     parser.epilog = _MANUAL
     parser.add_argument("folder", metavar="DIR", help="folder of class/video/frame.jpg")
@@ -160,12 +155,12 @@ def run(args: argparse.Namespace) -> int:
             rounds = _measure(engine, bare, args.seconds, show=not args.json)
         pids = [os.getpid(), *loader.pids]
         result = {
-            **_spread("frames_per_s", [engine.frames_per_s for engine, _ in rounds], 1),
-            **_spread("ceiling_frames_per_s", [bare.frames_per_s for _, bare in rounds], 1),
-            **_spread("efficiency", [engine.frames_per_s / bare.frames_per_s for engine, bare in rounds], 4),
+            **_spread("frames_per_s", [a.frames_per_s for a, _ in rounds], 1),
+            **_spread("ceiling_frames_per_s", [b.frames_per_s for _, b in rounds], 1),
+            **_spread("efficiency", [a.frames_per_s / b.frames_per_s for a, b in rounds], 4),
             "rounds": len(rounds),
-            "cpu_ms_per_frame": round(median(engine.cpu_ms for engine, _ in rounds), 4),
-            "ceiling_cpu_ms_per_frame": round(median(bare.cpu_ms for _, bare in rounds), 4),
+            "cpu_ms_per_frame": round(median(a.cpu_ms for a, _ in rounds), 4),
+            "ceiling_cpu_ms_per_frame": round(median(b.cpu_ms for _, b in rounds), 4),
             "first_batch_s": round(first_batch_s, 3),
             "open_s": round(opened - began, 3),
             "peak_rss_mb": round(_peak_rss(pids) / 2**20, 1),
@@ -218,8 +213,7 @@ class _Engine:
 
     def turn(self) -> _Turn:
         """Work for a while."""
-        ready = self.settle()
-        pids = [os.getpid(), *self._loader.pids]
+        ready, pids = self.settle(), [os.getpid(), *self._loader.pids]
         cpu = _cpu_s(pids)
         untimed = sum(self.take() for _ in range(ready + 1))
         began = now = perf_counter()
@@ -234,17 +228,18 @@ class _Engine:
 
 
 class _Bare:
-    """The bare loop's side: processes that wait for a command, work for as long as it says, and answer."""
+    """The bare loop's side: fresh interpreters that work when a pipe says so, and end when it does."""
 
     def __init__(self, frames: Sequence[bytes], processes: int) -> None:
-        code = "import sys; sys.path[:] = sys.argv[1:]; from fastclips.bench import _serve; _serve()"
+        # An interrupt is for the parent. Not kept off by sessions: the kernel may share out cores by these.
+        code = (
+            "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+            "sys.path[:] = sys.argv[1:]; from fastclips.bench import _serve; _serve()"
+        )
         path = [entry or str(Path.cwd()) for entry in sys.path if isinstance(entry, str)]
         self._processes = [
             subprocess.Popen(
-                [sys.executable, "-c", code, *path],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                start_new_session=True,  # an interrupt at the terminal is for the one that reads it
+                [sys.executable, "-c", code, *path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
             )
             for _ in range(processes)
         ]
@@ -278,11 +273,11 @@ class _Bare:
             pipe.flush()
 
     def _receive(self, number: int) -> Any:  # noqa: ANN401 - what the process sends is up to it
-        process = self._processes[number]
+        pipe = cast("IO[bytes]", self._processes[number].stdout)
         try:
-            return pickle.load(cast("IO[bytes]", process.stdout))  # noqa: S301 - our own process wrote it
+            return pickle.load(pipe)  # noqa: S301 - our own process wrote it
         except EOFError:
-            code = process.wait()
+            code = self._processes[number].wait()
             raise EngineError(f"a bare loop ended with code {code}; standard error may say why") from None
 
 

@@ -1,118 +1,170 @@
-# ruff: noqa: T201 - this file talks to a person at a terminal
-"""The command ``fastclips demo``: moving things are filmed, a network learns which way they move.
+"""`fastclips demo`: things drift over a background, and a network learns which way.
 
 ::
 
     write_frames --JPEG files--> open --split--> two ClipLoaders --ClipSequence--> Keras fit --> accuracy
 
-**The class is the motion and nothing else.** Each video shows some things drifting over a background, all
-one way. Places, speeds, sizes and textures are drawn from the same distributions in every class, and what
-leaves the picture on one side comes back on the other, so that a thing is equally likely to be anywhere at
-any time, whatever the class: one frame tells nothing about it. Backgrounds have the spectrum of photographs
-(as much contrast in each octave) and each frame has a noise of its own, as a camera's, since files and
-networks behave differently on smooth pictures.
+**The class is the motion and nothing else.** In each made video some things drift one way. Places, speeds,
+sizes and textures are drawn alike in every class, and what leaves the picture on one side comes back on the
+other, so a thing is equally likely to be anywhere at any time: one frame tells nothing about the class.
+Backgrounds have contrast in every octave, as photographs do, and every frame has a noise of its own, as a
+camera's: files and networks behave differently on smooth pictures.
 
-**One way for all data.** With ``--data`` only the frames differ. What has to fit the data follows from it in
-`_choose`: the length of the clips, how far apart their frames are, and how many are cut from a video.
+**One way for all data.** With ``--data`` only the frames differ. What depends on them is worked out in
+`_choose`: the length of the clips, how far apart their frames are, and how many a video gives.
 
-Keras is imported only when the data is known to be fit for use, so that errors come at once.
+Keras is imported last, so that what is wrong with the data is said at once.
 """
+
+# ruff: noqa: T201 - a command prints
 
 from __future__ import annotations
 
 import os
+import re
+import sys
 import tempfile
-from contextlib import ExitStack
-from dataclasses import replace
+from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 from tqdm import tqdm
 
-from fastclips.errors import DataError, FastclipsError
-from fastclips.index import open_dataset
+from fastclips.errors import DataError, FastclipsError, FrameError
+from fastclips.index import Dataset, open_dataset
 from fastclips.loader import ClipLoader
-from fastclips.samplers import Windows
+from fastclips.samplers import Windows, checked_int
 from fastclips.transforms import CenterCrop, RandomCrop, Resize
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
-
-    from fastclips.index import Dataset
 
 __all__ = ["add_arguments", "run", "write_frames"]
 
 MOTIONS = {"down": (0, 1), "left": (-1, 0), "right": (1, 0), "up": (0, -1)}  # x, y
-VIDEOS = 60  # of each class
-FRAMES = 16  # of each video
+VIDEOS, FRAMES = 80, 12  # of each class; of each video
 HEIGHT, WIDTH = 96, 128
 TIME_STEPS = 8
-CROP = 80
-BATCH = 16
-EPOCHS = 8
+SHORT_SIDE, CROP = 96, 80  # of what the network sees, before and after the crop
+BATCH_SIZE = 16
 SEED = 0
 
-_CLIPS = 500  # an epoch has at most about so many, or one of each video
-_SPREAD = 4  # the most frames from one frame of a clip to the next
-_ROUGH = 30  # fewer validation clips than these give a rough figure
+_CLIPS = 1000  # an epoch has about so many at most, or one of each video if these are more
+_DILATION = 4  # at most
+_FEW = 30  # validation clips
+_INTERRUPTED = 130  # as a shell reports it
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's options.
+    """Describe the command.
 
     Parameters
     ----------
     parser : argparse.ArgumentParser
-        Of the command.
+        Given its arguments.
     """
-    parser.add_argument(
-        "--data", metavar="DIR", type=Path, help="your own frames, DIR/class/video/frame.jpg, instead of made ones"
+    parser.description = (
+        "Write a small set of labelled videos as JPEG frames, train a Keras model to tell which way things "
+        "move in them, and say how well it does and what the loader did: a minute or two. What was written "
+        "is removed."
     )
-    parser.add_argument("--epochs", metavar="N", type=int, default=EPOCHS, help="default: %(default)s")
-    parser.add_argument("--workers", metavar="N", type=int, help="worker processes; default: one per core")
+    parser.add_argument(
+        "--data", metavar="DIR", help="train on your own frames instead, a folder of class/video/frame.jpg"
+    )
+    parser.add_argument("--epochs", type=int, default=8, help="passes over the data (%(default)s)")
+    parser.add_argument("--workers", type=int, help="worker processes, 0 for none (one per core)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make or open the data, train on it, and say what came out.
+    """Run the command.
 
     Parameters
     ----------
     args : argparse.Namespace
-        With what `add_arguments` adds.
+        From a parser that `add_arguments` prepared.
 
     Returns
     -------
     int
-        Exit code: 0, 1 after an error, or 130 when interrupted.
+        Exit code, 0, or 130 if interrupted.
+
+    Raises
+    ------
+    FastclipsError
+        If the data cannot be trained on, or Keras is missing.
     """
     try:
         with ExitStack() as stack:
             _demo(args, stack)
     except KeyboardInterrupt:
-        print("\nInterrupted." + " The frames were removed." * (args.data is None))
-        return 130
-    except FastclipsError as error:
-        print(f"fastclips demo: {error}")
-        return 1
+        print("\nInterrupted; nothing is left behind.", file=sys.stderr)
+        return _INTERRUPTED
     return 0
 
 
-def write_frames(folder: Path, *, videos: int, frames: int, seed: int) -> int:
+def _demo(args: argparse.Namespace, stack: ExitStack) -> None:
+    checked_int(args.epochs, "epochs", 1)
+    folder = args.data
+    if folder is None:
+        print("Which way do things move? No single frame tells; a clip does.", flush=True)
+        keras = _import_keras()
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="fastclips-demo-"))
+        began = perf_counter()
+        size = write_frames(Path(folder))
+        print(
+            f"Wrote {size / 2**20:.0f} MiB of frames in {perf_counter() - began:.1f} s, removed at the end:"
+        )
+        print(f"  {folder}/class/video/frame.jpg")
+        dataset, clips = _choose(open_dataset(folder))
+    else:
+        dataset, clips = _choose(open_dataset(folder))
+        keras = _import_keras()
+
+    training, held_out = dataset.split(validation=0.25, seed=SEED)
+    # No RandomFlip here: it would turn what moves left into what moves right, and keep the label.
+    resize = Resize(short_side=SHORT_SIDE)  # costs nothing for frames that have this size
+    options: dict[str, Any] = {"batch_size": BATCH_SIZE, "seed": SEED}
+    train = stack.enter_context(
+        ClipLoader(training, clips, [resize, RandomCrop(CROP)], shuffle=True, workers=args.workers, **options)
+    )
+    few = 1 if args.workers is None else min(1, args.workers)
+    validation = stack.enter_context(
+        ClipLoader(held_out, clips, [resize, CenterCrop(CROP)], workers=few, **options)
+    )
+
+    model = _model(keras, clips.time_steps, len(dataset.classes), steps=args.epochs * len(train))
+    labels = held_out.index.labels[validation.plan_table(0)["video"]]
+    print(
+        f"Training on {len(train.plan_table(0)['video']):,} clips of {len(training)} videos, "
+        f"validating on {len(labels):,} clips of {len(held_out)} others.\n"
+        f"Model: TimeDistributed(Conv2D), ConvLSTM2D; {model.count_params():,} weights; "
+        f"Keras on {keras.backend.backend()}.\n",
+        flush=True,
+    )
+    accuracy = _fit(keras, model, train, validation, args.epochs, stack)
+
+    guess = np.bincount(labels).max() / len(labels)
+    print(f"\nValidation accuracy: {accuracy:.1%}. Always naming the commonest class gives {guess:.1%}.")
+    if len(labels) < _FEW:
+        print(f"With only {len(labels)} validation clips, this is a rough figure.")
+    print(f"\nThe training clips' loader, print(loader.stats()):\n\n{train.stats()}\n")
+    print(_snippet(args, clips))
+
+
+def write_frames(folder: Path, seed: int = SEED) -> int:
     """Write a data set in which the class is the way things move.
 
     Parameters
     ----------
     folder : Path
         Where ``class/video/frame.jpg`` come to lie.
-    videos : int
-        How many of each class.
-    frames : int
-        How many of each video.
     seed : int
         The same seed gives the same pictures.
 
@@ -121,90 +173,234 @@ def write_frames(folder: Path, *, videos: int, frames: int, seed: int) -> int:
     int
         Bytes written.
     """
-    import cv2  # noqa: PLC0415 - keeps the start of every other command short
-
+    videos = [(number, video) for number in range(len(MOTIONS)) for video in range(1, VIDEOS + 1)]
     written = 0
-    for number, (name, direction) in enumerate(MOTIONS.items()):
-        for video in range(1, videos + 1):
-            place = folder / name / f"video_{video:03d}"
-            place.mkdir(parents=True)
-            pictures = film(np.random.default_rng([seed, number, video]), direction, frames)
-            for frame, picture in enumerate(pictures, start=1):
-                _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 88])
-                (place / f"frame_{frame:05d}.jpg").write_bytes(jpeg)
-                written += jpeg.size
+    for number, video in tqdm(videos, "writing frames", unit=" videos", leave=False, disable=None, ncols=80):
+        name, direction = list(MOTIONS.items())[number]
+        place = folder / name / f"video_{video:03d}"
+        place.mkdir(parents=True)
+        for frame, picture in enumerate(film(np.random.default_rng([seed, number, video]), direction), 1):
+            _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 88])
+            written += (place / f"frame_{frame:05d}.jpg").write_bytes(jpeg)
     return written
 
 
-def film(rng: np.random.Generator, direction: tuple[int, int], frames: int) -> NDArray[np.uint8]:
-    """Make one video; its first frame does not depend on the direction.
+def film(rng: np.random.Generator, direction: tuple[int, int]) -> NDArray[np.uint8]:
+    """Make a video; its first frame does not depend on the direction.
 
     Parameters
     ----------
     rng : numpy.random.Generator
-        Of everything but the direction.
+        Of all but the direction.
     direction : (int, int)
-        Unit vector, x and y, in which all things drift.
-    frames : int
-        How many.
+        Unit vector, x and y, along which all things drift.
 
     Returns
     -------
-    ndarray of uint8, (frames, height, width, 3)
+    ndarray of uint8, (FRAMES, HEIGHT, WIDTH, 3)
         Pictures.
     """
-    import cv2  # noqa: PLC0415 - as above
-
-    background = _texture(rng, spread=28)
-    things = [_thing(rng) for _ in range(rng.integers(3, 6))]
-    noise = rng.uniform(3, 6)
-    pictures = np.empty((frames, HEIGHT, WIDTH, 3), np.uint8)
-    for frame in range(frames):
+    background = _texture(rng, rng.uniform(80, 175, 3), contrast=14)
+    things = [_thing(rng) for _ in range(rng.integers(4, 7))]
+    starts = rng.uniform(0, (WIDTH, HEIGHT), (len(things), 2))
+    steps = rng.uniform(3, 5, (len(things), 1)) * direction
+    noise = np.float32(rng.uniform(3, 6))
+    video = np.empty((FRAMES, HEIGHT, WIDTH, 3), np.uint8)
+    for frame in range(FRAMES):
         picture = background
-        for layer, start, speed in things:
-            (x, y), (dx, dy) = start, direction
-            move = np.array([[1, 0, x + dx * speed * frame], [0, 1, y + dy * speed * frame]])
-            moved = cv2.warpAffine(layer, move, (WIDTH, HEIGHT), borderMode=cv2.BORDER_WRAP)
-            picture = picture + (moved[..., :3] - picture) * moved[..., 3:]
-        grain = rng.standard_normal(picture.shape, np.float32) * noise
-        pictures[frame] = np.clip(picture + grain, 0, 255)
-    return pictures
+        for thing, place in zip(things, starts + frame * steps, strict=True):
+            move = np.column_stack([np.eye(2), place])
+            colour, opacity = (
+                cv2.warpAffine(layer, move, (WIDTH, HEIGHT), borderMode=cv2.BORDER_WRAP) for layer in thing
+            )
+            picture = cv2.blendLinear(colour, picture, opacity, 1 - opacity)
+        picture = picture + noise * rng.standard_normal(picture.shape, np.float32)
+        video[frame] = np.clip(picture, 0, 255)
+    return video
 
 
-def _texture(rng: np.random.Generator, spread: float) -> NDArray[np.float32]:
-    """Draw a picture with as much contrast in each octave, mostly in brightness."""
-    import cv2  # noqa: PLC0415 - as above
-
+def _texture(rng: np.random.Generator, colour: NDArray[np.float64], contrast: float) -> NDArray[np.float32]:
+    """Draw a picture with as much contrast in every octave, more of it in brightness than in colour."""
     total = np.zeros((HEIGHT, WIDTH, 3), np.float32)
     for cell in (2, 4, 8, 16, 32):
         coarse = rng.standard_normal((HEIGHT // cell, WIDTH // cell, 4), np.float32)
-        fine = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
-        total += fine[..., 3:] + 0.4 * fine[..., :3]
-    mean = rng.uniform(80, 175, 3).astype(np.float32)
-    return mean + total * np.float32(spread / total.std())
+        octave = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+        total += octave[..., 3:] + 0.4 * octave[..., :3]
+    return np.asarray(colour + total * (contrast / total.std()), np.float32)
 
 
-def _thing(rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float64], float]:
-    """Draw a textured ellipse: its layer of colours and opacity, where it starts, and its speed."""
+def _thing(rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Draw a light or a dark textured ellipse in the middle: colours and opacity."""
     y, x = np.mgrid[:HEIGHT, :WIDTH] - np.array([HEIGHT, WIDTH])[:, None, None] / 2
-    turn, size, slim = rng.uniform(0, np.pi), rng.uniform(8, 15), rng.uniform(0.6, 1)
+    turn, radius, slim = rng.uniform(0, np.pi), rng.uniform(8, 15), rng.uniform(0.6, 1)
     along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
-    opacity = np.clip(size - np.hypot(along, across / slim), 0, 1)
-    layer = np.concatenate([_texture(rng, spread=40), opacity[..., None]], axis=2, dtype=np.float32)
-    return layer, rng.uniform(0, (WIDTH, HEIGHT)), rng.uniform(2.5, 5)
+    opacity = np.clip(radius - np.hypot(along, across / slim), 0, 1)
+    colour = rng.choice([68, 188]) + rng.uniform(-45, 45, 3)
+    return _texture(rng, colour, contrast=20), opacity.astype(np.float32)
 
 
-class _Clips(NamedTuple):
-    """How an own data set is cut."""
+def _choose(dataset: Dataset) -> tuple[Dataset, Windows]:
+    """Leave out what cannot be trained on, and choose how to cut the rest; print both."""
+    index = dataset.index
+    usable = index.frame_counts > 1
+    usable &= np.bincount(index.labels[usable], minlength=len(index.classes))[index.labels] > 1
+    classes = [index.classes[label] for label in np.unique(index.labels[usable])]
+    if len(classes) < 2:  # noqa: PLR2004 - else there is nothing to tell apart
+        raise DataError(
+            f"{len(classes)} of the {len(index.classes)} classes found ({_names(index.classes)}) can "
+            "be trained on: the demo needs two class folders, each with two videos of two frames, or more"
+        )
+    dataset = Dataset(dataset.storage, index.take(np.flatnonzero(usable)), dataset.streams)
+    counts = dataset.index.frame_counts
+    print(f"{len(dataset)} videos, {counts.sum():,} frames, {len(classes)} classes: {_names(classes)}.")
+    if not usable.all():
+        print(f"Left out: {(~usable).sum()} videos of a single frame, or the only ones of their class.")
 
-    dataset: Dataset
-    windows: Windows
-    said: list[str]
+    shortest = int(counts.min())
+    time_steps = min(TIME_STEPS, shortest)
+    dilation = min(_DILATION, (shortest - 1) // (time_steps - 1))
+    span = dilation * (time_steps - 1) + 1
+    clips = Windows(time_steps, step=max(1, span // 4, int(counts.sum()) // _CLIPS), dilation=dilation)
+    if time_steps < TIME_STEPS:
+        print(
+            f"Clips have {time_steps} frames instead of {TIME_STEPS}, since the shortest video, "
+            f"{dataset.index.names[int(counts.argmin())]}, has no more."
+        )
+    return dataset, clips
 
 
-def _choose(dataset: Dataset, given: str) -> _Clips:
-    raise NotImplementedError
+def _names(classes: tuple[str, ...] | list[str], most: int = 6) -> str:
+    return ", ".join(classes[:most]) + ", ..." * (len(classes) > most)
 
 
-def _demo(args: argparse.Namespace, stack: ExitStack) -> None:
-    raise NotImplementedError
+def _import_keras() -> Any:  # noqa: ANN401 - a module without types
+    """Import Keras, on TensorFlow unless the environment says otherwise, and without the log of either."""
+    backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        with _quiet():
+            keras = import_module("keras")
+            import_module("fastclips.adapters.keras")
+    except ImportError as error:
+        if backend == "tensorflow":
+            needs = 'the demo trains with TensorFlow: pip install "fastclips[tensorflow]"'
+        else:
+            needs = (
+                f'the demo needs {backend}, since KERAS_BACKEND says so, and pip install "fastclips[keras]"'
+            )
+        raise FastclipsError(f"{needs} ({error})") from error
+    keras.utils.set_random_seed(SEED)
+    return keras
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Drop what is written to standard error, by C++ too: TensorFlow logs before it reads its settings."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - no path of anyone's
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _model(keras: Any, time_steps: int, classes: int, steps: int) -> Any:  # noqa: ANN401 - Keras has no types
+    """Build a network that finds, anywhere in the picture, something that moves in a way it knows."""
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((time_steps, CROP, CROP, 3), dtype="uint8"),
+            layers.Rescaling(1 / 64, offset=-2),  # here, so that the batches stay bytes
+            layers.TimeDistributed(layers.Conv2D(16, 5, strides=2, activation="relu")),
+            layers.TimeDistributed(layers.MaxPooling2D(2)),
+            layers.ConvLSTM2D(16, 3, padding="same"),
+            layers.Conv2D(32, 1, activation="relu"),
+            layers.GlobalMaxPooling2D(),
+            layers.Dense(classes, activation="softmax"),
+        ]
+    )
+    rate = keras.optimizers.schedules.CosineDecay(4e-3, steps)
+    model.compile(
+        keras.optimizers.Adam(rate, clipnorm=1.0), "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
+    return model
+
+
+def _fit(
+    keras: Any,  # noqa: ANN401 - as above
+    model: Any,  # noqa: ANN401 - as above
+    train: ClipLoader,
+    validation: ClipLoader,
+    epochs: int,
+    stack: ExitStack,
+) -> float:
+    """Train, with a bar and then a line for each epoch; return the last validation accuracy."""
+    from fastclips.adapters.keras import ClipSequence  # noqa: PLC0415 - Keras is an extra
+
+    bar = stack.enter_context(tqdm(total=len(train), unit=" batches", leave=False, disable=None, ncols=80))
+    began = perf_counter()
+
+    def on_epoch_begin(epoch: int, logs: object) -> None:  # noqa: ARG001 - Keras's
+        nonlocal began
+        began = perf_counter()
+        bar.reset()
+        bar.set_description(f"epoch {epoch + 1}/{epochs}")
+
+    def on_train_batch_end(batch: int, logs: object) -> None:  # noqa: ARG001 - as above
+        bar.update()
+
+    def on_epoch_end(epoch: int, logs: Mapping[str, float]) -> None:
+        bar.clear()
+        print(
+            f"epoch {epoch + 1:{len(str(epochs))}}/{epochs}   loss {logs['loss']:.3f}   "
+            f"accuracy {logs['accuracy']:6.1%}   validation {logs['val_accuracy']:6.1%}   "
+            f"{perf_counter() - began:.1f} s",
+            flush=True,
+        )
+
+    lines = keras.callbacks.LambdaCallback(
+        on_epoch_begin, on_epoch_end, on_train_batch_end=on_train_batch_end
+    )
+    try:
+        history = model.fit(
+            ClipSequence(train),
+            validation_data=ClipSequence(validation),
+            epochs=epochs,
+            verbose=0,
+            callbacks=[lines],
+        )
+    except Exception as error:
+        # TensorFlow keeps of an error in the loader no more than its text.
+        if found := re.search(r"^(?:fastclips\.errors\.)?FrameError: (.+)", str(error), re.MULTILINE):
+            raise FrameError(found[1]) from None
+        raise
+    finally:
+        bar.close()
+    return float(history.history["val_accuracy"][-1])
+
+
+def _snippet(args: argparse.Namespace, clips: Windows) -> str:
+    """Say what the same takes in a script."""
+    apart = f", dilation={clips.dilation}" if clips.dilation > 1 else ""
+    source, transforms = "frames/", f"[fc.RandomCrop({CROP})]"
+    if args.data is not None:
+        source, transforms = args.data, f"[fc.Resize(short_side={SHORT_SIDE}), fc.RandomCrop({CROP})]"
+    script = f"""\
+In a script of your own:
+
+  import fastclips as fc
+  from fastclips.adapters.keras import ClipSequence
+
+  clips = fc.Windows({clips.time_steps}, step={clips.step}{apart})
+  transforms = {transforms}
+  loader = fc.ClipLoader(
+      fc.open({source!r}), clips, transforms, batch_size={BATCH_SIZE}, shuffle=True
+  )
+  model.fit(ClipSequence(loader), epochs={args.epochs})"""
+    if args.data is None:
+        script += "\n\nThis demo on your frames/class/video/frame.jpg:\n\n  fastclips demo --data frames/"
+    return script

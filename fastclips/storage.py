@@ -46,6 +46,9 @@ _DIGITS = "0123456789"
 _log = logging.getLogger(__name__)
 
 
+_CHUNK = 64 * 1024  # bytes: most frames whole, and small enough for malloc to keep
+
+
 class Storage(Protocol):
     """What every kind of storage does. Immutable, picklable, and safe to use after a fork."""
 
@@ -153,9 +156,8 @@ class FolderStorage:
         try:
             file = os.open(path, os.O_RDONLY)
             try:
-                size = os.fstat(file).st_size
-                data = os.read(file, size)
-                while len(data) < size and (more := os.read(file, size - len(data))):
+                data = os.read(file, _CHUNK)
+                while len(data) % _CHUNK == 0 and (more := os.read(file, max(len(data), _CHUNK))):
                     data += more
             finally:
                 os.close(file)

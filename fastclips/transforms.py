@@ -2,7 +2,7 @@
 
 A recipe is one geometry map and an ordered list of pixel steps::
 
-    output pixel --(map: scale, offset, mirror)--> source position --(resample once)--> value --(steps)-->
+    output pixel --(map: box, size, mirror)--> source position --(resample once)--> value --(steps)-->
 
 Each geometry transform composes its own map onto the one before it, so that however many are listed, a
 pixel is resampled at most once, and a pure crop or flip not at all; the result covers whole source pixels.
@@ -44,48 +44,55 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis of a map: source = scale * output + offset, in pixels whose centres lie at halves.
+    """One axis of a map: `size` output pixels that run from one source edge to another, evenly.
 
-    A negative scale mirrors.
+    Edges, unlike centres, are whole numbers where nothing is resampled. Running backwards mirrors.
     """
 
     size: int
-    scale: float = 1.0
-    offset: float = 0.0
+    start: float
+    stop: float
 
-    def crop(self, start: int, size: int) -> Axis:
-        """Keep `size` output pixels from `start` on."""
-        return replace(self, size=size, offset=self.offset + self.scale * start)
+    @classmethod
+    def whole(cls, size: int) -> Axis:
+        """Return the map of a frame onto itself."""
+        return cls(size, 0.0, float(size))
 
-    def resize(self, size: int) -> Axis:
-        """Stretch to `size` output pixels."""
-        return replace(self, size=size, scale=self.scale * self.size / size)
-
-    def mirror(self) -> Axis:
-        """Run the other way."""
-        return replace(self, scale=-self.scale, offset=self.offset + self.scale * self.size)
+    @property
+    def scale(self) -> float:
+        """Source pixels per output pixel; negative if mirrored."""
+        return (self.stop - self.start) / self.size
 
     @property
     def box(self) -> tuple[float, float]:
         """First and last edge of the source that the output covers."""
-        ends = (self.offset, self.offset + self.scale * self.size)
-        return min(ends), max(ends)
+        return min(self.start, self.stop), max(self.start, self.stop)
 
     @property
     def is_exact(self) -> bool:
         """Whether every output pixel is one source pixel."""
-        return abs(self.scale) == 1.0 and self.offset.is_integer()
+        return abs(self.stop - self.start) == self.size and self.start.is_integer()
+
+    def crop(self, first: int, size: int) -> Axis:
+        """Keep `size` output pixels from `first` on."""
+        return Axis(size, self.start + self.scale * first, self.start + self.scale * (first + size))
+
+    def resize(self, size: int) -> Axis:
+        """Stretch to `size` output pixels."""
+        return replace(self, size=size)
+
+    def mirror(self) -> Axis:
+        """Run the other way."""
+        return Axis(self.size, self.stop, self.start)
 
     def snap(self) -> Axis:
-        """Move the edges of the box to the nearest whole pixels, one apart at least."""
+        """Move the edges to the nearest whole pixels, one apart at least."""
         low, high = (math.floor(edge + 0.5) for edge in self.box)
         if low == high:
             low = math.floor(sum(self.box) / 2)  # within the frame, as its middle is
             high = low + 1
-        scale = (high - low) / self.size
-        if self.scale < 0:
-            return replace(self, scale=-scale, offset=float(high))
-        return replace(self, scale=scale, offset=float(low))
+        edges = (float(low), float(high)) if self.start < self.stop else (float(high), float(low))
+        return Axis(self.size, *edges)
 
 
 @dataclass(frozen=True)
@@ -109,7 +116,7 @@ class Geometry:
     @property
     def flip(self) -> bool:
         """Whether left and right change places."""
-        return self.x.scale < 0
+        return self.x.start > self.x.stop
 
 
 @runtime_checkable
@@ -367,7 +374,7 @@ class Recipe:
         OptionError
             If a crop is larger than what it crops.
         """
-        geometry, used = Geometry(Axis(height), Axis(width)), 0
+        geometry, used = Geometry(Axis.whole(height), Axis.whole(width)), 0
         for transform in self.transforms:
             geometry = transform.compose(geometry, draws[used : used + transform.draws])
             used += transform.draws

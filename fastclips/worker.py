@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import traceback
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -32,7 +32,25 @@ if TYPE_CHECKING:
 __all__ = ["Renderer", "work"]
 
 READ, DECODE, KERNEL, WAIT, CLIPS, FRAMES, BYTES, _ = range(len(COUNTERS))
+_CACHED = 2**20  # bytes: a larger batch is not in any cache when it is read
 _CLAIM_MS = 1000  # how long a wait for tickets may last before it looks again
+
+
+class _Box(NamedTuple):
+    """A map resolved for frames of one size: what each of them needs, worked out once."""
+
+    geometry: Geometry
+    is_crop: bool
+    top: int
+    left: int
+    flip: bool
+    size: tuple[int, int]
+
+    @classmethod
+    def of(cls, geometry: Geometry) -> _Box:
+        top, left = int(geometry.y.box[0]), int(geometry.x.box[0])
+        size = geometry.y.size, geometry.x.size
+        return cls(geometry, geometry.is_crop, top, left, geometry.flip, size)
 
 
 class Renderer:
@@ -48,6 +66,8 @@ class Renderer:
         self._spec = spec
         self._decoders = [Decoder(fast_dct=spec.fast_dct) for _ in spec.streams]
         self._table = spec.recipe.table()
+        self._channels_first = spec.recipe.channels_first
+        self._stream = spec.layout.nbytes > _CACHED
         self._scratch: dict[tuple[int, ...], NDArray[np.uint8]] = {}  # of stretched frames, by shape
 
     def render(self, ticket: np.void, row: Mapping[str, NDArray[Any]], counters: NDArray[np.float64]) -> None:
@@ -67,67 +87,71 @@ class Renderer:
         FrameError
             If a frame is missing, damaged or does not fit; the message holds its path.
         """
-        spec = self._spec
+        spec, size = self._spec, None
+        read = spec.storage.read
         video, draws = int(ticket["video"]), ticket["draws"].tolist()
         outputs = [
             (stream, decoder.mask if stream.mask else decoder.image, row[stream.name])
             for stream, decoder in zip(spec.streams, self._decoders, strict=True)
         ]
-        maps: dict[tuple[int, ...], Geometry] = {}
+        reading = decoding = placing = 0.0
+        bytes_read = 0
         for step, frame in enumerate(ticket["frames"][: spec.time_steps].tolist()):
-            size = None
             for stream, decode, output in outputs:
-                began = perf_counter()
-                data = spec.storage.read(stream.name, video, frame)
-                read = perf_counter()
                 try:
+                    began = perf_counter()
+                    data = read(stream.name, video, frame)
+                    there = perf_counter()
                     pixels = decode(data)
                     decoded = perf_counter()
-                    if size is None:
+                    if pixels.shape[:2] != size:
+                        if size is not None and stream is not spec.streams[0]:
+                            raise FrameError(
+                                f"is {_by(pixels.shape)} while its {spec.streams[0].name} is {_by(size)}; "
+                                "the frames of aligned streams must have one size"
+                            )
                         size = pixels.shape[:2]
-                        if size not in maps:
-                            maps[size] = spec.recipe.geometry(size[0], size[1], draws)
-                    elif pixels.shape[:2] != size:
-                        raise FrameError(
-                            f"is {_by(pixels.shape)} while its {spec.streams[0].name} is {_by(size)}; "
-                            "the frames of aligned streams must have one size"
-                        )
-                    self._place(pixels, maps[size], stream, output[step])
+                        box = _Box.of(spec.recipe.geometry(size[0], size[1], draws))
+                    self._place(pixels, box, stream, output[step])
+                    ended = perf_counter()
                 except FastclipsError as error:
                     where = spec.storage.where(stream.name, video, frame)
-                    raise FrameError(f"{where}: {error}") from None
-                counters[READ] += read - began
-                counters[DECODE] += decoded - read
-                counters[KERNEL] += perf_counter() - decoded
-                counters[BYTES] += len(data)
+                    raise error if where in str(error) else FrameError(f"{where}: {error}") from None
+                reading += there - began
+                decoding += decoded - there
+                placing += ended - decoded
+                bytes_read += len(data)
+        counters[READ] += reading
+        counters[DECODE] += decoding
+        counters[KERNEL] += placing
+        counters[BYTES] += bytes_read
         counters[FRAMES] += spec.time_steps
         counters[CLIPS] += 1
 
-    def _place(
-        self, pixels: NDArray[np.uint8], geometry: Geometry, stream: Stream, output: NDArray[Any]
-    ) -> None:
+    def _place(self, pixels: NDArray[np.uint8], box: _Box, stream: Stream, output: NDArray[Any]) -> None:
         """Put one frame through the geometry map and the pixel steps into its place."""
-        channels_first = self._spec.recipe.channels_first and not stream.mask
-        expected = output.shape[1:] if channels_first else output.shape[:2]
-        if expected != (geometry.y.size, geometry.x.size):
+        channels_first = self._channels_first and not stream.mask
+        size = output.shape[1:] if channels_first else output.shape[:2]
+        if size != box.size:
             raise FrameError(
-                f"is {_by(pixels.shape)} and would come out as {geometry.y.size}x{geometry.x.size} "
-                f"(height x width) in a batch of {_by(expected)}; frames of mixed sizes need a transform "
-                "that fixes the size, such as RandomCrop(224) or Resize((256, 340))"
+                f"is {_by(pixels.shape)} and would come out as {_by(box.size)} (height x width) in a batch "
+                f"of {_by(size)}; frames of mixed sizes need a transform that fixes the size, such as "
+                "RandomCrop(224) or Resize((256, 340))"
             )
         table = None if stream.mask else self._table
-        top, left, flip = int(geometry.y.box[0]), int(geometry.x.box[0]), geometry.flip
-        if not geometry.is_crop:
-            direct = not flip and table is None and not channels_first
-            stretched = output if direct else self._scratch_for((*expected, *pixels.shape[2:]))
-            resample(pixels, geometry, nearest=stream.mask, out=stretched)
+        top, left = box.top, box.left
+        if not box.is_crop:
+            direct = not box.flip and table is None and not channels_first
+            stretched = output if direct else self._scratch_for((*size, *pixels.shape[2:]))
+            resample(pixels, box.geometry, nearest=stream.mask, out=stretched)
             if direct:
                 return
             pixels, top, left = stretched, 0, 0
+        flip, options = box.flip, {"channels_first": channels_first, "stream": self._stream}
         if table is None:
-            kernels.crop(pixels, top, left, flip, output, channels_first=channels_first)
+            kernels.crop(pixels, top, left, flip, output, **options)
         else:
-            kernels.crop_table(pixels, top, left, flip, table, output, channels_first=channels_first)
+            kernels.crop_table(pixels, top, left, flip, table, output, **options)
 
     def _scratch_for(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
         if shape not in self._scratch:

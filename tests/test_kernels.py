@@ -111,6 +111,7 @@ SOURCE = np.zeros((8, 10, 3), np.uint8)
 READ_ONLY = np.frombuffer(bytes(12), np.uint8).reshape(2, 2, 3)
 
 
+@compiled_only  # by the kernels' signatures
 @pytest.mark.parametrize(
     ("source", "out", "message"),
     [
@@ -141,6 +142,44 @@ def test_wrong_arrays(source, out, message):
 def test_wrong_tables(table, out_dtype, message):
     with pytest.raises(ValueError, match=message):
         kernels.crop_table(SOURCE, 0, 0, False, table, np.zeros((2, 2, 3), out_dtype))
+
+
+@given(boxes(), st.booleans(), st.booleans(), st.sampled_from([None, "u1", "f2", "f4"]), st.booleans())
+def test_streaming_changes_nothing(box, flip, channels_first, dtype, whole):
+    """Into memory that starts on a cache line, whether or not the output is whole lines."""
+    source, top, left, _, _ = box
+    height, width = (4, 64) if whole else (3, 37)
+    source = np.tile(source, (4, 64, 1)[: source.ndim])
+    expected = naive_crop(source, top, left, height, width, flip)
+    if dtype:
+        channels = 1 if source.ndim == 2 else source.shape[2]
+        table = np.random.default_rng(1).integers(0, 200, (channels, 256)).astype(dtype)
+        expected = naive_look_up(expected, table)
+    shape = np.moveaxis(expected, -1, 0).shape if channels_first and source.ndim == 3 else expected.shape
+    memory = np.full(expected.nbytes + 192, 77, np.uint8)
+    start = -memory.ctypes.data % 64 + 64
+    out = memory[start : start + expected.nbytes].view(expected.dtype).reshape(shape)
+    if dtype:
+        kernels.crop_table(source, top, left, flip, table, out, channels_first=channels_first, stream=True)
+    else:
+        kernels.crop(source, top, left, flip, out, channels_first=channels_first, stream=True)
+    assert np.array_equal(as_last(out, channels_first), expected)
+    assert (memory[:start] == 77).all()
+    assert (memory[start + expected.nbytes :] == 77).all()
+
+
+def test_a_large_picture_is_staged_in_blocks():
+    source = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
+    memory = np.zeros(3 * 256 * 320 + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    for channels_first in (False, True):
+        out = memory[start : start + 3 * 256 * 320].reshape(
+            (3, 256, 320) if channels_first else (256, 320, 3)
+        )
+        for flip in (False, True):
+            kernels.crop(source, 11, 13, flip, out, channels_first=channels_first, stream=True)
+            expected = naive_crop(source, 11, 13, 256, 320, flip)
+            assert np.array_equal(as_last(out, channels_first), expected)
 
 
 # The module imports nothing of the package, so a copy of it alone stands in for one installed elsewhere.

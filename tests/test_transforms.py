@@ -16,7 +16,7 @@ units = st.floats(0, 1, exclude_max=True)
 
 def positions(axis):
     """Source positions of an axis's output pixels, in pixels counted from the first one's centre."""
-    return axis.scale * (np.arange(axis.size) + 0.5) + axis.offset - 0.5
+    return axis.scale * (np.arange(axis.size) + 0.5) + axis.start - 0.5
 
 
 def bilinear(pixels, geometry):

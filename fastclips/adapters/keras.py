@@ -19,7 +19,7 @@ over when Keras says so::
 
     fit            num_batches                 a pass still open is given up, and its epoch begun again
                    0, 1                        by index (TensorFlow)
-                   a generator, one batch      a pass (JAX, torch and MirroredStrategy build the model with it)
+                   a generator, one batch      a pass (JAX, torch, MirroredStrategy build the model so)
                    num_batches, on_epoch_end   the pass is given up: the epoch begins again
       each epoch   on_epoch_begin
                    a generator, all batches    a pass
@@ -53,6 +53,8 @@ except ImportError as error:
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import FrameType
+
+    from numpy.typing import NDArray
 
     from fastclips.loader import ClipLoader
 
@@ -127,7 +129,7 @@ class ClipSequence(keras.utils.PyDataset):  # type: ignore[misc] # Keras has no 
         Returns
         -------
         ClipSequence
-            Its length is what is left of the epoch; this needs a ``fit`` of its own, as `ClipCheckpoint` shows.
+            Its length is what is left of the epoch, which needs a ``fit`` of its own: see `ClipCheckpoint`.
 
         Raises
         ------
@@ -156,9 +158,10 @@ class ClipSequence(keras.utils.PyDataset):  # type: ignore[misc] # Keras has no 
             pass
         elif self._told not in {None, len(self)}:
             raise OptionError(
-                f"a resumed epoch of {self._told} batches was followed by one of {len(self)} in the same fit, but "
-                "Keras goes by the first: give it a fit of its own, with initial_epoch=sequence.epoch and "
-                "epochs=sequence.epoch + 1, as the documentation of ClipCheckpoint shows"
+                f"a resumed epoch of {self._told} batches was followed by one of {len(self)} in the same "
+                "fit, but Keras goes by the first: give it a fit of its own, with "
+                "initial_epoch=sequence.epoch and epochs=sequence.epoch + 1, as ClipCheckpoint's "
+                "documentation shows"
             )
         else:
             batches = self.loader.epoch(self.epoch, self.start)
@@ -184,8 +187,8 @@ class ClipSequence(keras.utils.PyDataset):  # type: ignore[misc] # Keras has no 
         current = self._pass
         if current is None or current.generator != id(asker):
             raise EngineError(
-                "Keras has begun anew with this ClipSequence; the earlier one cannot go on. Validation needs a "
-                "ClipSequence and a loader of its own"
+                "Keras has begun anew with this ClipSequence, so what it did before cannot go on. Validation "
+                "needs a ClipSequence and a loader of its own"
             )
         return _as_tuple(next(current.batches))
 
@@ -324,7 +327,18 @@ def _is_generator(frame: FrameType) -> bool:
 
 
 def _as_tuple(batch: Any) -> tuple[Any, ...]:  # noqa: ANN401 - the structure is the user's choice
-    return batch if isinstance(batch, tuple) else (batch,)  # Keras would take a dict for something else
+    if not isinstance(batch, tuple):
+        return (batch,)
+    if len(batch) < 3:  # noqa: PLR2004 - x, y, weight
+        return batch
+    x, y, weight = batch
+    # Keras multiplies weights with losses, which have as many dimensions as integer targets.
+    shaped = {name: _beside(weight, target) for name, target in y.items()} if isinstance(y, dict) else None
+    return x, y, _beside(weight, y) if shaped is None else shaped
+
+
+def _beside(weight: NDArray[Any], target: NDArray[Any]) -> NDArray[Any]:
+    return weight.reshape(-1, *[1] * (target.ndim - 1))
 
 
 def _warn(option: str) -> None:

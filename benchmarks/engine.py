@@ -1,0 +1,102 @@
+"""How much of the bare decoding speed reaches the training loop, and what does receiving a batch cost it?
+
+    python benchmarks/frames.py /tmp/frames
+    python benchmarks/engine.py /tmp/frames
+
+The first part is `fastclips bench`, 2 workers, several crops. The second takes batches of (8, 16, 224, 224,
+3) uint8, 19 MB, and counts only the CPU time of the consumer's thread, which training cannot use: planning
+and submitting another batch included. A copy of the batch would cost what the last line says.
+
+Result::
+
+RESULT
+How to read: the efficiency is a ratio within rounds of half a second and holds on a busy machine too, if its
+quartiles lie close. The ceiling reads no file, crops nothing and hands nothing over: what is missing to 1 is
+reading, cropping and Python. CPU per frame includes the consumer.
+"""  # noqa: D400 - a question
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+import fastclips as fc
+
+CROPS = (224, 112)
+BATCHES = 40
+
+
+def bench(folder: Path, crop: int, workers: int, seconds: float) -> dict[str, float]:
+    """Run `fastclips bench` and return what it measured."""
+    options = {"--crop": crop, "--workers": workers, "--seconds": seconds}
+    words = [str(word) for pair in options.items() for word in pair]
+    command = [sys.executable, "-m", "fastclips.cli", "bench", str(folder), *words, "--json"]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def consumer_us(folder: Path, workers: int) -> list[float]:
+    """Take batches and return the CPU time in us that each cost the thread that took it."""
+    with fc.ClipLoader(
+        fc.open(folder),
+        fc.Windows(16, step=8),
+        [fc.RandomCrop(224), fc.RandomFlip()],
+        batch_size=8,
+        shuffle=True,
+        repeat=True,
+        workers=workers,
+    ) as loader:
+        batches = iter(loader)
+        spent = []
+        for _ in range(BATCHES):
+            began = time.thread_time()
+            x, y = next(batches)
+            spent.append((time.thread_time() - began) * 1e6)
+            assert x.shape[1:] == (16, 224, 224, 3)
+            assert len(x) == len(y)
+    return spent[5:]
+
+
+def copy_us() -> float:
+    """Return the CPU time in us of one copy of such a batch, into memory that is already there."""
+    source, target = np.ones((2, 8, 16, 224, 224, 3), np.uint8)
+    spent = []
+    for _ in range(15):
+        began = time.thread_time()
+        np.copyto(target, source)
+        spent.append((time.thread_time() - began) * 1e6)
+    return median(spent)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="Engine against the bare decode loop.")
+    parser.add_argument("folder", type=Path, help="folder of class/video/frame.jpg")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=8.0, help="of each line (%(default)s)")
+    args = parser.parse_args()
+    print(
+        f"{'crop':<6}{'efficiency (quartiles)':>26}{'frames/s':>10}{'ceiling':>9}{'CPU ms/frame (bare)':>22}"
+    )
+    for crop in CROPS:
+        one = bench(args.folder, crop, args.workers, args.seconds)
+        low, high = one["efficiency_quartiles"]
+        print(
+            f"{crop:<6}{one['efficiency']:>12.3f} ({low:.3f}-{high:.3f}){one['frames_per_s']:>9,.0f}"
+            f"{one['ceiling_frames_per_s']:>9,.0f}"
+            f"{one['cpu_ms_per_frame']:>14.3f} ({one['ceiling_cpu_ms_per_frame']:.3f})"
+        )
+    spent = consumer_us(args.folder, args.workers)
+    low, high = np.quantile(spent, (0.25, 0.75))
+    print(f"consumer, CPU us per batch: {median(spent):,.0f} (quartiles {low:,.0f}-{high:,.0f})")
+    print(f"a copy of the batch:        {copy_us():,.0f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""How long from starting Python to the first batch?
+
+    python benchmarks/frames.py /tmp/frames
+    python benchmarks/first_batch.py /tmp/frames
+
+Fresh processes, one after the other, files in the page cache, compiled kernels in numba's cache. Batches of
+(8, 16, 224, 224, 3) uint8. Medians (least-most) in ms::
+
+RESULT
+How to read: "python" is the bare interpreter with NumPy, which every loader pays. "import" is `import
+fastclips` beyond it. "open" scans the folder. "first batch" runs from before `ClipLoader(...)` to its first
+batch; with workers, most of it is their importing numba and loading the kernels, once, whatever their number.
+"""  # noqa: D400 - a question
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+PART = """
+import json, sys, time
+import numpy
+numpy_s = time.clock_gettime(time.CLOCK_MONOTONIC) - float(sys.argv[3])
+began = time.perf_counter()
+import fastclips as fc
+imported = time.perf_counter()
+dataset = fc.open(sys.argv[1])
+opened = time.perf_counter()
+loader = fc.ClipLoader(
+    dataset, fc.Windows(16), [fc.RandomCrop(224), fc.RandomFlip()], batch_size=8, workers=int(sys.argv[2])
+)
+x, y = next(iter(loader))
+done = time.perf_counter()
+loader.close()
+assert x.shape == (8, 16, 224, 224, 3)
+print(json.dumps([numpy_s, imported - began, opened - imported, done - opened, numpy_s + done - began]))
+"""
+PARTS = ("python", "import", "open", "first batch", "in all")
+
+
+def once(folder: Path, workers: int) -> list[float]:
+    """Return each part's time in s, of a fresh process."""
+    began = time.clock_gettime(time.CLOCK_MONOTONIC)
+    done = subprocess.run(
+        [sys.executable, "-c", PART, str(folder), str(workers), str(began)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return json.loads(done.stdout)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="Time to the first batch, in fresh processes.")
+    parser.add_argument("folder", type=Path, help="folder of class/video/frame.jpg")
+    parser.add_argument("--repeats", type=int, default=9, help="processes of each kind (%(default)s)")
+    args = parser.parse_args()
+    kinds = (0, 1, 2)
+    once(args.folder, 1)  # warms the caches
+    times: dict[int, list[list[float]]] = {workers: [] for workers in kinds}
+    for _ in range(args.repeats):
+        for workers in kinds:
+            times[workers].append(once(args.folder, workers))
+    print(f"{'workers':<8}" + "".join(f"{part:>18}" for part in PARTS))
+    for workers in kinds:
+        columns = [[1e3 * value for value in column] for column in zip(*times[workers], strict=True)]
+        cells = (f"{median(c):,.0f} ({min(c):,.0f}-{max(c):,.0f})" for c in columns)
+        print(f"{workers:<8}" + "".join(f"{cell:>18}" for cell in cells))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""What does Keras's path cost the training process, per batch?
+
+Batches of 8 clips of 16 frames, 224x224, 19 MB each, from worker processes. The processor time of the training
+process alone, over a number of batches, is compared for: the bare loader; the loader through `to_tf_dataset`;
+ClipSequence through what `fit` makes of a PyDataset, with nothing trained; and the same with every batch copied,
+as happens to an array that does not start at a multiple of 64 bytes. ::
+
+    python benchmarks/keras_path.py DIR [--batches 200]
+
+DIR is made (class/video/frame.jpg, 340x256, 32 videos of 64 frames) unless it is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import os
+import pstats
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import simplejpeg
+
+import fastclips as fc
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import tensorflow as tf
+from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
+
+from fastclips.adapters.keras import ClipSequence
+
+
+def make_frames(root):
+    random = np.random.default_rng(0)
+    for video in range(32):
+        folder = root / f"class_{video % 4}" / f"video_{video:02d}"
+        folder.mkdir(parents=True)
+        coarse = cv2.resize(random.uniform(0, 255, (9, 12, 3)), (340, 256), interpolation=cv2.INTER_CUBIC)
+        for frame in range(64):
+            pixels = np.clip(coarse + random.normal(0, 12, coarse.shape), 0, 255).astype(np.uint8)
+            (folder / f"{frame:05d}.jpg").write_bytes(simplejpeg.encode_jpeg(pixels, 88, "RGB", "420"))
+
+
+def misaligned(batch):
+    x, y = batch
+    memory = np.empty(x.nbytes + 1, np.uint8)
+    copy = memory[1:].view(x.dtype).reshape(x.shape)
+    copy[...] = x
+    return copy, y
+
+
+class Misaligned(ClipSequence):
+    """Serves arrays that TensorFlow has to copy."""
+
+    def __getitem__(self, index):
+        batch = super().__getitem__(index)
+        if self.moved is None:
+            self.moved = misaligned(batch)
+        return self.moved
+
+    moved = None
+
+
+def endless(dataset):
+    while True:
+        yield from dataset
+
+
+def measure(source, batches):
+    iterator = endless(source)
+    for _ in range(10):
+        next(iterator)
+    began, used = time.perf_counter(), time.process_time()
+    for _ in range(batches):
+        next(iterator)
+    used, took = time.process_time() - used, time.perf_counter() - began
+    return 1e3 * used / batches, 1e3 * took / batches
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("dir", type=Path)
+    parser.add_argument("--batches", type=int, default=200)
+    parser.add_argument("--profile", action="store_true", help="where the bare loader spends it")
+    options = parser.parse_args()
+    if not options.dir.exists():
+        make_frames(options.dir)
+    with fc.ClipLoader(
+        fc.open(options.dir), fc.Windows(16, step=4), [fc.RandomCrop(224)], batch_size=8, shuffle=True
+    ) as loader:
+        sources = {
+            "bare loader": loader,
+            "to_tf_dataset": loader.to_tf_dataset(),
+            "fit's path": PyDatasetAdapter(ClipSequence(loader), shuffle=True).get_tf_dataset(),
+            "fit's path, copied": PyDatasetAdapter(Misaligned(loader), shuffle=True).get_tf_dataset(),
+        }
+        print(f"{loader}, TensorFlow {tf.__version__}")
+        print(f"{'':20} {'own CPU, ms/batch':>18} {'wall, ms/batch':>15}")
+        for name, source in sources.items():
+            print("{:20} {:18.2f} {:15.1f}".format(name, *measure(source, options.batches)))
+        if options.profile:
+            profile = cProfile.Profile()
+            profile.runcall(measure, loader, options.batches)
+            pstats.Stats(profile).sort_stats("tottime").print_stats(15)
+
+
+if __name__ == "__main__":
+    main()

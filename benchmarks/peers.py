@@ -1,0 +1,272 @@
+"""What do other loaders make of the same folder, clips and crop, on the same cores at the same time?
+
+    python benchmarks/frames.py /tmp/frames
+    python benchmarks/peers.py /tmp/frames --torch-python /path/to/a/python/with/torch
+
+Clips of 16 frames, windows that do not overlap, shuffled; batches of 8; one random crop of 224 and one random
+flip per clip; uint8. Each loader lives in a process of its own, and only one works at a time. Who is not
+installed is left out.
+
+- fastclips: 2 workers;
+- tf.data: `read_file`, `decode_jpeg`, slice; one `map` per clip, everything AUTOTUNE;
+- tf.data crop: the same with `decode_and_crop_jpeg`, which skips what lies outside the crop;
+- torch: `DataLoader` with 2 persistent workers, simplejpeg decoding into NumPy arrays, slice.
+
+Result::
+
+RESULT
+How to read: compare ratios, which are taken within a round; rates follow the load of the machine. A round
+gives every loader a turn, in an order that is reversed from round to round. A turn begins when the process
+has come to rest with its buffers full; these and a second more are taken before the clock starts.
+"""  # noqa: D400 - a question
+
+# ruff: noqa: PLC0415 - each process imports the loader that it serves, and no other
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TIME_STEPS, BATCH, CROP = 16, 8, 224
+WORKERS = 2
+LEAD_S = 1.0  # of each turn, not counted: what was prepared ahead, and finding a pace
+REST_S = 0.3  # without CPU time: the process waits for its consumer
+
+
+def fastclips_batches(folder: Path) -> tuple[str, Iterator[Any]]:
+    """Return version and batches of fastclips."""
+    import fastclips as fc
+
+    loader = fc.ClipLoader(
+        fc.open(folder),
+        fc.Windows(TIME_STEPS),
+        [fc.RandomCrop(CROP), fc.RandomFlip()],
+        batch_size=BATCH,
+        shuffle=True,
+        drop_last=True,
+        repeat=True,
+        workers=WORKERS,
+    )
+    return fc.__version__, iter(loader)
+
+
+def windows(folder: Path) -> tuple[list[list[str]], list[int], tuple[int, int]]:
+    """Return every clip's files, its label, and the frames' height and width."""
+    import simplejpeg
+
+    clips, labels = [], []
+    for label, name in enumerate(sorted(path for path in folder.iterdir() if path.is_dir())):
+        for video in sorted(name.iterdir()):
+            files = sorted(str(path) for path in video.glob("*.jpg"))
+            starts = range(0, len(files) - TIME_STEPS + 1, TIME_STEPS)
+            clips += [files[start : start + TIME_STEPS] for start in starts]
+            labels += [label] * len(starts)
+    height, width, _, _ = simplejpeg.decode_jpeg_header(Path(clips[0][0]).read_bytes())
+    return clips, labels, (height, width)
+
+
+def tfdata_batches(folder: Path, *, crop: bool) -> tuple[str, Iterator[Any]]:
+    """Return version and batches of tf.data."""
+    os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="-1")
+    import tensorflow as tf
+
+    clips, labels, (height, width) = windows(folder)
+
+    def load(files: Any, label: Any) -> Any:  # noqa: ANN401 - tensors
+        top = tf.random.uniform((), 0, height - CROP + 1, tf.int32)
+        left = tf.random.uniform((), 0, width - CROP + 1, tf.int32)
+        frames = []
+        for step in range(TIME_STEPS):
+            data = tf.io.read_file(files[step])
+            if crop:
+                frame = tf.io.decode_and_crop_jpeg(data, tf.stack([top, left, CROP, CROP]), channels=3)
+            else:
+                frame = tf.io.decode_jpeg(data, channels=3)[top : top + CROP, left : left + CROP]
+            frames.append(frame)
+        clip = tf.stack(frames)
+        clip = tf.cond(tf.random.uniform(()) < 0.5, lambda: tf.reverse(clip, [2]), lambda: clip)
+        return tf.ensure_shape(clip, (TIME_STEPS, CROP, CROP, 3)), label
+
+    batches = (
+        tf.data.Dataset.from_tensor_slices((clips, labels))
+        .shuffle(len(clips))
+        .repeat()
+        .map(load, tf.data.AUTOTUNE)
+        .batch(BATCH, drop_remainder=True)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+    return tf.__version__, iter(batches)
+
+
+def torch_batches(folder: Path) -> tuple[str, Iterator[Any]]:
+    """Return version and batches of torch's DataLoader."""
+    import simplejpeg
+    import torch
+    from torch.utils.data import DataLoader, Dataset
+
+    clips, labels, (height, width) = windows(folder)
+
+    class Clips(Dataset):
+        def __len__(self) -> int:
+            return len(clips)
+
+        def __getitem__(self, number: int) -> tuple[torch.Tensor, int]:
+            top, left, flip = (int(torch.randint(n, ())) for n in (height - CROP + 1, width - CROP + 1, 2))
+            out = np.empty((TIME_STEPS, CROP, CROP, 3), np.uint8)
+            for step, path in enumerate(clips[number]):
+                frame = simplejpeg.decode_jpeg(
+                    Path(path).read_bytes(), "RGB", fastdct=True, fastupsample=False
+                )
+                box = frame[top : top + CROP, left : left + CROP]
+                out[step] = box[:, ::-1] if flip else box
+            return torch.from_numpy(out), labels[number]
+
+    def endless() -> Iterator[Any]:
+        batches = DataLoader(
+            Clips(), BATCH, shuffle=True, drop_last=True, num_workers=WORKERS, persistent_workers=True
+        )
+        while True:
+            yield from batches
+
+    return torch.__version__, endless()
+
+
+PEERS = {
+    "fastclips": fastclips_batches,
+    "tf.data": lambda folder: tfdata_batches(folder, crop=False),
+    "tf.data crop": lambda folder: tfdata_batches(folder, crop=True),
+    "torch": torch_batches,
+}
+
+
+def serve(name: str, folder: Path) -> None:
+    """Be a loader's process: a number of seconds comes in, frames and the time they took go out."""
+    answers, sys.stdout = sys.stdout, sys.stderr
+    version, batches = PEERS[name](folder)
+
+    def take() -> int:
+        x, _ = next(batches)
+        assert tuple(x.shape) == (BATCH, TIME_STEPS, CROP, CROP, 3)
+        return BATCH * TIME_STEPS
+
+    take()
+    print(json.dumps(version), file=answers, flush=True)
+    for line in sys.stdin:
+        lead, began = 0, time.perf_counter()
+        while time.perf_counter() - began < LEAD_S:
+            lead += take()
+        frames, began = 0, time.perf_counter()
+        while (now := time.perf_counter()) - began < float(line):
+            frames += take()
+        print(json.dumps([lead, frames, now - began]), file=answers, flush=True)
+    os._exit(0)  # TensorFlow's threads may be anywhere
+
+
+class Peer:
+    """The process of one loader, seen from outside."""
+
+    def __init__(self, name: str, folder: Path, python: str) -> None:
+        self.rates: list[float] = []
+        self.cpu_ms: list[float] = []  # per frame
+        self._process = subprocess.Popen(
+            [python, __file__, "--serve", name, str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.version = self._answer()
+        self._rest()
+
+    def turn(self, seconds: float) -> None:
+        """Let it work for a while."""
+        before = cpu_s(self._process.pid)
+        print(seconds, file=self._process.stdin, flush=True)
+        lead, frames, took = self._answer()
+        self.rates.append(frames / took)
+        self._rest()
+        self.cpu_ms.append(1e3 * (cpu_s(self._process.pid) - before) / (lead + frames))
+
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate()
+
+    def _answer(self) -> Any:  # noqa: ANN401 - JSON
+        line = self._process.stdout.readline()
+        if not line:
+            raise ChildProcessError(self._process.communicate()[1].strip().rpartition("\n")[2])
+        return json.loads(line)
+
+    def _rest(self) -> None:
+        """Wait until its buffers are full, so that it uses no CPU time in others' turns."""
+        deadline = time.monotonic() + 20
+        spent = cpu_s(self._process.pid)
+        while time.monotonic() < deadline:
+            time.sleep(REST_S)
+            before, spent = spent, cpu_s(self._process.pid)
+            if spent - before < REST_S / 20:
+                return
+
+
+def cpu_s(pid: int) -> float:
+    """Return the CPU time of a process and all that it started."""
+    total = 0.0
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        total += sum(cpu_s(int(child)) for child in task.read_text().split())
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return total + (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def started(name: str, folder: Path, python: str) -> Peer | None:
+    """Start a loader; say so if that cannot be."""
+    try:
+        return Peer(name, folder, python)
+    except ChildProcessError as error:
+        print(f"{name}: left out: {error}")
+        return None
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="fastclips beside other loaders.")
+    parser.add_argument("folder", type=Path, help="folder of class/video/frame.jpg")
+    parser.add_argument("--torch-python", default=sys.executable, help="interpreter that has torch")
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each turn (%(default)s)")
+    parser.add_argument("--serve", choices=PEERS, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.serve:
+        serve(args.serve, args.folder)
+    peers = {}
+    for name in PEERS:
+        peer = started(name, args.folder, args.torch_python if name == "torch" else sys.executable)
+        if peer:
+            peers[name] = peer
+    for number in range(args.rounds):
+        for peer in list(peers.values())[:: -1 if number % 2 else 1]:
+            peer.turn(args.seconds)
+    print(f"{'loader':<14}{'version':<14}{'frames/s':>10}{'CPU ms/frame':>14}   fastclips / it (quartiles)")
+    ours = peers["fastclips"].rates
+    for name, peer in peers.items():
+        ratios = [a / b for a, b in zip(ours, peer.rates, strict=True)]
+        low, high = np.quantile(ratios, (0.25, 0.75))
+        spread = f"{median(ratios):.2f} ({low:.2f}-{high:.2f})"
+        cpu = f"{median(peer.cpu_ms):.3f}"
+        print(f"{name:<14}{peer.version:<14}{median(peer.rates):>10,.0f}{cpu:>14}   {spread}")
+        peer.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+import subprocess
+import sys
+
+import pytest
+from helpers import run_python
+
+import fastclips
+from fastclips.cli import main
+from fastclips.errors import DataError
+
+
+def test_alone_it_prints_help(capsys):
+    assert main([]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("usage: fastclips")
+    assert "demo" in out
+    assert "bench" in out
+    assert "examples:" in out
+
+
+@pytest.mark.parametrize("command", [[], ["demo"], ["bench"]])
+def test_help(capsys, command):
+    with pytest.raises(SystemExit) as stop:
+        main([*command, "--help"])
+    assert stop.value.code == 0
+    out = capsys.readouterr().out
+    assert out.startswith(" ".join(["usage: fastclips", *command]))
+    assert "--help" in out
+
+
+def test_help_of_bench_explains_every_figure(capsys):
+    with pytest.raises(SystemExit):
+        main(["bench", "--help"])
+    out = capsys.readouterr().out
+    for figure in ("efficiency", "ceiling_frames_per_s", "cpu_ms_per_frame", "first_batch_s", "peak_rss_mb"):
+        assert f"\n  {figure} " in out
+    assert "does nothing but receive it" in out
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"fastclips {fastclips.__version__}\n"
+
+
+@pytest.mark.parametrize("wrong", [["benhc"], ["bench"], ["bench", "x", "--crop", "y"], ["--nothing"]])
+def test_wrong_usage(capsys, wrong):
+    with pytest.raises(SystemExit) as stop:
+        main(wrong)
+    assert stop.value.code == 2
+    assert "usage: fastclips" in capsys.readouterr().err
+
+
+def test_help_imports_nothing_heavy():
+    script = """
+import sys
+from fastclips.cli import main
+try:
+    main(["--help"])
+except SystemExit:
+    pass
+heavy = {"tensorflow", "keras", "torch", "jax", "numba", "cv2", "fastclips.bench", "fastclips.demo"}
+print(sorted(heavy & set(sys.modules)))
+"""
+    assert run_python(script).splitlines()[-1] == "[]"
+
+
+def test_errors_are_one_line(monkeypatch, capsys):
+    monkeypatch.setattr("fastclips.bench.run", lambda _: (_ for _ in ()).throw(DataError("first\nsecond")))
+    assert main(["bench", "frames"]) == 1
+    assert capsys.readouterr().err == "fastclips: error: first second\n"
+
+
+def test_interrupt(monkeypatch):
+    monkeypatch.setattr("fastclips.bench.run", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert main(["bench", "frames"]) == 130
+
+
+def test_other_errors_keep_their_traceback(monkeypatch):
+    monkeypatch.setattr("fastclips.bench.run", lambda _: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["bench", "frames"])
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "fastclips.cli", "bench", str(tmp_path / "none")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert not done.stdout
+    assert done.stderr.startswith("fastclips: error: ")
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,127 @@
+"""`ClipLoader.to_tf_dataset`: what its elements are, where they lie, and that nothing is kept."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+from helpers import alive, make_loader, wait_until
+
+tf = pytest.importorskip("tensorflow")
+
+from fastclips.adapters.tf import to_tf_dataset  # noqa: E402 - needs tensorflow
+
+
+def pixels(dataset):
+    return [x.numpy() for x, *_ in dataset]
+
+
+def same(batches, others):
+    return all(np.array_equal(a, b) for a, b in zip(batches, others, strict=True))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_each_iteration_serves_the_next_epoch(frames, workers):
+    with make_loader(frames, workers=workers, shuffle=True, batch_size=5) as loader:
+        dataset = loader.to_tf_dataset()
+        for epoch in range(2):
+            assert same(
+                pixels(dataset), [x for x, _ in make_loader(frames, shuffle=True, batch_size=5).epoch(epoch)]
+            )
+        repeated = pixels(dataset.repeat(2))
+        assert len(repeated) == 2 * len(loader)
+        assert loader.state_dict()["epoch"] == 4
+
+
+def test_an_iteration_that_was_broken_off_is_followed_by_the_next_epoch(frames):
+    loader, twin = (make_loader(frames, shuffle=True) for _ in range(2))
+    dataset = loader.to_tf_dataset()
+    for _ in dataset.take(1):
+        pass
+    assert same(pixels(dataset), [x for x, _ in twin.epoch(1)])
+
+
+def test_a_loaded_state_is_where_it_begins(frames):
+    loader, twin = (make_loader(frames, shuffle=True) for _ in range(2))
+    loader.load_state_dict({**loader.state_dict(), "epoch": 3, "batch": 2})
+    assert same(pixels(loader.to_tf_dataset()), [x for x, _ in twin.epoch(3, 2)])
+
+
+def test_the_batch_dimension_is_known_where_all_batches_are_full(frames):
+    x, y = to_tf_dataset(make_loader(frames, batch_size=4)).element_spec  # 18 clips
+    assert (x, y) == (tf.TensorSpec((None, 4, 32, 32, 3), tf.uint8), tf.TensorSpec((None,), tf.int64))
+    for options in {"batch_size": 4, "drop_last": True}, {"batch_size": 6}:
+        x, y = to_tf_dataset(make_loader(frames, **options)).element_spec
+        rows = options["batch_size"]
+        assert (x.shape, y.shape) == ((rows, 4, 32, 32, 3), (rows,))
+
+
+def test_structures(frames, masks):
+    both, options = {"image": frames, "mask": masks}, {"inputs": ["image"], "targets": ["label", "mask"]}
+    loader, twin = (make_loader(both, batch_size=5, world=2, rank=1, **options) for _ in range(2))
+    dataset = loader.to_tf_dataset()
+    x, y, weight = dataset.element_spec
+    assert x["image"].shape == (None, 4, 32, 32, 3)
+    assert y["mask"] == tf.TensorSpec((None, 4, 32, 32), tf.uint8)
+    assert (y["label"].dtype, weight) == (tf.int64, tf.TensorSpec((None,), tf.float32))
+    for found, wanted in zip(dataset, twin, strict=True):
+        tf.nest.map_structure(np.testing.assert_array_equal, found, wanted)
+
+
+def test_inputs_alone(frames):
+    dataset = make_loader(frames, targets=None).to_tf_dataset()
+    assert dataset.element_spec == tf.TensorSpec((None, 4, 32, 32, 3), tf.uint8)
+    assert sum(len(x) for x in dataset) == 18
+
+
+def test_keras_fits_it(frames):
+    keras = pytest.importorskip("keras")
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("KERAS_BACKEND is another")
+    model = keras.Sequential([keras.layers.GlobalAveragePooling3D(), keras.layers.Dense(2)])
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
+    loader = make_loader(frames)
+    with pytest.warns(UserWarning, match="ran out of data"):  # Keras, which did not know the number of batches
+        model.fit(loader.to_tf_dataset(), epochs=3, shuffle=False, verbose=0)
+    assert loader.state_dict()["epoch"] == 3
+
+
+def test_no_pixel_is_copied(frames):
+    with make_loader(frames, workers=1) as loader:
+        arena = loader._engine._arena
+        slots = [arena.slot(number) for number in range(arena.slots)]
+        arrays = [np.asarray(memoryview(x)) for x, _ in loader.to_tf_dataset()]
+        for array in arrays:
+            assert array.ctypes.data % 64 == 0
+            assert sum(np.shares_memory(array, slot) for slot in slots) == 1
+
+
+def test_memory_is_given_back_and_the_loader_as_well(frames):
+    loader = make_loader(frames, workers=1)
+    pids, gone = loader.pids, weakref.ref(loader)
+
+    def held():
+        gc.collect()
+        engine = gone()._engine
+        return engine.slots - len(engine._free) - len(engine._in_flight) - len(engine._draining)
+
+    dataset = loader.to_tf_dataset()
+    for _ in range(3):
+        pixels(dataset)
+    iterator = iter(dataset)
+    batch = next(iterator)
+    assert held() > 0
+    del iterator, batch
+    wait_until(lambda: held() <= 1)  # TensorFlow gives the last array back when it next runs Python
+    del loader, dataset
+    gc.collect()
+    assert gone() is None
+    wait_until(lambda: not any(map(alive, pids)))
+
+
+def test_an_iterator_keeps_the_loader(frames):
+    iterator = iter(make_loader(frames).to_tf_dataset().map(lambda x, _: x).prefetch(1))
+    gc.collect()
+    assert sum(len(x) for x in iterator) == 18
