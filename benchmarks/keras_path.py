@@ -70,13 +70,14 @@ def endless(dataset):
         yield from dataset
 
 
-def measure(source, batches):
+def measure(source, batches, step):
     iterator = endless(source)
     for _ in range(10):
         next(iterator)
     began, used = time.perf_counter(), time.process_time()
     for _ in range(batches):
         next(iterator)
+        time.sleep(step)
     used, took = time.process_time() - used, time.perf_counter() - began
     return 1e3 * used / batches, 1e3 * took / batches
 
@@ -85,6 +86,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("dir", type=Path)
     parser.add_argument("--batches", type=int, default=200)
+    parser.add_argument("--step", type=float, default=0, help="milliseconds that a training step sleeps")
     parser.add_argument("--profile", action="store_true", help="where the bare loader spends it")
     options = parser.parse_args()
     if not options.dir.exists():
@@ -101,10 +103,10 @@ def main():
         print(f"{loader}, TensorFlow {tf.__version__}")
         print(f"{'':20} {'own CPU, ms/batch':>18} {'wall, ms/batch':>15}")
         for name, source in sources.items():
-            print("{:20} {:18.2f} {:15.1f}".format(name, *measure(source, options.batches)))
+            print("{:20} {:18.2f} {:15.1f}".format(name, *measure(source, options.batches, options.step / 1e3)))
         if options.profile:
             profile = cProfile.Profile()
-            profile.runcall(measure, loader, options.batches)
+            profile.runcall(measure, loader, options.batches, options.step / 1e3)
             pstats.Stats(profile).sort_stats("tottime").print_stats(15)
 
 

@@ -42,11 +42,9 @@ __all__ = ["FRAME_EXTENSIONS", "FolderStorage", "FrameTree", "Storage", "natural
 FRAME_EXTENSIONS = (".jpg", ".jpeg", ".png")  # in any case
 
 _END = "\0"  # ends a name in a blob: the one character that no path can hold
+_CHUNK = 64 * 1024  # bytes: most frames whole, and small enough for malloc to keep
 _DIGITS = "0123456789"
 _log = logging.getLogger(__name__)
-
-
-_CHUNK = 64 * 1024  # bytes: most frames whole, and small enough for malloc to keep
 
 
 class Storage(Protocol):
@@ -157,7 +155,7 @@ class FolderStorage:
             file = os.open(path, os.O_RDONLY)
             try:
                 data = os.read(file, _CHUNK)
-                while len(data) % _CHUNK == 0 and (more := os.read(file, max(len(data), _CHUNK))):
+                while more := os.read(file, _CHUNK):
                     data += more
             finally:
                 os.close(file)
