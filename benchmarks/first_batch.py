@@ -6,7 +6,13 @@
 Fresh processes, one after the other, files in the page cache, compiled kernels in numba's cache. Batches of
 (8, 16, 224, 224, 3) uint8. Medians (least-most) in ms::
 
-RESULT
+    workers          python           import            open       first batch            in all
+    0           89 (75-137)       73 (59-92)        5 (5-10)     430 (364-444)     578 (517-681)
+    1           79 (69-120)       63 (56-67)         5 (5-6)     532 (505-553)     679 (657-718)
+    2           85 (71-121)       61 (58-66)         5 (5-7)     488 (483-496)     639 (622-670)
+
+2 cores, shared with other work; 24 videos of 64 frames.
+
 How to read: "python" is the bare interpreter with NumPy, which every loader pays. "import" is `import
 fastclips` beyond it. "open" scans the folder. "first batch" runs from before `ClipLoader(...)` to its first
 batch; with workers, most of it is their importing numba and loading the kernels, once, whatever their number.

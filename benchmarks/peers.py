@@ -14,10 +14,18 @@ installed is left out.
 
 Result::
 
-RESULT
+    loader        version         frames/s  CPU ms/frame   fastclips / it (quartiles)
+    fastclips     0.1.0              2,966         0.371   1.00 (1.00-1.00)
+    tf.data       2.21.0             2,036         0.533   1.87 (1.18-2.66)
+    tf.data crop  2.21.0             2,330         0.454   1.20 (0.92-2.05)
+    torch         2.13.0+cpu         1,258         0.625   3.11 (1.76-3.26)
+
+2 cores, shared with much other work, hence the wide quartiles; CPU time per frame moves least.
+
 How to read: compare ratios, which are taken within a round; rates follow the load of the machine. A round
 gives every loader a turn, in an order that is reversed from round to round. A turn begins when the process
-has come to rest with its buffers full; these and a second more are taken before the clock starts.
+has come to rest with its buffers full; these and a second more are taken before the clock starts. CPU time is
+that of all the loader's processes, from rest to rest: with every core busy, it is what decides.
 """  # noqa: D400 - a question
 
 # ruff: noqa: PLC0415 - each process imports the loader that it serves, and no other

@@ -12,8 +12,7 @@ file, cuts no clip and hands nothing over, so a loader that decodes whole frames
 The engine's turn begins with all the batches that it could prepare ahead, which nobody timed. These are
 taken and thrown away, and one more: from then on the workers keep up a steady pace, and the clock runs from
 one batch to the last one of the turn. Then everything submitted is left to finish, so that the CPU time
-between two such rests belongs to exactly the batches that were taken. The consumer does nothing with a
-batch but receive it.
+between two such rests belongs to exactly the batches that were taken.
 """
 
 # ruff: noqa: T201 - a command prints

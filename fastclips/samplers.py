@@ -17,11 +17,10 @@ none of them.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from operator import index
-from typing import TYPE_CHECKING, Protocol, SupportsIndex
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -55,11 +54,12 @@ def checked_int(value: object, knob: str, minimum: int, below: int = 2**31) -> i
     OptionError
         If it is no integer, or out of range.
     """
-    if isinstance(value, SupportsIndex) and not isinstance(value, (bool, np.bool_)):
-        with suppress(TypeError):  # arrays have the method, but only some are a number
-            number = index(value)
-            if minimum <= number < below:
-                return number
+    try:
+        number = minimum - 1 if isinstance(value, bool) else index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = minimum - 1
+    if minimum <= number < below:
+        return number
     raise OptionError(f"{knob}={value!r}: must be an integer from {minimum} to {below - 1}")
 
 

@@ -52,7 +52,7 @@ def test_the_checkpoint_counts_trained_batches(loader, tmp_path):
 
 
 def test_the_checkpoint_of_an_epoch(loader, tmp_path):
-    path, sequence = tmp_path / "clips.json", ClipSequence(loader, epoch=2)
+    path, sequence = tmp_path / "of" / "a" / "run" / "clips.json", ClipSequence(loader, epoch=2)
     make_model().fit(sequence, callbacks=[ClipCheckpoint(path, sequence)], verbose=0)
     assert {**loader.state_dict(), "epoch": 3, "batch": 0} == json.loads(path.read_text())
     resumed = ClipSequence.resume(loader, path)

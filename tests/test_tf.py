@@ -83,7 +83,9 @@ def test_keras_fits_it(frames):
     model = keras.Sequential([keras.layers.GlobalAveragePooling3D(), keras.layers.Dense(2)])
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
     loader = make_loader(frames)
-    with pytest.warns(UserWarning, match="ran out of data"):  # Keras, which did not know the number of batches
+    with pytest.warns(
+        UserWarning, match="ran out of data"
+    ):  # Keras, which did not know the number of batches
         model.fit(loader.to_tf_dataset(), epochs=3, shuffle=False, verbose=0)
     assert loader.state_dict()["epoch"] == 3
 

@@ -94,6 +94,12 @@ class ClipSequence(keras.utils.PyDataset):  # type: ignore[misc] # Keras has no 
     start : int
         The first batch of it to serve: 0, unless resumed inside an epoch.
 
+    Notes
+    -----
+    To change batches on their way, override ``__getitem__``: a PyDataset around this one is served by index,
+    always the same epoch.
+    TensorFlow keeps what it was given to ``fit`` until the process ends: close the loader to end its workers.
+
     Examples
     --------
     >>> model.fit(ClipSequence(loader), validation_data=ClipSequence(other), epochs=10)  # doctest: +SKIP
@@ -225,8 +231,9 @@ class ClipSequence(keras.utils.PyDataset):  # type: ignore[misc] # Keras has no 
 class ClipCheckpoint(keras.callbacks.Callback):  # type: ignore[misc] # as above
     """Saves which clips were trained on, beside a `keras.callbacks.ModelCheckpoint` that saves the model.
 
-    With the same `save_freq`, both save after the same batches. The file is replaced as a whole, so a process
-    killed at any moment leaves a good one.
+    With the same `save_freq`, both save after the same batches (not with ``save_best_only``). This file is
+    replaced as a whole, so a process killed at any moment leaves a good one; only if killed between the two
+    does it leave them one save apart.
 
     Parameters
     ----------
@@ -301,6 +308,7 @@ class ClipCheckpoint(keras.callbacks.Callback):  # type: ignore[misc] # as above
         if batch >= len(loader):  # more if steps_per_execution does not divide the epoch
             epoch, batch = epoch + 1, 0
         state = {**loader.state_dict(), "epoch": epoch, "batch": batch}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         beside = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
         with beside.open("w", encoding="utf-8") as file:
             json.dump(state, file)

@@ -35,8 +35,8 @@ _PREFETCHED = 2  # batches, each of which keeps a slot from the workers
 def to_tf_dataset(loader: ClipLoader) -> tf.data.Dataset:
     """Serve a loader through tf.data: see `ClipLoader.to_tf_dataset`.
 
-    Two batches are decoded at once, to learn their shapes. TensorFlow is not told how many there are, since the
-    first iteration may serve what a loaded state left of an epoch.
+    Two batches are decoded at once, to learn their shapes. TensorFlow is not told how many there are, since
+    the first iteration may serve what a loaded state left of an epoch.
 
     Parameters
     ----------
