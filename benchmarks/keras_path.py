@@ -2,8 +2,8 @@
 
 Batches of 8 clips of 16 frames, 224x224, 19 MB each, from worker processes. The processor time of the
 training process alone is compared for: the bare loader; the loader through `to_tf_dataset`; ClipSequence
-through what `fit` makes of a PyDataset, with nothing trained; and the same with every batch copied, as happens
-to an array that does not start at a multiple of 64 bytes. ::
+through what `fit` makes of a PyDataset, with nothing trained; and that with every batch copied, as happens to
+an array that does not start at a multiple of 64 bytes. ::
 
     python benchmarks/keras_path.py DIR [--batches 100] [--step MILLISECONDS]
 

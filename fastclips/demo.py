@@ -398,7 +398,7 @@ In a script of your own:
   clips = fc.Windows({clips.time_steps}, step={clips.step}{apart})
   transforms = {transforms}
   loader = fc.ClipLoader(
-      fc.open({source!r}), clips, transforms, batch_size={BATCH_SIZE}, shuffle=True
+      fc.open("{source}"), clips, transforms, batch_size={BATCH_SIZE}, shuffle=True
   )
   model.fit(ClipSequence(loader), epochs={args.epochs})"""
     if args.data is None:

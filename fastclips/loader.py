@@ -43,7 +43,14 @@ __all__ = ["ClipLoader"]
 
 _LABEL = "label"
 _PROBED = 32  # videos whose first frame is measured where no transform fixes the size
+_PLANNED = 8  # batches whose tickets are written in one go, while that code is in the caches
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+
+
+class _Planned(NamedTuple):
+    tickets: NDArray[np.void]
+    labels: NDArray[np.int64]
+    padding: NDArray[np.bool_]
 
 
 class _Pending(NamedTuple):
@@ -169,6 +176,7 @@ class ClipLoader:
         self._closed = False
         self._lock = threading.Lock()
         self._pending: deque[_Pending] = deque()
+        self._planned: deque[tuple[tuple[int, int], _Planned]] = deque()  # from `_next` on
         self._next = (0, 0)  # to be submitted
         self._place = (0, 0)  # to be served
         self._resumed = True  # whether iterating goes on at that place, or at the epoch after it
@@ -211,11 +219,7 @@ class ClipLoader:
     def _run(self, epoch: int, start: int, turn: object) -> Iterator[Any]:
         while True:
             for batch in range(start, len(self)):
-                if turn is not self._turn:
-                    raise EngineError("a later iteration over this loader has begun; this one cannot go on")
-                served = self._take(epoch, batch)
-                self._place = (epoch, batch + 1) if batch + 1 < len(self) else (epoch + 1, 0)
-                yield served
+                yield self._take((epoch, batch), turn)
             if not self._repeat:
                 return
             epoch, start = epoch + 1, 0
@@ -237,7 +241,7 @@ class ClipLoader:
             self._check_usable()
             if not self._engine.has_room(beside=True):
                 self._forget()
-            return self._collect(self._submit((epoch, batch)))
+            return self._collect(self._submit((epoch, batch), self._tickets((epoch, batch))))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the place in the plan, after the batches that were served.
@@ -362,12 +366,13 @@ class ClipLoader:
         if os.getpid() != self._owner:
             raise EngineError("this loader belongs to the process that forked this one; make another here")
 
-    def _take(self, epoch: int, batch: int) -> Any:  # noqa: ANN401 - as batch()
+    def _take(self, place: tuple[int, int], turn: object) -> Any:  # noqa: ANN401 - as batch()
         with self._lock:
             self._check_usable()
+            if turn is not self._turn:
+                raise EngineError("a later iteration over this loader has begun; this one cannot go on")
             if self._began is None:
                 self._began = perf_counter()
-            place = (epoch, batch)
             if place != (self._pending[0].place if self._pending else self._next):
                 self._forget()
                 self._next = place
@@ -377,18 +382,22 @@ class ClipLoader:
             except FrameError:
                 self._pending.popleft()
                 raise
-            rows = len(self._pending.popleft().labels)
+            self._served += len(self._pending.popleft().labels)
+            self._place = self._after(place)
             self._fill()
-            self._served += rows
             self._ended = perf_counter()
             return served
 
     def _fill(self) -> None:
         """Submit the plan's next batches until the engine has enough; one at least."""
         while not self._pending or self._engine.has_room():
-            self._pending.append(self._submit(self._next))
-            epoch, batch = self._next
-            self._next = (epoch, batch + 1) if batch + 1 < len(self) else (epoch + 1, 0)
+            if not self._planned:
+                place = self._next
+                for _ in range(_PLANNED):
+                    self._planned.append((place, self._tickets(place)))
+                    place = self._after(place)
+            self._pending.append(self._submit(*self._planned.popleft()))
+            self._next = self._after(self._next)
 
     def _forget(self) -> None:
         """Give up what is in flight; it will be asked for again if it is wanted."""
@@ -396,13 +405,20 @@ class ClipLoader:
             self._next = self._pending[0].place
         while self._pending:
             self._engine.discard(self._pending.pop().batch)
+        self._planned.clear()
 
-    def _submit(self, place: tuple[int, int]) -> _Pending:
+    def _after(self, place: tuple[int, int]) -> tuple[int, int]:
+        epoch, batch = place
+        return (epoch, batch + 1) if batch + 1 < len(self) else (epoch + 1, 0)
+
+    def _tickets(self, place: tuple[int, int]) -> _Planned:
         tickets, padding = self._plan.tickets(*place)
         videos = tickets["video"].copy()
         tickets["video"] = self.dataset.index.keys[videos]
-        batch = self._engine.submit(tickets)
-        return _Pending(place, batch, self.dataset.index.labels[videos], padding)
+        return _Planned(tickets, self.dataset.index.labels[videos], padding)
+
+    def _submit(self, place: tuple[int, int], planned: _Planned) -> _Pending:
+        return _Pending(place, self._engine.submit(planned.tickets), planned.labels, planned.padding)
 
     def _collect(self, pending: _Pending) -> Any:  # noqa: ANN401 - as batch()
         arrays: dict[str, NDArray[Any]] = {**self._engine.collect(pending.batch), _LABEL: pending.labels}

@@ -246,6 +246,9 @@ class Pool:
     def close(self) -> None:
         """End the processes; arrays already collected stay good."""
         self._stop()
+        if len(self._free) + len(self._in_flight) + len(self._draining) == self._arena.slots:
+            self.counters = self.counters.copy()
+            self._arena.discard()  # at once, even if something still refers to this pool
 
     def _reclaim(self) -> None:
         if self._draining:
@@ -298,9 +301,11 @@ def _start_nursery(arena: Arena, spec: ClipSpec, workers: int) -> subprocess.Pop
             pickle.dump(spec, file, protocol=5)
         os.lseek(spec_fd, 0, os.SEEK_SET)
         fds = (arena.fd, spec_fd, trainer)
-        # The trainer's sys.path travels as arguments, and replaces what -c would put before it.
+        # Its own process group: an interrupt at the terminal is for the trainer. The same session: schedulers
+        # may share the machine out by session. The trainer's sys.path travels as arguments, and replaces
+        # what -c would put before it.
         code = (
-            "import sys; argv = sys.argv[1:]; sys.path[:] = argv[4:]; "
+            "import os, sys; os.setpgrp(); argv = sys.argv[1:]; sys.path[:] = argv[4:]; "
             "from fastclips.nursery import main; main(*map(int, argv[:4]))"
         )
         path = [entry or str(Path.cwd()) for entry in sys.path if isinstance(entry, str)]
@@ -310,7 +315,6 @@ def _start_nursery(arena: Arena, spec: ClipSpec, workers: int) -> subprocess.Pop
             stdout=2,  # what user code prints must not mix with the trainer's output
             pass_fds=fds,
             env={**os.environ, **dict.fromkeys(_ONE_THREAD, "1")},
-            start_new_session=True,  # an interrupt at the terminal is for the trainer
         )
     finally:
         os.close(spec_fd)

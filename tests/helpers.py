@@ -93,6 +93,7 @@ def run_python(code, *arguments, timeout=120, **options):
         timeout=timeout,
         check=False,
         env={**os.environ, "PYTHONFAULTHANDLER": "1"},
+        cwd=Path(__file__).parent,  # not where the package's source lies unbuilt
         **options,
     )
     assert done.returncode == 0, done.stderr

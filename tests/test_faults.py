@@ -140,6 +140,7 @@ def start_trainer(frames, kind):
         [sys.executable, "-c", TRAINER, frames, Path(__file__).parent, kind],
         stdout=subprocess.PIPE,
         text=True,
+        cwd=Path(__file__).parent,
     )
     *pids, fd, child = map(int, trainer.stdout.readline().split())
     return trainer, pids, fd, child

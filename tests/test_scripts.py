@@ -14,7 +14,7 @@ print("served", sum(len(x) for x, y in loader))
 """
 
 
-def run(arguments, *, stdin=None, cwd=None):
+def run(arguments, *, cwd, stdin=None):
     done = subprocess.run(
         [sys.executable, *arguments],
         input=stdin,
@@ -37,14 +37,16 @@ def test_a_script_without_a_main_guard(frames, tmp_path):
     assert run([script.name], cwd=tmp_path) == "top level\nserved 18\n"
 
 
-def test_a_script_on_standard_input(frames):
-    assert run(["-"], stdin=BODY.format(root=str(frames))) == "top level\nserved 18\n"
+def test_a_script_on_standard_input(frames, tmp_path):
+    assert run(["-"], cwd=tmp_path, stdin=BODY.format(root=str(frames))) == "top level\nserved 18\n"
 
 
-def test_a_prompt(frames):
+def test_a_prompt(frames, tmp_path):
     """An interactive interpreter echoes values and keeps its last one."""
     out = run(
-        ["-i", "-q", "-W", "error"], stdin=BODY.format(root=str(frames)) + "next(iter(loader))[1].tolist()\n"
+        ["-i", "-q", "-W", "error"],
+        cwd=tmp_path,
+        stdin=BODY.format(root=str(frames)) + "next(iter(loader))[1].tolist()\n",
     )
     assert "served 18" in out
     assert "[0, 0, 0, 0]" in out

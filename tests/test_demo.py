@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+
+import cv2
+import numpy as np
+import pytest
+from helpers import decode, make_frames, run_python
+
+from fastclips import demo
+from fastclips.cli import main
+from fastclips.errors import DataError, FastclipsError, OptionError
+from fastclips.index import open_dataset
+
+SMALL = """
+import sys
+from fastclips import demo
+from fastclips.cli import main
+demo.MOTIONS = {"left": (-1, 0), "right": (1, 0)}
+demo.VIDEOS = 4
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def arguments(*words):
+    parser = argparse.ArgumentParser()
+    demo.add_arguments(parser)
+    return parser.parse_args([str(word) for word in words])
+
+
+# The made data
+
+
+def films(direction, videos, seed):
+    return np.stack([demo.film(np.random.default_rng([seed, v]), direction) for v in range(videos)])
+
+
+def test_the_first_frame_is_the_same_in_every_class_and_the_last_is_not():
+    videos = [demo.film(np.random.default_rng(5), direction) for direction in demo.MOTIONS.values()]
+    assert all(np.array_equal(videos[0][0], video[0]) for video in videos)
+    assert all(not np.array_equal(videos[0][-1], video[-1]) for video in videos[1:])
+
+
+def test_things_move_as_the_class_says():
+    for x, y in demo.MOTIONS.values():
+        votes = np.zeros(2)
+        for video in films((x, y), 12, seed=1):
+            first, second = (cv2.GaussianBlur(frame, (5, 5), 0).mean(2) for frame in video[:2])
+            fast = {
+                (dx, dy): np.abs(np.roll(first, (dy, dx), (0, 1)) - second)[
+                    np.abs(first - second) > 30
+                ].mean()
+                for dx, dy in ((4, 0), (-4, 0), (0, 4), (0, -4))
+            }
+            votes += min(fast, key=fast.get)
+        assert votes @ (x, y) > 0.8 * 4 * 12
+
+
+def test_single_frames_do_not_tell_the_class():
+    """Linear classifiers of what a frame shows where, of its colours and of its contrast stay at chance."""
+
+    def seen(seed, videos):
+        frames, labels = [], []
+        for label, direction in enumerate(demo.MOTIONS.values()):
+            some = films(direction, videos, seed=[seed, label])[:, [0, 6, 11]].reshape(-1, 96, 128, 3)
+            blocks = some.reshape(-1, 6, 16, 8, 16, 3).astype(float)
+            parts = (blocks.mean((2, 4)), blocks.std((2, 4)), np.diff(some.astype(float), axis=1).std((1, 2)))
+            frames.append(np.concatenate([part.reshape(len(some), -1) for part in parts], axis=1))
+            labels += [label] * len(some)
+        return np.concatenate(frames), np.array(labels)
+
+    (x, y), (held_out, truth) = seen(1, 24), seen(2, 24)
+    mean, std = x.mean(0), x.std(0)
+    x, held_out = (x - mean) / std, (held_out - mean) / std
+    weights = np.linalg.solve(x.T @ x + 100 * np.eye(x.shape[1]), x.T @ np.eye(4)[y])
+    # Of 96 videos: 0.25 and four standard deviations are 0.43.
+    assert ((held_out @ weights).argmax(1) == truth).mean() < 0.43
+
+
+def test_the_written_frames_are_deterministic_and_decode(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "VIDEOS", 2)
+    sizes = [demo.write_frames(tmp_path / name, seed) for name, seed in (("a", 0), ("b", 0), ("c", 1))]
+    a, b, c = ({p.relative_to(tmp_path / n): p for p in (tmp_path / n).rglob("*.jpg")} for n in "abc")
+    assert sizes[0] == sizes[1] == sum(path.stat().st_size for path in a.values())
+    assert list(a) == list(b) == list(c)
+    assert all(a[name].read_bytes() == b[name].read_bytes() != c[name].read_bytes() for name in a)
+    assert {decode(path).shape for path in a.values()} == {(96, 128, 3)}
+    assert len({path.read_bytes() for path in a.values()}) == len(a) == 4 * 2 * demo.FRAMES
+    data = open_dataset(tmp_path / "a")
+    assert data.classes == tuple(demo.MOTIONS)
+    assert data.index.names[0] == "down/video_001"
+
+
+# The whole command
+
+
+def test_from_end_to_end(tmp_path):
+    code = f"import tempfile; tempfile.tempdir = {str(tmp_path)!r}\n{SMALL}"
+    out = run_python(code, "demo", "--epochs", 1, "--workers", 1)
+    assert f"{tmp_path}/fastclips-demo-" in out
+    assert "Training on 18 clips of 6 videos, validating on 6 clips of 2 others." in out
+    assert "epoch 1/1   loss " in out
+    assert "Validation accuracy: " in out
+    assert "rough figure" in out
+    assert "frames/s " in out
+    assert "model.fit(ClipSequence(loader), epochs=1)" in out
+    assert max(map(len, out.splitlines())) < 150
+    assert not list(tmp_path.iterdir())
+
+
+def test_own_frames_of_a_class_count_and_sizes_of_their_own(tmp_path):
+    make_frames(tmp_path, videos=12, frames=5, height=60, width=50, classes=3)
+    make_frames(tmp_path / "wide", videos=2, frames=30, height=40, width=90)
+    out = run_python(SMALL, "demo", "--data", tmp_path, "--epochs", 2, "--workers", 0)
+    assert "14 videos, 120 frames, 4 classes: class_0, class_1, class_2, wide." in out
+    assert "Clips have 5 frames instead of 8, since the shortest video, class_0/video_0, has no more." in out
+    assert "epoch 2/2   loss " in out
+    assert f'fc.open("{tmp_path}")' in out
+    assert "Resize(short_side=96)" in out
+    assert len(list(tmp_path.rglob("*.jpg"))) == 120
+
+
+# How own frames are cut
+
+
+@pytest.mark.parametrize(
+    ("lengths", "time_steps", "dilation"),
+    [((8, 30), 8, 1), ((7, 30), 7, 1), ((15, 16), 8, 2), ((300, 400), 8, 4), ((2, 9), 2, 1)],
+)
+def test_clips_fit_the_shortest_video(tmp_path, lengths, time_steps, dilation):
+    for label in "ab":
+        for length in lengths:
+            place = tmp_path / label / f"v{length}"
+            place.mkdir(parents=True)
+            for frame in range(length):
+                (place / f"{frame}.jpg").touch()
+    data, clips = demo._choose(open_dataset(tmp_path))
+    assert len(data) == 4
+    assert (clips.time_steps, clips.dilation) == (time_steps, dilation)
+    assert clips.span <= min(lengths)
+    assert clips.step >= 1
+
+
+def test_what_cannot_be_trained_on_is_left_out(tmp_path, capsys):
+    make_frames(tmp_path, videos=4, frames=9)
+    make_frames(tmp_path, videos=4, frames=9)
+    for name, frames in (("class_0/still", 1), ("lonely/v", 9), ("stills/v", 1), ("stills/w", 1)):
+        (tmp_path / name).mkdir(parents=True)
+        for frame in range(frames):
+            (tmp_path / name / f"{frame}.jpg").touch()
+    data, clips = demo._choose(open_dataset(tmp_path))
+    assert data.index.names == tuple(f"class_{c}/video_{v}" for c, v in ((0, 0), (0, 2), (1, 1), (1, 3)))
+    assert clips.time_steps == 8
+    out = capsys.readouterr().out
+    assert "4 videos, 36 frames, 2 classes: class_0, class_1." in out
+    assert "Left out: 4 videos" in out
+
+
+# Errors; none of them waits for TensorFlow
+
+
+def test_one_class_is_too_few(tmp_path):
+    make_frames(tmp_path, videos=3, frames=2, classes=1)
+    with pytest.raises(DataError, match=r"1 of the 1 classes found \(class_0\) .* needs two class folders"):
+        demo.run(arguments("--data", tmp_path))
+
+
+def test_single_videos_are_too_few(tmp_path):
+    make_frames(tmp_path, videos=3, frames=2, classes=3)
+    with pytest.raises(DataError, match=r"0 of the 3 classes found .* each with two videos"):
+        demo.run(arguments("--data", tmp_path))
+
+
+def test_no_such_folder_and_a_wrong_option(tmp_path, capsys):
+    assert main(["demo", "--data", str(tmp_path / "none")]) == 1
+    assert capsys.readouterr().err.startswith("fastclips: error: ")
+    with pytest.raises(OptionError, match=r"epochs=0"):
+        demo.run(arguments("--epochs", 0))
+
+
+@pytest.mark.parametrize(
+    ("backend", "says"),
+    [("tensorflow", r'pip install "fastclips\[tensorflow\]"'), ("jax", r"needs jax, .*fastclips\[keras\]")],
+)
+def test_without_keras_it_says_what_to_install(monkeypatch, tmp_path, backend, says):
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    monkeypatch.setitem(sys.modules, "keras", None)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(FastclipsError, match=says):
+        demo.run(arguments())
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupt_leaves_nothing(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(demo, "_import_keras", lambda: None)
+    written = []
+
+    def interrupted(folder):
+        folder.joinpath("frame.jpg").touch()
+        written.extend(tmp_path.rglob("*.jpg"))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "write_frames", interrupted)
+    assert main(["demo"]) == 130
+    assert written
+    assert not list(tmp_path.iterdir())
+    assert capsys.readouterr().err == "\nInterrupted; nothing is left behind.\n"
+
+
+def test_a_damaged_frame_is_one_sentence(tmp_path):
+    """However much TensorFlow puts around it."""
+    make_frames(tmp_path, videos=8, frames=8)
+    for path in tmp_path.rglob("frame_00004.jpg"):
+        path.write_bytes(path.read_bytes()[:200])
+    code = SMALL.replace("sys.exit(", "sys.stderr = sys.stdout\nprint('exit code', ").rstrip()
+    out = run_python(code, "demo", "--data", tmp_path, "--workers", 0).splitlines()
+    assert out[-1] == "exit code 1"
+    assert out[-2].startswith(f"fastclips: error: {tmp_path}/class_")
+    assert "/frame_00004.jpg: " in out[-2]
+    assert "Traceback" not in "".join(out)
