@@ -71,9 +71,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         Given its arguments.
     """
     parser.description = (
-        "Write a small set of labelled videos as JPEG frames, train a Keras model to tell which way things "
-        "move in them, and say how well it does and what the loader did: a minute or two. What was written "
-        "is removed."
+        "Write a small set of labelled videos as JPEG frames, train a Keras model to tell\n"
+        "which way things move in them, and say how well it does and what the loader did:\n"
+        "a minute or two. What was written is removed."
     )
     parser.add_argument(
         "--data", metavar="DIR", help="train on your own frames instead, a folder of class/video/frame.jpg"
@@ -134,9 +134,9 @@ def _demo(args: argparse.Namespace, stack: ExitStack) -> None:
     train = stack.enter_context(
         ClipLoader(training, clips, [resize, RandomCrop(CROP)], shuffle=True, workers=args.workers, **options)
     )
-    few = 1 if args.workers is None else min(1, args.workers)
+    workers = 1 if args.workers is None else min(1, args.workers)
     validation = stack.enter_context(
-        ClipLoader(held_out, clips, [resize, CenterCrop(CROP)], workers=few, **options)
+        ClipLoader(held_out, clips, [resize, CenterCrop(CROP)], workers=workers, **options)
     )
 
     model = _model(keras, clips.time_steps, len(dataset.classes), steps=args.epochs * len(train))
@@ -148,7 +148,7 @@ def _demo(args: argparse.Namespace, stack: ExitStack) -> None:
         f"Keras on {keras.backend.backend()}.\n",
         flush=True,
     )
-    accuracy = _fit(keras, model, train, validation, args.epochs, stack)
+    accuracy = _fit(keras, model, train, validation, args.epochs)
 
     guess = np.bincount(labels).max() / len(labels)
     print(f"\nValidation accuracy: {accuracy:.1%}. Always naming the commonest class gives {guess:.1%}.")
@@ -281,15 +281,12 @@ def _import_keras() -> Any:  # noqa: ANN401 - a module without types
         with _quiet():
             keras = import_module("keras")
             import_module("fastclips.adapters.keras")
+            keras.utils.set_random_seed(SEED)
     except ImportError as error:
-        if backend == "tensorflow":
-            needs = 'the demo trains with TensorFlow: pip install "fastclips[tensorflow]"'
-        else:
-            needs = (
-                f'the demo needs {backend}, since KERAS_BACKEND says so, and pip install "fastclips[keras]"'
-            )
-        raise FastclipsError(f"{needs} ({error})") from error
-    keras.utils.set_random_seed(SEED)
+        extra = "tensorflow" if backend == "tensorflow" else "keras"
+        raise FastclipsError(
+            f'the demo trains with Keras on {backend}: pip install "fastclips[{extra}]" ({error})'
+        ) from error
     return keras
 
 
@@ -330,18 +327,11 @@ def _model(keras: Any, time_steps: int, classes: int, steps: int) -> Any:  # noq
     return model
 
 
-def _fit(
-    keras: Any,  # noqa: ANN401 - as above
-    model: Any,  # noqa: ANN401 - as above
-    train: ClipLoader,
-    validation: ClipLoader,
-    epochs: int,
-    stack: ExitStack,
-) -> float:
+def _fit(keras: Any, model: Any, train: ClipLoader, validation: ClipLoader, epochs: int) -> float:  # noqa: ANN401
     """Train, with a bar and then a line for each epoch; return the last validation accuracy."""
     from fastclips.adapters.keras import ClipSequence  # noqa: PLC0415 - Keras is an extra
 
-    bar = stack.enter_context(tqdm(total=len(train), unit=" batches", leave=False, disable=None, ncols=80))
+    bar = tqdm(total=len(train), unit=" batches", leave=False, disable=None, ncols=80)
     began = perf_counter()
 
     def on_epoch_begin(epoch: int, logs: object) -> None:  # noqa: ARG001 - Keras's
@@ -370,8 +360,8 @@ def _fit(
             ClipSequence(train),
             validation_data=ClipSequence(validation),
             epochs=epochs,
-            verbose=0,
             callbacks=[lines],
+            verbose=0,  # Keras's own bar is wider than a terminal
         )
     except Exception as error:
         # TensorFlow keeps of an error in the loader no more than its text.

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from fastclips.arena import COUNTERS
-from fastclips.decode import frame_size
 from fastclips.errors import ClosedError, EngineError, FrameError, OptionError
+from fastclips.layout import LABEL, find_layout
 from fastclips.plan import Plan, resolve_rank
 from fastclips.pool import Inline, Pool
 from fastclips.samplers import checked_int
-from fastclips.spec import ClipSpec, Field, SlotLayout
+from fastclips.spec import ClipSpec
 from fastclips.stats import Stats, resident_bytes
 from fastclips.transforms import compile_recipe
 
@@ -37,12 +37,10 @@ if TYPE_CHECKING:
     from fastclips.index import Dataset
     from fastclips.pool import Batch, Engine
     from fastclips.samplers import ClipSampler
-    from fastclips.transforms import GeometryTransform, Normalize, Recipe
+    from fastclips.transforms import GeometryTransform, Normalize
 
 __all__ = ["ClipLoader"]
 
-_LABEL = "label"
-_PROBED = 32  # videos whose first frame is measured where no transform fixes the size
 _PLANNED = 8  # batches whose tickets are written in one go, while that code is in the caches
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
@@ -133,7 +131,7 @@ class ClipLoader:
         workers: int | None = None,
         memory: str | int = "1GiB",
         inputs: str | Sequence[str] = "image",
-        targets: str | Sequence[str] | None = _LABEL,
+        targets: str | Sequence[str] | None = LABEL,
         channels_first: bool = False,
         fast_dct: bool = True,
     ) -> None:
@@ -156,7 +154,7 @@ class ClipLoader:
         )
         self._repeat = repeat
         self._weighted = world > 1 and not drop_last
-        self._layout = _layout(
+        self._layout = find_layout(
             dataset, recipe, clips.time_steps, self._plan.batch_size, (*self._inputs[0], *self._targets[0])
         )
         streams = {stream.name: stream for stream in dataset.streams}
@@ -421,7 +419,7 @@ class ClipLoader:
         return _Pending(place, self._engine.submit(planned.tickets), planned.labels, planned.padding)
 
     def _collect(self, pending: _Pending) -> Any:  # noqa: ANN401 - as batch()
-        arrays: dict[str, NDArray[Any]] = {**self._engine.collect(pending.batch), _LABEL: pending.labels}
+        arrays: dict[str, NDArray[Any]] = {**self._engine.collect(pending.batch), LABEL: pending.labels}
         x, y = (
             {name: arrays[name] for name in names} if several else arrays[names[0]] if names else None
             for names, several in (self._inputs, self._targets)
@@ -437,7 +435,7 @@ def _names(value: str | Sequence[str] | None, knob: str) -> tuple[tuple[str, ...
     """Return the names and whether they come as a dict."""
     names = () if value is None else (value,) if isinstance(value, str) else tuple(value)
     wrong = [name for name in names if not isinstance(name, str)]
-    if wrong or len(set(names)) < len(names) or (knob == "inputs" and (not names or _LABEL in names)):
+    if wrong or len(set(names)) < len(names) or (knob == "inputs" and (not names or LABEL in names)):
         raise OptionError(f"{knob}={value!r}: must be the name of a stream, or several different ones")
     return names, value is not None and not isinstance(value, str)
 
@@ -450,51 +448,3 @@ def _bytes(memory: str | int) -> int:
     elif isinstance(memory, (int, np.integer)) and not isinstance(memory, bool) and memory > 0:
         return int(memory)
     raise OptionError(f"memory={memory!r}: must be a number of bytes, or a text such as '512MiB' or '2GiB'")
-
-
-def _layout(
-    dataset: Dataset, recipe: Recipe, time_steps: int, batch_size: int, names: Iterable[str]
-) -> SlotLayout:
-    """Find the shape of each stream's array by looking at a frame."""
-    streams = {stream.name: stream for stream in dataset.streams}
-    wanted = dict.fromkeys(name for name in names if name != _LABEL)
-    unknown = [name for name in wanted if name not in streams]
-    if unknown:
-        raise OptionError(
-            f"{unknown[0]!r} in inputs or targets is no stream of this dataset; it has "
-            f"{', '.join(map(repr, streams))} and, as a target, {_LABEL!r}"
-        )
-    height, width = _output_size(dataset, recipe, next(iter(wanted)))
-    fields = []
-    for name in wanted:
-        if streams[name].mask:
-            fields.append(Field(name, (time_steps, height, width), "uint8"))
-        else:
-            shape = (3, height, width) if recipe.channels_first else (height, width, 3)
-            fields.append(Field(name, (time_steps, *shape), recipe.dtype))
-    return SlotLayout(batch_size, tuple(fields))
-
-
-def _output_size(dataset: Dataset, recipe: Recipe, stream: str) -> tuple[int, int]:
-    """Measure the first frame, and more of them if the output depends on their size."""
-    probes = 1 if recipe.fixes_size else min(_PROBED, len(dataset))
-    found: dict[tuple[int, int], str] = {}
-    for row in np.linspace(0, len(dataset) - 1, probes).astype(int):
-        video = int(dataset.index.keys[row])
-        where = dataset.storage.where(stream, video, 0)
-        try:
-            size = frame_size(dataset.storage.read(stream, video, 0))
-            geometry = recipe.geometry(*size, [0.0] * recipe.draws)
-        except FrameError as error:
-            raise error if where in str(error) else FrameError(f"{where}: {error}") from None
-        except OptionError as error:
-            raise OptionError(f"{error} (first frame: {where})") from None
-        found.setdefault((geometry.y.size, geometry.x.size), where)
-    if len(found) > 1:
-        (first, a), (second, b) = list(found.items())[:2]
-        raise OptionError(
-            f"frames come out in mixed sizes, {first[0]}x{first[1]} (height x width; {a}) and "
-            f"{second[0]}x{second[1]} ({b}): add a transform that fixes the size, such as RandomCrop(224) or "
-            "Resize((256, 340))"
-        )
-    return next(iter(found))
