@@ -63,8 +63,8 @@ class Arena:
     def counters(self) -> Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C')]:
         """One row of float64 counters per worker, written by that worker alone."""
 
-    def publish(self, slot: int, number: int, rows: int) -> None:
-        """Hand out the tickets of a settled slot's first rows."""
+    def publish(self, slot: int, number: int, tickets: bytes) -> None:
+        """Write tickets into a settled slot's first rows and hand them out."""
 
     def cancel(self, slot: int) -> None:
         """Take back what no worker has claimed."""

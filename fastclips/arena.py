@@ -26,6 +26,7 @@ import numpy as np
 from fastclips._native import Arena, State, die_with_parent
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
@@ -67,35 +68,36 @@ def ticket_view(arena: Arena, dtype: np.dtype[np.void]) -> NDArray[np.void]:
 
 
 class Lease:
-    """The consumer's hold on a slot, which it gives back when it dies.
+    """The consumer's hold on a slot, which is free again when this dies.
 
     A forked child inherits a copy of every lease; only the process that took it gives the slot back.
 
     Parameters
     ----------
-    release : callable
-        Called once, in any thread, with no arguments.
+    slot : int
+        The slot.
+    free : deque of int
+        Where to append the slot: once, in any thread.
     """
 
-    __slots__ = ("_pid", "_release")
+    __slots__ = ("_free", "_owner", "_slot")
 
-    def __init__(self, release: Callable[[], object]) -> None:
-        self._pid = os.getpid()
-        self._release = release
+    def __init__(self, slot: int, free: deque[int]) -> None:
+        self._slot, self._free, self._owner = slot, free, os.getpid()
 
     def __del__(self, _getpid: Callable[[], int] = os.getpid) -> None:
-        if _getpid() == self._pid:
-            self._release()
+        if _getpid() == self._owner:
+            self._free.append(self._slot)
 
 
 class _LeasedMemory:
-    """What a leased array has as its base: the array's place, and the lease."""
+    """What a leased array has as its base: its place, and what must live as long."""
 
     __slots__ = ("__array_interface__", "_keep")
 
-    def __init__(self, array: NDArray[Any], lease: Lease) -> None:
-        self.__array_interface__ = array.__array_interface__
-        self._keep = (array, lease)
+    def __init__(self, view: NDArray[Any], lease: Lease) -> None:
+        self.__array_interface__ = view.__array_interface__
+        self._keep = (view, lease)
 
 
 def leased_arrays(views: Mapping[str, NDArray[Any]], rows: int, lease: Lease) -> dict[str, NDArray[Any]]:

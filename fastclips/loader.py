@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ClipLoader"]
 
-_PLANNED = 8  # batches whose tickets are written in one go, while that code is in the caches
+_PLANNED = 8  # batches whose tickets are written in one go
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 
@@ -174,7 +174,7 @@ class ClipLoader:
         self._closed = False
         self._lock = threading.Lock()
         self._pending: deque[_Pending] = deque()
-        self._planned: deque[tuple[tuple[int, int], _Planned]] = deque()  # from `_next` on
+        self._planned: deque[_Planned] = deque()  # from `_next` on
         self._next = (0, 0)  # to be submitted
         self._place = (0, 0)  # to be served
         self._resumed = True  # whether iterating goes on at that place, or at the epoch after it
@@ -239,7 +239,7 @@ class ClipLoader:
             self._check_usable()
             if not self._engine.has_room(beside=True):
                 self._forget()
-            return self._collect(self._submit((epoch, batch), self._tickets((epoch, batch))))
+            return self._collect(self._submit((epoch, batch), next(self._plan_run((epoch, batch), 1))))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the place in the plan, after the batches that were served.
@@ -390,11 +390,8 @@ class ClipLoader:
         """Submit the plan's next batches until the engine has enough; one at least."""
         while not self._pending or self._engine.has_room():
             if not self._planned:
-                place = self._next
-                for _ in range(_PLANNED):
-                    self._planned.append((place, self._tickets(place)))
-                    place = self._after(place)
-            self._pending.append(self._submit(*self._planned.popleft()))
+                self._planned.extend(self._plan_run(self._next, _PLANNED))
+            self._pending.append(self._submit(self._next, self._planned.popleft()))
             self._next = self._after(self._next)
 
     def _forget(self) -> None:
@@ -409,11 +406,11 @@ class ClipLoader:
         epoch, batch = place
         return (epoch, batch + 1) if batch + 1 < len(self) else (epoch + 1, 0)
 
-    def _tickets(self, place: tuple[int, int]) -> _Planned:
-        tickets, padding = self._plan.tickets(*place)
-        videos = tickets["video"].copy()
-        tickets["video"] = self.dataset.index.keys[videos]
-        return _Planned(tickets, self.dataset.index.labels[videos], padding)
+    def _plan_run(self, place: tuple[int, int], batches: int) -> Iterator[_Planned]:
+        for tickets, padding in self._plan.run(*place, batches):
+            videos = tickets["video"].copy()
+            tickets["video"] = self.dataset.index.keys[videos]
+            yield _Planned(tickets, self.dataset.index.labels[videos], padding)
 
     def _submit(self, place: tuple[int, int], planned: _Planned) -> _Pending:
         return _Pending(place, self._engine.submit(planned.tickets), planned.labels, planned.padding)

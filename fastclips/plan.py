@@ -162,20 +162,53 @@ class Plan:
         OptionError
             If there is no such epoch or batch.
         """
+        return next(self.run(epoch, batch, 1))
+
+    def run(self, epoch: int, batch: int, most: int) -> Iterator[tuple[NDArray[np.void], NDArray[np.bool_]]]:
+        """Write the tickets of consecutive batches, for little more than those of one take.
+
+        Parameters
+        ----------
+        epoch, batch : int
+            The first batch, as for `tickets`.
+        most : int
+            How many batches, at least 1; fewer if the epoch ends before.
+
+        Yields
+        ------
+        tuple
+            What `tickets` gives for each.
+
+        Raises
+        ------
+        OptionError
+            If there is no such epoch or batch.
+        """
         epoch = _checked_epoch(epoch)
         batch = checked_int(batch, "batch", 0, len(self))
-        rows = min(self.batch_size, self.rows_per_epoch - batch * self.batch_size)
-        first = batch * self.batch_size * self.world + self.rank * rows
-        positions = np.arange(first, first + rows)
+        last = min(batch + most, len(self))
+        ends = np.minimum(np.arange(batch + 1, last + 1) * self.batch_size, self.rows_per_epoch)
+        ends -= batch * self.batch_size  # of each batch, in rows of this run
+        rows = np.arange(ends[-1])
+        positions = self._positions(batch * self.batch_size + rows)
         clips = self._clips_at(epoch, positions)
 
-        tickets = np.zeros(rows, self.ticket_dtype)
+        tickets = np.zeros(len(rows), self.ticket_dtype)
         tickets["epoch"] = epoch
         tickets["position"] = positions
         tickets["video"] = clips.video
         tickets["frames"][:, : self.sampler.time_steps] = self.sampler.frames(clips)
-        tickets["draws"] = Draws(self.seed, epoch).units(Purpose.RECIPE, first, rows, self.draws)
-        return tickets, positions >= self.clips_per_epoch
+        padding = positions >= self.clips_per_epoch
+        draws, start = Draws(self.seed, epoch), 0
+        together = ends if self.world > 1 else ends[-1:]  # what lies together for this rank
+        for end in together.tolist():
+            first = int(positions[start])
+            tickets["draws"][start:end] = draws.units(Purpose.RECIPE, first, end - start, self.draws)
+            start = end
+        start = 0
+        for end in ends.tolist():
+            yield tickets[start:end], padding[start:end]
+            start = end
 
     def table(self, epoch: int) -> dict[str, NDArray[Any]]:
         """List all that this rank reads in an epoch, in the order of its batches.
@@ -195,9 +228,7 @@ class Plan:
         OptionError
             If there is no such epoch.
         """
-        batch, row = np.divmod(np.arange(self.rows_per_epoch), self.batch_size)
-        rows = np.minimum(self.batch_size, self.rows_per_epoch - batch * self.batch_size)
-        positions = batch * self.batch_size * self.world + self.rank * rows + row
+        positions = self._positions(np.arange(self.rows_per_epoch))
         clips = self._clips_at(_checked_epoch(epoch), positions)
         return {
             "position": positions,
@@ -205,6 +236,15 @@ class Plan:
             "start": clips.start,
             "padding": positions >= self.clips_per_epoch,
         }
+
+    def _positions(self, served: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the places in the epoch of this rank's clips, given in served order."""
+        if self.world == 1:
+            return served
+        batch, row = np.divmod(served, self.batch_size)
+        rows = np.minimum(self.batch_size, self.rows_per_epoch - batch * self.batch_size)
+        positions: NDArray[np.int64] = batch * self.batch_size * self.world + self.rank * rows + row
+        return positions
 
     def _clips_at(self, epoch: int, positions: NDArray[np.int64]) -> Clips:
         clips, order = self._epoch(epoch)

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from fastclips.arena import COUNTERS, Arena, Lease, leased_arrays, slot_views, ticket_view
+from fastclips.arena import COUNTERS, Arena, Lease, leased_arrays, slot_views
 from fastclips.errors import ClosedError, EngineError, FrameError, OptionError
 from fastclips.spec import ALIGNMENT, ticket_dtype
 
@@ -162,7 +162,6 @@ class Pool:
             "slot_bytes": spec.layout.nbytes,
         }
         self._arena = Arena(slots=_slots(geometry, memory, self._ahead + _KEPT), **geometry)
-        self._tickets = ticket_view(self._arena, dtype).reshape(-1, rows)
         self._views = slot_views(self._arena, spec.layout)
         self._free = deque(range(self._arena.slots))
         self._in_flight: set[int] = set()
@@ -202,8 +201,7 @@ class Pool:
             self._reclaim()
         slot = self._free.pop()  # the last one freed, whose pages are warm
         self._in_flight.add(slot)
-        self._tickets[slot, : len(tickets)] = tickets
-        self._arena.publish(slot, self._number, len(tickets))
+        self._arena.publish(slot, self._number, tickets.tobytes())
         self._number += len(tickets)
         return Batch(slot, tickets)
 
@@ -229,7 +227,7 @@ class Pool:
         self.waited_s += perf_counter() - began
         rows = len(batch.tickets)
         self._in_flight.remove(batch.slot)
-        lease = Lease(_Release(self._free, batch.slot))
+        lease = Lease(batch.slot, self._free)
         failed = self._arena.failed(batch.slot)
         if failed is not None:
             raise FrameError(self._arena.note(failed))
@@ -266,18 +264,6 @@ class Pool:
                 f"the worker processes are gone: {why}. What they printed is on standard error; "
                 "workers=0 runs the same work in this process, where a debugger sees it"
             )
-
-
-class _Release:
-    """Appends a slot to the free ones; holds no reference to the pool, whose end must not wait for leases."""
-
-    __slots__ = ("_free", "_slot")
-
-    def __init__(self, free: deque[int], slot: int) -> None:
-        self._free, self._slot = free, slot
-
-    def __call__(self) -> None:
-        self._free.append(self._slot)
 
 
 def _slots(geometry: dict[str, int], memory: int, wanted: int) -> int:

@@ -121,8 +121,8 @@ class Renderer:
         if size != (geometry.y.size, geometry.x.size):
             raise FrameError(
                 f"is {_by(shape)} and would come out as {geometry.y.size}x{geometry.x.size} (height x width) "
-                f"in a batch of {_by(size)}; frames of mixed sizes need a transform that fixes the size, such "
-                "as RandomCrop(224) or Resize((256, 340))"
+                f"in a batch of {_by(size)}; frames of mixed sizes need a transform that fixes the size, "
+                "such as RandomCrop(224) or Resize((256, 340))"
             )
         flip, options = geometry.flip, {"channels_first": channels_first, "stream": self._past_caches}
 

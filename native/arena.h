@@ -15,6 +15,7 @@
 #include <cerrno>
 #include <chrono>
 #include <climits>
+#include <cstring>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -91,17 +92,21 @@ class Arena {
     const Geometry& geometry() const { return header_->geometry; }
     Header& header() const { return *header_; }
 
-    // Trainer: hands out the tickets already written into the slot's first `rows` cells, numbered
-    // from `number` on. The slot must be settled.
-    void publish(std::uint32_t slot, std::uint64_t number, std::uint32_t rows) {
-        if (rows == 0 || rows > geometry().rows)
-            throw std::invalid_argument("rows outside the slot");
+    // Trainer: writes tickets into the slot's first cells and hands them out, numbered from
+    // `number` on. The slot must be settled.
+    void publish(std::uint32_t slot, std::uint64_t number, const char* tickets, std::size_t bytes) {
+        const std::uint64_t rows = bytes / geometry().ticket_bytes;
+        if (rows == 0 || rows > geometry().rows || bytes % geometry().ticket_bytes != 0)
+            throw std::invalid_argument("tickets do not fill whole rows of the slot");
         if (number + rows > kLastNumber) throw std::overflow_error("ticket numbers are used up");
         if (!settled(slot)) throw std::logic_error("published into a slot that has not settled");
         for (std::uint32_t row = 0; row < geometry().rows; ++row) {
             const std::uint32_t cell = slot * geometry().rows + row;
             head(cell).deaths = 0;
             head(cell).note_bytes = 0;
+            if (row < rows)
+                std::memcpy(&head(cell) + 1, tickets + row * geometry().ticket_bytes,
+                            geometry().ticket_bytes);
             // Release: whoever sees READY sees the ticket. Rows past the end of a short batch are
             // emptied.
             const Word word{number + row, kNobody, row < rows ? State::kReady : State::kEmpty};

@@ -95,8 +95,13 @@ NB_MODULE(_native, m) {
                                 self);
             },
             "One row of float64 counters per worker, written by that worker alone.")
-        .def("publish", &Arena::publish, "slot"_a, "number"_a, "rows"_a,
-             "Hand out the tickets of a settled slot's first rows.")
+        .def(
+            "publish",
+            [](Arena& a, std::uint32_t slot, std::uint64_t number, nb::bytes tickets) {
+                a.publish(slot, number, tickets.c_str(), tickets.size());
+            },
+            "slot"_a, "number"_a, "tickets"_a,
+            "Write tickets into a settled slot's first rows and hand them out.")
         .def("cancel", &Arena::cancel, "slot"_a, "Take back what no worker has claimed.")
         .def("settled", &Arena::settled, "slot"_a, "Whether no row is asked for or being written.")
         .def(

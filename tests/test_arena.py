@@ -43,9 +43,10 @@ class ArenaStates(RuleBasedStateMachine):
     def publish(self, slot, rows):
         if not self.is_settled(slot):
             with pytest.raises(RuntimeError, match="has not settled"):
-                self.arena.publish(slot, self.number, rows)
+                self.arena.publish(slot, self.number, bytes(16 * rows))
             return
-        self.arena.publish(slot, self.number, rows)
+        self.arena.publish(slot, self.number, bytes(range(16)) * rows)
+        assert (self.arena.tickets()[slot * ROWS : slot * ROWS + rows] == np.arange(16)).all()
         for row, cell in enumerate(self.cells(slot)):
             self.words[cell] = (self.number + row, 0, State.READY if row < rows else State.EMPTY)
         self.number += rows
@@ -113,7 +114,7 @@ def test_another_process_sees_the_same():
     arena.slot(2)[:] = 7
     assert (other.slots, other.rows, other.nbytes) == (SLOTS, ROWS, arena.nbytes)
     assert (other.slot(2) == 7).all()
-    arena.publish(1, 5, 2)
+    arena.publish(1, 5, bytes(32))
     assert other.claim(9, 0) == (ROWS, 5)
     other.set_note(ROWS, "ünter " * 500)
     assert arena.note(ROWS).startswith("ünter ünter")
@@ -133,6 +134,9 @@ def test_what_is_no_arena_is_refused(tmp_path):
         make_arena().slot(SLOTS)
     with pytest.raises(IndexError):
         make_arena().settled(SLOTS)
+    for tickets in (b"", bytes(15), bytes(16 * ROWS + 16)):
+        with pytest.raises(ValueError, match="whole rows"):
+            make_arena().publish(0, 1, tickets)
 
 
 def test_nothing_overlaps():
@@ -155,7 +159,7 @@ def test_waits_end_when_there_is_something():
     claims = []
     worker = threading.Thread(target=lambda: claims.append(arena.claim(4, 10_000)))
     worker.start()
-    arena.publish(0, 1, 1)
+    arena.publish(0, 1, bytes(16))
     worker.join(5)
     assert claims == [(0, 1)]
     seen = []
@@ -183,7 +187,7 @@ def lease_one(released):
     layout = SlotLayout(ROWS, (Field("a", (2, 5), "uint8"), Field("b", (3,), "float32")))
     arena = make_arena(slot_bytes=layout.nbytes)
     views = layout.arrays(arena.slot(0))
-    return leased_arrays(views, 2, Lease(lambda: released.append(0)))
+    return leased_arrays(views, 2, Lease(0, released))
 
 
 @pytest.mark.parametrize(
@@ -225,26 +229,32 @@ def test_a_lease_ends_with_the_last_of_its_arrays():
     assert released == [0]
 
 
+class Pipe:
+    """Where a lease appends its slot to, visible from other processes."""
+
+    def __init__(self):
+        self.read, self.write = os.pipe()
+
+    def append(self, slot):
+        os.write(self.write, bytes([slot]))
+
+
 def test_a_forked_child_does_not_end_a_lease():
-    read, write = os.pipe()
-    arrays = lease_one([])
-    released = []
-    lease = Lease(lambda: os.write(write, b"released"))
-    del arrays
+    pipe = Pipe()
+    lease = Lease(7, pipe)
     pid = os.fork()
     if pid == 0:
         del lease
         gc.collect()
         os._exit(0)
     os.waitpid(pid, 0)
-    os.set_blocking(read, False)
+    os.set_blocking(pipe.read, False)
     with pytest.raises(BlockingIOError):
-        os.read(read, 8)
+        os.read(pipe.read, 8)
     del lease
-    assert os.read(read, 8) == b"released"
-    os.close(read)
-    os.close(write)
-    assert not released
+    assert os.read(pipe.read, 8) == bytes([7])
+    os.close(pipe.read)
+    os.close(pipe.write)
 
 
 def test_the_arena_lives_as_long_as_its_memory():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import doctest
-import json
 import logging
 
 import numpy as np
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 
 import fastclips.plan
 from fastclips.errors import OptionError
-from fastclips.plan import Plan, resolve_rank
+from fastclips.plan import Plan
 from fastclips.samplers import Draws, Purpose, RandomWindow, Windows
 
 relaxed = settings(deadline=None)  # a busy machine is no failure
@@ -168,6 +167,20 @@ def test_random_access_equals_sequential(given_options, random):
     fresh = Plan(**given_options, batch_size=2)
     for place in places:
         assert fresh.tickets(*place)[0].tobytes() == in_order[place]
+
+
+@relaxed
+@given(options(), st.integers(1, 4), st.integers(1, 3), st.integers(1, 9))
+def test_a_run_is_its_batches(given_options, batch_size, world, most):
+    for rank in range(world):
+        plan = Plan(**given_options, batch_size=batch_size, rank=rank, world=world)
+        for first in range(len(plan)):
+            run = list(plan.run(1, first, most))
+            assert len(run) == min(most, len(plan) - first)
+            for number, (tickets, padding) in enumerate(run):
+                alone, alone_padding = plan.tickets(1, first + number)
+                assert tickets.tobytes() == alone.tobytes()
+                assert padding.tolist() == alone_padding.tolist()
 
 
 def shuffled(**changed):
@@ -370,124 +383,3 @@ def test_example_in_the_module():
     results = doctest.testmod(fastclips.plan)
     assert results.attempted > 0
     assert results.failed == 0
-
-
-def tf_config(kind="worker", index=0, **cluster):
-    return {"TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}})}
-
-
-TORCH = {"RANK": "3", "WORLD_SIZE": "8"}
-HOROVOD = {"HOROVOD_RANK": "1", "HOROVOD_SIZE": "2"}
-OPEN_MPI = {"OMPI_COMM_WORLD_RANK": "2", "OMPI_COMM_WORLD_SIZE": "4"}
-PMI = {"PMI_RANK": "0", "PMI_SIZE": "3"}
-SLURM = {"SLURM_PROCID": "0", "SLURM_NTASKS": "1"}
-WORKERS = {"worker": ["a:1", "b:1"]}
-
-
-@pytest.fixture
-def launched(monkeypatch):
-    """Return a function that sets the environment of a launcher."""
-    for variables in (TORCH, HOROVOD, OPEN_MPI, PMI, SLURM, {"TF_CONFIG": ""}):
-        for name in variables:
-            monkeypatch.delenv(name, raising=False)
-
-    def launch(variables):
-        for name, value in variables.items():
-            monkeypatch.setenv(name, value)
-
-    return launch
-
-
-@pytest.mark.parametrize(
-    ("variables", "expected", "source"),
-    [
-        (TORCH, (3, 8), "RANK and WORLD_SIZE"),
-        (HOROVOD, (1, 2), "HOROVOD_RANK and HOROVOD_SIZE"),
-        (OPEN_MPI, (2, 4), "OMPI_COMM_WORLD_RANK and OMPI_COMM_WORLD_SIZE"),
-        (PMI, (0, 3), "PMI_RANK and PMI_SIZE"),
-        (SLURM, (0, 1), "SLURM_PROCID and SLURM_NTASKS"),
-        (tf_config("worker", 1, **WORKERS), (1, 2), "TF_CONFIG"),
-        (tf_config("chief", 0, chief=["c:1"], **WORKERS), (0, 3), "TF_CONFIG"),
-        (tf_config("worker", 1, chief=["c:1"], ps=["p:1"], **WORKERS), (2, 3), "TF_CONFIG"),
-        (SLURM | TORCH | {"TF_CONFIG": "{}"}, (3, 8), "RANK and WORLD_SIZE"),
-        (SLURM | tf_config("worker", 1, **WORKERS), (1, 2), "TF_CONFIG"),
-        ({"RANK": "5", "TF_CONFIG": "{}"} | SLURM, (0, 1), "SLURM_PROCID and SLURM_NTASKS"),
-    ],
-)
-def test_launchers(launched, caplog, variables, expected, source):
-    launched(variables)
-    caplog.set_level(logging.INFO, "fastclips")
-    assert resolve_rank("env", None) == expected
-    assert resolve_rank("env", expected[1]) == expected
-    assert caplog.messages == [f"rank {expected[0]} of {expected[1]}, from {source}"] * 2
-
-
-@pytest.mark.parametrize(
-    ("variables", "message"),
-    [
-        (
-            {},
-            (
-                'rank="env": found none of RANK and WORLD_SIZE, HOROVOD_RANK and HOROVOD_SIZE, '
-                "OMPI_COMM_WORLD_RANK and OMPI_COMM_WORLD_SIZE, PMI_RANK and PMI_SIZE, SLURM_PROCID and "
-                "SLURM_NTASKS, TF_CONFIG; pass rank= and world= as numbers"
-            ),
-        ),
-        ({"RANK": "8", "WORLD_SIZE": "8"}, "RANK=8: must be below WORLD_SIZE=8; ranks count from 0"),
-        ({"RANK": "0", "WORLD_SIZE": "0"}, "WORLD_SIZE=0: must be an integer from 1 to 2147483647"),
-        ({"RANK": "one", "WORLD_SIZE": "2"}, "RANK='one' and WORLD_SIZE='2': must be integers from 0"),
-        ({"PMI_RANK": "-1", "PMI_SIZE": "2"}, "PMI_RANK='-1' and PMI_SIZE='2': must be integers from 0"),
-        (tf_config("worker", 2, **WORKERS), "TF_CONFIG's rank=2: must be below tasks=2; ranks count from 0"),
-        (
-            tf_config("ps", 0, ps=["p:1"], **WORKERS),
-            "TF_CONFIG: a task of type 'ps' reads no clips; only chief and worker do",
-        ),
-        (
-            {"TF_CONFIG": "nonsense"},
-            (
-                "TF_CONFIG='nonsense': must be JSON with a cluster and a task "
-                "(Expecting value: line 1 column 1 (char 0))"
-            ),
-        ),
-        (
-            {"TF_CONFIG": "[]"},
-            "TF_CONFIG='[]': must be JSON with a cluster and a task ('list' object has no attribute 'get')",
-        ),
-    ],
-)
-def test_launchers_refuse(launched, variables, message):
-    launched(variables)
-    with pytest.raises(OptionError) as error:
-        resolve_rank("env")
-    assert str(error.value) == message
-
-
-def test_world_that_the_launcher_contradicts(launched):
-    launched(TORCH)
-    with pytest.raises(OptionError) as error:
-        resolve_rank("env", 4)
-    assert str(error.value) == (
-        "world=4: is 8 by RANK and WORLD_SIZE; leave world out, or give the rank as a number"
-    )
-
-
-def test_numbers_ignore_the_environment(launched):
-    launched(TORCH)
-    assert resolve_rank(0) == (0, 1)
-    assert resolve_rank(np.int64(1), np.int64(2)) == (1, 2)
-
-
-@pytest.mark.parametrize(
-    ("rank", "world", "message"),
-    [
-        (1, None, "rank=1: needs world=, the number of ranks"),
-        (2, 2, "rank=2: must be below world=2; ranks count from 0"),
-        (0, 0, "world=0: must be an integer from 1 to 2147483647"),
-        (-1, 2, "rank=-1: must be an integer from 0 to 2147483647"),
-        ("auto", 2, "rank='auto': must be a number or \"env\""),
-    ],
-)
-def test_numbers_that_cannot_be(rank, world, message):
-    with pytest.raises(OptionError) as error:
-        resolve_rank(rank, world)
-    assert str(error.value) == message
