@@ -8,17 +8,16 @@ a ticket and one atomic word that says how far it is. ::
       └─────cancel──────┘ └────reissue────┘     (reissue: only once the worker is known to be dead)
 
 A slot is *settled* when none of its cells is READY or CLAIMED: only then may the trainer read it, or
-publish into it again. Trainer-side, ``slots = free + in flight + draining + leased`` and nothing but these
-lists says which slot is which; workers never see them.
+publish into it again. Workers know nothing of slots beyond that: which are in flight, draining or leased is
+the trainer's own business, and a slot that is none of these is free.
 
-A batch's arrays are views over a `Lease`. NumPy collapses chains of bases, so a finalizer on a view could
-fire while slices of it live; an object that exposes ``__array_interface__`` stays the base of every slice,
-reshape and DLPack export of it, so the slot is free exactly when the last of them dies.
+A batch's arrays hold a `Lease`. NumPy collapses chains of bases, so a view can die while slices of it live;
+an object that exposes ``__array_interface__`` stays the base of every slice, reshape and DLPack export of it,
+so the lease lives exactly as long as the last of them.
 """
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,8 +25,7 @@ import numpy as np
 from fastclips._native import Arena, State, die_with_parent
 
 if TYPE_CHECKING:
-    from collections import deque
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -68,26 +66,12 @@ def ticket_view(arena: Arena, dtype: np.dtype[np.void]) -> NDArray[np.void]:
 
 
 class Lease:
-    """The consumer's hold on a slot, which is free again when this dies.
+    """The consumer's hold on a slot, for as long as this object lives: refer to it weakly.
 
-    A forked child inherits a copy of every lease; only the process that took it gives the slot back.
-
-    Parameters
-    ----------
-    slot : int
-        The slot.
-    free : deque of int
-        Where to append the slot: once, in any thread.
+    It has no finalizer, which could run in any thread, or in a forked child that only holds a copy.
     """
 
-    __slots__ = ("_free", "_owner", "_slot")
-
-    def __init__(self, slot: int, free: deque[int]) -> None:
-        self._slot, self._free, self._owner = slot, free, os.getpid()
-
-    def __del__(self, _getpid: Callable[[], int] = os.getpid) -> None:
-        if _getpid() == self._owner:
-            self._free.append(self._slot)
+    __slots__ = ("__weakref__",)
 
 
 class _LeasedMemory:

@@ -374,15 +374,19 @@ class ClipLoader:
             if place != (self._pending[0].place if self._pending else self._next):
                 self._forget()
                 self._next = place
-            self._fill()
             try:
-                served = self._collect(self._pending[0])
+                self._fill()
+                pending = self._pending.popleft()
+                served = self._collect(pending)
+                self._fill()
             except FrameError:
-                self._pending.popleft()
                 raise
-            self._served += len(self._pending.popleft().labels)
+            except BaseException:  # an interrupt, at any instruction: nothing in flight can be relied on
+                self._forget()
+                self._next = place
+                raise
+            self._served += len(pending.labels)
             self._place = self._after(place)
-            self._fill()
             self._ended = perf_counter()
             return served
 
@@ -398,9 +402,9 @@ class ClipLoader:
         """Give up what is in flight; it will be asked for again if it is wanted."""
         if self._pending:
             self._next = self._pending[0].place
-        while self._pending:
-            self._engine.discard(self._pending.pop().batch)
+        self._pending.clear()
         self._planned.clear()
+        self._engine.forget()
 
     def _after(self, place: tuple[int, int]) -> tuple[int, int]:
         epoch, batch = place

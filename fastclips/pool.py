@@ -3,11 +3,11 @@
 Two engines keep one contract, `Engine`, and give equal bytes: `Pool`, whose worker processes write into an
 arena, and `Inline`, which renders in the caller. The loader gives them batches in the order of the plan.
 
-The pool's slots: ``free + in flight + draining + leased = slots``. A submitted batch takes a free slot; a
-collected one leaves its slot leased; a discarded one drains until no worker writes into it. Leases end at
-any time in any thread by appending to ``free``, the only thing another thread may do here. At most
-``slots - 2`` are leased: a batch beyond that is copied out, so that work goes on however many the user
-keeps.
+The pool's slots: a submitted batch is in flight; a collected one is leased until the last array over it dies;
+a forgotten one drains until no worker writes into it. A slot that is none of these is free: what is derived
+cannot be lost, wherever an interrupt strikes. A lease ends when it dies, in any thread: nothing runs, but the
+weak reference to it is empty from then on. At most ``slots - 2`` are leased: a batch beyond that is copied
+out, so that work goes on however many the user keeps.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import pickle
 import subprocess
 import sys
 import weakref
-from collections import deque
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -74,8 +73,8 @@ class Engine(Protocol):
     def collect(self, batch: Batch) -> dict[str, NDArray[Any]]:
         """Wait for a batch and return its arrays; once per batch."""
 
-    def discard(self, batch: Batch) -> None:
-        """Forget a batch that nobody will collect."""
+    def forget(self) -> None:
+        """Take back all that is submitted and not collected."""
 
     def close(self) -> None:
         """Give everything back; arrays already collected stay good."""
@@ -126,8 +125,8 @@ class Inline:
         self.waited_s += perf_counter() - began
         return {name: array[: len(batch.tickets)] for name, array in arrays.items()}
 
-    def discard(self, batch: Batch) -> None:  # noqa: ARG002 - protocol
-        """Forget a batch."""
+    def forget(self) -> None:
+        """Forget what is submitted."""
         self._busy = False
 
     def close(self) -> None:
@@ -163,9 +162,9 @@ class Pool:
         }
         self._arena = Arena(slots=_slots(geometry, memory, self._ahead + _KEPT), **geometry)
         self._views = slot_views(self._arena, spec.layout)
-        self._free = deque(range(self._arena.slots))
         self._in_flight: set[int] = set()
-        self._draining: list[int] = []
+        self._draining: set[int] = set()
+        self._leases: dict[int, weakref.ref[Lease]] = {}
         self._number = 1
         self.counters = self._arena.counters()[:, : len(COUNTERS)]
         self.waited_s = 0.0
@@ -190,16 +189,13 @@ class Pool:
 
     def has_room(self, *, beside: bool = False) -> bool:
         """Whether a slot is free and not enough batches are in flight."""
-        self._reclaim()
-        return bool(self._free) and (beside or len(self._in_flight) < self._ahead)
+        return (beside or len(self._in_flight) < self._ahead) and self._free() is not None
 
     def submit(self, tickets: NDArray[np.void]) -> Batch:
         """Give a batch to the workers, waiting for a slot to drain if none is free."""
-        while not self._free:
-            self._arena.wait(self._draining[0], _WAIT_MS)
+        while (slot := self._free()) is None:
             self._check_alive()
-            self._reclaim()
-        slot = self._free.pop()  # the last one freed, whose pages are warm
+            self._arena.wait(min(self._draining), _WAIT_MS)
         self._in_flight.add(slot)
         self._arena.publish(slot, self._number, tickets.tobytes())
         self._number += len(tickets)
@@ -226,33 +222,42 @@ class Pool:
             self._check_alive()
         self.waited_s += perf_counter() - began
         rows = len(batch.tickets)
-        self._in_flight.remove(batch.slot)
-        lease = Lease(batch.slot, self._free)
+        lease = Lease()
+        self._leases[batch.slot] = weakref.ref(lease)
+        self._in_flight.discard(batch.slot)
         failed = self._arena.failed(batch.slot)
         if failed is not None:
             raise FrameError(self._arena.note(failed))
-        if self._arena.slots - len(self._free) - len(self._in_flight) > self._arena.slots - 2:
+        if sum(map(self._is_leased, range(self._arena.slots))) > self._arena.slots - 2:
             return {name: view[:rows].copy() for name, view in self._views[batch.slot].items()}
         return leased_arrays(self._views[batch.slot], rows, lease)
 
-    def discard(self, batch: Batch) -> None:
-        """Take a batch back; its slot is free once no worker writes into it."""
-        self._arena.cancel(batch.slot)
-        self._in_flight.remove(batch.slot)
-        self._draining.append(batch.slot)
+    def forget(self) -> None:
+        """Take back what is in flight; each slot is free once no worker writes into it."""
+        while self._in_flight:
+            slot = min(self._in_flight)
+            self._draining.add(slot)
+            self._arena.cancel(slot)
+            self._in_flight.discard(slot)
 
     def close(self) -> None:
         """End the processes; arrays already collected stay good."""
         self._stop()
-        if len(self._free) + len(self._in_flight) + len(self._draining) == self._arena.slots:
+        if not any(map(self._is_leased, range(self._arena.slots))):
             self.counters = self.counters.copy()
             self._arena.discard()  # at once, even if something still refers to this pool
 
-    def _reclaim(self) -> None:
-        if self._draining:
-            settled = [slot for slot in self._draining if self._arena.settled(slot)]
-            self._draining = [slot for slot in self._draining if slot not in settled]
-            self._free.extend(settled)
+    def _free(self) -> int | None:
+        """Return the first free slot, whose pages are the likeliest to have been used before."""
+        for slot in range(self._arena.slots):
+            if slot in self._draining and self._arena.settled(slot):
+                self._draining.discard(slot)
+            if not (slot in self._in_flight or slot in self._draining or self._is_leased(slot)):
+                return slot
+        return None
+
+    def _is_leased(self, slot: int) -> bool:
+        return slot in self._leases and self._leases[slot]() is not None
 
     def _check_alive(self) -> None:
         if not self._stop.alive:

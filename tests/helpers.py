@@ -84,7 +84,7 @@ def wait_until(condition, seconds=20.0):
         time.sleep(0.01)
 
 
-def run_python(code, *arguments, timeout=120, **options):
+def run_python(code, *arguments, timeout=120, cwd=Path(__file__).parent, **options):
     """Run a script in an interpreter of its own and return what it printed."""
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
@@ -93,7 +93,7 @@ def run_python(code, *arguments, timeout=120, **options):
         timeout=timeout,
         check=False,
         env={**os.environ, "PYTHONFAULTHANDLER": "1"},
-        cwd=Path(__file__).parent,  # not where the package's source lies unbuilt
+        cwd=cwd,  # by default not where the package's source lies unbuilt
         **options,
     )
     assert done.returncode == 0, done.stderr

@@ -381,6 +381,24 @@ def test_options_that_cannot_work(frames):
             make_loader(frames, **options)
 
 
+def test_a_forked_child_does_not_end_a_lease(frames):
+    """It drops its copies of all batches; the trainer's stay as they are."""
+    with make_loader(frames, 1, memory="300KiB") as loader:
+        kept = [x for x, _ in itertools.islice(loader, 2)]
+        before = [x.copy() for x in kept]
+        pid = os.fork()
+        if pid == 0:
+            try:
+                kept.clear()
+                gc.collect()
+            finally:
+                os._exit(0)
+        os.waitpid(pid, 0)
+        list(loader.epoch(1))
+        for array, copy in zip(kept, before, strict=True):
+            np.testing.assert_array_equal(array, copy)
+
+
 def test_a_forked_child_may_not_iterate(frames):
     with make_loader(frames, 1) as loader:
         iterator = iter(loader)

@@ -1,6 +1,7 @@
 """Real processes are killed; batches do not change, nothing hangs, nothing is left behind."""
 
 import itertools
+import linecache
 import os
 import signal
 import subprocess
@@ -199,3 +200,46 @@ def test_no_thread_is_left(frames):
     with make_loader(frames, 2) as loader:
         list(loader)
     assert threads() == before
+
+
+def lets_no_signal_in(frame):
+    """Whether it is a line to a tracer alone: a try, or leaving a with statement."""
+    return linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip().startswith(("try:", "with "))
+
+
+def test_an_interrupt_anywhere_loses_nothing(frames):
+    """A KeyboardInterrupt at each line of loader, pool and arena in turn, in the middle of an epoch."""
+    with make_loader(frames) as loader:
+        expected = [x.copy() for x, _ in loader]
+    sources = tuple(f"fastclips/{name}.py" for name in ("loader", "pool", "arena"))
+    with make_loader(frames, 1) as loader:
+        engine = loader._engine
+        for line in itertools.count(1):
+            lines = itertools.count(1)
+
+            def trace(frame, event, _, line=line, lines=lines):
+                if not frame.f_code.co_filename.endswith(sources):
+                    return None
+                if event == "line" and not lets_no_signal_in(frame) and next(lines) == line:
+                    raise KeyboardInterrupt
+                return trace
+
+            batches = loader.epoch(0)
+            served = [next(batches)[0]]
+            sys.settrace(trace)
+            try:
+                served.append(next(batches)[0])
+            except KeyboardInterrupt:
+                pass
+            else:
+                break
+            finally:
+                sys.settrace(None)
+            assert loader.state_dict()["batch"] in {1, 2}
+            served += [x for x, _ in loader.epoch(0, start=1)]
+            for array, wanted in zip(served, expected, strict=True):
+                np.testing.assert_array_equal(array, wanted)
+            del served, array, batches
+            assert not any(map(engine._is_leased, range(engine.slots)))
+            assert len(engine._in_flight) == engine._ahead
+        assert line > 30, "every line had its turn"
