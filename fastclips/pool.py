@@ -197,8 +197,8 @@ class Pool:
             self._check_alive()
             self._arena.wait(min(self._draining), _WAIT_MS)
         self._in_flight.add(slot)
-        self._arena.publish(slot, self._number, tickets.tobytes())
-        self._number += len(tickets)
+        number, self._number = self._number, self._number + len(tickets)
+        self._arena.publish(slot, number, tickets.tobytes())
         return Batch(slot, tickets)
 
     def collect(self, batch: Batch) -> dict[str, NDArray[Any]]:

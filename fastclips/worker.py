@@ -45,13 +45,15 @@ class Renderer:
     ----------
     spec : ClipSpec
         What to read, how to decode it, what to do with it and where it goes.
+    single_threaded : bool
+        Whether no other thread of this process renders, so that kernels may use a buffer of theirs.
     """
 
-    def __init__(self, spec: ClipSpec) -> None:
+    def __init__(self, spec: ClipSpec, *, single_threaded: bool = False) -> None:
         self._spec = spec
         self._decoders = [Decoder(fast_dct=spec.fast_dct) for _ in spec.streams]
         self._table = spec.recipe.table()
-        self._past_caches = spec.layout.nbytes > _CACHED
+        self._past_caches = single_threaded and spec.layout.nbytes > _CACHED
 
     def render(self, ticket: np.void, row: Mapping[str, NDArray[Any]], counters: NDArray[np.float64]) -> None:
         """Write a clip.
@@ -164,7 +166,7 @@ def work(arena: Arena, spec: ClipSpec, worker: int, index: int) -> None:
     index : int
         Its row of counters, which a replacement takes over.
     """
-    renderer = Renderer(spec)
+    renderer = Renderer(spec, single_threaded=True)
     slots = slot_views(arena, spec.layout)
     tickets = ticket_view(arena, ticket_dtype(spec.time_steps, spec.recipe.draws))
     counters = arena.counters()[index]

@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -271,6 +272,19 @@ def test_two_loaders_side_by_side(frames, expected):
     with make_loader(frames, 2, shuffle=True) as a, make_loader(frames, 1, shuffle=True) as b:
         pairs = [(digest(x), digest(y)) for x, y in zip(a, b, strict=True)]
     assert pairs == [(digest, digest) for digest in expected[0]]
+
+
+def test_inline_loaders_in_threads(tmp_path):
+    """Frames large enough for every trick of the kernels, in four threads at once."""
+    root = make_frames(tmp_path, videos=4, height=260, width=340)
+    options = {"transforms": [fc.RandomCrop(256), fc.RandomFlip()], "batch_size": 2}
+    with make_loader(root, **options) as loader:
+        expected = [x for x, _ in loader]
+    loaders = [make_loader(root, **options) for _ in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        for served in threads.map(lambda loader: [x for x, _ in loader], loaders):
+            for array, wanted in zip(served, expected, strict=True):
+                np.testing.assert_array_equal(array, wanted)
 
 
 def test_close_ends_everything(frames):
