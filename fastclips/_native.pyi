@@ -95,21 +95,21 @@ class Arena:
     def failed(self, slot: int) -> int | None:
         """The first FAILED cell of a settled slot, if there is one."""
 
-    def set_note(self, cell: int, text: str) -> None:
+    def set_note(self, cell: int, text: bytes) -> None:
         """Say why a ticket fails; cut to 1016 bytes."""
 
-    def note(self, cell: int) -> str:
+    def note(self, cell: int) -> bytes:
         """What set_note said."""
 
     def word(self, cell: int) -> tuple[int, int, State]:
         """A cell's (number, worker, state)."""
 
     @property
-    def last_words(self) -> str:
+    def last_words(self) -> bytes:
         """Why the nursery gave up; empty while it has not."""
 
     @last_words.setter
-    def last_words(self, arg: str, /) -> None: ...
+    def last_words(self, arg: bytes, /) -> None: ...
 
     def discard(self) -> None:
         """Give the memory back; whoever still maps it reads zeros."""

@@ -37,9 +37,11 @@ __all__ = [
     "Lease",
     "State",
     "die_with_parent",
+    "from_note",
     "leased_arrays",
     "slot_views",
     "ticket_view",
+    "to_note",
 ]
 
 COUNTERS = ("read_s", "decode_s", "kernel_s", "wait_s", "clips", "frames", "bytes", "pid")
@@ -102,6 +104,16 @@ def leased_arrays(views: Mapping[str, NDArray[Any]], rows: int, lease: Lease) ->
         The same memory, leased.
     """
     return {name: np.asarray(_LeasedMemory(view[:rows], lease)) for name, view in views.items()}
+
+
+def to_note(text: str) -> bytes:
+    """Encode text, which may hold a path of any bytes, for `Arena.set_note`."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def from_note(note: bytes) -> str:
+    """Decode what `to_note` encoded, even if it was cut."""
+    return note.decode("utf-8", "surrogateescape")
 
 
 def slot_views(arena: Arena, layout: SlotLayout) -> list[dict[str, NDArray[Any]]]:

@@ -108,6 +108,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--crop", type=int, default=224, help="side of the random crop (%(default)s)")
     parser.add_argument("--batch-size", type=int, default=8, help="clips in a batch (%(default)s)")
     parser.add_argument("--workers", type=int, help="worker processes, 0 for none (one per core)")
+    parser.add_argument("--memory", default="1GiB", help="ceiling for batches (%(default)s)")
     parser.add_argument("--seconds", type=float, default=6.0, help="time of all turns together (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print one line of JSON and no progress")
 
@@ -143,6 +144,7 @@ def run(args: argparse.Namespace) -> int:
         shuffle=True,
         repeat=True,
         workers=args.workers,
+        memory=args.memory,
         fast_dct=_FAST_DCT,
     )
     with loader:

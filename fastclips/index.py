@@ -22,6 +22,7 @@ import logging
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -146,7 +147,7 @@ class Dataset:
         OptionError
             An argument is out of range, or there are too few videos for either half.
         """
-        if not 0 < validation < 1:
+        if not isinstance(validation, Real) or not 0 < validation < 1:
             raise OptionError(f"validation={validation!r} must lie between 0 and 1, as in validation=0.2.")
         seed = operator.index(seed)
         if not 0 <= seed < 2**64:
@@ -251,6 +252,8 @@ def open_dataset(
 
 def _streams(names: Sequence[str], masks: Iterable[str]) -> tuple[Stream, ...]:
     masks = (masks,) if isinstance(masks, str) else tuple(masks)
+    if "label" in names:
+        raise OptionError("a stream cannot be called 'label', which is the class as a target; call it 'mask'")
     if not names:
         raise OptionError("source={} names no stream: give a path, or a dict such as {'image': path}.")
     unknown = [mask for mask in masks if mask not in (*names, "mask")]  # "mask" is the default

@@ -27,8 +27,9 @@ A table lookup moves bits, whatever they mean: tables are seen as unsigned integ
 from __future__ import annotations
 
 import fcntl
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
@@ -52,6 +53,7 @@ _THREE = np.uint64(3)
 _ENTRIES = np.uint64(256)
 _NONE = np.uint64(0)
 _LINE = np.uint64(64)  # bytes of a cache line
+_LOCK_S = 30.0  # several times what compiling takes
 _STAGING = 8 * 1024  # bytes, to stay within the first level of cache
 
 _inline: Callable[[_Function], _Function] = njit(inline="always")
@@ -63,7 +65,7 @@ def _compile(function: _Function, *signatures: object) -> _Function:
         return function
     try:
         return _build(function, signatures, cache=True)
-    except (OSError, RuntimeError):  # no writable place for a cache, or one that is full
+    except (OSError, RuntimeError):  # no writable place for a cache, or one that is full or locked
         return _build(function, signatures, cache=False)
 
 
@@ -81,14 +83,23 @@ def _build(function: _Function, signatures: tuple[object, ...], *, cache: bool) 
 def _alone(folder: str | None) -> Iterator[None]:
     """Keep other processes out of the cache: numba may crash when several write it at once (numba#4807).
 
-    The lock of a process that dies is released by the system. Where none can be had, go on without.
+    The lock of a process that dies is released by the system. Where there are none, go on without.
     """
     if folder is None:
         yield
         return
     with (Path(folder) / "fastclips.lock").open("wb") as file:
-        with suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
+        deadline = monotonic() + _LOCK_S
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if monotonic() > deadline:  # its holder is stopped, perhaps
+                    raise TimeoutError("numba's cache is locked") from None
+                sleep(0.05)
+            except OSError:  # no locks on this file system
+                break
         yield
 
 

@@ -11,6 +11,9 @@ import os
 import re
 import threading
 from collections import deque
+from contextlib import contextmanager
+from functools import cached_property
+from hashlib import blake2b
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -18,10 +21,11 @@ import numpy as np
 
 from fastclips.arena import COUNTERS
 from fastclips.errors import ClosedError, EngineError, FrameError, OptionError
+from fastclips.index import Dataset
 from fastclips.layout import LABEL, find_layout
 from fastclips.plan import Plan, resolve_rank
 from fastclips.pool import Inline, Pool
-from fastclips.samplers import checked_int
+from fastclips.samplers import ClipSampler, checked_bool, checked_int
 from fastclips.spec import ClipSpec
 from fastclips.stats import Stats, resident_bytes
 from fastclips.transforms import compile_recipe
@@ -34,9 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self
 
-    from fastclips.index import Dataset
     from fastclips.pool import Batch, Engine
-    from fastclips.samplers import ClipSampler
     from fastclips.transforms import GeometryTransform, Normalize
 
 __all__ = ["ClipLoader"]
@@ -87,13 +89,15 @@ class ClipLoader:
         environment. With several ranks and not `drop_last`, batches carry a weight (B,) float32, which is 0
         for the clips that fill up the last batch.
     workers : int, optional
-        Worker processes; as many as there are cores by default; 0 does the work in the caller.
+        Worker processes; as many as there are cores by default, which is too many where several ranks share
+        a machine; 0 does the work in the caller.
     memory : str or int
         Ceiling for batches in shared memory, such as ``"1GiB"``, or in bytes.
     inputs : str or sequence of str
         Stream for x; several give a dict.
     targets : str, sequence of str or None
-        ``"label"`` or stream for y; several give a dict; None gives x alone.
+        ``"label"`` or stream for y; several give a dict; None gives x alone, without a weight on several
+        ranks too (`plan_table` marks the padding).
     channels_first : bool
         Whether pictures are (C, H, W) instead of (H, W, C).
     fast_dct : bool
@@ -137,9 +141,13 @@ class ClipLoader:
     ) -> None:
         cores = len(os.sched_getaffinity(0))
         self.workers = checked_int(cores if workers is None else workers, "workers", 0, 2**10)
+        if not isinstance(dataset, Dataset):
+            raise OptionError(f"dataset={dataset!r}: must be what fastclips.open(folder) returns")
+        if isinstance(clips, type) or not isinstance(clips, ClipSampler):
+            raise OptionError(f"clips={clips!r}: must be a sampler, such as Windows(time_steps=16)")
         self.dataset = dataset
         self._inputs, self._targets = _names(inputs, "inputs"), _names(targets, "targets")
-        recipe = compile_recipe(transforms, channels_first=channels_first)
+        recipe = compile_recipe(transforms, channels_first=checked_bool(channels_first, "channels_first"))
         rank, world = resolve_rank(rank, world)
         self._plan = Plan(
             dataset.index.frame_counts,
@@ -152,7 +160,7 @@ class ClipLoader:
             rank=rank,
             world=world,
         )
-        self._repeat = repeat
+        self._repeat = checked_bool(repeat, "repeat")
         self._weighted = world > 1 and not drop_last
         self._layout = find_layout(
             dataset, recipe, clips.time_steps, self._plan.batch_size, (*self._inputs[0], *self._targets[0])
@@ -164,7 +172,7 @@ class ClipLoader:
             recipe=recipe,
             layout=self._layout,
             time_steps=clips.time_steps,
-            fast_dct=fast_dct,
+            fast_dct=checked_bool(fast_dct, "fast_dct"),
         )
         self._time_steps = clips.time_steps
         self._engine: Engine = (
@@ -210,8 +218,7 @@ class ClipLoader:
             Its batches; with ``repeat=True``, those of the epochs after it too.
         """
         epoch, start = checked_int(epoch, "epoch", 0, 2**62), checked_int(start, "start", 0, len(self) + 1)
-        self._turn = turn = object()
-        self._place, self._resumed = (epoch, start), False
+        turn = self._go_to((epoch, start))
         return self._run(epoch, start, turn)
 
     def _run(self, epoch: int, start: int, turn: object) -> Iterator[Any]:
@@ -235,8 +242,8 @@ class ClipLoader:
         tuple or array or dict
             As iterating gives it.
         """
-        with self._lock:
-            self._check_usable()
+        self._check_usable()
+        with self._lock, self._whole():
             if not self._engine.has_room(beside=True):
                 self._forget()
             return self._collect(self._submit((epoch, batch), next(self._plan_run((epoch, batch), 1))))
@@ -250,7 +257,13 @@ class ClipLoader:
             Small and JSON-ready: ``epoch``, ``batch``, and what the data and options must agree with.
         """
         epoch, batch = self._place
-        return {"epoch": epoch, "batch": batch, "plan": self._plan.fingerprint}
+        return {"epoch": epoch, "batch": batch, "plan": self._fingerprint}
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        """The plan's, and the videos' names."""
+        names = "\0".join(self.dataset.index.names).encode("utf-8", "surrogateescape")
+        return blake2b(self._plan.fingerprint.encode() + names, digest_size=8).hexdigest()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go to a place in the plan; the next iteration begins there.
@@ -273,14 +286,18 @@ class ClipLoader:
             raise OptionError(
                 f"state={state!r} is no state of a loader; use what state_dict() gave"
             ) from None
-        if plan != self._plan.fingerprint:
+        if plan != self._fingerprint:
             raise OptionError(
                 "the state is of another plan: data, clips, batch_size, shuffle, drop_last, seed and world "
-                f"must be as they were when it was saved (plan {plan}, here {self._plan.fingerprint})"
+                f"must be as they were when it was saved (plan {plan}, here {self._fingerprint})"
             )
-        self._turn = object()
-        self._place = (epoch, batch) if batch < len(self) else (epoch + 1, 0)
-        self._resumed = True
+        self._go_to((epoch, batch) if batch < len(self) else (epoch + 1, 0))
+
+    def _go_to(self, place: tuple[int, int]) -> object:
+        """Begin anew at a place; return the turn without which nobody is served any more."""
+        with self._lock:
+            self._place, self._resumed, self._turn = place, True, object()
+            return self._turn
 
     def plan_table(self, epoch: int) -> dict[str, NDArray[Any]]:
         """Return an epoch's clips in served order, this rank's.
@@ -343,6 +360,13 @@ class ClipLoader:
         """End the worker processes. Batches already served stay good; closing twice is fine."""
         self._closed = True
         self._engine.close()
+        if self._lock.acquire(
+            timeout=1.0
+        ):  # whoever waits for a batch in another thread has given up by then
+            try:
+                self._engine.release()
+            finally:
+                self._lock.release()
 
     def __enter__(self) -> Self:
         return self
@@ -365,30 +389,34 @@ class ClipLoader:
             raise EngineError("this loader belongs to the process that forked this one; make another here")
 
     def _take(self, place: tuple[int, int], turn: object) -> Any:  # noqa: ANN401 - as batch()
-        with self._lock:
-            self._check_usable()
+        self._check_usable()
+        with self._lock, self._whole():
             if turn is not self._turn:
                 raise EngineError("a later iteration over this loader has begun; this one cannot go on")
             if self._began is None:
-                self._began = perf_counter()
-            if place != (self._pending[0].place if self._pending else self._next):
+                self._began = self._ended = perf_counter()
+            if not self._pending or place != self._pending[0].place:
                 self._forget()
                 self._next = place
-            try:
-                self._fill()
-                pending = self._pending.popleft()
-                served = self._collect(pending)
-                self._fill()
-            except FrameError:
-                raise
-            except BaseException:  # an interrupt, at any instruction: nothing in flight can be relied on
-                self._forget()
-                self._next = place
-                raise
+            self._fill()
+            pending = self._pending.popleft()
+            served = self._collect(pending)
+            self._fill()
             self._served += len(pending.labels)
-            self._place = self._after(place)
+            self._place, self._resumed = self._after(place), False
             self._ended = perf_counter()
             return served
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Forget what is in flight if anything but a bad frame, an interrupt above all, cuts work short."""
+        try:
+            yield
+        except FrameError:
+            raise
+        except BaseException:
+            self._forget()
+            raise
 
     def _fill(self) -> None:
         """Submit the plan's next batches until the engine has enough; one at least."""
@@ -436,7 +464,8 @@ def _names(value: str | Sequence[str] | None, knob: str) -> tuple[tuple[str, ...
     """Return the names and whether they come as a dict."""
     names = () if value is None else (value,) if isinstance(value, str) else tuple(value)
     wrong = [name for name in names if not isinstance(name, str)]
-    if wrong or len(set(names)) < len(names) or (knob == "inputs" and (not names or LABEL in names)):
+    empty = not names and value is not None
+    if wrong or empty or len(set(names)) < len(names) or (knob == "inputs" and (not names or LABEL in names)):
         raise OptionError(f"{knob}={value!r}: must be the name of a stream, or several different ones")
     return names, value is not None and not isinstance(value, str)
 

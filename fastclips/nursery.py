@@ -21,7 +21,7 @@ import traceback
 from itertools import count
 from typing import TYPE_CHECKING
 
-from fastclips.arena import COUNTERS, Arena, die_with_parent
+from fastclips.arena import COUNTERS, Arena, die_with_parent, to_note
 
 if TYPE_CHECKING:
     from fastclips.spec import ClipSpec
@@ -74,13 +74,7 @@ class Nursery:
         try:
             for index in range(self._workers):
                 poll.register(self._fork(index), select.POLLIN)
-            while True:
-                ready = {fd for fd, _ in poll.poll()}
-                if trainer in ready:
-                    self._arena.discard()  # a forked child of the trainer may map it for long yet
-                    return
-                if control in ready:
-                    return
+            while not (ready := {fd for fd, _ in poll.poll()}) & {trainer, control}:
                 for pidfd in ready:
                     poll.unregister(pidfd)
                     poll.register(self._replace(pidfd), select.POLLIN)
@@ -89,6 +83,8 @@ class Nursery:
                 os.kill(pid, signal.SIGKILL)
             for pid, _, _ in self._alive.values():
                 os.waitpid(pid, 0)
+        if trainer in ready:
+            self._arena.discard()  # a forked child of the trainer may map it for long yet
 
     def _fork(self, index: int) -> int:
         worker, nursery = next(self._numbers), os.getpid()
@@ -120,9 +116,8 @@ class Nursery:
             if self._arena.count_death(cell) < DEATHS_PER_CLIP:
                 self._arena.reissue(cell, worker)
             else:
-                self._arena.set_note(
-                    cell, f"{DEATHS_PER_CLIP} workers died over this clip, the last one {cause}"
-                )
+                text = f"{DEATHS_PER_CLIP} workers died over this clip, the last one {cause}"
+                self._arena.set_note(cell, to_note(text))
                 self._arena.finish(cell, worker, False)
         if self._deaths > DEATHS_PER_WORKER * self._workers:
             raise RuntimeError(f"{self._deaths} workers died without finishing a clip, the last one {cause}")
@@ -148,6 +143,7 @@ def main(arena_fd: int, spec_fd: int, trainer: int, workers: int) -> None:
     workers : int
         How many workers to keep.
     """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, as a trainer may, children could not be reaped
     arena = Arena.attach(arena_fd)
     os.close(arena_fd)
     try:
@@ -157,5 +153,5 @@ def main(arena_fd: int, spec_fd: int, trainer: int, workers: int) -> None:
         gc.freeze()  # a collection in a worker would copy the pages it shares
         nursery.run(trainer, sys.stdin.fileno())
     except Exception as error:
-        arena.last_words = f"{type(error).__name__}: {error}"
+        arena.last_words = to_note(f"{type(error).__name__}: {error}")
         raise

@@ -44,7 +44,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from fastclips.errors import OptionError
-from fastclips.samplers import Clips, ClipSampler, Draws, Purpose, checked_int
+from fastclips.samplers import Clips, ClipSampler, Draws, Purpose, checked_bool, checked_int
 from fastclips.spec import ticket_dtype
 
 if TYPE_CHECKING:
@@ -111,8 +111,8 @@ class Plan:
         self.sampler = sampler
         self.draws = checked_int(draws, "draws", 0)
         self.batch_size = checked_int(batch_size, "batch_size", 1)
-        self.shuffle = _checked_bool(shuffle, "shuffle")
-        self.drop_last = _checked_bool(drop_last, "drop_last")
+        self.shuffle = checked_bool(shuffle, "shuffle")
+        self.drop_last = checked_bool(drop_last, "drop_last")
         self.seed = checked_int(seed, "seed", 0, 2**64)
         self.world = checked_int(world, "world", 1)
         self.rank = _checked_rank(rank, self.world)
@@ -130,7 +130,7 @@ class Plan:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits over all that decides what batch b of epoch e is: data, options, seed, world.
+        """16 hex digits over all that decides which clips batch b of epoch e holds, among videos as they are.
 
         The rank is left out, so that one saved state serves every rank.
         """
@@ -391,12 +391,6 @@ def _checked_rank(rank: object, world: int, knob: str = "rank", of: str = "world
 
 def _checked_epoch(epoch: object) -> int:
     return checked_int(epoch, "epoch", 0, 2**63)
-
-
-def _checked_bool(value: object, knob: str) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        raise OptionError(f"{knob}={value!r}: must be True or False")
-    return bool(value)
 
 
 def _checked_counts(frame_counts: ArrayLike) -> NDArray[np.int64]:

@@ -15,20 +15,25 @@ from __future__ import annotations
 import math
 import os
 import pickle
+import select
+import signal
 import subprocess
 import sys
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from fastclips.arena import COUNTERS, Arena, Lease, leased_arrays, slot_views
+from fastclips.arena import COUNTERS, Arena, Lease, from_note, leased_arrays, slot_views
 from fastclips.errors import ClosedError, EngineError, FrameError, OptionError
 from fastclips.spec import ALIGNMENT, ticket_dtype
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from fastclips.spec import ClipSpec
@@ -77,7 +82,10 @@ class Engine(Protocol):
         """Take back all that is submitted and not collected."""
 
     def close(self) -> None:
-        """Give everything back; arrays already collected stay good."""
+        """End all processes, in whatever state; arrays already collected stay good."""
+
+    def release(self) -> None:
+        """Give the memory back, closed and with no call in progress."""
 
 
 class Inline:
@@ -130,7 +138,10 @@ class Inline:
         self._busy = False
 
     def close(self) -> None:
-        """Do nothing: there is nothing to give back."""
+        """Do nothing: there are no processes."""
+
+    def release(self) -> None:
+        """Do nothing: batches are their own memory."""
 
 
 class Pool:
@@ -152,6 +163,7 @@ class Pool:
     """
 
     def __init__(self, spec: ClipSpec, *, workers: int, memory: int) -> None:
+        _check_importable(spec)
         rows, dtype = spec.layout.batch_size, ticket_dtype(spec.time_steps, spec.recipe.draws)
         self._ahead = math.ceil(workers / rows) + _AHEAD
         geometry = {
@@ -168,8 +180,9 @@ class Pool:
         self._number = 1
         self.counters = self._arena.counters()[:, : len(COUNTERS)]
         self.waited_s = 0.0
-        self._nursery = _start_nursery(self._arena, spec, workers)
-        self._stop = weakref.finalize(self, _stop_nursery, self._nursery, os.getpid())
+        self._nursery = _Nursery(self._arena, spec, workers)
+        pids = self.counters[:, COUNTERS.index("pid")]
+        self._stop = weakref.finalize(self, self._nursery.stop, lambda: bool(pids.any()))
 
     @property
     def slots(self) -> int:
@@ -195,7 +208,7 @@ class Pool:
         """Give a batch to the workers, waiting for a slot to drain if none is free."""
         while (slot := self._free()) is None:
             self._check_alive()
-            self._arena.wait(min(self._draining), _WAIT_MS)
+            self._arena.wait(next(iter(self._draining)), _WAIT_MS)
         self._in_flight.add(slot)
         number, self._number = self._number, self._number + len(tickets)
         self._arena.publish(slot, number, tickets.tobytes())
@@ -227,7 +240,7 @@ class Pool:
         self._in_flight.discard(batch.slot)
         failed = self._arena.failed(batch.slot)
         if failed is not None:
-            raise FrameError(self._arena.note(failed))
+            raise FrameError(from_note(self._arena.note(failed)))
         if sum(map(self._is_leased, range(self._arena.slots))) > self._arena.slots - 2:
             return {name: view[:rows].copy() for name, view in self._views[batch.slot].items()}
         return leased_arrays(self._views[batch.slot], rows, lease)
@@ -243,9 +256,12 @@ class Pool:
     def close(self) -> None:
         """End the processes; arrays already collected stay good."""
         self._stop()
+
+    def release(self) -> None:
+        """Give the memory back, even if something still refers to this pool."""
         if not any(map(self._is_leased, range(self._arena.slots))):
             self.counters = self.counters.copy()
-            self._arena.discard()  # at once, even if something still refers to this pool
+            self._arena.discard()
 
     def _free(self) -> int | None:
         """Return the first free slot, whose pages are the likeliest to have been used before."""
@@ -262,9 +278,8 @@ class Pool:
     def _check_alive(self) -> None:
         if not self._stop.alive:
             raise ClosedError("the loader was closed")
-        code = self._nursery.poll()
-        if code is not None:
-            why = self._arena.last_words or f"its process ended with code {code}"
+        if self._nursery.ended(0.0):
+            why = from_note(self._arena.last_words) or "their nursery was killed"
             raise EngineError(
                 f"the worker processes are gone: {why}. What they printed is on standard error; "
                 "workers=0 runs the same work in this process, where a debugger sees it"
@@ -284,43 +299,75 @@ def _slots(geometry: dict[str, int], memory: int, wanted: int) -> int:
     return min(_LEAST_SLOTS + (memory - least) // per_slot, max(wanted, _LEAST_SLOTS))
 
 
-def _start_nursery(arena: Arena, spec: ClipSpec, workers: int) -> subprocess.Popen[bytes]:
-    trainer = os.pidfd_open(os.getpid())
-    spec_fd = os.memfd_create("fastclips-spec")
-    try:
-        with os.fdopen(spec_fd, "wb", closefd=False) as file:
-            pickle.dump(spec, file, protocol=5)
-        os.lseek(spec_fd, 0, os.SEEK_SET)
-        fds = (arena.fd, spec_fd, trainer)
-        # Its own process group: an interrupt at the terminal is for the trainer. The same session: schedulers
-        # may share the machine out by session. The trainer's sys.path travels as arguments, and replaces
-        # what -c would put before it.
-        code = (
-            "import os, sys; os.setpgrp(); argv = sys.argv[1:]; sys.path[:] = argv[4:]; "
-            "from fastclips.nursery import main; main(*map(int, argv[:4]))"
-        )
-        path = [entry or str(Path.cwd()) for entry in sys.path if isinstance(entry, str)]
-        return subprocess.Popen(
-            [sys.executable, "-c", code, *map(str, (*fds, workers)), *path],
-            stdin=subprocess.PIPE,
-            stdout=2,  # what user code prints must not mix with the trainer's output
-            pass_fds=fds,
-            env={**os.environ, **dict.fromkeys(_ONE_THREAD, "1")},
-        )
-    finally:
-        os.close(spec_fd)
-        os.close(trainer)
+class _Nursery:
+    """The nursery's process, watched through a pidfd.
+
+    `subprocess` guards its view of a child by a lock that an interrupt may leave locked for good; a pidfd
+    needs none, and every wait on it is bounded.
+    """
+
+    def __init__(self, arena: Arena, spec: ClipSpec, workers: int) -> None:
+        trainer = os.pidfd_open(os.getpid())
+        spec_fd = os.memfd_create("fastclips-spec")
+        try:
+            with os.fdopen(spec_fd, "wb", closefd=False) as file:
+                pickle.dump(spec, file, protocol=5)
+            os.lseek(spec_fd, 0, os.SEEK_SET)
+            fds = (arena.fd, spec_fd, trainer)
+            # Its own process group: an interrupt at the terminal is for the trainer. The same session:
+            # schedulers may share the machine out by session. The trainer's sys.path travels as arguments,
+            # and replaces what -c would put before it.
+            code = (
+                "import os, sys; os.setpgrp(); argv = sys.argv[1:]; sys.path[:] = argv[4:]; "
+                "from fastclips.nursery import main; main(*map(int, argv[:4]))"
+            )
+            path = [entry or str(Path.cwd()) for entry in sys.path if isinstance(entry, str)]
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", code, *map(str, (*fds, workers)), *path],
+                stdin=subprocess.PIPE,
+                stdout=2,  # what user code prints must not mix with the trainer's output
+                pass_fds=fds,
+                env={**os.environ, **dict.fromkeys(_ONE_THREAD, "1")},
+            )
+        finally:
+            os.close(spec_fd)
+            os.close(trainer)
+        self.pid = self._process.pid
+        self._pidfd = os.pidfd_open(self.pid)
+        self._owner = os.getpid()
+
+    def ended(self, seconds: float) -> bool:
+        """Wait for so long at most; say whether the process has ended."""
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        return bool(poll.poll(int(seconds * 1000)))
+
+    def stop(self, has_workers: Callable[[], bool]) -> None:
+        """End it: in order if it has workers to end, else at once. Called once."""
+        if os.getpid() != self._owner:
+            return  # a forked child of the trainer ends; the nursery is not its own
+        with suppress(OSError):
+            if has_workers():
+                os.write(self._process.stdin.fileno(), b"stop")  # type: ignore[union-attr] # it is a pipe
+        if not (has_workers() and self.ended(_STOP_S)):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)  # its workers die with it
+            self.ended(_STOP_S)
+        with suppress(ChildProcessError):
+            os.waitpid(self.pid, os.WNOHANG)
+        self._process.returncode = 0  # reaped here: subprocess has nothing left to do
+        with suppress(OSError):
+            self._process.stdin.close()  # type: ignore[union-attr] # as above
+        os.close(self._pidfd)
 
 
 # The nursery forks, so its libraries must not start threads.
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def _stop_nursery(nursery: subprocess.Popen[bytes], owner: int) -> None:
-    if os.getpid() != owner:
-        return  # a forked child of the trainer ends; the nursery is not its own
-    try:
-        nursery.communicate(b"stop", timeout=_STOP_S)
-    except subprocess.TimeoutExpired:
-        nursery.kill()  # its workers die with it
-        nursery.wait()
+def _check_importable(spec: ClipSpec) -> None:
+    for thing in (spec.storage, *spec.recipe.transforms):
+        if type(thing).__module__ == "__main__":
+            raise OptionError(
+                f"{type(thing).__name__} is defined in the script itself, which workers do not run; move it "
+                "to a module beside the script and import it, or set workers=0"
+            )

@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 
     from fastclips.transforms import Geometry
 
-__all__ = ["resample"]
+__all__ = ["resample", "use_one_thread"]
 
-cv2.setNumThreads(1)  # the workers are the parallelism
+
+def use_one_thread() -> None:
+    """Keep OpenCV from starting threads in this process: the workers are the parallelism."""
+    cv2.setNumThreads(1)
 
 
 def resample(pixels: NDArray[np.uint8], geometry: Geometry, *, nearest: bool, out: NDArray[np.uint8]) -> None:

@@ -20,7 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 from operator import index
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -29,7 +29,16 @@ from fastclips.errors import OptionError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ClipSampler", "Clips", "Draws", "Purpose", "RandomWindow", "Windows", "checked_int"]
+__all__ = [
+    "ClipSampler",
+    "Clips",
+    "Draws",
+    "Purpose",
+    "RandomWindow",
+    "Windows",
+    "checked_bool",
+    "checked_int",
+]
 
 
 def checked_int(value: object, knob: str, minimum: int, below: int = 2**31) -> int:
@@ -61,6 +70,31 @@ def checked_int(value: object, knob: str, minimum: int, below: int = 2**31) -> i
     if minimum <= number < below:
         return number
     raise OptionError(f"{knob}={value!r}: must be an integer from {minimum} to {below - 1}")
+
+
+def checked_bool(value: object, knob: str) -> bool:
+    """Return an option as a Python bool.
+
+    Parameters
+    ----------
+    value : object
+        What the user gave; NumPy's bools are fine, nothing else is.
+    knob : str
+        The option's name.
+
+    Returns
+    -------
+    bool
+        The same value.
+
+    Raises
+    ------
+    OptionError
+        If it is no bool.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise OptionError(f"{knob}={value!r}: must be True or False")
+    return bool(value)
 
 
 class Purpose(IntEnum):
@@ -167,6 +201,7 @@ class Clips:
         return Clips(self.video[which], self.start[which])
 
 
+@runtime_checkable
 class ClipSampler(Protocol):
     """Cuts videos into clips.
 

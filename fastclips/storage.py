@@ -42,7 +42,6 @@ __all__ = ["FRAME_EXTENSIONS", "FolderStorage", "FrameTree", "Storage", "natural
 FRAME_EXTENSIONS = (".jpg", ".jpeg", ".png")  # in any case
 
 _END = "\0"  # ends a name in a blob: the one character that no path can hold
-_CHUNK = 64 * 1024  # bytes: most frames whole, and small enough for malloc to keep
 _DIGITS = "0123456789"
 _log = logging.getLogger(__name__)
 
@@ -154,8 +153,9 @@ class FolderStorage:
         try:
             file = os.open(path, os.O_RDONLY)
             try:
-                data = os.read(file, _CHUNK)
-                while more := os.read(file, _CHUNK):
+                size = os.fstat(file).st_size
+                data = os.read(file, size)
+                while len(data) < size and (more := os.read(file, size - len(data))):
                     data += more
             finally:
                 os.close(file)

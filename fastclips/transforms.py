@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -223,7 +224,7 @@ class RandomFlip:
     fixes_size: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.p <= 1:
+        if not isinstance(self.p, Real) or not 0 <= self.p <= 1:
             raise OptionError(f"RandomFlip's p must lie between 0 and 1, not {self.p!r}")
 
     def compose(self, geometry: Geometry, draws: Sequence[float]) -> Geometry:
@@ -258,6 +259,8 @@ class Resize:
         if self.size is not None:
             object.__setattr__(self, "size", _size(self.size, "Resize's size"))
         else:
+            if isinstance(self.short_side, (tuple, list)):
+                raise OptionError(f"Resize's short_side must be a positive int, not {self.short_side!r}")
             short, _ = _size(self.short_side, "Resize's short_side")  # type: ignore[arg-type]
             object.__setattr__(self, "short_side", short)
 
@@ -296,16 +299,26 @@ class Normalize:
 
     def __post_init__(self) -> None:
         for name in ("mean", "std"):
-            value = np.atleast_1d(np.asarray(getattr(self, name), np.float64))
+            try:
+                value = np.atleast_1d(np.asarray(getattr(self, name), np.float64))
+            except (TypeError, ValueError):
+                value = np.empty(0)
             if value.shape not in ((1,), (3,)) or not np.isfinite(value).all():
                 raise OptionError(
                     f"Normalize's {name} must be one number or three, not {getattr(self, name)!r}"
                 )
             object.__setattr__(self, name, tuple(value.tolist()))
-        if 0 in self.std:  # type: ignore[operator]
-            raise OptionError(f"Normalize's std must not be zero, as in {self.std!r}")
+        if min(self.std) <= 0:  # type: ignore[arg-type]
+            raise OptionError(f"Normalize's std must be positive, not {self.std!r}")
+        if not 0 <= min(self.mean) <= max(self.mean) <= 1:  # type: ignore[arg-type]
+            raise OptionError(
+                f"Normalize's mean is of values scaled to [0, 1], not {self.mean!r}: divide by 255"
+            )
         if str(self.dtype) not in ("float32", "float16"):
             raise OptionError(f"Normalize's dtype must be 'float32' or 'float16', not {self.dtype!r}")
+        largest = np.abs(self.values(np.tile([0.0, 255.0], (3, 1)))).max()
+        if largest > np.finfo(self.dtype).max:
+            raise OptionError(f"Normalize's values reach {largest:.3g}, too much for dtype={self.dtype!r}")
 
     def values(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Apply to a (3, n) table of values on the scale of bytes."""
@@ -404,6 +417,10 @@ def compile_recipe(
         If something in the list is no transform, or Normalize stands there twice.
     """
     geometry, pixels = [], []
+    try:
+        transforms = tuple(transforms)
+    except TypeError:
+        raise OptionError(f"transforms={transforms!r}: must be a list, as in [RandomCrop(224)]") from None
     for transform in transforms:
         if isinstance(transform, Normalize):
             pixels.append(transform)

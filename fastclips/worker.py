@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastclips import kernels
-from fastclips.arena import COUNTERS, slot_views, ticket_view
+from fastclips.arena import COUNTERS, slot_views, ticket_view, to_note
 from fastclips.decode import Decoder
 from fastclips.errors import FastclipsError, FrameError
-from fastclips.resample import resample
+from fastclips.resample import resample, use_one_thread
 from fastclips.spec import ticket_dtype
 
 if TYPE_CHECKING:
@@ -166,6 +166,7 @@ def work(arena: Arena, spec: ClipSpec, worker: int, index: int) -> None:
     index : int
         Its row of counters, which a replacement takes over.
     """
+    use_one_thread()
     renderer = Renderer(spec, single_threaded=True)
     slots = slot_views(arena, spec.layout)
     tickets = ticket_view(arena, ticket_dtype(spec.time_steps, spec.recipe.draws))
@@ -182,15 +183,17 @@ def work(arena: Arena, spec: ClipSpec, worker: int, index: int) -> None:
         try:
             renderer.render(tickets[cell], {name: view[row] for name, view in slots[slot].items()}, counters)
         except FastclipsError as error:
-            arena.set_note(cell, str(error))
+            arena.set_note(cell, to_note(str(error)))
             arena.finish(cell, worker, False)
         except Exception as error:  # noqa: BLE001 - whatever it is, the trainer must hear of it
             traceback.print_exc()
             ticket = tickets[cell]
             arena.set_note(
                 cell,
-                f"{type(error).__name__}: {error} (video {ticket['video']}, frames from "
-                f"{ticket['frames'][0]}; the traceback is on standard error)",
+                to_note(
+                    f"{type(error).__name__}: {error} (video {ticket['video']}, frames from "
+                    f"{ticket['frames'][0]}; the traceback is on standard error)"
+                ),
             )
             arena.finish(cell, worker, False)
         else:

@@ -50,7 +50,7 @@ struct Claim {
 
 class Arena {
   public:
-    explicit Arena(const Geometry& geometry) : offsets_(geometry) {
+    explicit Arena(const Geometry& geometry) : geometry_(geometry), offsets_(geometry) {
         fd_ = memfd_create("fastclips", MFD_CLOEXEC | MFD_ALLOW_SEALING);
         if (fd_ < 0) fail("memfd_create");
         if (ftruncate(fd_, static_cast<off_t>(offsets_.total)) != 0) fail("ftruncate");
@@ -62,7 +62,7 @@ class Arena {
     }
 
     // Opens an arena that another process made; keeps its own duplicate of the descriptor.
-    explicit Arena(int fd) : offsets_(Geometry{}) {
+    explicit Arena(int fd) : geometry_{}, offsets_(Geometry{}) {
         struct stat info;
         Header head;
         if (fstat(fd, &info) != 0) fail("fstat");
@@ -70,7 +70,8 @@ class Arena {
                 static_cast<ssize_t>(sizeof head) ||
             head.magic != kMagic)
             throw std::runtime_error("the descriptor is not an arena of this build of fastclips");
-        offsets_ = Offsets(head.geometry);
+        geometry_ = head.geometry;
+        offsets_ = Offsets(geometry_);
         if (static_cast<std::uint64_t>(info.st_size) != offsets_.total)
             throw std::runtime_error("the arena's size is not what its header says");
         fd_ = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -89,7 +90,7 @@ class Arena {
     int fd() const { return fd_; }
     std::uint8_t* base() const { return base_; }
     const Offsets& offsets() const { return offsets_; }
-    const Geometry& geometry() const { return header_->geometry; }
+    const Geometry& geometry() const { return geometry_; }
     Header& header() const { return *header_; }
 
     // Trainer: writes tickets into the slot's first cells and hands them out, numbered from
@@ -287,6 +288,7 @@ class Arena {
     int fd_ = -1;
     std::uint8_t* base_ = nullptr;
     Header* header_ = nullptr;
+    Geometry geometry_;  // not read from the mapping, which may be discarded
     Offsets offsets_;
 };
 

@@ -76,7 +76,7 @@ struct CellHead {
 static_assert(sizeof(CellHead) == 1024);
 static_assert(offsetof(CellHead, note) == 8);
 
-// One block of doubles per worker, written by that worker alone.
+// One block of doubles per worker, written by that worker; its pid by the nursery.
 inline constexpr std::size_t kCounterBytes = 2 * kLine;
 
 constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) {

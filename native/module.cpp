@@ -7,6 +7,8 @@
 #include <nanobind/stl/vector.h>
 #include <sys/prctl.h>
 
+#include <cstring>
+
 #include "arena.h"
 
 namespace nb = nanobind;
@@ -17,6 +19,8 @@ using Bytes = nb::ndarray<nb::numpy, std::uint8_t, nb::ndim<1>, nb::c_contig>;
 using Counters = nb::ndarray<nb::numpy, double, nb::ndim<2>, nb::c_contig>;
 
 NB_MODULE(_native, m) {
+    // At exit a thread that still iterates keeps its loader alive, which is no leak.
+    nb::set_leak_warnings(false);
     m.doc() = "The arena: slots, tickets and their states in one shared memfd.";
 
     nb::enum_<State>(m, "State", "What a cell's word says of its ticket.")
@@ -42,7 +46,8 @@ NB_MODULE(_native, m) {
             "__init__",
             [](Arena* self, std::uint32_t slots, std::uint32_t rows, std::uint32_t workers,
                std::uint32_t ticket_bytes, std::uint64_t slot_bytes) {
-                if (slots == 0 || rows == 0 || slot_bytes == 0 || ticket_bytes % 8 != 0)
+                if (slots == 0 || rows == 0 || slot_bytes == 0 || ticket_bytes == 0 ||
+                    ticket_bytes % 8 != 0)
                     throw nb::value_error(
                         "slots, rows and bytes must be positive, ticket_bytes in eights");
                 new (self)
@@ -133,14 +138,17 @@ NB_MODULE(_native, m) {
              "Count a death over this ticket: how many now.")
         .def("failed", &Arena::failed, "slot"_a,
              "The first FAILED cell of a settled slot, if there is one.")
-        .def("set_note", &Arena::set_note, "cell"_a, "text"_a,
-             "Say why a ticket fails; cut to 1016 bytes.")
+        .def(
+            "set_note",
+            [](Arena& a, std::uint32_t cell, nb::bytes text) {
+                a.set_note(cell, {text.c_str(), text.size()});
+            },
+            "cell"_a, "text"_a, "Say why a ticket fails; cut to 1016 bytes.")
         .def(
             "note",
             [](const Arena& a, std::uint32_t cell) {
                 const std::string text = a.note(cell);
-                return nb::steal<nb::str>(PyUnicode_DecodeUTF8(
-                    text.data(), static_cast<Py_ssize_t>(text.size()), "replace"));
+                return nb::bytes(text.data(), text.size());
             },
             "cell"_a, "What set_note said.")
         .def(
@@ -151,10 +159,14 @@ NB_MODULE(_native, m) {
             },
             "cell"_a, "A cell's (number, worker, state).")
         .def_prop_rw(
-            "last_words", [](const Arena& a) { return std::string(a.header().note); },
-            [](Arena& a, const std::string& text) {
+            "last_words",
+            [](const Arena& a) {
+                const char (&note)[sizeof a.header().note] = a.header().note;
+                return nb::bytes(note, strnlen(note, sizeof note));
+            },
+            [](Arena& a, nb::bytes text) {
                 char (&note)[sizeof a.header().note] = a.header().note;
-                note[text.copy(note, sizeof note - 1)] = 0;
+                std::strncpy(note, text.c_str(), sizeof note);
             },
             "Why the nursery gave up; empty while it has not.")
         .def("discard", &Arena::discard,

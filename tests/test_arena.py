@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from fastclips.arena import Arena, Lease, State, leased_arrays, ticket_view
+from fastclips.arena import Arena, Lease, State, from_note, leased_arrays, ticket_view, to_note
 from fastclips.spec import Field, SlotLayout, ticket_dtype
 
 SLOTS, ROWS = 3, 3
@@ -72,7 +72,7 @@ class ArenaStates(RuleBasedStateMachine):
         number, worker, _ = self.words[cell]
         assert not self.arena.finish(cell, worker + 1, ok), "only the owner may finish"
         if not ok:
-            self.arena.set_note(cell, f"no {number}")
+            self.arena.set_note(cell, f"no {number}".encode())
         assert self.arena.finish(cell, worker, ok)
         assert not self.arena.finish(cell, worker, ok), "and only once"
         self.words[cell] = (number, worker, State.DONE if ok else State.FAILED)
@@ -115,10 +115,11 @@ def test_another_process_sees_the_same():
     assert (other.slot(2) == 7).all()
     arena.publish(1, 5, bytes(32))
     assert other.claim(9, 0) == (ROWS, 5)
-    other.set_note(ROWS, "ünter " * 500)
-    assert arena.note(ROWS).startswith("ünter ünter")
-    other.last_words = "x" * 9000
-    assert set(arena.last_words) == {"x"}
+    other.set_note(ROWS, to_note("ünter \udce9 " * 500))
+    assert from_note(arena.note(ROWS)).startswith("ünter \udce9 ünter")
+    assert len(arena.note(ROWS)) == 1016
+    other.last_words = b"x" * 9000
+    assert set(arena.last_words) == set(b"x")
 
 
 def test_what_is_no_arena_is_refused(tmp_path):
@@ -146,7 +147,7 @@ def test_nothing_overlaps():
     for slot in range(SLOTS):
         arena.slot(slot)[:] = slot + 100
     for cell in range(SLOTS * ROWS):
-        arena.set_note(cell, "n" * 2000)
+        arena.set_note(cell, b"n" * 2000)
     assert (arena.tickets() == np.arange(SLOTS * ROWS)[:, None]).all()
     assert (arena.counters() == 3.5).all()
     assert [set(arena.slot(slot).tolist()) for slot in range(SLOTS)] == [{100}, {101}, {102}]

@@ -12,6 +12,7 @@ import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import numpy as np
 import pytest
 from helpers import alive, decode, make_frames, make_loader, wait_until, write_jpeg
@@ -388,6 +389,10 @@ def test_options_that_cannot_work(frames):
         ({"batch_size": 0}, "batch_size=0"),
         ({"workers": -1}, "workers=-1"),
         ({"transforms": [fc.RandomCrop]}, "is no transform"),
+        ({"transforms": fc.RandomCrop(32)}, r"must be a list, as in \[RandomCrop"),
+        ({"clips": 16}, r"clips=16: must be a sampler, such as Windows"),
+        ({"repeat": "no"}, "repeat='no': must be True or False"),
+        ({"targets": []}, r"targets=\[\]"),
         ({"transforms": [fc.Normalize(), fc.Normalize()]}, "more than once"),
         ({"batch_size": 100, "drop_last": True}, "drop_last"),
     ]:
@@ -432,3 +437,38 @@ def test_a_forked_child_may_not_iterate(frames):
         os.close(read)
         os.close(write)
         assert len(list(iterator)) == 4
+
+
+def test_a_path_that_is_no_text(tmp_path):
+    """A folder's name may be any bytes; the error still names it."""
+    root = make_frames(tmp_path / os.fsdecode(b"v\xe9"), videos=2)
+    (root / "class_0" / "video_0" / "frame_00002.jpg").write_bytes(b"nothing")
+    for workers in (0, 1):
+        with make_loader(root, workers) as loader, pytest.raises(fc.FrameError) as caught:
+            list(loader)
+        assert str(root) in str(caught.value)
+
+
+def test_iterating_twice_after_a_load_resumes_once(frames, expected):
+    with make_loader(frames, shuffle=True) as loader:
+        loader.load_state_dict({**loader.state_dict(), "epoch": 1, "batch": 3})
+        iter(loader)
+        assert [digest(batch) for batch in loader] == expected[1][3:]
+        assert [digest(batch) for batch in loader] == expected[2]
+
+
+def test_a_state_of_other_videos_is_refused(tmp_path):
+    """As many videos with as many frames, under other names."""
+    with make_loader(make_frames(tmp_path / "a")) as loader:
+        state = loader.state_dict()
+    root = make_frames(tmp_path / "b")
+    (root / "class_0" / "video_0").rename(root / "class_0" / "video_00")
+    with make_loader(root) as loader, pytest.raises(fc.OptionError, match="another plan"):
+        loader.load_state_dict(state)
+
+
+def test_the_consumers_opencv_keeps_its_threads(frames):
+    before = cv2.getNumThreads()
+    with make_loader(frames, transforms=[fc.Resize(40)]) as loader:
+        list(loader)
+    assert cv2.getNumThreads() == before

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def test_killed_workers_change_nothing(many, expected):
             if victim is not None and victim not in killed and alive(victim):
                 os.kill(victim, signal.SIGKILL)
                 killed.add(victim)
-        assert len(killed) > 10
+        assert len(killed) > 3
         wait_until(lambda: all(map(alive, loader.pids)))
         assert len(loader.pids) == 4
 
@@ -115,7 +116,7 @@ def test_a_killed_nursery_is_an_error_not_a_hang(many):
         next(batches)
         pids = loader.pids
         os.kill(pids[0], signal.SIGKILL)
-        with pytest.raises(fc.EngineError, match="worker processes are gone: its process ended with code -9"):
+        with pytest.raises(fc.EngineError, match="worker processes are gone: their nursery was killed"):
             list(itertools.chain.from_iterable(map(loader.epoch, range(5))))
         wait_until(lambda: not any(map(alive, pids)))
 
@@ -132,7 +133,9 @@ child = os.fork() if sys.argv[3] == "fork" else 0
 if child == 0 and sys.argv[3] == "fork":
     time.sleep(600)
 print(*loader.pids, loader._engine._arena.fd, child, flush=True)
-time.sleep(600)
+while True:  # busy
+    for batch in loader:
+        pass
 """
 
 
@@ -243,3 +246,51 @@ def test_an_interrupt_anywhere_loses_nothing(frames):
             assert not any(map(engine._is_leased, range(engine.slots)))
             assert len(engine._in_flight) == engine._ahead
         assert line > 30, "every line had its turn"
+
+
+class Mine(fc.RandomFlip):
+    """A transform that lives where the workers cannot import it."""
+
+
+def test_what_lives_in_the_script_is_refused(frames, monkeypatch):
+    monkeypatch.setattr(Mine, "__module__", "__main__")
+    with pytest.raises(fc.OptionError, match="Mine is defined in the script itself"):
+        make_loader(frames, 1, transforms=[fc.RandomCrop(32), Mine()])
+
+
+def test_a_trainer_that_ignores_its_children(frames):
+    """SIGCHLD ignored is inherited by the nursery, which must be able to reap all the same."""
+    code = """
+import os, signal, sys, time
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+sys.path.insert(0, sys.argv[2])
+from helpers import make_loader
+with make_loader(sys.argv[1], 1) as loader:
+    next(iter(loader))
+    for _ in range(2):
+        os.kill(loader.pids[1], signal.SIGKILL)
+        print(len(list(loader)))
+"""
+    assert run_python(code, frames, Path(__file__).parent) == "5\n5\n"
+
+
+def test_closing_while_another_thread_waits(frames):
+    """It is told so, whatever it was at; nothing is read from memory that was given back."""
+    for delay in np.linspace(0, 0.05, 12):
+        loader = make_loader(frames, 1, repeat=True)
+        ends = []
+
+        def consume(loader=loader, ends=ends):
+            try:
+                for x, _ in loader:
+                    assert x.any()
+            except fc.FastclipsError as error:
+                ends.append(type(error))
+
+        thread = threading.Thread(target=consume)
+        next(iter(loader))
+        thread.start()
+        time.sleep(delay)
+        loader.close()
+        thread.join(20)
+        assert ends == [fc.ClosedError]

@@ -139,7 +139,12 @@ def test_normalize_makes_one_table():
         (lambda: fc.Resize(3, short_side=4), "either a size or short_side"),
         (lambda: fc.Resize(short_side=-1), "not -1"),
         (lambda: fc.Normalize((1, 2)), "one number or three"),
-        (lambda: fc.Normalize(std=0), "must not be zero"),
+        (lambda: fc.Normalize(std=0), "must be positive"),
+        (lambda: fc.Normalize("x"), "one number or three"),
+        (lambda: fc.Normalize((123.675, 116.28, 103.53)), "divide by 255"),
+        (lambda: fc.Normalize(0, 1e-9, "float16"), "too much for dtype='float16'"),
+        (lambda: fc.Resize(short_side=(3, 4)), r"not \(3, 4\)"),
+        (lambda: fc.RandomFlip("0.5"), "not '0.5'"),
         (lambda: fc.Normalize(dtype="int32"), "'float32' or 'float16', not 'int32'"),
     ],
 )
