@@ -291,12 +291,14 @@ class ClipLoader:
                 "the state is of another plan: data, clips, batch_size, shuffle, drop_last, seed and world "
                 f"must be as they were when it was saved (plan {plan}, here {self._fingerprint})"
             )
-        self._go_to((epoch, batch) if batch < len(self) else (epoch + 1, 0))
+        self._go_to((epoch, batch))
 
     def _go_to(self, place: tuple[int, int]) -> object:
         """Begin anew at a place; return the turn without which nobody is served any more."""
+        epoch, batch = place
         with self._lock:
-            self._place, self._resumed, self._turn = place, True, object()
+            self._place = place if batch < len(self) else (epoch + 1, 0)
+            self._resumed, self._turn = True, object()
             return self._turn
 
     def plan_table(self, epoch: int) -> dict[str, NDArray[Any]]:
