@@ -7,9 +7,9 @@ Fresh processes, one after the other, files in the page cache, compiled kernels 
 (8, 16, 224, 224, 3) uint8. Medians (least-most) in ms::
 
     workers          python           import            open       first batch            in all
-    0           89 (75-137)       73 (59-92)        5 (5-10)     430 (364-444)     578 (517-681)
-    1           79 (69-120)       63 (56-67)         5 (5-6)     532 (505-553)     679 (657-718)
-    2           85 (71-121)       61 (58-66)         5 (5-7)     488 (483-496)     639 (622-670)
+    0           94 (85-115)       74 (65-85)        7 (5-11)     444 (395-510)     638 (555-700)
+    1           90 (79-153)       72 (68-77)         7 (6-9)     642 (583-775)     807 (765-958)
+    2          103 (70-135)       73 (58-94)         6 (5-9)     610 (568-730)     784 (730-910)
 
 2 cores, shared with other work; 24 videos of 64 frames.
 

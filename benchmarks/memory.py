@@ -10,11 +10,11 @@ Pages of libraries' files are left out: they belong to the page cache, and other
 Result::
 
      batches  trainer  nursery  workers     all  batches/s
-        1000     33.2     25.2     56.5   115.0        187
-        2000     33.5     25.2     56.2   115.0        205
-        5000     33.6     25.2     56.1   115.0        238
-       10000     33.6     25.2     56.1   115.0        269
-    private memory: nursery 8.1, workers 9.4, 9.4
+        1000     33.2     25.5     57.2   115.9        449
+        2000     33.7     25.5     56.7   115.9        541
+        5000     33.7     25.5     56.7   115.9        608
+       10000     33.7     25.5     56.7   115.9        640
+    private memory: nursery 8.1, workers 9.5, 9.4
     drift per 1,000 batches: +0.001, +0.000, +0.000, +0.001
 
 2 cores, shared with other work.

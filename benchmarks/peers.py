@@ -15,12 +15,12 @@ installed is left out.
 Result::
 
     loader        version         frames/s  CPU ms/frame   fastclips / it (quartiles)
-    fastclips     0.1.0              2,966         0.371   1.00 (1.00-1.00)
-    tf.data       2.21.0             2,036         0.533   1.87 (1.18-2.66)
-    tf.data crop  2.21.0             2,330         0.454   1.20 (0.92-2.05)
-    torch         2.13.0+cpu         1,258         0.625   3.11 (1.76-3.26)
+    fastclips     0.1.0              4,860         0.408   1.00 (1.00-1.00)
+    tf.data       2.21.0             3,758         0.663   1.27 (1.25-1.30)
+    tf.data crop  2.21.0             3,704         0.653   1.32 (1.29-1.37)
+    torch         2.13.0+cpu         2,375         0.762   2.06 (1.89-2.21)
 
-2 cores, shared with much other work, hence the wide quartiles; CPU time per frame moves least.
+2 cores of a virtual machine whose host has other work.
 
 How to read: compare ratios, which are taken within a round; rates follow the load of the machine. A round
 gives every loader a turn, in an order that is reversed from round to round. A turn begins when the process
