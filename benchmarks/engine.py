@@ -15,7 +15,7 @@ Result::
     consumer, CPU us per batch: 356 (quartiles 320-498)
     a copy of the batch:        1,536
 
-2 cores of a virtual machine whose host has other work. There, 140 of the consumer's 356 us are what any process
+2 cores of a virtual machine whose host has other work. There, 140 of the 356 us are what any process
 pays for having slept 24 ms and woken up.
 
 How to read: the efficiency is a ratio within rounds of half a second and holds on a busy machine too, if its
