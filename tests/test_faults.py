@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import alive, make_frames, make_loader, run_python, threads, wait_until
+from storages import Poison, Unloadable
 
 import fastclips as fc
 from fastclips.spec import Stream
@@ -62,21 +63,6 @@ def test_a_stopped_worker_is_not_taken_for_dead(many, expected):
         assert victim in loader.pids
 
 
-class Poison:
-    """A storage in which reading one frame kills the process."""
-
-    def __init__(self, storage, video):
-        self.storage, self.video = storage, video
-
-    def read(self, stream, video, frame):
-        if video == self.video and frame == 5:
-            os.kill(os.getpid(), signal.SIGSEGV)
-        return self.storage.read(stream, video, frame)
-
-    def where(self, stream, video, frame):
-        return self.storage.where(stream, video, frame)
-
-
 def test_a_clip_that_kills_every_worker_is_named(many):
     """Three workers die over it, then it is an error; the rest of the epoch is served."""
     dataset = fc.open(many)
@@ -96,18 +82,6 @@ def test_workers_that_cannot_start_are_an_error(many):
         pytest.raises(fc.EngineError, match="worker processes are gone: RuntimeError: no luck here"),
     ):
         list(loader)
-
-
-class Unloadable(Poison):
-    def __init__(self, storage):
-        super().__init__(storage, -1)
-
-    def __reduce__(self):
-        return _no_luck, ()
-
-
-def _no_luck():
-    raise RuntimeError("no luck here")
 
 
 def test_a_killed_nursery_is_an_error_not_a_hang(many):
