@@ -15,13 +15,11 @@ Result::
     consumer, CPU us per batch: 356 (quartiles 320-498)
     a copy of the batch:        1,536
 
-2 cores of a virtual machine whose host has other work. There, 140 of the 356 us are what any process
-pays for having slept 24 ms and woken up.
+2 cores of a virtual machine whose host has other work.
 
 How to read: the efficiency is a ratio within rounds of half a second and holds on a busy machine too, if its
 quartiles lie close. The ceiling reads no file, crops nothing and hands nothing over: what is missing to 1 is
-reading, cropping and Python. Of some 55 us per frame beyond the bare loop, reading the file takes 20, writing
-the crop to memory 20, and Python the rest. CPU per frame includes the consumer.
+reading, cropping and Python. CPU per frame includes the consumer.
 """  # noqa: D400 - a question
 
 from __future__ import annotations
