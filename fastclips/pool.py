@@ -221,7 +221,7 @@ class Pool:
         -------
         dict of str to ndarray
             One array per stream, leased: the slot is free again when the last of them dies. If all but two
-            slots are with the consumer or draining, they are copies.
+            slots are leased already, they are copies.
 
         Raises
         ------

@@ -38,8 +38,7 @@ _CLAIM_MS = 1000  # how long a wait for tickets may last before it looks again
 class Renderer:
     """Turns a ticket into the row of a slot.
 
-    A clip's files are all read before its first frame is decoded: code and data of the two do not push each
-    other out of the caches, which is worth several microseconds a frame.
+    A clip's files are all read before its first frame is decoded, so that reading is timed once per clip.
 
     Parameters
     ----------
