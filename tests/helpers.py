@@ -72,8 +72,8 @@ def alive(pid):
 
 
 def threads(pid="self"):
-    """How many threads a process has."""
-    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+    """The numbers of a process's threads."""
+    return {int(task.name) for task in Path(f"/proc/{pid}/task").iterdir()}
 
 
 def wait_until(condition, seconds=20.0):
