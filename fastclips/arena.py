@@ -44,7 +44,7 @@ __all__ = [
     "to_note",
 ]
 
-COUNTERS = ("read_s", "decode_s", "kernel_s", "wait_s", "clips", "frames", "bytes", "pid")
+COUNTERS = ("read_s", "decode_s", "kernel_s", "wait_s", "clips", "frames", "bytes", "pid", "pillow")
 """Columns of `Arena.counters`: what each worker has spent and done since the loader began."""
 
 

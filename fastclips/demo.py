@@ -37,7 +37,8 @@ from tqdm import tqdm
 from fastclips.errors import DataError, FastclipsError, FrameError
 from fastclips.index import Dataset, open_dataset
 from fastclips.loader import ClipLoader
-from fastclips.samplers import Windows, checked_int
+from fastclips.options import checked_int
+from fastclips.samplers import Windows
 from fastclips.transforms import CenterCrop, RandomCrop, Resize
 
 if TYPE_CHECKING:

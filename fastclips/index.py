@@ -28,8 +28,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastclips.errors import DataError, OptionError
+from fastclips.options import first_few
 from fastclips.spec import Stream
-from fastclips.storage import FolderStorage, FrameTree, first_few, scan_frames
+from fastclips.storage import FolderStorage, FrameTree, scan_frames
 
 if TYPE_CHECKING:
     import os

@@ -23,9 +23,10 @@ from fastclips.arena import COUNTERS
 from fastclips.errors import ClosedError, EngineError, FrameError, OptionError
 from fastclips.index import Dataset
 from fastclips.layout import LABEL, find_layout
+from fastclips.options import checked_bool, checked_int
 from fastclips.plan import Plan, resolve_rank
 from fastclips.pool import Inline, Pool
-from fastclips.samplers import ClipSampler, checked_bool, checked_int
+from fastclips.samplers import ClipSampler
 from fastclips.spec import ClipSpec
 from fastclips.stats import Stats, resident_bytes
 from fastclips.transforms import compile_recipe

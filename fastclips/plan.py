@@ -44,7 +44,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from fastclips.errors import OptionError
-from fastclips.samplers import Clips, ClipSampler, Draws, Purpose, checked_bool, checked_int
+from fastclips.options import checked_bool, checked_int
+from fastclips.samplers import Clips, ClipSampler, Draws, Purpose
 from fastclips.spec import ticket_dtype
 
 if TYPE_CHECKING:

@@ -19,12 +19,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from operator import index
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
-from fastclips.errors import OptionError
+from fastclips.options import checked_int
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,65 +35,7 @@ __all__ = [
     "Purpose",
     "RandomWindow",
     "Windows",
-    "checked_bool",
-    "checked_int",
 ]
-
-
-def checked_int(value: object, knob: str, minimum: int, below: int = 2**31) -> int:
-    """Return an option as a Python int.
-
-    Parameters
-    ----------
-    value : object
-        What the user gave; NumPy's integers are fine, booleans are not.
-    knob : str
-        The option's name.
-    minimum, below : int
-        The range: ``minimum <= value < below``.
-
-    Returns
-    -------
-    int
-        The same number.
-
-    Raises
-    ------
-    OptionError
-        If it is no integer, or out of range.
-    """
-    try:
-        number = minimum - 1 if isinstance(value, bool) else index(value)  # type: ignore[arg-type]
-    except TypeError:
-        number = minimum - 1
-    if minimum <= number < below:
-        return number
-    raise OptionError(f"{knob}={value!r}: must be an integer from {minimum} to {below - 1}")
-
-
-def checked_bool(value: object, knob: str) -> bool:
-    """Return an option as a Python bool.
-
-    Parameters
-    ----------
-    value : object
-        What the user gave; NumPy's bools are fine, nothing else is.
-    knob : str
-        The option's name.
-
-    Returns
-    -------
-    bool
-        The same value.
-
-    Raises
-    ------
-    OptionError
-        If it is no bool.
-    """
-    if not isinstance(value, (bool, np.bool_)):
-        raise OptionError(f"{knob}={value!r}: must be True or False")
-    return bool(value)
 
 
 class Purpose(IntEnum):

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from fastclips.storage import Storage
     from fastclips.transforms import Recipe
 
-__all__ = ["ALIGNMENT", "ClipSpec", "Field", "SlotLayout", "Stream", "ticket_dtype"]
+__all__ = ["ALIGNMENT", "WEIGHT", "ClipSpec", "Field", "SlotLayout", "Stream", "Weighting", "ticket_dtype"]
 
 ALIGNMENT = 64  # bytes: a cache line, and what TensorFlow needs to alias an array instead of copying it
+WEIGHT = "sample_weight"  # the field that is no stream
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,40 @@ class Stream:
     name : str
         What the user called it, such as ``"image"``.
     mask : bool
-        Whether frames are label maps, (H, W) uint8, rather than pictures, (H, W, 3) uint8. Masks are
+        Whether frames are label maps, (H, W) uint8, rather than pictures, (H, W, C) uint8. Masks are
         resampled by nearest neighbour and see no pixel steps.
+    channels : int
+        Of a picture: 3, RGB, or 1, gray.
+    colors : tuple of ((int, int, int), int), optional
+        What each colour of an RGB mask means; without it such a mask is refused.
+    values : tuple of int, optional
+        What becomes of each of the 256 values of a mask.
+    ignore : int
+        The value of a mask where there is nothing to learn: padding and fill.
     """
 
     name: str
     mask: bool = False
+    channels: int = 3
+    colors: tuple[tuple[tuple[int, int, int], int], ...] | None = None
+    values: tuple[int, ...] | None = None
+    ignore: int = 255
+
+
+@dataclass(frozen=True)
+class Weighting:
+    """Weights of a mask's pixels, which workers write beside it as one more field, `WEIGHT`.
+
+    Parameters
+    ----------
+    stream : str
+        The mask's name.
+    table : tuple of 256 float
+        The weight of each value.
+    """
+
+    stream: str
+    table: tuple[float, ...]
 
 
 def ticket_dtype(time_steps: int, draws: int) -> np.dtype[np.void]:
@@ -53,13 +82,16 @@ def ticket_dtype(time_steps: int, draws: int) -> np.dtype[np.void]:
     Returns
     -------
     numpy.dtype
-        ``video`` and ``frames`` are the storage's own numbers; ``position`` is the clip's place in its
-        epoch's plan. Its size is a multiple of 8 bytes.
+        ``video`` and ``frames`` are the storage's own numbers, ``~frame`` (below 0) where a frame is
+        repeated as padding; ``position`` is the clip's place in its epoch's plan, ``view`` which of the
+        recipe's views it is, ``weight`` what the whole clip counts. Its size is a multiple of 8 bytes.
     """
     fields: list[tuple[str, str, tuple[int, ...]]] = [
         ("epoch", "<i8", ()),
         ("position", "<i8", ()),
         ("video", "<i8", ()),
+        ("view", "<i8", ()),
+        ("weight", "<f8", ()),
         ("draws", "<f8", (draws,)),
         ("frames", "<i4", (time_steps + time_steps % 2,)),  # padded to 8 bytes
     ]
@@ -158,6 +190,8 @@ class ClipSpec:
         Frames in a clip.
     fast_dct : bool
         Whether JPEGs are decoded with the faster, slightly less exact inverse DCT.
+    weighting : Weighting, optional
+        Where given, `layout` ends with the field `WEIGHT`, of the mask's shape and float32.
     """
 
     storage: Storage
@@ -166,3 +200,4 @@ class ClipSpec:
     layout: SlotLayout
     time_steps: int
     fast_dct: bool
+    weighting: Weighting | None = None

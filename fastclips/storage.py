@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from fastclips.errors import DataError, FrameError
+from fastclips.options import first_few
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -348,8 +349,3 @@ def _nothing_found(top: str, pattern: str | None, unmatched: list[str], others: 
         f"no frames in {top!r}: expected class/video/frame with files that end in "
         f"{', '.join(FRAME_EXTENSIONS)}; found {found or 'no files'}."
     )
-
-
-def first_few(names: list[str], most: int = 5) -> str:
-    """Return the names as a message should show them."""
-    return ", ".join(map(repr, names[:most])) + ", ..." * (len(names) > most)

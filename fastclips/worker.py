@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Renderer", "work"]
 
-READ, DECODE, KERNEL, WAIT, CLIPS, FRAMES, BYTES, _ = range(len(COUNTERS))
+READ, DECODE, KERNEL, WAIT, CLIPS, FRAMES, BYTES, _, PILLOW = range(len(COUNTERS))
 _CACHED = 2**20  # bytes: a larger batch is not in any cache when it is read
 _CLAIM_MS = 1000  # how long a wait for tickets may last before it looks again
 

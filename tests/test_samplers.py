@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastclips.errors import OptionError
-from fastclips.samplers import Clips, Draws, Purpose, RandomWindow, Windows, checked_int
+from fastclips.options import checked_int
+from fastclips.samplers import Clips, Draws, Purpose, RandomWindow, Windows
 
 relaxed = settings(deadline=None)  # a busy machine is no failure
 counts = st.lists(st.integers(0, 60), min_size=1, max_size=12).map(np.array)

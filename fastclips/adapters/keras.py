@@ -40,7 +40,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastclips.errors import EngineError, OptionError
-from fastclips.samplers import checked_int
+from fastclips.options import checked_int
 
 try:
     import keras

@@ -1,0 +1,116 @@
+"""Checks of what users pass, and the words for what is wrong with it."""
+
+from __future__ import annotations
+
+from operator import index
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastclips.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["checked_bool", "checked_choice", "checked_int", "first_few"]
+
+
+def checked_int(value: object, knob: str, minimum: int, below: int = 2**31) -> int:
+    """Return an option as a Python int.
+
+    Parameters
+    ----------
+    value : object
+        What the user gave; NumPy's integers are fine, booleans are not.
+    knob : str
+        The option's name.
+    minimum, below : int
+        The range: ``minimum <= value < below``.
+
+    Returns
+    -------
+    int
+        The same number.
+
+    Raises
+    ------
+    OptionError
+        If it is no integer, or out of range.
+    """
+    try:
+        number = minimum - 1 if isinstance(value, bool) else index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = minimum - 1
+    if minimum <= number < below:
+        return number
+    raise OptionError(f"{knob}={value!r}: must be an integer from {minimum} to {below - 1}")
+
+
+def checked_bool(value: object, knob: str) -> bool:
+    """Return an option as a Python bool.
+
+    Parameters
+    ----------
+    value : object
+        What the user gave; NumPy's bools are fine, nothing else is.
+    knob : str
+        The option's name.
+
+    Returns
+    -------
+    bool
+        The same value.
+
+    Raises
+    ------
+    OptionError
+        If it is no bool.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise OptionError(f"{knob}={value!r}: must be True or False")
+    return bool(value)
+
+
+def checked_choice(value: object, knob: str, choices: Sequence[str]) -> str:
+    """Return an option that is one of a few words.
+
+    Parameters
+    ----------
+    value : object
+        What the user gave.
+    knob : str
+        The option's name.
+    choices : sequence of str
+        The words.
+
+    Returns
+    -------
+    str
+        The same word.
+
+    Raises
+    ------
+    OptionError
+        If it is none of them.
+    """
+    if isinstance(value, str) and value in choices:
+        return value
+    raise OptionError(f"{knob}={value!r}: must be one of {', '.join(map(repr, choices))}")
+
+
+def first_few(names: Sequence[object], most: int = 5) -> str:
+    """Return values as a message should show them.
+
+    Parameters
+    ----------
+    names : sequence
+        What to show.
+    most : int
+        How many of them.
+
+    Returns
+    -------
+    str
+        Their reprs, and dots where some were left out.
+    """
+    return ", ".join(map(repr, names[:most])) + ", ..." * (len(names) > most)
