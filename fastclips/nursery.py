@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import gc
 import os
-import pickle
 import select
 import signal
 import sys
@@ -22,6 +21,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from fastclips.arena import COUNTERS, Arena, die_with_parent, to_note
+from fastclips.columns import load
 
 if TYPE_CHECKING:
     from fastclips.spec import ClipSpec
@@ -131,24 +131,28 @@ def _cause(code: int) -> str:
     return f"by {signal.Signals(-code).name}{hint}"
 
 
-def main(arena_fd: int, spec_fd: int, trainer: int, workers: int) -> None:
+def main(workers: int, arena_fd: int, spec_fd: int, trainer: int, *shared: int) -> None:
     """Run a nursery.
 
     Parameters
     ----------
-    arena_fd, spec_fd : int
-        Descriptors of the arena and of a file that holds the pickled `ClipSpec`.
-    trainer : int
-        A pidfd of the trainer.
     workers : int
         How many workers to keep.
+    arena_fd, spec_fd : int
+        Descriptors of the arena and of a file that holds the dumped `ClipSpec`.
+    trainer : int
+        A pidfd of the trainer.
+    *shared : int
+        Descriptors of the columns that were left out of the dump.
     """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, as a trainer may, children could not be reaped
     arena = Arena.attach(arena_fd)
     os.close(arena_fd)
     try:
         with os.fdopen(spec_fd, "rb") as file:
-            spec = pickle.load(file)  # noqa: S301 - the trainer wrote it
+            spec = load(file, shared)
+        for fd in shared:
+            os.close(fd)
         nursery = Nursery(arena, spec, workers)
         gc.freeze()  # a collection in a worker would copy the pages it shares
         nursery.run(trainer, sys.stdin.fileno())

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 import os
-import pickle
 import select
 import signal
 import subprocess
@@ -28,6 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from fastclips.arena import COUNTERS, Arena, Lease, from_note, leased_arrays, slot_views
+from fastclips.columns import dump
 from fastclips.errors import ClosedError, EngineError, FrameError, OptionError
 from fastclips.spec import ALIGNMENT, ticket_dtype
 
@@ -311,22 +311,23 @@ class _Nursery:
         spec_fd = os.memfd_create("fastclips-spec")
         try:
             with os.fdopen(spec_fd, "wb", closefd=False) as file:
-                pickle.dump(spec, file, protocol=5)
+                columns = dump(spec, file)
             os.lseek(spec_fd, 0, os.SEEK_SET)
-            fds = (arena.fd, spec_fd, trainer)
+            shared = [block.fd for block in columns]
+            numbers = (workers, arena.fd, spec_fd, trainer, *shared)
             # Its own process group: an interrupt at the terminal is for the trainer. The same session:
             # schedulers may share the machine out by session. The trainer's sys.path travels as arguments,
             # and replaces what -c would put before it.
             code = (
-                "import os, sys; os.setpgrp(); argv = sys.argv[1:]; sys.path[:] = argv[4:]; "
-                "from fastclips.nursery import main; main(*map(int, argv[:4]))"
+                f"import os, sys; os.setpgrp(); argv = sys.argv[1:]; sys.path[:] = argv[{len(numbers)}:]; "
+                f"from fastclips.nursery import main; main(*map(int, argv[:{len(numbers)}]))"
             )
             path = [entry or str(Path.cwd()) for entry in sys.path if isinstance(entry, str)]
             self._process = subprocess.Popen(
-                [sys.executable, "-c", code, *map(str, (*fds, workers)), *path],
+                [sys.executable, "-c", code, *map(str, numbers), *path],
                 stdin=subprocess.PIPE,
                 stdout=2,  # what user code prints must not mix with the trainer's output
-                pass_fds=fds,
+                pass_fds=numbers[1:],
                 env={**os.environ, **dict.fromkeys(_ONE_THREAD, "1")},
             )
         finally:
