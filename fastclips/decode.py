@@ -1,11 +1,12 @@
-"""Encoded bytes of one frame -> pixels. The only importer of simplejpeg and of Pillow.
+"""One frame as it is stored -> pixels. The only importer of simplejpeg and of Pillow.
 
 What a frame is shows in its first bytes, never in its name. JPEG goes to simplejpeg (libjpeg-turbo, without
-the GIL) and PNG to Pillow, which keeps the indices of a palette where OpenCV makes colours of them.
+the GIL); PNG, BMP and TIFF go to Pillow, which keeps the indices of a palette where OpenCV makes colours of
+them. A frame that is an array already is checked and passed on.
 
-A `Decoder` owns its memory: JPEGs are decoded into a scratch buffer that only ever grows, so that a worker
-allocates nothing per frame. The buffer that the last frame fitted is tried first, and the header read only
-when that fails.
+A `Decoder` serves one stream and owns its memory: JPEGs are decoded into a scratch buffer that only ever
+grows, so that a worker allocates nothing per frame. The buffer that the last frame fitted is tried first,
+and the header read only when that fails.
 
 Damage is never shown as pixels: whatever the decoder complains of, libjpeg's warnings included, raises
 `FrameError` with the reason; who knows the path adds it.
@@ -18,186 +19,206 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import simplejpeg
+from PIL.BmpImagePlugin import BmpImageFile
 from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from fastclips.errors import FrameError
+from fastclips.headers import Header, check_size, read_header
+from fastclips.masks import ColorMap, first_colors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
+
+    from fastclips.spec import Stream
+
+    Encoded = bytes | bytearray | memoryview
+    Stored = Encoded | NDArray[np.uint8]
 
 __all__ = ["Decoder", "frame_size"]
 
 _JPEG = b"\xff\xd8\xff"
-_PNG = b"\x89PNG\r\n\x1a\n"
-# A header that promises more pixels than this per byte belongs to a truncated file; believing it could take
-# all memory. JPEG: one bit for a block of 8 x 8, by Huffman's code. PNG: deflate's limit, at 1 bit per pixel.
-_JPEG_PIXELS_PER_BYTE = 8 * 64
-_PNG_PIXELS_PER_BYTE = 8 * 1032
+_JPEG_PIXELS_PER_BYTE = 8 * 64  # one bit for a block of 8 x 8, by Huffman's code
+_BYTE = 8  # bits per channel
+_READERS: dict[str, type[ImageFile]] = {"PNG": PngImageFile, "BMP": BmpImageFile, "TIFF": TiffImageFile}
 
 
 class Decoder:
-    """Decodes frames, one after the other, into memory of its own.
-
-    Each method returns an array that its next call may overwrite. Copy what must live longer, and do not
-    write to it.
+    """Decodes the frames of a stream, one after the other, into memory of its own.
 
     Parameters
     ----------
+    stream : Stream
+        What the frames are. Its `values` are not applied.
     fast_dct : bool, optional
         Whether to use libjpeg-turbo's faster, less exact inverse transform. Without it, pixels equal
         Pillow's.
+
+    Attributes
+    ----------
+    pillow_frames : int
+        How many frames have gone through Pillow.
     """
 
-    def __init__(self, fast_dct: bool = True) -> None:
+    def __init__(self, stream: Stream, *, fast_dct: bool = True) -> None:
+        self._mask = stream.mask
+        self._channels = 1 if stream.mask else stream.channels
+        self._colors = ColorMap(stream.colors) if stream.mask and stream.colors else None
+        self._colorspace = "RGB" if self._channels == 3 else "GRAY"  # noqa: PLR2004 - red, green, blue
         self._fast_dct = fast_dct
-        self._image = np.empty(0, np.uint8)
-        self._mask = np.empty(0, np.uint8)
+        self._scratch = np.empty(0, np.uint8)
+        self.pillow_frames = 0
 
-    def image(self, data: bytes | bytearray | memoryview) -> NDArray[np.uint8]:
-        """Decode a picture.
+    def decode(self, data: Stored) -> NDArray[np.uint8]:
+        """Decode a frame.
 
         Parameters
         ----------
-        data : bytes-like
-            A whole JPEG or PNG file. Gray and CMYK become RGB, a palette its colours; transparency is
-            dropped.
+        data : bytes-like, or ndarray of uint8
+            A whole JPEG, PNG, BMP or TIFF file; or pixels, (H, W, C), (H, W) for a mask.
+
+            Of a picture, gray and CMYK become RGB, a palette its colours; transparency is dropped. Of a gray
+            one, the luma is taken: a JPEG's own, of other formats Pillow's.
+
+            A mask has one channel, read as indices of its palette, as 0 and 1 if it has 1 bit, or as its
+            values (of 2 or 4 bits: stretched to 0..255, as by Pillow); or it has colours that the stream has
+            values for, those of its palette if there is one. Of a JPEG, the luma is taken.
 
         Returns
         -------
         ndarray of uint8
-            (H, W, 3), RGB, C-contiguous; valid until the next call of this method.
+            (H, W, C), RGB or gray, or (H, W) for a mask; C-contiguous. The next call may overwrite it: copy
+            what must live longer. Not to be written to.
 
         Raises
         ------
         FrameError
-            If `data` is neither JPEG nor PNG, is damaged, or holds 16-bit gray.
+            If `data` is none of that, is damaged, or holds more than 8 bits per channel (of a mask with one
+            channel: values above 255).
         """
+        if isinstance(data, np.ndarray):
+            return self._given(data)
         try:
-            return self._jpeg(data, "RGB", self._image)
+            pixels = self._jpeg(data)
         except ValueError:  # another format, more pixels than before, or damage
-            height, width = frame_size(data)
-        if _is_png(data):
-            return _png_image(data)
-        self._image = _grown(self._image, height * width * 3)
-        return self._whole_jpeg(data, "RGB", self._image)
+            header = _header(data)
+            if header.kind != "JPEG":
+                self.pillow_frames += 1
+                return self._by_pillow(data, header)
+            size = header.height * header.width * self._channels
+            if size > self._scratch.size:
+                self._scratch = np.empty(size, np.uint8)
+            try:
+                pixels = self._jpeg(data)
+            except ValueError as error:
+                raise FrameError(f"truncated or damaged JPEG of {len(data)} bytes: {error}") from error
+        if self._colors is not None:
+            raise FrameError("a JPEG, which smears the colours that colors= maps: make the masks PNG files")
+        return pixels[:, :, 0] if self._mask else pixels
 
-    def mask(self, data: bytes | bytearray | memoryview) -> NDArray[np.uint8]:
-        """Decode a label map.
-
-        Parameters
-        ----------
-        data : bytes-like
-            A whole PNG file with one channel, read as indices of its palette, as 0 and 1 if it has 1 bit,
-            or as its values (of 2 or 4 bits: stretched to 0..255, as by Pillow); or a whole JPEG file, of
-            which the luma is taken.
-
-        Returns
-        -------
-        ndarray of uint8
-            (H, W), C-contiguous; valid until the next call of this method.
-
-        Raises
-        ------
-        FrameError
-            If `data` is neither JPEG nor PNG, is damaged, has several channels (PNG) or values above 255.
-        """
-        height, width = frame_size(data)
-        if _is_png(data):
-            return _png_mask(data)
-        self._mask = _grown(self._mask, height * width)
-        return self._whole_jpeg(data, "GRAY", self._mask).reshape(height, width)
-
-    def _jpeg(
-        self, data: bytes | bytearray | memoryview, colorspace: str, scratch: NDArray[np.uint8]
-    ) -> NDArray[np.uint8]:
+    def _jpeg(self, data: Encoded) -> NDArray[np.uint8]:
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
-            data, colorspace, fastdct=self._fast_dct, fastupsample=False, buffer=scratch
+            data, self._colorspace, fastdct=self._fast_dct, fastupsample=False, buffer=self._scratch
         )
         return pixels
 
-    def _whole_jpeg(
-        self, data: bytes | bytearray | memoryview, colorspace: str, scratch: NDArray[np.uint8]
-    ) -> NDArray[np.uint8]:
-        try:
-            return self._jpeg(data, colorspace, scratch)
-        except ValueError as error:
-            raise FrameError(f"truncated or damaged JPEG of {len(data)} bytes: {error}") from error
+    def _given(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        expected = () if self._mask else (self._channels,)
+        if pixels.dtype != np.uint8 or pixels.ndim != 2 + len(expected) or pixels.shape[2:] != expected:
+            wanted = "(height, width)" if self._mask else f"(height, width, {self._channels})"
+            raise FrameError(f"is an array of {pixels.dtype}, {pixels.shape}; expected uint8, {wanted}")
+        return np.ascontiguousarray(pixels)
+
+    def _by_pillow(self, data: Encoded, header: Header) -> NDArray[np.uint8]:
+        image = _loaded(data, header)
+        mapped = self._colors is not None
+        if header.bits > _BYTE and (mapped or not self._mask or len(image.getbands()) > 1):
+            raise FrameError(
+                f"{header.bits}-bit {header.kind}: frames must have 8 bits per channel; convert it once"
+            )
+        if self._colors is not None:
+            return self._colors.values(_converted(image, "RGB"))
+        if self._mask:
+            return _labels(image)
+        pixels = _converted(image, "L" if self._channels == 1 else "RGB")
+        return pixels.reshape(*pixels.shape[:2], self._channels)
 
 
-def frame_size(data: bytes | bytearray | memoryview) -> tuple[int, int]:
-    """Read a frame's size from its header.
+def frame_size(data: Stored) -> tuple[int, int]:
+    """Read a frame's size, from its header if it is encoded.
 
     Parameters
     ----------
-    data : bytes-like
-        A whole JPEG or PNG file.
+    data : bytes-like, or ndarray
+        A whole JPEG, PNG, BMP or TIFF file; or pixels, (H, W, ...).
 
     Returns
     -------
     tuple of int
-        Height and width in pixels. A rotation noted in Exif is ignored, as it is in decoding.
+        Height and width in pixels. A rotation noted in Exif is ignored, as it is in decoding; a TIFF's own is
+        heeded.
 
     Raises
     ------
     FrameError
-        If `data` is neither JPEG nor PNG, or its header is damaged.
+        If `data` is none of these, or its header is damaged.
     """
-    if _is_png(data):
-        header = bytes(data[:24])
-        height, width = int.from_bytes(header[20:24], "big"), int.from_bytes(header[16:20], "big")
-        if header[12:16] != b"IHDR" or height == 0 or width == 0:
-            raise FrameError(f"truncated or damaged header of a PNG of {len(data)} bytes: {header!r}")
-        limit = _PNG_PIXELS_PER_BYTE
-    elif data[:3] == _JPEG:
-        try:
-            height, width, _, _ = simplejpeg.decode_jpeg_header(data)
-        except ValueError as error:
-            raise FrameError(
-                f"truncated, damaged or unusual header of a JPEG of {len(data)} bytes: {error}"
-            ) from error
-        limit = _JPEG_PIXELS_PER_BYTE
-    elif len(data) == 0:
-        raise FrameError("empty file")
-    else:
-        raise FrameError(f"neither JPEG nor PNG: it starts with {bytes(data[:8])!r}")
-    if height * width > limit * len(data):
-        raise FrameError(f"truncated: {len(data)} bytes cannot hold the {height} x {width} of its header")
-    return height, width
+    if isinstance(data, np.ndarray):
+        if data.ndim < 2:  # noqa: PLR2004 - height and width
+            raise FrameError(f"is an array of shape {data.shape}; expected (height, width, ...)")
+        return data.shape[0], data.shape[1]
+    header = _header(data)
+    return header.height, header.width
 
 
-def _is_png(data: bytes | bytearray | memoryview) -> bool:
-    return data[:8] == _PNG
-
-
-def _grown(scratch: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    return scratch if scratch.size >= size else np.empty(size, np.uint8)
-
-
-def _open_png(data: bytes | bytearray | memoryview) -> PngImageFile:
+def _header(data: Encoded) -> Header:
+    if data[:3] != _JPEG:
+        return read_header(data)
     try:
-        image = PngImageFile(BytesIO(data))
-        image.load()
-    except (EOFError, OSError, SyntaxError, ValueError) as error:
-        raise FrameError(f"truncated or damaged PNG of {len(data)} bytes: {error}") from error
+        height, width, _, _ = simplejpeg.decode_jpeg_header(data)
+    except ValueError as error:
+        raise FrameError(
+            f"truncated, damaged or unusual header of a JPEG of {len(data)} bytes: {error}"
+        ) from error
+    check_size(height, width, _JPEG_PIXELS_PER_BYTE * len(data), len(data))
+    return Header("JPEG", height, width)
+
+
+def _loaded(data: Encoded, header: Header) -> Image:
+    pixels = header.height * header.width
+    try:
+        image = _READERS[header.kind](BytesIO(data))
+        if image.width * image.height == pixels:  # else it is not worth the memory
+            image.load()
+    except Exception as error:  # Pillow lets out whatever damage leads to
+        raise FrameError(
+            f"truncated, damaged or unusual {header.kind} of {len(data)} bytes: {error}"
+        ) from error
+    if (image.height, image.width) != (header.height, header.width):
+        raise FrameError(f"damaged {header.kind} of {len(data)} bytes: its header has two sizes")
     return image
 
 
-def _png_image(data: bytes | bytearray | memoryview) -> NDArray[np.uint8]:
-    image = _open_png(data)
-    if image.mode.startswith("I"):
-        raise FrameError("16-bit gray PNG: images must have 8 bits per channel; convert it once")
+def _converted(image: Image, mode: str) -> NDArray[np.uint8]:
     image.info.pop("transparency", None)  # Pillow warns when it drops a palette's
-    return np.asarray(image.convert("RGB"))
+    try:
+        return np.asarray(image.convert(mode))
+    except ValueError as error:
+        raise FrameError(f"no way from {image.mode} to {mode}: {error}") from error
 
 
-def _png_mask(data: bytes | bytearray | memoryview) -> NDArray[np.uint8]:
-    image = _open_png(data)
-    if len(image.getbands()) != 1:
+def _labels(image: Image) -> NDArray[np.uint8]:
+    if len(image.getbands()) > 1:
         raise FrameError(
-            f"a mask must have a single channel, not {image.mode}: save label maps as gray or palette PNG, "
-            "or take this stream out of masks="
+            f"a mask must have a single channel, not {image.mode} with the colours "
+            f"{first_colors(_converted(image, 'RGB'))}: say what each colour means by colors=, or take this "
+            "stream out of masks="
         )
     values = np.asarray(image)
-    if values.max() > np.iinfo(np.uint8).max:
-        raise FrameError(f"a mask's values must be 0 to 255, not {values.max()}")
+    if values.dtype.kind == "f":
+        raise FrameError("a mask's values must be whole numbers from 0 to 255, not floating point")
+    if values.min() < 0 or values.max() > np.iinfo(np.uint8).max:
+        raise FrameError(f"a mask's values must be 0 to 255, not {values.min()} to {values.max()}")
     return values.astype(np.uint8, copy=False)

@@ -13,12 +13,13 @@ import numpy as np
 
 from fastclips.decode import frame_size
 from fastclips.errors import FrameError, OptionError
-from fastclips.spec import Field, SlotLayout
+from fastclips.spec import WEIGHT, Field, SlotLayout
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from fastclips.index import Dataset
+    from fastclips.spec import Weighting
     from fastclips.transforms import Recipe
 
 __all__ = ["LABEL", "find_layout"]
@@ -28,7 +29,12 @@ _PROBED = 32  # videos whose first frame is measured where no transform fixes th
 
 
 def find_layout(
-    dataset: Dataset, recipe: Recipe, time_steps: int, batch_size: int, names: Iterable[str]
+    dataset: Dataset,
+    recipe: Recipe,
+    time_steps: int,
+    batch_size: int,
+    names: Iterable[str],
+    weighting: Weighting | None = None,
 ) -> SlotLayout:
     """Find the arrays of a batch by looking at a frame.
 
@@ -42,16 +48,19 @@ def find_layout(
         Frames in a clip, clips in a batch.
     names : iterable of str
         Inputs and targets; `LABEL` has no array here.
+    weighting : Weighting, optional
+        Weights of the pixels of one of these, a mask.
 
     Returns
     -------
     SlotLayout
-        One field for each stream among the names.
+        One field for each stream among the names, and `WEIGHT` last if there is a weighting.
 
     Raises
     ------
     OptionError
-        If a name is no stream, a crop is larger than a frame, or frames come out in different sizes.
+        If a name is no stream, a crop is larger than a frame, frames come out in different sizes, a pixel
+        step does not suit a picture's channels, or the weighting is of no mask among the names.
     FrameError
         If a frame that is looked at cannot be read.
     """
@@ -63,14 +72,23 @@ def find_layout(
             f"{unknown[0]!r} in inputs or targets is no stream of this dataset; it has "
             f"{', '.join(map(repr, streams))} and, as a target, {LABEL!r}"
         )
+    if weighting is not None and (weighting.stream not in wanted or not streams[weighting.stream].mask):
+        raise OptionError(
+            f"pixels of {weighting.stream!r} cannot be weighted: it is no mask among the inputs and targets, "
+            f"which are {', '.join(map(repr, wanted))}"
+        )
     height, width = _output_size(dataset, recipe, next(iter(wanted)))
     fields = []
     for name in wanted:
         if streams[name].mask:
             fields.append(Field(name, (time_steps, height, width), "uint8"))
         else:
-            shape = (3, height, width) if recipe.channels_first else (height, width, 3)
+            channels = streams[name].channels
+            recipe.table(channels)  # refuses what does not suit them
+            shape = (channels, height, width) if recipe.channels_first else (height, width, channels)
             fields.append(Field(name, (time_steps, *shape), recipe.dtype))
+    if weighting is not None:
+        fields.append(Field(WEIGHT, (time_steps, height, width), "float32"))
     return SlotLayout(batch_size, tuple(fields))
 
 
@@ -80,9 +98,10 @@ def _output_size(dataset: Dataset, recipe: Recipe, stream: str) -> tuple[int, in
     found: dict[tuple[int, int], str] = {}
     for row in np.linspace(0, len(dataset) - 1, probes).astype(int):
         video = int(dataset.index.keys[row])
-        where = dataset.storage.where(stream, video, 0)
+        frame = int(dataset.index.starts[row])
+        where = dataset.storage.where(stream, video, frame)
         try:
-            size = frame_size(dataset.storage.read(stream, video, 0))
+            size = frame_size(dataset.storage.read(stream, video, frame))
             geometry = recipe.geometry(*size, [0.0] * recipe.draws)
         except FrameError as error:
             raise error if where in str(error) else FrameError(f"{where}: {error}") from None

@@ -33,6 +33,8 @@ class Stats:
         Processes; 0 if the consumer's own does the work.
     resident_bytes : int
         Memory of trainer, nursery and workers; shared pages count once (PSS).
+    pillow_frames : int
+        Frames of all streams, masks included, that Pillow decoded: those that are no JPEG.
     """
 
     seconds: float
@@ -47,6 +49,7 @@ class Stats:
     waited_s: float
     workers: int
     resident_bytes: int
+    pillow_frames: int = 0
 
     @property
     def frames_per_s(self) -> float:
@@ -87,6 +90,8 @@ class Stats:
             ("consumer waits", f"{self.waited_s:.2f} s", ""),
             ("memory", f"{self.resident_bytes / 2**20:,.0f} MiB", "all processes"),
         ]
+        if self.pillow_frames:
+            rows.insert(3, ("no JPEG", f"{self.pillow_frames:,}", "frames, slower than JPEG"))
         lines = [f"{name:<15}{value:>12}  {note}".rstrip() for name, value, note in rows]
         return "\n".join([*lines, self.verdict])
 

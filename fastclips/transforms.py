@@ -11,6 +11,9 @@ stream, pixel steps for pictures alone.
 
 Transforms hold no random state: the plan gives each clip numbers in [0, 1), each transform uses up
 `draws` of them, and `Recipe.geometry` turns them into pixels once a frame's size is known.
+
+Some transforms have several *views*, each a map of its own: a clip then comes once for each, told apart by
+its ticket's `view`.
 """
 
 from __future__ import annotations
@@ -23,12 +26,15 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 import numpy as np
 
 from fastclips.errors import OptionError
+from fastclips.geometry import Axis, Geometry
+from fastclips.pixels import Normalize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any
 
     from numpy.typing import NDArray
+    from typing_extensions import TypeIs
 
 __all__ = [
     "CenterCrop",
@@ -39,85 +45,11 @@ __all__ = [
     "RandomFlip",
     "Recipe",
     "Resize",
+    "TenCrop",
+    "ThreeCrop",
+    "ViewTransform",
     "compile_recipe",
 ]
-
-
-@dataclass(frozen=True)
-class Axis:
-    """One axis of a map: `size` output pixels that run from one source edge to another, evenly.
-
-    Edges, unlike centres, are whole numbers where nothing is resampled. Running backwards mirrors.
-    """
-
-    size: int
-    start: float
-    stop: float
-
-    @classmethod
-    def whole(cls, size: int) -> Axis:
-        """Return the map of a frame onto itself."""
-        return cls(size, 0.0, float(size))
-
-    @property
-    def scale(self) -> float:
-        """Source pixels per output pixel; negative if mirrored."""
-        return (self.stop - self.start) / self.size
-
-    @property
-    def box(self) -> tuple[float, float]:
-        """First and last edge of the source that the output covers."""
-        return min(self.start, self.stop), max(self.start, self.stop)
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether every output pixel is one source pixel."""
-        return abs(self.stop - self.start) == self.size and self.start.is_integer()
-
-    def crop(self, first: int, size: int) -> Axis:
-        """Keep `size` output pixels from `first` on."""
-        return Axis(size, self.start + self.scale * first, self.start + self.scale * (first + size))
-
-    def resize(self, size: int) -> Axis:
-        """Stretch to `size` output pixels."""
-        return replace(self, size=size)
-
-    def mirror(self) -> Axis:
-        """Run the other way."""
-        return Axis(self.size, self.stop, self.start)
-
-    def snap(self) -> Axis:
-        """Move the edges to the nearest whole pixels, one apart at least."""
-        low, high = (math.floor(edge + 0.5) for edge in self.box)
-        if low == high:
-            low = math.floor(sum(self.box) / 2)  # within the frame, as its middle is
-            high = low + 1
-        edges = (float(low), float(high)) if self.start < self.stop else (float(high), float(low))
-        return Axis(self.size, *edges)
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """The map of one clip from output pixels to a frame's.
-
-    Parameters
-    ----------
-    y, x : Axis
-        The two axes; they never mix.
-    """
-
-    y: Axis
-    x: Axis
-
-    @property
-    def is_crop(self) -> bool:
-        """Whether the map is a crop, mirrored or not, that needs no resampling."""
-        return self.y.is_exact and self.x.is_exact
-
-    @property
-    def flip(self) -> bool:
-        """Whether left and right change places."""
-        return self.x.start > self.x.stop
 
 
 @runtime_checkable
@@ -134,6 +66,22 @@ class GeometryTransform(Protocol):
 
     def compose(self, geometry: Geometry, draws: Sequence[float]) -> Geometry:
         """Return the map of this transform after `geometry`."""
+
+
+@runtime_checkable
+class ViewTransform(Protocol):
+    """A declaration that gives each clip several views, each of which composes onto the geometry map."""
+
+    @property
+    def views(self) -> int:
+        """How many views."""
+
+    @property
+    def fixes_size(self) -> bool:
+        """Whether the output's size is the same for frames of any size."""
+
+    def compose_view(self, geometry: Geometry, number: int) -> Geometry:
+        """Return the map of view `number`, from 0, after `geometry`; all of one size."""
 
 
 def _size(value: int | tuple[int, int], name: str) -> tuple[int, int]:
@@ -210,6 +158,70 @@ class CenterCrop:
 
 
 @dataclass(frozen=True)
+class ThreeCrop:
+    """Cut out three boxes, each clip once for each: start, middle and end of the frame's longer side.
+
+    On the other side they lie in the middle, as in `CenterCrop`; of a square frame, the width is cut up.
+
+    Parameters
+    ----------
+    size : int or (int, int)
+        Side, or (height, width), of the boxes in pixels.
+    """
+
+    size: int | tuple[int, int]
+    views: ClassVar[int] = 3
+    fixes_size: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", _size(self.size, "ThreeCrop's size"))
+
+    def compose_view(self, geometry: Geometry, number: int) -> Geometry:
+        """Return the map of view `number`, from 0, after `geometry`."""
+        height, width = size = _size(self.size, "")
+        _check_fits(size, geometry, "ThreeCrop")
+        down, across = geometry.y.size - height, geometry.x.size - width
+        top, left = down // 2, across // 2
+        if geometry.y.size > geometry.x.size:
+            top = (0, top, down)[number]
+        else:
+            left = (0, left, across)[number]
+        return Geometry(geometry.y.crop(top, height), geometry.x.crop(left, width))
+
+
+@dataclass(frozen=True)
+class TenCrop:
+    """Cut out five boxes, each clip once for each and once more mirrored.
+
+    Views 0 to 4 are the box at the top left, top right, bottom left, bottom right and in the middle, as in
+    `CenterCrop`; views 5 to 9 are the same boxes in that order, left and right changing places within each.
+
+    Parameters
+    ----------
+    size : int or (int, int)
+        Side, or (height, width), of the boxes in pixels.
+    """
+
+    size: int | tuple[int, int]
+    views: ClassVar[int] = 10
+    fixes_size: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", _size(self.size, "TenCrop's size"))
+
+    def compose_view(self, geometry: Geometry, number: int) -> Geometry:
+        """Return the map of view `number`, from 0, after `geometry`."""
+        height, width = size = _size(self.size, "")
+        _check_fits(size, geometry, "TenCrop")
+        mirrored, place = divmod(number, 5)
+        down, across = geometry.y.size - height, geometry.x.size - width
+        corners = ((0, 0), (0, across), (down, 0), (down, across), (down // 2, across // 2))
+        top, left = corners[place]
+        x = geometry.x.crop(left, width)
+        return Geometry(geometry.y.crop(top, height), x.mirror() if mirrored else x)
+
+
+@dataclass(frozen=True)
 class RandomFlip:
     """Mirror left and right: all frames of a clip, or none.
 
@@ -279,51 +291,8 @@ class Resize:
         return Geometry(geometry.y.resize(height), geometry.x.resize(width))
 
 
-@dataclass(frozen=True)
-class Normalize:
-    """Turn bytes into (value / 255 - mean) / std.
-
-    Applies to pictures alone, after the geometry, wherever it stands in the list.
-
-    Parameters
-    ----------
-    mean, std : float or sequence of 3 float
-        For all channels, or for red, green and blue, of values scaled to [0, 1].
-    dtype : {"float32", "float16"}
-        Type of the batch.
-    """
-
-    mean: float | tuple[float, ...] = 0.0
-    std: float | tuple[float, ...] = 1.0
-    dtype: str = "float32"
-
-    def __post_init__(self) -> None:
-        for name in ("mean", "std"):
-            try:
-                value = np.atleast_1d(np.asarray(getattr(self, name), np.float64))
-            except (TypeError, ValueError):
-                value = np.empty(0)
-            if value.shape not in ((1,), (3,)) or not np.isfinite(value).all():
-                raise OptionError(
-                    f"Normalize's {name} must be one number or three, not {getattr(self, name)!r}"
-                )
-            object.__setattr__(self, name, tuple(value.tolist()))
-        if min(self.std) <= 0:  # type: ignore[arg-type]
-            raise OptionError(f"Normalize's std must be positive, not {self.std!r}")
-        if not 0 <= min(self.mean) <= max(self.mean) <= 1:  # type: ignore[arg-type]
-            raise OptionError(
-                f"Normalize's mean is of values scaled to [0, 1], not {self.mean!r}: divide by 255"
-            )
-        if str(self.dtype) not in ("float32", "float16"):
-            raise OptionError(f"Normalize's dtype must be 'float32' or 'float16', not {self.dtype!r}")
-        largest = np.abs(self.values(np.tile([0.0, 255.0], (3, 1)))).max()
-        if largest > np.finfo(self.dtype).max:
-            raise OptionError(f"Normalize's values reach {largest:.3g}, too much for dtype={self.dtype!r}")
-
-    def values(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Apply to a (3, n) table of values on the scale of bytes."""
-        mean, std = (np.broadcast_to(v, 3)[:, None] for v in (self.mean, self.std))
-        return np.asarray((values / 255 - mean) / std)
+def _has_views(transform: GeometryTransform | ViewTransform) -> TypeIs[ViewTransform]:
+    return hasattr(transform, "compose_view")  # isinstance takes far longer
 
 
 @dataclass(frozen=True)
@@ -332,7 +301,7 @@ class Recipe:
 
     Parameters
     ----------
-    transforms : tuple of GeometryTransform
+    transforms : tuple of GeometryTransform or ViewTransform
         In the order in which they compose.
     normalize : Normalize or None
         The pixel step.
@@ -340,14 +309,19 @@ class Recipe:
         Whether pictures come as (C, H, W).
     """
 
-    transforms: tuple[GeometryTransform, ...]
+    transforms: tuple[GeometryTransform | ViewTransform, ...]
     normalize: Normalize | None
     channels_first: bool
 
     @property
     def draws(self) -> int:
         """Numbers in [0, 1) used up per clip."""
-        return sum(transform.draws for transform in self.transforms)
+        return sum(transform.draws for transform in self.transforms if not _has_views(transform))
+
+    @property
+    def views(self) -> int:
+        """How many times a clip comes, each time in another view: the product over all transforms."""
+        return math.prod(transform.views for transform in self.transforms if _has_views(transform))
 
     @property
     def fixes_size(self) -> bool:
@@ -359,14 +333,30 @@ class Recipe:
         """Type of the pictures in a batch."""
         return "uint8" if self.normalize is None else self.normalize.dtype
 
-    def table(self) -> NDArray[Any] | None:
-        """Return the pixel steps as one (3, 256) table of `dtype`, or None where there are none."""
+    def table(self, channels: int = 3) -> NDArray[Any] | None:
+        """Compile the pixel steps.
+
+        Parameters
+        ----------
+        channels : int
+            Of the pictures: 3, or 1 for gray.
+
+        Returns
+        -------
+        ndarray or None
+            What becomes of each byte in each channel, (channels, 256) of `dtype`; None where nothing is done.
+
+        Raises
+        ------
+        OptionError
+            If a step has numbers for red, green and blue, and the pictures are gray.
+        """
         if self.normalize is None:
             return None
-        identity = np.tile(np.arange(256, dtype=np.float64), (3, 1))
+        identity = np.tile(np.arange(256, dtype=np.float64), (channels, 1))
         return self.normalize.values(identity).astype(self.dtype)
 
-    def geometry(self, height: int, width: int, draws: Sequence[float]) -> Geometry:
+    def geometry(self, height: int, width: int, draws: Sequence[float], view: int = 0) -> Geometry:
         """Resolve a clip's draws for frames of a size; pure.
 
         Parameters
@@ -375,6 +365,8 @@ class Recipe:
             Size of the frame in pixels.
         draws : sequence of float
             The clip's numbers in [0, 1), `Recipe.draws` of them.
+        view : int
+            Which of the recipe's `views`, from 0: the first transform's changes slowest.
 
         Returns
         -------
@@ -387,15 +379,20 @@ class Recipe:
         OptionError
             If a crop is larger than what it crops.
         """
-        geometry, used = Geometry(Axis.whole(height), Axis.whole(width)), 0
+        geometry, used, rest = Geometry(Axis.whole(height), Axis.whole(width)), 0, self.views
         for transform in self.transforms:
-            geometry = transform.compose(geometry, draws[used : used + transform.draws])
-            used += transform.draws
+            if _has_views(transform):
+                rest //= transform.views
+                number, view = divmod(view, rest)
+                geometry = transform.compose_view(geometry, number)
+            else:
+                geometry = transform.compose(geometry, draws[used : used + transform.draws])
+                used += transform.draws
         return Geometry(geometry.y.snap(), geometry.x.snap())
 
 
 def compile_recipe(
-    transforms: Iterable[GeometryTransform | Normalize], *, channels_first: bool = False
+    transforms: Iterable[GeometryTransform | ViewTransform | Normalize], *, channels_first: bool = False
 ) -> Recipe:
     """Check a list of transforms and make it a recipe.
 
@@ -424,7 +421,7 @@ def compile_recipe(
     for transform in transforms:
         if isinstance(transform, Normalize):
             pixels.append(transform)
-        elif not isinstance(transform, type) and isinstance(transform, GeometryTransform):
+        elif not isinstance(transform, type) and isinstance(transform, (GeometryTransform, ViewTransform)):
             geometry.append(transform)
         else:
             raise OptionError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import traceback
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from fastclips.arena import COUNTERS, slot_views, ticket_view, to_note
 from fastclips.decode import Decoder
 from fastclips.errors import FastclipsError, FrameError
 from fastclips.resample import resample, use_one_thread
-from fastclips.spec import ticket_dtype
+from fastclips.spec import WEIGHT, ticket_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,10 +35,32 @@ _CACHED = 2**20  # bytes: a larger batch is not in any cache when it is read
 _CLAIM_MS = 1000  # how long a wait for tickets may last before it looks again
 
 
+class _Lane(NamedTuple):
+    """What a renderer keeps for one stream."""
+
+    stream: Stream
+    decoder: Decoder
+    table: NDArray[Any] | None  # what becomes of each byte
+    channels_first: bool
+
+
+class _Clip(NamedTuple):
+    """What all streams of a ticket share."""
+
+    video: int
+    view: int
+    draws: list[float]
+    shown: dict[int, list[int]]  # the steps at which each frame is shown, padded ones included
+    padded: list[int]  # steps
+    sizes: dict[int, tuple[tuple[int, ...], str]]  # of each frame, and the stream where that was seen
+
+
 class Renderer:
     """Turns a ticket into the row of a slot.
 
-    A clip's files are all read before its first frame is decoded, so that reading is timed once per clip.
+    A clip's files are all read before its first frame is decoded, so that reading is timed once per clip. A
+    frame that is shown at several steps is read and decoded for the first of them and copied to the others;
+    so is padding, but for masks, where it is the stream's `ignore`.
 
     Parameters
     ----------
@@ -46,12 +68,25 @@ class Renderer:
         What to read, how to decode it, what to do with it and where it goes.
     single_threaded : bool
         Whether no other thread of this process renders, so that kernels may use a buffer of theirs.
+
+    Raises
+    ------
+    OptionError
+        If the recipe does not suit the streams.
     """
 
     def __init__(self, spec: ClipSpec, *, single_threaded: bool = False) -> None:
         self._spec = spec
-        self._decoders = [Decoder(fast_dct=spec.fast_dct) for _ in spec.streams]
-        self._table = spec.recipe.table()
+        self._lanes = [
+            _Lane(
+                stream,
+                Decoder(stream, fast_dct=spec.fast_dct),
+                _values(stream) if stream.mask else spec.recipe.table(stream.channels),
+                spec.recipe.channels_first and not stream.mask,
+            )
+            for stream in spec.streams
+        ]
+        self._weights = np.array([spec.weighting.table if spec.weighting else ()], np.float32)
         self._past_caches = single_threaded and spec.layout.nbytes > _CACHED
 
     def render(self, ticket: np.void, row: Mapping[str, NDArray[Any]], counters: NDArray[np.float64]) -> None:
@@ -62,7 +97,7 @@ class Renderer:
         ticket : numpy.void
             Of `fastclips.spec.ticket_dtype`.
         row : mapping of str to ndarray
-            The row's arrays, (T, ...) each, by stream.
+            The row's arrays, (T, ...) each, by stream; and `WEIGHT`, where the spec has a weighting.
         counters : ndarray of float64
             One per name in `COUNTERS`; what this clip took is added to them.
 
@@ -71,61 +106,79 @@ class Renderer:
         FrameError
             If a frame is missing, damaged or does not fit; the message holds its path.
         """
-        spec = self._spec
-        video, draws = int(ticket["video"]), ticket["draws"].tolist()
-        frames = ticket["frames"][: spec.time_steps].tolist()
-        shapes: list[tuple[int, ...]] = []  # of the first stream's frames
-        for stream, decoder in zip(spec.streams, self._decoders, strict=True):
+        frames = ticket["frames"][: self._spec.time_steps].tolist()
+        shown: dict[int, list[int]] = {}
+        for step, frame in enumerate(frames):
+            shown.setdefault(frame if frame >= 0 else ~frame, []).append(step)
+        padded = [step for step, frame in enumerate(frames) if frame < 0]
+        clip = _Clip(int(ticket["video"]), int(ticket["view"]), ticket["draws"].tolist(), shown, padded, {})
+        for lane in self._lanes:
+            self._render_stream(lane, clip, row[lane.stream.name], counters)
+        weighting = self._spec.weighting
+        if weighting is not None:
             began = perf_counter()
-            files = [spec.storage.read(stream.name, video, frame) for frame in frames]
-            ended = perf_counter()
-            counters[READ] += ended - began
-            counters[BYTES] += sum(map(len, files))
-            decode, output = decoder.mask if stream.mask else decoder.image, row[stream.name]
-            shape: tuple[int, ...] | None = None
-            decoding = placing = 0.0
-            for step, data in enumerate(files):
-                began = ended
-                try:
-                    pixels = decode(data)
-                    if pixels.shape != shape:
-                        shape = pixels.shape
-                        place = self._placer(stream, shape, draws, output.shape)
-                    if stream is spec.streams[0]:
-                        shapes.append(shape)
-                    elif shape[:2] != shapes[step][:2]:
-                        raise FrameError(
-                            f"is {_by(shape)} while its {spec.streams[0].name} is {_by(shapes[step])}; "
-                            "the frames of aligned streams must have one size"
-                        )
-                    decoded = perf_counter()
-                    place(pixels, output[step])
-                except FastclipsError as error:
-                    where = spec.storage.where(stream.name, video, frames[step])
-                    raise FrameError(f"{where}: {error}") from None
-                ended = perf_counter()
-                decoding += decoded - began
-                placing += ended - decoded
-            counters[DECODE] += decoding
-            counters[KERNEL] += placing
-        counters[FRAMES] += spec.time_steps
+            table = self._weights * np.float32(ticket["weight"])
+            self._weigh(row[weighting.stream], table, padded, row[WEIGHT])
+            counters[KERNEL] += perf_counter() - began
+        counters[FRAMES] += len(frames)
         counters[CLIPS] += 1
 
+    def _render_stream(
+        self, lane: _Lane, clip: _Clip, output: NDArray[Any], counters: NDArray[np.float64]
+    ) -> None:
+        began = perf_counter()
+        stream, decoder, storage = lane.stream, lane.decoder, self._spec.storage
+        shown = _labelled(clip) if stream.mask and clip.padded else clip.shown
+        files = [storage.read(stream.name, clip.video, frame) for frame in shown]
+        counters[BYTES] += sum(data.nbytes if isinstance(data, np.ndarray) else len(data) for data in files)
+        ended = perf_counter()
+        counters[READ] += ended - began
+        through_pillow = decoder.pillow_frames
+        shape: tuple[int, ...] | None = None
+        decoding = placing = 0.0
+        for (frame, (step, *repeats)), data in zip(shown.items(), files, strict=True):
+            began = ended
+            try:
+                pixels = decoder.decode(data)
+                if pixels.shape != shape:
+                    shape = pixels.shape
+                    place = self._placer(lane, shape, clip, output.shape)
+                size, other = clip.sizes.setdefault(frame, (shape[:2], stream.name))
+                if size != shape[:2]:
+                    raise FrameError(
+                        f"is {_by(shape)} while its {other} is {_by(size)}; "
+                        "the frames of aligned streams must have one size"
+                    )
+                decoded = perf_counter()
+                place(pixels, output[step])
+            except FastclipsError as error:
+                where = storage.where(stream.name, clip.video, frame)
+                raise FrameError(f"{where}: {error}") from None
+            for repeat in repeats:
+                output[repeat] = output[step]
+            ended = perf_counter()
+            decoding += decoded - began
+            placing += ended - decoded
+        if stream.mask and clip.padded:
+            output[clip.padded] = stream.ignore
+        counters[DECODE] += decoding
+        counters[KERNEL] += placing
+        counters[PILLOW] += decoder.pillow_frames - through_pillow
+
     def _placer(
-        self, stream: Stream, shape: tuple[int, ...], draws: list[float], output: tuple[int, ...]
+        self, lane: _Lane, shape: tuple[int, ...], clip: _Clip, output: tuple[int, ...]
     ) -> Callable[[NDArray[np.uint8], NDArray[Any]], None]:
-        """Return what puts a frame of a shape through the geometry map and the pixel steps into its place."""
-        geometry = self._spec.recipe.geometry(shape[0], shape[1], draws)
-        table = None if stream.mask else self._table
-        channels_first = self._spec.recipe.channels_first and not stream.mask
-        size = output[2:] if channels_first else output[1:3]
+        """Return what puts a frame of a shape through the geometry map and the table into its place."""
+        geometry = self._spec.recipe.geometry(shape[0], shape[1], clip.draws, clip.view)
+        size = output[2:] if lane.channels_first else output[1:3]
         if size != (geometry.y.size, geometry.x.size):
             raise FrameError(
                 f"is {_by(shape)} and would come out as {geometry.y.size}x{geometry.x.size} (height x width) "
                 f"in a batch of {_by(size)}; frames of mixed sizes need a transform that fixes the size, "
                 "such as RandomCrop(224) or Resize((256, 340))"
             )
-        flip, options = geometry.flip, {"channels_first": channels_first, "stream": self._past_caches}
+        table, flip = lane.table, geometry.flip
+        options = {"channels_first": lane.channels_first, "stream": self._past_caches}
 
         def cut(pixels: NDArray[np.uint8], top: int, left: int, output: NDArray[Any]) -> None:
             if table is None:
@@ -133,18 +186,41 @@ class Renderer:
             else:
                 kernels.crop_table(pixels, top, left, flip, table, output, **options)
 
+        def stretch(pixels: NDArray[np.uint8], output: NDArray[Any]) -> None:
+            if shape[2:] == (1,):  # OpenCV drops an axis of one channel
+                pixels, output = pixels[:, :, 0], output[:, :, 0]
+            resample(pixels, geometry, nearest=lane.stream.mask, out=output)
+
         if geometry.is_crop:
             top, left = int(geometry.y.box[0]), int(geometry.x.box[0])
             return lambda pixels, output: cut(pixels, top, left, output)
-        if not flip and table is None and not channels_first:
-            return lambda pixels, output: resample(pixels, geometry, nearest=stream.mask, out=output)
+        if not flip and table is None and not lane.channels_first:
+            return stretch
         stretched = np.empty((*size, *shape[2:]), np.uint8)
 
         def stretch_and_cut(pixels: NDArray[np.uint8], output: NDArray[Any]) -> None:
-            resample(pixels, geometry, nearest=stream.mask, out=stretched)
+            stretch(pixels, stretched)
             cut(stretched, 0, 0, output)
 
         return stretch_and_cut
+
+    def _weigh(
+        self, mask: NDArray[np.uint8], table: NDArray[np.float32], padded: list[int], out: NDArray[np.float32]
+    ) -> None:
+        """Write the weight of each pixel of a clip's mask; nothing where it is padding."""
+        flat = mask.reshape(-1, mask.shape[-1])
+        kernels.crop_table(flat, 0, 0, False, table, out.reshape(flat.shape), stream=self._past_caches)
+        out[padded] = 0
+
+
+def _labelled(clip: _Clip) -> dict[int, list[int]]:
+    """Return `clip.shown` without the padded steps."""
+    steps = {frame: [step for step in at if step not in clip.padded] for frame, at in clip.shown.items()}
+    return {frame: at for frame, at in steps.items() if at}
+
+
+def _values(stream: Stream) -> NDArray[np.uint8] | None:
+    return None if stream.values is None else np.array([stream.values], np.uint8)
 
 
 def _by(shape: tuple[int, ...]) -> str:

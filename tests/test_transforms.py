@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import fastclips as fc
 from fastclips.resample import resample
-from fastclips.transforms import compile_recipe
+from fastclips.transforms import TenCrop, ThreeCrop, compile_recipe
 
 sizes = st.integers(1, 300)
 units = st.floats(0, 1, exclude_max=True)
@@ -128,12 +128,67 @@ def test_normalize_makes_one_table():
     np.testing.assert_allclose(table[:, 0], [-5.0, -2.5, -1.25], rtol=1e-6)
 
 
+def test_a_table_of_one_channel():
+    table = compile_recipe([fc.Normalize(0.5, 0.1)]).table(1)
+    assert (table.shape, table.dtype) == ((1, 256), "float32")
+    np.testing.assert_allclose(table[0, [0, 255]], [-5.0, 5.0], rtol=1e-6)
+
+
+@given(sizes, sizes, st.data())
+def test_three_views(height, width, data):
+    """Both ends and the middle of the longer side; on the other, as CenterCrop."""
+    size = data.draw(st.integers(1, height)), data.draw(st.integers(1, width))
+    recipe, center = compile_recipe([ThreeCrop(size)]), compile_recipe([fc.CenterCrop(size)])
+    start, middle, end = (recipe.geometry(height, width, [], view) for view in range(3))
+    assert (recipe.views, recipe.draws, recipe.fixes_size) == (3, 0, True)
+    assert middle == center.geometry(height, width, [])
+    longer, other = ("y", "x") if height > width else ("x", "y")
+    assert getattr(start, longer).box[0] == 0
+    assert getattr(end, longer).box[1] == max(height, width)
+    for view in (start, end):
+        assert getattr(view, other) == getattr(middle, other)
+        assert getattr(view, longer).size == getattr(middle, longer).size
+        assert not view.flip
+
+
+@given(sizes, sizes, st.data())
+def test_ten_views(height, width, data):
+    tall, wide = size = data.draw(st.integers(1, height)), data.draw(st.integers(1, width))
+    recipe, center = compile_recipe([TenCrop(size)]), compile_recipe([fc.CenterCrop(size)])
+    views = [recipe.geometry(height, width, [], view) for view in range(10)]
+    assert (recipe.views, recipe.draws, recipe.fixes_size) == (10, 0, True)
+    corners = [(view.y.box[0], view.x.box[0]) for view in views[:4]]
+    assert corners == [(0, 0), (0, width - wide), (height - tall, 0), (height - tall, width - wide)]
+    assert views[4] == center.geometry(height, width, [])
+    for plain, mirrored in zip(views[:5], views[5:], strict=True):
+        assert (plain.flip, mirrored.flip) == (False, True)
+        assert (plain.y, plain.x.mirror()) == (mirrored.y, mirrored.x)
+
+
+def test_views_and_draws_mix():
+    """Views multiply, the first transform's changing slowest; draws go to the transforms that use some."""
+    recipe = compile_recipe([fc.RandomFlip(1), ThreeCrop((8, 20)), fc.RandomCrop(6), TenCrop(4)])
+    assert (recipe.views, recipe.draws) == (30, 3)
+    lefts = [recipe.geometry(8, 40, [0.0, 0.0, 0.0], view).x.box[1] for view in range(30)]
+    assert lefts == [40 - left - inner for left in (0, 10, 20) for inner in (0, 2, 0, 2, 1) * 2]
+    assert compile_recipe([fc.RandomFlip()]).views == 1
+
+
+@pytest.mark.parametrize("crop", [ThreeCrop, TenCrop])
+def test_views_larger_than_the_frame(crop):
+    said = f"{crop.__name__} of 30x30 .* larger than the frame's 20x40 .* Resize"
+    with pytest.raises(fc.OptionError, match=said):
+        compile_recipe([crop(30)]).geometry(20, 40, [], 1)
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
         (lambda: fc.RandomCrop(0), "RandomCrop's size must be a positive int or .* not 0"),
         (lambda: fc.RandomCrop((1, 2, 3)), r"not \(1, 2, 3\)"),
         (lambda: fc.CenterCrop(2.5), r"not 2\.5"),
+        (lambda: ThreeCrop(0), "ThreeCrop's size must be a positive int or .* not 0"),
+        (lambda: TenCrop((1, 2, 3)), r"TenCrop's size .* not \(1, 2, 3\)"),
         (lambda: fc.RandomFlip(1.5), r"p must lie between 0 and 1, not 1\.5"),
         (fc.Resize, "either a size or short_side"),
         (lambda: fc.Resize(3, short_side=4), "either a size or short_side"),

@@ -1,0 +1,150 @@
+"""What a file says of itself in its first bytes: format, size, depth. No pixel is touched.
+
+Of a TIFF, which may hold many, the first picture counts.
+
+A header that promises more pixels than the file can hold belongs to a truncated or damaged file, and
+believing it could take all memory. So each format has a limit, of pixels per byte of the file.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from fastclips.errors import FrameError
+
+__all__ = ["Header", "check_size", "read_header"]
+
+_DEFLATED = 8 * 1032  # pixels per byte: deflate's limit, at 1 bit per pixel
+_PLAIN = 8  # 1 bit per pixel
+_RUNS = 128  # two bytes say 255 pixels
+_FAXED = 2**16  # 1 bit per row, and more than any row holds
+_TIFF_PIXELS = 2**26  # in all: of more, Pillow warns
+
+_WIDTH, _LENGTH, _BITS, _COMPRESSION, _ORIENTATION = 256, 257, 258, 259, 274  # TIFF's tags
+_NUMBERS = {1: "B", 3: "H", 4: "I"}  # TIFF's types, as struct names them
+_ENTRY = 12  # bytes in TIFF's table of tags
+
+
+class Header(NamedTuple):
+    """What a file says of itself.
+
+    Parameters
+    ----------
+    kind : str
+        The format's name.
+    height, width : int
+        Size in pixels, as decoded.
+    bits : int
+        Bits per channel.
+    """
+
+    kind: str
+    height: int
+    width: int
+    bits: int = 8
+
+
+def read_header(data: bytes | bytearray | memoryview) -> Header:
+    """Read the header of a PNG, BMP or TIFF file.
+
+    Parameters
+    ----------
+    data : bytes-like
+        The whole file.
+
+    Returns
+    -------
+    Header
+        Checked against the file's length.
+
+    Raises
+    ------
+    FrameError
+        If it is none of them, or its header is damaged.
+    """
+    if not len(data):
+        raise FrameError("empty file")
+    start = bytes(data[:8])
+    kind = next((kind for kind, starts in _STARTS.items() if start.startswith(starts)), None)
+    if kind is None:
+        raise FrameError(f"neither JPEG, PNG, BMP nor TIFF: it starts with {start!r}")
+    try:
+        height, width, bits, limit = _READ[kind](data)
+    except (IndexError, KeyError, ValueError, struct.error) as error:
+        raise FrameError(
+            f"truncated or damaged header of a {kind} of {len(data)} bytes: {bytes(data[:24])!r}"
+        ) from error
+    check_size(height, width, limit * len(data), len(data))
+    if kind == "TIFF" and height * width > _TIFF_PIXELS:
+        raise FrameError(f"its {height} x {width} pixels are more than the {_TIFF_PIXELS} read of a TIFF")
+    return Header(kind, height, width, bits)
+
+
+def check_size(height: int, width: int, most: int, size: int) -> None:
+    """Refuse a header that promises more than its file can hold.
+
+    Parameters
+    ----------
+    height, width : int
+        Of the header.
+    most : int
+        Pixels that the file can hold.
+    size : int
+        The file's bytes.
+
+    Raises
+    ------
+    FrameError
+        If there are more pixels than that, or none.
+    """
+    if not 0 < height * width <= most:
+        raise FrameError(f"truncated: {size} bytes cannot hold the {height} x {width} of its header")
+
+
+_Read = tuple[int, int, int, int]  # height, width, bits per channel, pixels per byte at most
+
+
+def _png(data: bytes | bytearray | memoryview) -> _Read:
+    length, name, width, height, bits = struct.unpack_from(">I4sIIB", data, 8)
+    if name != b"IHDR" or not length or not height or not width:
+        raise ValueError
+    return height, width, bits, _DEFLATED
+
+
+def _bmp(data: bytes | bytearray | memoryview) -> _Read:
+    (size,) = struct.unpack_from("<I", data, 14)
+    if size == 12:  # noqa: PLR2004 - the oldest header, which is the shortest
+        width, height = struct.unpack_from("<HH", data, 18)
+        packed = 0
+    else:
+        width, height, packed = struct.unpack_from("<ii4xI", data, 18)
+        height = abs(height)  # negative: rows run from top to bottom
+    if width <= 0 or height == 0:
+        raise ValueError
+    return height, width, 8, _RUNS if packed in (1, 2) else _PLAIN
+
+
+def _tiff(data: bytes | bytearray | memoryview) -> _Read:
+    order = "<" if data[:1] == b"I" else ">"
+    (table,) = struct.unpack_from(f"{order}I", data, 4)
+    (entries,) = struct.unpack_from(f"{order}H", data, table)
+    tags = {_BITS: 1, _COMPRESSION: 1, _ORIENTATION: 1}
+    for at in range(table + 2, table + 2 + entries * _ENTRY, _ENTRY):
+        tag, kind, count = struct.unpack_from(f"{order}HHI", data, at)
+        if kind in _NUMBERS and count:  # its first number alone, which may lie elsewhere
+            number = f"{order}{_NUMBERS[kind]}"
+            beside = count * struct.calcsize(number) <= 4  # noqa: PLR2004 - bytes of an entry's value
+            place = at + 8 if beside else struct.unpack_from(f"{order}I", data, at + 8)[0]
+            if tag in (_WIDTH, _LENGTH, _BITS, _COMPRESSION, _ORIENTATION):
+                (tags[tag],) = struct.unpack_from(number, data, place)
+    height, width = tags[_LENGTH], tags[_WIDTH]
+    if height * width == 0:
+        raise ValueError
+    if tags[_ORIENTATION] in (5, 6, 7, 8):  # rows are stored as columns; Pillow turns them
+        height, width = width, height
+    return height, width, tags[_BITS], _PLAIN if tags[_COMPRESSION] == 1 else _FAXED
+
+
+_STARTS = {"PNG": (b"\x89PNG\r\n\x1a\n",), "TIFF": (b"II*\0", b"MM\0*"), "BMP": (b"BM",)}
+_READ = {"PNG": _png, "TIFF": _tiff, "BMP": _bmp}
