@@ -2,7 +2,10 @@
 
 ::
 
-    frame counts --sampler--> clips --order--> positions 0 1 2 ... --cut--> batches of this rank
+    videos --sampler--> clips --views, order--> positions 0 1 2 ... --cut--> batches of this rank
+
+Where a recipe has several views of a clip (crops of it), the clip stands there once for each, one after the
+other before they are shuffled; "clip" below means one of those.
 
 A clip's *position* is its place in the epoch, over all ranks. ``world * batch_size`` consecutive positions
 are a global batch, and each rank takes its run of ``batch_size`` of them. Everything that is drawn for a clip
@@ -13,6 +16,9 @@ The end of an epoch. With ``drop_last`` an incomplete global batch is left out. 
 until the world divides their number, and those beyond the last clip show the first ones again, marked as
 padding: fewer than ``world``, none on a single rank. What is then left for the last batch is shared equally.
 So ranks always have equal numbers of batches of equal sizes.
+
+With ``weights`` an epoch is no permutation: each position draws its clip, with replacement, so that a clip of
+weight 2 comes twice as often as one of weight 1. The epoch has as many clips as without.
 
 Eight clips (one video of 16 frames, 2 frames each), read by two ranks, 3 clips a batch:
 
@@ -34,18 +40,18 @@ A ninth clip needs a tenth position; rank 1 gets it, as the first clip once more
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 from functools import cached_property
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from fastclips.clips import Clips, ClipSampler, Videos
+from fastclips.draws import Draws, Purpose
 from fastclips.errors import OptionError
+from fastclips.launchers import checked_rank
 from fastclips.options import checked_bool, checked_int
-from fastclips.samplers import Clips, ClipSampler, Draws, Purpose
 from fastclips.spec import ticket_dtype
 
 if TYPE_CHECKING:
@@ -53,9 +59,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Plan", "resolve_rank"]
+__all__ = ["Plan"]
 
 _log = logging.getLogger(__name__)
+_BLOCK = 2**16  # rows whose frames are listed at a time where only the first is kept
+
+
+class _Epoch(NamedTuple):
+    number: int
+    clips: Clips
+    order: NDArray[np.int64] | None  # which clip each position shows, if they are shuffled
 
 
 class Plan:
@@ -63,14 +76,18 @@ class Plan:
 
     Parameters
     ----------
-    frame_counts : array_like of int, (V,)
-        Frames of each video.
+    videos : Videos or array_like of int, (V,)
+        The videos, or only the frames of each.
     sampler : ClipSampler
         How videos are cut into clips.
     draws : int
         Numbers in [0, 1) that each ticket carries for the recipe.
     batch_size : int
         Clips in a batch of this rank.
+    views : int
+        Views that the recipe has of each clip.
+    weights : array_like of float, (V,), optional
+        How often each of a video's clips is drawn, relative to others; 0 is never. Needs `shuffle`.
     shuffle : bool
         Whether each epoch is a permutation of its own; otherwise clips come in the sampler's order.
     drop_last : bool
@@ -83,7 +100,7 @@ class Plan:
     Attributes
     ----------
     clips_per_epoch : int
-        Clips of all ranks together, padding not counted, nothing dropped.
+        Clips of all ranks together, in each view, padding not counted, nothing dropped.
     rows_per_epoch : int
         Rows of all batches of this rank in an epoch, padding included.
     ticket_dtype : numpy.dtype
@@ -92,38 +109,44 @@ class Plan:
     Raises
     ------
     OptionError
-        If an argument is out of range, no video is long enough, or no batch is left.
+        If an argument is out of range, no video gives a clip, the sampler refuses the videos, or no batch
+        is left.
     """
 
     def __init__(
         self,
-        frame_counts: ArrayLike,
+        videos: Videos | ArrayLike,
         sampler: ClipSampler,
         *,
         draws: int,
         batch_size: int,
+        views: int = 1,
+        weights: ArrayLike | None = None,
         shuffle: bool = False,
         drop_last: bool = False,
         seed: int = 0,
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        self.frame_counts = _checked_counts(frame_counts)
+        self.videos = videos if isinstance(videos, Videos) else Videos(np.asarray(videos))
         self.sampler = sampler
         self.draws = checked_int(draws, "draws", 0)
         self.batch_size = checked_int(batch_size, "batch_size", 1)
+        self.views = checked_int(views, "views", 1)
         self.shuffle = checked_bool(shuffle, "shuffle")
         self.drop_last = checked_bool(drop_last, "drop_last")
         self.seed = checked_int(seed, "seed", 0, 2**64)
         self.world = checked_int(world, "world", 1)
-        self.rank = _checked_rank(rank, self.world)
+        self.rank = checked_rank(rank, self.world)
         self.ticket_dtype = ticket_dtype(sampler.time_steps, self.draws)
 
-        self._recent: tuple[tuple[int, Clips, NDArray[np.int64] | None], ...] = ()
-        self._clips = sampler.clips(self.frame_counts, Draws(self.seed, 0))
-        self.clips_per_epoch = len(self._clips)
+        self._recent: tuple[_Epoch, ...] = ()
+        self._clips = sampler.clips(self.videos, Draws(self.seed, 0))
+        self.clips_per_epoch = len(self._clips) * self.views
         self._report_short()
         self.rows_per_epoch = self._count_rows()
+        self.weights = None if weights is None else self._checked_weights(weights)
+        self._chances = None if self.weights is None else np.cumsum(self.weights[self._clips.video])
 
     def __len__(self) -> int:
         """Batches per epoch, the same for each rank."""
@@ -135,9 +158,20 @@ class Plan:
 
         The rank is left out, so that one saved state serves every rank.
         """
-        options = (self.sampler, self.batch_size, self.shuffle, self.drop_last, self.seed, self.world)
-        digest = blake2b(f"plan 1 {options!r}".encode(), digest_size=8)
-        digest.update(self.frame_counts.astype("<i8").tobytes())
+        knobs = (
+            self.sampler,
+            self.batch_size,
+            self.views,
+            self.shuffle,
+            self.drop_last,
+            self.seed,
+            self.world,
+        )
+        digest = blake2b(f"plan 2 {knobs!r}".encode(), digest_size=8)
+        digest.update(self.videos.frame_counts.astype("<i8").tobytes())
+        for name, column in (("fps", self.videos.fps), ("weights", self.weights)):
+            if column is not None:
+                digest.update(name.encode() + column.astype("<f8").tobytes())
         return digest.hexdigest()
 
     def tickets(self, epoch: int, batch: int) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
@@ -153,8 +187,9 @@ class Plan:
         Returns
         -------
         tickets : ndarray of `ticket_dtype`, (n,)
-            In row order; n is ``batch_size``, less for a shorter last batch. ``video`` is an index into the
-            frame counts. A padded clip keeps a position of its own, beyond the clips.
+            In row order; n is ``batch_size``, less for a shorter last batch. ``video`` is a row of the
+            videos, ``view`` the recipe's alone. A clip that is padding keeps a position of its own, beyond
+            the clips, and has weight 0; all others have 1.
         padding : ndarray of bool, (n,)
             True where a clip is there only to fill the batch.
 
@@ -191,96 +226,164 @@ class Plan:
         ends = np.minimum(np.arange(batch + 1, last + 1) * self.batch_size, self.rows_per_epoch)
         ends -= batch * self.batch_size  # of each batch, in rows of this run
         rows = np.arange(ends[-1])
-        positions = self._positions(batch * self.batch_size + rows)
-        clips = self._clips_at(epoch, positions)
+        positions = self._positions(batch * self.batch_size + rows, self.rank)
+        clips, view = self._clips_at(epoch, positions)
+        padding = positions >= self.clips_per_epoch
 
         tickets = np.zeros(len(rows), self.ticket_dtype)
         tickets["epoch"] = epoch
         tickets["position"] = positions
         tickets["video"] = clips.video
-        tickets["frames"][:, : self.sampler.time_steps] = self.sampler.frames(clips)
-        padding = positions >= self.clips_per_epoch
-        draws, start = Draws(self.seed, epoch), 0
-        together = ends if self.world > 1 else ends[-1:]  # what lies together for this rank
-        for end in together.tolist():
-            first = int(positions[start])
-            tickets["draws"][start:end] = draws.units(Purpose.RECIPE, first, end - start, self.draws)
-            start = end
+        tickets["view"] = view
+        tickets["weight"] = ~padding
+        tickets["frames"][:, : self.sampler.time_steps] = self.sampler.frames(clips, self.videos)
+        tickets["draws"] = Draws(self.seed, epoch).units_at(Purpose.RECIPE, positions, self.draws)
         start = 0
         for end in ends.tolist():
             yield tickets[start:end], padding[start:end]
             start = end
 
-    def table(self, epoch: int) -> dict[str, NDArray[Any]]:
-        """List all that this rank reads in an epoch, in the order of its batches.
+    def table(self, epoch: int, rank: int | None = None) -> dict[str, NDArray[Any]]:
+        """List all that a rank reads in an epoch, in the order of its batches.
 
         Parameters
         ----------
         epoch : int
             At least 0.
+        rank : int, optional
+            Another rank than this one.
 
         Returns
         -------
         dict of str to ndarray, (rows_per_epoch,)
-            ``position``, ``video`` and ``start``, int64, and ``padding``, bool.
+            ``position``, ``video``, ``start`` (the first frame), and ``view``, int64, and ``padding``, bool.
+            Views count the sampler's and the recipe's as one: ``sampler's * views + recipe's``.
 
         Raises
         ------
         OptionError
-            If there is no such epoch.
+            If there is no such epoch or rank.
         """
-        positions = self._positions(np.arange(self.rows_per_epoch))
-        clips = self._clips_at(_checked_epoch(epoch), positions)
+        positions, clips, view = self._served(epoch, rank)
+        start = np.empty(len(clips), np.int64)
+        for first in range(0, len(clips), _BLOCK):
+            block = clips.rows(np.arange(first, min(first + _BLOCK, len(clips))))
+            start[first : first + _BLOCK] = self.sampler.frames(block, self.videos)[:, 0]
         return {
             "position": positions,
             "video": clips.video,
-            "start": clips.start,
+            "start": start,
+            "view": clips.view * self.views + view,
             "padding": positions >= self.clips_per_epoch,
         }
 
-    def _positions(self, served: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the places in the epoch of this rank's clips, given in served order."""
+    def frames(self, epoch: int, rank: int | None = None) -> NDArray[np.int32]:
+        """List the frames of all that a rank reads in an epoch, in the order of its batches.
+
+        Parameters
+        ----------
+        epoch : int
+            At least 0.
+        rank : int, optional
+            Another rank than this one.
+
+        Returns
+        -------
+        ndarray of int32, (rows_per_epoch, time_steps)
+            As tickets have them: ``~frame`` where that frame is repeated as padding.
+
+        Raises
+        ------
+        OptionError
+            If there is no such epoch or rank.
+        """
+        return self.sampler.frames(self._served(epoch, rank)[1], self.videos)
+
+    def _served(self, epoch: int, rank: int | None) -> tuple[NDArray[np.int64], Clips, NDArray[np.int64]]:
+        rank = self.rank if rank is None else checked_rank(rank, self.world)
+        positions = self._positions(np.arange(self.rows_per_epoch), rank)
+        return positions, *self._clips_at(_checked_epoch(epoch), positions)
+
+    def _positions(self, served: NDArray[np.int64], rank: int) -> NDArray[np.int64]:
+        """Return the places in the epoch of a rank's clips, given in served order."""
         if self.world == 1:
             return served
         batch, row = np.divmod(served, self.batch_size)
         rows = np.minimum(self.batch_size, self.rows_per_epoch - batch * self.batch_size)
-        positions: NDArray[np.int64] = batch * self.batch_size * self.world + self.rank * rows + row
+        positions: NDArray[np.int64] = batch * self.batch_size * self.world + rank * rows + row
         return positions
 
-    def _clips_at(self, epoch: int, positions: NDArray[np.int64]) -> Clips:
-        clips, order = self._epoch(epoch)
-        which = positions % self.clips_per_epoch
-        return clips.rows(which if order is None else order[which])
+    def _clips_at(self, epoch: int, positions: NDArray[np.int64]) -> tuple[Clips, NDArray[np.int64]]:
+        """Return what the positions show, and in which of the recipe's views."""
+        _, clips, order = self._epoch(epoch)
+        which = positions % self.clips_per_epoch  # padding shows the first ones again
+        if self._chances is not None:
+            units = Draws(self.seed, epoch).units_at(Purpose.CHOICE, which, 1)[:, 0]
+            which = self._chosen(units, self._chances)
+        elif order is not None:
+            which = order[which]
+        clip, view = np.divmod(which, self.views)
+        return clips.rows(clip), view
 
-    def _epoch(self, epoch: int) -> tuple[Clips, NDArray[np.int64] | None]:
-        for known, clips, order in self._recent:
-            if known == epoch:
-                return clips, order
-        draws = Draws(self.seed, epoch)
-        clips = self.sampler.clips(self.frame_counts, draws) if self.sampler.varies else self._clips
-        order = None
-        if self.shuffle:
-            words = draws.words(Purpose.ORDER, 0, self.clips_per_epoch, 1)[:, 0]
-            order = np.argsort(words, kind="stable")
+    def _chosen(self, units: NDArray[np.float64], ends: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the clip, in the order before shuffling, that each draw falls on.
+
+        Clips lie end to end on a line, each as long as its weight, and the draw is a place on it. One of
+        weight 0 has no length, so no place lies in it: the search passes it over.
+        """
+        place = units * ends[-1]  # below the last end, rounded too, since units are at most 1 - 2**-53
+        clip = np.searchsorted(ends, place, side="right")
+        begin = np.where(clip > 0, ends[clip - 1], 0)
+        view = ((place - begin) / (ends[clip] - begin) * self.views).astype(np.int64)
+        chosen: NDArray[np.int64] = clip * self.views + np.minimum(view, self.views - 1)  # if rounded up
+        return chosen
+
+    def _epoch(self, epoch: int) -> _Epoch:
+        for known in self._recent:
+            if known.number == epoch:
+                return known
+        draws, order = Draws(self.seed, epoch), None
+        clips = self.sampler.clips(self.videos, draws) if self.sampler.varies else self._clips
+        if self.shuffle and self._chances is None:
+            order = np.argsort(draws.first_words(Purpose.ORDER, self.clips_per_epoch), kind="stable")
+        made = _Epoch(epoch, clips, order)
         # Two epochs, since prefetch runs past an epoch's end; a new tuple, so that threads need no lock.
-        self._recent = ((epoch, clips, order), *self._recent[:1])
-        return clips, order
+        self._recent = (made, *self._recent[:1])
+        return made
 
     def _report_short(self) -> None:
-        videos, span = len(self.frame_counts), self.sampler.span
-        short = int(np.count_nonzero(self.frame_counts < span))
+        shortage = self.sampler.shortage(self.videos)
         if self.clips_per_epoch == 0:
+            details = f" ({shortage})" if shortage else ""
             raise OptionError(
-                f"no video gives a clip: the longest of {videos} has {self.frame_counts.max()} frames and a "
-                f"clip of {self.sampler!r} spans {span}; lower time_steps or dilation"
+                f"no video gives a clip of {self.sampler!r}: the longest of {len(self.videos)} has "
+                f"{self.videos.frame_counts.max()} frames{details}; "
+                'lower time_steps or dilation, or pass short="pad"'
             )
-        if short and self.rank == 0:
-            _log.warning(
-                "%d of %d videos are shorter than the %d frames a clip spans and give no clip",
-                short,
-                videos,
-                span,
+        if shortage and self.rank == 0:
+            _log.warning("%s", shortage)
+
+    def _checked_weights(self, weights: ArrayLike) -> NDArray[np.float64]:
+        """Return the weights with 1 as the greatest, and 0 for videos without a clip."""
+        if not self.shuffle:
+            raise OptionError("shuffle=False: weights draw clips at random; pass shuffle=True, or no weights")
+        given = np.asarray(weights)
+        if given.shape != (len(self.videos),) or given.dtype.kind not in "iufb":
+            raise OptionError(
+                f"weights of shape {given.shape} and type {given.dtype}: must be numbers, one for each of "
+                f"{len(self.videos)} videos"
             )
+        checked = given.astype(np.float64)
+        wrong = np.flatnonzero(~((checked >= 0) & np.isfinite(checked)))
+        if len(wrong):
+            raise OptionError(f"weights[{wrong[0]}]={checked[wrong[0]]}: must be finite and not negative")
+        checked[np.bincount(self._clips.video, minlength=len(checked)) == 0] = 0
+        if not checked.any():
+            raise OptionError(
+                "weights: all videos that give a clip have weight 0; some clip must have a chance"
+            )
+        checked /= checked.max()  # so that sums stay finite
+        return checked
 
     def _count_rows(self) -> int:
         if not self.drop_last:
@@ -295,114 +398,5 @@ class Plan:
         return self.clips_per_epoch // together * self.batch_size
 
 
-def resolve_rank(rank: int | Literal["env"], world: int | None = None) -> tuple[int, int]:
-    """Find out which part of an epoch this process reads.
-
-    Parameters
-    ----------
-    rank : int or "env"
-        The rank, or ``"env"`` to read what the launcher of this process left in its environment: torchrun,
-        accelerate, horovodrun, Open MPI, MPICH and others with PMI, ``TF_CONFIG``, or Slurm. The first that
-        is there counts, in this order: a launcher that runs inside another knows better.
-    world : int, optional
-        How many ranks there are. May be left out for rank 0, which is then alone, and for ``"env"``, which
-        is otherwise checked against it.
-
-    Returns
-    -------
-    rank, world : int
-        With ``0 <= rank < world``.
-
-    Raises
-    ------
-    OptionError
-        If the numbers contradict each other, or the environment holds none.
-    """
-    if world is not None:
-        world = checked_int(world, "world", 1)
-    if rank != "env":
-        if isinstance(rank, str):
-            raise OptionError(f'rank={rank!r}: must be a number or "env"')
-        if world is None and rank != 0:
-            raise OptionError(f"rank={rank!r}: needs world=, the number of ranks")
-        world = world or 1
-        return _checked_rank(rank, world), world
-    names, rank, found = next(_launched(), ("", 0, 0))
-    if not names:
-        looked = ", ".join(f"{a} and {b}" for a, b in (*_INNER, *_OUTER))
-        raise OptionError(f'rank="env": found none of {looked}, TF_CONFIG; pass rank= and world= as numbers')
-    if world not in (None, found):
-        raise OptionError(
-            f"world={world}: is {found} by {names}; leave world out, or give the rank as a number"
-        )
-    _log.info("rank %d of %d, from %s", rank, found, names)
-    return rank, found
-
-
-_INNER = (
-    ("RANK", "WORLD_SIZE"),  # torchrun, accelerate
-    ("HOROVOD_RANK", "HOROVOD_SIZE"),
-    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
-    ("PMI_RANK", "PMI_SIZE"),  # MPICH, Intel MPI
-)
-_OUTER = (("SLURM_PROCID", "SLURM_NTASKS"),)  # last: often the outer shell of one of the others
-
-
-def _launched() -> Iterator[tuple[str, int, int]]:
-    """Yield (where it was found, rank, world) of each launcher that left both numbers."""
-    yield from _numbers(_INNER)
-    yield from _tf_config()
-    yield from _numbers(_OUTER)
-
-
-def _numbers(pairs: tuple[tuple[str, str], ...]) -> Iterator[tuple[str, int, int]]:
-    for pair in pairs:
-        texts = [os.environ.get(name, "") for name in pair]
-        if not all(texts):
-            continue
-        if not all(text.isdecimal() for text in texts):
-            raise OptionError(f"{pair[0]}={texts[0]!r} and {pair[1]}={texts[1]!r}: must be integers from 0")
-        world = checked_int(int(texts[1]), pair[1], 1)
-        yield " and ".join(pair), _checked_rank(int(texts[0]), world, *pair), world
-
-
-def _tf_config() -> Iterator[tuple[str, int, int]]:
-    text = os.environ.get("TF_CONFIG", "")
-    try:
-        config = json.loads(text or "{}")
-        cluster, task = config.get("cluster", {}), config.get("task", {})
-        chiefs, workers = (len(cluster.get(kind, ())) for kind in ("chief", "worker"))
-        kind, number = task.get("type"), int(task.get("index", 0))
-    except (ValueError, TypeError, AttributeError) as error:
-        raise OptionError(f"TF_CONFIG={text!r}: must be JSON with a cluster and a task ({error})") from error
-    if not chiefs + workers:
-        return
-    if kind not in ("chief", "worker"):
-        raise OptionError(f"TF_CONFIG: a task of type {kind!r} reads no clips; only chief and worker do")
-    rank = number + chiefs * (kind == "worker")  # TensorFlow counts the chief first
-    yield "TF_CONFIG", _checked_rank(rank, chiefs + workers, "TF_CONFIG's rank", "tasks"), chiefs + workers
-
-
-def _checked_rank(rank: object, world: int, knob: str = "rank", of: str = "world") -> int:
-    number = checked_int(rank, knob, 0)
-    if number >= world:
-        raise OptionError(f"{knob}={number}: must be below {of}={world}; ranks count from 0")
-    return number
-
-
 def _checked_epoch(epoch: object) -> int:
     return checked_int(epoch, "epoch", 0, 2**63)
-
-
-def _checked_counts(frame_counts: ArrayLike) -> NDArray[np.int64]:
-    counts = np.array(frame_counts)
-    if counts.ndim != 1 or len(counts) == 0 or counts.dtype.kind not in "iu":
-        raise OptionError(
-            f"frame_counts of shape {counts.shape} and type {counts.dtype}: must be integers, one per video"
-        )
-    wrong = np.flatnonzero((counts < 0) | (counts >= 2**31))
-    if len(wrong):
-        raise OptionError(
-            f"frame_counts[{wrong[0]}]={counts[wrong[0]]}: must be a number of frames, from 0 to {2**31 - 1}"
-        )
-    return counts.astype(np.int64)

@@ -1,221 +1,165 @@
-"""Which clips a set of videos gives, and the numbers that are drawn for them.
+"""Which clips a set of videos gives: the samplers.
 
-A sampler is pure: frame counts and `Draws` in, one row per clip out. It looks at all videos at once, with no
-Python loop over them, since there may be millions; the frames of a clip are worked out per batch.
+**Positions.** A sampler counts in positions. Without ``fps=`` these are the frames. With it they lie 1 / fps
+seconds apart, whatever the video's own rate: position p shows frame ``floor(p * rate / fps + 1e-6)``, and a
+video of N frames has ``ceil(N * fps / rate - 1e-6)`` of them, at least one. Starts, steps, dilations and
+spans are all positions, so that a second is a second in every video. (The 1e-6 makes good what division
+rounds: 3 * 29.97 / 29.97 is frame 3.)
 
-Draws are counter-based: a word is a function of (seed, purpose, epoch, item, column) and of nothing else, so
-it is the same in any process, in any order, for any batch size. The generator is Philox4x64-10, of which
-NumPy promises the raw words; it promises no stream for the methods of ``Generator``, so the mapping to
-numbers is ours. One block of Philox is 4 words::
-
-    key      seed, purpose
-    counter  item, column // 4, epoch, 0        columns 0-3 of neighbouring items are neighbouring blocks
-
-``item`` is a video or a position in the plan, as the purpose says. How many columns are asked for changes
-none of them.
+**Padding.** A step of a clip that has no frame of its own repeats the last one that was shown, and says so:
+its number is ``~frame``, below 0.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import IntEnum
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 import numpy as np
 
-from fastclips.options import checked_int
+from fastclips.clips import Clips, ClipSampler, Videos
+from fastclips.draws import Draws, Purpose, to_units
+from fastclips.errors import OptionError
+from fastclips.options import checked_bool, checked_choice, checked_int, first_few
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from numpy.typing import NDArray
 
-__all__ = [
-    "ClipSampler",
-    "Clips",
-    "Draws",
-    "Purpose",
-    "RandomWindow",
-    "Windows",
-]
+__all__ = ["ClipSampler", "Clips", "RandomWindow", "Segments", "Videos", "Views", "Windows"]
+
+Short = Literal["drop", "pad", "loop", "error"]
+_DRAWN = 2**18  # numbers drawn at a time, each of which leaves a frame number
+_SLOWEST, _FASTEST = 1e-9, 1e9  # frames per second: products of these with positions stay finite
 
 
-class Purpose(IntEnum):
-    """What words are drawn for. The values are part of the stream: never change or reuse one."""
+class _Cutter:
+    """What all samplers have in common: videos that are too short."""
 
-    ORDER = 0  # item: a clip of the sampler's table
-    WINDOW = 1  # item: a video
-    RECIPE = 2  # item: a position in the plan
-
-
-@dataclass(frozen=True)
-class Draws:
-    """The random words of one epoch.
-
-    Parameters
-    ----------
-    seed : int
-        At least 0 and below 2**64.
-    epoch : int
-        At least 0 and below 2**63.
-    """
-
-    seed: int
-    epoch: int
-
-    def words(self, purpose: Purpose, first: int, items: int, columns: int) -> NDArray[np.uint64]:
-        """Draw for consecutive items.
-
-        Parameters
-        ----------
-        purpose : Purpose
-            What for.
-        first : int
-            The first item.
-        items, columns : int
-            How many items, and words for each.
-
-        Returns
-        -------
-        ndarray of uint64, (items, columns)
-            Raw words.
-        """
-        blocks = -(-columns // 4)
-        out = np.empty((items, blocks, 4), np.uint64)
-        # NumPy counts up before it makes a block: start one earlier, so that the blocks are Random123's.
-        counter = ((self.epoch << 128) + first - 1) % 2**256
-        philox = np.random.Philox(key=self.seed | purpose << 64, counter=counter)
-        for block in range(blocks):
-            out[:, block] = philox.random_raw(4 * items).reshape(items, 4)
-            philox.advance(2**64 - items)  # the same items in the next block
-        return out.reshape(items, 4 * blocks)[:, :columns]
-
-    def units(self, purpose: Purpose, first: int, items: int, columns: int) -> NDArray[np.float64]:
-        """Draw numbers in [0, 1): the upper 53 bits of each of `words`, so each is exact.
-
-        Parameters
-        ----------
-        purpose, first, items, columns
-            As for `words`.
-
-        Returns
-        -------
-        ndarray of float64, (items, columns)
-            Uniform numbers.
-        """
-        words = self.words(purpose, first, items, columns)
-        units: NDArray[np.float64] = (words >> np.uint64(11)) * 2.0**-53
-        return units
-
-
-@dataclass(frozen=True, eq=False)
-class Clips:
-    """Clips as columns, one row each.
-
-    A sampler that has to remember more of a clip adds columns in a subclass, with its own `rows`.
-
-    Parameters
-    ----------
-    video : ndarray of int64, (N,)
-        Index into the frame counts.
-    start : ndarray of int64, (N,)
-        The first frame.
-    """
-
-    video: NDArray[np.int64]
-    start: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.video)
-
-    def rows(self, which: NDArray[np.int64]) -> Clips:
-        """Take rows by number.
-
-        Parameters
-        ----------
-        which : ndarray of int64, (n,)
-            Row numbers.
-
-        Returns
-        -------
-        Clips
-            The n rows.
-        """
-        return Clips(self.video[which], self.start[which])
-
-
-@runtime_checkable
-class ClipSampler(Protocol):
-    """Cuts videos into clips.
-
-    Its ``repr`` goes into `Plan.fingerprint` and has to name every option, as a dataclass's does.
-    """
-
-    @property
-    def time_steps(self) -> int:
-        """Frames in a clip."""
+    short: Short
 
     @property
     def span(self) -> int:
-        """Frames a video needs to give a clip."""
+        """Positions that a video needs to fill a clip."""
+        raise NotImplementedError
 
     @property
-    def varies(self) -> bool:
-        """Whether the clips of one epoch differ from those of another."""
-
-    def clips(self, frame_counts: NDArray[np.int64], draws: Draws) -> Clips:
-        """Cut all videos.
-
-        Parameters
-        ----------
-        frame_counts : ndarray of int64, (V,)
-            Frames of each video; those shorter than `span` give no clip.
-        draws : Draws
-            The epoch's random words.
-
-        Returns
-        -------
-        Clips
-            As many rows in every epoch, none spanning two videos.
-        """
-
-    def frames(self, clips: Clips) -> NDArray[np.int32]:
-        """List the frames of some clips.
-
-        Parameters
-        ----------
-        clips : Clips
-            n rows of what `clips` returned.
-
-        Returns
-        -------
-        ndarray of int32, (n, time_steps)
-            Frame numbers, each within its video.
-        """
-
-
-class _Dilated:
-    """What clips of evenly spaced frames have in common."""
-
-    time_steps: int
-    dilation: int
+    def pads(self) -> bool:
+        """Whether a clip may hold frames that are there only as padding."""
+        return self.short == "pad"
 
     def _check(self, *knobs: str) -> None:
         for knob in knobs:
             # A plain int, so that the repr and with it the plan's fingerprint is one.
             object.__setattr__(self, knob, checked_int(getattr(self, knob), knob, 1))
+        checked_choice(self.short, "short", get_args(Short))
+
+    def _needed(self) -> str:
+        return f"{self.span} frames"
+
+    def _lengths(self, videos: Videos) -> NDArray[np.int64]:
+        """Return the positions of each video."""
+        return videos.frame_counts
+
+    def _useful(self, videos: Videos, lengths: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell which videos give clips."""
+        short = lengths < self.span
+        if self.short == "error" and short.any():
+            rows = np.flatnonzero(short)
+            few = [videos.called(row) for row in rows[:6].tolist()]
+            raise OptionError(
+                f"{len(rows)} of {len(videos)} videos are shorter than the {self._needed()} a clip spans: "
+                f'{first_few(few)}; leave them out, or pass short="drop", "pad" or "loop"'
+            )
+        return ~short if self.short == "drop" else videos.frame_counts > 0
+
+    def shortage(self, videos: Videos) -> str:
+        """Say what becomes of short videos: see `ClipSampler.shortage`."""
+        short = int(np.count_nonzero(self._lengths(videos) < self.span))
+        empty = 0 if self.short == "drop" else int(np.count_nonzero(videos.frame_counts == 0))
+        fate = {"pad": "are padded", "loop": "are looped"}.get(self.short, "give no clip")
+        news = []
+        if short > empty:
+            news.append(
+                f"{short - empty} of {len(videos)} videos are shorter than the {self._needed()} a clip spans "
+                f"and {fate}"
+            )
+        if empty:
+            news.append(f"{empty} of {len(videos)} videos have no frames and give no clip")
+        return "; ".join(news)
+
+
+class _Spaced(_Cutter):
+    """What clips of evenly spaced positions have in common."""
+
+    time_steps: int
+    dilation: int
+    fps: float | None
+
+    def _check(self, *knobs: str) -> None:
+        super()._check(*knobs)
+        if self.fps is not None:
+            object.__setattr__(self, "fps", _checked_rate(self.fps))
 
     @property
     def span(self) -> int:
-        """Frames from the first frame of a clip to its last, both included."""
+        """Positions from the first of a clip to its last, both included."""
         return self.dilation * (self.time_steps - 1) + 1
 
-    def frames(self, clips: Clips) -> NDArray[np.int32]:
+    def _needed(self) -> str:
+        return f"{self.span} frames" if self.fps is None else f"{self.span / self.fps:.4g} seconds"
+
+    def _lengths(self, videos: Videos) -> NDArray[np.int64]:
+        if self.fps is None:
+            return videos.frame_counts
+        if videos.fps is None:
+            raise OptionError(
+                f"fps={self.fps}: needs the frames per second of each video; "
+                'give them in the "fps" column, or leave fps= out'
+            )
+        wrong = np.flatnonzero(~((videos.fps >= _SLOWEST) & (videos.fps <= _FASTEST)))
+        if len(wrong):
+            raise OptionError(
+                f"fps={self.fps}: video {videos.called(int(wrong[0]))!r} has fps {videos.fps[wrong[0]]}; "
+                'the "fps" column needs a positive number for each video'
+            )
+        most = np.argmax(videos.frame_counts / videos.fps)
+        if videos.frame_counts[most] * self.fps / videos.fps[most] >= 2**31:
+            raise OptionError(
+                f"fps={self.fps}: is too much for video {videos.called(int(most))!r} of "
+                f"{videos.frame_counts[most]} frames at {videos.fps[most]} a second; "
+                f"lower it, until the video has fewer than {2**31} positions"
+            )
+        return self._timed(videos.frame_counts, videos.fps)
+
+    def _timed(self, counts: NDArray[np.int64], rates: NDArray[np.float64]) -> NDArray[np.int64]:
+        lengths = np.ceil(counts * cast("float", self.fps) / rates - 1e-6).astype(np.int64)
+        return np.maximum(lengths, counts > 0)
+
+    def frames(self, clips: Clips, videos: Videos) -> NDArray[np.int32]:
         """List the frames of some clips: see `ClipSampler.frames`."""
-        steps = np.arange(0, self.span, self.dilation, dtype=np.int32)
-        return clips.start.astype(np.int32)[:, None] + steps
+        counts, start = videos.frame_counts[clips.video][:, None], clips.start[:, None]
+        position = start + np.arange(self.time_steps) * self.dilation
+        fps, lengths = self.fps, counts
+        if fps is not None:
+            rates = cast("NDArray[np.float64]", videos.fps)[clips.video][:, None]
+            lengths = self._timed(counts, rates)
+        loops = self.short == "loop" and lengths < self.span
+        padded = self.pads and (position >= lengths) & ~np.asarray(loops)
+        if self.pads:
+            last = start + (lengths - 1 - start) // self.dilation * self.dilation
+            position = np.where(padded, last, position)
+        if fps is not None:
+            shown = np.floor(position * rates / fps + 1e-6)
+            frame = np.where(loops, shown % counts, np.minimum(shown, counts - 1)).astype(np.int32)
+        else:
+            frame = np.where(loops, position % counts, position).astype(np.int32)
+        return np.where(padded, ~frame, frame)
 
 
 @dataclass(frozen=True)
-class Windows(_Dilated):
+class Windows(_Spaced):
     """Every window of each video, at a fixed distance.
 
     Parameters
@@ -223,62 +167,86 @@ class Windows(_Dilated):
     time_steps : int
         Frames in a clip.
     step : int, optional
-        Frames from the start of one window to the start of the next; by default the span, so that windows
-        neither overlap nor leave gaps.
+        Positions from the start of one window to the start of the next; by default the span, so that
+        windows neither overlap nor leave gaps.
     dilation : int
-        Frames from one frame of a clip to the next.
+        Positions from one frame of a clip to the next.
+    fps : float, optional
+        Positions per second; by default positions are frames. Needs the frames per second of each video.
+    tail : {"drop", "pad"}
+        Whether frames after the last full window are left out, or begin one more, at the next start, where
+        there is a frame left to begin it.
+    short : {"drop", "pad", "loop", "error"}
+        What becomes of a video that is shorter than a window: no clip; one, padded; one that starts over
+        with the first frame; or an error.
 
     Raises
     ------
     OptionError
-        If one of them is not a positive integer.
+        If an option is out of range.
     """
 
     time_steps: int
     step: int | None = None
     dilation: int = 1
+    _: KW_ONLY
+    fps: float | None = None
+    tail: Literal["drop", "pad"] = "drop"
+    short: Short = "drop"
 
     def __post_init__(self) -> None:
         self._check("time_steps", "dilation")
-        if self.step is None:
-            object.__setattr__(self, "step", self.span)
-        else:
-            self._check("step")
+        checked_choice(self.tail, "tail", ("drop", "pad"))
+        step = self.span if self.step is None else checked_int(self.step, "step", 1)
+        object.__setattr__(self, "step", step)
 
     @property
     def varies(self) -> bool:
         """Never: the windows are the same in every epoch."""
         return False
 
-    def clips(self, frame_counts: NDArray[np.int64], draws: Draws) -> Clips:  # noqa: ARG002 - draws nothing
+    @property
+    def pads(self) -> bool:
+        """Whether tails or short videos are padded."""
+        return "pad" in (self.tail, self.short)
+
+    def clips(self, videos: Videos, draws: Draws) -> Clips:  # noqa: ARG002 - draws nothing
         """Cut all videos, in order: see `ClipSampler.clips`."""
         step = self.step or self.span
-        windows = np.maximum((frame_counts - self.span) // step + 1, 0)
-        video = np.repeat(np.arange(len(frame_counts)), windows)
-        earlier = np.cumsum(windows) - windows
-        start = (np.arange(len(video)) - earlier[video]) * step
-        return Clips(video, start)
+        lengths = self._lengths(videos)
+        beyond = lengths - self.span  # the last start that leaves a full window
+        windows = np.where(beyond >= 0, beyond // step + 1, 1)
+        if self.tail == "pad":
+            following = windows * step
+            windows += (beyond > following - step) & (following < lengths)
+        windows *= self._useful(videos, lengths)
+        video = np.repeat(np.arange(len(videos)), windows)
+        start = np.arange(len(video))
+        start -= np.repeat(np.cumsum(windows) - windows, windows)
+        start *= step
+        return Clips(video, start, _one_view(video))
 
 
 @dataclass(frozen=True)
-class RandomWindow(_Dilated):
+class RandomWindow(_Spaced):
     """One window of each video, drawn anew in each epoch; all places are equally likely.
 
     Parameters
     ----------
-    time_steps : int
-        Frames in a clip.
-    dilation : int
-        Frames from one frame of a clip to the next.
+    time_steps, dilation, fps, short
+        As for `Windows`.
 
     Raises
     ------
     OptionError
-        If one of them is not a positive integer.
+        If an option is out of range.
     """
 
     time_steps: int
     dilation: int = 1
+    _: KW_ONLY
+    fps: float | None = None
+    short: Short = "drop"
 
     def __post_init__(self) -> None:
         self._check("time_steps", "dilation")
@@ -288,9 +256,168 @@ class RandomWindow(_Dilated):
         """Always."""
         return True
 
-    def clips(self, frame_counts: NDArray[np.int64], draws: Draws) -> Clips:
+    def clips(self, videos: Videos, draws: Draws) -> Clips:
         """Cut all videos, in order: see `ClipSampler.clips`."""
-        video = np.flatnonzero(frame_counts >= self.span)
-        places = frame_counts[video] - (self.span - 1)
-        units = draws.units(Purpose.WINDOW, 0, len(frame_counts), 1)[video, 0]
-        return Clips(video, (units * places).astype(np.int64))
+        lengths = self._lengths(videos)
+        video = np.flatnonzero(self._useful(videos, lengths))
+        places = np.maximum(lengths[video] - (self.span - 1), 1)
+        units = to_units(draws.first_words(Purpose.WINDOW, len(videos))[video])
+        return Clips(video, (units * places).astype(np.int64), _one_view(video))
+
+
+@dataclass(frozen=True)
+class Views(_Spaced):
+    """Windows spread evenly over each video, from its first frame to its last: the views of a test.
+
+    Their starts are rounded to the nearest position, halves down. A short video that is padded or looped
+    gives all of its views too, all alike.
+
+    Parameters
+    ----------
+    time_steps, dilation, fps, short
+        As for `Windows`.
+    temporal : int
+        Windows of each video; a single one lies in the middle.
+
+    Raises
+    ------
+    OptionError
+        If an option is out of range.
+    """
+
+    time_steps: int
+    dilation: int = 1
+    temporal: int = 10
+    _: KW_ONLY
+    fps: float | None = None
+    short: Short = "drop"
+
+    def __post_init__(self) -> None:
+        self._check("time_steps", "dilation", "temporal")
+
+    @property
+    def varies(self) -> bool:
+        """Never: the views are the same in every epoch."""
+        return False
+
+    def clips(self, videos: Videos, draws: Draws) -> Clips:  # noqa: ARG002 - draws nothing
+        """Cut all videos, in order: see `ClipSampler.clips`."""
+        lengths = self._lengths(videos)
+        video = np.flatnonzero(self._useful(videos, lengths))
+        room = np.maximum(lengths[video] - self.span, 0)[:, None]
+        view = np.arange(self.temporal)
+        share, parts = (view, self.temporal - 1) if self.temporal > 1 else (np.ones(1, np.int64), 2)
+        start = (2 * share * room + parts - 1) // (2 * parts)
+        return Clips(np.repeat(video, self.temporal), start.reshape(-1), np.tile(view, len(video)))
+
+
+@dataclass(frozen=True)
+class Segments(_Cutter):
+    """One frame from each of n equal parts of the video, as temporal segment networks take them.
+
+    Part i of a video of N frames reaches from ``i * N / n`` up to ``(i + 1) * N / n``, so frames on a border
+    belong to two parts and may come twice.
+
+    Parameters
+    ----------
+    n : int
+        Parts of a video and frames of a clip.
+    jitter : bool
+        Whether the frame is a random one of its part, drawn anew in each epoch; otherwise view v of V shows
+        what lies at ``(v + 0.5) / V`` of it: the middle, where there is one view.
+    views : int
+        Clips of each video.
+    short : {"drop", "pad", "loop", "error"}
+        What becomes of a video of fewer than n frames: no clip; all of its frames, then the last one
+        repeated as padding; all of them, over and over; or an error.
+
+    Raises
+    ------
+    OptionError
+        If an option is out of range.
+    """
+
+    n: int
+    _: KW_ONLY
+    jitter: bool = True
+    views: int = 1
+    short: Short = "pad"
+
+    def __post_init__(self) -> None:
+        self._check("n", "views")
+        object.__setattr__(self, "jitter", checked_bool(self.jitter, "jitter"))
+        checked_int(self.n * self.views, "n * views", 1)
+
+    @property
+    def time_steps(self) -> int:
+        """Frames in a clip: n."""
+        return self.n
+
+    @property
+    def span(self) -> int:
+        """Frames that a video needs to give each part one of its own: n."""
+        return self.n
+
+    @property
+    def varies(self) -> bool:
+        """With jitter."""
+        return self.jitter
+
+    def clips(self, videos: Videos, draws: Draws) -> Clips:
+        """Cut all videos, in order: see `ClipSampler.clips`."""
+        useful = np.flatnonzero(self._useful(videos, videos.frame_counts))
+        video, view = np.repeat(useful, self.views), np.tile(np.arange(self.views), len(useful))
+        start = np.zeros_like(video)
+        if not self.jitter:
+            return Clips(video, start, view)
+        drawn = np.empty((len(useful), self.views, self.n), np.int32)
+        some = max(1, _DRAWN // (self.n * self.views))
+        for first in range(0, len(videos), some):
+            begin, end = np.searchsorted(useful, (first, first + some))
+            items = min(some, len(videos) - first)
+            units = draws.units(Purpose.WINDOW, first, items, self.n * self.views)
+            units = units[useful[begin:end] - first].reshape(end - begin, self.views, self.n)
+            drawn[begin:end] = self._drawn(units, videos.frame_counts[useful[begin:end], None, None])
+        return _DrawnClips(video, start, view, drawn.reshape(len(video), self.n))
+
+    def _drawn(self, units: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        part = np.arange(self.n)
+        last: NDArray[np.int64] = ((part + 1) * counts - 1) // self.n  # the sum below may be rounded up
+        return np.minimum(((part + units) * counts / self.n).astype(np.int64), last)
+
+    def frames(self, clips: Clips, videos: Videos) -> NDArray[np.int32]:
+        """List the frames of some clips: see `ClipSampler.frames`."""
+        counts = videos.frame_counts[clips.video][:, None]
+        part = np.arange(self.n)
+        if self.jitter:
+            frame: NDArray[Any] = cast("_DrawnClips", clips).drawn
+        else:
+            within = 2 * clips.view[:, None] + 1  # in halves of a view
+            frame = (2 * self.views * part + within) * counts // (2 * self.views * self.n)
+        if self.short == "pad":
+            frame = np.where(counts < self.n, np.where(part < counts, part, ~(counts - 1)), frame)
+        if self.short == "loop":
+            frame = np.where(counts < self.n, part % counts, frame)
+        return frame.astype(np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class _DrawnClips(Clips):
+    drawn: NDArray[np.int32]  # (N, n): the frames, as if the video were not short
+
+    def rows(self, which: NDArray[np.int64]) -> _DrawnClips:
+        return _DrawnClips(self.video[which], self.start[which], self.view[which], self.drawn[which])
+
+
+def _one_view(video: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return a column of zeros that takes no memory."""
+    return np.broadcast_to(np.int64(0), video.shape)
+
+
+def _checked_rate(value: object) -> float:
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if number and _SLOWEST <= cast("float", value) <= _FASTEST:
+        return float(cast("float", value))
+    raise OptionError(
+        f"fps={value!r}: must be a number of frames per second, from {_SLOWEST:g} to {_FASTEST:g}"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import logging
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -11,33 +12,70 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastclips.plan
+from fastclips.draws import Draws, Purpose
 from fastclips.errors import OptionError
 from fastclips.plan import Plan
-from fastclips.samplers import Draws, Purpose, RandomWindow, Windows
+from fastclips.samplers import RandomWindow, Segments, Videos, Views, Windows
 
 relaxed = settings(deadline=None)  # a busy machine is no failure
+
+
+SAMPLERS = [
+    Windows(3),
+    Windows(2, step=1, dilation=3),
+    Windows(4, step=2, tail="pad", short="loop"),
+    RandomWindow(4),
+    RandomWindow(9, fps=10, short="pad"),
+    Segments(3, views=2),
+    Views(2, temporal=3, fps=50),
+]
 
 
 @st.composite
 def options(draw):
     """Arguments of Plan that leave at least one clip."""
+    counts = np.array([*draw(st.lists(st.integers(0, 30), max_size=8)), draw(st.integers(9, 30))])
+    shuffle = draw(st.booleans())
+    weight = st.sampled_from([0.0, 1.0, 2.5]) | st.floats(1e-3, 1e3)
     return {
-        "frame_counts": [*draw(st.lists(st.integers(0, 30), max_size=10)), draw(st.integers(9, 30))],
-        "sampler": draw(st.sampled_from([Windows(3), Windows(2, step=1, dilation=3), RandomWindow(4)])),
+        "videos": Videos(counts, np.array([draw(st.sampled_from([12.5, 25, 29.97])) for _ in counts])),
+        "sampler": draw(st.sampled_from(SAMPLERS)),
         "draws": draw(st.integers(0, 9)),
-        "shuffle": draw(st.booleans()),
+        "views": draw(st.integers(1, 3)),
+        "weights": [draw(weight) for _ in counts[1:]] + [1.0] if shuffle and draw(st.booleans()) else None,
+        "shuffle": shuffle,
         "seed": draw(st.integers(0, 2**64 - 1)),
     }
 
 
-def naive_epoch(frame_counts, sampler, *, shuffle, seed, epoch, **_):
-    """List (video, start) of all clips in order."""
-    clips = sampler.clips(np.array(frame_counts), Draws(seed, epoch))
-    pairs = list(zip(clips.video.tolist(), clips.start.tolist(), strict=True))
+def naive_epoch(videos, sampler, *, views, weights, shuffle, seed, epoch, **_):
+    """List (video, view, recipe's view, frames) of all clips in order."""
+    draws = Draws(seed, epoch)
+    clips = sampler.clips(videos, draws)
+    frames = sampler.frames(clips, videos).tolist()
+    rows = [
+        (video, of_sampler * views + view, view, shown)
+        for video, of_sampler, shown in zip(clips.video.tolist(), clips.view.tolist(), frames, strict=True)
+        for view in range(views)
+    ]
+    if weights is not None:
+        chances = [Fraction(weights[row[0]]) for row in rows]
+        units = [draws.units(Purpose.CHOICE, position, 1, 1)[0, 0] for position in range(len(rows))]
+        return [rows[place_on(chances, Fraction(float(unit)))] for unit in units]
     if shuffle:
-        words = [int(Draws(seed, epoch).words(Purpose.ORDER, clip, 1, 1)[0, 0]) for clip in range(len(pairs))]
-        pairs = [pairs[clip] for clip in sorted(range(len(pairs)), key=words.__getitem__)]
-    return pairs
+        words = [int(draws.words(Purpose.ORDER, row, 1, 1)[0, 0]) for row in range(len(rows))]
+        return [rows[row] for row in sorted(range(len(rows)), key=words.__getitem__)]
+    return rows
+
+
+def place_on(chances, unit):
+    """Return which of some lengths, end to end, a share of their sum falls on."""
+    place = unit * sum(chances)
+    for number, chance in enumerate(chances):
+        if place < chance:
+            return number
+        place -= chance
+    raise AssertionError
 
 
 def naive_positions(clips, batch_size, world, drop_last):
@@ -89,9 +127,9 @@ def test_plan_is_the_naive_plan(given_options, epoch, batch_size, world, drop_la
             assert tickets["position"].tolist() == run
             assert padding.tolist() == [position >= len(expected) for position in run]
             for ticket, position in zip(tickets, run, strict=True):
-                video, start = expected[position % len(expected)]
-                frames = [start + sampler.dilation * i for i in range(sampler.time_steps)]
-                assert ticket["video"] == video
+                video, _, view, frames = expected[position % len(expected)]
+                assert (ticket["video"], ticket["view"]) == (video, view)
+                assert ticket["weight"] == (position < len(expected))
                 assert ticket["frames"].tolist() == frames + [0] * (sampler.time_steps % 2)
                 own = Draws(seed, epoch).units(Purpose.RECIPE, position, 1, columns)[0]
                 assert ticket["draws"].tolist() == own.tolist()
@@ -122,26 +160,34 @@ def test_ranks_share_an_epoch(given_options, epoch, batch_size, world, drop_last
     else:
         assert padding.sum() < world
         assert sorted(positions[~padding]) == list(range(clips))
-        served = [pair for table in tables for pair in served_clips(table)]
-        assert sorted(served) == sorted(naive_epoch(**given_options, epoch=epoch))
+        served = [row for table in tables for row in served_clips(table)]
+        expected = naive_epoch(**given_options, epoch=epoch)
+        assert sorted(served) == sorted((video, view, frames[0]) for video, view, _, frames in expected)
 
 
 def served_clips(table):
     real = ~table["padding"]
-    return list(zip(table["video"][real].tolist(), table["start"][real].tolist(), strict=True))
+    return list(zip(*(table[name][real].tolist() for name in ("video", "view", "start")), strict=True))
 
 
 @relaxed
 @given(options(), st.integers(1, 6), st.integers(1, 5))
 def test_table_is_the_tickets(given_options, batch_size, world):
-    for rank in range(world):
-        plan = Plan(**given_options, batch_size=batch_size, rank=rank, world=world)
-        tickets, padding = (np.concatenate(parts) for parts in zip(*all_batches(plan, 1), strict=True))
-        table = plan.table(1)
-        assert table["position"].tolist() == tickets["position"].tolist()
-        assert table["video"].tolist() == tickets["video"].tolist()
-        assert table["start"].tolist() == tickets["frames"][:, 0].tolist()
-        assert table["padding"].tolist() == padding.tolist()
+    plans = [Plan(**given_options, batch_size=batch_size, rank=rank, world=world) for rank in range(world)]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(fastclips.plan, "_BLOCK", 3)
+        for rank, plan in enumerate(plans):
+            tickets, padding = (np.concatenate(parts) for parts in zip(*all_batches(plan, 1), strict=True))
+            for table in (plan.table(1), plans[0].table(1, rank)):
+                assert table["position"].tolist() == tickets["position"].tolist()
+                assert table["video"].tolist() == tickets["video"].tolist()
+                assert table["start"].tolist() == tickets["frames"][:, 0].tolist()
+                assert (table["view"] % plan.views).tolist() == tickets["view"].tolist()
+                assert table["padding"].tolist() == padding.tolist()
+            steps = plan.sampler.time_steps
+            for frames in (plan.frames(1), plans[0].frames(1, rank)):
+                assert frames.dtype == np.int32
+                assert frames.tolist() == tickets["frames"][:, :steps].tolist()
 
 
 @relaxed
@@ -213,7 +259,7 @@ def test_golden_plan():
         [0.5563245148458794, 0.9069453224911497],
         [0.8535373637945111, 0.816420586950307],
     ]
-    assert plan.fingerprint == "c3c7f601087e27a7"
+    assert plan.fingerprint == "b91935343f51dec1"
     windows = Plan([20], Windows(2), draws=0, batch_size=10, shuffle=True)
     assert (windows.tickets(0, 0)[0]["frames"][:, 0] // 2).tolist() == [1, 0, 6, 3, 5, 9, 8, 2, 4, 7]
 
@@ -231,9 +277,9 @@ def test_windows_are_cut_once_and_two_epochs_are_kept(monkeypatch):
     for sampler in (Windows, RandomWindow):
         original = sampler.clips
 
-        def counted(self, frame_counts, draws, original=original):
+        def counted(self, videos, draws, original=original):
             calls.append(draws.epoch)
-            return original(self, frame_counts, draws)
+            return original(self, videos, draws)
 
         monkeypatch.setattr(sampler, "clips", counted)
     plan = shuffled(sampler=Windows(4))
@@ -256,41 +302,64 @@ def test_caller_may_change_the_frame_counts_afterwards():
 
 
 def test_fingerprint():
+    videos = Videos(np.array([9, 12]), np.array([25.0, 25.0]))
     arguments = {
-        "frame_counts": [9, 12],
+        "videos": videos,
         "sampler": Windows(3),
         "draws": 2,
         "batch_size": 2,
-        "shuffle": False,
+        "views": 1,
+        "weights": [1, 2],
+        "shuffle": True,
         "drop_last": False,
         "seed": 0,
         "world": 1,
     }
-    changes = {
-        "frame_counts": [9, 13],
-        "sampler": Windows(3, step=2),
-        "batch_size": 1,
-        "shuffle": True,
-        "drop_last": True,
-        "seed": 1,
-        "world": 2,
-    }
-    prints = [Plan(**(arguments | {name: value})).fingerprint for name, value in changes.items()]
+    changes = [
+        {"videos": Videos(np.array([9, 13]), videos.fps)},
+        {"videos": Videos(videos.frame_counts, np.array([25.0, 30.0]))},
+        {"videos": videos.frame_counts},
+        {"sampler": Windows(3, step=2)},
+        {"sampler": Windows(3, tail="pad")},
+        {"batch_size": 1},
+        {"views": 3},
+        {"weights": [1, 3]},
+        {"weights": None},
+        {"weights": None, "shuffle": False},
+        {"drop_last": True},
+        {"seed": 1},
+        {"world": 2},
+    ]
+    prints = [Plan(**(arguments | changed)).fingerprint for changed in changes]
     prints.append(Plan(**arguments).fingerprint)
     assert len(set(prints)) == len(prints)
     assert all(len(text) == 16 for text in prints)
-    same = Plan(**(arguments | {"frame_counts": np.array([9, 12], np.uint8), "sampler": Windows(3, step=3)}))
-    assert same.fingerprint == prints[-1]
-    other_rank = Plan(**(arguments | {"world": 2, "rank": 1}))
-    assert other_rank.fingerprint == prints[-2]
+    same = {
+        "videos": Videos(np.array([9, 12], np.uint8), np.float32([25, 25]), ["a", "b"]),
+        "sampler": Windows(3, step=3),
+        "weights": [0.5, 1.0],
+    }
+    assert Plan(**(arguments | same)).fingerprint == prints[-1]
+    assert Plan(**(arguments | {"world": 2, "rank": 1})).fingerprint == prints[-2]
 
 
-def test_short_videos_are_counted(caplog):
+@pytest.mark.parametrize(
+    ("short", "fate"),
+    [
+        ("drop", "3 of 120 videos are shorter than the 16 frames a clip spans and give no clip"),
+        (
+            "pad",
+            (
+                "2 of 120 videos are shorter than the 16 frames a clip spans and are padded; "
+                "1 of 120 videos have no frames and give no clip"
+            ),
+        ),
+    ],
+)
+def test_short_videos_are_counted(caplog, short, fate):
     for rank in (0, 1):
-        Plan([20] * 117 + [15, 3, 0], Windows(16), draws=0, batch_size=1, rank=rank, world=2)
-    assert caplog.messages == [
-        "3 of 120 videos are shorter than the 16 frames a clip spans and give no clip",
-    ]
+        Plan([20] * 117 + [15, 3, 0], Windows(16, short=short), draws=0, batch_size=1, rank=rank, world=2)
+    assert caplog.messages == [fate]
     assert caplog.records[0].levelno == logging.WARNING
 
 
@@ -315,24 +384,45 @@ def test_no_news_when_no_video_is_short(caplog):
         ({"rank": -1}, "rank=-1: must be an integer from 0 to 2147483647"),
         ({"rank": 2, "world": 2}, "rank=2: must be below world=2; ranks count from 0"),
         (
-            {"frame_counts": []},
+            {"videos": []},
             "frame_counts of shape (0,) and type float64: must be integers, one per video",
         ),
         (
-            {"frame_counts": [[4]]},
+            {"videos": [[4]]},
             "frame_counts of shape (1, 1) and type int64: must be integers, one per video",
         ),
-        ({"frame_counts": [4, -2]}, "frame_counts[1]=-2: must be a number of frames, from 0 to 2147483647"),
+        ({"videos": [4, -2]}, "frame_counts[1]=-2: must be a number of frames, from 0 to 2147483647"),
         (
-            {"frame_counts": np.array([2**63], np.uint64)},
+            {"videos": np.array([2**63], np.uint64)},
             "frame_counts[0]=9223372036854775808: must be a number of frames, from 0 to 2147483647",
         ),
         (
-            {"frame_counts": [12, 5], "sampler": Windows(16, dilation=2)},
+            {"videos": [12, 5], "sampler": Windows(16, dilation=2)},
             (
-                "no video gives a clip: the longest of 2 has 12 frames and a clip of "
-                "Windows(time_steps=16, step=31, dilation=2) spans 31; lower time_steps or dilation"
+                "no video gives a clip of Windows(time_steps=16, step=31, dilation=2, fps=None, tail='drop', "
+                "short='drop'): the longest of 2 has 12 frames (2 of 2 videos are shorter than the 31 frames "
+                'a clip spans and give no clip); lower time_steps or dilation, or pass short="pad"'
             ),
+        ),
+        ({"views": 0}, "views=0: must be an integer from 1 to 2147483647"),
+        (
+            {"weights": [1.0], "shuffle": False},
+            "shuffle=False: weights draw clips at random; pass shuffle=True, or no weights",
+        ),
+        (
+            {"weights": [1.0, 2.0], "shuffle": True},
+            "weights of shape (2,) and type float64: must be numbers, one for each of 1 videos",
+        ),
+        (
+            {"weights": ["1"], "shuffle": True},
+            "weights of shape (1,) and type <U1: must be numbers, one for each of 1 videos",
+        ),
+        ({"weights": [-1], "shuffle": True}, "weights[0]=-1.0: must be finite and not negative"),
+        ({"weights": [np.nan], "shuffle": True}, "weights[0]=nan: must be finite and not negative"),
+        ({"weights": [np.inf], "shuffle": True}, "weights[0]=inf: must be finite and not negative"),
+        (
+            {"videos": [10, 1], "weights": [0, 1], "shuffle": True},
+            "weights: all videos that give a clip have weight 0; some clip must have a chance",
         ),
         (
             {"drop_last": True, "batch_size": 3, "world": 2},
@@ -344,7 +434,7 @@ def test_no_news_when_no_video_is_short(caplog):
     ],
 )
 def test_plan_refuses(changed, message):
-    arguments = {"frame_counts": [10], "sampler": Windows(2), "draws": 0, "batch_size": 1} | changed
+    arguments = {"videos": [10], "sampler": Windows(2), "draws": 0, "batch_size": 1} | changed
     with pytest.raises(OptionError) as error:
         Plan(**arguments)
     assert str(error.value) == message
@@ -377,6 +467,12 @@ def test_no_such_batch(epoch, batch, message):
     with pytest.raises(OptionError) as error:
         shuffled().tickets(epoch, batch)
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize("method", [Plan.table, Plan.frames])
+def test_no_such_rank(method):
+    with pytest.raises(OptionError, match=r"^rank=1: must be below world=1; ranks count from 0$"):
+        method(shuffled(), 0, 1)
 
 
 def test_example_in_the_module():

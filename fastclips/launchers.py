@@ -1,0 +1,134 @@
+"""Which rank a process is: told by the user, or by the environment that its launcher left."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from typing import TYPE_CHECKING, Literal
+
+from fastclips.errors import OptionError
+from fastclips.options import checked_int
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["checked_rank", "resolve_rank"]
+
+_log = logging.getLogger(__name__)
+
+
+def resolve_rank(rank: int | Literal["env"], world: int | None = None) -> tuple[int, int]:
+    """Find out which part of an epoch this process reads.
+
+    Parameters
+    ----------
+    rank : int or "env"
+        The rank, or ``"env"`` to read what the launcher of this process left in its environment: torchrun,
+        accelerate, horovodrun, Open MPI, MPICH and others with PMI, ``TF_CONFIG``, or Slurm. The first that
+        is there counts, in this order: a launcher that runs inside another knows better.
+    world : int, optional
+        How many ranks there are. May be left out for rank 0, which is then alone, and for ``"env"``, which
+        is otherwise checked against it.
+
+    Returns
+    -------
+    rank, world : int
+        With ``0 <= rank < world``.
+
+    Raises
+    ------
+    OptionError
+        If the numbers contradict each other, or the environment holds none.
+    """
+    if world is not None:
+        world = checked_int(world, "world", 1)
+    if rank != "env":
+        if isinstance(rank, str):
+            raise OptionError(f'rank={rank!r}: must be a number or "env"')
+        if world is None and rank != 0:
+            raise OptionError(f"rank={rank!r}: needs world=, the number of ranks")
+        world = world or 1
+        return checked_rank(rank, world), world
+    names, rank, found = next(_launched(), ("", 0, 0))
+    if not names:
+        looked = ", ".join(f"{a} and {b}" for a, b in (*_INNER, *_OUTER))
+        raise OptionError(f'rank="env": found none of {looked}, TF_CONFIG; pass rank= and world= as numbers')
+    if world not in (None, found):
+        raise OptionError(
+            f"world={world}: is {found} by {names}; leave world out, or give the rank as a number"
+        )
+    _log.info("rank %d of %d, from %s", rank, found, names)
+    return rank, found
+
+
+_INNER = (
+    ("RANK", "WORLD_SIZE"),  # torchrun, accelerate
+    ("HOROVOD_RANK", "HOROVOD_SIZE"),
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    ("PMI_RANK", "PMI_SIZE"),  # MPICH, Intel MPI
+)
+_OUTER = (("SLURM_PROCID", "SLURM_NTASKS"),)  # last: often the outer shell of one of the others
+
+
+def _launched() -> Iterator[tuple[str, int, int]]:
+    """Yield (where it was found, rank, world) of each launcher that left both numbers."""
+    yield from _numbers(_INNER)
+    yield from _tf_config()
+    yield from _numbers(_OUTER)
+
+
+def _numbers(pairs: tuple[tuple[str, str], ...]) -> Iterator[tuple[str, int, int]]:
+    for pair in pairs:
+        texts = [os.environ.get(name, "") for name in pair]
+        if not all(texts):
+            continue
+        if not all(text.isdecimal() for text in texts):
+            raise OptionError(f"{pair[0]}={texts[0]!r} and {pair[1]}={texts[1]!r}: must be integers from 0")
+        world = checked_int(int(texts[1]), pair[1], 1)
+        yield " and ".join(pair), checked_rank(int(texts[0]), world, *pair), world
+
+
+def _tf_config() -> Iterator[tuple[str, int, int]]:
+    text = os.environ.get("TF_CONFIG", "")
+    try:
+        config = json.loads(text or "{}")
+        cluster, task = config.get("cluster", {}), config.get("task", {})
+        chiefs, workers = (len(cluster.get(kind, ())) for kind in ("chief", "worker"))
+        kind, number = task.get("type"), int(task.get("index", 0))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise OptionError(f"TF_CONFIG={text!r}: must be JSON with a cluster and a task ({error})") from error
+    if not chiefs + workers:
+        return
+    if kind not in ("chief", "worker"):
+        raise OptionError(f"TF_CONFIG: a task of type {kind!r} reads no clips; only chief and worker do")
+    rank = number + chiefs * (kind == "worker")  # TensorFlow counts the chief first
+    yield "TF_CONFIG", checked_rank(rank, chiefs + workers, "TF_CONFIG's rank", "tasks"), chiefs + workers
+
+
+def checked_rank(rank: object, world: int, knob: str = "rank", of: str = "world") -> int:
+    """Return a rank as a Python int.
+
+    Parameters
+    ----------
+    rank : object
+        What the user or the launcher gave.
+    world : int
+        How many ranks there are.
+    knob, of : str
+        What the two are called where they come from.
+
+    Returns
+    -------
+    int
+        The same number.
+
+    Raises
+    ------
+    OptionError
+        If it is no integer from 0 to ``world - 1``.
+    """
+    number = checked_int(rank, knob, 0)
+    if number >= world:
+        raise OptionError(f"{knob}={number}: must be below {of}={world}; ranks count from 0")
+    return number
