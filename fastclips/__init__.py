@@ -23,12 +23,13 @@ from fastclips.errors import (
     FrameError,
     OptionError,
 )
+from fastclips.evaluation import average_views
 from fastclips.index import Dataset
-from fastclips.index import open_dataset as open  # noqa: A004 - fc.open reads as intended
 from fastclips.loader import ClipLoader
-from fastclips.samplers import RandomWindow, Windows
+from fastclips.opening import open_dataset as open  # noqa: A004 - fc.open reads as intended
+from fastclips.samplers import RandomWindow, Segments, Views, Windows
 from fastclips.stats import Stats
-from fastclips.transforms import CenterCrop, Normalize, RandomCrop, RandomFlip, Resize
+from fastclips.transforms import CenterCrop, Normalize, RandomCrop, RandomFlip, Resize, TenCrop, ThreeCrop
 
 __all__ = [
     "CenterCrop",
@@ -45,8 +46,13 @@ __all__ = [
     "RandomFlip",
     "RandomWindow",
     "Resize",
+    "Segments",
     "Stats",
+    "TenCrop",
+    "ThreeCrop",
+    "Views",
     "Windows",
+    "average_views",
     "open",
 ]
 __version__ = "0.1.0"

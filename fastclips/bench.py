@@ -39,8 +39,8 @@ from tqdm import tqdm
 from fastclips.arena import COUNTERS
 from fastclips.decode import frame_size
 from fastclips.errors import EngineError, OptionError
-from fastclips.index import open_dataset
 from fastclips.loader import ClipLoader
+from fastclips.opening import open_dataset
 from fastclips.samplers import Windows
 from fastclips.stats import resident_bytes
 from fastclips.transforms import RandomCrop, RandomFlip
@@ -205,7 +205,7 @@ class _Engine:
             return 0
         loader, deadline = self._loader, perf_counter() + _SETTLE_S
         ahead = loader._pending  # noqa: SLF001 - what is in flight is nobody's business but a benchmark's
-        submitted = loader._served + sum(len(batch.labels) for batch in ahead)  # noqa: SLF001
+        submitted = loader._served + sum(len(batch.batch.tickets) for batch in ahead)  # noqa: SLF001
         while loader._engine.counters[:, _CLIPS].sum() < submitted:  # noqa: SLF001
             if perf_counter() > deadline:
                 raise EngineError(f"the workers did not come to rest in {_SETTLE_S:.0f} s")
@@ -333,7 +333,7 @@ def _sample(dataset: Dataset) -> list[bytes]:
             int(number - ends[video] + dataset.index.frame_counts[video]),
         )
         data = dataset.storage.read(*place)
-        if not data.startswith(b"\xff\xd8"):
+        if not isinstance(data, bytes) or not data.startswith(b"\xff\xd8"):
             raise OptionError(
                 f"{dataset.storage.where(*place)}: bench compares the decoding of JPEGs, and this is none"
             )

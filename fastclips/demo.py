@@ -35,8 +35,9 @@ import numpy as np
 from tqdm import tqdm
 
 from fastclips.errors import DataError, FastclipsError, FrameError
-from fastclips.index import Dataset, open_dataset
+from fastclips.index import Dataset
 from fastclips.loader import ClipLoader
+from fastclips.opening import open_dataset
 from fastclips.options import checked_int
 from fastclips.samplers import Windows
 from fastclips.transforms import CenterCrop, RandomCrop, Resize
@@ -141,7 +142,7 @@ def _demo(args: argparse.Namespace, stack: ExitStack) -> None:
     )
 
     model = _model(keras, clips.time_steps, len(dataset.classes), steps=args.epochs * len(train))
-    labels = held_out.index.labels[validation.plan_table(0)["video"]]
+    labels = validation.plan_table(0)["label"]
     print(
         f"Training on {len(train.plan_table(0)['video']):,} clips of {len(training)} videos, "
         f"validating on {len(labels):,} clips of {len(held_out)} others.\n"
@@ -243,9 +244,12 @@ def _thing(rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.fl
 def _choose(dataset: Dataset) -> tuple[Dataset, Windows]:
     """Leave out what cannot be trained on, and choose how to cut the rest; print both."""
     index = dataset.index
+    labels = np.zeros(len(index), np.int64)
+    if index.labels is not None and index.labels.per_video is not None:
+        labels = index.labels.per_video
     usable = index.frame_counts > 1
-    usable &= np.bincount(index.labels[usable], minlength=len(index.classes))[index.labels] > 1
-    classes = [index.classes[label] for label in np.unique(index.labels[usable])]
+    usable &= np.bincount(labels[usable], minlength=len(index.classes))[labels] > 1
+    classes = [index.classes[label] for label in np.unique(labels[usable])]
     if len(classes) < 2:  # noqa: PLR2004 - else there is nothing to tell apart
         raise DataError(
             f"{len(classes)} of the {len(index.classes)} classes found ({_names(index.classes)}) can "

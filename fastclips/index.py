@@ -1,77 +1,76 @@
 """Which videos there are: layer B, columnar arrays over a storage.
 
-Scanned once by `open_dataset`::
+The `Index` has one row per video, or per part of a video where a list says so. Its `keys` are the storage's
+own numbers, so taking rows (a split, a choice) makes a new index over the same storage, and tickets stay
+valid for both.
 
-    {stream: path} --scan_frames--> {stream: FrameTree} --paired--> FolderStorage + Index = Dataset
-
-The `Index` has one row per video. Its `keys` are the storage's own numbers, so taking rows (a split, later
-a filter) makes a new index over the same storage, and tickets stay valid for both.
-
-**Classes.** A video's class is the first folder of its name; classes are in natural order (`natural_key`) and
-a label is a class's place among them.
-
-**Pairing.** The streams of a dataset hold the same videos by name and the same frames by stem. Anything
-missing on either side is an error: a clip must never show one frame and the mask of another.
-
-**Splitting** is by video: windows of one video overlap, so a cut through it would leak frames.
+**Splitting** is by video, or by groups of videos: windows of one video overlap, and parts of one video
+resemble each other, so a cut through it would leak frames.
 """
 
 from __future__ import annotations
 
-import logging
-import operator
-from collections.abc import Mapping
+import os
+import re
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastclips.errors import DataError, OptionError
-from fastclips.options import first_few
-from fastclips.spec import Stream
-from fastclips.storage import FolderStorage, FrameTree, scan_frames
+from fastclips.options import checked_int, first_few
+from fastclips.scan import without_video_extension
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
+    from fastclips.labels import Labels
+    from fastclips.names import Names
+    from fastclips.spec import Stream
     from fastclips.storage import Storage
 
-__all__ = ["Dataset", "Index", "open_dataset"]
+__all__ = ["Dataset", "Index"]
 
 _SPLIT = 0x73706C6974  # second word of the key of a split's draws, so that no other draw shares its stream
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
 class Index:
-    """One row per video, in natural order of the names.
+    """One row per video.
 
     Parameters
     ----------
-    names : tuple of str
-        Each video's path under the root, such as ``"class_a/v1"``.
+    names : Names
+        Each video's path under the root, such as ``"class_a/v1"``; parts of one video share it.
     keys : ndarray of int64, shape (videos,)
         The storage's number of each video.
+    starts : ndarray of int64, shape (videos,)
+        Where each begins in the storage's video.
     frame_counts : ndarray of int64, shape (videos,)
         Frames of each video, at least 1.
-    labels : ndarray of int64, shape (videos,)
-        Each video's place in `classes`.
+    labels : Labels or None
+        What there is to learn about each.
     classes : tuple of str
         Names of the classes; after a split some may have no video.
+    fps : ndarray of float64, shape (videos,), or None
+        Frames of each per second.
     """
 
-    names: tuple[str, ...] = field(repr=False)
+    names: Names = field(repr=False)
     keys: NDArray[np.int64]
+    starts: NDArray[np.int64]
     frame_counts: NDArray[np.int64]
-    labels: NDArray[np.int64]
+    labels: Labels | None
     classes: tuple[str, ...]
+    fps: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.keys)
 
     def take(self, rows: NDArray[np.int64]) -> Index:
         """Return an index of some rows, in their order, with the same classes.
@@ -86,17 +85,19 @@ class Index:
         Index
         """
         return Index(
-            names=tuple(self.names[row] for row in rows),
+            names=self.names.take(rows),
             keys=self.keys[rows],
+            starts=self.starts[rows],
             frame_counts=self.frame_counts[rows],
-            labels=self.labels[rows],
+            labels=None if self.labels is None else self.labels.take(rows),
             classes=self.classes,
+            fps=None if self.fps is None else self.fps[rows],
         )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """Videos that clips can be taken from. Picklable; made by `open_dataset`.
+    """Videos that clips can be taken from. Picklable; made by `fastclips.open`.
 
     Parameters
     ----------
@@ -114,7 +115,7 @@ class Dataset:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes, in the order of their labels."""
+        """Names of the classes, in the order of their labels; none where there are no labels of classes."""
         return self.index.classes
 
     def __len__(self) -> int:
@@ -125,7 +126,58 @@ class Dataset:
         frames = int(self.index.frame_counts.sum())
         return f"<Dataset: {len(self)} videos, {frames} frames, {len(self.classes)} classes; {streams}>"
 
-    def split(self, validation: float, seed: int = 0) -> tuple[Dataset, Dataset]:
+    def _take(self, rows: NDArray[np.int64]) -> Dataset:
+        return Dataset(self.storage, self.index.take(rows), self.streams)
+
+    def select(self, names: str | os.PathLike[str] | Iterable[str]) -> Dataset:
+        """Choose videos by name, as the files of an official split list them.
+
+        Parameters
+        ----------
+        names : iterable of str, or path
+            Names as in ``dataset.index.names``; the extension of a video file, ``.avi`` say, is ignored. Or a
+            text file with a name on each line, and perhaps a label after it, which is ignored too.
+
+        Returns
+        -------
+        Dataset
+            In the order of the names; of a name that stands twice, once; of a video in parts, all parts.
+
+        Raises
+        ------
+        OptionError
+            There are no names, or what is none.
+        DataError
+            A name is of no video; the file cannot be read.
+        """
+        wanted = _lines(names) if isinstance(names, (str, os.PathLike)) else _names(names)
+        if not wanted:
+            raise OptionError(f"select: there are no names in {names!r}")
+        rows: dict[str, list[int]] = {}
+        for row, name in enumerate(self.index.names):
+            rows.setdefault(name, []).append(row)
+        chosen: dict[str, list[int]] = {}
+        unknown: list[str] = []
+        for spellings in wanted:
+            found = next((name for text in spellings for name in _spellings(text) if name in rows), None)
+            if found is None:
+                unknown.append(spellings[0])
+            else:
+                chosen[found] = rows[found]
+        if unknown:
+            raise DataError(
+                f"select: {len(unknown)} of {len(wanted)} names are of no video: {first_few(unknown)}. Names "
+                f"here look like {first_few(self.index.names[:2])}."
+            )
+        return self._take(np.concatenate([np.array(some, np.int64) for some in chosen.values()]))
+
+    def split(
+        self,
+        validation: float,
+        seed: int = 0,
+        *,
+        group: str | Callable[[str], Hashable] | Sequence[Hashable] | None = None,
+    ) -> tuple[Dataset, Dataset]:
         """Split the videos into those to train on and those to validate on.
 
         Every class gives its share, rounded down or up so that the whole share is right to half a video.
@@ -134,9 +186,14 @@ class Dataset:
         Parameters
         ----------
         validation : float
-            Share of the videos to validate on, between 0 and 1.
+            Share of the videos to validate on, between 0 and 1; of the groups, if there are any.
         seed : int
             At least 0 and below 2**64.
+        group : str, callable or sequence, optional
+            Which videos belong together, and never come on both sides: a regular expression that is searched
+            in each name (its groups count, or all of it if it has none), a function of the name, or a value
+            for each video. Parts of one video always belong together. A group counts for the class of its
+            first video.
 
         Returns
         -------
@@ -146,25 +203,108 @@ class Dataset:
         Raises
         ------
         OptionError
-            An argument is out of range, or there are too few videos for either half.
+            An argument is out of range, `group` puts parts of one video into several groups, or there are too
+            few videos for either half.
         """
-        if not isinstance(validation, Real) or not 0 < validation < 1:
+        if isinstance(validation, bool) or not isinstance(validation, Real) or not 0 < validation < 1:
             raise OptionError(f"validation={validation!r} must lie between 0 and 1, as in validation=0.2.")
-        seed = operator.index(seed)
-        if not 0 <= seed < 2**64:
-            raise OptionError(f"seed={seed} must be at least 0 and below 2**64.")
-        total = round(validation * len(self))
-        if total in (0, len(self)):
+        seed = checked_int(seed, "seed", 0, 2**64)
+        first, of_row = self._groups(group)
+        total, unit = round(validation * len(first)), "videos" if group is None else "groups"
+        if total in (0, len(first)):
             raise OptionError(
-                f"validation={validation!r} of {len(self)} videos leaves {len(self) - total} to train on and "
-                f"{total} to validate on: each needs one or more. Change validation= or add videos."
+                f"validation={validation!r} of {len(first)} {unit} leaves {len(first) - total} to train on "
+                f"and {total} to validate on: each needs one or more. Change validation= or add videos."
             )
-        chosen = _stratified(self.index.labels, len(self.classes), validation, total, seed)
-        training, held_out = (
-            Dataset(self.storage, self.index.take(np.flatnonzero(rows)), self.streams)
-            for rows in (~chosen, chosen)
+        labels = None if self.index.labels is None else self.index.labels.per_video
+        of_group = np.zeros(len(first), np.int64) if labels is None else labels[first]
+        classes = max(len(self.classes), 1) if labels is not None else 1
+        chosen = _stratified(of_group, classes, float(validation), total, seed)[of_row]
+        return self._take(np.flatnonzero(~chosen)), self._take(np.flatnonzero(chosen))
+
+    def _groups(
+        self, group: str | Callable[[str], Hashable] | Sequence[Hashable] | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the first row of each group, and the group of each row; groups count in order of rows."""
+        if group is None:
+            of_row: NDArray[Any] = self.index.keys
+        else:
+            numbers: dict[Hashable, int] = {}
+            of_row = np.array(
+                [numbers.setdefault(key, len(numbers)) for key in self._group_keys(group)], np.int64
+            )
+            order = np.lexsort((of_row, self.index.keys))
+            keys, groups = self.index.keys[order], of_row[order]
+            torn = np.flatnonzero((keys[1:] == keys[:-1]) & (groups[1:] != groups[:-1]))
+            if len(torn):
+                raise OptionError(
+                    f"group= puts parts of {self.index.names[order[torn[0]]]!r} into several groups: they "
+                    "show the same video and must stay together."
+                )
+        _, first, inverse = np.unique(of_row, return_index=True, return_inverse=True)
+        place = np.argsort(np.argsort(first))
+        return np.sort(first), place[inverse]
+
+    def _group_keys(self, group: str | Callable[[str], Hashable] | Sequence[Hashable]) -> list[Hashable]:
+        names = self.index.names
+        if callable(group):
+            return _hashable([group(name) for name in names])
+        if isinstance(group, str):
+            try:
+                search = re.compile(group).search
+            except re.error as error:
+                raise OptionError(f"group={group!r}: is no regular expression ({error})") from None
+            found = [search(name) for name in names]
+            if not all(found):
+                raise OptionError(f"group={group!r}: finds nothing in {names[found.index(None)]!r}")
+            return [match.groups() or match[0] for match in found if match]
+        if not isinstance(group, Iterable):
+            raise OptionError(
+                f"group={group!r}: must be a regular expression, as text, a function, or a value for each "
+                "video"
+            )
+        keys = _hashable(group.tolist() if isinstance(group, np.ndarray) else list(group))
+        if len(keys) != len(self):
+            raise OptionError(f"group= has {len(keys)} values for {len(self)} videos; give one for each")
+        return keys
+
+
+def _hashable(keys: list[Hashable]) -> list[Hashable]:
+    wrong = [key for key in keys if not isinstance(key, Hashable)]
+    if wrong:
+        raise OptionError(
+            f"group= gives {wrong[0]!r} for a video: must be a number, a text or a tuple of these"
         )
-        return training, held_out
+    return keys
+
+
+def _names(names: Iterable[str]) -> list[tuple[str, ...]]:
+    try:
+        found = list(names)
+    except TypeError:
+        found = [names]  # type: ignore[list-item]
+    wrong = [name for name in found if not isinstance(name, str)]
+    if wrong:
+        raise OptionError(f"select takes the names of videos or a path, not {wrong[0]!r}")
+    return [(name,) for name in found]
+
+
+def _lines(path: str | os.PathLike[str]) -> list[tuple[str, ...]]:
+    """Return what may be the name on each line of a file: all of the line, or without its last word."""
+    try:
+        text = Path(path).read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise DataError(
+            f"cannot read {os.fspath(path)!r}: {why}. select takes names, or a text file with one on a line."
+        ) from None
+    lines = filter(None, map(str.strip, text.splitlines()))
+    return [(line, *line.rsplit(None, 1)[:-1]) for line in lines]
+
+
+def _spellings(name: str) -> tuple[str, ...]:
+    bare = name.removeprefix("./").rstrip("/")
+    return bare, without_video_extension(bare)
 
 
 def _stratified(
@@ -187,107 +327,3 @@ def _stratified(
     chosen = np.zeros(len(labels), np.bool_)
     chosen[order] = place_in_class < takes[labels[order]]
     return chosen
-
-
-def open_dataset(
-    source: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]],
-    *,
-    frames: str | None = None,
-    masks: Iterable[str] = ("mask",),
-) -> Dataset:
-    """Open videos that are stored as folders of frames: ``class/video/frame``.
-
-    A video is any folder below the root that directly holds .jpg, .jpeg or .png files; the first folder of
-    its path is its class. Everything is in natural order: ``f2`` before ``f10``.
-
-    Parameters
-    ----------
-    source : path, or mapping of str to path
-        The folder of class folders, whose one stream is called ``"image"``; or a name and such a folder for
-        each stream. Streams are paired by the videos' names and by the frames' names without extension.
-    frames : str, optional
-        Take only frames whose file name matches this pattern, such as ``"img_*.jpg"``, upper and lower case
-        being different. It holds for every stream. Without it, a folder with several numbered sequences is
-        an error.
-    masks : iterable of str
-        Names of the streams whose frames are label maps.
-
-    Returns
-    -------
-    Dataset
-        At least one video, each with at least one frame.
-
-    Raises
-    ------
-    OptionError
-        `source` names no stream, or `masks` names one that `source` does not.
-    DataError
-        No frames were found, the folders are not laid out as above, or streams do not pair.
-    """
-    paths = dict(source) if isinstance(source, Mapping) else {"image": source}
-    streams = _streams(tuple(paths), masks)
-    trees = {name: scan_frames(path, frames) for name, path in paths.items()}
-    if len(trees) > 1:
-        _check_pairs(trees)
-    storage = FolderStorage.from_trees(trees)
-    names = tuple(trees[streams[0].name].videos)
-    of_video = [name.partition("/")[0] for name in names]
-    classes = tuple(dict.fromkeys(of_video))  # in natural order, since names are ordered folder by folder
-    if not any("/" in name for name in names):
-        _log.warning(
-            "Each of the %d classes in %r is a single video, since frames lie in the class folders. If these "
-            "folders are videos of one class, open the folder above.",
-            len(classes),
-            trees[streams[0].name].root,
-        )
-    label = {name: number for number, name in enumerate(classes)}
-    index = Index(
-        names=names,
-        keys=np.arange(len(names), dtype=np.int64),
-        frame_counts=storage.frame_counts,
-        labels=np.array([label[name] for name in of_video], np.int64),
-        classes=classes,
-    )
-    return Dataset(storage, index, streams)
-
-
-def _streams(names: Sequence[str], masks: Iterable[str]) -> tuple[Stream, ...]:
-    masks = (masks,) if isinstance(masks, str) else tuple(masks)
-    if "label" in names:
-        raise OptionError("a stream cannot be called 'label', which is the class as a target; call it 'mask'")
-    if not names:
-        raise OptionError("source={} names no stream: give a path, or a dict such as {'image': path}.")
-    unknown = [mask for mask in masks if mask not in (*names, "mask")]  # "mask" is the default
-    if unknown:
-        raise OptionError(f"masks={masks!r} names {unknown[0]!r}, but the streams are {', '.join(names)}.")
-    return tuple(Stream(name, mask=name in masks) for name in names)
-
-
-def _check_pairs(trees: Mapping[str, FrameTree]) -> None:
-    """Raise DataError unless every stream has the same videos with the same stems."""
-    videos = list(dict.fromkeys(video for tree in trees.values() for video in tree.videos))
-    for stream, tree in trees.items():
-        missing = [video for video in videos if video not in tree.videos]
-        if missing:
-            raise DataError(_unpaired(stream, tree.root, missing, f"{len(videos)} videos"))
-
-    missing_frames: dict[str, list[str]] = {stream: [] for stream in trees}
-    total = 0
-    for video in videos:
-        stems = {stream: tree.stems(video) for stream, tree in trees.items()}
-        everything = dict.fromkeys(stem for some in stems.values() for stem in some)
-        total += len(everything)
-        for stream, some in stems.items():
-            lacking = set(everything).difference(some)
-            missing_frames[stream] += [f"{video}/{stem}" for stem in everything if stem in lacking]
-    for stream, missing in missing_frames.items():
-        if missing:
-            raise DataError(_unpaired(stream, trees[stream].root, missing, f"{total} frames"))
-
-
-def _unpaired(stream: str, root: str, missing: list[str], of: str) -> str:
-    return (
-        f"stream {stream!r} in {root!r} lacks {len(missing)} of the {of} of all streams: "
-        f"{first_few(missing)}. Streams are paired by the videos' folders and the frames' names without "
-        "extension: add what is missing, or remove its partners."
-    )

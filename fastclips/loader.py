@@ -8,7 +8,6 @@ batch is a function of (seed, epoch, batch) alone, nothing depends on what was i
 from __future__ import annotations
 
 import os
-import re
 import threading
 from collections import deque
 from contextlib import contextmanager
@@ -20,16 +19,21 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from fastclips.arena import COUNTERS
+from fastclips.draws import Draws
 from fastclips.errors import ClosedError, EngineError, FrameError, OptionError
 from fastclips.index import Dataset
-from fastclips.layout import LABEL, find_layout
-from fastclips.options import checked_bool, checked_int
-from fastclips.plan import Plan, resolve_rank
+from fastclips.launchers import resolve_rank
+from fastclips.layout import find_layout
+from fastclips.options import checked_bool, checked_bytes, checked_int
+from fastclips.outputs import Outputs
+from fastclips.plan import Plan
 from fastclips.pool import Inline, Pool
-from fastclips.samplers import ClipSampler
-from fastclips.spec import ClipSpec
+from fastclips.samplers import ClipSampler, Videos
+from fastclips.spec import WEIGHT, ClipSpec
 from fastclips.stats import Stats, resident_bytes
+from fastclips.tables import PlanTable
 from fastclips.transforms import compile_recipe
+from fastclips.weights import clip_chances
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -45,20 +49,17 @@ if TYPE_CHECKING:
 __all__ = ["ClipLoader"]
 
 _PLANNED = 8  # batches whose tickets are written in one go
-_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 
 class _Planned(NamedTuple):
     tickets: NDArray[np.void]
-    labels: NDArray[np.int64]
-    padding: NDArray[np.bool_]
+    known: dict[str, NDArray[Any]]  # what the plan tells of a batch
 
 
 class _Pending(NamedTuple):
     place: tuple[int, int]  # epoch, batch
     batch: Batch
-    labels: NDArray[np.int64]
-    padding: NDArray[np.bool_]
+    known: dict[str, NDArray[Any]]
 
 
 class ClipLoader:
@@ -72,7 +73,7 @@ class ClipLoader:
     dataset : Dataset
         From `fastclips.open`.
     clips : ClipSampler
-        Which clips each video gives: `Windows` or `RandomWindow`.
+        Which clips each video gives: `Windows`, `RandomWindow`, `Segments` or `Views`.
     transforms : iterable
         What is done to each clip, in order.
     batch_size : int
@@ -87,18 +88,28 @@ class ClipLoader:
         Of everything random, 0 to 2**64 - 1.
     rank, world : int
         Which of how many equal parts of each epoch to read; ``rank="env"`` takes both from the launcher's
-        environment. With several ranks and not `drop_last`, batches carry a weight (B,) float32, which is 0
-        for the clips that fill up the last batch.
+        environment. With several ranks and not `drop_last`, batches carry a weight, (B,) float32 or as
+        `sample_weight` has it, which is 0 for the clips that fill up the last batch.
     workers : int, optional
         Worker processes; as many as there are cores by default, which is too many where several ranks share
         a machine; 0 does the work in the caller.
     memory : str or int
         Ceiling for batches in shared memory, such as ``"1GiB"``, or in bytes.
     inputs : str or sequence of str
-        Stream for x; several give a dict.
+        Stream for x; several give a dict. ``"valid"`` is (B, T) bool: which steps show a frame of their own,
+        and not one that is repeated as padding.
     targets : str, sequence of str or None
         ``"label"`` or stream for y; several give a dict; None gives x alone, without a weight on several
-        ranks too (`plan_table` marks the padding).
+        ranks too (`plan_table` marks the padding). ``"auto"`` is the label where there is one.
+    sample_weight : array_like, mapping or "valid", optional
+        A third part of each batch, float32: (B,) for one label of a clip, (B, T) for labels of frames and
+        (B, T, H, W) for masks. A number for each video; or a mapping from class (name, number, or value of
+        the mask) to its weight, the others weighing 1. ``"valid"`` weighs padding alone, which with labels of
+        frames or masks always weighs 0, as does what a mask ignores.
+    weights : "balanced", mapping or array_like, optional
+        How often each clip is drawn, relative to others: all classes alike; or a number for each class, or
+        for each video, that holds for each of its clips. As many clips an epoch as without, drawn with
+        replacement; needs `shuffle`.
     channels_first : bool
         Whether pictures are (C, H, W) instead of (H, W, C).
     fast_dct : bool
@@ -136,7 +147,9 @@ class ClipLoader:
         workers: int | None = None,
         memory: str | int = "1GiB",
         inputs: str | Sequence[str] = "image",
-        targets: str | Sequence[str] | None = LABEL,
+        targets: str | Sequence[str] | None = "auto",
+        sample_weight: object = None,
+        weights: object = None,
         channels_first: bool = False,
         fast_dct: bool = True,
     ) -> None:
@@ -146,38 +159,53 @@ class ClipLoader:
             raise OptionError(f"dataset={dataset!r}: must be what fastclips.open(folder) returns")
         if isinstance(clips, type) or not isinstance(clips, ClipSampler):
             raise OptionError(f"clips={clips!r}: must be a sampler, such as Windows(time_steps=16)")
-        self.dataset = dataset
-        self._inputs, self._targets = _names(inputs, "inputs"), _names(targets, "targets")
+        self.dataset, index = dataset, dataset.index
         recipe = compile_recipe(transforms, channels_first=checked_bool(channels_first, "channels_first"))
-        rank, world = resolve_rank(rank, world)
+        self.rank, self.world = resolve_rank(rank, world)
+        videos = Videos(index.frame_counts, index.fps, index.names)
+        if weights is not None:
+            cut = clips.clips(videos, Draws(0, 0)).video
+            weights = clip_chances(weights, dataset, np.bincount(cut, minlength=len(dataset)))
         self._plan = Plan(
-            dataset.index.frame_counts,
+            videos,
             clips,
             draws=recipe.draws,
             batch_size=batch_size,
+            views=recipe.views,
+            weights=weights,
             shuffle=shuffle,
             drop_last=drop_last,
             seed=seed,
-            rank=rank,
-            world=world,
+            rank=self.rank,
+            world=self.world,
         )
         self._repeat = checked_bool(repeat, "repeat")
-        self._weighted = world > 1 and not drop_last
+        self._outputs = Outputs(
+            dataset, inputs, targets, sample_weight, marks_padding=self.world > 1 and not drop_last
+        )
         self._layout = find_layout(
-            dataset, recipe, clips.time_steps, self._plan.batch_size, (*self._inputs[0], *self._targets[0])
+            dataset,
+            recipe,
+            clips.time_steps,
+            self._plan.batch_size,
+            self._outputs.streams,
+            weighting=self._outputs.weighting,
         )
         streams = {stream.name: stream for stream in dataset.streams}
         spec = ClipSpec(
             storage=dataset.storage,
-            streams=tuple(streams[field.name] for field in self._layout.fields),
+            streams=tuple(streams[name] for name in self._outputs.streams),
             recipe=recipe,
             layout=self._layout,
             time_steps=clips.time_steps,
             fast_dct=checked_bool(fast_dct, "fast_dct"),
+            weighting=self._outputs.weighting,
         )
         self._time_steps = clips.time_steps
         self._engine: Engine = (
-            Pool(spec, workers=self.workers, memory=_bytes(memory)) if self.workers else Inline(spec)
+            Pool(spec, workers=self.workers, memory=checked_bytes(memory, "memory"))
+            if self.workers
+            else Inline(spec)
         )
         self._owner = os.getpid()
         self._closed = False
@@ -263,8 +291,10 @@ class ClipLoader:
     @cached_property
     def _fingerprint(self) -> str:
         """The plan's, and the videos' names."""
-        names = "\0".join(self.dataset.index.names).encode("utf-8", "surrogateescape")
-        return blake2b(self._plan.fingerprint.encode() + names, digest_size=8).hexdigest()
+        index = self.dataset.index
+        digest = blake2b(self._plan.fingerprint.encode() + index.names.digest(), digest_size=8)
+        digest.update(index.starts.tobytes())
+        return digest.hexdigest()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go to a place in the plan; the next iteration begins there.
@@ -302,21 +332,23 @@ class ClipLoader:
             self._resumed, self._turn = True, object()
             return self._turn
 
-    def plan_table(self, epoch: int) -> dict[str, NDArray[Any]]:
-        """Return an epoch's clips in served order, this rank's.
+    def plan_table(self, epoch: int, rank: int | None = None) -> PlanTable:
+        """Return an epoch's clips in served order.
 
         Parameters
         ----------
         epoch : int
             Which, from 0.
+        rank : int, optional
+            Another rank than this loader's.
 
         Returns
         -------
-        dict of str to ndarray
-            ``position`` in the epoch, ``video`` (row of ``dataset.index``), ``start`` (first frame), and
-            ``padding``, each (clips,).
+        PlanTable
+            A mapping of columns: ``video``, ``start``, ``paths``, ``size``, ``label``, ``view``, ``padding``
+            and more, each with an item for each clip.
         """
-        return self._plan.table(epoch)
+        return PlanTable(self._plan, self.dataset, epoch, rank)
 
     def stats(self) -> Stats:
         """Return what was done so far and what it took.
@@ -340,6 +372,7 @@ class ClipLoader:
             waited_s=self._engine.waited_s,
             workers=self.workers,
             resident_bytes=resident_bytes([os.getpid(), *self.pids]),
+            pillow_frames=int(total["pillow"]),
         )
 
     @property
@@ -405,7 +438,7 @@ class ClipLoader:
             pending = self._pending.popleft()
             served = self._collect(pending)
             self._fill()
-            self._served += len(pending.labels)
+            self._served += len(pending.batch.tickets)
             self._place, self._resumed = self._after(place), False
             self._ended = perf_counter()
             return served
@@ -442,42 +475,19 @@ class ClipLoader:
         return (epoch, batch + 1) if batch + 1 < len(self) else (epoch + 1, 0)
 
     def _plan_run(self, place: tuple[int, int], batches: int) -> Iterator[_Planned]:
+        index, steps = self.dataset.index, self._time_steps
         for tickets, padding in self._plan.run(*place, batches):
-            videos = tickets["video"].copy()
-            tickets["video"] = self.dataset.index.keys[videos]
-            yield _Planned(tickets, self.dataset.index.labels[videos], padding)
+            videos, frames = tickets["video"].copy(), tickets["frames"]
+            known = self._outputs.known(videos, frames[:, :steps], padding)
+            starts = index.starts[videos][:, None].astype(np.int32)
+            tickets["frames"] = np.where(frames < 0, frames - starts, frames + starts)  # ~(f + s) is ~f - s
+            tickets["video"] = index.keys[videos]
+            if self._outputs.weighting is not None:
+                tickets["weight"] = known[WEIGHT]
+            yield _Planned(tickets, known)
 
     def _submit(self, place: tuple[int, int], planned: _Planned) -> _Pending:
-        return _Pending(place, self._engine.submit(planned.tickets), planned.labels, planned.padding)
+        return _Pending(place, self._engine.submit(planned.tickets), planned.known)
 
     def _collect(self, pending: _Pending) -> Any:  # noqa: ANN401 - as batch()
-        arrays: dict[str, NDArray[Any]] = {**self._engine.collect(pending.batch), LABEL: pending.labels}
-        x, y = (
-            {name: arrays[name] for name in names} if several else arrays[names[0]] if names else None
-            for names, several in (self._inputs, self._targets)
-        )
-        if y is None:
-            return x
-        if self._weighted:
-            return x, y, (~pending.padding).astype(np.float32)
-        return x, y
-
-
-def _names(value: str | Sequence[str] | None, knob: str) -> tuple[tuple[str, ...], bool]:
-    """Return the names and whether they come as a dict."""
-    names = () if value is None else (value,) if isinstance(value, str) else tuple(value)
-    wrong = [name for name in names if not isinstance(name, str)]
-    empty = not names and value is not None
-    if wrong or empty or len(set(names)) < len(names) or (knob == "inputs" and (not names or LABEL in names)):
-        raise OptionError(f"{knob}={value!r}: must be the name of a stream, or several different ones")
-    return names, value is not None and not isinstance(value, str)
-
-
-def _bytes(memory: str | int) -> int:
-    if isinstance(memory, str):
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?b)?\s*", memory.lower())
-        if match:
-            return int(float(match[1]) * _UNITS[match[2]])
-    elif isinstance(memory, (int, np.integer)) and not isinstance(memory, bool) and memory > 0:
-        return int(memory)
-    raise OptionError(f"memory={memory!r}: must be a number of bytes, or a text such as '512MiB' or '2GiB'")
+        return self._outputs.assemble({**pending.known, **self._engine.collect(pending.batch)})

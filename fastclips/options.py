@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from operator import index
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,10 @@ from fastclips.errors import OptionError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["checked_bool", "checked_choice", "checked_int", "first_few"]
+__all__ = ["checked_bool", "checked_bytes", "checked_choice", "checked_int", "first_few"]
+
+_AMOUNT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?b)?\s*")
+_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 
 def checked_int(value: object, knob: str, minimum: int, below: int = 2**31) -> int:
@@ -69,6 +73,35 @@ def checked_bool(value: object, knob: str) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise OptionError(f"{knob}={value!r}: must be True or False")
     return bool(value)
+
+
+def checked_bytes(value: object, knob: str) -> int:
+    """Return an option that is an amount of memory.
+
+    Parameters
+    ----------
+    value : object
+        What the user gave: bytes, or a text such as ``"512MiB"``, whose units are powers of 1024.
+    knob : str
+        The option's name.
+
+    Returns
+    -------
+    int
+        Bytes.
+
+    Raises
+    ------
+    OptionError
+        If it is neither.
+    """
+    if isinstance(value, str):
+        match = _AMOUNT.fullmatch(value.lower())
+        if match:
+            return int(float(match[1]) * _UNITS[match[2]])
+    elif isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value > 0:
+        return int(value)
+    raise OptionError(f"{knob}={value!r}: must be a number of bytes, or a text such as '512MiB' or '2GiB'")
 
 
 def checked_choice(value: object, knob: str, choices: Sequence[str]) -> str:

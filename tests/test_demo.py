@@ -12,7 +12,7 @@ from helpers import decode, make_frames, run_python
 from fastclips import demo
 from fastclips.cli import main
 from fastclips.errors import DataError, FastclipsError, OptionError
-from fastclips.index import open_dataset
+from fastclips.opening import open_dataset
 
 SMALL = """
 import sys
@@ -150,7 +150,9 @@ def test_what_cannot_be_trained_on_is_left_out(tmp_path, capsys):
         for frame in range(frames):
             (tmp_path / name / f"{frame}.jpg").touch()
     data, clips = demo._choose(open_dataset(tmp_path))
-    assert data.index.names == tuple(f"class_{c}/video_{v}" for c, v in ((0, 0), (0, 2), (1, 1), (1, 3)))
+    assert tuple(data.index.names) == tuple(
+        f"class_{c}/video_{v}" for c, v in ((0, 0), (0, 2), (1, 1), (1, 3))
+    )
     assert clips.time_steps == 8
     out = capsys.readouterr().out
     assert "4 videos, 36 frames, 2 classes: class_0, class_1." in out

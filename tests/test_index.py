@@ -1,18 +1,21 @@
+"""Folders become columns; videos are chosen by name, as official splits list them."""
+
 from __future__ import annotations
 
 import logging
 import pickle
-from collections import Counter
-from fractions import Fraction
-from math import ceil, floor
+import re
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fastclips.errors import DataError, OptionError
-from fastclips.index import Dataset, Index, open_dataset
+from fastclips.index import Dataset, Index
+from fastclips.labels import Labels
+from fastclips.names import Names
+from fastclips.opening import open_dataset
 from fastclips.spec import Stream
 
 
@@ -24,20 +27,22 @@ def write(root, *paths):
     return root
 
 
-# Opening
+# Folders
 
 
 def test_a_folder_becomes_columns(tmp_path):
     write(tmp_path, "c10/v1/1.jpg", "c9/v10/1.jpg", "c9/v9/1.jpg", "c9/v9/2.jpg", "c9/deep/er/1.jpg")
     data = open_dataset(tmp_path)
-    assert data.index.names == ("c9/deep/er", "c9/v9", "c9/v10", "c10/v1")
+    index = data.index
+    assert list(index.names) == ["c9/deep/er", "c9/v9", "c9/v10", "c10/v1"]
     assert data.classes == ("c9", "c10")
-    assert data.index.labels.tolist() == [0, 0, 0, 1]
-    assert data.index.frame_counts.tolist() == [1, 2, 1, 1]
-    assert data.index.keys.tolist() == [0, 1, 2, 3]
-    assert {column.dtype for column in (data.index.labels, data.index.frame_counts, data.index.keys)} == {
-        np.dtype(np.int64)
-    }
+    assert index.labels.per_video.tolist() == [0, 0, 0, 1]
+    assert index.frame_counts.tolist() == [1, 2, 1, 1]
+    assert index.keys.tolist() == [0, 1, 2, 3]
+    assert index.starts.tolist() == [0, 0, 0, 0]
+    assert index.fps is None
+    columns = (index.labels.per_video, index.frame_counts, index.keys, index.starts)
+    assert {column.dtype for column in columns} == {np.dtype(np.int64)}
     assert data.streams == (Stream("image"),)
     assert len(data) == 4
     assert data.storage.read("image", 1, 1) == b"c9/v9/2.jpg"
@@ -48,7 +53,7 @@ def test_each_class_is_one_run_of_videos(tmp_path):
     write(tmp_path, "a/v/1.jpg", "a/1.jpg", "a-b/v/1.jpg", "A/v/1.jpg")
     data = open_dataset(str(tmp_path))
     assert data.classes == ("A", "a", "a-b")
-    assert data.index.labels.tolist() == [0, 1, 1, 2]
+    assert data.index.labels.per_video.tolist() == [0, 1, 1, 2]
 
 
 def test_repr_is_one_line_that_says_what_there_is(tmp_path):
@@ -66,11 +71,11 @@ def test_a_pattern_holds_for_every_stream(tmp_path):
 def test_class_folders_that_hold_frames_are_videos_and_logged(tmp_path, caplog):
     write(tmp_path, "bear/1.jpg", "camel/1.jpg")
     data = open_dataset(tmp_path)
-    assert data.index.names == data.classes == ("bear", "camel")
+    assert list(data.index.names) == list(data.classes) == ["bear", "camel"]
     (message,) = caplog.messages
     assert message == (
         f"Each of the 2 classes in '{tmp_path}' is a single video, since frames lie in the class folders. "
-        "If these folders are videos of one class, open the folder above."
+        "If these folders are videos of one class, open the folder above, or give labels=None."
     )
 
 
@@ -101,41 +106,17 @@ def test_streams_pair_by_stem_whatever_the_extension(tmp_path):
             assert rgb.rpartition(".")[0].replace("/i/", "/m/") == labels.rpartition(".")[0]
 
 
-PAIRED = (
-    "Streams are paired by the videos' folders and the frames' names without extension: "
-    "add what is missing, or remove its partners."
-)
-
-
-@pytest.mark.parametrize(("full", "lacking"), [("image", "mask"), ("mask", "image")])
-def test_a_missing_frame_names_its_stream(tmp_path, full, lacking):
-    write(tmp_path, *(f"{full}/a/v/{n}.jpg" for n in range(12)), f"{full}/a/w/1.jpg")
-    write(tmp_path, *(f"{lacking}/a/v/{n}.png" for n in range(5)), f"{lacking}/a/w/1.jpg")
-    with pytest.raises(DataError) as caught:
-        open_dataset({"image": tmp_path / "image", "mask": tmp_path / "mask"})
-    assert str(caught.value) == (
-        f"stream '{lacking}' in '{tmp_path}/{lacking}' lacks 7 of the 13 frames of all streams: "
-        f"'a/v/5', 'a/v/6', 'a/v/7', 'a/v/8', 'a/v/9', .... {PAIRED}"
-    )
-
-
-@pytest.mark.parametrize(("full", "lacking"), [("image", "mask"), ("mask", "image")])
-def test_a_missing_video_names_its_stream(tmp_path, full, lacking):
-    write(tmp_path, *(f"{full}/a/v{n}/1.jpg" for n in (1, 2, 10)), f"{lacking}/a/v2/1.jpg")
-    with pytest.raises(DataError) as caught:
-        open_dataset({"image": tmp_path / "image", "mask": tmp_path / "mask"})
-    assert str(caught.value) == (
-        f"stream '{lacking}' in '{tmp_path}/{lacking}' lacks 2 of the 3 videos of all streams: "
-        f"'a/v1', 'a/v10'. {PAIRED}"
-    )
-
-
-def test_equal_counts_of_different_frames_do_not_pair(tmp_path):
-    write(tmp_path, "i/a/v/1.jpg", "i/a/v/2.jpg", "m/a/v/2.png", "m/a/v/3.png")
+def test_a_missing_frame_is_an_error_or_dropped(tmp_path, caplog):
+    write(tmp_path, *(f"i/a/v/{n}.jpg" for n in range(4)), *(f"m/a/v/{n}.png" for n in (0, 3)))
+    streams = {"image": tmp_path / "i", "mask": tmp_path / "m"}
     with pytest.raises(
-        DataError, match=r"stream 'image' in .* lacks 1 of the 3 frames of all streams: 'a/v/3'"
+        DataError,
+        match=f"stream 'mask' in '{tmp_path}/m' lacks 2 of the 4 frames of all streams: 'a/v/1.jpg'",
     ):
-        open_dataset({"image": tmp_path / "i", "mask": tmp_path / "m"})
+        open_dataset(streams)
+    data = open_dataset(streams, unpaired="drop")
+    assert [data.storage.read("image", 0, frame) for frame in (0, 1)] == [b"i/a/v/0.jpg", b"i/a/v/3.jpg"]
+    assert "Left out what has no partner: 0 videos (none) and 2 frames." in caplog.messages
 
 
 def test_no_stream():
@@ -155,109 +136,6 @@ def test_one_mask_may_be_a_string(tmp_path):
     assert open_dataset(tmp_path, masks="image").streams == (Stream("image", mask=True),)
 
 
-# Splitting
-
-
-def dataset(labels, classes):
-    labels = np.array(labels, np.int64)
-    keys = np.arange(len(labels)) + 100
-    names = tuple(f"{label}/{key}" for label, key in zip(labels, keys, strict=True))
-    index = Index(names, keys, keys % 7 + 1, labels, tuple(map(str, range(classes))))
-    return Dataset(None, index, (Stream("image"),))
-
-
-@st.composite
-def splits(draw):
-    classes = draw(st.integers(1, 6))
-    data = dataset(draw(st.lists(st.integers(0, classes - 1), min_size=2, max_size=60)), classes)
-    share = draw(st.sampled_from([0.1, 0.2, 0.25, 0.29, 0.3, 0.5, 0.7, 0.9]) | st.floats(0.01, 0.99))
-    assume(0 < round(share * len(data)) < len(data))
-    return data, share, draw(st.integers(0, 2**64 - 1))
-
-
-@given(splits())
-def test_the_halves_are_disjoint_and_whole_and_in_order(case):
-    data, share, seed = case
-    training, validation = data.split(share, seed)
-    assert len(validation) == round(share * len(data))
-    assert sorted([*training.index.keys, *validation.index.keys]) == data.index.keys.tolist()
-    for half in (training, validation):
-        rows = half.index.keys - 100
-        assert (np.diff(rows) > 0).all()
-        assert half.index.names == tuple(data.index.names[row] for row in rows)
-        assert half.index.labels.tolist() == data.index.labels[rows].tolist()
-        assert half.index.frame_counts.tolist() == data.index.frame_counts[rows].tolist()
-        assert half.classes == data.classes
-        assert half.storage is data.storage
-        assert half.streams == data.streams
-
-
-@given(splits())
-def test_every_class_gives_its_share(case):
-    data, share, seed = case
-    taken = Counter(data.split(share, seed)[1].index.labels.tolist())
-    for label, size in Counter(data.index.labels.tolist()).items():
-        exact = Fraction(share) * size
-        assert floor(exact) <= taken[label] <= ceil(exact)
-
-
-@given(splits())
-def test_one_seed_gives_one_split(case):
-    data, share, seed = case
-    one, other = (data.split(share, seed)[1].index.keys for _ in range(2))
-    assert one.tolist() == other.tolist()
-
-
-def test_seeds_differ_and_every_video_has_its_turn():
-    data = dataset([0] * 10 + [1] * 10, 2)
-    halves = [data.split(0.2, seed)[1].index.keys.tolist() for seed in range(60)]
-    assert len(set(map(tuple, halves))) > 50
-    assert set(np.concatenate(halves)) == set(data.index.keys)
-
-
-def test_classes_of_one_video_are_drawn_by_lot():
-    data = dataset(range(10), 10)
-    chosen = {key for seed in range(60) for key in data.split(0.2, seed)[1].index.keys}
-    assert chosen == set(data.index.keys)
-
-
-def test_a_split_is_the_same_on_every_machine_and_version():
-    data = dataset([0] * 8 + [1] * 5 + [2] * 3, 3)
-    rows = {seed: (data.split(0.25, seed)[1].index.keys - 100).tolist() for seed in (0, 7)}
-    assert rows == {0: [2, 3, 8, 13], 7: [3, 7, 12, 13]}
-    assert data.split(0.25)[1].index.keys.tolist() == data.split(0.25, 0)[1].index.keys.tolist()
-
-
-def test_a_half_can_be_split_again():
-    data = dataset([0] * 10 + [1] * 10 + [2], 3)
-    rest, test = data.split(0.2, 1)
-    training, validation = rest.split(0.25, 1)
-    assert len(training) + len(validation) + len(test) == 21
-    assert training.classes == ("0", "1", "2")
-
-
-@pytest.mark.parametrize("share", [0, 1, 1.5, -0.1, float("nan")])
-def test_a_share_out_of_range(share):
-    with pytest.raises(OptionError, match=rf"validation={share} must lie between 0 and 1"):
-        dataset([0, 0], 1).split(share)
-
-
-@pytest.mark.parametrize(("share", "training", "validation"), [(0.1, 3, 0), (0.9, 0, 3)])
-def test_a_half_that_would_be_empty(share, training, validation):
-    with pytest.raises(OptionError) as caught:
-        dataset([0, 0, 1], 2).split(share)
-    assert str(caught.value) == (
-        f"validation={share} of 3 videos leaves {training} to train on and {validation} to validate on: "
-        "each needs one or more. Change validation= or add videos."
-    )
-
-
-@pytest.mark.parametrize("seed", [-1, 2**64])
-def test_a_seed_out_of_range(seed):
-    with pytest.raises(OptionError, match=rf"seed={seed} must be at least 0 and below 2\*\*64"):
-        dataset([0, 0], 1).split(0.5, seed)
-
-
 def test_a_dataset_survives_pickling(tmp_path):
     write(tmp_path, *(f"{c}/v{n}/{f}.jpg" for c in "ab" for n in range(4) for f in range(3)))
     _, validation = open_dataset(tmp_path).split(0.25)
@@ -265,3 +143,148 @@ def test_a_dataset_survives_pickling(tmp_path):
     assert repr(again) == repr(validation) == "<Dataset: 2 videos, 6 frames, 2 classes; image>"
     for name, key in zip(again.index.names, again.index.keys, strict=True):
         assert again.storage.read("image", key, 2) == f"{name}/2.jpg".encode()
+
+
+# Rows
+
+
+def dataset(*names, labels=None, keys=None):
+    """One row for each name; rows with one key are parts of one video."""
+    keys = np.arange(len(names)) if keys is None else np.array(keys)
+    index = Index(
+        names=Names.of(names),
+        keys=keys + 100,
+        starts=np.arange(len(names)) * 10,
+        frame_counts=np.arange(len(names)) + 1,
+        labels=None if labels is None else Labels.of_classes(np.array(labels), max(labels) + 1),
+        classes=() if labels is None else tuple(map(str, range(max(labels) + 1))),
+        fps=np.arange(len(names)) + 0.5,
+    )
+    return Dataset(None, index, (Stream("image"),))
+
+
+@given(st.lists(st.integers(0, 4)))
+def test_rows_are_taken_with_all_their_columns(rows):
+    index = dataset(*"abcde", labels=[1, 0, 1, 1, 0]).index
+    taken = index.take(np.array(rows, np.int64))
+    assert len(taken) == len(rows)
+    assert list(taken.names) == ["abcde"[row] for row in rows]
+    assert taken.keys.tolist() == [100 + row for row in rows]
+    assert taken.starts.tolist() == [10 * row for row in rows]
+    assert taken.frame_counts.tolist() == [1 + row for row in rows]
+    assert taken.labels.per_video.tolist() == [[1, 0, 1, 1, 0][row] for row in rows]
+    assert taken.fps.tolist() == [0.5 + row for row in rows]
+    assert taken.classes == index.classes
+
+
+# Choosing by name
+
+
+def chosen(data, names):
+    selected = data.select(names)
+    assert selected.storage is data.storage
+    assert selected.streams == data.streams
+    assert selected.classes == data.classes
+    return (selected.index.keys - 100).tolist()
+
+
+def test_names_are_taken_in_their_order_and_once():
+    data = dataset("a/v1", "a/v2", "b/v1", "b/v2")
+    assert chosen(data, ["b/v1", "a/v1", "b/v1", "./b/v2/"]) == [2, 0, 3]
+    assert chosen(data, iter(("a/v2",))) == [1]
+    assert chosen(data, data.index.names) == [0, 1, 2, 3]
+
+
+def test_a_chosen_dataset_can_be_chosen_from():
+    data = dataset("a/v1", "a/v2", "b/v1").select(["b/v1", "a/v1"])
+    assert chosen(data, ["a/v1", "b/v1"]) == [0, 2]
+    with pytest.raises(DataError, match="'a/v2'"):
+        data.select(["a/v2"])
+
+
+def test_all_parts_of_a_video_are_chosen():
+    selected = dataset("a", "b", "a", "c", "a", keys=[0, 1, 0, 2, 0]).select(["c", "a.mp4"])
+    assert selected.index.keys.tolist() == [102, 100, 100, 100]
+    assert selected.index.starts.tolist() == [30, 0, 20, 40]
+
+
+def test_extensions_of_video_files_are_ignored_unless_a_video_is_called_so():
+    data = dataset("a/clip", "a/clip.avi", "a/other", "a/v.2")
+    assert chosen(data, ["a/clip.avi", "a/clip.mp4", "a/other.MPG", "a/v.2", "a/v.2.webm"]) == [1, 0, 2, 3]
+
+
+UCF101 = ["ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01", "YoYo/v_YoYo_g01_c02", "Archery/v_Archery_g03_c01"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "YoYo/v_YoYo_g01_c02.avi 101\nApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi 1\n",
+        "YoYo/v_YoYo_g01_c02.avi\nApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi",
+        "\ufeffYoYo/v_YoYo_g01_c02\t101\r\n\r\nApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01 1\r\n",
+    ],
+)
+@pytest.mark.parametrize("kind", [str, lambda path: path])
+def test_split_files_of_ucf101(tmp_path, text, kind):
+    (tmp_path / "trainlist01.txt").write_bytes(text.encode())
+    assert chosen(dataset(*UCF101), kind(tmp_path / "trainlist01.txt")) == [1, 0]
+
+
+def test_names_with_blanks(tmp_path):
+    data = dataset("playing guitar/abc", "playing guitar/abc 12", "playing guitar", "ü/v")
+    (tmp_path / "list.txt").write_text(
+        "playing guitar/abc 7\nü/v.mp4 3\nplaying guitar/abc 12\nplaying guitar\n", "utf-8"
+    )
+    assert chosen(data, tmp_path / "list.txt") == [0, 3, 1, 2]
+    assert chosen(data, ["playing guitar/abc 12"]) == [1]
+    with pytest.raises(DataError, match="'playing guitar/abc 7'"):
+        data.select(["playing guitar/abc 7"])
+
+
+def test_unknown_names():
+    data = dataset("a/v1", "a/v2", "b/v1")
+    with pytest.raises(DataError) as caught:
+        data.select(["a/v1", *(f"x/v{n}.avi" for n in range(6))])
+    assert str(caught.value) == (
+        "select: 6 of 7 names are of no video: 'x/v0.avi', 'x/v1.avi', 'x/v2.avi', 'x/v3.avi', 'x/v4.avi', "
+        ".... Names here look like 'a/v1', 'a/v2'."
+    )
+
+
+def test_an_unknown_line_is_shown_whole(tmp_path):
+    (tmp_path / "list.txt").write_text("a/v1 0\nx/v1 5\n")
+    with pytest.raises(DataError, match=r"^select: 1 of 2 names are of no video: 'x/v1 5'"):
+        dataset("a/v1").select(tmp_path / "list.txt")
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("gone.txt", "No such file or directory"),
+        ("folder", "Is a directory"),
+        ("bytes.txt", "'utf-8' codec can't decode"),
+    ],
+)
+def test_a_file_that_cannot_be_read(tmp_path, name, why):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "bytes.txt").write_bytes(b"a/\xff\xfe\n")
+    with pytest.raises(DataError, match=f"^cannot read '{tmp_path}/{name}': {why}.* select takes names, or"):
+        dataset("a").select(tmp_path / name)
+
+
+@pytest.mark.parametrize("names", [[], ()])
+def test_choosing_none(names):
+    with pytest.raises(OptionError, match=f"^select: there are no names in {re.escape(repr(names))}$"):
+        dataset("a").select(names)
+
+
+def test_a_file_without_names(tmp_path):
+    (tmp_path / "list.txt").write_text("\n  \n")
+    with pytest.raises(OptionError, match=r"^select: there are no names in .*list\.txt'"):
+        dataset("a").select(tmp_path / "list.txt")
+
+
+@pytest.mark.parametrize("names", [3, ["a", 3], np.array([3])])
+def test_choosing_by_what_is_no_name(names):
+    with pytest.raises(OptionError, match=r"^select takes the names of videos or a path, not .*3"):
+        dataset("a").select(names)

@@ -346,7 +346,7 @@ def _as_tuple(batch: Any) -> tuple[Any, ...]:  # noqa: ANN401 - the structure is
 
 
 def _beside(weight: NDArray[Any], target: NDArray[Any]) -> NDArray[Any]:
-    return weight.reshape(-1, *[1] * (target.ndim - 1))
+    return weight.reshape(*weight.shape, *[1] * (target.ndim - weight.ndim))
 
 
 def _warn(option: str) -> None:

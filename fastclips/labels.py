@@ -1,0 +1,478 @@
+"""What the target of a clip is, for every video: a few flat arrays, and no Python object per video.
+
+What people write is encoded once; targets are looked up per batch. ::
+
+    numbers or names of classes, numbers, arrays --encode, from_array--> Labels, and names of the classes
+    labels.targets(rows, frames)                                     --> targets of a batch
+
+============  ========================================  ======================================
+kind          of each video                             targets of B clips
+============  ========================================  ======================================
+label         one class                                 int64 (B,)
+labels        any number of classes                     float32 (B, classes), 1 where it has it
+frame_labels  a class for each frame                    int64 (B, time_steps)
+target        a number or array, of one shape for all   (B, ...) of that shape and its dtype
+============  ========================================  ======================================
+
+A class is a number from 0, its place among the names of the classes; the names are kept by whoever holds the
+labels, since no batch needs them.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from itertools import chain
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from fastclips.errors import DataError, OptionError
+from fastclips.options import first_few
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["Labels", "checked_classes", "encode", "from_array"]
+
+_MOST = 1_000_000  # classes, where nobody names them: beyond it numbers are taken for ids
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Labels(ABC):
+    """The targets of videos, one row each. Immutable; made by `encode`, `from_array` or `of_classes`.
+
+    Parameters
+    ----------
+    classes_count : int
+        How many classes there are; 0 for ``target``.
+    """
+
+    kind: ClassVar[str]
+    _per_row: ClassVar[tuple[str, ...]]  # arrays with one item per video; the others are shared by `take`
+
+    classes_count: int
+
+    @staticmethod
+    def of_classes(numbers: NDArray[np.int64], count: int) -> Labels:
+        """Make labels of one class for each video.
+
+        Parameters
+        ----------
+        numbers : ndarray of int64, shape (videos,)
+            Classes, at least 0 and below `count`.
+        count : int
+            How many classes there are.
+
+        Returns
+        -------
+        Labels
+        """
+        return _OneClass(count, numbers)
+
+    @staticmethod
+    def from_columns(columns: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> Labels:
+        """Make labels of what `columns` returned.
+
+        Parameters
+        ----------
+        columns : mapping of str to ndarray
+            The arrays; they are not copied.
+        meta : mapping
+            The rest.
+
+        Returns
+        -------
+        Labels
+
+        Raises
+        ------
+        DataError
+            They are not those of any kind of labels.
+        """
+        kind = _KINDS.get(meta.get("kind", ""))
+        if kind is None or {"classes_count", *columns} != {field.name for field in fields(kind)}:
+            raise DataError(
+                f"saved labels of kind {meta.get('kind')!r} and columns {first_few(sorted(columns))} are "
+                "unknown: save them again."
+            )
+        labels: Labels = kind(classes_count=meta["classes_count"], **columns)
+        return labels
+
+    def columns(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return the content, to be saved.
+
+        Returns
+        -------
+        columns : dict of str to ndarray
+            Numbers only.
+        meta : dict
+            The rest, JSON-able.
+        """
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        return arrays, {"kind": self.kind, "classes_count": arrays.pop("classes_count")}
+
+    def __len__(self) -> int:
+        return len(getattr(self, self._per_row[0]))
+
+    def take(self, rows: NDArray[np.int64]) -> Labels:
+        """Return the labels of some rows, in their order, with the same classes.
+
+        Parameters
+        ----------
+        rows : ndarray of int64
+            Row numbers.
+
+        Returns
+        -------
+        Labels
+        """
+        return replace(self, **{name: getattr(self, name)[rows] for name in self._per_row})
+
+    @abstractmethod
+    def targets(self, rows: NDArray[np.int64], frames: NDArray[np.int32]) -> NDArray[Any]:
+        """Return the targets of clips.
+
+        Parameters
+        ----------
+        rows : ndarray of int64, shape (clips,)
+            The video of each clip.
+        frames : ndarray of int32, shape (clips, time_steps)
+            Frames of the video, from 0; ``~frame`` where that frame is repeated as padding.
+
+        Returns
+        -------
+        ndarray
+            As the table above; the caller's own.
+        """
+
+    @property
+    def per_video(self) -> NDArray[np.int64] | None:
+        """Class of each video, shape (videos,), or None where videos do not have just one."""
+        return None
+
+
+@dataclass(frozen=True, eq=False)
+class _OneClass(Labels):
+    kind = "label"
+    _per_row = ("numbers",)
+
+    numbers: NDArray[np.int64]
+
+    def targets(self, rows: NDArray[np.int64], frames: NDArray[np.int32]) -> NDArray[Any]:  # noqa: ARG002 - as of all
+        return self.numbers[rows]
+
+    @property
+    def per_video(self) -> NDArray[np.int64]:
+        return self.numbers
+
+
+@dataclass(frozen=True, eq=False)
+class _SeveralClasses(Labels):
+    """Classes of video v: ``numbers[starts[v] : starts[v] + counts[v]]``."""
+
+    kind = "labels"
+    _per_row = ("starts", "counts")
+
+    starts: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    numbers: NDArray[Any]
+
+    def targets(self, rows: NDArray[np.int64], frames: NDArray[np.int32]) -> NDArray[Any]:  # noqa: ARG002 - as of all
+        counts = self.counts[rows]
+        clips = np.repeat(np.arange(len(rows)), counts)
+        within = np.arange(len(clips)) - np.repeat(np.cumsum(counts) - counts, counts)
+        out = np.zeros((len(rows), self.classes_count), np.float32)
+        out[clips, self.numbers[self.starts[rows][clips] + within]] = 1
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class _FrameClasses(Labels):
+    """Class of frame f of video v: ``numbers[starts[v] + f]``."""
+
+    kind = "frame_labels"
+    _per_row = ("starts",)
+
+    starts: NDArray[np.int64]
+    numbers: NDArray[Any]
+
+    def targets(self, rows: NDArray[np.int64], frames: NDArray[np.int32]) -> NDArray[Any]:
+        shown = np.where(frames < 0, ~frames, frames)
+        return self.numbers[self.starts[rows][:, None] + shown].astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class _Values(Labels):
+    kind = "target"
+    _per_row = ("values",)
+
+    values: NDArray[Any]
+
+    def targets(self, rows: NDArray[np.int64], frames: NDArray[np.int32]) -> NDArray[Any]:  # noqa: ARG002 - as of all
+        return self.values[rows]
+
+
+_KINDS: dict[str, type[Any]] = {
+    kind.kind: kind for kind in (_OneClass, _SeveralClasses, _FrameClasses, _Values)
+}
+
+
+def encode(
+    kind: str,
+    values: Sequence[Any],
+    classes: Sequence[str] | None,
+    lengths: NDArray[np.int64],
+    where: Callable[[int], str],
+    *,
+    key: Callable[[str], Any] | None = None,
+) -> tuple[Labels, tuple[str, ...]]:
+    """Encode the targets of a list of videos.
+
+    Parameters
+    ----------
+    kind : {"label", "labels", "frame_labels", "target"}
+        What the values are.
+    values : sequence
+        One for each row, as `Records.labels`.
+    classes : sequence of str, optional
+        Names of the classes, in the order of their numbers. Without it, the names that stand in `values`,
+        sorted, or for numbers ``"0"`` up to the highest.
+    lengths : ndarray of int64, shape (rows,)
+        Frames of each row.
+    where : callable
+        From a row's number to what messages call it.
+    key : callable, optional
+        Sort key of a name of a class.
+
+    Returns
+    -------
+    labels : Labels
+        One row for each value.
+    classes : tuple of str
+        Names of the classes; none for ``target``.
+
+    Raises
+    ------
+    OptionError
+        `classes` is no sequence of different names, or there are no classes to name.
+    DataError
+        A class is not among `classes`, or its number is below 0 or too high; or labels of frames are not one
+        for each frame.
+    """
+    given = checked_classes(classes)
+    if kind == "target":
+        _refuse_classes(given)
+        return _Values(0, _stacked(values)), ()
+    if kind == "label":
+        numbers, names = _numbered(values, given, where, key)
+        return _OneClass(len(names), numbers), names
+    counts = np.fromiter(map(len, values), np.int64, len(values))
+    ends = np.cumsum(counts)
+    if kind == "labels":
+        flat: Any = list(chain.from_iterable(values))
+    else:
+        wrong = np.flatnonzero(counts != lengths)
+        if len(wrong):
+            row = int(wrong[0])
+            raise DataError(
+                f"{where(row)}: {counts[row]} frame_labels for {lengths[row]} frames; give one for each."
+            )
+        flat = np.concatenate(values)
+
+    def where_in_flat(place: int) -> str:
+        return where(int(np.searchsorted(ends, place, side="right")))
+
+    numbers, names = _numbered(flat, given, where_in_flat, key)
+    if kind == "labels":
+        return _SeveralClasses(len(names), ends - counts, counts, _small(numbers, names)), names
+    return _FrameClasses(len(names), ends - counts, _small(numbers, names)), names
+
+
+def from_array(
+    labels: object,
+    classes: Sequence[str] | None = None,
+    *,
+    time_steps: int,
+    key: Callable[[str], Any] | None = None,
+) -> tuple[Labels, tuple[str, ...]]:
+    """Encode the targets of videos that are an array.
+
+    Parameters
+    ----------
+    labels : array_like
+        Integers (videos,): one class each. Strings (videos,): the same, by name. Integers (videos,
+        `time_steps`): classes of frames. Bools (videos, classes): several classes each. Floats (videos, ...):
+        targets, of the dtype that they have; of Python's floats, float32.
+    classes : sequence of str, optional
+        Names of the classes, as for `encode`.
+    time_steps : int
+        Frames of each video.
+    key : callable, optional
+        Sort key of a name of a class.
+
+    Returns
+    -------
+    labels : Labels
+        One row for each item.
+    classes : tuple of str
+        Names of the classes; none for floats.
+
+    Raises
+    ------
+    OptionError
+        The array is of another shape or dtype, or `classes` does not fit.
+    DataError
+        A class is not among `classes`, or its number is below 0 or too high.
+    """
+    array = _array(labels)
+    videos = len(array)
+    given = checked_classes(classes)
+    if array.dtype.kind == "f" and array.dtype.itemsize <= np.dtype(np.float64).itemsize:
+        _refuse_classes(given)
+        return _Values(0, np.array(array, array.dtype if hasattr(labels, "dtype") else np.float32)), ()
+    if array.dtype.kind == "b" and array.ndim == 2:  # noqa: PLR2004 - (videos, classes)
+        names = given if given is not None else tuple(map(str, range(array.shape[1])))
+        if len(names) != array.shape[1]:
+            raise OptionError(
+                f"classes= names {len(names)} classes, but labels= has {array.shape[1]} columns"
+            )
+        numbers, counts = np.nonzero(array)[1], np.count_nonzero(array, axis=1)
+        starts = np.cumsum(counts) - counts
+        return _SeveralClasses(len(names), starts, counts, _small(numbers, names)), names
+    if array.dtype.kind in "OTU" and array.ndim == 1 and all(isinstance(one, str) for one in array):
+        numbers, names = _numbered(list(map(str, array)), given, lambda at: f"labels[{at}]", key)
+        return _OneClass(len(names), numbers), names
+    if array.dtype.kind in "iu" and array.shape == (videos,):
+        numbers, names = _numbered(array, given, lambda at: f"labels[{at}]", key)
+        return _OneClass(len(names), numbers), names
+    if array.dtype.kind in "iu" and array.shape == (videos, time_steps):
+        numbers, names = _numbered(array.ravel(), given, lambda at: f"labels[{at // time_steps}]", key)
+        starts = np.arange(videos, dtype=np.int64) * time_steps
+        return _FrameClasses(len(names), starts, _small(numbers, names)), names
+    raise OptionError(
+        f"labels= is {array.dtype} of shape {array.shape}; must be integers or strings (videos,), integers "
+        f"(videos, {time_steps}) for classes of frames, bools (videos, classes) for several classes of a "
+        "video, or floats (videos, ...)"
+    )
+
+
+def _array(labels: object) -> NDArray[Any]:
+    try:
+        array = np.asarray(labels)
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"labels= is no array: {error}") from error
+    if not array.size:
+        raise OptionError(f"labels= of shape {array.shape} is empty; give one item for each video")
+    if not array.ndim:
+        raise OptionError(f"labels={labels!r}: must be an array with one item for each video")
+    return array
+
+
+def checked_classes(classes: object) -> tuple[str, ...] | None:
+    """Return names of classes as a tuple.
+
+    Parameters
+    ----------
+    classes : object
+        What the user gave for ``classes=``; None stays None.
+
+    Returns
+    -------
+    tuple of str or None
+        At least one name.
+
+    Raises
+    ------
+    OptionError
+        It is no sequence of different names.
+    """
+    if classes is None:
+        return None
+    unordered = isinstance(classes, (str, bytes, set, frozenset, Mapping))
+    names: tuple[Any, ...] = tuple(classes) if isinstance(classes, Iterable) and not unordered else ()
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise OptionError(f"classes={classes!r}: must be a sequence of names, as in classes=['run', 'walk']")
+    if len(set(names)) < len(names):
+        twice = next(name for place, name in enumerate(names) if name in names[:place])
+        raise OptionError(f"classes= names {twice!r} twice; each class has one name")
+    return tuple(map(str, names))
+
+
+def _refuse_classes(classes: tuple[str, ...] | None) -> None:
+    if classes is not None:
+        raise OptionError(f"classes={classes!r}: names classes, but these targets are numbers; leave it out")
+
+
+def _numbered(
+    flat: Sequence[Any] | NDArray[Any],
+    classes: tuple[str, ...] | None,
+    where: Callable[[int], str],
+    key: Callable[[str], Any] | None,
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Return classes, all numbers or all names, as numbers; `where` is called with a place in `flat`."""
+    if not len(flat):
+        if classes is None:
+            raise DataError("no row has a class: give their names, classes=, or leave the column out.")
+        return np.zeros(0, np.int64), classes
+    if isinstance(flat[0], str):
+        return _named(flat, classes, where, key)
+    if isinstance(flat, np.ndarray):
+        least, most = int(flat.min()), int(flat.max())
+    else:
+        least, most = min(flat), max(flat)  # as Python's own: they may not fit into 64 bits
+
+    def first(number: int) -> str:
+        return where(next(place for place, one in enumerate(flat) if one == number))
+
+    if least < 0:
+        raise DataError(f"{first(least)}: class {least} is below 0; classes are numbered from 0.")
+    if classes is not None and most >= len(classes):
+        raise DataError(
+            f"{first(most)}: class {most}, but classes= names {len(classes)}, which are 0 to "
+            f"{len(classes) - 1}."
+        )
+    if most >= _MOST:
+        raise DataError(
+            f"{first(most)}: class {most} would make {most + 1} classes. If the numbers are ids, give names."
+        )
+    if least > 0:
+        _log.warning(
+            "No row has class 0, the lowest is %d; classes are numbered from 0. If these are numbered from "
+            "1, subtract 1.",
+            least,
+        )
+    names = classes if classes is not None else tuple(map(str, range(most + 1)))
+    return np.array(flat, np.int64), names
+
+
+def _named(
+    flat: Sequence[Any] | NDArray[Any],
+    classes: tuple[str, ...] | None,
+    where: Callable[[int], str],
+    key: Callable[[str], Any] | None,
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    found = set(flat)
+    names = classes if classes is not None else tuple(sorted(found - {""}, key=key))
+    number = {name: number for number, name in enumerate(names)}
+    if found - number.keys():
+        place = next(place for place, name in enumerate(flat) if name not in number)
+        raise DataError(
+            f"{where(place)}: {flat[place]!r} is none of the {len(names)} classes {first_few(names)}."
+        )
+    return np.fromiter(map(number.__getitem__, flat), np.int64, len(flat)), names
+
+
+def _small(numbers: NDArray[Any], classes: tuple[str, ...]) -> NDArray[Any]:
+    """Return classes in the smallest dtype that holds all: there may be one per frame."""
+    return numbers.astype(np.min_scalar_type(len(classes)))
+
+
+def _stacked(values: Sequence[Any]) -> NDArray[Any]:
+    floats = {value.dtype for value in values if value.dtype.kind == "f"}
+    return np.array(values, np.result_type(*floats) if floats else np.int64)

@@ -1,0 +1,320 @@
+"""Lists of videos, as people have them, to raw columns.
+
+::
+
+    text file with a header    commas, semicolons or tabs ──┐
+    text file and columns=     blanks or one character ─────┼──> Table: values by column, as they are written
+    rows                       dicts or tuples ─────────────┤
+    columns                    a mapping or a DataFrame ────┘
+
+Only the shape of a list is looked at here: which columns there are, and that each row has all of them. What
+the values mean is for `records`.
+
+A text file is taken apart by the csv module, with quotes, unless blanks divide it. Lines are counted as they
+stand in the file, with those that are skipped.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from fastclips.errors import DataError, OptionError
+from fastclips.options import first_few
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["TARGETS", "Table", "Where", "read_table"]
+
+TARGETS = ("label", "labels", "frame_labels", "target")  # of which a list has one at most
+_KNOWN = ("path", "start", "length", "fps", *TARGETS)
+_TUPLES = "path label start length"  # what tuples hold unless columns= says otherwise
+_BLANKS = " "  # the separator that is any run of blanks
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Where:
+    """What messages call a row: ``"line 7 of 'train.txt'"`` or, from Python, ``"row 7 (from 0)"``.
+
+    Parameters
+    ----------
+    source : str, optional
+        The text file, as given.
+    lines : ndarray of int64, shape (rows,), optional
+        Line of each row in the text file, from 1.
+    """
+
+    source: str | None = None
+    lines: NDArray[np.int64] | None = None
+
+    def __call__(self, row: int) -> str:
+        """Return what a message calls a row, by its number from 0."""
+        if self.lines is None:
+            return f"row {row} (from 0)"
+        return f"line {self.lines[row]} of {self.source!r}"
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Values by column, as they are written: strings if they come from a text file.
+
+    Parameters
+    ----------
+    columns : dict of str to list
+        Among them ``path``; all of one length, at least 1.
+    where : Where
+        Where each row stands.
+    """
+
+    columns: dict[str, list[Any]]
+    where: Where
+
+    def __post_init__(self) -> None:
+        if not self.columns["path"]:
+            name = "the list of videos" if self.where.source is None else repr(self.where.source)
+            raise DataError(f"{name} holds no rows.")
+
+    @property
+    def text(self) -> bool:
+        """Whether all values are strings, from a text file."""
+        return self.where.source is not None
+
+    def refuse(self, row: int, name: str, must: str) -> NoReturn:
+        """Raise a DataError for one value: which, where, and what is wrong with it."""
+        raise DataError(f"{self.where(row)}: {name} {_shown(self.columns[name][row])} {must}.")
+
+
+def read_table(source: object, columns: str | None) -> Table:
+    """Read a list of videos; parameters and errors are those of `records.read_records`."""
+    if isinstance(source, (str, os.PathLike)):
+        return _read_text(source, columns)
+    if isinstance(source, Mapping) or hasattr(source, "columns"):
+        return _read_columns(source, columns)
+    if isinstance(source, Iterable) and not isinstance(source, (bytes, bytearray)):
+        return _read_rows(list(source), columns)
+    raise OptionError(
+        f"{_shown(source)} is no list of videos; give the path of a text file, rows (dicts or tuples), "
+        "columns (a mapping), or a DataFrame"
+    )
+
+
+def _shown(value: object, most: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def _check_names(names: Sequence[object], of: str, error: type[ValueError]) -> None:
+    """Refuse what no list may have among the columns that are known, and log those that are not."""
+    known = [name for name in names if name in _KNOWN]
+    if twice := [name for name in dict.fromkeys(known) if known.count(name) > 1]:
+        raise error(f"{of}: column {twice[0]!r} stands there twice")
+    targets = [name for name in TARGETS if name in known]
+    if len(targets) > 1:
+        raise error(f"{of}: {first_few(targets)} are {len(targets)} kinds of target; keep one")
+    if "path" not in known:
+        raise error(f"{of}: no column is named 'path'; rename the one that holds the videos' paths")
+    if ignored := [name for name in names if name not in (*_KNOWN, "_")]:
+        _log.info("Ignored %s of %s.", first_few(ignored, 20), of)
+
+
+def _parse_columns(columns: object) -> tuple[list[str], str]:
+    """Return the names that columns= gives, and what stands between them."""
+    if not isinstance(columns, str):
+        raise OptionError(f"columns={columns!r}: must be one string, such as columns='path length label'")
+    names = re.findall(r"\w+", columns)
+    outside, *gaps = re.split(r"\w+", columns.strip())
+    outside += gaps.pop() if gaps else ""
+    separators = {gap.strip(_BLANKS) or _BLANKS for gap in gaps}
+    if unknown := [name for name in names if name not in (*_KNOWN, "_")]:
+        raise OptionError(
+            f"columns={columns!r}: {unknown[0]!r} is no column; there are {', '.join(_KNOWN)}, and _ to skip "
+            "one"
+        )
+    if outside or len(separators) > 1 or any(len(one) > 1 or one in '"\r\n\0' for one in separators):
+        raise OptionError(
+            f"columns={columns!r}: one separator must stand between the names, blanks or one character, as "
+            "in columns='path length label' or columns='path;label'"
+        )
+    _check_names(names, f"columns={columns!r}", OptionError)
+    return names, next(iter(separators), _BLANKS)
+
+
+# Text
+
+
+def _read_text(source: str | os.PathLike[str], columns: str | None) -> Table:
+    path = os.fsdecode(source)
+    if columns is None:
+        lines = _lines(path)
+        names, separator, numbers, rows = _split_below_header(path, lines)
+    else:
+        names, separator = _parse_columns(columns)
+        lines = _lines(path)
+        numbers, rows = _split_lines(path, lines, names, separator)
+    if "frame_labels" in names:
+        raise DataError(f"{path!r}: frame_labels cannot be text: give rows or columns in Python.")
+    for number, fields in zip(numbers, rows, strict=True):
+        if len(fields) != len(names):
+            line = _shown(lines[number - 1].rstrip())
+            raise DataError(
+                f"line {number} of {path!r}: {line} has {len(fields)} fields, expected {len(names)}: "
+                f"{separator.join(names)}."
+            )
+    found: dict[str, list[Any]] = {}
+    for name in _known(names):
+        found[name] = list(map(str.strip, map(itemgetter(names.index(name)), rows)))
+        # Fields that hold a line break are fine in columns that nobody reads, such as notes.
+        torn = next((row for row, value in enumerate(found[name]) if "\n" in value), None)
+        if torn is not None:
+            value = f"{name} {_shown(found[name][torn])}"
+            raise DataError(
+                f"line {numbers[torn]} of {path!r}: {value} holds a line break; is a quote left open?"
+            )
+    return Table(found, Where(path, np.fromiter(numbers, np.int64, len(rows))))
+
+
+def _lines(path: str) -> list[str]:
+    """Return a file's lines, each with a newline as its end."""
+    try:
+        data = Path(path).read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"cannot read the list of videos {path!r}: {reason}.") from error
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        byte = f"byte {error.object[error.start]:#04x}"
+        raise DataError(f"line {line} of {path!r}: {byte} is not UTF-8; save the file as UTF-8.") from error
+    if not text.strip():
+        raise DataError(f"{path!r} holds no rows.")
+    return list(io.StringIO(text, newline=None))
+
+
+def _split_below_header(path: str, lines: list[str]) -> tuple[list[str], str, Sequence[int], list[list[str]]]:
+    """Return the names that the first line gives, what divides them, and the rows with their lines."""
+    above, header = next((at, line) for at, line in enumerate(lines) if line.strip())
+    found: list[tuple[list[str], str]] = []
+    for separator in ",;\t":
+        _, rows = _split_at(separator, [header], [above + 1], path)
+        names = [name.strip() for fields in rows for name in fields]
+        if "path" in names:
+            found.append((names, separator))
+    if not found:
+        raise DataError(
+            f"the first line of {path!r} is {_shown(header.rstrip())}: no column is named 'path'. If it is a "
+            "header, rename the column that holds the paths, or read the file into rows yourself; if it is "
+            'not, give columns=, such as columns="path length label".'
+        )
+    names, separator = max(found, key=lambda one: len(one[0]))
+    _check_names(names, repr(path), DataError)
+    below = range(above + 2, len(lines) + 1)
+    return names, separator, *_split_at(separator, lines[above + 1 :], below, path)
+
+
+def _split_lines(
+    path: str, lines: list[str], names: list[str], separator: str
+) -> tuple[Sequence[int], list[list[str]]]:
+    """Return the rows of a file without a header, and their lines."""
+    numbers: Sequence[int] = [
+        number for number, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")
+    ]
+    kept = [lines[number - 1] for number in numbers]
+    if separator != _BLANKS:
+        numbers, rows = _split_at(separator, kept, numbers, path)
+    elif names[0] == "path" and "labels" not in names:
+        rows = [line.strip().rsplit(None, len(names) - 1) for line in kept]
+    else:
+        rows = [line.split() for line in kept]
+    last = len(names) - 1
+    if names[last] == "labels":
+        rows = [row if len(row) < last else [*row[:last], separator.join(row[last:])] for row in rows]
+    return numbers, rows
+
+
+def _split_at(
+    separator: str, lines: Sequence[str], numbers: Sequence[int], path: str
+) -> tuple[Sequence[int], list[list[str]]]:
+    """Return the first line and the fields of each row; a quoted field may go over several lines."""
+    reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
+    rows: list[list[str]] = []
+    places: list[int] = []
+    place = 0
+    try:
+        for row in reader:
+            if len(row) > 1 or (row and row[0].strip()):
+                rows.append(row)
+                places.append(numbers[place])
+            place = reader.line_num
+    except csv.Error as error:
+        raise DataError(f"line {numbers[place]} of {path!r}: {error}. Is a quote left open?") from error
+    return places, rows
+
+
+# Python
+
+
+def _read_columns(source: Any, columns: str | None) -> Table:  # noqa: ANN401 - a mapping, or like a DataFrame
+    if columns is not None:
+        raise OptionError(f"columns={columns!r}: is for text files and tuples; these columns have names")
+    names = list(source if isinstance(source, Mapping) else source.columns)
+    _check_names(names, f"columns {first_few(names)}", DataError)
+    found: dict[str, list[Any]] = {}
+    for name in _known(names):
+        values = source[name]
+        if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+            raise DataError(f"column {name!r} is {_shown(values)}: must be a sequence, one value per row.")
+        found[name] = list(values)
+    if len({len(values) for values in found.values()}) > 1:
+        lengths = ", ".join(f"{name!r} has {len(values)}" for name, values in found.items())
+        raise DataError(f"columns differ in length: {lengths}.")
+    return Table(found, Where())
+
+
+def _read_rows(rows: list[Any], columns: str | None) -> Table:
+    named = bool(rows) and isinstance(rows[0], Mapping)
+    for row, value in enumerate(rows):
+        if not isinstance(value, Mapping if named else (tuple, list)):
+            must = (
+                f"must be a {type(rows[0]).__name__}, as row 0"
+                if row
+                else "must be a tuple, a list or a dict"
+            )
+            raise DataError(f"row {row} (from 0) is {_shown(value)}: {must}.")
+    if named:
+        if columns is not None:
+            raise OptionError(f"columns={columns!r}: is for text files and tuples; these rows have names")
+        names = list(dict.fromkeys(chain.from_iterable(rows)))
+        _check_names(names, f"rows with {first_few(names)}", DataError)
+        return Table({name: [row.get(name) for row in rows] for name in _known(names)}, Where())
+    names, _ = _parse_columns(_TUPLES if columns is None else columns)
+    width = len(rows[0]) if rows else len(names)
+    for row, value in enumerate(rows):
+        if len(value) != width:
+            raise DataError(
+                f"row {row} (from 0): {_shown(value)} has {len(value)} values, but row 0 {width}."
+            )
+    if width > len(names):
+        raise DataError(f"rows have {width} values, but columns={' '.join(names)!r} names {len(names)}.")
+    names = names[:width]
+    _check_names(names, f"rows with {first_few(names)}", DataError)
+    return Table({name: list(map(itemgetter(names.index(name)), rows)) for name in _known(names)}, Where())
+
+
+def _known(names: Sequence[object]) -> list[str]:
+    return [name for name in _KNOWN if name in names]

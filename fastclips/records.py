@@ -1,0 +1,314 @@
+"""Lists of videos to checked columns; the frames are never touched.
+
+::
+
+    whatever people have --lists.read_table--> raw columns --read_records--> Records
+
+**Columns.** Each row has a ``path``; it may have ``start``, ``length`` and ``fps``, and one kind of target:
+
+============  ==================================  =======================================================
+column        in Python                           in text
+============  ==================================  =======================================================
+label         one class: an int or a name         a number if every row's is an integer, otherwise a name
+labels        list, tuple or set of classes       the same, divided by blanks or ``,`` ``;`` ``|``
+frame_labels  an int for each frame of the row    not possible
+target        number or array, all of one shape   a number
+============  ==================================  =======================================================
+
+**Missing values.** A column that one row has, every row has: a gap is an error, since no value that could be
+put in its place is right for everyone.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from itertools import chain, islice
+from numbers import Real
+from operator import index
+from pathlib import Path
+from re import compile as regex
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from fastclips.lists import TARGETS, read_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from numpy.typing import NDArray
+
+    from fastclips.lists import Table, Where
+
+__all__ = ["Records", "read_records"]
+
+_FRAMES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
+_INTEGER = regex("-?[0-9]{1,18}").fullmatch  # no longer, so that each fits into 64 bits
+_WORDS = regex(r"[^\s,;|]+").findall
+_BELOW = 2**31
+
+
+@dataclass(frozen=True, eq=False)
+class Records:
+    """A list of videos, one row each, in the order of the list. Made by `read_records`.
+
+    Parameters
+    ----------
+    paths : list of str
+        As written, without a trailing ``/`` and a leading ``./``.
+    start : list of int, optional
+        First frame of each row, at least 0.
+    length : list of int, optional
+        Frames of each row, at least 1.
+    fps : list of float, optional
+        Frames per second, above 0.
+    kind : {"label", "labels", "frame_labels", "target"}, optional
+        Which column the targets come from.
+    labels : list, optional
+        The targets: int or str for ``label``; tuple of these, which may be empty, for ``labels``; ndarray of
+        int64, (frames,), for ``frame_labels``; ndarray of int64 or floats, of one shape, for ``target``.
+        Numbers and names are never mixed.
+    folder : str, optional
+        Absolute path of the folder of the text file, where relative paths begin unless said otherwise.
+    where : Where
+        From a row's number to what messages call it.
+    """
+
+    paths: list[str]
+    start: list[int] | None
+    length: list[int] | None
+    fps: list[float] | None
+    kind: Literal["label", "labels", "frame_labels", "target"] | None
+    labels: list[Any] | None
+    folder: str | None
+    where: Where
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+
+def read_records(source: object, columns: str | None = None) -> Records:
+    """Read a list of videos.
+
+    Parameters
+    ----------
+    source : path, iterable of dicts or tuples, mapping of str to sequence, or DataFrame
+        A path is that of a text file: CSV with a header, divided by commas, semicolons or tabs, unless
+        `columns` is given. Columns that mean nothing here are ignored, and logged.
+    columns : str, optional
+        Names of the columns of a text file without a header, or of tuples, such as ``"path length label"``;
+        ``_`` skips one. What stands between the names divides the fields of the file: blanks stand for any
+        run of blanks, any other character for itself, with double quotes around fields that hold it. Divided
+        by blanks, a path in the first column may hold blanks, unless there are ``labels``. A last column
+        ``labels`` takes the rest of its line. Blank lines and those that begin with ``#`` are skipped.
+        Default for tuples: ``"path label start length"``, from which the last ones may be left out.
+
+    Returns
+    -------
+    Records
+        At least one row.
+
+    Raises
+    ------
+    OptionError
+        `source` is nothing to read, or `columns` cannot be.
+    DataError
+        The file cannot be read, a row is not what the columns say, or there is none.
+    """
+    table = read_table(source, columns)
+    for name in table.columns:
+        _check_gaps(table, name)
+    file = table.where.source
+    kind: Any = next((name for name in TARGETS if name in table.columns), None)
+    return Records(
+        paths=_paths(table),
+        start=_integers(table, "start", 0),
+        length=_integers(table, "length", 1),
+        fps=_rates(table),
+        kind=kind,
+        labels=None if kind is None else _CLEANED[kind](table),
+        folder=None if file is None else str(Path(file).absolute().parent),
+        where=table.where,
+    )
+
+
+def _first(wrong: Iterable[object]) -> int | None:
+    """Return the place of the first true value."""
+    return next((row for row, is_wrong in enumerate(wrong) if is_wrong), None)
+
+
+def _check_gaps(table: Table, name: str) -> None:
+    values = table.columns[name]
+    if table.text:
+        if name != "labels" and "" in values:
+            table.refuse(values.index(""), name, "must not be empty")
+    elif (row := _first(map(_is_gap, values))) is not None:
+        table.refuse(row, name, "is missing: fill it in, or leave out this row or the whole column")
+
+
+def _is_gap(value: object) -> bool:
+    if isinstance(value, (float, np.floating)):
+        return math.isnan(value)
+    return value is None or type(value).__name__ in {"NAType", "NaTType"}  # the last two are of pandas
+
+
+def _paths(table: Table) -> list[str]:
+    paths: list[str] = []
+    frames: list[int] = []
+    for row, value in enumerate(table.columns["path"]):
+        path = os.fspath(value) if isinstance(value, os.PathLike) else value
+        if not isinstance(path, str):
+            table.refuse(row, "path", "must be a str or an os.PathLike of one")
+        if not path or "\0" in path:
+            table.refuse(row, "path", "must not hold a NUL" if path else "must not be empty")
+        if path.lower().endswith(_FRAMES):
+            frames.append(row)
+        paths.append(_tidy(path) if path[0] == "." or path[-1] == "/" else str(path))
+    if frames:
+        share = f"is a frame, as are {len(frames)} of {len(paths)} paths"
+        table.refuse(frames[0], "path", f"{share}: each row must name a folder of frames")
+    return paths
+
+
+def _tidy(path: str) -> str:
+    short = path
+    while short.startswith("./"):
+        short = short[2:].lstrip("/")
+    return short.rstrip("/") or path[0]
+
+
+def _of_text(value: str) -> int | None:
+    return int(value) if _INTEGER(value) else None
+
+
+def _of_python(value: Any) -> int | None:  # noqa: ANN401 - a row may hold anything
+    try:
+        return None if isinstance(value, bool) else index(value)
+    except TypeError:
+        return None
+
+
+def _mend(value: object) -> str:
+    """Return a hint on a value that is no integer, where one can be given."""
+    if not isinstance(value, (float, np.floating)):
+        return ""
+    return "; pandas makes floats of integers where a row lacks one: convert the column with astype(int)"
+
+
+def _integers(table: Table, name: str, least: int) -> list[int] | None:
+    if name not in table.columns:
+        return None
+    values = table.columns[name]
+    numbers: list[int] = []
+    for row, number in enumerate(map(_of_text if table.text else _of_python, values)):
+        if number is None or not least <= number < _BELOW:
+            table.refuse(row, name, f"must be an integer from {least} to {_BELOW - 1}{_mend(values[row])}")
+        numbers.append(number)
+    return numbers
+
+
+def _rates(table: Table) -> list[float] | None:
+    if "fps" not in table.columns:
+        return None
+    numbers = _floats(table, "fps")
+    if (row := _first(number <= 0 for number in numbers)) is not None:
+        table.refuse(row, "fps", "must be above 0")
+    return numbers
+
+
+def _floats(table: Table, name: str) -> list[float]:
+    numbers: list[float] = []
+    for row, value in enumerate(table.columns[name]):
+        is_number = table.text or (isinstance(value, Real) and not isinstance(value, bool))
+        try:
+            number = float(value) if is_number else math.nan
+        except (ValueError, OverflowError):
+            number = math.nan
+        if not math.isfinite(number):
+            table.refuse(row, name, "must be a finite number")
+        numbers.append(number)
+    return numbers
+
+
+def _label(table: Table) -> list[Any]:
+    return _classes(table, "label", table.columns["label"], lambda place: place)
+
+
+def _labels(table: Table) -> list[Any]:
+    values = table.columns["labels"]
+    if table.text:
+        rows = [_WORDS(value) for value in values]
+    else:
+        for row, value in enumerate(values):
+            if not (isinstance(value, (list, tuple, set, frozenset)) or getattr(value, "ndim", 0) == 1):
+                table.refuse(row, "labels", "must be a list, tuple or set of classes")
+        rows = [list(value) for value in values]
+    ends = np.cumsum([len(row) for row in rows])
+    flat = list(chain.from_iterable(rows))
+    classes = iter(_classes(table, "labels", flat, lambda at: int(np.searchsorted(ends, at, side="right"))))
+    taken = [tuple(islice(classes, len(row))) for row in rows]
+    # A set's own order may differ from process to process.
+    return [
+        tuple(sorted(row)) if isinstance(value, (set, frozenset)) else row
+        for row, value in zip(taken, values, strict=True)
+    ]
+
+
+def _classes(table: Table, name: str, flat: list[Any], row_of: Callable[[int], int]) -> list[Any]:
+    """Return classes that are all numbers or all names; `row_of` is the row of a place in `flat`."""
+    if table.text:
+        return list(map(int, flat)) if all(map(_INTEGER, flat)) else flat
+    clean = [str(value) if isinstance(value, str) else _of_python(value) for value in flat]
+    for place, value in enumerate(clean):
+        if value is None or value == "":
+            must = f"must be an integer, or a name (a str that is not empty){_mend(flat[place])}"
+            table.refuse(row_of(place), name, must)
+        if type(value) is not type(clean[0]):
+            must = f"mixes numbers and names: {clean[0]!r} stands before it"
+            table.refuse(row_of(place), name, must)
+    return clean
+
+
+def _frame_labels(table: Table) -> list[Any]:
+    rows: list[NDArray[np.int64]] = []
+    for row, value in enumerate(table.columns["frame_labels"]):
+        array = _array(value)
+        if array is None or array.ndim != 1 or array.dtype.kind not in "iu":
+            table.refuse(row, "frame_labels", "must be integers, one for each frame")
+        rows.append(array.astype(np.int64, copy=False))
+    return rows
+
+
+def _target(table: Table) -> list[Any]:
+    if table.text:
+        return [np.array(number, np.float32) for number in _floats(table, "target")]
+    rows: list[Any] = []
+    for row, value in enumerate(table.columns["target"]):
+        array = _array(value)
+        if array is None or array.dtype.kind not in "fiu":
+            table.refuse(row, "target", "must be a number or an array of numbers")
+        if array.dtype.kind != "f":
+            array = array.astype(np.int64, copy=False)
+        elif not hasattr(value, "dtype"):
+            array = array.astype(np.float32)
+        if rows and array.shape != rows[0].shape:
+            table.refuse(row, "target", f"has shape {array.shape}, but that of row 0 has {rows[0].shape}")
+        rows.append(array)
+    return rows
+
+
+def _array(value: object) -> NDArray[Any] | None:
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError):  # such as lists of different lengths
+        return None
+
+
+_CLEANED: dict[str, Callable[[Table], list[Any]]] = {
+    "label": _label,
+    "labels": _labels,
+    "frame_labels": _frame_labels,
+    "target": _target,
+}

@@ -1,0 +1,365 @@
+"""Folders -> which videos there are, and which frames each has. Nothing is read but directories.
+
+::
+
+    scan_tree(root, frames)           every folder below the root that holds frames is a video
+    scan_folders(root, names, frames) the folders that a list names
+    name_folders(...)                 the same from lengths that the list gives: no directory is read
+
+**Layout.** ``root/class/.../video/frame.jpg``: a video is a folder that directly holds frames, at any depth
+below the root; its name is its path from the root.
+
+**Order.** Natural: see `natural_key`. Frames are ordered by stem, the file name without its extension, so
+``0007.jpg`` and its mask ``0007.png`` have the same place.
+
+**One sequence.** A folder may hold several sequences of frames (``img_*``, ``flow_x_*``). Taking them for one
+video would be a silent mistake, so without a pattern that chooses it is an error.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import logging
+import os
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from fastclips.errors import DataError, OptionError
+from fastclips.names import FileNames, natural_key, sequences, stem, template_of
+from fastclips.options import first_few
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    T = TypeVar("T")
+
+__all__ = [
+    "FRAME_EXTENSIONS",
+    "VIDEO_EXTENSIONS",
+    "FrameTree",
+    "name_folders",
+    "scan_folders",
+    "scan_tree",
+    "without_video_extension",
+]
+
+FRAME_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")  # in any case
+VIDEO_EXTENSIONS = (".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
+
+_DIGIT = re.compile("[0-9]")
+_LISTED = "the folder that a list's paths are relative to, root="
+_PROBED = 32  # videos that are looked at where lengths are given
+_SHOW_AFTER = 2.0  # seconds before a progress bar appears
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FrameTree:
+    """One stream's videos.
+
+    Parameters
+    ----------
+    root : str
+        Absolute path.
+    videos : dict of str to FileNames
+        Each video's folder, from the root, and its frames.
+    """
+
+    root: str
+    videos: dict[str, FileNames]
+
+
+def scan_tree(root: str | os.PathLike[str], frames: str | None = None, *, loose: bool = False) -> FrameTree:
+    """Find the videos under a folder.
+
+    Hidden files and folders and ``__MACOSX`` are skipped. Links to folders are followed, but not into a
+    folder that holds the link. Links to files that are gone count as frames, so that reading them fails
+    instead of the video becoming shorter. No file is opened or asked for its size.
+
+    Parameters
+    ----------
+    root : path
+        The folder of class folders.
+    frames : str, optional
+        Take only the frames whose file name matches: a pattern of `fnmatch.fnmatchcase`, or a name with a
+        place for the number (see `fastclips.names.template_of`).
+    loose : bool
+        Whether videos need no class: the root itself may be one, whose name is then ``"."``.
+
+    Returns
+    -------
+    FrameTree
+        At least one video, in natural order.
+
+    Raises
+    ------
+    OptionError
+        `frames` is no str.
+    DataError
+        The root is no folder, cannot be listed, or holds frames itself; nothing was found; a folder holds
+        several sequences, or two frames with one stem.
+    """
+    top = _folder(root, "a folder of class/video/frame")
+    matches = _matcher(frames)
+    videos: dict[str, FileNames] = {}
+    unmatched: list[str] = []
+    others: Counter[str] = Counter()
+    for video, names, extensions in _watched(_walk(str(top)), f"scanning {top}", " folders"):
+        others.update(extensions)
+        chosen = names if matches is None else list(filter(matches, names))
+        if not chosen:
+            unmatched += names[:1]
+            continue
+        if not video and not loose:
+            raise DataError(
+                f"{str(top)!r} itself holds frames, such as {min(chosen)!r}, but the layout is "
+                "class/video/frame: open the folder that holds the class folders, move the frames, or give "
+                "labels=None, with which every folder of frames is a video."
+            )
+        videos[video or "."] = _in_order(_below(top, video), chosen, chosen=frames is not None)
+    if not videos:
+        raise DataError(_nothing_found(str(top), frames, unmatched, others))
+    return FrameTree(str(top), {video: videos[video] for video in sorted(videos, key=natural_key)})
+
+
+def scan_folders(
+    root: str | os.PathLike[str], names: Sequence[str], frames: str | None = None
+) -> tuple[FrameTree, dict[str, str]]:
+    """Look into the folders that a list names.
+
+    Parameters
+    ----------
+    root : path
+        What names are relative to.
+    names : sequence of str
+        Folders of frames, different ones. Where there is no ``clip.mp4`` but a ``clip``, that is meant.
+    frames : str, optional
+        As for `scan_tree`.
+
+    Returns
+    -------
+    tree : FrameTree
+        Those that are there, in the list's order.
+    folders : dict of str to str
+        The folder of each name; names without a folder, or without a frame in it, are left out.
+
+    Raises
+    ------
+    DataError
+        The root is no folder, a folder cannot be listed, or holds several sequences or two frames with one
+        stem.
+    """
+    top = _folder(root, _LISTED)
+    matches = _matcher(frames)
+    videos: dict[str, FileNames] = {}
+    folders: dict[str, str] = {}
+    for name in _watched(names, f"scanning {top}", " videos"):
+        for folder in dict.fromkeys((name, without_video_extension(name))):
+            path = _below(top, folder)
+            try:
+                found, _ = _entries(path, lambda _: None)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise DataError(f"cannot list {path!r}: {error.strerror}.") from error
+            chosen = found if matches is None else list(filter(matches, found))
+            if chosen:
+                videos[folder] = _in_order(path, chosen, chosen=frames is not None)
+                folders[name] = folder
+            break
+    return FrameTree(str(top), videos), folders
+
+
+def name_folders(
+    root: str | os.PathLike[str], lengths: Mapping[str, int], frames: str
+) -> tuple[FrameTree, dict[str, str]]:
+    """Name the frames of videos whose lengths are known, without reading a directory.
+
+    A few videos are looked at: whether their first frame has number 0 or 1, and whether their last one is
+    there.
+
+    Parameters
+    ----------
+    root : path
+        What names are relative to.
+    lengths : mapping of str to int
+        Folders of frames, as for `scan_folders`, and how many frames each has.
+    frames : str
+        Names of the files, with a place for the number.
+
+    Returns
+    -------
+    tree, folders
+        As of `scan_folders`, none left out.
+
+    Raises
+    ------
+    OptionError
+        `frames` has no place for a number.
+    DataError
+        The root is no folder; a video that was looked at has no first or no last frame, or is numbered
+        otherwise than another.
+    """
+    top = _folder(root, _LISTED)
+    template = template_of(frames)
+    if template is None:
+        raise OptionError(f"frames={frames!r}: has no single place for a number, as in 'img_{{:05d}}.jpg'")
+    probed = list(lengths)[:: max(1, len(lengths) // _PROBED)]
+    stripped = [without_video_extension(name) for name in probed]
+    bare = stripped != probed and all(Path(_below(top, folder)).is_dir() for folder in stripped)
+    folders = {name: without_video_extension(name) if bare else name for name in lengths}
+    first_of: dict[int, str] = {}
+    for name in probed:
+        path = _below(top, folders[name])
+        first = next((n for n in (0, 1) if os.path.lexists(f"{path}/{template % n}")), None)
+        if first is None:
+            raise DataError(
+                f"there is neither {template % 0!r} nor {template % 1!r} in {path!r}: frames={frames!r} must "
+                "name the frames as they are; with a pattern such as 'img_*.jpg' folders are listed instead."
+            )
+        last = f"{path}/{template % (first + lengths[name] - 1)}"
+        if not os.path.lexists(last):
+            raise DataError(
+                f"{last!r} does not exist, though the list gives its folder {lengths[name]} frames or more: "
+                "correct the list, or give a pattern such as 'img_*.jpg', with which folders are listed."
+            )
+        first_of.setdefault(first, path)
+    if len(first_of) > 1:
+        raise DataError(
+            f"frames count from 0 in {first_of[0]!r} and from 1 in {first_of[1]!r}: give a pattern such as "
+            "'img_*.jpg', with which folders are listed."
+        )
+    first = next(iter(first_of), 0)
+    counts: dict[str, int] = {}
+    for name, length in lengths.items():  # clip and clip.mp4 may be the same folder
+        counts[folders[name]] = max(length, counts.get(folders[name], 0))
+    videos = {folder: FileNames(count, template, first) for folder, count in counts.items()}
+    return FrameTree(str(top), videos), folders
+
+
+def _below(top: Path, name: str) -> str:
+    return name if name.startswith("/") else f"{top}/{name}".rstrip("/")
+
+
+def without_video_extension(name: str) -> str:
+    """Return a video's name without the extension of a video file, if it has one."""
+    text = stem(name)
+    return text if name[len(text) :].lower() in VIDEO_EXTENSIONS else name
+
+
+def _folder(root: str | os.PathLike[str], what: str) -> Path:
+    top = Path(root).absolute()
+    if not top.is_dir():
+        found = "is a file" if top.exists() else "does not exist"
+        raise DataError(f"{str(top)!r} {found}: expected {what}.")
+    return top
+
+
+def _matcher(frames: str | None) -> Callable[[str], object] | None:
+    if frames is None:
+        return None
+    if not isinstance(frames, str):
+        raise OptionError(f"frames={frames!r}: must be a pattern of file names, such as 'img_*.jpg'")
+    template = template_of(frames)
+    if template is None:
+        return re.compile(fnmatch.translate(frames)).match
+    width = int(re.search(r"%0(\d+)d", template)[1])  # type: ignore[index] # as template_of writes it
+    before, after = (re.escape(part.replace("%%", "%")) for part in template.split(f"%0{width}d"))
+    return re.compile(rf"{before}(?:[0-9]{{{width}}}|[1-9][0-9]{{{width},}}){after}").fullmatch
+
+
+def _watched(items: Iterable[T], doing: str, unit: str) -> Iterable[T]:
+    """Show progress on a terminal if it takes long."""
+    from tqdm import tqdm  # noqa: PLC0415 - only where something is scanned
+
+    shown: Iterable[T] = tqdm(items, doing, unit=unit, delay=_SHOW_AFTER, disable=None, leave=False)
+    return shown
+
+
+def _entries(path: str, folder: Callable[[str], None]) -> tuple[list[str], list[str]]:
+    """List a folder: the names of frames and the other files' extensions; hand each folder on."""
+    frames: list[str] = []
+    extensions: list[str] = []
+    with os.scandir(path) as entries:
+        for entry in entries:
+            name = entry.name
+            extension = name[name.rfind(".") :].lower() if "." in name else ""
+            if name.startswith(".") or name == "__MACOSX":
+                continue
+            if entry.is_dir():
+                folder(name)
+            elif extension in FRAME_EXTENSIONS:
+                frames.append(name)
+            else:
+                extensions.append(extension)
+    return frames, extensions
+
+
+def _walk(top: str) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Yield each folder's path from the top, its frames' names and the other files' extensions."""
+    pending: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
+    while pending:
+        folder, above = pending.pop()
+        path = f"{top}/{folder}" if folder else top
+        below: list[str] = []
+        try:
+            status = Path(path).stat()
+            identity = (status.st_dev, status.st_ino)
+            if identity in above:
+                _log.warning("Skipped %r, a link to a folder that holds it.", path)
+                continue
+            frames, extensions = _entries(path, below.append)
+        except OSError as error:
+            raise DataError(f"cannot list {error.filename or path!r}: {error.strerror}.") from error
+        within = above | {identity}
+        pending += [(f"{folder}/{name}" if folder else name, within) for name in below]
+        yield folder, frames, extensions
+
+
+def _in_order(folder: str, names: list[str], *, chosen: bool) -> FileNames:
+    """Check one video's frames and put them into natural order."""
+    names.sort()
+    found = FileNames.of(names)
+    if found.template is not None:  # evenly numbered: one sequence, in order
+        return found
+    by_stem: dict[str, str] = {}
+    for name in names:
+        twin = by_stem.setdefault(stem(name), name)
+        if twin is not name:
+            raise DataError(
+                f"{folder!r} holds two frames with one name, {min(twin, name)!r} and {max(twin, name)!r}: "
+                "remove one, or choose with frames=, such as frames='*.jpg'."
+            )
+    odd = [text for text in by_stem if not _DIGIT.search(text)]
+    several = [] if chosen else list(sequences(by_stem))
+    shown = sorted((f"{before}*{after}" for before, after in several), key=natural_key)
+    if several and odd:
+        raise DataError(
+            f"{folder!r} holds numbered frames and {by_stem[min(odd)]!r}: choose with frames=, such as "
+            f"frames={shown[-1] + '.*'!r}, or frames='*' for all as one video."
+        )
+    if len(several) > 1:
+        raise DataError(
+            f"{folder!r} holds {len(shown)} sequences of numbered frames, {first_few(shown)}: choose with "
+            f"frames=, such as frames={shown[-1] + '.*'!r}, or frames='*' for all as one video."
+        )
+    return FileNames.of([by_stem[text] for text in sorted(by_stem, key=natural_key)])
+
+
+def _nothing_found(top: str, pattern: str | None, unmatched: list[str], others: Counter[str]) -> str:
+    if unmatched:
+        return (
+            f"frames={pattern!r} matches none of the frames in {top!r}, "
+            f"such as {min(unmatched, key=natural_key)!r}."
+        )
+    found = ", ".join(
+        f"{count} {extension or 'extensionless'} file{'s' * (count > 1)}"
+        for extension, count in others.most_common(5)
+    )
+    return (
+        f"no frames in {top!r}: expected class/video/frame with files that end in "
+        f"{', '.join(FRAME_EXTENSIONS)}; found {found or 'no files'}."
+    )

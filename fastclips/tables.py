@@ -1,0 +1,101 @@
+"""What was served, in its order: the way back from predictions to videos and files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastclips.decode import frame_size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from fastclips.index import Dataset
+    from fastclips.plan import Plan
+
+__all__ = ["PlanTable"]
+
+
+class PlanTable(Mapping[str, "NDArray[Any]"]):
+    """The clips of an epoch in served order, by column; each column is made when it is first asked for.
+
+    =========== ========================================================================================
+    position    int64 (rows,): place in the epoch, over all ranks
+    video       int64 (rows,): row of ``dataset.index``
+    name        object (rows,): the video's name
+    start       int64 (rows,): the first frame, counted within the video
+    view        int64 (rows,): which view of the video, 0 where there is one
+    padding     bool (rows,): whether the row only fills up a batch; its weight is 0
+    label       what the target ``"label"`` is; missing where the dataset has no labels
+    frames      int32 (rows, T): frames within the video, ``~frame`` (below 0) where one is repeated
+    paths       object (rows, T): path of each frame of the first stream
+    size        int64 (rows, 2): height and width of each video's first frame, which is read for it
+    =========== ========================================================================================
+
+    Parameters
+    ----------
+    plan : Plan
+        Whose epoch.
+    dataset : Dataset
+        What it planned.
+    epoch : int
+        At least 0.
+    rank : int, optional
+        Another rank than the plan's.
+    """
+
+    def __init__(self, plan: Plan, dataset: Dataset, epoch: int, rank: int | None = None) -> None:
+        self._dataset = dataset
+        self._columns: dict[str, NDArray[Any]] = plan.table(epoch, rank)
+        self._makers: dict[str, Callable[[], NDArray[Any]]] = {
+            "name": lambda: self._per_video(dataset.index.names.__getitem__, object, ()),
+            "frames": lambda: plan.frames(epoch, rank),
+            "paths": self._paths,
+            "size": lambda: self._per_video(self._size, np.int64, (2,)),
+        }
+        labels = dataset.index.labels
+        if labels is not None:
+            self._makers["label"] = lambda: labels.targets(self["video"], self["frames"])
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if name not in self._columns:
+            self._columns[name] = self._makers[name]()
+        return self._columns[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._columns, **self._makers})
+
+    def __len__(self) -> int:
+        return len({**self._columns, **self._makers})
+
+    def __repr__(self) -> str:
+        return f"<PlanTable: {len(self['video'])} rows of {', '.join(self)}>"
+
+    def _per_video(self, of: Callable[[int], Any], dtype: Any, shape: tuple[int, ...]) -> NDArray[Any]:  # noqa: ANN401 - NumPy's
+        """Work out something once for each video, and repeat it for its rows."""
+        videos, rows = np.unique(self["video"], return_inverse=True)
+        found = np.empty((len(videos), *shape), dtype)
+        for place, video in enumerate(videos.tolist()):
+            found[place] = of(video)
+        return found[rows]
+
+    def _size(self, video: int) -> tuple[int, int]:
+        index = self._dataset.index
+        data = self._dataset.storage.read(
+            self._dataset.streams[0].name, int(index.keys[video]), int(index.starts[video])
+        )
+        return frame_size(data) if isinstance(data, bytes) else data.shape[:2]
+
+    def _paths(self) -> NDArray[Any]:
+        index, storage, stream = self._dataset.index, self._dataset.storage, self._dataset.streams[0].name
+        frames = self["frames"]
+        shown = np.where(frames < 0, ~frames, frames) + index.starts[self["video"]][:, None]
+        keys = index.keys[self["video"]].tolist()
+        paths = np.empty(frames.shape, object)
+        for row, (key, steps) in enumerate(zip(keys, shown.tolist(), strict=True)):
+            paths[row] = [storage.where(stream, key, frame) for frame in steps]
+        return paths

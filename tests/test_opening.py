@@ -1,0 +1,409 @@
+"""Data sets as people have them, opened as the README says."""
+
+import logging
+import os
+
+import numpy as np
+import pytest
+from helpers import make_frames, make_masks
+
+import fastclips as fc
+from fastclips.errors import DataError, OptionError
+
+
+def touch(root, *paths):
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(b"x")
+    return root
+
+
+def frames_of(root, video, count, name="img_{:05d}.jpg", first=1):
+    return touch(root, *(f"{video}/{name.format(first + number)}" for number in range(count)))
+
+
+def labels(data):
+    return data.index.labels.per_video.tolist()
+
+
+def parts(data):
+    index = data.index
+    return list(zip(index.names, index.starts.tolist(), index.frame_counts.tolist(), strict=True))
+
+
+# Lists
+
+
+@pytest.fixture
+def rawframes(tmp_path):
+    """Two classes, three videos of 5, 6 and 7 frames, counted from 1."""
+    for number, video in enumerate(("dive/a", "dive/b", "swim/c")):
+        frames_of(tmp_path / "rawframes", video, 5 + number)
+    return tmp_path
+
+
+def no_listing(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("a directory was listed")
+
+    for name in ("scandir", "listdir"):
+        monkeypatch.setattr(os, name, refuse)
+
+
+def test_mmaction2_lists_without_reading_a_directory(rawframes, monkeypatch):
+    (rawframes / "train.txt").write_text("dive/a 5 0\ndive/b 6 0\nswim/c 7 1\n")
+    no_listing(monkeypatch)
+    data = fc.open(
+        rawframes / "train.txt",
+        root=rawframes / "rawframes",
+        columns="path length label",
+        frames="img_{:05d}.jpg",
+    )
+    assert parts(data) == [("dive/a", 0, 5), ("dive/b", 0, 6), ("swim/c", 0, 7)]
+    assert (labels(data), data.classes) == ([0, 0, 1], ("0", "1"))
+    assert data.storage.where("image", 2, 6) == f"{rawframes}/rawframes/swim/c/img_00007.jpg"
+
+
+def test_mmaction2_lists_with_offsets(rawframes):
+    (rawframes / "train.txt").write_text("dive/a 0 3 0\ndive/a 2 3 1\nswim/c 4 3 1\n")
+    for frames in (None, "img_*.jpg", "img_{:05}.jpg"):
+        data = fc.open(
+            rawframes / "train.txt",
+            root=rawframes / "rawframes",
+            columns="path start length label",
+            frames=frames,
+        )
+        assert parts(data) == [("dive/a", 0, 3), ("dive/a", 2, 3), ("swim/c", 4, 3)]
+        assert data.index.keys.tolist() == [0, 0, 1]
+
+
+def test_several_labels(rawframes):
+    (rawframes / "train.txt").write_text("dive/a 5 0 2\ndive/b 6 1\nswim/c 7 0 1 2\n")
+    data = fc.open(rawframes / "train.txt", root=rawframes / "rawframes", columns="path length labels")
+    y = data.index.labels.targets(np.arange(3), np.zeros((3, 2), np.int32))
+    assert (y.dtype, y.tolist()) == (np.float32, [[1, 0, 1], [0, 1, 0], [1, 1, 1]])
+
+
+def test_slowfast_lists_of_extracted_frames(rawframes):
+    (rawframes / "train.csv").write_text("dive/a.mp4 3\nswim/c.mp4 0\n")
+    data = fc.open(rawframes / "train.csv", root=rawframes / "rawframes", columns="path label")
+    assert (list(data.index.names), labels(data)) == (["dive/a", "swim/c"], [3, 0])
+
+
+def test_jester_lists(tmp_path):
+    for video in ("34870", "56557"):
+        frames_of(tmp_path, video, 4, "{:05d}.jpg")
+    (tmp_path / "train.csv").write_text("34870;Drumming Fingers\n56557;Sliding Two Fingers Right\n")
+    data = fc.open(tmp_path / "train.csv", columns="path;label")
+    assert data.classes == ("Drumming Fingers", "Sliding Two Fingers Right")
+    assert (list(data.index.names), labels(data)) == (["34870", "56557"], [0, 1])
+
+
+def test_two_lists_agree_by_classes(rawframes):
+    root = rawframes / "rawframes"
+    train = fc.open([{"path": "dive/a", "label": "dive"}, {"path": "swim/c", "label": "swim"}], root=root)
+    val = fc.open([{"path": "swim/c", "label": "swim"}], root=root, classes=train.classes)
+    assert (labels(train), labels(val), val.classes) == ([0, 1], [1], ("dive", "swim"))
+    with pytest.raises(DataError, match="'jump'"):
+        fc.open([{"path": "swim/c", "label": "jump"}], root=root, classes=train.classes)
+
+
+def test_a_csv_with_a_header_finds_its_own_folder(rawframes):
+    (rawframes / "rawframes" / "all.csv").write_text("path,label,fps\ndive/a,x,25\nswim/c,y,29.97\n")
+    data = fc.open(rawframes / "rawframes" / "all.csv")
+    assert data.index.fps.tolist() == [25, 29.97]
+    assert data.select(["swim/c"]).index.fps.tolist() == [29.97]
+
+
+def test_ucf101_split_files(tmp_path):
+    videos = [f"{c}/v_{c}_g0{g}_c01" for c in ("Archery", "Basketball") for g in (1, 2, 8)]
+    for video in videos:
+        frames_of(tmp_path / "UCF-101", video, 3)
+    (tmp_path / "trainlist01.txt").write_text(
+        "".join(f"{v}.avi {1 + (v[0] == 'B')}\n" for v in videos if "g08" in v)
+    )
+    (tmp_path / "testlist01.txt").write_text("".join(f"{v}.avi\n" for v in videos if "g08" not in v))
+    data = fc.open(tmp_path / "UCF-101")
+    train, test = data.select(tmp_path / "trainlist01.txt"), data.select(tmp_path / "testlist01.txt")
+    assert (labels(train), labels(test)) == ([0, 1], [0, 0, 1, 1])
+    one, other = data.split(0.34, group=r"_(g\d+)_")
+    groups = [{name.split("_")[2] for name in half.index.names} for half in (one, other)]
+    assert not groups[0] & groups[1]
+    assert len(groups[1]) == 1
+
+
+def test_rows_of_one_path_stay_on_one_side(rawframes):
+    rows = [(path, 0, start, 1) for path in ("dive/a", "dive/b", "swim/c") for start in range(5)]
+    data = fc.open(rows, root=rawframes / "rawframes")
+    for seed in range(5):
+        train, val = data.split(0.4, seed)
+        assert (len(train), len(val)) == (10, 5)
+        assert not set(train.index.names) & set(val.index.names)
+
+
+@pytest.mark.parametrize("drop", [False, True])
+def test_a_row_without_frames(rawframes, drop, caplog):
+    rows = [("dive/a", 0), ("dive/gone", 1), ("swim/c", 1)]
+    if drop:
+        data = fc.open(rows, root=rawframes / "rawframes", unpaired="drop")
+        assert (list(data.index.names), labels(data)) == (["dive/a", "swim/c"], [0, 1])
+        assert "Left out 1 of the list's 3 rows, whose frames are not there." in caplog.messages
+    else:
+        with pytest.raises(DataError, match=r"row 1 .*there are no frames in 'dive/gone' below .*root="):
+            fc.open(rows, root=rawframes / "rawframes")
+
+
+@pytest.mark.parametrize(("start", "length"), [(0, 6), (5, 1), (4, 2)])
+def test_a_part_beyond_the_video(rawframes, start, length):
+    with pytest.raises(
+        DataError, match=rf"start={start} and length={length} go beyond the 5 frames of 'dive/a'"
+    ):
+        fc.open([("dive/a", 0, start, length)], root=rawframes / "rawframes")
+
+
+def test_a_list_that_is_longer_than_its_folders(rawframes):
+    with pytest.raises(
+        DataError, match=r"img_00009\.jpg' does not exist, though the list gives its folder 9 frames"
+    ):
+        fc.open([("dive/a", 0, 0, 9)], root=rawframes / "rawframes", frames="img_{:05d}.jpg")
+
+
+def test_gaps_are_reported(rawframes, caplog):
+    (rawframes / "rawframes" / "dive" / "b" / "img_00003.jpg").unlink()
+    data = fc.open(rawframes / "rawframes")
+    assert data.index.frame_counts.tolist() == [5, 5, 7]
+    assert "Numbers of frames are missing in 1 of 3 videos, such as 'dive/b'" in caplog.text
+
+
+def test_rows_that_name_frames(tmp_path):
+    with pytest.raises(DataError, match="each row must name a folder of frames"):
+        fc.open([("dive/a/img_00001.jpg", 0)], root=tmp_path)
+
+
+# Labels
+
+
+def test_no_labels_make_every_folder_a_video(rawframes):
+    touch(rawframes / "rawframes", "1.jpg")
+    data = fc.open(rawframes / "rawframes", labels=None)
+    assert list(data.index.names) == [".", "dive/a", "dive/b", "swim/c"]
+    assert (data.index.labels, data.classes) == (None, ())
+    assert data.storage.where("image", 0, 0).endswith("rawframes/./1.jpg")
+
+
+def test_folders_with_given_classes(rawframes):
+    data = fc.open(rawframes / "rawframes", classes=["swim", "fly", "dive"])
+    assert (labels(data), data.classes) == ([2, 2, 0], ("swim", "fly", "dive"))
+    with pytest.raises(DataError, match=r"classes= lacks 'dive', folders in .*; it has 'swim'"):
+        fc.open(rawframes / "rawframes", classes=["swim"])
+
+
+# Streams
+
+
+def test_davis(tmp_path):
+    for video in ("bear", "camel"):
+        frames_of(tmp_path / "JPEGImages/480p", video, 3, "{:05d}.jpg", 0)
+        frames_of(tmp_path / "Annotations/480p", video, 3, "{:05d}.png", 0)
+    touch(tmp_path, "ImageSets/2017/train.txt")
+    (tmp_path / "ImageSets/2017/train.txt").write_text("camel\n")
+    roots = {"image": tmp_path / "JPEGImages/480p", "mask": tmp_path / "Annotations/480p"}
+    data = fc.open(roots, labels=None)
+    assert list(data.index.names) == ["bear", "camel"]
+    assert list(data.select(tmp_path / "ImageSets/2017/train.txt").index.names) == ["camel"]
+    assert (
+        fc.open([["camel"]], root=roots, columns="path")
+        .storage.where("mask", 0, 2)
+        .endswith("camel/00002.png")
+    )
+
+
+def test_youtube_vos_with_masks_for_some(tmp_path, caplog):
+    frames_of(tmp_path / "JPEGImages", "0a2f", 11, "{:05d}.jpg", 0)
+    touch(tmp_path / "Annotations", *(f"0a2f/{number:05d}.png" for number in (0, 5, 10)))
+    roots = {"image": tmp_path / "JPEGImages", "mask": tmp_path / "Annotations"}
+    with pytest.raises(DataError, match=r"stream 'mask' .* lacks 8 of the 11 frames .*unpaired='drop'"):
+        fc.open(roots, labels=None)
+    data = fc.open(roots, labels=None, unpaired="drop")
+    assert data.index.frame_counts.tolist() == [3]
+    assert data.storage.where("image", 0, 1).endswith("0a2f/00005.jpg")
+    assert "Left out what has no partner: 0 videos (none) and 8 frames." in caplog.messages
+
+
+def test_cityscapes_names(tmp_path):
+    for number in (19, 20):
+        touch(tmp_path / "left", f"train/aachen/aachen_000000_{number:06d}_leftImg8bit.png")
+        touch(tmp_path / "fine", f"train/aachen/aachen_000000_{number:06d}_gtFine_labelIds.png")
+    data = fc.open({"image": tmp_path / "left", "mask": tmp_path / "fine"}, match=r"(\w+?_\d+_\d+)_")
+    assert data.index.frame_counts.tolist() == [2]
+    assert data.storage.where("mask", 0, 1).endswith("aachen_000000_000020_gtFine_labelIds.png")
+
+
+def test_dropped_frames_and_parts_do_not_mix(tmp_path):
+    frames_of(tmp_path / "image", "v", 5)
+    frames_of(tmp_path / "mask", "v", 4)
+    roots = {"image": tmp_path / "image", "mask": tmp_path / "mask"}
+    with pytest.raises(DataError, match="start and length would mean other ones"):
+        fc.open([{"path": "v", "start": 1, "length": 2}], root=roots, unpaired="drop")
+
+
+# Arguments
+
+
+def test_arguments_that_cannot_work(tmp_path, rawframes):
+    root = rawframes / "rawframes"
+    refused = [
+        (OptionError, {"source": root, "root": "x"}, "root='x': is for lists"),
+        (OptionError, {"source": root, "columns": "path"}, "columns='path': is for lists"),
+        (OptionError, {}, "needs a source"),
+        (
+            OptionError,
+            {"source": root, "unpaired": "skip"},
+            "unpaired='skip': must be one of 'error', 'drop'",
+        ),
+        (OptionError, {"source": root, "labels": [0, 1]}, "labels= takes values for images= alone"),
+        (OptionError, {"source": root, "labels": "folder"}, "labels='folder': must be one of 'auto'"),
+        (OptionError, {"source": root, "match": "("}, r"match='\(': must be a regular expression"),
+        (OptionError, {"source": root, "frames": {"mask": "*"}}, "frames= names 'mask', but the streams are"),
+        (OptionError, {"source": root, "values": [1, 2]}, "values= has 2 entries; give all 256"),
+        (OptionError, {"source": root, "values": {0: 256}}, "values, a mask's value=256"),
+        (OptionError, {"source": root, "colors": {}}, r"colors=\{\}: must map colours"),
+        (OptionError, {"source": root, "colors": {(1, 2): 1}}, "must map colours"),
+        (OptionError, {"source": root, "ignore": -1}, "ignore, a mask's value=-1"),
+        (OptionError, {"source": {"valid": root}}, "a stream cannot be called 'valid'"),
+        (OptionError, {"source": [("dive/a", 0)], "root": root, "index": tmp_path / "i"}, "rows in memory"),
+        (OptionError, {"images": np.zeros(1), "source": root}, "source= is for frames that are files"),
+        (OptionError, {"source": root, "classes": "ab"}, "classes='ab'"),
+        (DataError, {"source": tmp_path / "gone"}, "does not exist"),
+    ]
+    for error, options, text in refused:
+        with pytest.raises(error, match=text):
+            fc.open(**options)
+
+
+# The saved form
+
+
+def test_a_saved_index_gives_the_same(rawframes):
+    path = rawframes / "frames.index"
+    for options in ({"source": rawframes / "rawframes"}, {"source": list_file(rawframes)}):
+        plain = fc.open(**options)
+        made = fc.open(**options, index=path)
+        opened = fc.open(**options, index=path)
+        for data in (made, opened):
+            assert parts(data) == parts(plain)
+            assert (labels(data), data.classes) == (labels(plain), plain.classes)
+            assert data.index.keys.tolist() == plain.index.keys.tolist()
+            assert (data.index.fps is None) == (plain.index.fps is None)
+            for key in plain.index.keys.tolist():
+                assert data.storage.where("image", key, 1) == plain.storage.where("image", key, 1)
+        path.unlink()
+
+
+def list_file(folder):
+    path = folder / "rawframes" / "list.csv"
+    path.write_text("path,start,length,fps,label\nswim/c,1,3,25,b\ndive/a,0,2,30,a\nswim/c,2,2,25,a\n")
+    return path
+
+
+def test_a_saved_index_reads_no_directory(rawframes, monkeypatch):
+    made = fc.open(rawframes / "rawframes", index=rawframes / "i")
+    no_listing(monkeypatch)
+    assert parts(fc.open(rawframes / "rawframes", index=rawframes / "i")) == parts(made)
+
+
+@pytest.mark.parametrize("change", ["a video more", "a frame more", "a frame less", "a class more"])
+def test_changed_folders_are_scanned_again(rawframes, change, caplog):
+    caplog.set_level(logging.INFO)
+    root = rawframes / "rawframes"
+    before = parts(fc.open(root, index=rawframes / "i"))
+    if change == "a frame less":
+        (root / "dive" / "b" / "img_00006.jpg").unlink()
+    else:
+        new = {"a video": "dive/z/img_1.jpg", "a frame": "dive/a/img_00006.jpg", "a class": "jump/a/1.jpg"}
+        touch(root, new[change.removesuffix(" more")])
+    after = parts(fc.open(root, index=rawframes / "i"))
+    assert after == parts(fc.open(root)) != before
+    assert "scanning again" in caplog.text
+
+
+def test_a_changed_list_is_read_again(rawframes):
+    path = list_file(rawframes)
+    assert len(fc.open(path, index=rawframes / "i")) == 3
+    path.write_text("path,label\nswim/c,b\n")
+    assert parts(fc.open(path, index=rawframes / "i")) == [("swim/c", 0, 7)]
+
+
+def test_an_index_of_other_options(rawframes):
+    fc.open(rawframes / "rawframes", index=rawframes / "i")
+    with pytest.raises(OptionError, match=r"index=.* was made with frames=None, not 'img_\*': give another"):
+        fc.open(rawframes / "rawframes", index=rawframes / "i", frames="img_*")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 something else", None])
+def test_a_file_that_is_no_index(rawframes, content):
+    path = rawframes / "i"
+    fc.open(rawframes / "rawframes", index=path)
+    path.write_bytes(path.read_bytes()[:-100] if content is None else content)
+    with pytest.raises(DataError, match=r"'.*/i'.*delete"):
+        fc.open(rawframes / "rawframes", index=path)
+
+
+# Into batches
+
+
+def test_a_list_and_its_folders_give_the_same_batches(frames, masks):
+    roots = {"image": frames, "mask": masks}
+    folders = fc.open(roots)
+    rows = [{"path": name, "label": int(name[6])} for name in folders.index.names]
+    listed = fc.open(rows, root=roots)
+    options = {"clips": fc.Windows(4), "transforms": [fc.RandomCrop(32)], "batch_size": 5, "workers": 0}
+    options |= {"inputs": ("image", "mask"), "shuffle": True}
+    with fc.ClipLoader(folders, **options) as one, fc.ClipLoader(listed, **options) as other:
+        for (x, y), (u, v) in zip(one, other, strict=True):
+            np.testing.assert_array_equal(y, v)
+            for name in ("image", "mask"):
+                np.testing.assert_array_equal(x[name], u[name])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_part_of_a_video_shows_its_frames(tmp_path, workers):
+    root = make_frames(tmp_path / "frames", videos=2)
+    whole = fc.open(root)
+    part = fc.open([("class_0/video_0", 0, 3, 5), ("class_1/video_1", 1, 0, 2)], root=root)
+    options = {"transforms": [fc.CenterCrop(32)], "batch_size": 3, "workers": workers}
+    with (
+        fc.ClipLoader(whole, fc.Windows(12), **options) as every,
+        fc.ClipLoader(part, fc.Windows(2, tail="pad"), inputs=("image", "valid"), **options) as some,
+    ):
+        all_frames = next(iter(every))[0]
+        (first, y), (second, z) = some
+        assert [*y, *z] == [0, 0, 0, 1]
+        for row, (video, frames) in enumerate([(0, (3, 4)), (0, (5, 6)), (0, (7, 7)), (1, (0, 1))]):
+            x = [*first["image"], *second["image"]][row]
+            np.testing.assert_array_equal(x, all_frames[video][list(frames)])
+        assert [*first["valid"].tolist(), *second["valid"].tolist()] == [
+            [True] * 2,
+            [True] * 2,
+            [True, False],
+            [True] * 2,
+        ]
+        table = some.plan_table(0)
+        assert table["paths"][2].tolist() == [f"{root}/class_0/video_0/frame_00008.jpg"] * 2
+        assert table["frames"][2].tolist() == [4, ~4]
+
+
+def test_masks_keep_pairs_through_the_loader(tmp_path):
+    root = make_frames(tmp_path / "frames", videos=2)
+    other = make_masks(tmp_path / "masks", root)
+    for path in other.rglob("*.png"):
+        path.rename(path.with_name(f"m{int(path.stem[-5:])}.png"))
+    plain = make_masks(tmp_path / "plain", root)
+    options = {"clips": fc.Windows(3), "batch_size": 4, "workers": 0, "inputs": "mask"}
+    renamed = fc.open({"image": root, "mask": other}, match=r"(\d+)$")
+    with (
+        fc.ClipLoader(renamed, **options) as one,
+        fc.ClipLoader(fc.open({"image": root, "mask": plain}), **options) as two,
+    ):
+        for (x, _), (y, _) in zip(one, two, strict=True):
+            np.testing.assert_array_equal(x, y)
