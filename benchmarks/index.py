@@ -32,13 +32,13 @@ import numpy as np
 from frames import write_frames
 
 import fastclips as fc
-from fastclips import saved
-from fastclips.files import Files
-from fastclips.index import Index
-from fastclips.labels import Labels
-from fastclips.names import FileNames
-from fastclips.scan import FrameTree
-from fastclips.storage import FolderStorage
+from fastclips.data import saved
+from fastclips.data.files import Files
+from fastclips.data.index import Index
+from fastclips.data.labels import Labels
+from fastclips.data.names import FileNames
+from fastclips.data.scan import FrameTree
+from fastclips.data.storage import FolderStorage
 
 FRAMES = 300
 CLASSES = 400

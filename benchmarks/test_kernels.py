@@ -18,7 +18,7 @@ Measured in us, medians, one core of a Xeon (Sapphire Rapids), numba 0.68, NumPy
     crop_table, (3, h, w)               55        50        49
     cv2.LUT                             94                  80
 
-All of it in the caches. Writing a frame to memory costs more: see `stream` in `fastclips/kernels.py`.
+All of it in the caches. Writing a frame to memory costs more: see `stream` in `fastclips/pixels/kernels.py`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fastclips.kernels import crop, crop_table
+from fastclips.pixels.kernels import crop, crop_table
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture

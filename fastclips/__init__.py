@@ -15,6 +15,8 @@ import sys as _sys
 if not _sys.platform.startswith("linux"):
     raise ImportError(f"fastclips runs on Linux only (memfd, futex, pidfd), not on {_sys.platform}.")
 
+from fastclips.data.index import Dataset
+from fastclips.data.opening import open_dataset as open  # noqa: A004 - fc.open reads as intended
 from fastclips.errors import (
     ClosedError,
     DataError,
@@ -24,12 +26,18 @@ from fastclips.errors import (
     OptionError,
 )
 from fastclips.evaluation import average_views
-from fastclips.index import Dataset
 from fastclips.loader import ClipLoader
-from fastclips.opening import open_dataset as open  # noqa: A004 - fc.open reads as intended
-from fastclips.samplers import RandomWindow, Segments, Views, Windows
+from fastclips.pixels.transforms import (
+    CenterCrop,
+    Normalize,
+    RandomCrop,
+    RandomFlip,
+    Resize,
+    TenCrop,
+    ThreeCrop,
+)
+from fastclips.planning.samplers import RandomWindow, Segments, Views, Windows
 from fastclips.stats import Stats
-from fastclips.transforms import CenterCrop, Normalize, RandomCrop, RandomFlip, Resize, TenCrop, ThreeCrop
 
 __all__ = [
     "CenterCrop",

@@ -36,20 +36,20 @@ import numpy as np
 import simplejpeg  # decode.py is its only importer in the engine; here stands what the engine is held against
 from tqdm import tqdm
 
-from fastclips.arena import COUNTERS
-from fastclips.decode import frame_size
+from fastclips.data.opening import open_dataset
+from fastclips.engine.arena import COUNTERS
 from fastclips.errors import EngineError, OptionError
 from fastclips.loader import ClipLoader
-from fastclips.opening import open_dataset
-from fastclips.samplers import Windows
+from fastclips.pixels.decode import frame_size
+from fastclips.pixels.transforms import RandomCrop, RandomFlip
+from fastclips.planning.samplers import Windows
 from fastclips.stats import resident_bytes
-from fastclips.transforms import RandomCrop, RandomFlip
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from fastclips.index import Dataset
+    from fastclips.data.index import Dataset
 
 __all__ = ["add_arguments", "run"]
 

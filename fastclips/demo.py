@@ -34,13 +34,13 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from fastclips.data.index import Dataset
+from fastclips.data.opening import open_dataset
 from fastclips.errors import DataError, FastclipsError, FrameError
-from fastclips.index import Dataset
 from fastclips.loader import ClipLoader
-from fastclips.opening import open_dataset
 from fastclips.options import checked_int
-from fastclips.samplers import Windows
-from fastclips.transforms import CenterCrop, RandomCrop, Resize
+from fastclips.pixels.transforms import CenterCrop, RandomCrop, Resize
+from fastclips.planning.samplers import Windows
 
 if TYPE_CHECKING:
     import argparse

@@ -18,22 +18,22 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from fastclips.arena import COUNTERS
-from fastclips.draws import Draws
+from fastclips.data.index import Dataset
+from fastclips.engine.arena import COUNTERS
+from fastclips.engine.pool import Inline, Pool
 from fastclips.errors import ClosedError, EngineError, FrameError, OptionError
-from fastclips.index import Dataset
-from fastclips.launchers import resolve_rank
-from fastclips.layout import find_layout
 from fastclips.options import checked_bool, checked_bytes, checked_int
 from fastclips.outputs import Outputs
-from fastclips.plan import Plan
-from fastclips.pool import Inline, Pool
-from fastclips.samplers import ClipSampler, Videos
+from fastclips.pixels.layout import find_layout
+from fastclips.pixels.transforms import compile_recipe
+from fastclips.planning.draws import Draws
+from fastclips.planning.launchers import resolve_rank
+from fastclips.planning.plan import Plan
+from fastclips.planning.samplers import ClipSampler, Videos
+from fastclips.planning.weights import clip_chances
 from fastclips.spec import WEIGHT, ClipSpec
 from fastclips.stats import Stats, resident_bytes
 from fastclips.tables import PlanTable
-from fastclips.transforms import compile_recipe
-from fastclips.weights import clip_chances
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self
 
-    from fastclips.pool import Batch, Engine
-    from fastclips.transforms import GeometryTransform, Normalize
+    from fastclips.engine.pool import Batch, Engine
+    from fastclips.pixels.transforms import GeometryTransform, Normalize
 
 __all__ = ["ClipLoader"]
 

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastclips.errors import OptionError
-from fastclips.layout import LABEL
+from fastclips.pixels.layout import LABEL
+from fastclips.planning.weights import by_class, by_mask_value, by_video
 from fastclips.spec import WEIGHT, Weighting
-from fastclips.weights import by_class, by_mask_value, by_video
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from fastclips.index import Dataset
+    from fastclips.data.index import Dataset
 
 __all__ = ["VALID", "Outputs"]
 

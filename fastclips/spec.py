@@ -15,8 +15,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fastclips.storage import Storage
-    from fastclips.transforms import Recipe
+    from fastclips.data.storage import Storage
+    from fastclips.pixels.transforms import Recipe
 
 __all__ = ["ALIGNMENT", "WEIGHT", "ClipSpec", "Field", "SlotLayout", "Stream", "Weighting", "ticket_dtype"]
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastclips.decode import frame_size
+from fastclips.pixels.decode import frame_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from fastclips.index import Dataset
-    from fastclips.plan import Plan
+    from fastclips.data.index import Dataset
+    from fastclips.planning.plan import Plan
 
 __all__ = ["PlanTable"]
 

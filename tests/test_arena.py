@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from fastclips.arena import Arena, Lease, State, from_note, leased_arrays, ticket_view, to_note
+from fastclips.engine.arena import Arena, Lease, State, from_note, leased_arrays, ticket_view, to_note
 from fastclips.spec import Field, SlotLayout, ticket_dtype
 
 SLOTS, ROWS = 3, 3

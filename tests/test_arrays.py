@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastclips.arrays import ArrayStorage
-from fastclips.columns import dump
+from fastclips.data.arrays import ArrayStorage
+from fastclips.data.columns import dump
+from fastclips.engine.pool import Inline, Pool
 from fastclips.errors import DataError, FrameError, OptionError
-from fastclips.pool import Inline, Pool
+from fastclips.pixels.transforms import compile_recipe
 from fastclips.spec import ClipSpec, Field, SlotLayout, Stream, ticket_dtype
-from fastclips.transforms import compile_recipe
 
 SHAPE = (3, 4, 5, 6, 3)
 

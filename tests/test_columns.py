@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 import fastclips as fc
-from fastclips.columns import Columns, dump, load
+from fastclips.data.columns import Columns, dump, load
+from fastclips.engine.pool import Pool
 from fastclips.errors import DataError
-from fastclips.pool import Pool
+from fastclips.pixels.transforms import compile_recipe
 from fastclips.spec import ClipSpec, Field, SlotLayout, Stream, ticket_dtype
-from fastclips.transforms import compile_recipe
 
 LARGE = 192 * 2**20  # bytes: several times what a worker has of its own
 SMALL = {"a": np.arange(10), "b": np.array([True, False])}
@@ -293,7 +293,7 @@ def test_each_block_is_left_out_once():
 
 def test_another_process_attaches():
     columns = Columns.pack({"x": np.arange(1000)}, {"word": "yes"})
-    code = "import sys; from fastclips.columns import Columns; c = Columns.attach(int(sys.argv[1])); "
+    code = "import sys; from fastclips.data.columns import Columns; c = Columns.attach(int(sys.argv[1])); "
     done = subprocess.run(
         [sys.executable, "-c", code + "print(c['x'].sum(), c.meta['word'])", str(columns.fd)],
         pass_fds=[columns.fd],

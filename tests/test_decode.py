@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fastclips.decode import Decoder, frame_size
 from fastclips.errors import FrameError
+from fastclips.pixels.decode import Decoder, frame_size
 from fastclips.spec import Stream
 
 IMAGE, GRAY, MASK = Stream("image"), Stream("gray", channels=1), Stream("mask", mask=True)

@@ -11,8 +11,8 @@ from helpers import decode, make_frames, run_python
 
 from fastclips import demo
 from fastclips.cli import main
+from fastclips.data.opening import open_dataset
 from fastclips.errors import DataError, FastclipsError, OptionError
-from fastclips.opening import open_dataset
 
 SMALL = """
 import sys

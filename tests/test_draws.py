@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import fastclips.draws
-from fastclips.draws import Draws, Purpose
+import fastclips.planning.draws
+from fastclips.planning.draws import Draws, Purpose
 
 relaxed = settings(deadline=None)  # a busy machine is no failure
 
@@ -128,7 +128,7 @@ def test_units_at_any_items(*, seed, purpose, items, columns):
 
 @pytest.mark.parametrize("items", [0, 1, 70, 99, 100, 250])
 def test_first_words_are_the_first_column_whatever_the_pieces(monkeypatch, items):
-    monkeypatch.setattr(fastclips.draws, "_PIECE", 50)
+    monkeypatch.setattr(fastclips.planning.draws, "_PIECE", 50)
     draws = Draws(7, 1)
     words = draws.first_words(Purpose.ORDER, items)
     assert words.tolist() == draws.words(Purpose.ORDER, 0, items, 1)[:, 0].tolist()

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from fastclips.errors import OptionError
 from fastclips.evaluation import average_views
-from fastclips.plan import Plan
-from fastclips.samplers import RandomWindow, Segments, Views, Windows
+from fastclips.planning.plan import Plan
+from fastclips.planning.samplers import RandomWindow, Segments, Views, Windows
 
 relaxed = settings(deadline=None)  # a busy machine is no failure
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastclips.data.index import Dataset, Index
+from fastclips.data.labels import Labels
+from fastclips.data.names import Names
+from fastclips.data.opening import open_dataset
 from fastclips.errors import DataError, OptionError
-from fastclips.index import Dataset, Index
-from fastclips.labels import Labels
-from fastclips.names import Names
-from fastclips.opening import open_dataset
 from fastclips.spec import Stream
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numba import config
 
-from fastclips import kernels
+from fastclips.pixels import kernels
 
 GUARD = 64  # elements around the output that no kernel may touch
 compiled_only = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="about compiling")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from fastclips.data.labels import Labels, encode, from_array
 from fastclips.errors import DataError, OptionError
-from fastclips.labels import Labels, encode, from_array
 
 TIME_STEPS = 3
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fastclips.errors import OptionError
-from fastclips.launchers import resolve_rank
+from fastclips.planning.launchers import resolve_rank
 
 
 def tf_config(kind="worker", index=0, **cluster):

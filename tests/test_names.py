@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fastclips.names import FileNames, Names, natural_key, sequences, stem, template_of
+from fastclips.data.names import FileNames, Names, natural_key, sequences, stem, template_of
 
 # Natural order
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fastclips import pairing
+from fastclips.data import pairing
+from fastclips.data.names import FileNames, natural_key
+from fastclips.data.pairing import pair
+from fastclips.data.scan import FrameTree
 from fastclips.errors import DataError, OptionError
-from fastclips.names import FileNames, natural_key
-from fastclips.pairing import pair
-from fastclips.scan import FrameTree
 
 
 def trees(**streams):

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import fastclips.plan
-from fastclips.draws import Draws, Purpose
+import fastclips.planning.plan
 from fastclips.errors import OptionError
-from fastclips.plan import Plan
-from fastclips.samplers import RandomWindow, Segments, Videos, Views, Windows
+from fastclips.planning.draws import Draws, Purpose
+from fastclips.planning.plan import Plan
+from fastclips.planning.samplers import RandomWindow, Segments, Videos, Views, Windows
 
 relaxed = settings(deadline=None)  # a busy machine is no failure
 
@@ -175,7 +175,7 @@ def served_clips(table):
 def test_table_is_the_tickets(given_options, batch_size, world):
     plans = [Plan(**given_options, batch_size=batch_size, rank=rank, world=world) for rank in range(world)]
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(fastclips.plan, "_BLOCK", 3)
+        patched.setattr(fastclips.planning.plan, "_BLOCK", 3)
         for rank, plan in enumerate(plans):
             tickets, padding = (np.concatenate(parts) for parts in zip(*all_batches(plan, 1), strict=True))
             for table in (plan.table(1), plans[0].table(1, rank)):
@@ -476,6 +476,6 @@ def test_no_such_rank(method):
 
 
 def test_example_in_the_module():
-    results = doctest.testmod(fastclips.plan)
+    results = doctest.testmod(fastclips.planning.plan)
     assert results.attempted > 0
     assert results.failed == 0

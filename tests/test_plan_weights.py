@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastclips.draws import Draws
-from fastclips.plan import Plan
-from fastclips.samplers import Windows
+from fastclips.planning.draws import Draws
+from fastclips.planning.plan import Plan
+from fastclips.planning.samplers import Windows
 
 
 @pytest.mark.parametrize("views", [1, 3])

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastclips.data.records import read_records
 from fastclips.errors import DataError, OptionError
-from fastclips.records import read_records
 
 
 def read(tmp_path, text, columns=None):

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import fastclips as fc
-from fastclips.arena import COUNTERS
-from fastclips.layout import find_layout
+from fastclips.engine.arena import COUNTERS
+from fastclips.engine.worker import Renderer
+from fastclips.pixels.layout import find_layout
+from fastclips.pixels.transforms import TenCrop, ThreeCrop, compile_recipe
 from fastclips.spec import WEIGHT, ClipSpec, Field, SlotLayout, Stream, Weighting, ticket_dtype
-from fastclips.transforms import TenCrop, ThreeCrop, compile_recipe
-from fastclips.worker import Renderer
 
 HEIGHT, WIDTH, FRAMES = 20, 28, 6
 CLASSES = 5

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import fastclips.samplers
-from fastclips.draws import Draws, Purpose
+import fastclips.planning.samplers
 from fastclips.errors import OptionError
 from fastclips.options import checked_int
-from fastclips.samplers import Clips, ClipSampler, RandomWindow, Segments, Videos, Views, Windows
+from fastclips.planning.draws import Draws, Purpose
+from fastclips.planning.samplers import Clips, ClipSampler, RandomWindow, Segments, Videos, Views, Windows
 
 relaxed = settings(deadline=None)  # a busy machine is no failure
 small = st.integers(1, 7)
@@ -173,7 +173,7 @@ def test_segments(*, videos, n, jitter, views, short, seed, piece):
                 continue
             expected.append((video, view, frames))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(fastclips.samplers, "_DRAWN", piece)
+        patched.setattr(fastclips.planning.samplers, "_DRAWN", piece)
         assert listed(sampler, videos, draws) == expected
 
 

@@ -11,9 +11,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from fastclips.data.names import FileNames, natural_key
+from fastclips.data.scan import (
+    FrameTree,
+    _matcher,
+    name_folders,
+    scan_folders,
+    scan_tree,
+    without_video_extension,
+)
 from fastclips.errors import DataError, OptionError
-from fastclips.names import FileNames, natural_key
-from fastclips.scan import FrameTree, _matcher, name_folders, scan_folders, scan_tree, without_video_extension
 
 
 def write(root, *paths):

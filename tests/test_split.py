@@ -12,10 +12,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from fastclips.data.index import Dataset, Index
+from fastclips.data.labels import Labels
+from fastclips.data.names import Names
 from fastclips.errors import OptionError
-from fastclips.index import Dataset, Index
-from fastclips.labels import Labels
-from fastclips.names import Names
 from fastclips.spec import Stream
 
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastclips.data.names import FileNames
+from fastclips.data.scan import FrameTree, scan_folders, scan_tree
+from fastclips.data.storage import FolderStorage
 from fastclips.errors import FrameError
-from fastclips.names import FileNames
-from fastclips.scan import FrameTree, scan_folders, scan_tree
-from fastclips.storage import FolderStorage
 
 
 def write(root, *paths, data=None):

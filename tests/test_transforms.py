@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastclips as fc
-from fastclips.resample import resample
-from fastclips.transforms import TenCrop, ThreeCrop, compile_recipe
+from fastclips.pixels.resample import resample
+from fastclips.pixels.transforms import TenCrop, ThreeCrop, compile_recipe
 
 sizes = st.integers(1, 300)
 units = st.floats(0, 1, exclude_max=True)

@@ -11,10 +11,10 @@ import logging
 import re
 from typing import TYPE_CHECKING
 
+from fastclips.data.names import FileNames, stem
+from fastclips.data.scan import FrameTree
 from fastclips.errors import DataError, OptionError
-from fastclips.names import FileNames, stem
 from fastclips.options import first_few
-from fastclips.scan import FrameTree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping

@@ -27,8 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from fastclips.data.names import FileNames, natural_key, sequences, stem, template_of
 from fastclips.errors import DataError, OptionError
-from fastclips.names import FileNames, natural_key, sequences, stem, template_of
 from fastclips.options import first_few
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def scan_tree(root: str | os.PathLike[str], frames: str | None = None, *, loose:
         The folder of class folders.
     frames : str, optional
         Take only the frames whose file name matches: a pattern of `fnmatch.fnmatchcase`, or a name with a
-        place for the number (see `fastclips.names.template_of`).
+        place for the number (see `fastclips.data.names.template_of`).
     loose : bool
         Whether videos need no class: the root itself may be one, whose name is then ``"."``.
 

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastclips import saved
-from fastclips.arrays import ArrayStorage
+from fastclips.data import saved
+from fastclips.data.arrays import ArrayStorage
+from fastclips.data.files import Files
+from fastclips.data.index import Dataset, Index
+from fastclips.data.labels import Labels, checked_classes, from_array
+from fastclips.data.names import Names, natural_key
 from fastclips.errors import OptionError
-from fastclips.files import Files
-from fastclips.index import Dataset, Index
-from fastclips.labels import Labels, checked_classes, from_array
-from fastclips.names import Names, natural_key
 from fastclips.options import checked_choice, checked_int
 from fastclips.spec import WEIGHT, Stream
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.lib import format as npy
 
-from fastclips.columns import Columns
+from fastclips.data.columns import Columns
 from fastclips.errors import DataError, FrameError, OptionError
 from fastclips.options import first_few
 

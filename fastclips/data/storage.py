@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from fastclips.columns import Columns
+from fastclips.data.columns import Columns
+from fastclips.data.names import Names
 from fastclips.errors import FrameError
-from fastclips.names import Names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from fastclips.names import FileNames
-    from fastclips.scan import FrameTree
+    from fastclips.data.names import FileNames
+    from fastclips.data.scan import FrameTree
 
 __all__ = ["FolderStorage", "Storage"]
 

@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from fastclips.arena import COUNTERS, Arena, Lease, from_note, leased_arrays, slot_views
-from fastclips.columns import dump
+from fastclips.data.columns import dump
+from fastclips.engine.arena import COUNTERS, Arena, Lease, from_note, leased_arrays, slot_views
 from fastclips.errors import ClosedError, EngineError, FrameError, OptionError
 from fastclips.spec import ALIGNMENT, ticket_dtype
 
@@ -98,7 +98,7 @@ class Inline:
     """
 
     def __init__(self, spec: ClipSpec) -> None:
-        from fastclips.worker import Renderer  # noqa: PLC0415 - imports numba, which takes half a second
+        from fastclips.engine.worker import Renderer  # noqa: PLC0415 - imports numba, which takes half a second
 
         self._layout = spec.layout
         self._render = Renderer(spec).render
@@ -320,7 +320,7 @@ class _Nursery:
             # and replaces what -c would put before it.
             code = (
                 f"import os, sys; os.setpgrp(); argv = sys.argv[1:]; sys.path[:] = argv[{len(numbers)}:]; "
-                f"from fastclips.nursery import main; main(*map(int, argv[:{len(numbers)}]))"
+                f"from fastclips.engine.nursery import main; main(*map(int, argv[:{len(numbers)}]))"
             )
             path = [entry or str(Path.cwd()) for entry in sys.path if isinstance(entry, str)]
             self._process = subprocess.Popen(

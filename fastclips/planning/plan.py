@@ -23,7 +23,7 @@ weight 2 comes twice as often as one of weight 1. The epoch has as many clips as
 Eight clips (one video of 16 frames, 2 frames each), read by two ranks, 3 clips a batch:
 
 >>> import numpy as np
->>> from fastclips.samplers import Windows
+>>> from fastclips.planning.samplers import Windows
 >>> ranks = [Plan([16], Windows(2), draws=0, batch_size=3, rank=rank, world=2) for rank in (0, 1)]
 >>> for plan in ranks:
 ...     print([plan.tickets(0, batch)[0]["position"].tolist() for batch in range(len(plan))])
@@ -47,11 +47,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastclips.clips import Clips, ClipSampler, Videos
-from fastclips.draws import Draws, Purpose
 from fastclips.errors import OptionError
-from fastclips.launchers import checked_rank
 from fastclips.options import checked_bool, checked_int
+from fastclips.planning.clips import Clips, ClipSampler, Videos
+from fastclips.planning.draws import Draws, Purpose
+from fastclips.planning.launchers import checked_rank
 from fastclips.spec import ticket_dtype
 
 if TYPE_CHECKING:

@@ -20,19 +20,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastclips.data.scan import without_video_extension
 from fastclips.errors import DataError, OptionError
 from fastclips.options import checked_int, first_few
-from fastclips.scan import without_video_extension
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from fastclips.labels import Labels
-    from fastclips.names import Names
+    from fastclips.data.labels import Labels
+    from fastclips.data.names import Names
+    from fastclips.data.storage import Storage
     from fastclips.spec import Stream
-    from fastclips.storage import Storage
 
 __all__ = ["Dataset", "Index"]
 

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastclips.decode import frame_size
 from fastclips.errors import FrameError, OptionError
+from fastclips.pixels.decode import frame_size
 from fastclips.spec import WEIGHT, Field, SlotLayout
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fastclips.index import Dataset
+    from fastclips.data.index import Dataset
+    from fastclips.pixels.transforms import Recipe
     from fastclips.spec import Weighting
-    from fastclips.transforms import Recipe
 
 __all__ = ["LABEL", "find_layout"]
 

@@ -33,14 +33,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from fastclips.lists import TARGETS, read_table
+from fastclips.data.lists import TARGETS, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
-    from fastclips.lists import Table, Where
+    from fastclips.data.lists import Table, Where
 
 __all__ = ["Records", "read_records"]
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Literal, cast, get_args
 
 import numpy as np
 
-from fastclips.clips import Clips, ClipSampler, Videos
-from fastclips.draws import Draws, Purpose, to_units
 from fastclips.errors import OptionError
 from fastclips.options import checked_bool, checked_choice, checked_int, first_few
+from fastclips.planning.clips import Clips, ClipSampler, Videos
+from fastclips.planning.draws import Draws, Purpose, to_units
 
 if TYPE_CHECKING:
     from typing import Any

@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 import numpy as np
 
 from fastclips.errors import OptionError
-from fastclips.geometry import Axis, Geometry
-from fastclips.pixels import Normalize
+from fastclips.pixels.geometry import Axis, Geometry
+from fastclips.pixels.normalize import Normalize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -22,20 +22,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastclips.data.index import Index
+from fastclips.data.labels import Labels, encode
+from fastclips.data.names import natural_key, template_of
+from fastclips.data.pairing import pair
+from fastclips.data.records import read_records
+from fastclips.data.scan import FrameTree, name_folders, scan_folders, scan_tree
+from fastclips.data.storage import FolderStorage
 from fastclips.errors import DataError, OptionError
-from fastclips.index import Index
-from fastclips.labels import Labels, encode
-from fastclips.names import natural_key, template_of
 from fastclips.options import first_few
-from fastclips.pairing import pair
-from fastclips.records import read_records
-from fastclips.scan import FrameTree, name_folders, scan_folders, scan_tree
-from fastclips.storage import FolderStorage
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fastclips.records import Records
+    from fastclips.data.records import Records
 
 __all__ = ["Files"]
 

@@ -19,7 +19,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fastclips.transforms import Geometry
+    from fastclips.pixels.transforms import Geometry
 
 __all__ = ["resample", "use_one_thread"]
 

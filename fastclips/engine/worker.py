@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastclips import kernels
-from fastclips.arena import COUNTERS, slot_views, ticket_view, to_note
-from fastclips.decode import Decoder
+from fastclips.engine.arena import COUNTERS, slot_views, ticket_view, to_note
 from fastclips.errors import FastclipsError, FrameError
-from fastclips.resample import resample, use_one_thread
+from fastclips.pixels import kernels
+from fastclips.pixels.decode import Decoder
+from fastclips.pixels.resample import resample, use_one_thread
 from fastclips.spec import WEIGHT, ticket_dtype
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastclips.arena import Arena
+    from fastclips.engine.arena import Arena
     from fastclips.spec import ClipSpec, Stream
 
 __all__ = ["Renderer", "work"]

@@ -24,8 +24,8 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from fastclips.errors import FrameError
-from fastclips.headers import Header, check_size, read_header
-from fastclips.masks import ColorMap, first_colors
+from fastclips.pixels.headers import Header, check_size, read_header
+from fastclips.pixels.masks import ColorMap, first_colors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

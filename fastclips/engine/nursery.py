@@ -20,8 +20,8 @@ import traceback
 from itertools import count
 from typing import TYPE_CHECKING
 
-from fastclips.arena import COUNTERS, Arena, die_with_parent, to_note
-from fastclips.columns import load
+from fastclips.data.columns import load
+from fastclips.engine.arena import COUNTERS, Arena, die_with_parent, to_note
 
 if TYPE_CHECKING:
     from fastclips.spec import ClipSpec
@@ -47,7 +47,7 @@ class Nursery:
     """
 
     def __init__(self, arena: Arena, spec: ClipSpec, workers: int) -> None:
-        from fastclips.worker import work  # noqa: PLC0415 - its imports take most of a second and may fail
+        from fastclips.engine.worker import work  # noqa: PLC0415 - its imports take most of a second and may fail
 
         self._work = work
         self._arena = arena

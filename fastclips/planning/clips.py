@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastclips.draws import Draws
+    from fastclips.planning.draws import Draws
 
 __all__ = ["ClipSampler", "Clips", "Videos"]
 

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastclips.columns import Columns
+from fastclips.data.columns import Columns
+from fastclips.data.index import Index
+from fastclips.data.labels import Labels
+from fastclips.data.storage import FolderStorage
 from fastclips.errors import OptionError
-from fastclips.index import Index
-from fastclips.labels import Labels
-from fastclips.storage import FolderStorage
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fastclips.files import Files
+    from fastclips.data.files import Files
 
 __all__ = ["load_or_scan"]
 

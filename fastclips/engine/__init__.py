@@ -1,0 +1,1 @@
+"""Processes and the memory that they share: layers D, E and F."""

@@ -1,0 +1,1 @@
+"""Which clip comes when: layer C. Pure, without I/O: a function of (seed, epoch, rank)."""
