@@ -8,14 +8,14 @@ to the bit, for any batch size and any number of ranks.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from fastclips.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -24,8 +24,19 @@ if TYPE_CHECKING:
 __all__ = ["average_views"]
 
 
+@runtime_checkable
+class SupportsPlanTable(Protocol):
+    """What is asked of a loader."""
+
+    world: int
+    shuffle: bool
+
+    def plan_table(self, epoch: int, rank: int | None = None) -> Mapping[str, NDArray[Any]]:
+        """Return the rows of a rank: see `ClipLoader.plan_table`."""
+
+
 def average_views(
-    predictions: ArrayLike | Sequence[ArrayLike], loader: ClipLoader, *, epoch: int = 0
+    predictions: ArrayLike | Sequence[ArrayLike], loader: ClipLoader, *, epoch: int | None = None
 ) -> NDArray[Any]:
     """Average a model's predictions over the clips and views of each video.
 
@@ -38,8 +49,9 @@ def average_views(
         such array for each rank, in the order of the ranks.
     loader : ClipLoader
         Who served them; with several ranks, that of any one.
-    epoch : int
-        Which epoch it was. Without `shuffle` and random clips, all are alike.
+    epoch : int, optional
+        Which epoch it was; needed where epochs have different orders, as with ``shuffle=True``. Each pass
+        over a loader is an epoch, so the first ``predict`` shows epoch 0 and the second epoch 1.
 
     Returns
     -------
@@ -64,7 +76,11 @@ def average_views(
     >>> of_videos = average_views(of_clips, loader)  # doctest: +SKIP
     >>> (of_videos.argmax(axis=1) == labels).mean()  # doctest: +SKIP
     """
-    tables = [loader.plan_table(epoch, rank) for rank in range(loader.world)]
+    if not isinstance(loader, SupportsPlanTable):
+        raise OptionError(f"loader={loader!r}: must be the ClipLoader that served what was predicted")
+    if epoch is None and loader.shuffle:
+        raise OptionError("with shuffle=True each epoch has an order of its own: say which it was by epoch=")
+    tables = [loader.plan_table(epoch or 0, rank) for rank in range(loader.world)]
     rows = [len(table["video"]) for table in tables]
     ranks = _checked(predictions, rows)
     values = np.concatenate(ranks) if len(ranks) > 1 else ranks[0]
@@ -108,7 +124,9 @@ def _checked(predictions: ArrayLike | Sequence[ArrayLike], rows: list[int]) -> l
 def _checked_rank(predictions: object, rows: int, name: str) -> NDArray[Any]:
     try:
         array = np.asarray(predictions)
-    except ValueError as error:
+        if array.dtype.name == "bfloat16":  # ml_dtypes' own, which NumPy's arithmetic does not know
+            array = array.astype(np.float32)
+    except (TypeError, ValueError, RuntimeError) as error:
         raise OptionError(f"{name}: must be an array, one row for each clip ({error})") from error
     if array.ndim == 0 or array.dtype.kind not in "biuf":
         raise OptionError(

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from hashlib import blake2b
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -88,13 +88,13 @@ class ClipLoader:
         Of everything random, 0 to 2**64 - 1.
     rank, world : int
         Which of how many equal parts of each epoch to read; ``rank="env"`` takes both from the launcher's
-        environment. With several ranks and not `drop_last`, batches carry a weight, (B,) float32 or as
-        `sample_weight` has it, which is 0 for the clips that fill up the last batch.
+        environment. With several ranks and not `drop_last`, batches carry a weight, float32 (B,), (B, 1) or
+        (B, 1, 1, 1) as the target has axes, which is 0 for the clips that fill up the last batch.
     workers : int, optional
         Worker processes; as many as there are cores by default, which is too many where several ranks share
         a machine; 0 does the work in the caller.
     memory : str or int
-        Ceiling for batches in shared memory, such as ``"1GiB"``, or in bytes.
+        Ceiling for the workers' batches in shared memory, such as ``"1GiB"``, or in bytes.
     inputs : str or sequence of str
         Stream for x; several give a dict. ``"valid"`` is (B, T) bool: which steps show a frame of their own,
         and not one that is repeated as padding.
@@ -179,6 +179,7 @@ class ClipLoader:
             rank=self.rank,
             world=self.world,
         )
+        self.shuffle = self._plan.shuffle
         self._repeat = checked_bool(repeat, "repeat")
         self._outputs = Outputs(
             dataset, inputs, targets, sample_weight, marks_padding=self.world > 1 and not drop_last
@@ -310,18 +311,19 @@ class ClipLoader:
             If it is of another plan.
         """
         try:
-            epoch = checked_int(state["epoch"], "epoch", 0, 2**62)
-            batch = checked_int(state["batch"], "batch", 0, len(self) + 1)
-            plan = state["plan"]
+            epoch, batch, plan = (state[name] for name in ("epoch", "batch", "plan"))
         except (KeyError, TypeError):
             raise OptionError(
                 f"state={state!r} is no state of a loader; use what state_dict() gave"
             ) from None
         if plan != self._fingerprint:
             raise OptionError(
-                "the state is of another plan: data, clips, batch_size, shuffle, drop_last, seed and world "
-                f"must be as they were when it was saved (plan {plan}, here {self._fingerprint})"
+                "the state is of another plan: data, clips, batch_size, weights, shuffle, drop_last, seed, "
+                "world and the transforms' views must be as they were when it was saved "
+                f"(plan {plan}, here {self._fingerprint})"
             )
+        epoch = checked_int(epoch, "epoch", 0, 2**62)
+        batch = checked_int(batch, "batch", 0, len(self) + 1)
         self._go_to((epoch, batch))
 
     def _go_to(self, place: tuple[int, int]) -> object:
@@ -411,6 +413,9 @@ class ClipLoader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a loader has processes of its own; pickle its dataset, and make a loader there")
 
     def __repr__(self) -> str:
         arrays = ", ".join(

@@ -3,13 +3,13 @@
 Small things (labels, which steps are valid, weights of rows and steps) are worked out here, from the plan.
 What is as large as a mask is written by the workers: `Outputs.weighting` tells them.
 
-A weight has the shape of what it weighs, since losses broadcast nothing: (B,) for a label of a clip, (B, T)
-for labels of frames, (B, T, H, W) for masks. One that only marks rows as padding is (B,) whatever they hold.
+A weight stands beside what it weighs, since losses broadcast nothing: (B,) for a label of a clip, (B, T) for
+labels of frames, (B, T, H, W) for masks. One that only marks rows as padding has as many axes, of length 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -205,14 +205,20 @@ class Outputs:
         )
         if y is None:
             return x
-        if self._weighed is not None:
-            return x, y, arrays[WEIGHT]
-        return x, y
+        if self._weighed is None:
+            return x, y
+        names, several = self._targets
+        weights = {name: self._beside(arrays[WEIGHT], name) for name in names}
+        return x, y, weights if several else weights[names[0]]
+
+    def _beside(self, weight: NDArray[np.float32], target: str) -> NDArray[np.float32]:
+        return weight.reshape(*weight.shape, *[1] * (self._axes(target) - weight.ndim))
 
 
 def _names(value: str | Sequence[str] | None, knob: str) -> tuple[tuple[str, ...], bool]:
     """Return the names and whether they come as a dict."""
-    names = () if value is None else (value,) if isinstance(value, str) else tuple(value)
+    names = () if value is None or not isinstance(value, Iterable) else tuple(value)
+    names = (value,) if isinstance(value, str) else names
     wrong = [name for name in names if not isinstance(name, str)]
     empty = not names and value is not None
     if wrong or empty or len(set(names)) < len(names) or (knob == "inputs" and (not names or LABEL in names)):

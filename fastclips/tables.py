@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastclips.errors import FrameError
 from fastclips.pixels.decode import frame_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from fastclips.data.index import Dataset
@@ -50,27 +49,32 @@ class PlanTable(Mapping[str, "NDArray[Any]"]):
 
     def __init__(self, plan: Plan, dataset: Dataset, epoch: int, rank: int | None = None) -> None:
         self._dataset = dataset
+        self._plan, self._place = plan, (epoch, rank)
         self._columns: dict[str, NDArray[Any]] = plan.table(epoch, rank)
-        self._makers: dict[str, Callable[[], NDArray[Any]]] = {
-            "name": lambda: self._per_video(dataset.index.names.__getitem__, object, ()),
-            "frames": lambda: plan.frames(epoch, rank),
-            "paths": self._paths,
-            "size": lambda: self._per_video(self._size, np.int64, (2,)),
-        }
-        labels = dataset.index.labels
-        if labels is not None:
-            self._makers["label"] = lambda: labels.targets(self["video"], self["frames"])
+        self._names = dict.fromkeys((*self._columns, *_MADE))
+        if dataset.index.labels is None:
+            del self._names["label"]
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         if name not in self._columns:
-            self._columns[name] = self._makers[name]()
+            if name not in self._names:
+                raise KeyError(f"there is no column {name!r}; there are {', '.join(self)}")
+            self._columns[name] = _MADE[name](self)
         return self._columns[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    __hash__ = None  # type: ignore[assignment] # a table of arrays
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
     def __iter__(self) -> Iterator[str]:
-        return iter({**self._columns, **self._makers})
+        return iter(self._names)
 
     def __len__(self) -> int:
-        return len({**self._columns, **self._makers})
+        return len(self._names)
 
     def __repr__(self) -> str:
         return f"<PlanTable: {len(self['video'])} rows of {', '.join(self)}>"
@@ -83,12 +87,32 @@ class PlanTable(Mapping[str, "NDArray[Any]"]):
             found[place] = of(video)
         return found[rows]
 
-    def _size(self, video: int) -> tuple[int, int]:
-        index = self._dataset.index
-        data = self._dataset.storage.read(
-            self._dataset.streams[0].name, int(index.keys[video]), int(index.starts[video])
+    def _label(self) -> NDArray[Any] | None:
+        labels = self._dataset.index.labels
+        if labels is None:
+            return None
+        frames = (
+            self["frames"] if labels.kind == "frame_labels" else np.zeros((len(self["video"]), 0), np.int32)
         )
-        return frame_size(data) if isinstance(data, bytes) else data.shape[:2]
+        return labels.targets(self["video"], frames)
+
+    def _name(self) -> NDArray[Any]:
+        return self._per_video(self._dataset.index.names.__getitem__, object, ())
+
+    def _sizes(self) -> NDArray[Any]:
+        return self._per_video(self._size, np.int64, (2,))
+
+    def _frames(self) -> NDArray[Any]:
+        return self._plan.frames(*self._place)
+
+    def _size(self, video: int) -> tuple[int, int]:
+        index, storage = self._dataset.index, self._dataset.storage
+        place = self._dataset.streams[0].name, int(index.keys[video]), int(index.starts[video])
+        data = storage.read(*place)
+        try:
+            return frame_size(data)
+        except FrameError as error:
+            raise FrameError(f"{storage.where(*place)}: {error}") from None
 
     def _paths(self) -> NDArray[Any]:
         index, storage, stream = self._dataset.index, self._dataset.storage, self._dataset.streams[0].name
@@ -99,3 +123,13 @@ class PlanTable(Mapping[str, "NDArray[Any]"]):
         for row, (key, steps) in enumerate(zip(keys, shown.tolist(), strict=True)):
             paths[row] = [storage.where(stream, key, frame) for frame in steps]
         return paths
+
+
+# By name, and not as bound methods, which would keep a table alive until a collection.
+_MADE: dict[str, Callable[[PlanTable], Any]] = {
+    "name": PlanTable._name,  # noqa: SLF001 - of this module
+    "label": PlanTable._label,  # noqa: SLF001
+    "frames": PlanTable._frames,  # noqa: SLF001
+    "paths": PlanTable._paths,  # noqa: SLF001
+    "size": PlanTable._sizes,  # noqa: SLF001
+}

@@ -2,6 +2,7 @@
 
 import re
 import struct
+import zlib
 from contextlib import suppress
 from io import BytesIO
 
@@ -87,7 +88,49 @@ def test_gray_jpeg():
     luma = by_pillow(data)
     assert np.array_equal(image_of(data), np.repeat(luma[..., None], 3, axis=2))
     assert np.array_equal(Decoder(GRAY, fast_dct=False).decode(data), luma[..., None])
-    assert np.array_equal(Decoder(MASK, fast_dct=False).decode(data), luma)
+    mapped = Stream("mask", mask=True, values=tuple(range(256)))
+    assert np.array_equal(Decoder(mapped, fast_dct=False).decode(data), luma)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_jpeg_mask_needs_values(mode):
+    with pytest.raises(
+        FrameError, match=r"a JPEG, which smears the values of a mask: .* give all 256 values="
+    ):
+        mask_of(encoded(picture(33, 50).convert(mode)))
+
+
+def gray_png(bits, values):
+    """A gray PNG of few bits, which Pillow does not write."""
+    rows = b"".join(
+        b"\0" + np.packbits(np.unpackbits(row[:, None], axis=1)[:, 8 - bits :].ravel()).tobytes()
+        for row in values
+    )
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], bits, 0, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_values_of_few_bits_are_not_stretched(bits):
+    values = np.random.default_rng(0).integers(0, 2**bits, (5, 16), np.uint8)
+    assert np.array_equal(mask_of(gray_png(bits, values)), values)
+
+
+def test_a_bmp_of_bytes_that_pillow_takes_for_bits():
+    values = np.random.default_rng(0).integers(0, 2, (4, 8), np.uint8)
+    header = struct.pack("<IiiHHIIiiII", 40, 8, 4, 1, 8, 0, 32, 0, 0, 2, 2)
+    data = b"BM" + struct.pack("<IHHI", 62 + 32, 0, 0, 62) + header + b"\0\0\0\0\xff\xff\xff\0"
+    data += values[::-1].tobytes()
+    for decode in (image_of, mask_of):
+        with pytest.raises(
+            FrameError, match="a BMP of 8 bits with a palette of black and white: make it a PNG"
+        ):
+            decode(data)
 
 
 def test_gray_of_a_jpeg_is_its_luma():

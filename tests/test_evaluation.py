@@ -21,7 +21,8 @@ relaxed = settings(deadline=None)  # a busy machine is no failure
 def loader_of(counts, sampler, **given_options):
     """Return what `average_views` needs of a loader."""
     plan = Plan(counts, sampler, **({"draws": 0, "batch_size": 3} | given_options))
-    return SimpleNamespace(dataset=range(len(counts)), world=plan.world, plan_table=plan.table, plan=plan)
+    members = {"world": plan.world, "shuffle": plan.shuffle, "plan_table": plan.table, "plan": plan}
+    return SimpleNamespace(dataset=range(len(counts)), **members)
 
 
 def predictions_of(loader, epoch, predict):
@@ -181,3 +182,31 @@ def test_ragged_predictions():
 def test_no_such_epoch():
     with pytest.raises(OptionError, match="epoch=-1: must be an integer from 0"):
         average_views(np.zeros(8), loader_of([8], Windows(1)), epoch=-1)
+
+
+def test_a_shuffled_epoch_must_be_named():
+    loader = loader_of([3, 2], Windows(1), shuffle=True)
+    with pytest.raises(OptionError, match="with shuffle=True each epoch has an order of its own: say which"):
+        average_views(np.zeros(5), loader)
+    assert average_views(np.zeros(5), loader, epoch=3).tolist() == [0, 0]
+
+
+def test_a_loader_is_asked_for():
+    with pytest.raises(OptionError, match="must be the ClipLoader that served"):
+        average_views(np.zeros(5), range(5))
+
+
+def test_what_numpy_does_not_make_an_array():
+    class Graph:
+        def __array__(self, dtype=None, copy=None):
+            raise RuntimeError("requires grad")
+
+    with pytest.raises(OptionError, match=r"predictions: must be an array, .*requires grad"):
+        average_views(Graph(), loader_of([5], Windows(1)))
+
+
+def test_bfloat16_is_averaged():
+    ml_dtypes = pytest.importorskip("ml_dtypes")  # what Keras predicts with in mixed_bfloat16
+    predictions = np.array([1, 2, 3], ml_dtypes.bfloat16)
+    found = average_views(predictions, loader_of([3], Windows(1)))
+    assert (found.dtype, found.tolist()) == (np.float32, [2])

@@ -135,7 +135,7 @@ def test_what_fills_up_a_batch_weighs_nothing(target, asked):
     labels = np.zeros((VIDEOS, FRAMES), int) if target == "frames" else (0, 1, 2, 0, 0)
     options = {"targets": "mask" if target == "mask" else "label", "rank": 1, "world": 2}
     *_, (_, y, weight) = batches(dataset(labels), sample_weight=np.ones(VIDEOS) if asked else None, **options)
-    assert weight.shape == (y.shape if asked else (len(y),))
+    assert weight.shape == (y.shape if asked else (len(y), *[1] * (y.ndim - 1)))
     assert (weight[:-1] == (y[:-1] != 255 if asked else 1)).all()
     assert not weight[-1].any()
 
@@ -148,13 +148,28 @@ def test_refused_weights():
             {"sample_weight": [1, 2]},
             r"one number for each of the 5 videos, not an array of shape \(2,\)",
         ),
-        (dataset(), {"sample_weight": [1, 2, 3, 4, -1]}, r"sample_weight\[4\]=-1.0: must be a finite number"),
+        (
+            dataset(),
+            {"sample_weight": [1, 2, 3, 4, -1]},
+            r"sample_weight\[4\]=-1.0: must be a number from 0 that float32 can hold",
+        ),
         (dataset(), {"sample_weight": [1, 2, 3, 4, np.nan]}, r"sample_weight\[4\]=nan"),
         (
             dataset(),
             {"sample_weight": {"dive": 1}},
             "names the class 'dive'; the dataset's are '0', '1', '2'",
         ),
+        (dataset(), {"sample_weight": [1, 2, 3, 4, 1e39]}, r"sample_weight\[4\]=1e\+39"),
+        (dataset(), {"sample_weight": ["1"] * 5}, "one number for each of the 5 videos"),
+        (dataset(), {"sample_weight": [1j] * 5}, "one number for each of the 5 videos"),
+        (dataset(), {"sample_weight": {0: 1e39}}, "gives 0 the weight 1e"),
+        (dataset(), {"sample_weight": {0: 1, "0": 2}}, "names the class '0' twice"),
+        (
+            dataset(),
+            {"sample_weight": {255: 1}, "targets": "mask"},
+            "weighs 255, which means there is nothing",
+        ),
+        (dataset(), {"inputs": 3}, "inputs=3: must be the name of a stream"),
         (dataset(), {"sample_weight": {3: 1}}, "sample_weight= for class=3: must be an integer from 0 to 2"),
         (dataset(), {"sample_weight": {0: "x"}}, "gives 0 the weight 'x'"),
         (dataset(), {"sample_weight": "class"}, "sample_weight='class': must be 'valid', a mapping"),
@@ -168,6 +183,14 @@ def test_refused_weights():
     for data, options, text in refused:
         with pytest.raises(OptionError, match=text):
             batches(data, **options)
+
+
+def test_targets_of_several_shapes_are_weighed_each_beside_its_own():
+    *_, (_, y, weight) = batches(dataset(), targets=("label", "mask"), rank=1, world=2)
+    assert {name: array.shape for name, array in weight.items()} == {
+        "label": (len(y["label"]),),
+        "mask": (len(y["mask"]), 1, 1, 1),
+    }
 
 
 # weights
@@ -215,6 +238,16 @@ def test_refused_chances():
             drawn(data, **options)
 
 
+def test_a_state_of_another_plan_is_refused_by_its_plan():
+    with fc.ClipLoader(dataset(), fc.Windows(1), batch_size=1, workers=0) as many:
+        state = {**many.state_dict(), "batch": 29}
+    with (
+        fc.ClipLoader(dataset(), fc.Windows(1), batch_size=6, workers=0) as few,
+        pytest.raises(OptionError, match="another plan: data, clips, batch_size, weights"),
+    ):
+        few.load_state_dict(state)
+
+
 # Plan tables
 
 
@@ -253,6 +286,27 @@ def test_every_rank_knows_the_others_tables(pairs):
         [loader.plan_table(0)["video"][~loader.plan_table(0)["padding"]] for loader in loaders]
     )
     assert sorted(clips.tolist()) == [0, 1, 2, 3]
+
+
+def test_columns_are_named_and_made_when_they_are_asked_for(pairs):
+    with fc.ClipLoader(pairs, fc.Windows(7), batch_size=2, workers=0) as loader:
+        table = loader.plan_table(0)
+    assert "size" in table
+    assert "sizes" not in table
+    assert "size" not in table._columns
+    with pytest.raises(KeyError, match="there is no column 'sizes'; there are position, video"):
+        table["sizes"]
+    assert table == table  # noqa: PLR0124 - arrays would not say
+    assert table != dict(table)
+
+
+def test_a_damaged_frame_is_named_by_the_table(tmp_path):
+    root = make_frames(tmp_path, videos=1)
+    with fc.ClipLoader(fc.open(root), fc.Windows(12), [fc.CenterCrop(32)], batch_size=2, workers=0) as loader:
+        path = root / "class_0" / "video_0" / "frame_00001.jpg"
+        path.write_bytes(b"garbage!" * 10)
+        with pytest.raises(fc.FrameError, match=f"{path}: neither"):
+            loader.plan_table(0)["size"]
 
 
 # Views

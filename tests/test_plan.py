@@ -401,7 +401,7 @@ def test_no_news_when_no_video_is_short(caplog):
             (
                 "no video gives a clip of Windows(time_steps=16, step=31, dilation=2, fps=None, tail='drop', "
                 "short='drop'): the longest of 2 has 12 frames (2 of 2 videos are shorter than the 31 frames "
-                'a clip spans and give no clip); lower time_steps or dilation, or pass short="pad"'
+                'a clip spans and give no clip); ask for fewer frames, or pass short="pad"'
             ),
         ),
         ({"views": 0}, "views=0: must be an integer from 1 to 2147483647"),

@@ -40,6 +40,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastclips.errors import EngineError, OptionError
+from fastclips.loader import ClipLoader
 from fastclips.options import checked_int
 
 try:
@@ -54,9 +55,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import FrameType
 
-    from numpy.typing import NDArray
-
-    from fastclips.loader import ClipLoader
 
 __all__ = ["ClipCheckpoint", "ClipSequence"]
 
@@ -114,6 +112,8 @@ class ClipSequence(keras.utils.PyDataset):  # type: ignore[misc] # Keras has no 
         use_multiprocessing: bool = False,
         max_queue_size: int = 10,
     ) -> None:
+        if not isinstance(loader, ClipLoader):
+            raise OptionError(f"loader={loader!r}: must be a fastclips.ClipLoader")
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=max_queue_size)
         self.workers, self.use_multiprocessing = workers, use_multiprocessing
         self.loader = loader
@@ -335,18 +335,7 @@ def _is_generator(frame: FrameType) -> bool:
 
 
 def _as_tuple(batch: Any) -> tuple[Any, ...]:  # noqa: ANN401 - the structure is the user's choice
-    if not isinstance(batch, tuple):
-        return (batch,)
-    if len(batch) < 3:  # noqa: PLR2004 - x, y, weight
-        return batch
-    x, y, weight = batch
-    # Keras multiplies weights with losses, which have as many dimensions as integer targets.
-    shaped = {name: _beside(weight, target) for name, target in y.items()} if isinstance(y, dict) else None
-    return x, y, _beside(weight, y) if shaped is None else shaped
-
-
-def _beside(weight: NDArray[Any], target: NDArray[Any]) -> NDArray[Any]:
-    return weight.reshape(*weight.shape, *[1] * (target.ndim - weight.ndim))
+    return batch if isinstance(batch, tuple) else (batch,)
 
 
 def _warn(option: str) -> None:

@@ -140,15 +140,15 @@ class Renderer:
             began = ended
             try:
                 pixels = decoder.decode(data)
+                size, other = clip.sizes.setdefault(frame, (pixels.shape[:2], stream.name))
+                if size != pixels.shape[:2]:
+                    raise FrameError(
+                        f"is {_by(pixels.shape)} while its {other} is {_by(size)}; "
+                        "the frames of aligned streams must have one size"
+                    )
                 if pixels.shape != shape:
                     shape = pixels.shape
                     place = self._placer(lane, shape, clip, output.shape)
-                size, other = clip.sizes.setdefault(frame, (shape[:2], stream.name))
-                if size != shape[:2]:
-                    raise FrameError(
-                        f"is {_by(shape)} while its {other} is {_by(size)}; "
-                        "the frames of aligned streams must have one size"
-                    )
                 decoded = perf_counter()
                 place(pixels, output[step])
             except FastclipsError as error:

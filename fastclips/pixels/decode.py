@@ -42,6 +42,7 @@ __all__ = ["Decoder", "frame_size"]
 _JPEG = b"\xff\xd8\xff"
 _JPEG_PIXELS_PER_BYTE = 8 * 64  # one bit for a block of 8 x 8, by Huffman's code
 _BYTE = 8  # bits per channel
+_STRETCHED = {2: np.uint8(85), 4: np.uint8(17)}  # by bits: what a difference of 1 has become
 _READERS: dict[str, type[ImageFile]] = {"PNG": PngImageFile, "BMP": BmpImageFile, "TIFF": TiffImageFile}
 
 
@@ -66,6 +67,7 @@ class Decoder:
         self._mask = stream.mask
         self._channels = 1 if stream.mask else stream.channels
         self._colors = ColorMap(stream.colors) if stream.mask and stream.colors else None
+        self._mapped = stream.values is not None
         self._colorspace = "RGB" if self._channels == 3 else "GRAY"  # noqa: PLR2004 - red, green, blue
         self._fast_dct = fast_dct
         self._scratch = np.empty(0, np.uint8)
@@ -82,9 +84,9 @@ class Decoder:
             Of a picture, gray and CMYK become RGB, a palette its colours; transparency is dropped. Of a gray
             one, the luma is taken: a JPEG's own, of other formats Pillow's.
 
-            A mask has one channel, read as indices of its palette, as 0 and 1 if it has 1 bit, or as its
-            values (of 2 or 4 bits: stretched to 0..255, as by Pillow); or it has colours that the stream has
-            values for, those of its palette if there is one. Of a JPEG, the luma is taken.
+            A mask has one channel, read as indices of its palette or as its values; or it has colours that
+            the stream has values for, those of its palette if there is one. A JPEG smears them, so it is one
+            only if the stream says what each of the 256 values of its luma means.
 
         Returns
         -------
@@ -116,6 +118,11 @@ class Decoder:
                 raise FrameError(f"truncated or damaged JPEG of {len(data)} bytes: {error}") from error
         if self._colors is not None:
             raise FrameError("a JPEG, which smears the colours that colors= maps: make the masks PNG files")
+        if self._mask and not self._mapped:
+            raise FrameError(
+                "a JPEG, which smears the values of a mask: make the masks PNG files, or give all 256 values=, "
+                "such as [0] * 128 + [1] * 128"
+            )
         return pixels[:, :, 0] if self._mask else pixels
 
     def _jpeg(self, data: Encoded) -> NDArray[np.uint8]:
@@ -140,8 +147,11 @@ class Decoder:
             )
         if self._colors is not None:
             return self._colors.values(_converted(image, "RGB"))
+        if image.mode == "1" and header.kind == "BMP" and data[28] == _BYTE:  # Pillow takes its bytes for bits
+            raise FrameError(f"a {header.kind} of 8 bits with a palette of black and white: make it a PNG file")
         if self._mask:
-            return _labels(image)
+            # Pillow stretches values of few bits over a byte.
+            return _labels(image) // (_STRETCHED.get(header.bits, 1) if image.mode == "L" else 1)
         pixels = _converted(image, "L" if self._channels == 1 else "RGB")
         return pixels.reshape(*pixels.shape[:2], self._channels)
 

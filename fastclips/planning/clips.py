@@ -137,6 +137,53 @@ class Clips:
         return Clips(self.video[which], self.start[which], self.view[which])
 
 
+class EvenClips(Clips):
+    """Windows at a fixed distance, worked out when they are asked for: 8 bytes for a video, none for a clip.
+
+    Parameters
+    ----------
+    windows : ndarray of int64, (V,)
+        How many each video gives.
+    step : int
+        Positions from one to the next.
+    """
+
+    def __init__(self, windows: NDArray[np.int64], step: int) -> None:
+        object.__setattr__(self, "_ends", np.cumsum(windows))
+        object.__setattr__(self, "_step", step)
+
+    _ends: NDArray[np.int64]
+    _step: int
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def rows(self, which: NDArray[np.int64]) -> Clips:
+        """Take rows by number: see `Clips.rows`."""
+        video = np.searchsorted(self._ends, which, side="right")
+        before = np.where(video > 0, self._ends[video - 1], 0)
+        return Clips(video, (which - before) * self._step, np.zeros(len(video), np.int64))
+
+    @property
+    def _all(self) -> Clips:
+        return self.rows(np.arange(len(self)))
+
+    @property
+    def video(self) -> NDArray[np.int64]:  # made anew, not kept
+        """Row of the videos."""
+        return np.repeat(np.arange(len(self._ends)), np.diff(self._ends, prepend=0))
+
+    @property
+    def start(self) -> NDArray[np.int64]:
+        """The first position."""
+        return self._all.start
+
+    @property
+    def view(self) -> NDArray[np.int64]:
+        """0: there is one."""
+        return np.zeros(len(self), np.int64)
+
+
 @runtime_checkable
 class ClipSampler(Protocol):
     """Cuts videos into clips.

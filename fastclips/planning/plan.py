@@ -297,7 +297,12 @@ class Plan:
         OptionError
             If there is no such epoch or rank.
         """
-        return self.sampler.frames(self._served(epoch, rank)[1], self.videos)
+        clips = self._served(epoch, rank)[1]
+        frames = np.empty((len(clips), self.sampler.time_steps), np.int32)
+        for first in range(0, len(clips), _BLOCK):
+            block = clips.rows(np.arange(first, min(first + _BLOCK, len(clips))))
+            frames[first : first + _BLOCK] = self.sampler.frames(block, self.videos)
+        return frames
 
     def _served(self, epoch: int, rank: int | None) -> tuple[NDArray[np.int64], Clips, NDArray[np.int64]]:
         rank = self.rank if rank is None else checked_rank(rank, self.world)
@@ -358,7 +363,7 @@ class Plan:
             raise OptionError(
                 f"no video gives a clip of {self.sampler!r}: the longest of {len(self.videos)} has "
                 f"{self.videos.frame_counts.max()} frames{details}; "
-                'lower time_steps or dilation, or pass short="pad"'
+                'ask for fewer frames, or pass short="pad"'
             )
         if shortage and self.rank == 0:
             _log.warning("%s", shortage)

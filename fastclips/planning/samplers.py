@@ -19,13 +19,16 @@ import numpy as np
 
 from fastclips.errors import OptionError
 from fastclips.options import checked_bool, checked_choice, checked_int, first_few
-from fastclips.planning.clips import Clips, ClipSampler, Videos
+from fastclips.planning.clips import Clips, ClipSampler, EvenClips, Videos
 from fastclips.planning.draws import Draws, Purpose, to_units
 
 if TYPE_CHECKING:
     from typing import Any
 
     from numpy.typing import NDArray
+
+_STEPS = ("time_steps", "n")
+_MOST_STEPS = 2**20  # frames in a clip: a ticket lists them
 
 __all__ = ["ClipSampler", "Clips", "RandomWindow", "Segments", "Videos", "Views", "Windows"]
 
@@ -52,7 +55,11 @@ class _Cutter:
     def _check(self, *knobs: str) -> None:
         for knob in knobs:
             # A plain int, so that the repr and with it the plan's fingerprint is one.
-            object.__setattr__(self, knob, checked_int(getattr(self, knob), knob, 1))
+            object.__setattr__(
+                self,
+                knob,
+                checked_int(getattr(self, knob), knob, 1, _MOST_STEPS if knob in _STEPS else 2**31),
+            )
         checked_choice(self.short, "short", get_args(Short))
 
     def _needed(self) -> str:
@@ -116,7 +123,7 @@ class _Spaced(_Cutter):
         if videos.fps is None:
             raise OptionError(
                 f"fps={self.fps}: needs the frames per second of each video; "
-                'give them in the "fps" column, or leave fps= out'
+                "open them as a list with a column fps, or leave fps= out"
             )
         wrong = np.flatnonzero(~((videos.fps >= _SLOWEST) & (videos.fps <= _FASTEST)))
         if len(wrong):
@@ -220,11 +227,7 @@ class Windows(_Spaced):
             following = windows * step
             windows += (beyond > following - step) & (following < lengths)
         windows *= self._useful(videos, lengths)
-        video = np.repeat(np.arange(len(videos)), windows)
-        start = np.arange(len(video))
-        start -= np.repeat(np.cumsum(windows) - windows, windows)
-        start *= step
-        return Clips(video, start, _one_view(video))
+        return EvenClips(windows, step)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["by_class", "by_mask_value", "by_video", "clip_chances"]
 
 _VALUES = 256  # of a mask
+_LARGEST = float(np.finfo(np.float32).max)  # weights are float32 in a batch
+_MUST = "must be a number from 0 that float32 can hold"
 
 
 def by_video(weights: object, dataset: Dataset, knob: str) -> NDArray[np.float64]:
@@ -47,17 +49,18 @@ def by_video(weights: object, dataset: Dataset, knob: str) -> NDArray[np.float64
         If they are not so.
     """
     try:
-        values = np.array(weights, np.float64)
-    except (TypeError, ValueError):
+        values = np.array(weights)
+    except (TypeError, ValueError):  # ragged
         values = np.empty(())
+    values = values.astype(np.float64) if values.dtype.kind in "biuf" else np.empty(())
     if values.shape != (len(dataset),):
         raise OptionError(
             f"{knob}= must map classes to numbers or hold one number for each of the {len(dataset)} videos, "
             f"not {_shown(weights)}"
         )
-    wrong = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
+    wrong = np.flatnonzero(~((values >= 0) & (values <= _LARGEST)))
     if len(wrong):
-        raise OptionError(f"{knob}[{wrong[0]}]={values[wrong[0]]}: must be a finite number, at least 0")
+        raise OptionError(f"{knob}[{wrong[0]}]={values[wrong[0]]}: {_MUST}")
     return values
 
 
@@ -83,7 +86,7 @@ def by_class(weights: Mapping[object, object], dataset: Dataset, knob: str) -> N
     OptionError
         If a class is unknown, or a weight is no such number.
     """
-    table = np.ones(len(dataset.classes))
+    table, seen = np.ones(len(dataset.classes)), set()
     number = {name: row for row, name in enumerate(dataset.classes)}
     for key, weight in weights.items():
         if isinstance(key, str):
@@ -94,6 +97,11 @@ def by_class(weights: Mapping[object, object], dataset: Dataset, knob: str) -> N
             row = number[key]
         else:
             row = checked_int(key, f"{knob}= for class", 0, len(table))
+        if row in seen:
+            raise OptionError(
+                f"{knob}= names the class {dataset.classes[row]!r} twice, by name and by number"
+            )
+        seen.add(row)
         table[row] = _weight(weight, key, knob)
     return table
 
@@ -123,7 +131,13 @@ def by_mask_value(weights: Mapping[object, object], ignore: int, knob: str) -> N
     table = np.ones(_VALUES)
     table[ignore] = 0
     for key, weight in weights.items():
-        table[checked_int(key, f"{knob}= for a mask's value", 0, _VALUES)] = _weight(weight, key, knob)
+        value = checked_int(key, f"{knob}= for a mask's value", 0, _VALUES)
+        if value == ignore:
+            raise OptionError(
+                f"{knob}= weighs {value}, which means there is nothing to learn; leave it out, or open the "
+                "dataset with another ignore="
+            )
+        table[value] = _weight(weight, key, knob)
     return table
 
 
@@ -169,13 +183,10 @@ def clip_chances(
 
 
 def _weight(weight: object, key: object, knob: str) -> float:
-    try:
-        number = float(weight)  # type: ignore[arg-type] # refused below
-    except (TypeError, ValueError):
-        number = -1.0
-    if not (np.isfinite(number) and number >= 0):
-        raise OptionError(f"{knob}= gives {key!r} the weight {weight!r}: must be a finite number, at least 0")
-    return number
+    number = np.asarray(weight)
+    if number.shape != () or number.dtype.kind not in "biuf" or not 0 <= number <= _LARGEST:
+        raise OptionError(f"{knob}= gives {key!r} the weight {weight!r}: {_MUST}")
+    return float(number)
 
 
 def _shown(weights: object) -> str:
