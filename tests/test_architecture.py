@@ -72,7 +72,9 @@ def test_imports_point_down_only():
     [("numba", "kernels"), ("simplejpeg", "decode"), ("cv2", "resample"), ("PIL", "decode")],
 )
 def test_a_library_has_one_importer(library, owner):
-    engine = [path for path in (ROOT / "fastclips").rglob("*.py") if path.stem not in ("demo", "bench", "cli")]
+    engine = [
+        path for path in (ROOT / "fastclips").rglob("*.py") if path.stem not in ("demo", "bench", "cli")
+    ]
     importers = [
         path.stem
         for path in engine

@@ -81,3 +81,8 @@ def test_views_are_averaged_from_predictions():
     expected = x.mean(axis=(1, 2, 3)).reshape(VIDEOS, 6, 3).mean(axis=1)
     assert averaged.shape == (VIDEOS, 3)
     np.testing.assert_allclose(averaged, expected, rtol=1e-4)
+
+
+def test_a_dataset_is_no_loader():
+    with pytest.raises(fc.OptionError, match=r"loader=<Dataset: .*>: must be a fastclips.ClipLoader"):
+        ClipSequence(dataset())
