@@ -373,3 +373,18 @@ def test_a_file_that_is_cut_short_already(tmp_path):
     os.truncate(path, 1000)
     with pytest.raises(DataError, match=rf"'{path}' is cut short: 1000 bytes of 1208. Write it again"):
         ArrayStorage.open(path)
+
+
+@pytest.mark.parametrize(
+    ("images", "text"),
+    [
+        (
+            np.ma.masked_array(np.zeros((1, 2, 4, 4, 3), np.uint8)),
+            "is a masked array, whose mask would be lost",
+        ),
+        (np.array([np.zeros((2, 4, 4, 3)), np.zeros((3, 4, 4, 3))], object), "videos of different shapes"),
+    ],
+)
+def test_arrays_that_hold_more_than_pixels(images, text):
+    with pytest.raises(OptionError, match=text):
+        ArrayStorage.open(images)

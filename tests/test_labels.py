@@ -166,14 +166,14 @@ def test_numbers_that_leave_out_0_are_reported_once(kind, values, caplog):
     encoded(kind, values)
     (message,) = caplog.messages
     assert message == (
-        "No row has class 0, the lowest is 1; classes are numbered from 0. If these are numbered from 1, "
-        "subtract 1."
+        "No row has class 0, the lowest is 1: classes are numbered from 0, so there are 3 of them."
     )
 
 
 def test_nothing_is_reported_otherwise(caplog):
     with caplog.at_level(logging.DEBUG):
         encoded("label", [1, 0])
+        encoded("label", [1, 2], classes=["a", "b", "c"])
         encoded("label", ["a"])
         encoded("target", [np.int64(1)])
     assert not caplog.messages
@@ -324,3 +324,22 @@ def test_arrays_take_names_for_their_classes():
 def test_arrays_that_cannot_be_are_refused(error, array, classes, message):
     with pytest.raises(error, match=message):
         from_array(array, classes, time_steps=TIME_STEPS)
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "text"),
+    [
+        ([0, 1, float("nan"), 1], DataError, r"labels\[2\] is nan, which is no label"),
+        (["a", float("nan"), "b"], OptionError, "labels= mixes names with others"),
+        ([0, "a", 1], OptionError, "labels= mixes names with others"),
+        (
+            np.zeros((3, 1), int),
+            OptionError,
+            r"labels= of shape \(3, 1\) has an axis too many: give labels\[:, 0\]",
+        ),
+        ([[0, 1], [2]], OptionError, r"several classes of each video are bools \(videos, classes\)"),
+    ],
+)
+def test_arrays_that_would_be_misread(labels, error, text):
+    with pytest.raises(error, match=text):
+        from_array(labels, time_steps=TIME_STEPS)

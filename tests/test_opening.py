@@ -1,7 +1,7 @@
 """Data sets as people have them, opened as the README says."""
 
-import logging
 import os
+import re
 
 import numpy as np
 import pytest
@@ -168,6 +168,81 @@ def test_a_list_that_is_longer_than_its_folders(rawframes):
         fc.open([("dive/a", 0, 0, 9)], root=rawframes / "rawframes", frames="img_{:05d}.jpg")
 
 
+@pytest.mark.parametrize("other", ["dive//a", "dive/./a", "./dive/a/", "{root}/dive/a", "{root}/dive//a/."])
+def test_one_folder_has_one_name(rawframes, other):
+    root = rawframes / "rawframes"
+    data = fc.open([("dive/a", 0), (other.format(root=root), 0), ("swim/c", 1)], root=root)
+    assert list(data.index.names) == ["dive/a", "dive/a", "swim/c"]
+    assert data.index.keys.tolist() == [0, 0, 1]
+    for seed in range(8):
+        one, two = data.split(0.5, seed)
+        assert not set(one.index.names) & set(two.index.names)
+
+
+def test_absolute_paths_stay_where_streams_have_several_roots(tmp_path):
+    frames_of(tmp_path / "image", "v", 2)
+    frames_of(tmp_path / "mask", "v", 2)
+    roots = {"image": tmp_path / "image", "mask": tmp_path / "mask"}
+    with pytest.raises(DataError, match="would show the same files"):
+        fc.open([(f"{tmp_path}/image/v", 0)], root=roots)
+
+
+def test_numbered_rows_without_a_folder(rawframes):
+    root = rawframes / "rawframes"
+    rows = [("dive/gone", 0, 0, 5), ("dive/a", 1, 0, 5)]
+    with pytest.raises(
+        DataError, match=r"row 0 .*cannot look into '.*/dive/gone': No such file .*; set root=, correct"
+    ):
+        fc.open(rows, root=root, frames="img_{:05d}.jpg")
+    with pytest.raises(DataError, match="No such file or directory; correct the list"):
+        fc.open([("/nowhere/v", 0, 0, 5)], root=root, frames="img_{:05d}.jpg")
+    data = fc.open(rows, root=root, frames="img_{:05d}.jpg", unpaired="drop")
+    assert (parts(data), labels(data)) == ([("dive/a", 0, 5)], [1])
+
+
+@pytest.mark.parametrize("pattern", ["IMG_*.jpg", "img_{:05x}.jpg", "*.JPG", "", "img_{:06d}.jpg"])
+def test_a_pattern_that_matches_nothing(rawframes, pattern):
+    match = (
+        rf"row 0 .*frames={re.escape(repr(pattern))} matches no frame in 'dive/a', such as 'img_00001.jpg'"
+    )
+    with pytest.raises(DataError, match=match) as caught:
+        fc.open([("dive/a", 0)], root=rawframes / "rawframes", frames=pattern)
+    assert "root=" not in str(caught.value)
+    with pytest.raises(DataError, match=r"none of the list's 1 folders holds frames: frames=.* matches no"):
+        fc.open([("dive/a", 0)], root=rawframes / "rawframes", frames=pattern, unpaired="drop")
+
+
+def test_an_absolute_folder_without_frames_needs_no_root(tmp_path):
+    with pytest.raises(DataError, match=r"there are no frames in '/nowhere/v', nor .* Correct the list") as e:
+        fc.open([("/nowhere/v", 0)], root=tmp_path)
+    assert "root=" not in str(e.value)
+
+
+@pytest.mark.parametrize("place", ["{0:05d}", "{i:05d}"])
+def test_places_for_the_number_by_name(rawframes, place, monkeypatch):
+    no_listing(monkeypatch)
+    data = fc.open([("dive/a", 0, 0, 5)], root=rawframes / "rawframes", frames=f"img_{place}.jpg")
+    assert data.storage.where("image", 0, 4).endswith("img_00005.jpg")
+
+
+@pytest.mark.parametrize(("text", "expected"), [("1 v 1", [0]), ("1 v 3\n2 v 1", [2, 0])])
+def test_numeric_names_of_classes(tmp_path, text, expected):
+    for video in ("1/v", "2/v", "3/v"):
+        frames_of(tmp_path / "train", video, 2)
+    train = fc.open(tmp_path / "train")
+    (tmp_path / "val.txt").write_text("".join(f"{line[0]}/v {line[-1]}\n" for line in text.split("\n")))
+    val = fc.open(tmp_path / "val.txt", root=tmp_path / "train", columns="path label", classes=train.classes)
+    assert (train.classes, labels(val)) == (("1", "2", "3"), expected)
+
+
+def test_frame_labels_and_dropped_frames(tmp_path):
+    frames_of(tmp_path / "image", "v", 4)
+    frames_of(tmp_path / "mask", "v", 3)
+    roots = {"image": tmp_path / "image", "mask": tmp_path / "mask"}
+    with pytest.raises(DataError, match=r"row 0 .*unpaired='drop' leaves out frames of this video"):
+        fc.open([{"path": "v", "frame_labels": [0, 1, 0, 1]}], root=roots, unpaired="drop")
+
+
 def test_gaps_are_reported(rawframes, caplog):
     (rawframes / "rawframes" / "dive" / "b" / "img_00003.jpg").unlink()
     data = fc.open(rawframes / "rawframes")
@@ -243,7 +318,7 @@ def test_dropped_frames_and_parts_do_not_mix(tmp_path):
     frames_of(tmp_path / "image", "v", 5)
     frames_of(tmp_path / "mask", "v", 4)
     roots = {"image": tmp_path / "image", "mask": tmp_path / "mask"}
-    with pytest.raises(DataError, match="start and length would mean other ones"):
+    with pytest.raises(DataError, match="start, length and frame_labels would mean"):
         fc.open([{"path": "v", "start": 1, "length": 2}], root=roots, unpaired="drop")
 
 
@@ -266,9 +341,25 @@ def test_arguments_that_cannot_work(tmp_path, rawframes):
         (OptionError, {"source": root, "match": "("}, r"match='\(': must be a regular expression"),
         (OptionError, {"source": root, "frames": {"mask": "*"}}, "frames= names 'mask', but the streams are"),
         (OptionError, {"source": root, "values": [1, 2]}, "values= has 2 entries; give all 256"),
+        (OptionError, {"source": root, "values": 5}, "values=5: must be a mapping, or a sequence of 256"),
+        (OptionError, {"source": root, "labels": None, "classes": ["a"]}, "labels=None wants no labels"),
         (OptionError, {"source": root, "values": {0: 256}}, "values, a mask's value=256"),
         (OptionError, {"source": root, "colors": {}}, r"colors=\{\}: must map colours"),
         (OptionError, {"source": root, "colors": {(1, 2): 1}}, "must map colours"),
+        (OptionError, {"source": root, "colors": {(0, 0, 300): 1}}, r"colors=\(0, 0, 300\), a colour=300"),
+        (
+            OptionError,
+            {"source": root, "colors": {(0, 0, 0): 1}},
+            "colors= is for masks, but none of image is one",
+        ),
+        (OptionError, {"images": np.zeros((1, 1, 4, 4, 3), "u1"), "values": {0: 1}}, "values= is for masks"),
+        (OptionError, {"source": root, "masks": 5}, "masks=5: must be names of streams"),
+        (OptionError, {"source": {"": root}}, "a stream cannot be called ''"),
+        (
+            OptionError,
+            {"images": {"mask": np.zeros((1, 1, 4, 4), "u1")}, "colors": {(0, 0, 0): 1}},
+            "masks that are",
+        ),
         (OptionError, {"source": root, "ignore": -1}, "ignore, a mask's value=-1"),
         (OptionError, {"source": {"valid": root}}, "a stream cannot be called 'valid'"),
         (OptionError, {"source": [("dive/a", 0)], "root": root, "index": tmp_path / "i"}, "rows in memory"),
@@ -279,74 +370,6 @@ def test_arguments_that_cannot_work(tmp_path, rawframes):
     for error, options, text in refused:
         with pytest.raises(error, match=text):
             fc.open(**options)
-
-
-# The saved form
-
-
-def test_a_saved_index_gives_the_same(rawframes):
-    path = rawframes / "frames.index"
-    for options in ({"source": rawframes / "rawframes"}, {"source": list_file(rawframes)}):
-        plain = fc.open(**options)
-        made = fc.open(**options, index=path)
-        opened = fc.open(**options, index=path)
-        for data in (made, opened):
-            assert parts(data) == parts(plain)
-            assert (labels(data), data.classes) == (labels(plain), plain.classes)
-            assert data.index.keys.tolist() == plain.index.keys.tolist()
-            assert (data.index.fps is None) == (plain.index.fps is None)
-            for key in plain.index.keys.tolist():
-                assert data.storage.where("image", key, 1) == plain.storage.where("image", key, 1)
-        path.unlink()
-
-
-def list_file(folder):
-    path = folder / "rawframes" / "list.csv"
-    path.write_text("path,start,length,fps,label\nswim/c,1,3,25,b\ndive/a,0,2,30,a\nswim/c,2,2,25,a\n")
-    return path
-
-
-def test_a_saved_index_reads_no_directory(rawframes, monkeypatch):
-    made = fc.open(rawframes / "rawframes", index=rawframes / "i")
-    no_listing(monkeypatch)
-    assert parts(fc.open(rawframes / "rawframes", index=rawframes / "i")) == parts(made)
-
-
-@pytest.mark.parametrize("change", ["a video more", "a frame more", "a frame less", "a class more"])
-def test_changed_folders_are_scanned_again(rawframes, change, caplog):
-    caplog.set_level(logging.INFO)
-    root = rawframes / "rawframes"
-    before = parts(fc.open(root, index=rawframes / "i"))
-    if change == "a frame less":
-        (root / "dive" / "b" / "img_00006.jpg").unlink()
-    else:
-        new = {"a video": "dive/z/img_1.jpg", "a frame": "dive/a/img_00006.jpg", "a class": "jump/a/1.jpg"}
-        touch(root, new[change.removesuffix(" more")])
-    after = parts(fc.open(root, index=rawframes / "i"))
-    assert after == parts(fc.open(root)) != before
-    assert "scanning again" in caplog.text
-
-
-def test_a_changed_list_is_read_again(rawframes):
-    path = list_file(rawframes)
-    assert len(fc.open(path, index=rawframes / "i")) == 3
-    path.write_text("path,label\nswim/c,b\n")
-    assert parts(fc.open(path, index=rawframes / "i")) == [("swim/c", 0, 7)]
-
-
-def test_an_index_of_other_options(rawframes):
-    fc.open(rawframes / "rawframes", index=rawframes / "i")
-    with pytest.raises(OptionError, match=r"index=.* was made with frames=None, not 'img_\*': give another"):
-        fc.open(rawframes / "rawframes", index=rawframes / "i", frames="img_*")
-
-
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 something else", None])
-def test_a_file_that_is_no_index(rawframes, content):
-    path = rawframes / "i"
-    fc.open(rawframes / "rawframes", index=path)
-    path.write_bytes(path.read_bytes()[:-100] if content is None else content)
-    with pytest.raises(DataError, match=r"'.*/i'.*delete"):
-        fc.open(rawframes / "rawframes", index=path)
 
 
 # Into batches

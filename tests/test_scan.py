@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from fastclips.data import scan
 from fastclips.data.names import FileNames, natural_key
 from fastclips.data.scan import (
     FrameTree,
@@ -403,6 +404,39 @@ def test_a_link_to_a_file_that_is_gone_is_a_first_frame(tmp_path):
     assert tree.videos["v"].numbers() == range(1, 3)
 
 
+def test_up_to_1000_videos_are_looked_at_evenly_spread(tmp_path, monkeypatch):
+    lengths = {f"v{number}": 1 for number in range(30)}
+    for video in lengths:
+        frames_of(tmp_path, video, 1)
+    (tmp_path / "v29/img_00001.jpg").unlink()
+    with pytest.raises(DataError, match="'v29': there is neither"):
+        name_folders(tmp_path, lengths, "img_{:05d}.jpg")
+    monkeypatch.setattr(scan, "_PROBED", 4)
+    with pytest.raises(DataError, match="'v29': there is neither"):
+        name_folders(tmp_path, lengths, "img_{:05d}.jpg")
+    frames_of(tmp_path, "v29", 1)
+    (tmp_path / "v28/img_00001.jpg").unlink()
+    assert len(name_folders(tmp_path, lengths, "img_{:05d}.jpg")[0].videos) == 30
+
+
+def test_one_missing_folder_among_those_named_like_video_files(tmp_path):
+    frames_of(tmp_path, "a", 1)
+    with pytest.raises(DataError, match=r"row 1: cannot look into '.*/gone': No such file or directory; set"):
+        name_folders(
+            tmp_path,
+            {"a.mp4": 1, "gone.mp4": 1},
+            "img_{:05d}.jpg",
+            {"a.mp4": "row 0", "gone.mp4": "row 1"}.get,
+        )
+
+
+def test_pipes_and_what_servers_leave_are_skipped(tmp_path):
+    write(tmp_path, "c/v/1.jpg", "c/v/@eaDir/1.jpg", "@eaDir/v/1.jpg")
+    os.mkfifo(tmp_path / "c/v/2.jpg")
+    assert found(tmp_path) == {"c/v": ["1.jpg"]}
+    assert listed(scan_folders(tmp_path, ["c/v"])[0]) == {"c/v": ["1.jpg"]}
+
+
 @pytest.mark.parametrize("frames", ["img_*.jpg", "{}_{}.jpg"])
 def test_lengths_need_a_place_for_the_number(tmp_path, frames):
     with pytest.raises(
@@ -417,8 +451,9 @@ def test_lengths_without_a_first_frame(tmp_path):
     with pytest.raises(DataError) as caught:
         name_folders(tmp_path, {"v": 2}, "img_{:05d}.jpg")
     assert str(caught.value) == (
-        f"there is neither 'img_00000.jpg' nor 'img_00001.jpg' in '{tmp_path}/v': frames='img_{{:05d}}.jpg' "
-        "must name the frames as they are; with a pattern such as 'img_*.jpg' folders are listed instead."
+        f"'v': there is neither 'img_00000.jpg' nor 'img_00001.jpg' in '{tmp_path}/v': "
+        "frames='img_{:05d}.jpg' must name the frames as they are; with a pattern such as 'img_*.jpg' "
+        "folders are listed instead."
     )
 
 
@@ -427,8 +462,8 @@ def test_lengths_without_a_last_frame(tmp_path):
     with pytest.raises(DataError) as caught:
         name_folders(tmp_path, {"v": 5}, "img_{:05d}.jpg")
     assert str(caught.value) == (
-        f"'{tmp_path}/v/img_00005.jpg' does not exist, though the list gives its folder 5 frames or more: "
-        "correct the list, or give a pattern such as 'img_*.jpg', with which folders are listed."
+        f"'v': '{tmp_path}/v/img_00005.jpg' does not exist, though the list gives its folder 5 frames or "
+        "more: correct the list, or give a pattern such as 'img_*.jpg', with which folders are listed."
     )
 
 

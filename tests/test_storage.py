@@ -143,7 +143,9 @@ def test_a_frame_that_vanished_names_its_path(tmp_path):
         storage.read("image", 0, 0)
     assert str(caught.value) == (
         f"cannot read frame '{tmp_path}/a/v/1.jpg': No such file or directory. "
-        "If files changed since the dataset was opened, open it again."
+        "If files changed since the dataset was opened, open it again, with a new index= file if there is "
+        "one; if frames= has a place for the number, a pattern such as 'img_*.jpg' takes the files that are "
+        "there."
     )
 
 

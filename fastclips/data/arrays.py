@@ -273,14 +273,22 @@ def _found(source: Any, name: str) -> Npy | NDArray[Any]:  # noqa: ANN401 - what
         return Npy(path, header, header.shape)
     if isinstance(source, np.memmap) and (file := _file_of(source)) is not None:
         return file
-    try:
-        return np.asarray(source)
-    except ValueError as error:
-        shapes = dict.fromkeys(getattr(video, "shape", None) for video in source)
+    if isinstance(source, np.ma.MaskedArray):
         raise OptionError(
-            f"{name}: videos of different shapes, {first_few(list(shapes))}, make no array {_PICTURE}: cut "
-            "them to one length and size, or keep them as folders of frames"
-        ) from error
+            f"{name} is a masked array, whose mask would be lost: give filled(), and it as a stream"
+        )
+    error = None
+    try:
+        array = np.asarray(source)
+    except ValueError as ragged:
+        error = ragged
+    if error is None and array.dtype.kind != "O":
+        return array
+    shapes = dict.fromkeys(getattr(video, "shape", None) for video in source)
+    raise OptionError(
+        f"{name}: videos of different shapes, {first_few(list(shapes))}, make no array {_PICTURE}: cut "
+        "them to one length and size, or keep them as folders of frames"
+    ) from error
 
 
 def _file_of(array: np.memmap[Any, Any]) -> Npy | None:

@@ -1,22 +1,23 @@
 """Arrays in one block of memory that every process maps: an index is held once, however many read it.
 
 A block is a memfd or a file, mapped read-only. The two hold the same bytes: saving is a copy, loading is a
-mapping. So an index of a million videos opens in a millisecond, and takes memory once for trainer, nursery
-and workers together. ::
+mapping. So an index takes memory once for trainer, nursery and workers together. A file is read through once
+as it is opened, since a flipped bit would be another video or another class. ::
 
     Columns.pack(arrays, meta)   arrays -> memfd
     columns.save(path)           block -> file
-    Columns.load(path)           file -> block, mapped and not read
+    Columns.load(path)           file -> block, mapped and checked
     dump(value, file)            pickles a value without the blocks in it: their descriptors are passed on
     load(file, fds)              unpickles it in the process that was given the descriptors
 
 **The bytes.** All numbers are little-endian. ::
 
     0      8 bytes       b"fcolumns"
-    8      uint64        version, 1
+    8      uint64        version, 2
     16     uint64        bytes of the header
     24     uint64        bytes of the block
-    32     JSON, UTF-8   the header: {"arrays": {name: [dtype, shape, offset]}, "meta": {...}}
+    32     uint64        in a file, the CRC-32 of all that follows
+    40     JSON, UTF-8   the header: {"arrays": {name: [dtype, shape, offset]}, "meta": {...}}
            zeros         up to a multiple of 64, where the data begins
            arrays        C-contiguous; offsets are multiples of 64, counted from where the data begins
 
@@ -33,6 +34,7 @@ import pickle
 import stat
 import struct
 import weakref
+import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, fcntl
@@ -50,10 +52,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Columns", "dump", "load"]
+__all__ = ["MAGIC", "Columns", "dump", "load"]
 
-_MAGIC, _VERSION = b"fcolumns", 1
-_PREFIX = struct.Struct("<8sQQQ")  # magic, version, bytes of the header, bytes of the block
+MAGIC = b"fcolumns"  # what a block begins with
+_VERSION = 2
+_PREFIX = struct.Struct("<8sQQQQ")  # magic, version, bytes of the header, bytes of the block, CRC-32
 _ALIGNMENT = 64  # bytes: a cache line
 _KINDS = "biufc"  # numpy's letters of what is a number or a bool
 _PIECE = 2**22  # bytes converted at a time
@@ -139,7 +142,7 @@ class Columns(Mapping[str, "NDArray[Any]"]):
 
         def write(fd: int) -> None:
             os.ftruncate(fd, start + end)
-            _write(fd, _PREFIX.pack(_MAGIC, _VERSION, len(header), start + end) + header, 0)
+            _write(fd, _PREFIX.pack(MAGIC, _VERSION, len(header), start + end, 0) + header, 0)
             for name, (dtype, _, offset) in entries.items():
                 place = start + offset
                 for piece in _pieces(given[name]):
@@ -156,7 +159,7 @@ class Columns(Mapping[str, "NDArray[Any]"]):
         Parameters
         ----------
         path : path
-            Nothing but its header is read, however large it is.
+            All of it is read once, since it holds its checksum.
 
         Returns
         -------
@@ -169,7 +172,10 @@ class Columns(Mapping[str, "NDArray[Any]"]):
         DataError
             It is no such file, of another version, or was cut short or damaged.
         """
-        return cls(os.open(path, os.O_RDONLY | os.O_CLOEXEC), repr(os.fspath(path)))
+        columns = cls(os.open(path, os.O_RDONLY | os.O_CLOEXEC), repr(os.fspath(path)))
+        if _PREFIX.unpack_from(columns._memory)[-1] != _checksum(columns.fd):
+            raise _refused(repr(os.fspath(path)), "is damaged: its checksum is another")
+        return columns
 
     @classmethod
     def attach(cls, fd: int) -> Columns:
@@ -210,6 +216,8 @@ class Columns(Mapping[str, "NDArray[Any]"]):
         try:
             try:
                 _write(fd, self._memory, 0)
+                *start, _ = _PREFIX.unpack_from(self._memory)
+                _write(fd, _PREFIX.pack(*start, _checksum(self._fd)), 0)
                 os.fsync(fd)
             finally:
                 os.close(fd)
@@ -360,15 +368,26 @@ def _write(fd: int, data: bytes | memoryview | mmap.mmap, offset: int) -> None:
             done += os.pwrite(fd, rest[done:], offset + done)
 
 
+def _checksum(fd: int) -> int:
+    """Return the CRC-32 of what follows the prefix; read and not mapped, so that no page counts as used."""
+    found, place = 0, _PREFIX.size
+    piece = bytearray(_PIECE)
+    with memoryview(piece) as view:
+        while got := os.preadv(fd, [piece], place):
+            found = zlib.crc32(view[:got], found)
+            place += got
+    return found
+
+
 def _read_header(fd: int, source: str) -> tuple[int, dict[str, Any]]:
     """Check a block's size and return where its data begins and its header."""
     status = os.fstat(fd)
     prefix = os.pread(fd, _PREFIX.size, 0) if stat.S_ISREG(status.st_mode) else b""
-    if prefix[: len(_MAGIC)] != _MAGIC[: len(prefix)] or not prefix:
-        raise _refused(source, f"does not hold saved columns (it begins with {prefix[:8]!r})")
+    if prefix[: len(MAGIC)] != MAGIC[: len(prefix)] or not prefix:
+        raise DataError(f"{source} does not hold saved columns (it begins with {prefix[:8]!r})")
     if len(prefix) < _PREFIX.size:
         raise _refused(source, f"is cut short, at {status.st_size} bytes")
-    _, version, length, total = _PREFIX.unpack(prefix)
+    _, version, length, total, _ = _PREFIX.unpack(prefix)
     if version != _VERSION:
         raise _refused(source, f"is of version {version} of its format, of which this is version {_VERSION}")
     if status.st_size != total:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ from fastclips.data.labels import Labels, encode
 from fastclips.data.names import natural_key, template_of
 from fastclips.data.pairing import pair
 from fastclips.data.records import read_records
-from fastclips.data.scan import FrameTree, name_folders, scan_folders, scan_tree
+from fastclips.data.scan import FrameTree, evenly, name_folders, scan_folders, scan_tree
 from fastclips.data.storage import FolderStorage
 from fastclips.errors import DataError, OptionError
 from fastclips.options import first_few
@@ -37,8 +37,11 @@ if TYPE_CHECKING:
 
     from fastclips.data.records import Records
 
+    Times = dict[str, int | None]  # when folders last changed, by their paths; None where there is none
+
 __all__ = ["Files"]
 
+_PARENTS, _VIDEOS = 10_000, 1000  # folders whose times are kept, at most: without and with frames
 _log = logging.getLogger(__name__)
 
 
@@ -78,31 +81,39 @@ class Files:
         ------
         OptionError
             The list is no file.
+        DataError
+            It cannot be read.
         """
         digest = None
         if self.records is not None:
             if not isinstance(self.records, (str, os.PathLike)):
                 raise OptionError("index= keeps folders and list files; rows in memory have no saved form")
-            digest = blake2b(Path(self.records).read_bytes(), digest_size=16).hexdigest()
+            try:
+                digest = blake2b(Path(self.records).read_bytes(), digest_size=16).hexdigest()
+            except OSError as error:
+                path = os.fsdecode(self.records)
+                raise DataError(f"cannot read the list of videos {path!r}: {error.strerror}.") from error
         return {
-            "format": 1,
             "roots": {name: str(Path(root).absolute()) for name, root in self.roots.items()},
             "list": digest,
             "columns": self.columns,
             "frames": dict(self.frames) if isinstance(self.frames, Mapping) else self.frames,
-            "labels": self.labelled,
+            "labels": "auto" if self.labelled else None,
             "classes": None if self.classes is None else list(self.classes),
             "match": self.match,
-            "unpaired": self.drop,
+            "unpaired": "drop" if self.drop else "error",
         }
 
-    def open(self) -> tuple[FolderStorage, Index]:
+    def open(self) -> tuple[FolderStorage, Index, Times]:
         """Look at the folders.
 
         Returns
         -------
         FolderStorage, Index
             Both new.
+        times : dict of str to int or None
+            When some of the folders last changed, taken before they were listed: those without frames, up to
+            10,000 of them, and 1,000 videos in each stream; of a list, the roots and 1,000 videos.
 
         Raises
         ------
@@ -111,7 +122,7 @@ class Files:
         """
         if self.records is None:
             return self._open_folders()
-        return self._open_records(read_records(self.records, self.columns))
+        return self._open_records(read_records(self.records, self.columns, self.classes))
 
     def _pattern(self, stream: str) -> str | None:
         if isinstance(self.frames, Mapping):
@@ -129,16 +140,17 @@ class Files:
             return trees
         return pair(trees, self.match, drop=self.drop)
 
-    def _open_folders(self) -> tuple[FolderStorage, Index]:
+    def _open_folders(self) -> tuple[FolderStorage, Index, Times]:
         loose = not self.labelled
-        trees = self._pair(
-            {name: scan_tree(root, self._pattern(name), loose=loose) for name, root in self.roots.items()}
-        )
+        scanned = {
+            name: scan_tree(root, self._pattern(name), loose=loose) for name, root in self.roots.items()
+        }
+        trees = self._pair(scanned)
         storage = FolderStorage.of(trees)
         labels, classes = None, self.classes or ()
         if self.labelled:
             labels, classes = self._classes_of(next(iter(trees.values())))
-        return storage, _index(storage, labels, classes)
+        return storage, _index(storage, labels, classes), _times(scanned)
 
     def _classes_of(self, tree: FrameTree) -> tuple[Labels, tuple[str, ...]]:
         """Label each video by the first folder of its name."""
@@ -162,30 +174,29 @@ class Files:
             np.array([number[name] for name in of_video], np.int64), len(classes)
         ), classes
 
-    def _open_records(self, records: Records) -> tuple[FolderStorage, Index]:
+    def _open_records(self, records: Records) -> tuple[FolderStorage, Index, Times]:
+        records = replace(records, paths=self._below_root(records.paths))
         paths = list(dict.fromkeys(records.paths))
-        ends = _ends(records)
+        ends = None if self.drop else _ends(records)
         trees: dict[str, FrameTree] = {}
         folders: dict[str, dict[str, str]] = {}
         for stream, root in self.roots.items():
             frames = self._pattern(stream)
             if ends is not None and isinstance(frames, str) and template_of(frames):
-                trees[stream], folders[stream] = name_folders(root, ends, frames)
+                trees[stream], folders[stream] = name_folders(
+                    root, ends, frames, lambda name: records.where(records.paths.index(name))
+                )
             else:
                 trees[stream], folders[stream] = scan_folders(root, paths, frames)
                 missing = [path for path in paths if path not in folders[stream]]
                 if missing and not self.drop:
-                    row = records.paths.index(missing[0])
-                    raise DataError(
-                        f"{records.where(row)}: there are no frames in {missing[0]!r} below "
-                        f"{trees[stream].root!r}, nor in {len(missing) - 1} other folders of {len(paths)}. "
-                        "Set root=, correct the list, or leave such rows out with unpaired='drop'."
-                    )
-        first = next(iter(trees))
-        if not all(tree.videos for tree in trees.values()):
-            raise DataError(
-                f"none of the list's {len(paths)} folders below {trees[first].root!r} holds frames."
-            )
+                    row = records.where(records.paths.index(missing[0]))
+                    raise DataError(f"{row}: {_missing(trees[stream], missing, len(paths), frames)}")
+        first, times = next(iter(trees)), _times(trees, listed=True)
+        for stream, tree in trees.items():
+            if not tree.videos:
+                said = _missing(tree, paths, len(paths), self._pattern(stream))
+                raise DataError(f"none of the list's {len(paths)} folders holds frames: {said}")
         whole = trees[first].videos
         trees = self._pair(trees)
         storage = FolderStorage.of(trees)
@@ -200,13 +211,15 @@ class Files:
         names = [folders[first][records.paths[row]] for row in kept]
         keys = np.array([number[name] for name in names], np.int64)
         starts, counts = _parts(records, kept, storage.frame_counts[keys])
-        if records.start is not None or records.length is not None:
+        framed = self.labelled and records.kind == "frame_labels"
+        if records.start is not None or records.length is not None or framed:
             left = trees[first].videos
             torn = [row for row, name in zip(kept, names, strict=True) if left[name] != whole[name]]
             if torn:
                 raise DataError(
-                    f"{records.where(torn[0])}: unpaired='drop' leaves out frames of this video, so start "
-                    "and length would mean other ones: complete the streams, or leave these columns out."
+                    f"{records.where(torn[0])}: unpaired='drop' leaves out frames of this video, so start, "
+                    "length and frame_labels would mean other ones: complete the streams, or leave these "
+                    "columns out."
                 )
         labels, classes = None, self.classes or ()
         if self.labelled and records.kind is not None and records.labels is not None:
@@ -220,7 +233,47 @@ class Files:
             )
         fps = None if records.fps is None else np.array([records.fps[row] for row in kept], np.float64)
         table = Index(storage.videos.take(keys), keys, starts, counts, labels, classes, fps)
-        return storage, table
+        return storage, table, times
+
+    def _below_root(self, paths: list[str]) -> list[str]:
+        """Return paths from the root, where streams have the same one: a video has one name, not two."""
+        roots = {str(Path(root).absolute()) for root in self.roots.values()}
+        above = f"{roots.pop().rstrip('/')}/"
+        if roots:
+            return paths
+        return [
+            path if path[0] != "/" else "." if f"{path}/" == above else path.removeprefix(above) or path
+            for path in paths
+        ]
+
+
+def _times(trees: Mapping[str, FrameTree], *, listed: bool = False) -> Times:
+    """Return the times that a saved index keeps; of a list, all that its trees have."""
+    times: Times = {}
+    for tree in trees.values():
+        some = tree.times
+        if not listed:
+            parents = [name for name in some if name not in tree.videos]
+            videos = [name for name in evenly(list(tree.videos), _VIDEOS) if name in some]
+            some = {name: tree.times[name] for name in ("", *evenly(parents, _PARENTS), *videos)}
+        times.update({tree.path(name): time for name, time in some.items()})
+    return times
+
+
+def _missing(tree: FrameTree, missing: list[str], of: int, pattern: str | None) -> str:
+    """Return what to say of folders that a list names and in which there are no frames."""
+    name = missing[0]
+    others = f"nor in {len(missing) - 1} other folders of {of}"
+    if name in tree.unmatched:
+        return (
+            f"frames={pattern!r} matches no frame in {name!r}, such as {tree.unmatched[name]!r}, {others}: "
+            "upper and lower case are different, and all of the name must match."
+        )
+    if name.startswith("/"):
+        where, mend = repr(name), "Correct the list"
+    else:
+        where, mend = f"{name!r} below {tree.root!r}", "Set root=, correct the list"
+    return f"there are no frames in {where}, {others}. {mend}, or leave such rows out with unpaired='drop'."
 
 
 def _ends(records: Records) -> dict[str, int] | None:

@@ -332,6 +332,9 @@ def from_array(
     """
     array = _array(labels)
     videos = len(array)
+    if array.dtype.kind == "f" and array.ndim == 1 and np.isnan(array).any():
+        at = int(np.flatnonzero(np.isnan(array))[0])
+        raise DataError(f"labels[{at}] is nan, which is no label: leave such videos out")
     given = checked_classes(classes)
     if array.dtype.kind == "f" and array.dtype.itemsize <= np.dtype(np.float64).itemsize:
         _refuse_classes(given)
@@ -355,6 +358,8 @@ def from_array(
         numbers, names = _numbered(array.ravel(), given, lambda at: f"labels[{at // time_steps}]", key)
         starts = np.arange(videos, dtype=np.int64) * time_steps
         return _FrameClasses(len(names), starts, _small(numbers, names)), names
+    if array.shape == (videos, 1):
+        raise OptionError(f"labels= of shape {array.shape} has an axis too many: give labels[:, 0]")
     raise OptionError(
         f"labels= is {array.dtype} of shape {array.shape}; must be integers or strings (videos,), integers "
         f"(videos, {time_steps}) for classes of frames, bools (videos, classes) for several classes of a "
@@ -363,10 +368,14 @@ def from_array(
 
 
 def _array(labels: object) -> NDArray[Any]:
+    if isinstance(labels, (list, tuple)) and len({isinstance(one, str) for one in labels}) > 1:
+        raise OptionError("labels= mixes names with others: give names alone, or numbers alone")
     try:
         array = np.asarray(labels)
     except (TypeError, ValueError) as error:
-        raise OptionError(f"labels= is no array: {error}") from error
+        raise OptionError(
+            f"labels= is no array ({error}); several classes of each video are bools (videos, classes)"
+        ) from error
     if not array.size:
         raise OptionError(f"labels= of shape {array.shape} is empty; give one item for each video")
     if not array.ndim:
@@ -441,11 +450,11 @@ def _numbered(
         raise DataError(
             f"{first(most)}: class {most} would make {most + 1} classes. If the numbers are ids, give names."
         )
-    if least > 0:
+    if least > 0 and classes is None:
         _log.warning(
-            "No row has class 0, the lowest is %d; classes are numbered from 0. If these are numbered from "
-            "1, subtract 1.",
+            "No row has class 0, the lowest is %d: classes are numbered from 0, so there are %d of them.",
             least,
+            most + 1,
         )
     names = classes if classes is not None else tuple(map(str, range(most + 1)))
     return np.array(flat, np.int64), names

@@ -10,8 +10,8 @@
 Only the shape of a list is looked at here: which columns there are, and that each row has all of them. What
 the values mean is for `records`.
 
-A text file is taken apart by the csv module, with quotes, unless blanks divide it. Lines are counted as they
-stand in the file, with those that are skipped.
+A text file is taken apart by the csv module, with quotes, unless blanks divide it. Blank lines are skipped
+and no others: ``#`` is a letter like any. Lines are counted as they stand in the file, with blank ones.
 """
 
 from __future__ import annotations
@@ -79,10 +79,13 @@ class Table:
         Among them ``path``; all of one length, at least 1.
     where : Where
         Where each row stands.
+    blanks : bool
+        Whether blanks divide the fields, so that none holds one.
     """
 
     columns: dict[str, list[Any]]
     where: Where
+    blanks: bool = False
 
     def __post_init__(self) -> None:
         if not self.columns["path"]:
@@ -128,7 +131,15 @@ def _check_names(names: Sequence[object], of: str, error: type[ValueError]) -> N
         raise error(f"{of}: {first_few(targets)} are {len(targets)} kinds of target; keep one")
     if "path" not in known:
         raise error(f"{of}: no column is named 'path'; rename the one that holds the videos' paths")
-    if ignored := [name for name in names if name not in (*_KNOWN, "_")]:
+    ignored = [name for name in names if name not in (*_KNOWN, "_")]
+    if ignored and not targets:
+        _log.warning(
+            "Ignored %s of %s, in which no column is named %s: there will be no labels.",
+            first_few(ignored, 20),
+            of,
+            " or ".join(map(repr, TARGETS)),
+        )
+    elif ignored:
         _log.info("Ignored %s of %s.", first_few(ignored, 20), of)
 
 
@@ -185,7 +196,7 @@ def _read_text(source: str | os.PathLike[str], columns: str | None) -> Table:
             raise DataError(
                 f"line {numbers[torn]} of {path!r}: {value} holds a line break; is a quote left open?"
             )
-    return Table(found, Where(path, np.fromiter(numbers, np.int64, len(rows))))
+    return Table(found, Where(path, np.fromiter(numbers, np.int64, len(rows))), separator == _BLANKS)
 
 
 def _lines(path: str) -> list[str]:
@@ -215,6 +226,12 @@ def _split_below_header(path: str, lines: list[str]) -> tuple[list[str], str, Se
         names = [name.strip() for fields in rows for name in fields]
         if "path" in names:
             found.append((names, separator))
+    if not found and "path" in (words := header.split()):
+        raise DataError(
+            f"the first line of {path!r} is {_shown(header.rstrip())}: a header is divided by commas, "
+            "semicolons or tabs. Divide all lines so, or remove this one and give "
+            f"columns={' '.join(words)!r}."
+        )
     if not found:
         raise DataError(
             f"the first line of {path!r} is {_shown(header.rstrip())}: no column is named 'path'. If it is a "
@@ -231,9 +248,7 @@ def _split_lines(
     path: str, lines: list[str], names: list[str], separator: str
 ) -> tuple[Sequence[int], list[list[str]]]:
     """Return the rows of a file without a header, and their lines."""
-    numbers: Sequence[int] = [
-        number for number, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")
-    ]
+    numbers: Sequence[int] = [number for number, line in enumerate(lines, 1) if line.strip()]
     kept = [lines[number - 1] for number in numbers]
     if separator != _BLANKS:
         numbers, rows = _split_at(separator, kept, numbers, path)
@@ -243,7 +258,8 @@ def _split_lines(
         rows = [line.split() for line in kept]
     last = len(names) - 1
     if names[last] == "labels":
-        rows = [row if len(row) < last else [*row[:last], separator.join(row[last:])] for row in rows]
+        between = separator if separator in " ,;|" else ";"  # as `records` takes the labels apart
+        rows = [row if len(row) < last else [*row[:last], between.join(row[last:])] for row in rows]
     return numbers, rows
 
 

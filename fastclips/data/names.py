@@ -31,7 +31,7 @@ __all__ = ["FileNames", "Names", "natural_key", "sequences", "stem", "template_o
 _END = "\0"  # ends a name in a blob: the one character that no path can hold
 _RUNS = re.compile("([0-9]+)")
 _DIGITS = 18  # more may not fit into 64 bits
-_BLANK = re.compile(r"\{:?0?([1-9][0-9]*)?d?\}|%0?([1-9][0-9]*)?d")
+_BLANK = re.compile(r"\{(?:\w*:)?0?([1-9][0-9]*)?d?\}|%0?([1-9][0-9]*)?d")
 
 
 def natural_key(path: str) -> list[tuple[list[Any], str]]:
@@ -83,7 +83,7 @@ def template_of(pattern: str) -> str | None:
     Parameters
     ----------
     pattern : str
-        Such as ``"img_{:05d}.jpg"``, ``"img_{:05}.jpg"`` or ``"img_%05d.jpg"``; all else in it stands for
+        Such as ``"img_{:05d}.jpg"``, ``"img_{i:05}.jpg"`` or ``"img_%05d.jpg"``; all else in it stands for
         itself.
 
     Returns

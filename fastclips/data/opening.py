@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["open_dataset"]
 
-_RESERVED = ("label", "valid", WEIGHT)
+_RESERVED = ("auto", "label", "valid", WEIGHT)
 _VALUES = 256  # of a byte
 
 
@@ -78,17 +78,20 @@ def open_dataset(
         mapping names a folder for each stream.
     columns : str, optional
         The columns of a text file without a header, as in ``"path length label"``, ``"path;label"`` or
-        ``"path start length label"``; ``_`` is a column to skip.
+        ``"path start length label"``; ``_`` is a column to skip. Every line that is not blank is a row.
     frames : str or mapping of str to str, optional
         Take only frames whose file name matches this pattern, such as ``"img_*.jpg"``, upper and lower case
         being different; for all streams, or for each. Without it, a folder with several sequences is an
         error. With a place for the number, ``"img_{:05d}.jpg"``, and lengths in the list, no directory is
-        read.
+        read, unless ``unpaired="drop"``: the first and last frame of up to 1,000 videos are looked at, the
+        others are taken on trust.
     labels : "auto", None or array_like
         Where labels come from: the folders' names, or the list's column; None for no labels, with which every
         folder of frames is a video; for `images`, the labels themselves, an item for each video.
     classes : iterable of str, optional
-        Names of the classes in the order of their labels, such as another dataset's ``classes``.
+        Names of the classes in the order of their labels, such as another dataset's ``classes``. A list's
+        labels that are text are looked up among them first; if none is there and all are integers, they are
+        the classes' numbers.
     masks : iterable of str
         Names of the streams whose frames are label maps.
     match : str, optional
@@ -103,10 +106,15 @@ def open_dataset(
     ignore : int
         The mask's value where there is nothing to learn: in padding and fill.
     index : path, optional
-        A file that keeps what was found: made if it is missing, used if neither the source nor the folders
-        have changed.
+        A file that keeps what was found: made if it is missing, used if neither the list nor the folders
+        have changed. Of folders, those are watched that hold no frames themselves (the source, its classes,
+        empty ones), up to 10,000, and 1,000 videos, evenly spread; of a list, its roots and 1,000 videos. A
+        frame that comes to or goes from another video is not noticed, nor is one that is overwritten: then
+        remove the file.
     images : array_like, path of a .npy file, or mapping of str to these, optional
-        Videos that are arrays, (N, T, H, W, C) uint8, instead of a source; masks are (N, T, H, W).
+        Videos that are arrays, (N, T, H, W, C) uint8, instead of a source; masks are (N, T, H, W). They are
+        copied once, into memory that all processes share; a .npy file, given by its path or as all of
+        ``np.load(path, mmap_mode="r")``, is read where it is.
 
     Returns
     -------
@@ -122,6 +130,8 @@ def open_dataset(
         there, or streams do not pair.
     """
     names = checked_classes(classes)
+    if labels is None and names is not None:
+        raise OptionError(f"classes={names!r}: names classes, but labels=None wants no labels; leave one out")
     checked_choice(unpaired, "unpaired", ("error", "drop"))
     mask = _mask_options(colors, values, ignore)
     if images is not None:
@@ -147,7 +157,10 @@ def open_dataset(
         drop=unpaired == "drop",
     )
     streams = _streams(tuple(files.roots), masks, mask)
-    storage, table = files.open() if index is None else saved.load_or_scan(index, files)
+    if index is None:
+        storage, table, _ = files.open()
+    else:
+        storage, table = saved.load_or_scan(index, files)
     return Dataset(storage, table, streams)
 
 
@@ -185,6 +198,8 @@ def _open_arrays(
 ) -> Dataset:
     names = tuple(images) if isinstance(images, Mapping) else ("image",)
     streams = _streams(names, masks, mask)
+    if mask["colors"] is not None:
+        raise OptionError("colors= is for masks that are files; map the colours of an array before")
     storage = ArrayStorage.open(images, masks=tuple(s.name for s in streams if s.mask))
     streams = tuple(
         stream if stream.mask else Stream(stream.name, channels=storage.channels(stream.name))
@@ -218,7 +233,7 @@ def _mask_options(
         if not isinstance(colors, Mapping) or not colors or any(np.shape(c) != (3,) for c in colors):
             raise OptionError(f"colors={colors!r}: must map colours to values, as in {{(255, 0, 0): 1}}")
         pairs = tuple(
-            (tuple(_byte(part, "colors") for part in color), _byte(value, "colors"))
+            (tuple(_byte(part, f"colors={color!r}, a colour") for part in color), _byte(value, "colors"))
             for color, value in colors.items()
         )
     table = None
@@ -226,6 +241,8 @@ def _mask_options(
         changed = {_byte(old, "values"): _byte(new, "values") for old, new in values.items()}
         table = tuple(changed.get(value, value) for value in range(_VALUES))
     elif values is not None:
+        if not isinstance(values, Iterable):
+            raise OptionError(f"values={values!r}: must be a mapping, or a sequence of {_VALUES} integers")
         table = tuple(_byte(value, "values") for value in values)
         if len(table) != _VALUES:
             raise OptionError(
@@ -235,19 +252,26 @@ def _mask_options(
 
 
 def _byte(value: object, knob: str) -> int:
-    return checked_int(value, f"{knob}, a mask's value", 0, _VALUES)
+    return checked_int(value, knob if "," in knob else f"{knob}, a mask's value", 0, _VALUES)
 
 
 def _streams(names: Sequence[str], masks: Iterable[str], mask: dict[str, Any]) -> tuple[Stream, ...]:
+    if not isinstance(masks, (str, Iterable)):
+        raise OptionError(f"masks={masks!r}: must be names of streams, as in ('mask',)")
     masks = (masks,) if isinstance(masks, str) else tuple(masks)
-    taken = [name for name in names if name in _RESERVED or not isinstance(name, str)]
+    taken = [name for name in names if name in _RESERVED or not isinstance(name, str) or not name]
     if taken:
         raise OptionError(
-            f"a stream cannot be called {taken[0]!r}, which means something else; call it 'mask'"
+            f"a stream cannot be called {taken[0]!r}: it must be a text, and not {', '.join(_RESERVED)}"
         )
     if not names:
         raise OptionError("source={} names no stream: give a path, or a dict such as {'image': path}.")
     unknown = [name for name in masks if name not in (*names, "mask")]  # "mask" is the default
     if unknown:
         raise OptionError(f"masks={masks!r} names {unknown[0]!r}, but the streams are {', '.join(names)}.")
+    said = [knob for knob in ("colors", "values") if mask[knob] is not None]
+    if said and not any(name in masks for name in names):
+        raise OptionError(
+            f"{said[0]}= is for masks, but none of {', '.join(names)} is one: name it in masks="
+        )
     return tuple(Stream(name, mask=True, **mask) if name in masks else Stream(name) for name in names)

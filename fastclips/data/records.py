@@ -9,11 +9,16 @@
 ============  ==================================  =======================================================
 column        in Python                           in text
 ============  ==================================  =======================================================
-label         one class: an int or a name         a number if every row's is an integer, otherwise a name
-labels        list, tuple or set of classes       the same, divided by blanks or ``,`` ``;`` ``|``
+label         one class: an int or a name         one class
+labels        list, tuple or set of classes       several, divided by ``,`` ``;`` ``|``, or by blanks
 frame_labels  an int for each frame of the row    not possible
 target        number or array, all of one shape   a number
 ============  ==================================  =======================================================
+
+**Text** is what comes from a file, and a column of str in Python, so that the rows of a csv.DictReader mean
+what the file does. Classes in text are names where every one is among the names that are given; otherwise
+numbers where every one is an integer; otherwise names. Blanks divide ``labels`` where they divide the whole
+line, and where there is nothing but integers: ``playing guitar, singing`` are two.
 
 **Missing values.** A column that one row has, every row has: a gap is an error, since no value that could be
 put in its place is right for everyone.
@@ -36,7 +41,7 @@ import numpy as np
 from fastclips.data.lists import TARGETS, read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -47,6 +52,9 @@ __all__ = ["Records", "read_records"]
 _FRAMES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 _INTEGER = regex("-?[0-9]{1,18}").fullmatch  # no longer, so that each fits into 64 bits
 _WORDS = regex(r"[^\s,;|]+").findall
+_PHRASES = regex(r"[^,;|]+").findall
+_SEPARATOR = regex("[,;|]").search
+_DETOURS = regex(r"/(?:\.?/)+").sub
 _BELOW = 2**31
 
 
@@ -57,7 +65,7 @@ class Records:
     Parameters
     ----------
     paths : list of str
-        As written, without a trailing ``/`` and a leading ``./``.
+        As written, without ``./`` and needless ``/``; links and ``..`` stay.
     start : list of int, optional
         First frame of each row, at least 0.
     length : list of int, optional
@@ -89,7 +97,7 @@ class Records:
         return len(self.paths)
 
 
-def read_records(source: object, columns: str | None = None) -> Records:
+def read_records(source: object, columns: str | None = None, classes: Sequence[str] | None = None) -> Records:
     """Read a list of videos.
 
     Parameters
@@ -102,8 +110,10 @@ def read_records(source: object, columns: str | None = None) -> Records:
         ``_`` skips one. What stands between the names divides the fields of the file: blanks stand for any
         run of blanks, any other character for itself, with double quotes around fields that hold it. Divided
         by blanks, a path in the first column may hold blanks, unless there are ``labels``. A last column
-        ``labels`` takes the rest of its line. Blank lines and those that begin with ``#`` are skipped.
+        ``labels`` takes the rest of its line. Blank lines are skipped.
         Default for tuples: ``"path label start length"``, from which the last ones may be left out.
+    classes : sequence of str, optional
+        Names of classes, among which labels that are text are looked up first.
 
     Returns
     -------
@@ -128,7 +138,7 @@ def read_records(source: object, columns: str | None = None) -> Records:
         length=_integers(table, "length", 1),
         fps=_rates(table),
         kind=kind,
-        labels=None if kind is None else _CLEANED[kind](table),
+        labels=None if kind is None else _CLEANED[kind](table, tuple(classes or ())),
         folder=None if file is None else str(Path(file).absolute().parent),
         where=table.where,
     )
@@ -165,7 +175,8 @@ def _paths(table: Table) -> list[str]:
             table.refuse(row, "path", "must not hold a NUL" if path else "must not be empty")
         if path.lower().endswith(_FRAMES):
             frames.append(row)
-        paths.append(_tidy(path) if path[0] == "." or path[-1] == "/" else str(path))
+        plain = path[0] != "." and path[-1] != "/" and "//" not in path and "/." not in path
+        paths.append(str(path) if plain else _tidy(path))
     if frames:
         share = f"is a frame, as are {len(frames)} of {len(paths)} paths"
         table.refuse(frames[0], "path", f"{share}: each row must name a folder of frames")
@@ -173,10 +184,8 @@ def _paths(table: Table) -> list[str]:
 
 
 def _tidy(path: str) -> str:
-    short = path
-    while short.startswith("./"):
-        short = short[2:].lstrip("/")
-    return short.rstrip("/") or path[0]
+    short = _DETOURS("/", path).removeprefix("./").removesuffix("/.").rstrip("/")
+    return short or path[0]
 
 
 def _of_text(value: str) -> int | None:
@@ -184,6 +193,8 @@ def _of_text(value: str) -> int | None:
 
 
 def _of_python(value: Any) -> int | None:  # noqa: ANN401 - a row may hold anything
+    if isinstance(value, str):
+        return _of_text(value.strip())
     try:
         return None if isinstance(value, bool) else index(value)
     except TypeError:
@@ -204,7 +215,10 @@ def _integers(table: Table, name: str, least: int) -> list[int] | None:
     numbers: list[int] = []
     for row, number in enumerate(map(_of_text if table.text else _of_python, values)):
         if number is None or not least <= number < _BELOW:
-            table.refuse(row, name, f"must be an integer from {least} to {_BELOW - 1}{_mend(values[row])}")
+            hint = _mend(values[row])
+            if table.blanks and "labels" in table.columns:
+                hint = ". A path may hold no blank here: divide the fields by another character"
+            table.refuse(row, name, f"must be an integer from {least} to {_BELOW - 1}{hint}")
         numbers.append(number)
     return numbers
 
@@ -221,7 +235,7 @@ def _rates(table: Table) -> list[float] | None:
 def _floats(table: Table, name: str) -> list[float]:
     numbers: list[float] = []
     for row, value in enumerate(table.columns[name]):
-        is_number = table.text or (isinstance(value, Real) and not isinstance(value, bool))
+        is_number = isinstance(value, (str, Real)) and not isinstance(value, bool)
         try:
             number = float(value) if is_number else math.nan
         except (ValueError, OverflowError):
@@ -232,14 +246,25 @@ def _floats(table: Table, name: str) -> list[float]:
     return numbers
 
 
-def _label(table: Table) -> list[Any]:
-    return _classes(table, "label", table.columns["label"], lambda place: place)
+def _is_text(table: Table, name: str) -> bool:
+    return table.text or all(isinstance(value, str) for value in table.columns[name])
 
 
-def _labels(table: Table) -> list[Any]:
+def _label(table: Table, names: Sequence[str]) -> list[Any]:
+    values = table.columns["label"]
+    if not _is_text(table, "label"):
+        return _classes(table, "label", values, lambda place: place)
+    texts = list(map(str.strip, values))
+    if "" in texts:
+        table.refuse(texts.index(""), "label", "must not be empty")
+    return _classes_of_text(table, "label", texts, names, lambda place: place)
+
+
+def _labels(table: Table, names: Sequence[str]) -> list[Any]:
     values = table.columns["labels"]
-    if table.text:
-        rows = [_WORDS(value) for value in values]
+    text = _is_text(table, "labels")
+    if text:
+        rows = _taken_apart(table)
     else:
         for row, value in enumerate(values):
             if not (isinstance(value, (list, tuple, set, frozenset)) or getattr(value, "ndim", 0) == 1):
@@ -247,8 +272,20 @@ def _labels(table: Table) -> list[Any]:
         rows = [list(value) for value in values]
     ends = np.cumsum([len(row) for row in rows])
     flat = list(chain.from_iterable(rows))
-    classes = iter(_classes(table, "labels", flat, lambda at: int(np.searchsorted(ends, at, side="right"))))
+
+    def row_of(place: int) -> int:
+        return int(np.searchsorted(ends, place, side="right"))
+
+    if text or (flat and all(isinstance(value, str) and value for value in flat)):
+        classes = iter(_classes_of_text(table, "labels", flat, names, row_of))
+    else:
+        classes = iter(_classes(table, "labels", flat, row_of))
     taken = [tuple(islice(classes, len(row))) for row in rows]
+    for row, several in enumerate(taken):
+        if len(set(several)) < len(several):
+            twice = next(one for place, one in enumerate(several) if one in several[:place])
+            must = f"has {twice!r} twice; if these are zeros and ones, one for each class, call them target"
+            table.refuse(row, "labels", must)
     # A set's own order may differ from process to process.
     return [
         tuple(sorted(row)) if isinstance(value, (set, frozenset)) else row
@@ -256,10 +293,39 @@ def _labels(table: Table) -> list[Any]:
     ]
 
 
+def _taken_apart(table: Table) -> list[list[str]]:
+    """Return the classes of each row of text."""
+    values = table.columns["labels"]
+    words = [_WORDS(value) for value in values]
+    if all(map(_INTEGER, chain.from_iterable(words))):
+        return words
+    if table.blanks and not any(map(_SEPARATOR, values)):
+        return words
+    return [list(filter(None, map(str.strip, _PHRASES(value)))) for value in values]
+
+
+def _classes_of_text(
+    table: Table, name: str, flat: list[str], names: Sequence[str], row_of: Callable[[int], int]
+) -> list[Any]:
+    """Return classes as names or numbers: all of them alike, or it would be a guess which they are."""
+    integers = all(map(_INTEGER, flat))
+    given = frozenset(names)
+    known = [text in given for text in flat]
+    # Names that are the numbers themselves leave nothing to decide: there 07 is 7.
+    if integers and (not any(known) or tuple(names) == tuple(map(str, range(len(names))))):
+        return list(map(int, flat))
+    if integers and not all(known):
+        place = known.index(False)
+        must = (
+            f"holds {flat[place]!r}, which is no name in classes=, but {flat[known.index(True)]!r} is: "
+            "numbers and names are mixed. Name all classes, or leave classes= out"
+        )
+        table.refuse(row_of(place), name, must)
+    return flat
+
+
 def _classes(table: Table, name: str, flat: list[Any], row_of: Callable[[int], int]) -> list[Any]:
     """Return classes that are all numbers or all names; `row_of` is the row of a place in `flat`."""
-    if table.text:
-        return list(map(int, flat)) if all(map(_INTEGER, flat)) else flat
     clean = [str(value) if isinstance(value, str) else _of_python(value) for value in flat]
     for place, value in enumerate(clean):
         if value is None or value == "":
@@ -271,7 +337,7 @@ def _classes(table: Table, name: str, flat: list[Any], row_of: Callable[[int], i
     return clean
 
 
-def _frame_labels(table: Table) -> list[Any]:
+def _frame_labels(table: Table, _: Sequence[str]) -> list[Any]:
     rows: list[NDArray[np.int64]] = []
     for row, value in enumerate(table.columns["frame_labels"]):
         array = _array(value)
@@ -281,8 +347,8 @@ def _frame_labels(table: Table) -> list[Any]:
     return rows
 
 
-def _target(table: Table) -> list[Any]:
-    if table.text:
+def _target(table: Table, _: Sequence[str]) -> list[Any]:
+    if _is_text(table, "target"):
         return [np.array(number, np.float32) for number in _floats(table, "target")]
     rows: list[Any] = []
     for row, value in enumerate(table.columns["target"]):
@@ -306,7 +372,7 @@ def _array(value: object) -> NDArray[Any] | None:
         return None
 
 
-_CLEANED: dict[str, Callable[[Table], list[Any]]] = {
+_CLEANED: dict[str, Callable[[Table, Sequence[str]], list[Any]]] = {
     "label": _label,
     "labels": _labels,
     "frame_labels": _frame_labels,

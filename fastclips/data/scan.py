@@ -12,6 +12,9 @@ below the root; its name is its path from the root.
 **Order.** Natural: see `natural_key`. Frames are ordered by stem, the file name without its extension, so
 ``0007.jpg`` and its mask ``0007.png`` have the same place.
 
+**Times.** A tree keeps when its folders last changed, taken before they were listed: a saved index compares
+them.
+
 **One sequence.** A folder may hold several sequences of frames (``img_*``, ``flow_x_*``). Taking them for one
 video would be a silent mistake, so without a pattern that chooses it is an error.
 """
@@ -23,7 +26,8 @@ import logging
 import os
 import re
 from collections import Counter
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -40,9 +44,11 @@ __all__ = [
     "FRAME_EXTENSIONS",
     "VIDEO_EXTENSIONS",
     "FrameTree",
+    "evenly",
     "name_folders",
     "scan_folders",
     "scan_tree",
+    "time_of",
     "without_video_extension",
 ]
 
@@ -51,7 +57,8 @@ VIDEO_EXTENSIONS = (".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".m
 
 _DIGIT = re.compile("[0-9]")
 _LISTED = "the folder that a list's paths are relative to, root="
-_PROBED = 32  # videos that are looked at where lengths are given
+_PROBED = 1000  # videos that are looked at where lengths are given, and whose times are kept
+_SKIPPED = ("__MACOSX", "@eaDir")  # what archives and servers leave in folders
 _SHOW_AFTER = 2.0  # seconds before a progress bar appears
 _log = logging.getLogger(__name__)
 
@@ -66,18 +73,44 @@ class FrameTree:
         Absolute path.
     videos : dict of str to FileNames
         Each video's folder, from the root, and its frames.
+    times : dict of str to int or None
+        When folders last changed, by their paths from the root, in nanoseconds; None of what was not there.
+        After `scan_tree` all folders that it has listed, after the others those of some videos.
+    unmatched : dict of str to str
+        Of each folder that a list names and in which the pattern matches no frame, a frame.
     """
 
     root: str
     videos: dict[str, FileNames]
+    times: dict[str, int | None] = field(default_factory=dict, compare=False, repr=False)
+    unmatched: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+    def path(self, name: str) -> str:
+        """Return where a folder is."""
+        return _below(Path(self.root), name)
+
+
+def evenly(items: Sequence[T], most: int) -> list[T]:
+    """Choose at most so many items, evenly spread from the first to the last."""
+    if len(items) <= most:
+        return list(items)
+    return [items[place * (len(items) - 1) // (most - 1)] for place in range(most)]
+
+
+def time_of(folder: str) -> int | None:
+    """Return when a folder last changed, in nanoseconds, or None where there is none."""
+    try:
+        return Path(folder).stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def scan_tree(root: str | os.PathLike[str], frames: str | None = None, *, loose: bool = False) -> FrameTree:
     """Find the videos under a folder.
 
-    Hidden files and folders and ``__MACOSX`` are skipped. Links to folders are followed, but not into a
-    folder that holds the link. Links to files that are gone count as frames, so that reading them fails
-    instead of the video becoming shorter. No file is opened or asked for its size.
+    Hidden files and folders, ``__MACOSX``, ``@eaDir``, pipes and sockets are skipped. Links to folders are
+    followed, but not into a folder that holds the link. Links to files that are gone count as frames, so that
+    reading them fails instead of the video becoming shorter. No file is opened or asked for its size.
 
     Parameters
     ----------
@@ -107,7 +140,8 @@ def scan_tree(root: str | os.PathLike[str], frames: str | None = None, *, loose:
     videos: dict[str, FileNames] = {}
     unmatched: list[str] = []
     others: Counter[str] = Counter()
-    for video, names, extensions in _watched(_walk(str(top)), f"scanning {top}", " folders"):
+    times: dict[str, int | None] = {}
+    for video, names, extensions, times[video] in _watched(_walk(str(top)), f"scanning {top}", " folders"):
         others.update(extensions)
         chosen = names if matches is None else list(filter(matches, names))
         if not chosen:
@@ -122,7 +156,8 @@ def scan_tree(root: str | os.PathLike[str], frames: str | None = None, *, loose:
         videos[video or "."] = _in_order(_below(top, video), chosen, chosen=frames is not None)
     if not videos:
         raise DataError(_nothing_found(str(top), frames, unmatched, others))
-    return FrameTree(str(top), {video: videos[video] for video in sorted(videos, key=natural_key)})
+    in_order = {video: videos[video] for video in sorted(videos, key=natural_key)}
+    return FrameTree(str(top), in_order, times)
 
 
 def scan_folders(
@@ -156,9 +191,14 @@ def scan_folders(
     matches = _matcher(frames)
     videos: dict[str, FileNames] = {}
     folders: dict[str, str] = {}
+    unmatched: dict[str, str] = {}
+    times: dict[str, int | None] = {"": time_of(str(top))}
+    timed = frozenset(evenly(names, _PROBED))
     for name in _watched(names, f"scanning {top}", " videos"):
         for folder in dict.fromkeys((name, without_video_extension(name))):
             path = _below(top, folder)
+            if name in timed:
+                times[folder] = time_of(path)
             try:
                 found, _ = _entries(path, lambda _: None)
             except (FileNotFoundError, NotADirectoryError):
@@ -169,17 +209,22 @@ def scan_folders(
             if chosen:
                 videos[folder] = _in_order(path, chosen, chosen=frames is not None)
                 folders[name] = folder
+            elif found:
+                unmatched[name] = min(found, key=natural_key)
             break
-    return FrameTree(str(top), videos), folders
+    return FrameTree(str(top), videos, times, unmatched), folders
 
 
 def name_folders(
-    root: str | os.PathLike[str], lengths: Mapping[str, int], frames: str
+    root: str | os.PathLike[str],
+    lengths: Mapping[str, int],
+    frames: str,
+    where: Callable[[str], str] = repr,
 ) -> tuple[FrameTree, dict[str, str]]:
     """Name the frames of videos whose lengths are known, without reading a directory.
 
-    A few videos are looked at: whether their first frame has number 0 or 1, and whether their last one is
-    there.
+    Up to 1,000 videos, evenly spread over all, are looked at: whether their first frame has number 0 or 1,
+    and whether their last one is there. The others are taken on trust, as is what lies between.
 
     Parameters
     ----------
@@ -189,6 +234,8 @@ def name_folders(
         Folders of frames, as for `scan_folders`, and how many frames each has.
     frames : str
         Names of the files, with a place for the number.
+    where : callable
+        From a folder to what messages call its row.
 
     Returns
     -------
@@ -200,31 +247,37 @@ def name_folders(
     OptionError
         `frames` has no place for a number.
     DataError
-        The root is no folder; a video that was looked at has no first or no last frame, or is numbered
-        otherwise than another.
+        The root is no folder; a video that was looked at is no folder, cannot be looked into, has no first
+        or no last frame, or is numbered otherwise than another.
     """
     top = _folder(root, _LISTED)
     template = template_of(frames)
     if template is None:
         raise OptionError(f"frames={frames!r}: has no single place for a number, as in 'img_{{:05d}}.jpg'")
-    probed = list(lengths)[:: max(1, len(lengths) // _PROBED)]
-    stripped = [without_video_extension(name) for name in probed]
-    bare = stripped != probed and all(Path(_below(top, folder)).is_dir() for folder in stripped)
+    times: dict[str, int | None] = {"": time_of(str(top))}
+    probed = evenly(list(lengths), _PROBED)
+    files = [name for name in probed if without_video_extension(name) != name]
+    stripped = [time_of(_below(top, without_video_extension(name))) for name in files]
+    bare = any(stripped) and not any(_is_folder(_below(top, name)) for name in files)
     folders = {name: without_video_extension(name) if bare else name for name in lengths}
     first_of: dict[int, str] = {}
     for name in probed:
         path = _below(top, folders[name])
+        times[folders[name]] = time_of(path)
+        _check_folder(path, where(name), "" if name.startswith("/") else "set root=, ")
         first = next((n for n in (0, 1) if os.path.lexists(f"{path}/{template % n}")), None)
         if first is None:
             raise DataError(
-                f"there is neither {template % 0!r} nor {template % 1!r} in {path!r}: frames={frames!r} must "
-                "name the frames as they are; with a pattern such as 'img_*.jpg' folders are listed instead."
+                f"{where(name)}: there is neither {template % 0!r} nor {template % 1!r} in {path!r}: "
+                f"frames={frames!r} must name the frames as they are; with a pattern such as 'img_*.jpg' "
+                "folders are listed instead."
             )
         last = f"{path}/{template % (first + lengths[name] - 1)}"
         if not os.path.lexists(last):
             raise DataError(
-                f"{last!r} does not exist, though the list gives its folder {lengths[name]} frames or more: "
-                "correct the list, or give a pattern such as 'img_*.jpg', with which folders are listed."
+                f"{where(name)}: {last!r} does not exist, though the list gives its folder "
+                f"{lengths[name]} frames or more: correct the list, or give a pattern such as "
+                "'img_*.jpg', with which folders are listed."
             )
         first_of.setdefault(first, path)
     if len(first_of) > 1:
@@ -237,7 +290,24 @@ def name_folders(
     for name, length in lengths.items():  # clip and clip.mp4 may be the same folder
         counts[folders[name]] = max(length, counts.get(folders[name], 0))
     videos = {folder: FileNames(count, template, first) for folder, count in counts.items()}
-    return FrameTree(str(top), videos), folders
+    return FrameTree(str(top), videos, times), folders
+
+
+def _is_folder(path: str) -> bool:
+    with suppress(OSError):
+        return Path(path).is_dir()
+    return False
+
+
+def _check_folder(path: str, where: str, mend: str) -> None:
+    """Refuse what is no folder, or none that can be looked into."""
+    try:
+        os.stat(f"{path}/.")  # noqa: PTH116 - pathlib takes the dot away
+    except OSError as error:
+        raise DataError(
+            f"{where}: cannot look into {path!r}: {error.strerror}; {mend}correct the list, or leave such "
+            "rows out with unpaired='drop'."
+        ) from error
 
 
 def _below(top: Path, name: str) -> str:
@@ -287,10 +357,12 @@ def _entries(path: str, folder: Callable[[str], None]) -> tuple[list[str], list[
         for entry in entries:
             name = entry.name
             extension = name[name.rfind(".") :].lower() if "." in name else ""
-            if name.startswith(".") or name == "__MACOSX":
+            if name.startswith(".") or name in _SKIPPED:
                 continue
             if entry.is_dir():
                 folder(name)
+            elif not (entry.is_symlink() or entry.is_file()):
+                continue  # a pipe or a socket, which a reader would wait on
             elif extension in FRAME_EXTENSIONS:
                 frames.append(name)
             else:
@@ -298,8 +370,8 @@ def _entries(path: str, folder: Callable[[str], None]) -> tuple[list[str], list[
     return frames, extensions
 
 
-def _walk(top: str) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Yield each folder's path from the top, its frames' names and the other files' extensions."""
+def _walk(top: str) -> Iterator[tuple[str, list[str], list[str], int]]:
+    """Yield each folder's path from the top, its frames' names, the other files' extensions, and its time."""
     pending: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
     while pending:
         folder, above = pending.pop()
@@ -316,7 +388,7 @@ def _walk(top: str) -> Iterator[tuple[str, list[str], list[str]]]:
             raise DataError(f"cannot list {error.filename or path!r}: {error.strerror}.") from error
         within = above | {identity}
         pending += [(f"{folder}/{name}" if folder else name, within) for name in below]
-        yield folder, frames, extensions
+        yield folder, frames, extensions, status.st_mtime_ns
 
 
 def _in_order(folder: str, names: list[str], *, chosen: bool) -> FileNames:

@@ -136,7 +136,9 @@ class FolderStorage:
         except OSError as error:
             raise FrameError(
                 f"cannot read frame {os.fsdecode(path)!r}: {error.strerror}. "
-                "If files changed since the dataset was opened, open it again."
+                "If files changed since the dataset was opened, open it again, with a new index= file if "
+                "there is one; if frames= has a place for the number, a pattern such as 'img_*.jpg' takes "
+                "the files that are there."
             ) from error
         if not data:
             raise FrameError(f"frame {os.fsdecode(path)!r} is empty (0 bytes): extract it again.")
