@@ -300,7 +300,7 @@ def test_there_is_no_such_frame(tmp_path, video, frame):
         (pixels().astype(np.int64), "int64, but pictures are uint8"),
         (pixels() > 3, "bool, but pictures are uint8"),
         (["a.npy", "b.npy"], "<U5, but pictures are uint8"),
-        (None, "object, but pictures are uint8"),
+        (None, "images=None is no array"),
         (pixels(3, 4, 5, 6), r"\(3, 4, 5, 6\): pictures must be \(N, T, H, W, C\); give images\[..., None\]"),
         (pixels(5, 6, 3), r"^images of shape \(5, 6, 3\): pictures must be \(N, T, H, W, C\)$"),
         (pixels(3, 4, 5, 6, 4), r"\(N, T, H, W, C\) with C = 3 \(RGB\) or 1 \(gray\)$"),

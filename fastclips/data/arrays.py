@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -284,6 +284,8 @@ def _found(source: Any, name: str) -> Npy | NDArray[Any]:  # noqa: ANN401 - what
         error = ragged
     if error is None and array.dtype.kind != "O":
         return array
+    if not isinstance(source, Iterable):
+        raise OptionError(f"{name}={source!r} is no array {_PICTURE}")
     shapes = dict.fromkeys(getattr(video, "shape", None) for video in source)
     raise OptionError(
         f"{name}: videos of different shapes, {first_few(list(shapes))}, make no array {_PICTURE}: cut "

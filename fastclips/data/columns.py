@@ -77,6 +77,8 @@ class Columns(Mapping[str, "NDArray[Any]"]):
         A descriptor of a block, closed with this object, or at once if this raises.
     source : str
         What to call the block in messages.
+    verify : bool
+        Whether to compare its checksum, which only a saved block has.
 
     Raises
     ------
@@ -86,9 +88,9 @@ class Columns(Mapping[str, "NDArray[Any]"]):
 
     __slots__ = ("__weakref__", "_arrays", "_fd", "_memory", "_meta")
 
-    def __init__(self, fd: int, source: str) -> None:
+    def __init__(self, fd: int, source: str, *, verify: bool = False) -> None:
         try:
-            start, header = _read_header(fd, source)
+            start, header = _read_header(fd, source, verify=verify)
             self._memory = mmap.mmap(fd, 0, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
             try:
                 self._meta: dict[str, Any] = header["meta"]
@@ -172,10 +174,7 @@ class Columns(Mapping[str, "NDArray[Any]"]):
         DataError
             It is no such file, of another version, or was cut short or damaged.
         """
-        columns = cls(os.open(path, os.O_RDONLY | os.O_CLOEXEC), repr(os.fspath(path)))
-        if _PREFIX.unpack_from(columns._memory)[-1] != _checksum(columns.fd):
-            raise _refused(repr(os.fspath(path)), "is damaged: its checksum is another")
-        return columns
+        return cls(os.open(path, os.O_RDONLY | os.O_CLOEXEC), repr(os.fspath(path)), verify=True)
 
     @classmethod
     def attach(cls, fd: int) -> Columns:
@@ -379,7 +378,7 @@ def _checksum(fd: int) -> int:
     return found
 
 
-def _read_header(fd: int, source: str) -> tuple[int, dict[str, Any]]:
+def _read_header(fd: int, source: str, *, verify: bool) -> tuple[int, dict[str, Any]]:
     """Check a block's size and return where its data begins and its header."""
     status = os.fstat(fd)
     prefix = os.pread(fd, _PREFIX.size, 0) if stat.S_ISREG(status.st_mode) else b""
@@ -387,11 +386,13 @@ def _read_header(fd: int, source: str) -> tuple[int, dict[str, Any]]:
         raise DataError(f"{source} does not hold saved columns (it begins with {prefix[:8]!r})")
     if len(prefix) < _PREFIX.size:
         raise _refused(source, f"is cut short, at {status.st_size} bytes")
-    _, version, length, total, _ = _PREFIX.unpack(prefix)
+    _, version, length, total, checksum = _PREFIX.unpack(prefix)
     if version != _VERSION:
         raise _refused(source, f"is of version {version} of its format, of which this is version {_VERSION}")
     if status.st_size != total:
         raise _refused(source, f"has {status.st_size} bytes where its header says {total}")
+    if verify and checksum != _checksum(fd):
+        raise _refused(source, "is damaged: its checksum is another")
     try:
         header: dict[str, Any] = json.loads(os.pread(fd, min(length, total), _PREFIX.size))
     except ValueError as error:
