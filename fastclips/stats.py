@@ -91,9 +91,7 @@ class Stats:
             ("memory", f"{self.resident_bytes / 2**20:,.0f} MiB", "all processes"),
         ]
         if self.pillow_frames:
-            rows.insert(
-                3, ("no JPEG", f"{self.pillow_frames:,}", "frames and masks, slower than JPEG")
-            )
+            rows.insert(3, ("no JPEG", f"{self.pillow_frames:,}", "frames and masks, slower than JPEG"))
         lines = [f"{name:<15}{value:>12}  {note}".rstrip() for name, value, note in rows]
         return "\n".join([*lines, self.verdict])
 

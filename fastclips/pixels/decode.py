@@ -147,8 +147,12 @@ class Decoder:
             )
         if self._colors is not None:
             return self._colors.values(_converted(image, "RGB"))
-        if image.mode == "1" and header.kind == "BMP" and data[28] == _BYTE:  # Pillow takes its bytes for bits
-            raise FrameError(f"a {header.kind} of 8 bits with a palette of black and white: make it a PNG file")
+        if (
+            image.mode == "1" and header.kind == "BMP" and data[28] == _BYTE
+        ):  # Pillow takes its bytes for bits
+            raise FrameError(
+                f"a {header.kind} of 8 bits with a palette of black and white: make it a PNG file"
+            )
         if self._mask:
             # Pillow stretches values of few bits over a byte.
             return _labels(image) // (_STRETCHED.get(header.bits, 1) if image.mode == "L" else 1)
