@@ -9,11 +9,16 @@ Then makes empty files in folders of 300 and scans them, with and without an ind
 
 Result::
 
-    (none yet)
+    1,000,000 videos, 300,000,000 frames: 98 MiB, 103 bytes a video
+    opens in 0.040 s: <Dataset: 1000000 videos, 300000000 frames, 400 classes; image>
+    loader made in 0.02 s (4,500,000 batches); first batch 0.44 s later
+    PSS of the file 17.7 MB; private memory: trainer 44.4 MB, nursery 8.4, workers 12.4, 10.9
+    scanning 300,000 files: 0.29 s (1,021,761 a second), with index= 0.28 s, again 0.006 s
 
 2 cores, shared with other work; files in the page cache.
 
-How to read: "opens" is ``fastclips.open(root, index=...)``, its cheap checks included. The file is mapped, so
+How to read: "opens" is ``fastclips.open(root, index=...)``, the file's checksum included; what it costs to see
+that folders have not changed is in the last figure, for 1,000 of them. The file is mapped, so
 that pages of it that are read are held once, by the page cache, for all processes and loaders ("PSS of the
 file": the sum over all of them; a page that two processes map counts half in each). Private memory is what
 each process has allocated for itself.
