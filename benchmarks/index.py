@@ -17,8 +17,8 @@ Result::
 
 2 cores, shared with other work; files in the page cache.
 
-How to read: "opens" is ``fastclips.open(root, index=...)``, the file's checksum included; what it costs to see
-that folders have not changed is in the last figure, for 1,000 of them. The file is mapped, so
+How to read: "opens" is ``fastclips.open(root, index=...)``, the file's checksum included; what it costs to
+see that folders have not changed is in the last figure, for 1,000 of them. The file is mapped, so
 that pages of it that are read are held once, by the page cache, for all processes and loaders ("PSS of the
 file": the sum over all of them; a page that two processes map counts half in each). Private memory is what
 each process has allocated for itself.
