@@ -120,8 +120,8 @@ class Decoder:
             raise FrameError("a JPEG, which smears the colours that colors= maps: make the masks PNG files")
         if self._mask and not self._mapped:
             raise FrameError(
-                "a JPEG, which smears the values of a mask: make the masks PNG files, or give all 256 values=, "
-                "such as [0] * 128 + [1] * 128"
+                "a JPEG, which smears the values of a mask: make the masks PNG files, or give all 256 "
+                "values=, such as [0] * 128 + [1] * 128"
             )
         return pixels[:, :, 0] if self._mask else pixels
 
