@@ -16,6 +16,7 @@ from helpers import alive, make_frames, make_loader, run_python, threads, wait_u
 from storages import Poison, Unloadable
 
 import fastclips as fc
+from fastclips.engine.arena import COUNTERS
 from fastclips.spec import Stream
 
 
@@ -30,8 +31,22 @@ def expected(many):
         return [x.copy() for x, _ in itertools.chain(loader, loader)]
 
 
+def finished(loader):
+    """How many clips the workers have finished."""
+    return loader._engine.counters[:, COUNTERS.index("clips")].sum()
+
+
+def is_idle(loader):
+    """Whether all that was given to the workers is done."""
+    engine = loader._engine
+    return all(map(engine._arena.settled, engine._in_flight))
+
+
 def test_killed_workers_change_nothing(many, expected):
-    """A worker is killed at a random moment before each of 36 batches."""
+    """A worker is killed at a random moment before each of 36 batches.
+
+    Only once others have gone on: whoever kills three workers over one clip makes it the culprit.
+    """
     random = np.random.default_rng(0)
     with make_loader(many, 3, transforms=[fc.RandomCrop(100)], shuffle=True) as loader:
         killed = set()
@@ -42,6 +57,8 @@ def test_killed_workers_change_nothing(many, expected):
             if victim is not None and victim not in killed and alive(victim):
                 os.kill(victim, signal.SIGKILL)
                 killed.add(victim)
+                done = finished(loader)
+                wait_until(lambda done=done: finished(loader) > done + 2 or is_idle(loader))
         assert len(killed) > 3
         wait_until(lambda: all(map(alive, loader.pids)))
         assert len(loader.pids) == 4

@@ -65,7 +65,11 @@ def test_structures(frames, masks):
     x, y, weight = dataset.element_spec
     assert x["image"].shape == (None, 4, 32, 32, 3)
     assert y["mask"] == tf.TensorSpec((None, 4, 32, 32), tf.uint8)
-    assert (y["label"].dtype, weight) == (tf.int64, tf.TensorSpec((None,), tf.float32))
+    assert y["label"].dtype == tf.int64
+    assert weight == {
+        "label": tf.TensorSpec((None,), tf.float32),
+        "mask": tf.TensorSpec((None, 1, 1, 1), tf.float32),
+    }
     for found, wanted in zip(dataset, twin, strict=True):
         tf.nest.map_structure(np.testing.assert_array_equal, found, wanted)
 
