@@ -17,16 +17,22 @@ if not _sys.platform.startswith("linux"):
 
 from fastclips.data.index import Dataset
 from fastclips.data.opening import open_dataset as open  # noqa: A004 - fc.open reads as intended
-from fastclips.errors import (
-    ClosedError,
-    DataError,
-    EngineError,
-    FastclipsError,
-    FrameError,
-    OptionError,
-)
+from fastclips.errors import ClosedError, DataError, EngineError, FastclipsError, FrameError, OptionError
 from fastclips.evaluation import average_views
 from fastclips.loader import ClipLoader
+from fastclips.pixels.effects import Blur, Cutout, GaussianNoise, SaltAndPepper
+from fastclips.pixels.fitting import fit_feature_wise, fit_zca
+from fastclips.pixels.photometric import (
+    Brightness,
+    ChannelShift,
+    Contrast,
+    Gamma,
+    Grayscale,
+    Hue,
+    Saturation,
+    SaturationValue,
+)
+from fastclips.pixels.standardize import ZCA, FeatureWise, PerSample, Rescale
 from fastclips.pixels.transforms import (
     CenterCrop,
     Normalize,
@@ -40,20 +46,36 @@ from fastclips.planning.samplers import RandomWindow, Segments, Views, Windows
 from fastclips.stats import Stats
 
 __all__ = [
+    "ZCA",
+    "Blur",
+    "Brightness",
     "CenterCrop",
+    "ChannelShift",
     "ClipLoader",
     "ClosedError",
+    "Contrast",
+    "Cutout",
     "DataError",
     "Dataset",
     "EngineError",
     "FastclipsError",
+    "FeatureWise",
     "FrameError",
+    "Gamma",
+    "GaussianNoise",
+    "Grayscale",
+    "Hue",
     "Normalize",
     "OptionError",
+    "PerSample",
     "RandomCrop",
     "RandomFlip",
     "RandomWindow",
+    "Rescale",
     "Resize",
+    "SaltAndPepper",
+    "Saturation",
+    "SaturationValue",
     "Segments",
     "Stats",
     "TenCrop",
@@ -61,6 +83,8 @@ __all__ = [
     "Views",
     "Windows",
     "average_views",
+    "fit_feature_wise",
+    "fit_zca",
     "open",
 ]
 __version__ = "0.1.0"

@@ -160,7 +160,7 @@ class ClipLoader:
         if isinstance(clips, type) or not isinstance(clips, ClipSampler):
             raise OptionError(f"clips={clips!r}: must be a sampler, such as Windows(time_steps=16)")
         self.dataset, index = dataset, dataset.index
-        recipe = compile_recipe(transforms, channels_first=checked_bool(channels_first, "channels_first"))
+        recipe = compile_recipe(transforms, channels_first=channels_first, time_steps=clips.time_steps)
         self.rank, self.world = resolve_rank(rank, world)
         videos = Videos(index.frame_counts, index.fps, index.names)
         if weights is not None:

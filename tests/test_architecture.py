@@ -68,10 +68,15 @@ def test_imports_point_down_only():
 
 
 @pytest.mark.parametrize(
-    ("library", "owner"),
-    [("numba", "kernels"), ("simplejpeg", "decode"), ("cv2", "resample"), ("PIL", "decode")],
+    ("library", "owners"),
+    [
+        ("numba", ["kernels"]),
+        ("simplejpeg", ["decode"]),
+        ("cv2", ["filters", "resample"]),
+        ("PIL", ["decode"]),
+    ],
 )
-def test_a_library_has_one_importer(library, owner):
+def test_a_library_has_its_importers(library, owners):
     engine = [
         path for path in (ROOT / "fastclips").rglob("*.py") if path.stem not in ("demo", "bench", "cli")
     ]
@@ -84,7 +89,7 @@ def test_a_library_has_one_importer(library, owner):
             for line in path.read_text().splitlines()
         )
     ]
-    assert importers == [owner]
+    assert sorted(importers) == owners
 
 
 def test_files_are_rooms_not_halls():

@@ -150,7 +150,7 @@ def test_everything_at_once(
     shown = [frame if frame >= 0 else ~frame for frame in frames]
     image = window(recipe, np.stack([decoded(pictures[frame], channels) for frame in shown]), draws)
     if normalize:
-        image = recipe.table(channels)[np.arange(channels), image]
+        image = recipe.compiled(channels).table([])[np.arange(channels), image]
     np.testing.assert_array_equal(row["image"], np.moveaxis(image, -1, 1) if channels_first else image)
     labels = LABELS if values is None else np.array(values, np.uint8)[LABELS]
     mask = window(recipe, labels[shown], draws).copy()
@@ -197,7 +197,7 @@ def test_gray_is_resampled(channels_first, normalize, flip, readonly):
     )
     expected = np.stack([cv2.resize(pixels[frame, ..., 0], (13, 9)) for frame in (2, 0)])[..., None]
     expected = expected[:, :, ::-1] if flip else expected
-    expected = recipe.table(1)[0][expected] if normalize else expected
+    expected = recipe.compiled(1).table([])[0][expected] if normalize else expected
     np.testing.assert_array_equal(row["image"], np.moveaxis(expected, -1, 1) if channels_first else expected)
 
 

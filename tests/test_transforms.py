@@ -122,14 +122,14 @@ def test_short_side_keeps_the_aspect():
 
 
 def test_normalize_makes_one_table():
-    table = compile_recipe([fc.Normalize(0.5, (0.1, 0.2, 0.4))]).table()
+    table = compile_recipe([fc.Normalize(0.5, (0.1, 0.2, 0.4))]).compiled(3).table([])
     assert (table.shape, table.dtype) == ((3, 256), "float32")
     np.testing.assert_allclose(table[:, 255], [5.0, 2.5, 1.25], rtol=1e-6)
     np.testing.assert_allclose(table[:, 0], [-5.0, -2.5, -1.25], rtol=1e-6)
 
 
 def test_a_table_of_one_channel():
-    table = compile_recipe([fc.Normalize(0.5, 0.1)]).table(1)
+    table = compile_recipe([fc.Normalize(0.5, 0.1)]).compiled(1).table([])
     assert (table.shape, table.dtype) == ((1, 256), "float32")
     np.testing.assert_allclose(table[0, [0, 255]], [-5.0, 5.0], rtol=1e-6)
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastclips.engine.arena import Arena
+    from fastclips.pixels.steps import CompiledSteps
     from fastclips.spec import ClipSpec, Stream
 
 __all__ = ["Renderer", "work"]
@@ -40,7 +41,8 @@ class _Lane(NamedTuple):
 
     stream: Stream
     decoder: Decoder
-    table: NDArray[Any] | None  # what becomes of each byte
+    steps: CompiledSteps | None
+    table: NDArray[Any] | None  # what becomes of each byte, where it is the same for all clips
     channels_first: bool
 
 
@@ -77,17 +79,19 @@ class Renderer:
 
     def __init__(self, spec: ClipSpec, *, single_threaded: bool = False) -> None:
         self._spec = spec
-        self._lanes = [
-            _Lane(
-                stream,
-                Decoder(stream, fast_dct=spec.fast_dct),
-                _values(stream) if stream.mask else spec.recipe.table(stream.channels),
-                spec.recipe.channels_first and not stream.mask,
-            )
-            for stream in spec.streams
-        ]
+        self._lanes = [self._lane(stream) for stream in spec.streams]
+        self._scratch: dict[str, NDArray[np.uint8]] = {}  # of pictures before their pixel steps
         self._weights = np.array([spec.weighting.table if spec.weighting else ()], np.float32)
         self._past_caches = single_threaded and spec.layout.nbytes > _CACHED
+
+    def _lane(self, stream: Stream) -> _Lane:
+        spec, decoder = self._spec, Decoder(stream, fast_dct=self._spec.fast_dct)
+        if stream.mask:
+            return _Lane(stream, decoder, None, _values(stream), False)
+        steps = spec.recipe.compiled(stream.channels)
+        fixed = steps is not None and steps.draws(spec.time_steps) == 0
+        table = steps.table(()) if steps is not None and fixed else None
+        return _Lane(stream, decoder, steps, table, spec.recipe.channels_first)
 
     def render(self, ticket: np.void, row: Mapping[str, NDArray[Any]], counters: NDArray[np.float64]) -> None:
         """Write a clip.
@@ -128,6 +132,8 @@ class Renderer:
     ) -> None:
         began = perf_counter()
         stream, decoder, storage = lane.stream, lane.decoder, self._spec.storage
+        batch = output
+        lane, output = self._before_steps(lane, clip, batch)
         shown = _labelled(clip) if stream.mask and clip.padded else clip.shown
         files = [storage.read(stream.name, clip.video, frame) for frame in shown]
         counters[BYTES] += sum(data.nbytes if isinstance(data, np.ndarray) else len(data) for data in files)
@@ -161,9 +167,27 @@ class Renderer:
             placing += ended - decoded
         if stream.mask and clip.padded:
             output[clip.padded] = stream.ignore
+        if lane.steps is not None and output is not batch:
+            began = perf_counter()
+            draws = clip.draws[self._spec.recipe.geometry_draws :]
+            lane.steps.run(output, draws, _channels_last(batch, self._spec.recipe.channels_first))
+            placing += perf_counter() - began
         counters[DECODE] += decoding
         counters[KERNEL] += placing
         counters[PILLOW] += decoder.pillow_frames - through_pillow
+
+    def _before_steps(self, lane: _Lane, clip: _Clip, batch: NDArray[Any]) -> tuple[_Lane, NDArray[Any]]:
+        """Return how and where a clip is placed before its steps: in the batch if a table does them."""
+        if lane.steps is None:
+            return lane, batch
+        if not lane.steps.one_table:
+            shape = _channels_last(batch, lane.channels_first).shape
+            if lane.stream.name not in self._scratch:
+                self._scratch[lane.stream.name] = np.empty(shape, np.uint8)
+            return lane._replace(channels_first=False), self._scratch[lane.stream.name]
+        if lane.table is None:
+            lane = lane._replace(table=lane.steps.table(clip.draws[self._spec.recipe.geometry_draws :]))
+        return lane, batch
 
     def _placer(
         self, lane: _Lane, shape: tuple[int, ...], clip: _Clip, output: tuple[int, ...]
@@ -217,6 +241,10 @@ def _labelled(clip: _Clip) -> dict[int, list[int]]:
     """Return `clip.shown` without the padded steps."""
     steps = {frame: [step for step in at if step not in clip.padded] for frame, at in clip.shown.items()}
     return {frame: at for frame, at in steps.items() if at}
+
+
+def _channels_last(frames: NDArray[Any], channels_first: bool) -> NDArray[Any]:
+    return np.moveaxis(frames, 1, -1) if channels_first else frames
 
 
 def _values(stream: Stream) -> NDArray[np.uint8] | None:

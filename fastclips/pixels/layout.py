@@ -84,7 +84,7 @@ def find_layout(
             fields.append(Field(name, (time_steps, height, width), "uint8"))
         else:
             channels = streams[name].channels
-            recipe.table(channels)  # refuses what does not suit them
+            recipe.compiled(channels)  # refuses what does not suit them
             shape = (channels, height, width) if recipe.channels_first else (height, width, channels)
             fields.append(Field(name, (time_steps, *shape), recipe.dtype))
     if weighting is not None:

@@ -1,4 +1,4 @@
-"""Pixels through a geometry map that is no plain crop; the only importer of OpenCV.
+"""Pixels through a geometry map that is no plain crop; beside `filters` the only importer of OpenCV.
 
 The map's box is whole source pixels (`Recipe.geometry` sees to that), so it is a view of the frame and one
 call stretches it. With pixel centres at halves, ``source = scale * (output + 0.5) - 0.5`` within the box,

@@ -6,11 +6,11 @@ A recipe is one geometry map and an ordered list of pixel steps::
 
 Each geometry transform composes its own map onto the one before it, so that however many are listed, a
 pixel is resampled at most once, and a pure crop or flip not at all; the result covers whole source pixels.
-The pixel steps of the image fuse into one table of 256 entries per channel. Geometry holds for every
-stream, pixel steps for pictures alone.
+Geometry holds for every stream, pixel steps (`fastclips.pixels.steps`) for pictures alone.
 
 Transforms hold no random state: the plan gives each clip numbers in [0, 1), each transform uses up
-`draws` of them, and `Recipe.geometry` turns them into pixels once a frame's size is known.
+`draws` of them, those of the geometry first, and `Recipe.geometry` turns them into pixels once a frame's size
+is known.
 
 Some transforms have several *views*, each a map of its own: a clip then comes once for each, told apart by
 its ticket's `view`.
@@ -26,14 +26,14 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 import numpy as np
 
 from fastclips.errors import OptionError
+from fastclips.options import checked_bool
 from fastclips.pixels.geometry import Axis, Geometry
 from fastclips.pixels.normalize import Normalize
+from fastclips.pixels.steps import CompiledSteps, PixelStep, count_draws, is_step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from typing import Any
 
-    from numpy.typing import NDArray
     from typing_extensions import TypeIs
 
 __all__ = [
@@ -303,20 +303,28 @@ class Recipe:
     ----------
     transforms : tuple of GeometryTransform or ViewTransform
         In the order in which they compose.
-    normalize : Normalize or None
-        The pixel step.
+    steps : tuple of PixelStep
+        In the order in which they act.
     channels_first : bool
         Whether pictures come as (C, H, W).
+    time_steps : int
+        Frames of a clip.
     """
 
     transforms: tuple[GeometryTransform | ViewTransform, ...]
-    normalize: Normalize | None
+    steps: tuple[PixelStep, ...]
     channels_first: bool
+    time_steps: int
+
+    @property
+    def geometry_draws(self) -> int:
+        """Numbers in [0, 1) used up per clip by its geometry: the first ones."""
+        return sum(transform.draws for transform in self.transforms if not _has_views(transform))
 
     @property
     def draws(self) -> int:
         """Numbers in [0, 1) used up per clip."""
-        return sum(transform.draws for transform in self.transforms if not _has_views(transform))
+        return self.geometry_draws + count_draws(self.steps, self.time_steps)
 
     @property
     def views(self) -> int:
@@ -331,9 +339,9 @@ class Recipe:
     @property
     def dtype(self) -> str:
         """Type of the pictures in a batch."""
-        return "uint8" if self.normalize is None else self.normalize.dtype
+        return str(getattr(self.steps[-1], "dtype", "uint8")) if self.steps else "uint8"
 
-    def table(self, channels: int = 3) -> NDArray[Any] | None:
+    def compiled(self, channels: int) -> CompiledSteps | None:
         """Compile the pixel steps.
 
         Parameters
@@ -343,18 +351,15 @@ class Recipe:
 
         Returns
         -------
-        ndarray or None
-            What becomes of each byte in each channel, (channels, 256) of `dtype`; None where nothing is done.
+        CompiledSteps or None
+            None where nothing is done.
 
         Raises
         ------
         OptionError
-            If a step has numbers for red, green and blue, and the pictures are gray.
+            If a step does not suit the channels, or stands where it cannot.
         """
-        if self.normalize is None:
-            return None
-        identity = np.tile(np.arange(256, dtype=np.float64), (channels, 1))
-        return self.normalize.values(identity).astype(self.dtype)
+        return CompiledSteps(self.steps, channels) if self.steps else None
 
     def geometry(self, height: int, width: int, draws: Sequence[float], view: int = 0) -> Geometry:
         """Resolve a clip's draws for frames of a size; pure.
@@ -392,16 +397,21 @@ class Recipe:
 
 
 def compile_recipe(
-    transforms: Iterable[GeometryTransform | ViewTransform | Normalize], *, channels_first: bool = False
+    transforms: Iterable[GeometryTransform | ViewTransform | PixelStep],
+    *,
+    channels_first: bool = False,
+    time_steps: int = 1,
 ) -> Recipe:
     """Check a list of transforms and make it a recipe.
 
     Parameters
     ----------
     transforms : iterable
-        Declarations of this module, in order.
+        Declarations of this module and pixel steps, each in order.
     channels_first : bool
         Whether pictures come as (C, H, W) instead of (H, W, C).
+    time_steps : int
+        Frames of a clip.
 
     Returns
     -------
@@ -413,20 +423,22 @@ def compile_recipe(
     OptionError
         If something in the list is no transform, or Normalize stands there twice.
     """
-    geometry, pixels = [], []
+    geometry: list[GeometryTransform | ViewTransform] = []
+    steps: list[PixelStep] = []
     try:
         transforms = tuple(transforms)
     except TypeError:
         raise OptionError(f"transforms={transforms!r}: must be a list, as in [RandomCrop(224)]") from None
     for transform in transforms:
-        if isinstance(transform, Normalize):
-            pixels.append(transform)
+        if is_step(transform):
+            steps.append(transform)  # type: ignore[arg-type] # as it was just found to be
         elif not isinstance(transform, type) and isinstance(transform, (GeometryTransform, ViewTransform)):
             geometry.append(transform)
         else:
             raise OptionError(
                 f"{transform!r} in transforms is no transform; use instances, such as RandomCrop(224)"
             )
-    if len(pixels) > 1:
+    if sum(isinstance(step, Normalize) for step in steps) > 1:
         raise OptionError("Normalize stands more than once in transforms; combine mean and std into one")
-    return Recipe(tuple(geometry), pixels[0] if pixels else None, channels_first)
+    channels_first = checked_bool(channels_first, "channels_first")
+    return Recipe(tuple(geometry), tuple(steps), channels_first, time_steps)
