@@ -42,6 +42,7 @@ from fastclips.pixels.transforms import (
     TenCrop,
     ThreeCrop,
 )
+from fastclips.planning.choices import FrameDrop, Reverse, SpeedJitter
 from fastclips.planning.samplers import RandomWindow, Segments, Views, Windows
 from fastclips.stats import Stats
 
@@ -60,6 +61,7 @@ __all__ = [
     "EngineError",
     "FastclipsError",
     "FeatureWise",
+    "FrameDrop",
     "FrameError",
     "Gamma",
     "GaussianNoise",
@@ -73,10 +75,12 @@ __all__ = [
     "RandomWindow",
     "Rescale",
     "Resize",
+    "Reverse",
     "SaltAndPepper",
     "Saturation",
     "SaturationValue",
     "Segments",
+    "SpeedJitter",
     "Stats",
     "TenCrop",
     "ThreeCrop",

@@ -26,6 +26,7 @@ from fastclips.options import checked_bool, checked_bytes, checked_int
 from fastclips.outputs import Outputs
 from fastclips.pixels.layout import find_layout
 from fastclips.pixels.transforms import compile_recipe
+from fastclips.planning.choices import split_choices
 from fastclips.planning.draws import Draws
 from fastclips.planning.launchers import resolve_rank
 from fastclips.planning.plan import Plan
@@ -160,6 +161,7 @@ class ClipLoader:
         if isinstance(clips, type) or not isinstance(clips, ClipSampler):
             raise OptionError(f"clips={clips!r}: must be a sampler, such as Windows(time_steps=16)")
         self.dataset, index = dataset, dataset.index
+        choices, transforms = split_choices(transforms)
         recipe = compile_recipe(transforms, channels_first=channels_first, time_steps=clips.time_steps)
         self.rank, self.world = resolve_rank(rank, world)
         videos = Videos(index.frame_counts, index.fps, index.names)
@@ -173,6 +175,7 @@ class ClipLoader:
             batch_size=batch_size,
             views=recipe.views,
             weights=weights,
+            choices=choices,
             shuffle=shuffle,
             drop_last=drop_last,
             seed=seed,
@@ -361,20 +364,13 @@ class ClipLoader:
             Print it for a table and a sentence of advice.
         """
         total = dict(zip(COUNTERS, self._engine.counters.sum(axis=0).tolist(), strict=True))
-        return Stats(
+        return Stats.of(
+            total,
             seconds=0.0 if self._began is None else self._ended - self._began,
-            clips=int(total["clips"]),
-            frames=int(total["frames"]),
-            bytes_read=int(total["bytes"]),
             frames_served=self._served * self._time_steps,
-            read_s=total["read_s"],
-            decode_s=total["decode_s"],
-            kernel_s=total["kernel_s"],
-            idle_s=total["wait_s"],
             waited_s=self._engine.waited_s,
             workers=self.workers,
             resident_bytes=resident_bytes([os.getpid(), *self.pids]),
-            pillow_frames=int(total["pillow"]),
         )
 
     @property

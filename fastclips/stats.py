@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["Stats", "resident_bytes"]
 
@@ -50,6 +54,33 @@ class Stats:
     workers: int
     resident_bytes: int
     pillow_frames: int = 0
+
+    @classmethod
+    def of(cls, counters: Mapping[str, float], **measured: Any) -> Stats:  # noqa: ANN401 - the other fields
+        """Read what the workers have counted.
+
+        Parameters
+        ----------
+        counters : mapping of str to float
+            The sum over workers of each of `fastclips.engine.arena.COUNTERS`.
+        **measured
+            What else there is to say.
+
+        Returns
+        -------
+        Stats
+        """
+        return cls(
+            clips=int(counters["clips"]),
+            frames=int(counters["frames"]),
+            bytes_read=int(counters["bytes"]),
+            read_s=counters["read_s"],
+            decode_s=counters["decode_s"],
+            kernel_s=counters["kernel_s"],
+            idle_s=counters["wait_s"],
+            pillow_frames=int(counters["pillow"]),
+            **measured,
+        )
 
     @property
     def frames_per_s(self) -> float:

@@ -35,6 +35,7 @@ class Purpose(IntEnum):
     WINDOW = 1  # item: a video
     RECIPE = 2  # item: a position in the plan
     CHOICE = 3  # item: a position in the plan
+    FRAMES = 4  # item: a position in the plan
 
 
 @dataclass(frozen=True)

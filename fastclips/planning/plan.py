@@ -55,9 +55,11 @@ from fastclips.planning.launchers import checked_rank
 from fastclips.spec import ticket_dtype
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import ArrayLike, NDArray
+
+    from fastclips.planning.choices import FrameChoice
 
 __all__ = ["Plan"]
 
@@ -88,6 +90,8 @@ class Plan:
         Views that the recipe has of each clip.
     weights : array_like of float, (V,), optional
         How often each of a video's clips is drawn, relative to others; 0 is never. Needs `shuffle`.
+    choices : iterable of FrameChoice
+        What is done to the frames of each clip, in order.
     shuffle : bool
         Whether each epoch is a permutation of its own; otherwise clips come in the sampler's order.
     drop_last : bool
@@ -122,6 +126,7 @@ class Plan:
         batch_size: int,
         views: int = 1,
         weights: ArrayLike | None = None,
+        choices: Iterable[FrameChoice] = (),
         shuffle: bool = False,
         drop_last: bool = False,
         seed: int = 0,
@@ -133,6 +138,7 @@ class Plan:
         self.draws = checked_int(draws, "draws", 0)
         self.batch_size = checked_int(batch_size, "batch_size", 1)
         self.views = checked_int(views, "views", 1)
+        self.choices = tuple(choices)
         self.shuffle = checked_bool(shuffle, "shuffle")
         self.drop_last = checked_bool(drop_last, "drop_last")
         self.seed = checked_int(seed, "seed", 0, 2**64)
@@ -166,6 +172,7 @@ class Plan:
             self.drop_last,
             self.seed,
             self.world,
+            *self.choices,
         )
         digest = blake2b(f"plan 2 {knobs!r}".encode(), digest_size=8)
         digest.update(self.videos.frame_counts.astype("<i8").tobytes())
@@ -236,7 +243,7 @@ class Plan:
         tickets["video"] = clips.video
         tickets["view"] = view
         tickets["weight"] = ~padding
-        tickets["frames"][:, : self.sampler.time_steps] = self.sampler.frames(clips, self.videos)
+        tickets["frames"][:, : self.sampler.time_steps] = self._frames(epoch, positions, clips)
         tickets["draws"] = Draws(self.seed, epoch).units_at(Purpose.RECIPE, positions, self.draws)
         start = 0
         for end in ends.tolist():
@@ -256,8 +263,8 @@ class Plan:
         Returns
         -------
         dict of str to ndarray, (rows_per_epoch,)
-            ``position``, ``video``, ``start`` (the first frame), and ``view``, int64, and ``padding``, bool.
-            Views count the sampler's and the recipe's as one: ``sampler's * views + recipe's``.
+            ``position``, ``video``, ``start`` (the first frame shown) and ``view``, int64, and ``padding``,
+            bool. Views count the sampler's and the recipe's as one: ``sampler's * views + recipe's``.
 
         Raises
         ------
@@ -266,9 +273,8 @@ class Plan:
         """
         positions, clips, view = self._served(epoch, rank)
         start = np.empty(len(clips), np.int64)
-        for first in range(0, len(clips), _BLOCK):
-            block = clips.rows(np.arange(first, min(first + _BLOCK, len(clips))))
-            start[first : first + _BLOCK] = self.sampler.frames(block, self.videos)[:, 0]
+        for first, frames in self._blocks(epoch, positions, clips):
+            start[first : first + _BLOCK] = np.where(frames[:, 0] < 0, ~frames[:, 0], frames[:, 0])
         return {
             "position": positions,
             "video": clips.video,
@@ -297,11 +303,29 @@ class Plan:
         OptionError
             If there is no such epoch or rank.
         """
-        clips = self._served(epoch, rank)[1]
-        frames = np.empty((len(clips), self.sampler.time_steps), np.int32)
+        positions, clips, _ = self._served(epoch, rank)
+        out = np.empty((len(clips), self.sampler.time_steps), np.int32)
+        for first, frames in self._blocks(epoch, positions, clips):
+            out[first : first + _BLOCK] = frames
+        return out
+
+    def _blocks(
+        self, epoch: int, positions: NDArray[np.int64], clips: Clips
+    ) -> Iterator[tuple[int, NDArray[np.int32]]]:
+        """Yield the frames of many clips in little memory, and where each block begins."""
         for first in range(0, len(clips), _BLOCK):
             block = clips.rows(np.arange(first, min(first + _BLOCK, len(clips))))
-            frames[first : first + _BLOCK] = self.sampler.frames(block, self.videos)
+            yield first, self._frames(epoch, positions[first : first + _BLOCK], block)
+
+    def _frames(self, epoch: int, positions: NDArray[np.int64], clips: Clips) -> NDArray[np.int32]:
+        """Return the frames of clips at their positions, as tickets have them."""
+        frames = self.sampler.frames(clips, self.videos)
+        if self.choices:
+            draws = [choice.choice_draws(frames.shape[1]) for choice in self.choices]
+            units = Draws(self.seed, epoch).units_at(Purpose.FRAMES, positions, sum(draws))
+            counts = self.videos.frame_counts[clips.video]
+            for choice, own in zip(self.choices, np.split(units, np.cumsum(draws)[:-1], axis=1), strict=True):
+                frames = choice.choose(frames, own, counts)
         return frames
 
     def _served(self, epoch: int, rank: int | None) -> tuple[NDArray[np.int64], Clips, NDArray[np.int64]]:
