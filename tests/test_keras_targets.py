@@ -11,6 +11,9 @@ keras = pytest.importorskip("keras")
 import fastclips as fc  # noqa: E402 - after the check for Keras
 from fastclips.adapters.keras import ClipSequence  # noqa: E402
 
+# Keras's predict on torch hands tensors to NumPy, which finds their protocol old.
+pytestmark = pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
+
 VIDEOS, FRAMES, CLASSES = 6, 6, 3
 EVEN = np.log(CLASSES)  # the loss of a model that says nothing
 
@@ -49,7 +52,6 @@ def mean_weight(loader, ignore=None):
 def test_masks_with_ignored_pixels():
     loader = fc.ClipLoader(dataset(), fc.Windows(4, tail="pad"), targets="mask", batch_size=4, workers=0)
     for found in losses(per_pixel(), loader, ignore=255):
-        assert np.isfinite(found)
         assert 0 < found <= EVEN + 1e-5
 
 
