@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 from fastclips.errors import OptionError
+from fastclips.options import refuse_masked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -122,6 +123,7 @@ def _checked(predictions: ArrayLike | Sequence[ArrayLike], rows: list[int]) -> l
 
 
 def _checked_rank(predictions: object, rows: int, name: str) -> NDArray[Any]:
+    refuse_masked(predictions, name)
     try:
         array = np.asarray(predictions)
         if array.dtype.name == "bfloat16":  # ml_dtypes' own, which NumPy's arithmetic does not know

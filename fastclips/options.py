@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from operator import index
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +14,15 @@ from fastclips.errors import OptionError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["checked_bool", "checked_bytes", "checked_choice", "checked_int", "first_few"]
+__all__ = [
+    "checked_bool",
+    "checked_bytes",
+    "checked_choice",
+    "checked_classes",
+    "checked_int",
+    "first_few",
+    "refuse_masked",
+]
 
 _AMOUNT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?b)?\s*")
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
@@ -73,6 +82,55 @@ def checked_bool(value: object, knob: str) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise OptionError(f"{knob}={value!r}: must be True or False")
     return bool(value)
+
+
+def checked_classes(classes: object) -> tuple[str, ...] | None:
+    """Return names of classes as a tuple.
+
+    Parameters
+    ----------
+    classes : object
+        What the user gave for ``classes=``; None stays None.
+
+    Returns
+    -------
+    tuple of str or None
+        At least one name.
+
+    Raises
+    ------
+    OptionError
+        It is no sequence of different names.
+    """
+    if classes is None:
+        return None
+    unordered = isinstance(classes, (str, bytes, set, frozenset, Mapping))
+    names: tuple[Any, ...] = tuple(classes) if isinstance(classes, Iterable) and not unordered else ()
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise OptionError(f"classes={classes!r}: must be a sequence of names, as in classes=['run', 'walk']")
+    if len(set(names)) < len(names):
+        twice = next(name for place, name in enumerate(names) if name in names[:place])
+        raise OptionError(f"classes= names {twice!r} twice; each class has one name")
+    return tuple(map(str, names))
+
+
+def refuse_masked(value: object, name: str) -> None:
+    """Refuse a masked array, whose mask NumPy's functions would lose.
+
+    Parameters
+    ----------
+    value : object
+        What the user gave.
+    name : str
+        What it is.
+
+    Raises
+    ------
+    OptionError
+        If it is one.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        raise OptionError(f"{name} is a masked array, whose mask would be lost: give what is not masked")
 
 
 def checked_bytes(value: object, knob: str) -> int:

@@ -41,6 +41,8 @@ class Stream:
         What each colour of an RGB mask means; without it such a mask is refused.
     values : tuple of int, optional
         What becomes of each of the 256 values of a mask.
+    smeared : bool
+        Whether masks may be JPEG, whose values are smeared, since each of them was given a meaning.
     ignore : int
         The value of a mask where there is nothing to learn: padding and fill.
     """
@@ -50,6 +52,7 @@ class Stream:
     channels: int = 3
     colors: tuple[tuple[tuple[int, int, int], int], ...] | None = None
     values: tuple[int, ...] | None = None
+    smeared: bool = False
     ignore: int = 255
 
 

@@ -329,7 +329,13 @@ def test_arrays_that_cannot_be_are_refused(error, array, classes, message):
 @pytest.mark.parametrize(
     ("labels", "error", "text"),
     [
-        ([0, 1, float("nan"), 1], DataError, r"labels\[2\] is nan, which is no label"),
+        ([0, 1, float("nan"), 1], DataError, r"labels\[2\] is nan, which is no target"),
+        (np.array([[1, np.inf]] * 2), DataError, r"labels\[0, 1\] is inf, which is no target"),
+        (
+            np.ma.masked_array([0, 1], [0, 1]),
+            OptionError,
+            "labels= is a masked array, whose mask would be lost",
+        ),
         (["a", float("nan"), "b"], OptionError, "labels= mixes names with others"),
         ([0, "a", 1], OptionError, "labels= mixes names with others"),
         (
@@ -343,3 +349,21 @@ def test_arrays_that_cannot_be_are_refused(error, array, classes, message):
 def test_arrays_that_would_be_misread(labels, error, text):
     with pytest.raises(error, match=text):
         from_array(labels, time_steps=TIME_STEPS)
+
+
+def test_text_in_an_array_means_what_it_means_in_a_list():
+    for labels, classes, expected in [
+        (["10", "2", "2"], None, [10, 2, 2]),
+        (["10", "2", "2"], ["2", "10"], [1, 0, 0]),
+        (["1", "0"], ["x", "y"], [1, 0]),
+        (["10", "x"], None, [0, 1]),
+    ]:
+        assert from_array(labels, classes, time_steps=TIME_STEPS)[0].per_video.tolist() == expected
+
+
+def test_numbers_that_name_other_classes():
+    with pytest.raises(
+        DataError, match=r"labels\[0\]: class 1, but classes= names '1' at place 0: give labels as text"
+    ):
+        from_array([1, 2], ["1", "2", "3"], time_steps=TIME_STEPS)
+    assert from_array([1, 2], ["0", "1", "2"], time_steps=TIME_STEPS)[0].per_video.tolist() == [1, 2]

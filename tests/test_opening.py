@@ -430,3 +430,11 @@ def test_masks_keep_pairs_through_the_loader(tmp_path):
     ):
         for (x, _), (y, _) in zip(one, two, strict=True):
             np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize(
+    ("values", "smeared"), [({255: 1}, False), ([0] * 128 + [1] * 128, True), (None, False)]
+)
+def test_masks_may_be_jpeg_where_every_value_has_a_meaning(tmp_path, values, smeared):
+    roots = {name: touch(tmp_path / name, "a/v/1.jpg") for name in ("image", "mask")}
+    assert fc.open(roots, values=values).streams[1].smeared == smeared

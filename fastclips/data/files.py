@@ -210,7 +210,6 @@ class Files:
             )
         names = [folders[first][records.paths[row]] for row in kept]
         keys = np.array([number[name] for name in names], np.int64)
-        starts, counts = _parts(records, kept, storage.frame_counts[keys])
         framed = self.labelled and records.kind == "frame_labels"
         if records.start is not None or records.length is not None or framed:
             left = trees[first].videos
@@ -221,6 +220,7 @@ class Files:
                     "length and frame_labels would mean other ones: complete the streams, or leave these "
                     "columns out."
                 )
+        starts, counts = _parts(records, kept, storage.frame_counts[keys])
         labels, classes = None, self.classes or ()
         if self.labelled and records.kind is not None and records.labels is not None:
             labels, classes = encode(

@@ -21,8 +21,8 @@ labels, since no batch needs them.
 from __future__ import annotations
 
 import logging
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -30,15 +30,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from fastclips.errors import DataError, OptionError
-from fastclips.options import first_few
+from fastclips.options import checked_classes, first_few, refuse_masked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["Labels", "checked_classes", "encode", "from_array"]
+__all__ = ["Labels", "encode", "from_array"]
 
+_INTEGER = re.compile("-?[0-9]{1,18}")
 _MOST = 1_000_000  # classes, where nobody names them: beyond it numbers are taken for ids
 _log = logging.getLogger(__name__)
 
@@ -332,9 +333,11 @@ def from_array(
     """
     array = _array(labels)
     videos = len(array)
-    if array.dtype.kind == "f" and array.ndim == 1 and np.isnan(array).any():
-        at = int(np.flatnonzero(np.isnan(array))[0])
-        raise DataError(f"labels[{at}] is nan, which is no label: leave such videos out")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        at = tuple(np.argwhere(~np.isfinite(array))[0].tolist())
+        raise DataError(
+            f"labels[{', '.join(map(str, at))}] is {array[at]}, which is no target: leave such videos out"
+        )
     given = checked_classes(classes)
     if array.dtype.kind == "f" and array.dtype.itemsize <= np.dtype(np.float64).itemsize:
         _refuse_classes(given)
@@ -349,6 +352,9 @@ def from_array(
         starts = np.cumsum(counts) - counts
         return _SeveralClasses(len(names), starts, counts, _small(numbers, names)), names
     if array.dtype.kind in "OTU" and array.ndim == 1 and all(isinstance(one, str) for one in array):
+        named = given is not None and set(array.tolist()) <= set(given)
+        if not named and all(_INTEGER.fullmatch(one) for one in array):
+            return from_array(array.astype(np.int64), given, time_steps=time_steps, key=key)
         numbers, names = _numbered(list(map(str, array)), given, lambda at: f"labels[{at}]", key)
         return _OneClass(len(names), numbers), names
     if array.dtype.kind in "iu" and array.shape == (videos,):
@@ -368,6 +374,7 @@ def from_array(
 
 
 def _array(labels: object) -> NDArray[Any]:
+    refuse_masked(labels, "labels=")
     if isinstance(labels, (list, tuple)) and len({isinstance(one, str) for one in labels}) > 1:
         raise OptionError("labels= mixes names with others: give names alone, or numbers alone")
     try:
@@ -381,36 +388,6 @@ def _array(labels: object) -> NDArray[Any]:
     if not array.ndim:
         raise OptionError(f"labels={labels!r}: must be an array with one item for each video")
     return array
-
-
-def checked_classes(classes: object) -> tuple[str, ...] | None:
-    """Return names of classes as a tuple.
-
-    Parameters
-    ----------
-    classes : object
-        What the user gave for ``classes=``; None stays None.
-
-    Returns
-    -------
-    tuple of str or None
-        At least one name.
-
-    Raises
-    ------
-    OptionError
-        It is no sequence of different names.
-    """
-    if classes is None:
-        return None
-    unordered = isinstance(classes, (str, bytes, set, frozenset, Mapping))
-    names: tuple[Any, ...] = tuple(classes) if isinstance(classes, Iterable) and not unordered else ()
-    if not names or not all(isinstance(name, str) and name for name in names):
-        raise OptionError(f"classes={classes!r}: must be a sequence of names, as in classes=['run', 'walk']")
-    if len(set(names)) < len(names):
-        twice = next(name for place, name in enumerate(names) if name in names[:place])
-        raise OptionError(f"classes= names {twice!r} twice; each class has one name")
-    return tuple(map(str, names))
 
 
 def _refuse_classes(classes: tuple[str, ...] | None) -> None:
@@ -439,8 +416,34 @@ def _numbered(
     def first(number: int) -> str:
         return where(next(place for place, one in enumerate(flat) if one == number))
 
+    _check_numbers(flat, (least, most), classes, first)
+    if least > 0 and classes is None:
+        _log.warning(
+            "No row has class 0, the lowest is %d: classes are numbered from 0, so there are %d of them.",
+            least,
+            most + 1,
+        )
+    names = classes if classes is not None else tuple(map(str, range(most + 1)))
+    return np.array(flat, np.int64), names
+
+
+def _check_numbers(
+    flat: Sequence[int] | NDArray[Any],
+    ends: tuple[int, int],
+    classes: tuple[str, ...] | None,
+    first: Callable[[int], str],
+) -> None:
+    """Refuse numbers that are no classes, or the names of other ones; `first` says where one stands."""
+    least, most = ends
     if least < 0:
         raise DataError(f"{first(least)}: class {least} is below 0; classes are numbered from 0.")
+    place = {name: number for number, name in enumerate(classes or ())}
+    for number in sorted(map(int, set(flat))) if classes is not None else ():
+        if place.get(str(number), number) != number:
+            raise DataError(
+                f"{first(number)}: class {number}, but classes= names {str(number)!r} at place "
+                f"{place[str(number)]}: give labels as text if they are names, or other classes=."
+            )
     if classes is not None and most >= len(classes):
         raise DataError(
             f"{first(most)}: class {most}, but classes= names {len(classes)}, which are 0 to "
@@ -450,14 +453,6 @@ def _numbered(
         raise DataError(
             f"{first(most)}: class {most} would make {most + 1} classes. If the numbers are ids, give names."
         )
-    if least > 0 and classes is None:
-        _log.warning(
-            "No row has class 0, the lowest is %d: classes are numbered from 0, so there are %d of them.",
-            least,
-            most + 1,
-        )
-    names = classes if classes is not None else tuple(map(str, range(most + 1)))
-    return np.array(flat, np.int64), names
 
 
 def _named(

@@ -95,7 +95,8 @@ def template_of(pattern: str) -> str | None:
     if len(parts) != 4:  # noqa: PLR2004 - before, one of two widths, after
         return None
     before, *widths, after = parts
-    return _template(before, int(next(filter(None, widths), "1")), after)
+    width = int(next(filter(None, widths), "1"))
+    return _template(before, width, after) if width <= _DIGITS else None
 
 
 def _template(before: str, width: int, after: str) -> str:

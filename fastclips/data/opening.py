@@ -22,10 +22,10 @@ from fastclips.data import saved
 from fastclips.data.arrays import ArrayStorage
 from fastclips.data.files import Files
 from fastclips.data.index import Dataset, Index
-from fastclips.data.labels import Labels, checked_classes, from_array
+from fastclips.data.labels import Labels, from_array
 from fastclips.data.names import Names, natural_key
 from fastclips.errors import OptionError
-from fastclips.options import checked_choice, checked_int
+from fastclips.options import checked_choice, checked_classes, checked_int
 from fastclips.spec import WEIGHT, Stream
 
 if TYPE_CHECKING:
@@ -102,7 +102,8 @@ def open_dataset(
     colors : mapping of (int, int, int) to int, optional
         What each colour of RGB masks means; without it they are refused.
     values : mapping or sequence of 256 int, optional
-        What becomes of each value of a mask; a mapping leaves the others as they are.
+        What becomes of each value of a mask; a mapping leaves the others as they are. JPEG smears values, so
+        masks may only be JPEG where all 256 are given.
     ignore : int
         The mask's value where there is nothing to learn: in padding and fill.
     index : path, optional
@@ -248,7 +249,8 @@ def _mask_options(
             raise OptionError(
                 f"values= has {len(table)} entries; give all {_VALUES}, or a dict of those that change"
             )
-    return {"colors": pairs, "values": table, "ignore": _byte(ignore, "ignore")}
+    every = table is not None and len(values or ()) == _VALUES
+    return {"colors": pairs, "values": table, "smeared": every, "ignore": _byte(ignore, "ignore")}
 
 
 def _byte(value: object, knob: str) -> int:

@@ -355,6 +355,8 @@ def _target(table: Table, _: Sequence[str]) -> list[Any]:
         array = _array(value)
         if array is None or array.dtype.kind not in "fiu":
             table.refuse(row, "target", "must be a number or an array of numbers")
+        if not np.isfinite(array).all():
+            table.refuse(row, "target", "must be finite")
         if array.dtype.kind != "f":
             array = array.astype(np.int64, copy=False)
         elif not hasattr(value, "dtype"):
@@ -366,6 +368,8 @@ def _target(table: Table, _: Sequence[str]) -> list[Any]:
 
 
 def _array(value: object) -> NDArray[Any] | None:
+    if isinstance(value, np.ma.MaskedArray):  # its mask would be lost
+        return None
     try:
         return np.asarray(value)
     except (TypeError, ValueError):  # such as lists of different lengths

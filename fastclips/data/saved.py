@@ -96,9 +96,12 @@ def _checked(path: object) -> Path:
         raise OptionError(f"index={path!r}: is no path of a file; give one, such as index='frames.index'")
     file = Path(path)
     try:
+        file = file.resolve()  # a link stays, and what it leads to is written
         folder = file.is_dir()
     except OSError as error:
         raise OptionError(f"index={str(file)!r}: {error.strerror}; give another file") from error
+    if file.exists() and not folder and not file.is_file():
+        raise OptionError(f"index={str(file)!r}: is no regular file; give another")
     if folder:
         raise OptionError(f"index={str(file)!r}: is a folder; give a file, such as {str(file / 'index')!r}")
     return file

@@ -67,7 +67,7 @@ class Decoder:
         self._mask = stream.mask
         self._channels = 1 if stream.mask else stream.channels
         self._colors = ColorMap(stream.colors) if stream.mask and stream.colors else None
-        self._mapped = stream.values is not None
+        self._smeared = stream.smeared
         self._colorspace = "RGB" if self._channels == 3 else "GRAY"  # noqa: PLR2004 - red, green, blue
         self._fast_dct = fast_dct
         self._scratch = np.empty(0, np.uint8)
@@ -118,7 +118,7 @@ class Decoder:
                 raise FrameError(f"truncated or damaged JPEG of {len(data)} bytes: {error}") from error
         if self._colors is not None:
             raise FrameError("a JPEG, which smears the colours that colors= maps: make the masks PNG files")
-        if self._mask and not self._mapped:
+        if self._mask and not self._smeared:
             raise FrameError(
                 "a JPEG, which smears the values of a mask: make the masks PNG files, or give all 256 "
                 "values=, such as [0] * 128 + [1] * 128"

@@ -7,6 +7,7 @@ the order of the frames does not matter.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from fastclips.pixels.knobs import checked_number
 from fastclips.pixels.standardize import ZCA, FeatureWise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -121,6 +122,10 @@ def _summed(stack: NDArray[Any], per_pixel: bool) -> NDArray[np.uint64]:
 
 def _stacks(frames: Iterable[NDArray[np.uint8]], *, one_size: bool) -> Iterator[NDArray[np.uint8]]:
     """Yield what was given as (n, H, W, C), neighbouring frames gathered where they are of one size."""
+    if not isinstance(frames, Iterable):
+        raise OptionError(
+            f"frames={frames!r}: must be arrays, one after the other, as in x for x, _ in ClipLoader(...)"
+        )
     gathered: list[NDArray[np.uint8]] = []
     expected: tuple[int, ...] | None = None
     for given in frames:
@@ -130,7 +135,10 @@ def _stacks(frames: Iterable[NDArray[np.uint8]], *, one_size: bool) -> Iterator[
             or given.shape[-1:] not in ((1,), (3,))
         ):
             what = f"{given.dtype} {given.shape}" if isinstance(given, np.ndarray) else f"{given!r:.80}"
-            raise OptionError(f"frames must hold arrays of uint8, (..., height, width, 1 or 3), not {what}")
+            raise OptionError(
+                f"frames must hold arrays of uint8, (..., height, width, 1 or 3), not {what}; of a loader "
+                "with targets take x alone: x for x, _ in loader"
+            )
         if given.ndim < 3 or not given.size:  # noqa: PLR2004 - height, width, channels
             raise OptionError(f"frames must hold arrays (..., height, width, channels), not {given.shape}")
         stack = given.reshape(-1, *given.shape[-3:])

@@ -19,7 +19,7 @@ __all__ = ["Normalize"]
 class Normalize:
     """Turn bytes into (value / 255 - mean) / std.
 
-    Applies to pictures alone, after the geometry, wherever it stands in the list.
+    Applies to pictures alone, after their geometry, as the last of the pixel steps.
 
     Parameters
     ----------
@@ -39,7 +39,8 @@ class Normalize:
                 value = np.atleast_1d(np.asarray(getattr(self, name), np.float64))
             except (TypeError, ValueError):
                 value = np.empty(0)
-            if value.shape not in ((1,), (3,)) or not np.isfinite(value).all():
+            given = np.asarray(getattr(self, name)).dtype.kind
+            if given not in "iuf" or value.shape not in ((1,), (3,)) or not np.isfinite(value).all():
                 raise OptionError(
                     f"Normalize's {name} must be one number or three, not {getattr(self, name)!r}"
                 )
@@ -50,8 +51,10 @@ class Normalize:
             raise OptionError(
                 f"Normalize's mean is of values scaled to [0, 1], not {self.mean!r}: divide by 255"
             )
-        if str(self.dtype) not in ("float32", "float16"):
+        word = getattr(self.dtype, "__name__", None) or str(self.dtype)
+        if word not in ("float32", "float16"):
             raise OptionError(f"Normalize's dtype must be 'float32' or 'float16', not {self.dtype!r}")
+        object.__setattr__(self, "dtype", word)
         largest = np.abs(self.values(np.tile([0.0, 255.0], (3, 1)))).max()
         if largest > np.finfo(self.dtype).max:
             raise OptionError(f"Normalize's values reach {largest:.3g}, too much for dtype={self.dtype!r}")

@@ -173,6 +173,7 @@ class CompiledSteps:
     def __init__(self, steps: Iterable[PixelStep], channels: int) -> None:
         placed = _place(steps)
         _check_order(placed)
+        _check_scales(placed)
         for one in placed:
             _check_channels(one, channels)
         self._channels = channels
@@ -326,6 +327,16 @@ def _check_order(placed: list[_Placed]) -> None:
                 f"{after.step!r} stands after {before.step!r}, which leaves the scale of bytes that it works "
                 "on: put it before"
             )
+
+
+def _check_scales(placed: list[_Placed]) -> None:
+    """Refuse to divide by 255 twice."""
+    kinds = {type(one.step).__name__: one.step for one in placed}
+    if "Normalize" in kinds and "Rescale" in kinds:
+        raise OptionError(
+            f"Normalize divides by 255 itself, so {kinds['Rescale']!r} beside it would do so twice: "
+            "leave it out"
+        )
 
 
 def _check_channels(placed: _Placed, channels: int) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastclips.errors import OptionError
-from fastclips.options import checked_int, first_few
+from fastclips.options import checked_int, first_few, refuse_masked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,6 +48,7 @@ def by_video(weights: object, dataset: Dataset, knob: str) -> NDArray[np.float64
     OptionError
         If they are not so.
     """
+    refuse_masked(weights, f"{knob}=")
     try:
         values = np.array(weights)
     except (TypeError, ValueError):  # ragged
