@@ -20,8 +20,19 @@ from fastclips.data.opening import open_dataset as open  # noqa: A004 - fc.open 
 from fastclips.errors import ClosedError, DataError, EngineError, FastclipsError, FrameError, OptionError
 from fastclips.evaluation import average_views
 from fastclips.loader import ClipLoader
+from fastclips.pixels.crops import (
+    CenterCrop,
+    MultiScaleCrop,
+    RandomCrop,
+    RandomFlip,
+    RandomResizedCrop,
+    Resize,
+    TenCrop,
+    ThreeCrop,
+)
 from fastclips.pixels.effects import Blur, Cutout, GaussianNoise, SaltAndPepper
 from fastclips.pixels.fitting import fit_feature_wise, fit_zca
+from fastclips.pixels.normalize import Normalize
 from fastclips.pixels.photometric import (
     Brightness,
     ChannelShift,
@@ -33,15 +44,7 @@ from fastclips.pixels.photometric import (
     SaturationValue,
 )
 from fastclips.pixels.standardize import ZCA, FeatureWise, PerSample, Rescale
-from fastclips.pixels.transforms import (
-    CenterCrop,
-    Normalize,
-    RandomCrop,
-    RandomFlip,
-    Resize,
-    TenCrop,
-    ThreeCrop,
-)
+from fastclips.pixels.warps import RandomRotation, RandomShear, RandomShift, RandomZoom
 from fastclips.planning.choices import FrameDrop, Reverse, SpeedJitter
 from fastclips.planning.samplers import RandomWindow, Segments, Views, Windows
 from fastclips.stats import Stats
@@ -67,12 +70,18 @@ __all__ = [
     "GaussianNoise",
     "Grayscale",
     "Hue",
+    "MultiScaleCrop",
     "Normalize",
     "OptionError",
     "PerSample",
     "RandomCrop",
     "RandomFlip",
+    "RandomResizedCrop",
+    "RandomRotation",
+    "RandomShear",
+    "RandomShift",
     "RandomWindow",
+    "RandomZoom",
     "Rescale",
     "Resize",
     "Reverse",

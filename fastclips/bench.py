@@ -40,8 +40,8 @@ from fastclips.data.opening import open_dataset
 from fastclips.engine.arena import COUNTERS
 from fastclips.errors import EngineError, OptionError
 from fastclips.loader import ClipLoader
+from fastclips.pixels.crops import RandomCrop, RandomFlip
 from fastclips.pixels.decode import frame_size
-from fastclips.pixels.transforms import RandomCrop, RandomFlip
 from fastclips.planning.samplers import Windows
 from fastclips.stats import resident_bytes
 

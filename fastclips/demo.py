@@ -39,7 +39,7 @@ from fastclips.data.opening import open_dataset
 from fastclips.errors import DataError, FastclipsError, FrameError
 from fastclips.loader import ClipLoader
 from fastclips.options import checked_int
-from fastclips.pixels.transforms import CenterCrop, RandomCrop, Resize
+from fastclips.pixels.crops import CenterCrop, RandomCrop, Resize
 from fastclips.planning.samplers import Windows
 
 if TYPE_CHECKING:

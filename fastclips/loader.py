@@ -45,7 +45,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from fastclips.engine.pool import Batch, Engine
-    from fastclips.pixels.transforms import GeometryTransform, Normalize
+    from fastclips.pixels.steps import PixelStep
+    from fastclips.pixels.transforms import GeometryTransform, ViewTransform
+    from fastclips.planning.choices import FrameChoice
 
 __all__ = ["ClipLoader"]
 
@@ -136,7 +138,7 @@ class ClipLoader:
         self,
         dataset: Dataset,
         clips: ClipSampler,
-        transforms: Iterable[GeometryTransform | Normalize] = (),
+        transforms: Iterable[GeometryTransform | ViewTransform | PixelStep | FrameChoice] = (),
         *,
         batch_size: int,
         shuffle: bool = False,

@@ -15,8 +15,9 @@ from PIL import Image
 import fastclips as fc
 from fastclips.engine.arena import COUNTERS
 from fastclips.engine.worker import Renderer
+from fastclips.pixels.crops import TenCrop, ThreeCrop
 from fastclips.pixels.layout import find_layout
-from fastclips.pixels.transforms import TenCrop, ThreeCrop, compile_recipe
+from fastclips.pixels.transforms import compile_recipe
 from fastclips.spec import WEIGHT, ClipSpec, Field, SlotLayout, Stream, Weighting, ticket_dtype
 
 HEIGHT, WIDTH, FRAMES = 20, 28, 6

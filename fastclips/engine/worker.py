@@ -17,15 +17,17 @@ from fastclips.engine.arena import COUNTERS, slot_views, ticket_view, to_note
 from fastclips.errors import FastclipsError, FrameError
 from fastclips.pixels import kernels
 from fastclips.pixels.decode import Decoder
-from fastclips.pixels.resample import resample, use_one_thread
+from fastclips.pixels.placing import Hole, find_hole, make_placer
+from fastclips.pixels.resample import use_one_thread
 from fastclips.spec import WEIGHT, ticket_dtype
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
     from fastclips.engine.arena import Arena
+    from fastclips.pixels.geometry import Geometry
     from fastclips.pixels.steps import CompiledSteps
     from fastclips.spec import ClipSpec, Stream
 
@@ -62,7 +64,8 @@ class Renderer:
 
     A clip's files are all read before its first frame is decoded, so that reading is timed once per clip. A
     frame that is shown at several steps is read and decoded for the first of them and copied to the others;
-    so is padding, but for masks, where it is the stream's `ignore`.
+    so is padding, but for masks, where it is the stream's `ignore`. With ``fill="constant"``, what lies
+    outside the frame is filled last: in pictures after their pixel steps, in masks with `ignore`.
 
     Parameters
     ----------
@@ -141,6 +144,7 @@ class Renderer:
         counters[READ] += ended - began
         through_pillow = decoder.pillow_frames
         shape: tuple[int, ...] | None = None
+        holes: dict[int, Hole | None] = {}  # by step
         decoding = placing = 0.0
         for (frame, (step, *repeats)), data in zip(shown.items(), files, strict=True):
             began = ended
@@ -154,7 +158,17 @@ class Renderer:
                     )
                 if pixels.shape != shape:
                     shape = pixels.shape
-                    place = self._placer(lane, shape, clip, output.shape)
+                    geometry = self._geometry(lane, shape, clip, output.shape)
+                    place = make_placer(
+                        geometry,
+                        shape,
+                        self._spec.recipe.border.fill,
+                        lane.table,
+                        nearest=stream.mask,
+                        channels_first=lane.channels_first,
+                        stream=self._past_caches,
+                    )
+                    hole = self._hole(lane, shape, geometry, batch)
                 decoded = perf_counter()
                 place(pixels, output[step])
             except FastclipsError as error:
@@ -162,16 +176,13 @@ class Renderer:
                 raise FrameError(f"{where}: {error}") from None
             for repeat in repeats:
                 output[repeat] = output[step]
+            holes.update(dict.fromkeys((step, *repeats), hole))
             ended = perf_counter()
             decoding += decoded - began
             placing += ended - decoded
-        if stream.mask and clip.padded:
-            output[clip.padded] = stream.ignore
-        if lane.steps is not None and output is not batch:
-            began = perf_counter()
-            draws = clip.draws[self._spec.recipe.geometry_draws :]
-            lane.steps.run(output, draws, _channels_last(batch, self._spec.recipe.channels_first))
-            placing += perf_counter() - began
+        began = ended
+        self._finish(lane, clip, output, batch, holes)
+        placing += perf_counter() - began
         counters[DECODE] += decoding
         counters[KERNEL] += placing
         counters[PILLOW] += decoder.pillow_frames - through_pillow
@@ -189,10 +200,29 @@ class Renderer:
             lane = lane._replace(table=lane.steps.table(clip.draws[self._spec.recipe.geometry_draws :]))
         return lane, batch
 
-    def _placer(
+    def _finish(
+        self,
+        lane: _Lane,
+        clip: _Clip,
+        placed: NDArray[Any],
+        batch: NDArray[Any],
+        holes: dict[int, Hole | None],
+    ) -> None:
+        """Do what is left once all frames of a clip are placed."""
+        if lane.stream.mask and clip.padded:
+            batch[clip.padded] = lane.stream.ignore
+        if lane.steps is not None and placed is not batch:
+            recipe = self._spec.recipe
+            draws = clip.draws[recipe.geometry_draws :]
+            lane.steps.run(placed, draws, _channels_last(batch, recipe.channels_first))
+        for step, hole in holes.items():
+            if hole is not None:
+                hole.fill(batch[step])
+
+    def _geometry(
         self, lane: _Lane, shape: tuple[int, ...], clip: _Clip, output: tuple[int, ...]
-    ) -> Callable[[NDArray[np.uint8], NDArray[Any]], None]:
-        """Return what puts a frame of a shape through the geometry map and the table into its place."""
+    ) -> Geometry:
+        """Return the geometry map of frames of a shape."""
         geometry = self._spec.recipe.geometry(shape[0], shape[1], clip.draws, clip.view)
         size = output[2:] if lane.channels_first else output[1:3]
         if size != (geometry.y.size, geometry.x.size):
@@ -201,32 +231,18 @@ class Renderer:
                 f"in a batch of {_by(size)}; frames of mixed sizes need a transform that fixes the size, "
                 "such as RandomCrop(224) or Resize((256, 340))"
             )
-        table, flip = lane.table, geometry.flip
-        options = {"channels_first": lane.channels_first, "stream": self._past_caches}
+        return geometry
 
-        def cut(pixels: NDArray[np.uint8], top: int, left: int, output: NDArray[Any]) -> None:
-            if table is None:
-                kernels.crop(pixels, top, left, flip, output, **options)
-            else:
-                kernels.crop_table(pixels, top, left, flip, table, output, **options)
-
-        def stretch(pixels: NDArray[np.uint8], output: NDArray[Any]) -> None:
-            if shape[2:] == (1,):  # OpenCV drops an axis of one channel
-                pixels, output = pixels[:, :, 0], output[:, :, 0]
-            resample(pixels, geometry, nearest=lane.stream.mask, out=output)
-
-        if geometry.is_crop:
-            top, left = int(geometry.y.box[0]), int(geometry.x.box[0])
-            return lambda pixels, output: cut(pixels, top, left, output)
-        if not flip and table is None and not lane.channels_first:
-            return stretch
-        stretched = np.empty((*size, *shape[2:]), np.uint8)
-
-        def stretch_and_cut(pixels: NDArray[np.uint8], output: NDArray[Any]) -> None:
-            stretch(pixels, stretched)
-            cut(stretched, 0, 0, output)
-
-        return stretch_and_cut
+    def _hole(
+        self, lane: _Lane, shape: tuple[int, ...], geometry: Geometry, batch: NDArray[Any]
+    ) -> Hole | None:
+        """Return what of the batch's frames is to be filled, if anything."""
+        recipe, mask = self._spec.recipe, lane.stream.mask
+        if recipe.border.fill != "constant":
+            return None
+        value = lane.stream.ignore if mask else recipe.border.value
+        channels_first = recipe.channels_first and not mask
+        return find_hole(geometry, (shape[0], shape[1]), batch[0], value, channels_first=channels_first)
 
     def _weigh(
         self, mask: NDArray[np.uint8], table: NDArray[np.float32], padded: list[int], out: NDArray[np.float32]

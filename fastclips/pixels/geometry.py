@@ -1,15 +1,50 @@
 """Where each pixel of the output lies in the frame: the map that a recipe composes.
 
-Two axes that never mix, each an even run from one edge of the source to another, so that crops, scales and
-mirrors compose in closed form and a pixel is resampled at most once.
+Two axes that do not mix, each an even run from one edge of a plane to another, so that crops, scales, shifts
+and mirrors compose in closed form. The plane is the frame, or, once something has turned or sheared it, what
+an affine *warp* takes to the frame::
+
+    output pixel --(axes)--> plane --(warp, if any)--> frame
+
+Whatever is composed, it stays one map, and a pixel is resampled at most once. At the end the map is settled:
+one of axes alone that stays within the frame covers whole pixels of it, and every other is a warp alone.
+
+Where a map leaves the frame, a recipe's one `Border` says what is there. A pixel of the output is *outside*
+if its centre lies outside the frame.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-__all__ = ["Axis", "Geometry"]
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["FILLS", "Axis", "Border", "Geometry", "Warp"]
+
+FILLS = ("nearest", "constant", "reflect", "wrap")
+_SLACK = 1e-6  # pixels by which rounding may have moved an edge that lies on the frame's
+
+Warp: TypeAlias = tuple[tuple[float, float, float], tuple[float, float, float]]
+
+
+class Border(NamedTuple):
+    """What lies beyond the frame.
+
+    Parameters
+    ----------
+    fill : {"nearest", "constant", "reflect", "wrap"}
+        With a frame of ``abcd``: ``aa|abcd|dd``, `value`, ``ba|abcd|dc``, ``cd|abcd|ab``.
+    value : int or (int, int, int)
+        A byte, or one each for red, green and blue; for ``"constant"``.
+    """
+
+    fill: str = "nearest"
+    value: int | tuple[int, int, int] = 0
 
 
 @dataclass(frozen=True)
@@ -47,6 +82,10 @@ class Axis:
         """Keep `size` output pixels from `first` on."""
         return Axis(size, self.start + self.scale * first, self.start + self.scale * (first + size))
 
+    def window(self, first: float, extent: float) -> Axis:
+        """Spread the output over `extent` of its pixels, from edge `first` on; these may lie beyond it."""
+        return Axis(self.size, self.start + self.scale * first, self.start + self.scale * (first + extent))
+
     def resize(self, size: int) -> Axis:
         """Stretch to `size` output pixels."""
         return replace(self, size=size)
@@ -72,18 +111,74 @@ class Geometry:
     Parameters
     ----------
     y, x : Axis
-        The two axes; they never mix.
+        The two axes, down and across; what composes without turning changes these alone.
+    warp : tuple of two tuples of 3 float, optional
+        Row and column of the frame, each as its share of a position's row on the plane, its share of the
+        column, and an offset; all in edge coordinates, where pixel i covers i to i + 1. Without it, the plane
+        is the frame.
     """
 
     y: Axis
     x: Axis
+    warp: Warp | None = None
 
     @property
     def is_crop(self) -> bool:
         """Whether the map is a crop, mirrored or not, that needs no resampling."""
-        return self.y.is_exact and self.x.is_exact
+        return self.warp is None and self.y.is_exact and self.x.is_exact
 
     @property
     def flip(self) -> bool:
         """Whether left and right change places."""
         return self.x.start > self.x.stop
+
+    @property
+    def flip_vertical(self) -> bool:
+        """Whether top and bottom change places."""
+        return self.y.start > self.y.stop
+
+    @property
+    def matrix(self) -> NDArray[np.float64]:
+        """The whole map, (2, 3) float64: from an output (row, column, 1) to the frame's (row, column)."""
+        axes = np.array([[self.y.scale, 0, self.y.start], [0, self.x.scale, self.x.start], [0, 0, 1]])
+        return axes[:2] if self.warp is None else np.array(self.warp) @ axes
+
+    def turn(self, linear: tuple[tuple[float, float], tuple[float, float]]) -> Geometry:
+        """Turn or shear about the centre of the output, whose size stays.
+
+        Parameters
+        ----------
+        linear : tuple of two tuples of 2 float
+            From the (row, column) of an output position to that of what it shows, both from the centre.
+
+        Returns
+        -------
+        Geometry
+            With a warp.
+        """
+        center = np.array([self.y.size / 2, self.x.size / 2])
+        about = np.vstack([np.column_stack([linear, center - np.array(linear) @ center]), [0, 0, 1]])
+        return self._warped(self.matrix @ about)
+
+    def settle(self, height: int, width: int) -> Geometry:
+        """Return the map as it is carried out.
+
+        Parameters
+        ----------
+        height, width : int
+            Size of the frame in pixels.
+
+        Returns
+        -------
+        Geometry
+            Axes alone, whose boxes are whole pixels of the frame, if this map does not turn and stays within
+            the frame; otherwise a warp of the whole output.
+        """
+        boxes = ((self.y.box, height), (self.x.box, width))
+        if self.warp is None and all(low > -_SLACK and high < size + _SLACK for (low, high), size in boxes):
+            return Geometry(self.y.snap(), self.x.snap())
+        return self._warped(self.matrix)
+
+    def _warped(self, matrix: NDArray[np.float64]) -> Geometry:
+        rows, columns = (tuple(row) for row in matrix.tolist())
+        return Geometry(Axis.whole(self.y.size), Axis.whole(self.x.size), (rows, columns))

@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Real
-from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FrameChoice", "FrameDrop", "Reverse", "SpeedJitter", "split_choices"]
 
-T = TypeVar("T")
 _SLOWEST, _FASTEST = 1 / 64, 64.0
 
 
@@ -56,7 +55,7 @@ class FrameChoice(Protocol):
         """
 
 
-def split_choices(transforms: Iterable[T]) -> tuple[tuple[FrameChoice, ...], tuple[T, ...]]:
+def split_choices(transforms: Iterable[Any]) -> tuple[tuple[FrameChoice, ...], tuple[Any, ...]]:
     """Tell frame choices from other transforms.
 
     Parameters
