@@ -27,10 +27,10 @@ from fastclips.outputs import Outputs
 from fastclips.pixels.layout import find_layout
 from fastclips.pixels.transforms import compile_recipe
 from fastclips.planning.choices import split_choices
+from fastclips.planning.clips import ClipSampler, Videos
 from fastclips.planning.draws import Draws
 from fastclips.planning.launchers import resolve_rank
 from fastclips.planning.plan import Plan
-from fastclips.planning.samplers import ClipSampler, Videos
 from fastclips.planning.weights import clip_chances
 from fastclips.spec import WEIGHT, ClipSpec
 from fastclips.stats import Stats, resident_bytes
@@ -168,8 +168,7 @@ class ClipLoader:
         self.rank, self.world = resolve_rank(rank, world)
         videos = Videos(index.frame_counts, index.fps, index.names)
         if weights is not None:
-            cut = clips.clips(videos, Draws(0, 0)).video
-            weights = clip_chances(weights, dataset, np.bincount(cut, minlength=len(dataset)))
+            weights = clip_chances(weights, dataset, lambda: clips.clips(videos, Draws(0, 0)).video)
         self._plan = Plan(
             videos,
             clips,

@@ -98,3 +98,36 @@ def run_python(code, *arguments, timeout=120, cwd=Path(__file__).parent, **optio
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def touch(root, *paths):
+    """Files that only have names."""
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(b"x")
+    return root
+
+
+def frames_of(root, video, count, name="img_{:05d}.jpg", first=1):
+    return touch(root, *(f"{video}/{name.format(first + number)}" for number in range(count)))
+
+
+def labels(data):
+    """The class of each video."""
+    return data.index.labels.per_video.tolist()
+
+
+def parts(data):
+    """Name, start and count of each row."""
+    index = data.index
+    return list(zip(index.names, index.starts.tolist(), index.frame_counts.tolist(), strict=True))
+
+
+def no_listing(monkeypatch):
+    """Make it an error to list a directory."""
+
+    def refuse(*_):
+        raise AssertionError("a directory was listed")
+
+    for name in ("scandir", "listdir"):
+        monkeypatch.setattr(os, name, refuse)

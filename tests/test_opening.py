@@ -1,53 +1,15 @@
 """Data sets as people have them, opened as the README says."""
 
-import os
 import re
 
 import numpy as np
 import pytest
-from helpers import make_frames, make_masks
+from helpers import frames_of, labels, make_frames, make_masks, no_listing, parts, touch
 
 import fastclips as fc
 from fastclips.errors import DataError, OptionError
 
-
-def touch(root, *paths):
-    for path in paths:
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_bytes(b"x")
-    return root
-
-
-def frames_of(root, video, count, name="img_{:05d}.jpg", first=1):
-    return touch(root, *(f"{video}/{name.format(first + number)}" for number in range(count)))
-
-
-def labels(data):
-    return data.index.labels.per_video.tolist()
-
-
-def parts(data):
-    index = data.index
-    return list(zip(index.names, index.starts.tolist(), index.frame_counts.tolist(), strict=True))
-
-
 # Lists
-
-
-@pytest.fixture
-def rawframes(tmp_path):
-    """Two classes, three videos of 5, 6 and 7 frames, counted from 1."""
-    for number, video in enumerate(("dive/a", "dive/b", "swim/c")):
-        frames_of(tmp_path / "rawframes", video, 5 + number)
-    return tmp_path
-
-
-def no_listing(monkeypatch):
-    def refuse(*_):
-        raise AssertionError("a directory was listed")
-
-    for name in ("scandir", "listdir"):
-        monkeypatch.setattr(os, name, refuse)
 
 
 def test_mmaction2_lists_without_reading_a_directory(rawframes, monkeypatch):

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 import fastclips.planning.plan
 from fastclips.errors import OptionError
+from fastclips.planning.clips import Videos
 from fastclips.planning.draws import Draws, Purpose
 from fastclips.planning.plan import Plan
-from fastclips.planning.samplers import RandomWindow, Segments, Videos, Views, Windows
+from fastclips.planning.samplers import RandomWindow, Segments, Views, Windows
 
 relaxed = settings(deadline=None)  # a busy machine is no failure
 

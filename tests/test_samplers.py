@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 import fastclips.planning.samplers
 from fastclips.errors import OptionError
 from fastclips.options import checked_int
+from fastclips.planning.clips import Clips, ClipSampler, Videos
 from fastclips.planning.draws import Draws, Purpose
-from fastclips.planning.samplers import Clips, ClipSampler, RandomWindow, Segments, Videos, Views, Windows
+from fastclips.planning.samplers import RandomWindow, Segments, Views, Windows
 
 relaxed = settings(deadline=None)  # a busy machine is no failure
 small = st.integers(1, 7)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import labels, no_listing, parts, touch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,38 +14,6 @@ import fastclips as fc
 from fastclips.data import files, saved, scan
 from fastclips.data.columns import Columns
 from fastclips.errors import DataError, OptionError
-
-
-def touch(root, *paths):
-    for path in paths:
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_bytes(b"x")
-    return root
-
-
-def labels(data):
-    return data.index.labels.per_video.tolist()
-
-
-def parts(data):
-    index = data.index
-    return list(zip(index.names, index.starts.tolist(), index.frame_counts.tolist(), strict=True))
-
-
-@pytest.fixture
-def rawframes(tmp_path):
-    """Two classes, three videos of 5, 6 and 7 frames, counted from 1."""
-    for number, video in enumerate(("dive/a", "dive/b", "swim/c")):
-        touch(tmp_path / "rawframes", *(f"{video}/img_{frame + 1:05d}.jpg" for frame in range(5 + number)))
-    return tmp_path
-
-
-def no_listing(monkeypatch):
-    def refuse(*_):
-        raise AssertionError("a directory was listed")
-
-    for name in ("scandir", "listdir"):
-        monkeypatch.setattr(os, name, refuse)
 
 
 def test_a_saved_index_gives_the_same(rawframes):

@@ -366,7 +366,7 @@ _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def _check_importable(spec: ClipSpec) -> None:
-    for thing in (spec.storage, *spec.recipe.transforms):
+    for thing in (spec.storage, *spec.recipe.transforms, *spec.recipe.steps):
         if type(thing).__module__ == "__main__":
             raise OptionError(
                 f"{type(thing).__name__} is defined in the script itself, which workers do not run; move it "

@@ -144,7 +144,7 @@ class Renderer:
         counters[READ] += ended - began
         through_pillow = decoder.pillow_frames
         shape: tuple[int, ...] | None = None
-        holes: dict[int, Hole | None] = {}  # by step
+        holes: dict[int, Hole] = {}  # by step
         decoding = placing = 0.0
         for (frame, (step, *repeats)), data in zip(shown.items(), files, strict=True):
             began = ended
@@ -176,7 +176,8 @@ class Renderer:
                 raise FrameError(f"{where}: {error}") from None
             for repeat in repeats:
                 output[repeat] = output[step]
-            holes.update(dict.fromkeys((step, *repeats), hole))
+            if hole is not None:
+                holes.update(dict.fromkeys((step, *repeats), hole))
             ended = perf_counter()
             decoding += decoded - began
             placing += ended - decoded
@@ -206,7 +207,7 @@ class Renderer:
         clip: _Clip,
         placed: NDArray[Any],
         batch: NDArray[Any],
-        holes: dict[int, Hole | None],
+        holes: dict[int, Hole],
     ) -> None:
         """Do what is left once all frames of a clip are placed."""
         if lane.stream.mask and clip.padded:
@@ -216,8 +217,7 @@ class Renderer:
             draws = clip.draws[recipe.geometry_draws :]
             lane.steps.run(placed, draws, _channels_last(batch, recipe.channels_first))
         for step, hole in holes.items():
-            if hole is not None:
-                hole.fill(batch[step])
+            hole.fill(batch[step])
 
     def _geometry(
         self, lane: _Lane, shape: tuple[int, ...], clip: _Clip, output: tuple[int, ...]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastclips.errors import OptionError
+from fastclips.pixels.knobs import checked_dtype
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 __all__ = ["Normalize"]
@@ -51,21 +54,20 @@ class Normalize:
             raise OptionError(
                 f"Normalize's mean is of values scaled to [0, 1], not {self.mean!r}: divide by 255"
             )
-        word = getattr(self.dtype, "__name__", None) or str(self.dtype)
-        if word not in ("float32", "float16"):
-            raise OptionError(f"Normalize's dtype must be 'float32' or 'float16', not {self.dtype!r}")
-        object.__setattr__(self, "dtype", word)
+        object.__setattr__(self, "dtype", checked_dtype(self.dtype, "Normalize"))
         largest = np.abs(self.values(np.tile([0.0, 255.0], (3, 1)))).max()
         if largest > np.finfo(self.dtype).max:
             raise OptionError(f"Normalize's values reach {largest:.3g}, too much for dtype={self.dtype!r}")
 
-    def values(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Apply to a (C, n) table of values on the scale of bytes."""
+    def values(self, values: NDArray[Any], draws: Sequence[float] = ()) -> NDArray[Any]:  # noqa: ARG002 - none
+        """Apply to a (C, n) table of values on the scale of bytes, float64 or float32."""
         for name, numbers in (("mean", self.mean), ("std", self.std)):
             if len(numbers) > len(values):  # type: ignore[arg-type]
                 raise OptionError(
                     f"Normalize's {name}={numbers} is for red, green and blue, but gray pictures have one "
                     "channel: give one number"
                 )
-        mean, std = (np.broadcast_to(v, len(values))[:, None] for v in (self.mean, self.std))
+        mean, std = (
+            np.broadcast_to(np.asarray(v, values.dtype), len(values))[:, None] for v in (self.mean, self.std)
+        )
         return np.asarray((values / 255 - mean) / std)

@@ -42,7 +42,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 
 from fastclips.errors import OptionError
-from fastclips.pixels.normalize import Normalize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -79,7 +78,7 @@ class ClipStep(Protocol):
         """Overwrite a clip, (T, H, W, C)."""
 
 
-PixelStep: TypeAlias = TableStep | FrameStep | ClipStep | Normalize
+PixelStep: TypeAlias = TableStep | FrameStep | ClipStep
 
 
 class _Placed(NamedTuple):
@@ -367,8 +366,7 @@ def _cut(placed: list[_Placed]) -> list[_Leg]:
 def _values(placed: _Placed, values: NDArray[Any], own: list[float]) -> NDArray[Any]:
     """Apply a table step to a (C, n) table."""
     step = placed.step
-    # Normalize draws nothing and knows of no draws.
-    values = step.values(values) if isinstance(step, Normalize) else step.values(values, own)
+    values = step.values(values, own)
     return np.clip(values, 0, 255, out=values) if placed.picture else values
 
 

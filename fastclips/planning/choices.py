@@ -12,12 +12,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from numbers import Real
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from fastclips.errors import OptionError
+from fastclips.pixels.knobs import checked_number
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -80,13 +80,6 @@ def split_choices(transforms: Iterable[Any]) -> tuple[tuple[FrameChoice, ...], t
     return tuple(chosen), tuple(one for one in everything if not any(one is choice for choice in chosen))
 
 
-def _checked_share(value: object, name: str) -> float:
-    number = math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
-    if not 0 <= number <= 1:
-        raise OptionError(f"{name}={value!r}: must lie between 0 and 1")
-    return number
-
-
 @dataclass(frozen=True)
 class Reverse:
     """Show clips backwards.
@@ -105,7 +98,7 @@ class Reverse:
     p: float = 0.5
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "p", _checked_share(self.p, "Reverse's p"))
+        object.__setattr__(self, "p", checked_number(self.p, "Reverse's p", 0, 1))
 
     def choice_draws(self, time_steps: int) -> int:  # noqa: ARG002 - of any clip
         """Return how many numbers it uses up per clip: one."""
@@ -139,7 +132,7 @@ class FrameDrop:
     p: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "p", _checked_share(self.p, "FrameDrop's p"))
+        object.__setattr__(self, "p", checked_number(self.p, "FrameDrop's p", 0, 1))
 
     def choice_draws(self, time_steps: int) -> int:
         """Return how many numbers it uses up per clip: one for each frame but the first."""
@@ -181,10 +174,7 @@ class SpeedJitter:
 
     def __post_init__(self) -> None:
         for name in ("low", "high"):
-            value = getattr(self, name)
-            number = math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
-            if not _SLOWEST <= number <= _FASTEST:
-                raise OptionError(f"SpeedJitter's {name}={value!r}: must lie between 1/64 and 64")
+            number = checked_number(getattr(self, name), f"SpeedJitter's {name}", _SLOWEST, _FASTEST)
             object.__setattr__(self, name, number)
         if self.low > self.high:
             raise OptionError(f"SpeedJitter's low={self.low} is above high={self.high}")

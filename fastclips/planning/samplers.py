@@ -19,7 +19,7 @@ import numpy as np
 
 from fastclips.errors import OptionError
 from fastclips.options import checked_bool, checked_choice, checked_int, first_few
-from fastclips.planning.clips import Clips, ClipSampler, EvenClips, Videos
+from fastclips.planning.clips import Clips, EvenClips, Videos
 from fastclips.planning.draws import Draws, Purpose, to_units
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _STEPS = ("time_steps", "n")
 _MOST_STEPS = 2**20  # frames in a clip: a ticket lists them
 
-__all__ = ["ClipSampler", "Clips", "RandomWindow", "Segments", "Videos", "Views", "Windows"]
+__all__ = ["RandomWindow", "Segments", "Views", "Windows"]
 
 Short = Literal["drop", "pad", "loop", "error"]
 _DRAWN = 2**18  # numbers drawn at a time, each of which leaves a frame number

@@ -6,7 +6,7 @@ each class, or one for each of the 256 values of a mask.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -143,7 +143,7 @@ def by_mask_value(weights: Mapping[object, object], ignore: int, knob: str) -> N
 
 
 def clip_chances(
-    weights: object, dataset: Dataset, clips_per_video: NDArray[np.int64]
+    weights: object, dataset: Dataset, cut: Callable[[], NDArray[np.int64]]
 ) -> NDArray[np.float64]:
     """Return how likely each clip of a video is drawn, relative to others.
 
@@ -154,8 +154,8 @@ def clip_chances(
         each clip of a video.
     dataset : Dataset
         The videos.
-    clips_per_video : ndarray of int64, (videos,)
-        How many clips each gives.
+    cut : callable
+        Returns the video of each clip; called where the numbers of clips count.
 
     Returns
     -------
@@ -179,7 +179,7 @@ def clip_chances(
         )
     if isinstance(weights, Mapping):
         return np.asarray(by_class(weights, dataset, "weights")[labels])
-    clips = np.bincount(labels, clips_per_video, len(dataset.classes))
+    clips = np.bincount(labels[cut()], minlength=len(dataset.classes))
     return np.asarray(1 / np.maximum(clips, 1)[labels])
 
 
