@@ -1,28 +1,17 @@
-"""ClipLoader: plan, engine and arena become batches, in the order of the plan.
-
-The loader keeps a few batches in flight, always the next ones of the plan, on into the next epoch. Whoever
-asks for another place (a new epoch begun early, a resume) makes it forget these and begin there: since a
-batch is a function of (seed, epoch, batch) alone, nothing depends on what was in flight.
-"""
+"""ClipLoader: from a user's options to plan, recipe and engine (`fastclips.batches` does the serving)."""
 
 from __future__ import annotations
 
-import os
-import threading
-from collections import deque
-from contextlib import contextmanager
 from functools import cached_property
 from hashlib import blake2b
-from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from fastclips.batches import Batches, Planned, checked_workers
 from fastclips.data.index import Dataset
-from fastclips.engine.arena import COUNTERS
-from fastclips.engine.pool import Inline, Pool
-from fastclips.errors import ClosedError, EngineError, FrameError, OptionError
-from fastclips.options import checked_bool, checked_bytes, checked_int
+from fastclips.errors import OptionError
+from fastclips.options import checked_bool
 from fastclips.outputs import Outputs
 from fastclips.pixels.layout import find_layout
 from fastclips.pixels.transforms import compile_recipe
@@ -33,39 +22,73 @@ from fastclips.planning.launchers import resolve_rank
 from fastclips.planning.plan import Plan
 from fastclips.planning.weights import clip_chances
 from fastclips.spec import WEIGHT, ClipSpec
-from fastclips.stats import Stats, resident_bytes
 from fastclips.tables import PlanTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from types import TracebackType
 
     import tensorflow as tf
     from numpy.typing import NDArray
-    from typing_extensions import Self
 
-    from fastclips.engine.pool import Batch, Engine
     from fastclips.pixels.steps import PixelStep
     from fastclips.pixels.transforms import GeometryTransform, ViewTransform
     from fastclips.planning.choices import FrameChoice
 
 __all__ = ["ClipLoader"]
 
-_PLANNED = 8  # batches whose tickets are written in one go
+
+class ClipSchedule:
+    """A plan over a dataset's videos, and what its batches are made of.
+
+    Parameters
+    ----------
+    plan : Plan
+        Which clips, by rows of the index.
+    dataset : Dataset
+        Where they lie.
+    outputs : Outputs
+        What a batch is made of.
+    """
+
+    def __init__(self, plan: Plan, dataset: Dataset, outputs: Outputs) -> None:
+        self._plan, self._dataset, self._outputs = plan, dataset, outputs
+
+    @property
+    def time_steps(self) -> int:
+        """Frames in a clip."""
+        return self._plan.sampler.time_steps
+
+    def __len__(self) -> int:
+        """Batches per epoch."""
+        return len(self._plan)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The plan's, and the videos' names."""
+        index = self._dataset.index
+        digest = blake2b(self._plan.fingerprint.encode() + index.names.digest(), digest_size=8)
+        digest.update(index.starts.tobytes())
+        return digest.hexdigest()
+
+    def run(self, epoch: int, batch: int, most: int) -> Iterator[Planned]:
+        """Plan up to `most` batches in a row; their tickets name what the storage knows."""
+        index, steps = self._dataset.index, self.time_steps
+        for tickets, padding in self._plan.run(epoch, batch, most):
+            videos, frames = tickets["video"].copy(), tickets["frames"]
+            known = self._outputs.known(videos, frames[:, :steps], padding)
+            starts = index.starts[videos][:, None].astype(np.int32)
+            tickets["frames"] = np.where(frames < 0, frames - starts, frames + starts)  # ~(f + s) is ~f - s
+            tickets["video"] = index.keys[videos]
+            if self._outputs.weighting is not None:
+                tickets["weight"] = known[WEIGHT]
+            yield Planned(tickets, known)
+
+    def assemble(self, arrays: Mapping[str, NDArray[Any]]) -> Any:  # noqa: ANN401 - the user's choice
+        """Make ``x``, ``(x, y)`` or ``(x, y, weight)``."""
+        return self._outputs.assemble(arrays)
 
 
-class _Planned(NamedTuple):
-    tickets: NDArray[np.void]
-    known: dict[str, NDArray[Any]]  # what the plan tells of a batch
-
-
-class _Pending(NamedTuple):
-    place: tuple[int, int]  # epoch, batch
-    batch: Batch
-    known: dict[str, NDArray[Any]]
-
-
-class ClipLoader:
+class ClipLoader(Batches):
     """Batches of clips, decoded by worker processes ahead of time, the same ones for the same seed.
 
     Iterating serves one epoch and leaves the loader at the next. A batch is ``x``, ``(x, y)`` or
@@ -156,8 +179,7 @@ class ClipLoader:
         channels_first: bool = False,
         fast_dct: bool = True,
     ) -> None:
-        cores = len(os.sched_getaffinity(0))
-        self.workers = checked_int(cores if workers is None else workers, "workers", 0, 2**10)
+        workers = checked_workers(workers)
         if not isinstance(dataset, Dataset):
             raise OptionError(f"dataset={dataset!r}: must be what fastclips.open(folder) returns")
         if isinstance(clips, type) or not isinstance(clips, ClipSampler):
@@ -169,7 +191,7 @@ class ClipLoader:
         videos = Videos(index.frame_counts, index.fps, index.names)
         if weights is not None:
             weights = clip_chances(weights, dataset, lambda: clips.clips(videos, Draws(0, 0)).video)
-        self._plan = Plan(
+        plan = Plan(
             videos,
             clips,
             draws=recipe.draws,
@@ -183,160 +205,26 @@ class ClipLoader:
             rank=self.rank,
             world=self.world,
         )
-        self.shuffle = self._plan.shuffle
-        self._repeat = checked_bool(repeat, "repeat")
-        self._outputs = Outputs(
+        self.shuffle = plan.shuffle
+        outputs = Outputs(
             dataset, inputs, targets, sample_weight, marks_padding=self.world > 1 and not drop_last
         )
-        self._layout = find_layout(
-            dataset,
-            recipe,
-            clips.time_steps,
-            self._plan.batch_size,
-            self._outputs.streams,
-            weighting=self._outputs.weighting,
+        layout = find_layout(
+            dataset, recipe, clips.time_steps, plan.batch_size, outputs.streams, weighting=outputs.weighting
         )
         streams = {stream.name: stream for stream in dataset.streams}
         spec = ClipSpec(
             storage=dataset.storage,
-            streams=tuple(streams[name] for name in self._outputs.streams),
+            streams=tuple(streams[name] for name in outputs.streams),
             recipe=recipe,
-            layout=self._layout,
+            layout=layout,
             time_steps=clips.time_steps,
             fast_dct=checked_bool(fast_dct, "fast_dct"),
-            weighting=self._outputs.weighting,
+            weighting=outputs.weighting,
         )
-        self._time_steps = clips.time_steps
-        self._engine: Engine = (
-            Pool(spec, workers=self.workers, memory=checked_bytes(memory, "memory"))
-            if self.workers
-            else Inline(spec)
-        )
-        self._owner = os.getpid()
-        self._closed = False
-        self._lock = threading.Lock()
-        self._pending: deque[_Pending] = deque()
-        self._planned: deque[_Planned] = deque()  # from `_next` on
-        self._next = (0, 0)  # to be submitted
-        self._place = (0, 0)  # to be served
-        self._resumed = True  # whether iterating goes on at that place, or at the epoch after it
-        self._turn = object()  # the iteration that may go on
-        self._began: float | None = None
-        self._ended = 0.0
-        self._served = 0
-
-    def __len__(self) -> int:
-        """Batches per epoch."""
-        return len(self._plan)
-
-    def __iter__(self) -> Iterator[Any]:
-        """Serve the next epoch, or what a loaded state left of one."""
-        epoch, batch = self._place
-        if batch and not self._resumed:
-            epoch, batch = epoch + 1, 0
-        return self.epoch(epoch, batch)
-
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
-        """Serve a chosen epoch.
-
-        Parameters
-        ----------
-        epoch : int
-            Which, from 0.
-        start : int
-            The first batch to serve.
-
-        Returns
-        -------
-        iterator
-            Its batches; with ``repeat=True``, those of the epochs after it too.
-        """
-        epoch, start = checked_int(epoch, "epoch", 0, 2**62), checked_int(start, "start", 0, len(self) + 1)
-        turn = self._go_to((epoch, start))
-        return self._run(epoch, start, turn)
-
-    def _run(self, epoch: int, start: int, turn: object) -> Iterator[Any]:
-        while True:
-            for batch in range(start, len(self)):
-                yield self._take((epoch, batch), turn)
-            if not self._repeat:
-                return
-            epoch, start = epoch + 1, 0
-
-    def batch(self, epoch: int, batch: int) -> Any:  # noqa: ANN401 - the structure is the user's choice
-        """Return any batch; the iteration is not moved.
-
-        Parameters
-        ----------
-        epoch, batch : int
-            Which, from 0.
-
-        Returns
-        -------
-        tuple or array or dict
-            As iterating gives it.
-        """
-        self._check_usable()
-        with self._lock, self._whole():
-            if not self._engine.has_room(beside=True):
-                self._forget()
-            return self._collect(self._submit((epoch, batch), next(self._plan_run((epoch, batch), 1))))
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the place in the plan, after the batches that were served.
-
-        Returns
-        -------
-        dict
-            Small and JSON-ready: ``epoch``, ``batch``, and what the data and options must agree with.
-        """
-        epoch, batch = self._place
-        return {"epoch": epoch, "batch": batch, "plan": self._fingerprint}
-
-    @cached_property
-    def _fingerprint(self) -> str:
-        """The plan's, and the videos' names."""
-        index = self.dataset.index
-        digest = blake2b(self._plan.fingerprint.encode() + index.names.digest(), digest_size=8)
-        digest.update(index.starts.tobytes())
-        return digest.hexdigest()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go to a place in the plan; the next iteration begins there.
-
-        Parameters
-        ----------
-        state : mapping
-            From `state_dict`, of a loader with the same data, clips, batches, seed and world.
-
-        Raises
-        ------
-        OptionError
-            If it is of another plan.
-        """
-        try:
-            epoch, batch, plan = (state[name] for name in ("epoch", "batch", "plan"))
-        except (KeyError, TypeError):
-            raise OptionError(
-                f"state={state!r} is no state of a loader; use what state_dict() gave"
-            ) from None
-        if plan != self._fingerprint:
-            raise OptionError(
-                "the state is of another plan: data, clips, batch_size, weights, shuffle, drop_last, seed, "
-                "world and the transforms' views must be as they were when it was saved "
-                f"(plan {plan}, here {self._fingerprint})"
-            )
-        epoch = checked_int(epoch, "epoch", 0, 2**62)
-        batch = checked_int(batch, "batch", 0, len(self) + 1)
-        self._go_to((epoch, batch))
-
-    def _go_to(self, place: tuple[int, int]) -> object:
-        """Begin anew at a place; return the turn without which nobody is served any more."""
-        epoch, batch = place
-        with self._lock:
-            self._place = place if batch < len(self) else (epoch + 1, 0)
-            self._resumed, self._turn = True, object()
-            return self._turn
+        schedule = ClipSchedule(plan, dataset, outputs)
+        super().__init__(schedule, spec, workers=workers, memory=memory, repeat=repeat)
+        self._plan = plan
 
     def plan_table(self, epoch: int, rank: int | None = None) -> PlanTable:
         """Return an epoch's clips in served order.
@@ -356,29 +244,6 @@ class ClipLoader:
         """
         return PlanTable(self._plan, self.dataset, epoch, rank)
 
-    def stats(self) -> Stats:
-        """Return what was done so far and what it took.
-
-        Returns
-        -------
-        Stats
-            Print it for a table and a sentence of advice.
-        """
-        total = dict(zip(COUNTERS, self._engine.counters.sum(axis=0).tolist(), strict=True))
-        return Stats.of(
-            total,
-            seconds=0.0 if self._began is None else self._ended - self._began,
-            frames_served=self._served * self._time_steps,
-            waited_s=self._engine.waited_s,
-            workers=self.workers,
-            resident_bytes=resident_bytes([os.getpid(), *self.pids]),
-        )
-
-    @property
-    def pids(self) -> list[int]:
-        """The nursery's process and the workers', if there are any."""
-        return self._engine.pids if isinstance(self._engine, Pool) and not self._closed else []
-
     def to_tf_dataset(self) -> tf.data.Dataset:
         """Return a `tf.data.Dataset` that serves an epoch each time it is iterated.
 
@@ -390,106 +255,3 @@ class ClipLoader:
         from fastclips.adapters.tf import to_tf_dataset  # noqa: PLC0415 - TensorFlow is an extra
 
         return to_tf_dataset(self)
-
-    def close(self) -> None:
-        """End the worker processes. Batches already served stay good; closing twice is fine."""
-        self._closed = True
-        self._engine.close()
-        if self._lock.acquire(
-            timeout=1.0
-        ):  # whoever waits for a batch in another thread has given up by then
-            try:
-                self._engine.release()
-            finally:
-                self._lock.release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a loader has processes of its own; pickle its dataset, and make a loader there")
-
-    def __repr__(self) -> str:
-        arrays = ", ".join(
-            f"{f.name} {f.dtype} {(self._plan.batch_size, *f.shape)}" for f in self._layout.fields
-        )
-        return f"ClipLoader({len(self)} batches of {arrays}; {self.workers} workers)"
-
-    def _check_usable(self) -> None:
-        if self._closed:
-            raise ClosedError("the loader was closed; make another")
-        if os.getpid() != self._owner:
-            raise EngineError("this loader belongs to the process that forked this one; make another here")
-
-    def _take(self, place: tuple[int, int], turn: object) -> Any:  # noqa: ANN401 - as batch()
-        self._check_usable()
-        with self._lock, self._whole():
-            if turn is not self._turn:
-                raise EngineError("a later iteration over this loader has begun; this one cannot go on")
-            if self._began is None:
-                self._began = self._ended = perf_counter()
-            if not self._pending or place != self._pending[0].place:
-                self._forget()
-                self._next = place
-            self._fill()
-            pending = self._pending.popleft()
-            served = self._collect(pending)
-            self._fill()
-            self._served += len(pending.batch.tickets)
-            self._place, self._resumed = self._after(place), False
-            self._ended = perf_counter()
-            return served
-
-    @contextmanager
-    def _whole(self) -> Iterator[None]:
-        """Forget what is in flight if anything but a bad frame, an interrupt above all, cuts work short."""
-        try:
-            yield
-        except FrameError:
-            raise
-        except BaseException:
-            self._forget()
-            raise
-
-    def _fill(self) -> None:
-        """Submit the plan's next batches until the engine has enough; one at least."""
-        while not self._pending or self._engine.has_room():
-            if not self._planned:
-                self._planned.extend(self._plan_run(self._next, _PLANNED))
-            self._pending.append(self._submit(self._next, self._planned.popleft()))
-            self._next = self._after(self._next)
-
-    def _forget(self) -> None:
-        """Give up what is in flight; it will be asked for again if it is wanted."""
-        if self._pending:
-            self._next = self._pending[0].place
-        self._pending.clear()
-        self._planned.clear()
-        self._engine.forget()
-
-    def _after(self, place: tuple[int, int]) -> tuple[int, int]:
-        epoch, batch = place
-        return (epoch, batch + 1) if batch + 1 < len(self) else (epoch + 1, 0)
-
-    def _plan_run(self, place: tuple[int, int], batches: int) -> Iterator[_Planned]:
-        index, steps = self.dataset.index, self._time_steps
-        for tickets, padding in self._plan.run(*place, batches):
-            videos, frames = tickets["video"].copy(), tickets["frames"]
-            known = self._outputs.known(videos, frames[:, :steps], padding)
-            starts = index.starts[videos][:, None].astype(np.int32)
-            tickets["frames"] = np.where(frames < 0, frames - starts, frames + starts)  # ~(f + s) is ~f - s
-            tickets["video"] = index.keys[videos]
-            if self._outputs.weighting is not None:
-                tickets["weight"] = known[WEIGHT]
-            yield _Planned(tickets, known)
-
-    def _submit(self, place: tuple[int, int], planned: _Planned) -> _Pending:
-        return _Pending(place, self._engine.submit(planned.tickets), planned.known)
-
-    def _collect(self, pending: _Pending) -> Any:  # noqa: ANN401 - as batch()
-        return self._outputs.assemble({**pending.known, **self._engine.collect(pending.batch)})

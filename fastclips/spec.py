@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -18,7 +18,17 @@ if TYPE_CHECKING:
     from fastclips.data.storage import Storage
     from fastclips.pixels.transforms import Recipe
 
-__all__ = ["ALIGNMENT", "WEIGHT", "ClipSpec", "Field", "SlotLayout", "Stream", "Weighting", "ticket_dtype"]
+__all__ = [
+    "ALIGNMENT",
+    "WEIGHT",
+    "ClipSpec",
+    "Field",
+    "RenderSpec",
+    "SlotLayout",
+    "Stream",
+    "Weighting",
+    "ticket_dtype",
+]
 
 ALIGNMENT = 64  # bytes: a cache line, and what TensorFlow needs to alias an array instead of copying it
 WEIGHT = "sample_weight"  # the field that is no stream
@@ -175,6 +185,22 @@ class SlotLayout:
         return views
 
 
+class RenderSpec(Protocol):
+    """What an engine is started with: an immutable, picklable value."""
+
+    @property
+    def layout(self) -> SlotLayout:
+        """Where a batch's arrays lie."""
+
+    @property
+    def ticket_dtype(self) -> np.dtype[np.void]:
+        """Of the tickets; its size is a multiple of 8 bytes."""
+
+    @property
+    def renderer(self) -> str:
+        """``"module:class"`` of what renders; it is made of the spec, and imported by workers alone."""
+
+
 @dataclass(frozen=True)
 class ClipSpec:
     """All that is needed to turn a ticket into the row of a slot; what a worker is started with.
@@ -204,3 +230,9 @@ class ClipSpec:
     time_steps: int
     fast_dct: bool
     weighting: Weighting | None = None
+    renderer: ClassVar[str] = "fastclips.engine.renderer:Renderer"
+
+    @property
+    def ticket_dtype(self) -> np.dtype[np.void]:
+        """Of the tickets."""
+        return ticket_dtype(self.time_steps, self.recipe.draws)

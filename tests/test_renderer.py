@@ -14,7 +14,7 @@ from PIL import Image
 
 import fastclips as fc
 from fastclips.engine.arena import COUNTERS
-from fastclips.engine.worker import Renderer
+from fastclips.engine.renderer import Renderer
 from fastclips.pixels.crops import TenCrop, ThreeCrop
 from fastclips.pixels.layout import find_layout
 from fastclips.pixels.transforms import compile_recipe

@@ -14,7 +14,7 @@ from slow_geometry import SlowMap
 
 import fastclips as fc
 from fastclips.engine.arena import COUNTERS
-from fastclips.engine.worker import Renderer
+from fastclips.engine.renderer import Renderer
 from fastclips.pixels.transforms import compile_recipe
 from fastclips.spec import WEIGHT, ClipSpec, Field, SlotLayout, Stream, Weighting, ticket_dtype
 

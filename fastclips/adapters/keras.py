@@ -39,8 +39,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fastclips.batches import Batches
 from fastclips.errors import EngineError, OptionError
-from fastclips.loader import ClipLoader
 from fastclips.options import checked_int
 
 try:
@@ -75,7 +75,7 @@ class ClipSequence(keras.utils.PyDataset):  # type: ignore[misc] # Keras has no 
 
     Parameters
     ----------
-    loader : ClipLoader
+    loader : ClipLoader or Batches
         What to serve; training and validation each need one of their own.
     epoch : int
         The first epoch to serve.
@@ -85,7 +85,7 @@ class ClipSequence(keras.utils.PyDataset):  # type: ignore[misc] # Keras has no 
 
     Attributes
     ----------
-    loader : ClipLoader
+    loader : ClipLoader or Batches
         As given.
     epoch : int
         The epoch that is being served, or comes next.
@@ -105,14 +105,14 @@ class ClipSequence(keras.utils.PyDataset):  # type: ignore[misc] # Keras has no 
 
     def __init__(
         self,
-        loader: ClipLoader,
+        loader: Batches,
         *,
         epoch: int = 0,
         workers: int = 1,
         use_multiprocessing: bool = False,
         max_queue_size: int = 10,
     ) -> None:
-        if not isinstance(loader, ClipLoader):
+        if not isinstance(loader, Batches):
             raise OptionError(f"loader={loader!r}: must be a fastclips.ClipLoader")
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=max_queue_size)
         self.workers, self.use_multiprocessing = workers, use_multiprocessing
@@ -122,12 +122,12 @@ class ClipSequence(keras.utils.PyDataset):  # type: ignore[misc] # Keras has no 
         self._told: int | None = None  # the length that Keras goes by
 
     @classmethod
-    def resume(cls, loader: ClipLoader, path: str | os.PathLike[str]) -> ClipSequence:
+    def resume(cls, loader: Batches, path: str | os.PathLike[str]) -> ClipSequence:
         """Go on behind the last batch that was trained on before a `ClipCheckpoint` was written.
 
         Parameters
         ----------
-        loader : ClipLoader
+        loader : ClipLoader or Batches
             With the same data and options as then; the number of workers may differ.
         path : path-like
             Of the checkpoint.

@@ -18,13 +18,15 @@ import signal
 import sys
 import traceback
 from itertools import count
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 from fastclips.data.columns import load
 from fastclips.engine.arena import COUNTERS, Arena, die_with_parent, to_note
+from fastclips.engine.worker import work
 
 if TYPE_CHECKING:
-    from fastclips.spec import ClipSpec
+    from fastclips.spec import RenderSpec
 
 __all__ = ["main"]
 
@@ -40,16 +42,14 @@ class Nursery:
     ----------
     arena : Arena
         Shared with the trainer.
-    spec : ClipSpec
+    spec : RenderSpec
         What the workers do.
     workers : int
         How many there are at a time.
     """
 
-    def __init__(self, arena: Arena, spec: ClipSpec, workers: int) -> None:
-        from fastclips.engine.worker import work  # noqa: PLC0415 - its imports take most of a second and may fail
-
-        self._work = work
+    def __init__(self, arena: Arena, spec: RenderSpec, workers: int) -> None:
+        resolve_name(spec.renderer)  # its imports take most of a second, once for all workers
         self._arena = arena
         self._spec = spec
         self._workers = workers
@@ -93,7 +93,7 @@ class Nursery:
             try:
                 die_with_parent(signal.SIGKILL)
                 if os.getppid() == nursery:  # it may have died before it was asked about
-                    self._work(self._arena, self._spec, worker, index)
+                    work(self._arena, self._spec, worker, index)
             except BaseException:  # noqa: BLE001 - a forked process must not unwind into its parent's code
                 traceback.print_exc()
             finally:
@@ -139,7 +139,7 @@ def main(workers: int, arena_fd: int, spec_fd: int, trainer: int, *shared: int) 
     workers : int
         How many workers to keep.
     arena_fd, spec_fd : int
-        Descriptors of the arena and of a file that holds the dumped `ClipSpec`.
+        Descriptors of the arena and of a file that holds the dumped `RenderSpec`.
     trainer : int
         A pidfd of the trainer.
     *shared : int

@@ -28,15 +28,16 @@ import numpy as np
 
 from fastclips.data.columns import dump
 from fastclips.engine.arena import COUNTERS, Arena, Lease, from_note, leased_arrays, slot_views
+from fastclips.engine.worker import make_renderer
 from fastclips.errors import ClosedError, EngineError, FrameError, OptionError
-from fastclips.spec import ALIGNMENT, ticket_dtype
+from fastclips.spec import ALIGNMENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from fastclips.spec import ClipSpec
+    from fastclips.spec import RenderSpec
 
 __all__ = ["Batch", "Engine", "Inline", "Pool"]
 
@@ -93,15 +94,13 @@ class Inline:
 
     Parameters
     ----------
-    spec : ClipSpec
+    spec : RenderSpec
         What to do.
     """
 
-    def __init__(self, spec: ClipSpec) -> None:
-        from fastclips.engine.worker import Renderer  # noqa: PLC0415 - imports numba, which takes half a second
-
+    def __init__(self, spec: RenderSpec) -> None:
         self._layout = spec.layout
-        self._render = Renderer(spec).render
+        self._render = make_renderer(spec).render
         self._busy = False
         self.counters = np.zeros((1, len(COUNTERS)))
         self.waited_s = 0.0
@@ -149,7 +148,7 @@ class Pool:
 
     Parameters
     ----------
-    spec : ClipSpec
+    spec : RenderSpec
         What the workers do.
     workers : int
         How many there are.
@@ -162,14 +161,14 @@ class Pool:
         If three batches do not fit into `memory`.
     """
 
-    def __init__(self, spec: ClipSpec, *, workers: int, memory: int) -> None:
+    def __init__(self, spec: RenderSpec, *, workers: int, memory: int) -> None:
         _check_importable(spec)
-        rows, dtype = spec.layout.batch_size, ticket_dtype(spec.time_steps, spec.recipe.draws)
+        rows = spec.layout.batch_size
         self._ahead = math.ceil(workers / rows) + _AHEAD
         geometry = {
             "rows": rows,
             "workers": workers,
-            "ticket_bytes": dtype.itemsize,
+            "ticket_bytes": spec.ticket_dtype.itemsize,
             "slot_bytes": spec.layout.nbytes,
         }
         self._arena = Arena(slots=_slots(geometry, memory, self._ahead + _KEPT), **geometry)
@@ -306,7 +305,7 @@ class _Nursery:
     needs none, and every wait on it is bounded.
     """
 
-    def __init__(self, arena: Arena, spec: ClipSpec, workers: int) -> None:
+    def __init__(self, arena: Arena, spec: RenderSpec, workers: int) -> None:
         trainer = os.pidfd_open(os.getpid())
         spec_fd = os.memfd_create("fastclips-spec")
         try:
@@ -365,8 +364,10 @@ class _Nursery:
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def _check_importable(spec: ClipSpec) -> None:
-    for thing in (spec.storage, *spec.recipe.transforms, *spec.recipe.steps):
+def _check_importable(spec: RenderSpec) -> None:
+    recipe = getattr(spec, "recipe", None)
+    things = (*recipe.transforms, *recipe.steps) if recipe else ()
+    for thing in (getattr(spec, "storage", None), *things):
         if type(thing).__module__ == "__main__":
             raise OptionError(
                 f"{type(thing).__name__} is defined in the script itself, which workers do not run; move it "
