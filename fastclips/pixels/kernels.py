@@ -35,6 +35,7 @@ import numpy as np
 from llvmlite import ir
 from numba import boolean, config, int64, njit, types, uint8, uint16, uint32
 from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -183,10 +184,31 @@ def _fence(_: object) -> object:
     return types.void(), emit
 
 
+def _bytes_plainly(frame: Any, count: int) -> Any:
+    return np.lib.stride_tricks.as_strided(frame, (count,), (1,))
+
+
+def _bytes_from(_: object, frame: Any, count: Any) -> object:
+    flat = types.Array(frame.dtype, 1, "C", readonly=True)
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> object:
+        given = context.make_array(signature.args[0])(context, builder, values[0])
+        made = context.make_array(flat)(context, builder)
+        one = context.get_constant(types.intp, 1)
+        populate_array(
+            made, data=given.data, shape=[values[1]], strides=[one], itemsize=one, meminfo=None, parent=None
+        )
+        return made._getvalue()  # noqa: SLF001 - numba's way
+
+    return flat(frame, count), emit
+
+
 if config.DISABLE_JIT:
+    _bytes: Any = _bytes_plainly
     _store_line: Any = _line_plainly
     _finish_lines: Any = lambda: None  # noqa: E731 - stands in for an instruction
 else:
+    _bytes = intrinsic(_bytes_from)  # a frame's, `count` of them, whose rows may lie apart
     _store_line = intrinsic(_line_past_the_caches)  # 64 bytes to a multiple of 64
     _finish_lines = intrinsic(_fence)  # such stores are ordered with nothing else
 
@@ -217,7 +239,10 @@ def _plan(
     else:
         height, width, given = out.shape
     fits = given == channels and 0 <= top <= frame_height - height and 0 <= left <= frame_width - width
-    start = (top * frame_width + left + (width - 1 if flip else 0)) * channels
+    pitch, between, within = source.strides
+    together = (channels == 1 or within == 1) and (frame_width == 1 or between == channels)
+    fits = fits and together and (frame_height == 1 or pitch >= frame_width * channels)
+    start = top * pitch + (left + (width - 1 if flip else 0)) * channels
     row = width * out.itemsize * (1 if planar else channels)
     block = 0
     if stream and row > 0 and height * row % 64 == 0 and out.ctypes.data % 64 == 0:
@@ -225,7 +250,7 @@ def _plan(
         while lines * row % 64:
             lines += 1
         block = _STAGING // (lines * row * (channels if planar else 1)) * lines
-    return fits, start, frame_width * channels, height, width, channels, block
+    return fits, start, pitch, height, width, channels, block
 
 
 def _copy(
@@ -242,10 +267,11 @@ def _copy(
     if not fits:
         return False
     start, pitch = np.uint64(first), np.uint64(across)
+    count = (frame.shape[0] - 1) * across + frame.shape[1] * deep
     height, width, channels = np.uint64(tall), np.uint64(wide), np.uint64(deep)
     if not flip and not planar:
         width, channels = width * channels, _ONE
-    source, flat = frame.reshape(-1), out.reshape(-1)
+    source, flat = _bytes(frame, count), out.reshape(-1)
     staged = block > 0
     target = staging if staged else flat
     step = np.uint64(block) if staged else height
@@ -289,8 +315,9 @@ def _look_up(
     if not fits:
         return False
     start, pitch = np.uint64(first), np.uint64(over)
+    count = (frame.shape[0] - 1) * over + frame.shape[1] * deep
     height, width, channels = np.uint64(tall), np.uint64(wide), np.uint64(deep)
-    source, table, flat = frame.reshape(-1), tables.reshape(-1), out.reshape(-1)
+    source, table, flat = _bytes(frame, count), tables.reshape(-1), out.reshape(-1)
     staged = block > 0
     target = staging if staged else flat
     step = np.uint64(block) if staged else height
@@ -314,11 +341,11 @@ def _look_up(
     return True
 
 
-def _array(item: Any, axes: int, *, readonly: bool = False) -> object:
-    return types.Array(item, axes, "C", readonly=readonly)  # a read-only type also takes writable arrays
+def _array(item: Any, axes: int, *, readonly: bool = False, layout: str = "C") -> object:
+    return types.Array(item, axes, layout, readonly=readonly)  # a read-only type also takes writable arrays
 
 
-_BOX = (_array(uint8, 3, readonly=True), int64, int64, boolean)
+_BOX = (_array(uint8, 3, readonly=True, layout="A"), int64, int64, boolean)
 _copy = _compile(_copy, boolean(*_BOX, _array(uint8, 3), boolean, _array(uint8, 1), boolean))
 _look_up = _compile(
     _look_up,
@@ -346,7 +373,7 @@ def crop(
     Parameters
     ----------
     source : ndarray of uint8
-        A frame, (H, W, C) or (H, W), C-contiguous.
+        A frame, (H, W, C) or (H, W); the pixels of a row lie together, rows may lie apart.
     top, left : int
         The box's first row and column in `source`.
     flip : bool
@@ -393,7 +420,7 @@ def crop_table(
     Parameters
     ----------
     source : ndarray of uint8
-        A frame, (H, W, C) or (H, W), C-contiguous.
+        A frame, (H, W, C) or (H, W); the pixels of a row lie together, rows may lie apart.
     top, left : int
         The box's first row and column in `source`.
     flip : bool
@@ -440,9 +467,10 @@ def _explain(
     dtype: DTypeLike,
 ) -> NoReturn:
     """Say why a kernel refused its arguments."""
-    if source.dtype != np.uint8 or source.ndim not in (2, 3) or not source.flags.c_contiguous:
+    if source.dtype != np.uint8 or source.ndim not in (2, 3) or not source[:1].flags.c_contiguous:
         raise ValueError(
-            f"source must be C-contiguous uint8, (H, W) or (H, W, C), not {source.dtype} {source.shape}"
+            "source must be uint8, (H, W) or (H, W, C), the pixels of a row together, not "
+            f"{source.dtype} {source.shape}"
         )
     if out.dtype != dtype:
         raise ValueError(f"out must be uint8, not {out.dtype}; crop_table converts")
