@@ -1,4 +1,4 @@
-"""The command line: `fastclips demo` and `fastclips bench`.
+"""The command line: `fastclips demo`, `fastclips preview` and `fastclips bench`.
 
 A command's module is imported once it is called for, so that help is instant.
 """
@@ -22,12 +22,14 @@ __all__ = ["main"]
 
 _COMMANDS = {  # modules of this package with add_arguments(parser) and run(args) -> int
     "demo": "train a small video classifier on made-up or your own frames",
+    "preview": "draw clips of your frames as the model will see them",
     "bench": "measure the loader on your frames against the bare decoding of them",
 }
 _INTERRUPTED = 130  # as a shell reports it
 _MANUAL = """\
 examples:
   fastclips demo                      train a video classifier, start to end
+  fastclips preview frames/           what does the model see?
   fastclips bench frames/             how fast are my frames loaded, and what is the limit?
   fastclips bench frames/ --json      the same for a script, one line
   fastclips bench --help              what each figure means

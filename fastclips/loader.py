@@ -11,6 +11,7 @@ import numpy as np
 from fastclips.batches import Batches, Planned, checked_workers
 from fastclips.data.index import Dataset
 from fastclips.errors import OptionError
+from fastclips.labelling import ServedLabels
 from fastclips.options import checked_bool
 from fastclips.outputs import Outputs
 from fastclips.pixels.layout import find_layout
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     import tensorflow as tf
     from numpy.typing import NDArray
+    from PIL import Image
 
     from fastclips.pixels.steps import PixelStep
     from fastclips.pixels.transforms import GeometryTransform, ViewTransform
@@ -75,7 +77,7 @@ class ClipSchedule:
         index, steps = self._dataset.index, self.time_steps
         for tickets, padding in self._plan.run(epoch, batch, most):
             videos, frames = tickets["video"].copy(), tickets["frames"]
-            known = self._outputs.known(videos, frames[:, :steps], padding)
+            known = self._outputs.known(videos, frames[:, :steps], padding, tickets["draws"])
             starts = index.starts[videos][:, None].astype(np.int32)
             tickets["frames"] = np.where(frames < 0, frames - starts, frames + starts)  # ~(f + s) is ~f - s
             tickets["video"] = index.keys[videos]
@@ -206,8 +208,14 @@ class ClipLoader(Batches):
             world=self.world,
         )
         self.shuffle = plan.shuffle
+        self._labels = ServedLabels(dataset, recipe)
         outputs = Outputs(
-            dataset, inputs, targets, sample_weight, marks_padding=self.world > 1 and not drop_last
+            dataset,
+            inputs,
+            targets,
+            sample_weight,
+            labels=self._labels,
+            marks_padding=self.world > 1 and not drop_last,
         )
         layout = find_layout(
             dataset, recipe, clips.time_steps, plan.batch_size, outputs.streams, weighting=outputs.weighting
@@ -224,7 +232,7 @@ class ClipLoader(Batches):
         )
         schedule = ClipSchedule(plan, dataset, outputs)
         super().__init__(schedule, spec, workers=workers, memory=memory, repeat=repeat)
-        self._plan = plan
+        self._plan, self._outputs = plan, outputs
 
     def plan_table(self, epoch: int, rank: int | None = None) -> PlanTable:
         """Return an epoch's clips in served order.
@@ -242,7 +250,32 @@ class ClipLoader(Batches):
             A mapping of columns: ``video``, ``start``, ``paths``, ``size``, ``label``, ``view``, ``padding``
             and more, each with an item for each clip.
         """
-        return PlanTable(self._plan, self.dataset, epoch, rank)
+        return PlanTable(self._plan, self.dataset, self._labels, epoch, rank)
+
+    def preview(self, clips: int = 4, epoch: int = 0) -> Image.Image:
+        """Draw clips as the model will see them; the iteration is not moved.
+
+        A notebook shows what is returned; ``preview().save("preview.png")`` keeps it.
+
+        Parameters
+        ----------
+        clips : int
+            How many, at least 1, the first of the epoch; fewer where it has no more.
+        epoch : int
+            Which, from 0.
+
+        Returns
+        -------
+        PIL.Image.Image
+            A contact sheet, RGB, at most 1920 pixels wide. Of each clip its steps side by side, evenly
+            thinned out where there are many, and in rows of their own other streams, masks in colours, and
+            weights of pixels; with its label, the file of its first frame and the numbers of its frames, and
+            a frame around steps that are padding. What is not bytes is stretched to the range that the sheet
+            says.
+        """
+        from fastclips.sheet import contact_sheet  # noqa: PLC0415 - training draws nothing
+
+        return contact_sheet(self, self._outputs.names, clips, epoch)
 
     def to_tf_dataset(self) -> tf.data.Dataset:
         """Return a `tf.data.Dataset` that serves an epoch each time it is iterated.

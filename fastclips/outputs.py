@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastclips.errors import OptionError
+from fastclips.labelling import ServedLabels
 from fastclips.pixels.layout import LABEL
 from fastclips.planning.weights import by_class, by_mask_value, by_video
 from fastclips.spec import WEIGHT, Weighting
@@ -45,6 +46,8 @@ class Outputs:
         For y; ``"auto"`` is the label, or nothing where there is none.
     sample_weight : "valid", mapping, array_like or None
         As for `fastclips.ClipLoader`.
+    labels : ServedLabels, optional
+        The dataset's labels as they are served; by default as they are.
     marks_padding : bool
         Whether rows that fill up the last batch must be told by a weight of 0.
 
@@ -68,9 +71,11 @@ class Outputs:
         targets: str | Sequence[str] | None,
         sample_weight: object = None,
         *,
+        labels: ServedLabels | None = None,
         marks_padding: bool = False,
     ) -> None:
         self._dataset = dataset
+        self._labels = labels or ServedLabels(dataset)
         if isinstance(targets, str) and targets == "auto":
             targets = None if dataset.index.labels is None else LABEL
         self._inputs, self._targets = _names(inputs, "inputs"), _names(targets, "targets")
@@ -85,10 +90,15 @@ class Outputs:
         self._small = [name for name in names if name in (LABEL, VALID)]
         self.weighting: Weighting | None = None
         self._rows: NDArray[np.float64] | None = None  # weight of each video
-        self._table: NDArray[np.float64] | None = None  # weight of each class, for labels of frames
+        self._table: NDArray[np.float64] | None = None  # weight of each class
         self._weighed: int | None = None  # axes of the weight: of rows, of steps, of pixels
         if sample_weight is not None or marks_padding:
             self._weigh(sample_weight)
+
+    @property
+    def names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What x and what y are made of, in order."""
+        return self._inputs[0], self._targets[0]
 
     def _weigh(self, sample_weight: object) -> None:
         """Find out what shape the weight has, and what it is made of."""
@@ -143,14 +153,14 @@ class Outputs:
                 "sample_weight= by class needs one class for each video or frame; give an array with a "
                 "number for each video instead"
             )
-        by = by_class(table, self._dataset, "sample_weight")
-        if labels is not None and labels.per_video is not None:
-            self._rows = by[labels.per_video]
-        else:
-            self._table = by
+        self._table = by_class(table, self._dataset, "sample_weight")
 
     def known(
-        self, videos: NDArray[np.int64], frames: NDArray[np.int32], padding: NDArray[np.bool_]
+        self,
+        videos: NDArray[np.int64],
+        frames: NDArray[np.int32],
+        padding: NDArray[np.bool_],
+        draws: NDArray[np.float64],
     ) -> dict[str, NDArray[Any]]:
         """Work out what the plan tells of some rows.
 
@@ -162,6 +172,8 @@ class Outputs:
             Frames within each video, ``~frame`` where one is repeated.
         padding : ndarray of bool, (B,)
             Whether a row fills up the batch.
+        draws : ndarray of float64, (B, n)
+            The numbers of each row's ticket.
 
         Returns
         -------
@@ -170,9 +182,9 @@ class Outputs:
             by.
         """
         arrays: dict[str, NDArray[Any]] = {}
-        labels = self._dataset.index.labels
-        if LABEL in self._small and labels is not None:
-            arrays[LABEL] = labels.targets(videos, frames)
+        targets = self._labels.targets(videos, frames, draws) if LABEL in self._small else np.empty(0)
+        if LABEL in self._small:
+            arrays[LABEL] = targets
         if VALID in self._small:
             arrays[VALID] = frames >= 0
         if self._weighed is not None:
@@ -181,8 +193,8 @@ class Outputs:
                 weight *= self._rows[videos].astype(np.float32)
             if self._weighed == _STEPS:
                 weight = weight[:, None] * (frames >= 0)
-                if self._table is not None and labels is not None:
-                    weight *= self._table[labels.targets(videos, frames)]
+            if self._table is not None:  # of the label, which is then the target
+                weight *= self._table[targets].astype(np.float32)
             arrays[WEIGHT] = weight.astype(np.float32, copy=False)
         return arrays
 

@@ -14,11 +14,12 @@ def test_alone_it_prints_help(capsys):
     out = capsys.readouterr().out
     assert out.startswith("usage: fastclips")
     assert "demo" in out
+    assert "preview" in out
     assert "bench" in out
     assert "examples:" in out
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["bench"]])
+@pytest.mark.parametrize("command", [[], ["demo"], ["preview"], ["bench"]])
 def test_help(capsys, command):
     with pytest.raises(SystemExit) as stop:
         main([*command, "--help"])
@@ -60,7 +61,8 @@ try:
     main(["--help"])
 except SystemExit:
     pass
-heavy = {"tensorflow", "keras", "torch", "jax", "numba", "cv2", "fastclips.bench", "fastclips.demo"}
+heavy = {"tensorflow", "keras", "torch", "jax", "numba", "cv2", "PIL.ImageDraw"}
+heavy |= {"fastclips.bench", "fastclips.demo", "fastclips.preview", "fastclips.sheet"}
 print(sorted(heavy & set(sys.modules)))
 """
     assert run_python(script).splitlines()[-1] == "[]"

@@ -20,7 +20,7 @@ def test_python_blocks_run(tmp_path, monkeypatch, capsys):
     keras.utils.set_random_seed(0)
     namespace = {"__name__": "readme"}
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 8
+    assert len(blocks) == 9
     for block in blocks:
         exec(compile(block, "README.md", "exec"), namespace)  # noqa: S102 - our own text
     assert "frames/s" in capsys.readouterr().out
@@ -33,6 +33,6 @@ def test_python_blocks_run(tmp_path, monkeypatch, capsys):
 
 
 def test_shell_blocks_name_what_exists():
-    for command in ("demo", "bench"):
+    for command in ("demo", "bench", "preview"):
         assert f"fastclips {command}" in README
     assert README.count("<!-- test -->") == README.count("<!-- install -->") == 1
