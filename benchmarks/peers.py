@@ -45,7 +45,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 TIME_STEPS, BATCH, CROP = 16, 8, 224
 WORKERS = 2
@@ -159,16 +159,16 @@ PEERS = {
 }
 
 
-def serve(name: str, folder: Path) -> None:
-    """Be a loader's process: a number of seconds comes in, frames and the time they took go out."""
+def serve(make: Callable[[], tuple[str, Callable[[], int]]]) -> None:
+    """Be a loader's process: a number of seconds comes in, frames and the time they took go out.
+
+    Parameters
+    ----------
+    make : callable
+        Returns the loader's version, and what takes a piece of its work and says how many frames that was.
+    """
     answers, sys.stdout = sys.stdout, sys.stderr
-    version, batches = PEERS[name](folder)
-
-    def take() -> int:
-        x, _ = next(batches)
-        assert tuple(x.shape) == (BATCH, TIME_STEPS, CROP, CROP, 3)
-        return BATCH * TIME_STEPS
-
+    version, take = make()
     take()
     print(json.dumps(version), file=answers, flush=True)
     for line in sys.stdin:
@@ -182,14 +182,26 @@ def serve(name: str, folder: Path) -> None:
     os._exit(0)  # TensorFlow's threads may be anywhere
 
 
-class Peer:
-    """The process of one loader, seen from outside."""
+def crops(name: str, folder: Path) -> tuple[str, Callable[[], int]]:
+    """Return a loader's version, and what takes a batch."""
+    version, batches = PEERS[name](folder)
 
-    def __init__(self, name: str, folder: Path, python: str) -> None:
+    def take() -> int:
+        x, _ = next(batches)
+        assert tuple(x.shape) == (BATCH, TIME_STEPS, CROP, CROP, 3)
+        return BATCH * TIME_STEPS
+
+    return version, take
+
+
+class Peer:
+    """The process of one loader, seen from outside: a command that ends in `serve`."""
+
+    def __init__(self, command: Sequence[str]) -> None:
         self.rates: list[float] = []
         self.cpu_ms: list[float] = []  # per frame
         self._process = subprocess.Popen(
-            [python, __file__, "--serve", name, str(folder)],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -237,10 +249,10 @@ def cpu_s(pid: int) -> float:
     return total + (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def started(name: str, folder: Path, python: str) -> Peer | None:
+def started(name: str, command: Sequence[str]) -> Peer | None:
     """Start a loader; say so if that cannot be."""
     try:
-        return Peer(name, folder, python)
+        return Peer(command)
     except ChildProcessError as error:
         print(f"{name}: left out: {error}")
         return None
@@ -256,10 +268,11 @@ def main() -> None:
     parser.add_argument("--serve", choices=PEERS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:
-        serve(args.serve, args.folder)
+        serve(lambda: crops(args.serve, args.folder))
     peers = {}
     for name in PEERS:
-        peer = started(name, args.folder, args.torch_python if name == "torch" else sys.executable)
+        python = args.torch_python if name == "torch" else sys.executable
+        peer = started(name, [python, __file__, "--serve", name, str(args.folder)])
         if peer:
             peers[name] = peer
     for number in range(args.rounds):

@@ -1,16 +1,18 @@
-"""A user's functions on their way to workers.
+"""What users wrote, on its way to workers: functions, and classes of transforms.
 
-A function travels by cloudpickle: one of the script itself, of a notebook or a lambda by its code, one of
-a module by its name, which the worker imports along the trainer's ``sys.path``. It is unpickled when it is
-first called: in the worker, after the fork, so that whatever it imports is not in the way of the others.
+It travels by cloudpickle: what stands in the script itself, in a notebook, or is a lambda, by its code; what
+stands in a module, by its name, which the worker imports along the trainer's ``sys.path``. It is unpickled
+when it is first asked for: in the worker, after the fork, so that whatever it imports is not in the way of
+the others.
 
-The global generators of NumPy and `random` are seeded before each call, from the clip's draws, so that a
-function that uses them gives the same bits for any number of workers.
+The global generators of NumPy and `random` are seeded before each call of a function, from the clip's draws,
+so that one that uses them gives the same bits for any number of workers.
 """
 
 from __future__ import annotations
 
 import random
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
@@ -21,18 +23,88 @@ from fastclips.errors import EngineError, OptionError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["UserFunction"]
+__all__ = ["UserFunction", "from_script", "to_worker"]
+
+
+def to_worker(thing: object, knob: str) -> bytes:
+    """Pickle what a user wrote.
+
+    Parameters
+    ----------
+    thing : object
+        A function, or anything that holds some.
+    knob : str
+        What it was given as, for messages.
+
+    Returns
+    -------
+    bytes
+        For `from_script`.
+
+    Raises
+    ------
+    OptionError
+        If it cannot be pickled.
+    """
+    try:
+        return bytes(cloudpickle.dumps(thing))
+    except OptionError:
+        raise
+    except Exception as error:
+        raise OptionError(
+            f"{knob}={thing!r:.200} cannot be sent to workers: {error}. Keep open files, locks and models "
+            "out of what it refers to, or set workers=0"
+        ) from error
+
+
+def from_script(pickled: bytes, knob: str) -> Any:  # noqa: ANN401 - whatever was pickled
+    """Unpickle what `to_worker` pickled.
+
+    Parameters
+    ----------
+    pickled : bytes
+        From there.
+    knob : str
+        What it was given as, for messages.
+
+    Returns
+    -------
+    object
+        Its like in this process.
+
+    Raises
+    ------
+    EngineError
+        If it cannot be unpickled here.
+    """
+    try:
+        return cloudpickle.loads(pickled)
+    except Exception as error:
+        raise EngineError(
+            f"{knob} cannot be unpickled in a worker: {type(error).__name__}: {error}. Define what it is "
+            "made of in the script, or in a module that the script can import"
+        ) from error
 
 
 class UserFunction:
     """A function that may be called in any process.
 
+    It travels as it is when it is first copied or sent. A copy is for trying it out: a function that loads a
+    model when it first needs it may be one that nobody can send from then on.
+
     Parameters
     ----------
     function : callable
-        The user's.
+        The user's; or another `UserFunction`, whose function it is then.
     knob : str
         What it was given as, for messages.
+
+    Attributes
+    ----------
+    name : str
+        The function's, for messages.
+    arrived : bool
+        Whether it came here from another process.
 
     Raises
     ------
@@ -41,24 +113,22 @@ class UserFunction:
     """
 
     def __init__(self, function: Callable[..., Any], knob: str) -> None:
+        if isinstance(function, UserFunction):
+            self.__dict__.update(function.__dict__)
+            return
         if not callable(function):
             raise OptionError(f"{knob}={function!r}: must be a function")
         self._function: Callable[..., Any] | None = function
-        self._pickled: bytes | None = None
-        self._arrived = False  # from another process
+        self._pickled: bytes | OptionError | None = None
         self._knob = knob
-        self.name = getattr(function, "__qualname__", None) or type(function).__qualname__
+        self.name = _name(function)
+        self.arrived = False
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self._pickled is None:
-            try:
-                self._pickled = cloudpickle.dumps(self._function)
-            except Exception as error:
-                raise OptionError(
-                    f"{self._knob}={self._function!r} cannot be sent to workers: {error}. Keep open files, "
-                    "locks and models out of what it refers to, or set workers=0"
-                ) from error
-        return _arrived, (self._pickled, self._knob, self.name)
+        pickled = self._kept()
+        if isinstance(pickled, OptionError):
+            raise pickled
+        return _arrived, (pickled, self._knob, self.name)
 
     def __repr__(self) -> str:
         return self.name
@@ -83,35 +153,52 @@ class UserFunction:
         EngineError
             If it cannot be unpickled in this process.
         """
-        if self._function is None:
-            self._function = self._unpickled()
-        if self._arrived:
+        function = self._function = self._function or self._unpickled()
+        if self.arrived:
             _seed(draw)
-            return self._function(*args)
+            return function(*args)
         states = np.random.get_state(), random.getstate()  # noqa: NPY002 - the global one is meant
         _seed(draw)
         try:
-            return self._function(*args)
+            return function(*args)
         finally:
             np.random.set_state(states[0])  # noqa: NPY002 - as above
             random.setstate(states[1])
 
     def _unpickled(self) -> Callable[..., Any]:
-        try:
-            function: Callable[..., Any] = cloudpickle.loads(self._pickled)
-        except Exception as error:
-            raise EngineError(
-                f"{self._knob}={self.name} cannot be unpickled in a worker: {type(error).__name__}: {error}. "
-                "Define it in the script or in a module that the script can import"
-            ) from error
+        function: Callable[..., Any] = from_script(self._pickled, f"{self._knob}={self.name}")  # type: ignore[arg-type]
         return function
+
+    def copy(self) -> UserFunction:
+        """Return one as it will arrive in workers; if it cannot be sent, itself."""
+        pickled = self._kept()
+        if isinstance(pickled, OptionError):
+            return self
+        copy = _arrived(pickled, self._knob, self.name)
+        copy.arrived = False
+        return copy
+
+    def _kept(self) -> bytes | OptionError:
+        """Pickle it as it is now; that it cannot be is no fault before it has to."""
+        if self._pickled is None:
+            try:
+                self._pickled = to_worker(self._function, self._knob)
+            except OptionError as error:
+                self._pickled = error
+        return self._pickled
 
 
 def _arrived(pickled: bytes, knob: str, name: str) -> UserFunction:
     function = UserFunction.__new__(UserFunction)
-    function._function, function._pickled, function._arrived = None, pickled, True  # noqa: SLF001 - its other maker
-    function._knob, function.name = knob, name  # noqa: SLF001 - as above
+    function._function, function._pickled, function._knob = None, pickled, knob  # noqa: SLF001 - its other maker
+    function.name, function.arrived = name, True
     return function
+
+
+def _name(function: Callable[..., Any]) -> str:
+    while isinstance(function, partial):
+        function = function.func
+    return str(getattr(function, "__qualname__", None) or type(function).__qualname__)
 
 
 def _seed(draw: float) -> None:

@@ -103,7 +103,8 @@ class ClipLoader(Batches):
     clips : ClipSampler
         Which clips each video gives: `Windows`, `RandomWindow`, `Segments` or `Views`.
     transforms : iterable
-        What is done to each clip, in order.
+        What is done to each clip, in order: geometry, pixel steps, functions of yours (`Apply`), and choices
+        of frames.
     batch_size : int
         Clips in a batch.
     shuffle : bool

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
+
+from fastclips.functions import from_script, to_worker
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,12 +28,14 @@ __all__ = [
     "RenderSpec",
     "SlotLayout",
     "Stream",
+    "Trial",
     "Weighting",
     "ticket_dtype",
 ]
 
 ALIGNMENT = 64  # bytes: a cache line, and what TensorFlow needs to alias an array instead of copying it
 WEIGHT = "sample_weight"  # the field that is no stream
+_PICKLED = "_pickled_recipe"
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,24 @@ def ticket_dtype(time_steps: int, draws: int) -> np.dtype[np.void]:
     return np.dtype([(name, kind, shape) if shape else (name, kind) for name, kind, shape in fields])
 
 
+class Trial(NamedTuple):
+    """What came of trying out a user's function on a clip.
+
+    Parameters
+    ----------
+    given : tuple of int
+        Shape of the clip that reached it: (T, H, W, C), if no other function was before it.
+    returned : tuple of int
+        Shape of the clip that left it.
+    dtype : str
+        Of what left it.
+    """
+
+    given: tuple[int, ...]
+    returned: tuple[int, ...]
+    dtype: str
+
+
 @dataclass(frozen=True)
 class Field:
     """One array of a batch: what every stream becomes.
@@ -120,14 +142,18 @@ class Field:
     name : str
         The stream's name.
     shape : tuple of int
-        Shape of one row: (T, H, W, C), or (T, C, H, W), or (T, H, W) for masks.
+        Shape of one row: (T, H, W, C), or (T, C, H, W), or (T, H, W) for masks; any where a user's function
+        makes it.
     dtype : str
         NumPy's name of the type, such as ``"uint8"``.
+    trials : tuple of Trial
+        Of each user's function on the way, in order.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
+    trials: tuple[Trial, ...] = ()
 
     @property
     def row_bytes(self) -> int:
@@ -231,6 +257,19 @@ class ClipSpec:
     fast_dct: bool
     weighting: Weighting | None = None
     renderer: ClassVar[str] = "fastclips.engine.renderer:Renderer"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Let the recipe travel as bytes, which nobody unpickles but who asks for it: workers alone."""
+        state = dict(self.__dict__)
+        if "recipe" in state:
+            state[_PICKLED] = to_worker(state.pop("recipe"), "transforms")
+        return state
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - called for what is missing: a pickled recipe
+        if name != "recipe" or _PICKLED not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        self.__dict__[name] = from_script(self.__dict__[_PICKLED], "transforms")
+        return self.__dict__[name]
 
     @property
     def ticket_dtype(self) -> np.dtype[np.void]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastclips.data.index import Dataset
+    from fastclips.labelling import ServedLabels
     from fastclips.planning.plan import Plan
 
 __all__ = ["PlanTable"]
@@ -29,7 +30,7 @@ class PlanTable(Mapping[str, "NDArray[Any]"]):
     start       int64 (rows,): the first frame, counted within the video
     view        int64 (rows,): which view of the video, 0 where there is one
     padding     bool (rows,): whether the row only fills up a batch; its weight is 0
-    label       what the target ``"label"`` is; missing where the dataset has no labels
+    label       what the target ``"label"`` is, as it is served; missing where the dataset has no labels
     frames      int32 (rows, T): frames within the video, ``~frame`` (below 0) where one is repeated
     paths       object (rows, T): path of each frame of the first stream
     size        int64 (rows, 2): height and width of each video's first frame, which is read for it
@@ -41,18 +42,22 @@ class PlanTable(Mapping[str, "NDArray[Any]"]):
         Whose epoch.
     dataset : Dataset
         What it planned.
+    labels : ServedLabels
+        Its labels as they are served.
     epoch : int
         At least 0.
     rank : int, optional
         Another rank than the plan's.
     """
 
-    def __init__(self, plan: Plan, dataset: Dataset, epoch: int, rank: int | None = None) -> None:
-        self._dataset = dataset
+    def __init__(
+        self, plan: Plan, dataset: Dataset, labels: ServedLabels, epoch: int, rank: int | None = None
+    ) -> None:
+        self._dataset, self._labels = dataset, labels
         self._plan, self._place = plan, (epoch, rank)
         self._columns: dict[str, NDArray[Any]] = plan.table(epoch, rank)
         self._names = dict.fromkeys((*self._columns, *_MADE))
-        if dataset.index.labels is None:
+        if labels.kind is None:
             del self._names["label"]
 
     def __getitem__(self, name: str) -> NDArray[Any]:
@@ -87,14 +92,13 @@ class PlanTable(Mapping[str, "NDArray[Any]"]):
             found[place] = of(video)
         return found[rows]
 
-    def _label(self) -> NDArray[Any] | None:
-        labels = self._dataset.index.labels
-        if labels is None:
-            return None
+    def _label(self) -> NDArray[Any]:
+        labels, epoch = self._labels, self._place[0]
         frames = (
             self["frames"] if labels.kind == "frame_labels" else np.zeros((len(self["video"]), 0), np.int32)
         )
-        return labels.targets(self["video"], frames)
+        draws = self._plan.recipe_draws(epoch, self["position"], labels.columns)
+        return labels.targets(self["video"], frames, draws)
 
     def _name(self) -> NDArray[Any]:
         return self._per_video(self._dataset.index.names.__getitem__, object, ())

@@ -22,3 +22,38 @@ def rawframes(tmp_path):
     for number, video in enumerate(("dive/a", "dive/b", "swim/c")):
         frames_of(tmp_path / "rawframes", video, 5 + number)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def movie_files(tmp_path_factory):
+    """The pattern that finds some video files, 48x64, whose frames show their numbers: `videos.LENGTHS`."""
+    pytest.importorskip("av", reason="video extra")
+    from videos import LENGTHS, show, write_movie  # noqa: PLC0415 - needs av
+
+    root = tmp_path_factory.mktemp("movies")
+    for name, length in LENGTHS.items():
+        write_movie(root / f"{name}.mp4", [show(number) for number in range(length)], "libx264", {"crf": "5"})
+    return f"{root}/{{classname}}/*.mp4"
+
+
+@pytest.fixture
+def make_movies(movie_files):
+    """Makes generators of compat.keras_video, which are closed at the end."""
+    from fastclips.compat import keras_video  # noqa: PLC0415 - needs what few tests need
+
+    made = []
+
+    def make(kind=keras_video.VideoFrameGenerator, **options):
+        small = {
+            "target_shape": (48, 64),
+            "batch_size": 3,
+            "glob_pattern": movie_files,
+            "workers": 0,
+            "seed": 5,
+        }
+        made.append(kind(**{**small, **options}))
+        return made[-1]
+
+    yield make
+    for generator in made:
+        generator.close()

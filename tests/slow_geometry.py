@@ -145,20 +145,25 @@ FORMULAS = {
 class SlowMap:
     """What a list of transforms does to frames of a size; at most one of them has views.
 
+    Of a clip of `steps` time steps it is the map at `step`: a transform that draws per frame takes as many
+    draws for the first step, for the second, and so on.
+
     `rows` and `columns` are the positions of the output pixels' centres, (h, w) each; `box` is the box of
     whole pixels that a map covers which neither turns nor leaves the frame, or None; `near_half` tells of a
     box whose edges are too close to the middle between pixels to be compared.
     """
 
-    def __init__(self, transforms, draws, size, view=0):
+    def __init__(self, transforms, draws, size, view=0, step=0, steps=1):
         self.frame, undo, used, turned = size, [], 0, False
         for transform in transforms:
             count = getattr(transform, "draws", 0)
-            size, one = FORMULAS[type(transform)](transform, size, draws[used : used + count], view)
+            per_frame = getattr(transform, "per", "clip") == "frame"
+            own = draws[used + count * step * per_frame :][:count]
+            size, one = FORMULAS[type(transform)](transform, size, own, view)
             undo.insert(0, one)
             if isinstance(transform, (fc.RandomRotation, fc.RandomShear)):
-                turned |= between(transform.degrees, draws[used]) != 0
-            used += count
+                turned |= between(transform.degrees, own[0]) != 0
+            used += count * (steps if per_frame else 1)
         self.size = size
 
         def back(y, x):

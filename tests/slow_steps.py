@@ -164,10 +164,9 @@ ON_CLIPS = {
 }
 
 
-def slow_run(steps, frames, draws):
+def slow_run(steps, frames, draws, standardised=False):
     """Take a clip, (T, H, W, C), through a list of steps, one after the other; float64 until the end."""
     clip, rest = frames.astype(np.float64), list(draws)
-    standardised = False
     for step in steps:
         name = type(step).__name__
         if name in ON_CLIPS:

@@ -239,14 +239,16 @@ def test_an_interrupt_anywhere_loses_nothing(frames):
         assert line > 30, "every line had its turn"
 
 
-class Mine(fc.RandomFlip):
-    """A transform that lives where the workers cannot import it."""
+class Mine(Poison):
+    """A storage that lives where the workers cannot import it."""
 
 
-def test_what_lives_in_the_script_is_refused(frames, monkeypatch):
+def test_a_storage_that_lives_in_the_script_is_refused(frames, monkeypatch):
     monkeypatch.setattr(Mine, "__module__", "__main__")
-    with pytest.raises(fc.OptionError, match="Mine is defined in the script itself"):
-        make_loader(frames, 1, transforms=[fc.RandomCrop(32), Mine()])
+    dataset = fc.open(frames)
+    mine = fc.Dataset(Mine(dataset.storage, -1), dataset.index, dataset.streams)
+    with pytest.raises(fc.OptionError, match="Mine, a storage, is defined in the script itself"):
+        fc.ClipLoader(mine, fc.Windows(4), batch_size=4, workers=1)
 
 
 def test_a_trainer_that_ignores_its_children(frames):

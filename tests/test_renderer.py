@@ -87,7 +87,8 @@ def render(streams, store, recipe, frames, *, draws=(), view=0, weight=1.0, weig
             fields.append(Field(stream.name, (steps, *size), "uint8"))
         else:
             across = (stream.channels, *size) if recipe.channels_first else (*size, stream.channels)
-            fields.append(Field(stream.name, (steps, *across), recipe.dtype))
+            compiled = recipe.compiled(stream.channels)
+            fields.append(Field(stream.name, (steps, *across), compiled.dtype if compiled else "uint8"))
     if weighting:
         fields.append(Field(WEIGHT, (steps, *size), "float32"))
     layout = SlotLayout(1, tuple(fields))

@@ -91,3 +91,119 @@ def test_a_notebook(frames, tmp_path):
     ).execute()
     text = "".join(output.get("text", "") for output in notebook.cells[0].outputs)
     assert text == "top level\nserved 18\n"
+
+
+MINE = """
+import functools
+import random
+import numpy as np
+
+OFFSET = np.arange(3, dtype=np.uint8)
+
+def shift(clip, by=OFFSET):
+    return clip + by
+
+class Halve:
+    def __call__(self, frame):
+        return frame[::2, ::2] // 2
+
+class Invert:
+    draws = 0
+    def values(self, values, draws):
+        return 255 - values
+
+class Corner:
+    fixes_size, draws = True, 1
+    def compose(self, geometry, draws):
+        return type(geometry)(geometry.y.crop(int(draws[0] * 9), 20), geometry.x.crop(0, 20))
+
+def noisy(clip):
+    return clip + np.random.random(clip.shape) + random.random()
+"""
+SERVE = """
+import hashlib
+import fastclips as fc
+{imports}
+def closure(array):
+    return lambda clip: clip + array
+steps = [
+    {of}Corner(),
+    {of}Invert(),
+    fc.Apply({of}shift),
+    fc.Apply(lambda frame: frame[:, ::-1], per="frame", p=0.5),
+    fc.Apply(functools.partial({of}shift, by=np.uint8(7))),
+    fc.Apply({of}Halve(), per="frame"),
+    fc.Apply(closure(np.arange(3, dtype=np.uint8)[::-1])),
+    fc.Apply({of}noisy),
+]
+for workers in (0, 1, 2):
+    with fc.ClipLoader(fc.open({root!r}), fc.Windows(4), steps, batch_size=4, workers=workers) as loader:
+        digest = hashlib.sha256(b"".join(x.tobytes() for x, _ in loader)).hexdigest()
+        print(digest, loader.batch(0, 0)[0].shape, flush=True)
+"""
+SHAPE = "(4, 4, 10, 10, 3)"
+
+
+def same(out):
+    """Three lines that say the same."""
+    lines = out.splitlines()
+    assert len(lines) == 3
+    assert len(set(lines)) == 1
+    assert lines[0].endswith(SHAPE)
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def own_code(frames, tmp_path_factory):
+    """A script with functions and transforms of its own, one with those of a module, and their output."""
+    folder = tmp_path_factory.mktemp("own_code")
+    (folder / "mine.py").write_text(MINE)
+    (folder / "whole.py").write_text(MINE + SERVE.format(root=str(frames), imports="", of=""))
+    imports = "import functools, numpy as np, mine"
+    (folder / "parts.py").write_text(SERVE.format(root=str(frames), imports=imports, of="mine."))
+    return folder, same(run(["whole.py"], cwd=folder))
+
+
+def test_what_a_script_defines_travels(own_code):
+    """Functions, callable objects, closures and classes of transforms: of itself or a module beside it."""
+    folder, expected = own_code
+    assert same(run(["parts.py"], cwd=folder)) == expected
+
+
+def test_what_a_notebook_defines_travels(own_code, tmp_path):
+    nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
+    folder, expected = own_code
+    cells = [(folder / "whole.py").read_text().partition("import hashlib")[part] for part in (0, 1, 2)]
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(cells[0]), nbformat.v4.new_code_cell(cells[1] + cells[2])]
+    )
+    nbclient.NotebookClient(
+        notebook, timeout=60, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
+    ).execute()
+    text = "".join(output.get("text", "") for output in notebook.cells[1].outputs)
+    assert same(text) == expected
+
+
+def test_what_workers_cannot_import_is_named(frames, tmp_path):
+    """A module that only this process can find."""
+    (tmp_path / "train.py").write_text(
+        textwrap.dedent(f"""
+        import sys, types, fastclips as fc
+        hidden = types.ModuleType("hidden")
+        exec("class Invert:\\n draws, values = 0, lambda self, values, draws: 255 - values", vars(hidden))
+        sys.modules["hidden"] = hidden
+        options = {{"batch_size": 4, "workers": 1}}
+        try:
+            with fc.ClipLoader(fc.open({str(frames)!r}), fc.Windows(4), [hidden.Invert()], **options) as loader:
+                list(loader)
+        except fc.EngineError as error:
+            print(error)
+        """)
+    )
+    done = subprocess.run(
+        [sys.executable, "train.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (
+        "one said EngineError: transforms cannot be unpickled in a worker: ModuleNotFoundError" in done.stdout
+    )
+    assert "No module named 'hidden'" in done.stdout

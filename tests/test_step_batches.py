@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import make_frames, make_masks, run_python
+from helpers import make_frames, make_masks
 
 import fastclips as fc
 from fastclips.pixels.steps import CompiledSteps
@@ -119,25 +119,3 @@ def test_fitted_to_a_dataset(pairs):
         ((x, _),) = loader
     np.testing.assert_allclose(x.mean(axis=(0, 1, 2, 3)), 0, atol=1e-4)
     np.testing.assert_allclose(x.std(axis=(0, 1, 2, 3)), 1, atol=1e-3)
-
-
-def test_a_step_of_the_script_itself_is_refused_before_workers_miss_it(tmp_path):
-    code = """
-import sys
-import fastclips as fc
-
-class Invert:
-    draws = 0
-    def values(self, values, draws):
-        return 255 - values
-
-data = fc.open(sys.argv[1])
-print([len(x) for x, _ in fc.ClipLoader(data, fc.Windows(4), [Invert()], batch_size=9, workers=0)])
-try:
-    fc.ClipLoader(data, fc.Windows(4), [Invert()], batch_size=9, workers=1)
-except fc.OptionError as error:
-    print(error)
-"""
-    out = run_python(code, make_frames(tmp_path, videos=2, frames=4))
-    assert out.splitlines()[0] == "[2]"
-    assert "Invert is defined in the script itself" in out

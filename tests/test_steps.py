@@ -10,6 +10,7 @@ from slow_steps import slow_run
 from fastclips.errors import OptionError
 from fastclips.pixels.effects import Blur, Cutout, GaussianNoise, SaltAndPepper
 from fastclips.pixels.kernels import crop_table
+from fastclips.pixels.legs import is_step
 from fastclips.pixels.normalize import Normalize
 from fastclips.pixels.photometric import (
     Brightness,
@@ -22,7 +23,7 @@ from fastclips.pixels.photometric import (
     SaturationValue,
 )
 from fastclips.pixels.standardize import ZCA, FeatureWise, PerSample, Rescale
-from fastclips.pixels.steps import CompiledSteps, count_draws, is_step
+from fastclips.pixels.steps import CompiledSteps, count_draws
 
 SIZE = (6, 7)  # of the frames here
 units = st.floats(0, 1, exclude_max=True)

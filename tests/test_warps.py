@@ -6,128 +6,20 @@ import re
 import cv2
 import numpy as np
 import pytest
-from helpers import picture, write_jpeg
-from hypothesis import assume, given, settings
+from helpers import write_jpeg
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from rendering import IGNORE, MODES, render, scene
 from slow_geometry import SlowMap
 
 import fastclips as fc
-from fastclips.engine.arena import COUNTERS
-from fastclips.engine.renderer import Renderer
 from fastclips.pixels.transforms import compile_recipe
-from fastclips.spec import WEIGHT, ClipSpec, Field, SlotLayout, Stream, Weighting, ticket_dtype
+from fastclips.spec import WEIGHT
 
-IGNORE = 77
-WEIGHTS = tuple(float(np.float32(value / 7)) for value in range(256))
 PADDING = {"nearest": "edge", "reflect": "symmetric", "wrap": "wrap"}
-MODES = ("nearest", "constant", "reflect", "wrap")
 units = st.floats(0, 1, exclude_max=True)
-
-
-class Store:
-    """One video's frames, in memory."""
-
-    def __init__(self, **streams):
-        self.streams = streams
-
-    def read(self, stream, _, frame):
-        return self.streams[stream][frame]
-
-    def where(self, stream, video, frame):
-        return f"{stream}[{video}, {frame}]"
-
-
-def render(transforms, pixels, labels=None, *, frames=(0,), draws=(), view=0, **options):
-    """The rows of a clip: of its picture, of its mask if there is one, and of the mask's weights."""
-    recipe = compile_recipe(transforms, time_steps=len(frames), **options)
-    draws = list(draws) or [0.5] * recipe.draws
-    geometry = recipe.geometry(*pixels.shape[1:3], draws, view)
-    size, steps, channels = (geometry.y.size, geometry.x.size), len(frames), pixels.shape[3]
-    shape = (channels, *size) if recipe.channels_first else (*size, channels)
-    streams, fields = [Stream("image", channels=channels)], [Field("image", (steps, *shape), recipe.dtype)]
-    store = {"image": pixels}
-    if labels is not None:
-        streams.append(Stream("mask", mask=True, ignore=IGNORE))
-        fields += [Field("mask", (steps, *size), "uint8"), Field(WEIGHT, (steps, *size), "float32")]
-        store["mask"] = labels
-    layout = SlotLayout(1, tuple(fields))
-    weighting = Weighting("mask", WEIGHTS) if labels is not None else None
-    spec = ClipSpec(Store(**store), tuple(streams), recipe, layout, steps, fast_dct=True, weighting=weighting)
-    ticket = np.zeros(1, ticket_dtype(steps, recipe.draws))[0]
-    ticket["view"], ticket["weight"], ticket["draws"] = view, 1, draws
-    ticket["frames"][:steps] = frames
-    row = {name: array[0] for name, array in layout.arrays(np.full(layout.nbytes, 0xA5, np.uint8)).items()}
-    Renderer(spec).render(ticket, row, np.zeros(len(COUNTERS)))
-    return row
-
-
-def scene(height, width, frames=1, channels=3):
-    pixels = np.stack([picture(seed, height, width)[..., :channels] for seed in range(frames)])
-    labels = np.random.default_rng(0).integers(0, 256, (frames, height, width), np.uint8)
-    return pixels, labels
-
-
 PLAIN, LABELS = scene(24, 36)
-
-
-@st.composite
-def compositions(draw, height, width):
-    """A list of transforms for frames of a size, and the border rule of them all."""
-    fill = draw(st.sampled_from(MODES))
-    value = draw(st.sampled_from([0, 200, (1, 2, 3)])) if fill == "constant" else 0
-    border = {"fill": fill, "fill_value": value}
-    sizes, pairs = st.integers(1, 40), st.tuples(st.floats(-60, 60), st.floats(-60, 60))
-    factors = st.tuples(st.floats(0.3, 2), st.floats(0.3, 2)).map(sorted).map(tuple)
-    moving = [
-        pairs.map(lambda pair: fc.RandomRotation(tuple(sorted(3 * angle for angle in pair)), **border)),
-        pairs.map(lambda pair: fc.RandomShear(tuple(sorted(pair)), **border)),
-        st.tuples(*[st.one_of(st.floats(0, 0.9), st.integers(1, 20))] * 2).map(
-            lambda pair: fc.RandomShift(*pair, **border)
-        ),
-        factors.map(lambda pair: fc.RandomZoom(*pair, **border)),
-        st.tuples(factors, factors).map(lambda two: fc.RandomZoom(height=two[0], width=two[1], **border)),
-    ]
-    staying = [
-        st.tuples(st.floats(0, 1), st.floats(0, 1)).map(lambda pair: fc.RandomFlip(*pair)),
-        st.tuples(sizes, sizes).map(fc.Resize),
-        sizes.map(lambda side: fc.Resize(short_side=side)),
-        sizes.map(lambda side: fc.Resize(long_side=side)),
-        st.tuples(sizes, sizes).map(fc.RandomResizedCrop),
-        st.tuples(sizes, sizes).map(fc.MultiScaleCrop),
-    ]
-    transforms, size = [], (height, width)
-    for _ in range(draw(st.integers(1, 4))):
-        box = st.tuples(st.integers(1, size[0]), st.integers(1, size[1]))
-        crops = [box.map(fc.RandomCrop), box.map(fc.CenterCrop)]
-        if not any(isinstance(one, fc.TenCrop) for one in transforms):
-            crops.append(box.map(fc.TenCrop))
-        transforms.append(draw(st.one_of(*moving, *staying, *crops)))
-        size = SlowMap(transforms, [0.5] * 40, (height, width)).size
-        assume(max(size) <= 200)
-    return transforms, border
-
-
-@given(st.integers(1, 40), st.integers(1, 40), st.lists(units, min_size=16, max_size=16), st.data())
-@settings(max_examples=100, deadline=None)
-def test_any_composition(height, width, draws, data):
-    """Pictures within rounding (and OpenCV's, before 5.0, to a 32nd of a pixel), masks exactly."""
-    transforms, border = data.draw(compositions(height, width))
-    recipe = compile_recipe(transforms)
-    draws, view = draws[: recipe.draws], data.draw(st.integers(0, recipe.views - 1))
-    slow = SlowMap(transforms, draws, (height, width), view)
-    assume(not slow.near_half)
-    pixels, labels = scene(height, width)
-    row = render(transforms, pixels, labels, draws=draws, view=view)
-    fill, sure = border["fill"], ~slow.tied
-    expected, mask = slow.bilinear(pixels[0], fill), slow.nearest(labels[0], fill)
-    if fill == "constant":
-        expected[slow.outside], mask[slow.outside] = border["fill_value"], IGNORE
-    off = np.abs(row["image"][0] - expected)[sure]
-    assert (off > 2).sum() <= 0.01 * off.size
-    assert off.max(initial=0) <= 8
-    np.testing.assert_array_equal(row["mask"][0][sure], mask[sure])
-    np.testing.assert_array_equal(row[WEIGHT], np.array(WEIGHTS, np.float32)[row["mask"]])
 
 
 @pytest.mark.parametrize("fill", MODES)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["ArrayStorage"]
+__all__ = ["ArrayStorage", "Npy", "find_array"]
 
 _PICTURE, _MASK = "(N, T, H, W, C)", "(N, T, H, W)"
 _CHANNELS = (1, 3)
@@ -101,7 +101,7 @@ class ArrayStorage:
             raise OptionError("images={} names no stream: give an array, or a dict such as {'image': array}")
         names = {stream: f"images[{stream!r}]" if several else "images" for stream in sources}
         masks = (masks,) if isinstance(masks, str) else masks
-        found = {stream: _found(source, names[stream]) for stream, source in sources.items()}
+        found = {stream: find_array(source, names[stream]) for stream, source in sources.items()}
         for stream, array in found.items():
             _check(array, names[stream], mask=stream in masks)
         _check_alike({names[stream]: array.shape for stream, array in found.items()})
@@ -264,8 +264,27 @@ def _opened(path: str) -> tuple[int, _Header]:
         return os.dup(file.fileno()), header
 
 
-def _found(source: Any, name: str) -> Npy | NDArray[Any]:  # noqa: ANN401 - whatever the user gave
-    """Return the file or the array that a source is."""
+def find_array(source: Any, name: str) -> Npy | NDArray[Any]:  # noqa: ANN401 - whatever the user gave
+    """Return the file or the array that a source is.
+
+    Parameters
+    ----------
+    source : array_like, path or memmap
+        A path, or a map of the whole of a .npy file, stays a file.
+    name : str
+        What to call it in messages.
+
+    Returns
+    -------
+    Npy or ndarray
+
+    Raises
+    ------
+    OptionError
+        If it is no array.
+    DataError
+        If a file cannot be read, is no .npy file, is cut short or in Fortran order.
+    """
     if isinstance(source, (str, os.PathLike)):
         path = str(Path(source).absolute())
         fd, header = _opened(path)

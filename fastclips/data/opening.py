@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-__all__ = ["open_dataset"]
+__all__ = ["mask_options", "open_dataset"]
 
 _RESERVED = ("auto", "label", "valid", WEIGHT)
 _VALUES = 256  # of a byte
@@ -134,7 +134,7 @@ def open_dataset(
     if labels is None and names is not None:
         raise OptionError(f"classes={names!r}: names classes, but labels=None wants no labels; leave one out")
     checked_choice(unpaired, "unpaired", ("error", "drop"))
-    mask = _mask_options(colors, values, ignore)
+    mask = mask_options(colors, values, ignore)
     if images is not None:
         given = {"source": source, "root": root, "columns": columns, "frames": frames, "match": match}
         given["index"] = index
@@ -223,12 +223,12 @@ def _open_arrays(
     return Dataset(storage, table, streams)
 
 
-def _mask_options(
+def mask_options(
     colors: Mapping[tuple[int, int, int], int] | None,
     values: Mapping[int, int] | Sequence[int] | None,
     ignore: int,
 ) -> dict[str, Any]:
-    """Check what is said of masks' values."""
+    """Check what is said of masks' values, as for `open_dataset`; return the options of their `Stream`."""
     pairs = None
     if colors is not None:
         if not isinstance(colors, Mapping) or not colors or any(np.shape(c) != (3,) for c in colors):

@@ -22,7 +22,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 from fastclips.data.columns import load
-from fastclips.engine.arena import COUNTERS, Arena, die_with_parent, to_note
+from fastclips.engine.arena import COUNTERS, Arena, die_with_parent, from_note, to_note
 from fastclips.engine.worker import work
 
 if TYPE_CHECKING:
@@ -120,7 +120,11 @@ class Nursery:
                 self._arena.set_note(cell, to_note(text))
                 self._arena.finish(cell, worker, False)
         if self._deaths > DEATHS_PER_WORKER * self._workers:
-            raise RuntimeError(f"{self._deaths} workers died without finishing a clip, the last one {cause}")
+            words = from_note(self._arena.last_words)
+            raise RuntimeError(
+                f"{self._deaths} workers died without finishing a clip, the last one {cause}"
+                + (f"; one said {words}" if words else "")
+            )
         return self._fork(index)
 
 

@@ -128,7 +128,7 @@ class Inline:
         start = -memory.ctypes.data % ALIGNMENT
         arrays = self._layout.arrays(memory[start : start + self._layout.nbytes])
         for row, ticket in enumerate(batch.tickets):
-            self._render(ticket, {name: array[row] for name, array in arrays.items()}, self.counters[0])
+            self._render(ticket, {name: array[row, ...] for name, array in arrays.items()}, self.counters[0])
         self.waited_s += perf_counter() - began
         return {name: array[: len(batch.tickets)] for name, array in arrays.items()}
 
@@ -365,11 +365,9 @@ _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def _check_importable(spec: RenderSpec) -> None:
-    recipe = getattr(spec, "recipe", None)
-    things = (*recipe.transforms, *recipe.steps) if recipe else ()
-    for thing in (getattr(spec, "storage", None), *things):
-        if type(thing).__module__ == "__main__":
-            raise OptionError(
-                f"{type(thing).__name__} is defined in the script itself, which workers do not run; move it "
-                "to a module beside the script and import it, or set workers=0"
-            )
+    kind = type(getattr(spec, "storage", None))
+    if kind.__module__ == "__main__":
+        raise OptionError(
+            f"{kind.__name__}, a storage, is defined in the script itself, which workers do not run; move it "
+            "to a module beside the script and import it, or set workers=0"
+        )

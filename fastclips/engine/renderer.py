@@ -12,19 +12,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastclips.engine.arena import COUNTERS
-from fastclips.errors import FastclipsError, FrameError
+from fastclips.errors import FastclipsError, FrameError, OptionError
 from fastclips.pixels import kernels
+from fastclips.pixels.crops import swap_table
 from fastclips.pixels.decode import Decoder
 from fastclips.pixels.placing import Hole, find_hole, make_placer
 from fastclips.spec import WEIGHT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
     from fastclips.pixels.geometry import Geometry
     from fastclips.pixels.steps import CompiledSteps
+    from fastclips.pixels.transforms import Swapping
     from fastclips.spec import ClipSpec, Stream
 
 __all__ = ["Renderer"]
@@ -38,8 +40,10 @@ class _Lane(NamedTuple):
 
     stream: Stream
     decoder: Decoder
+    size: tuple[int, ...]  # height and width that the geometry has to give
     steps: CompiledSteps | None
     table: NDArray[Any] | None  # what becomes of each byte, where it is the same for all clips
+    mirrored: NDArray[np.uint8] | None  # the same of a mask, where left and right change places
     channels_first: bool
 
 
@@ -58,9 +62,10 @@ class Renderer:
     """Turns a ticket into the row of a slot.
 
     A clip's files are all read before its first frame is decoded, so that reading is timed once per clip. A
-    frame that is shown at several steps is read and decoded for the first of them and copied to the others;
-    so is padding, but for masks, where it is the stream's `ignore`. With ``fill="constant"``, what lies
-    outside the frame is filled last: in pictures after their pixel steps, in masks with `ignore`.
+    frame that is shown at several steps is read and decoded once; it is placed at the first of them and
+    copied to the others, unless each step has a map of its own. So is padding, but for masks, where it is the
+    stream's `ignore`. With ``fill="constant"``, what lies outside the frame is filled last: in pictures after
+    their pixel steps, in masks with `ignore`.
 
     Parameters
     ----------
@@ -84,12 +89,20 @@ class Renderer:
 
     def _lane(self, stream: Stream) -> _Lane:
         spec, decoder = self._spec, Decoder(stream, fast_dct=self._spec.fast_dct)
+        field = next(field for field in spec.layout.fields if field.name == stream.name)
         if stream.mask:
-            return _Lane(stream, decoder, None, _values(stream), False)
-        steps = spec.recipe.compiled(stream.channels)
+            return _Lane(
+                stream, decoder, field.shape[1:], None, *_mask_tables(stream, spec.recipe.swapping), False
+            )
+        steps = spec.recipe.compiled(stream.channels, field.trials)
         fixed = steps is not None and steps.draws(spec.time_steps) == 0
         table = steps.table(()) if steps is not None and fixed else None
-        return _Lane(stream, decoder, steps, table, spec.recipe.channels_first)
+        channels_first = spec.recipe.channels_first
+        size = field.shape[2:] if channels_first else field.shape[1:3]
+        if field.trials:
+            size = field.trials[0].given[1:3]
+            channels_first = spec.recipe.moves_channels(field.trials[-1].returned)
+        return _Lane(stream, decoder, size, steps, table, None, channels_first)
 
     def render(self, ticket: np.void, row: Mapping[str, NDArray[Any]], counters: NDArray[np.float64]) -> None:
         """Write a clip.
@@ -130,18 +143,15 @@ class Renderer:
     ) -> None:
         began = perf_counter()
         stream, decoder, storage = lane.stream, lane.decoder, self._spec.storage
-        batch = output
-        lane, output = self._before_steps(lane, clip, batch)
         shown = _labelled(clip) if stream.mask and clip.padded else clip.shown
         files = [storage.read(stream.name, clip.video, frame) for frame in shown]
         counters[BYTES] += sum(data.nbytes if isinstance(data, np.ndarray) else len(data) for data in files)
         ended = perf_counter()
         counters[READ] += ended - began
         through_pillow = decoder.pillow_frames
-        shape: tuple[int, ...] | None = None
-        holes: dict[int, Hole] = {}  # by step
+        way = _Way(self._spec, lane, clip, output, self._room(lane), stream=self._past_caches)
         decoding = placing = 0.0
-        for (frame, (step, *repeats)), data in zip(shown.items(), files, strict=True):
+        for (frame, steps), data in zip(shown.items(), files, strict=True):
             began = ended
             try:
                 pixels = decoder.decode(data)
@@ -151,93 +161,34 @@ class Renderer:
                         f"is {_by(pixels.shape)} while its {other} is {_by(size)}; "
                         "the frames of aligned streams must have one size"
                     )
-                if pixels.shape != shape:
-                    shape = pixels.shape
-                    geometry = self._geometry(lane, shape, clip, output.shape)
-                    place = make_placer(
-                        geometry,
-                        shape,
-                        self._spec.recipe.border.fill,
-                        lane.table,
-                        nearest=stream.mask,
-                        channels_first=lane.channels_first,
-                        stream=self._past_caches,
-                    )
-                    hole = self._hole(lane, shape, geometry, batch)
                 decoded = perf_counter()
-                place(pixels, output[step])
+                way.place(pixels, steps)
             except FastclipsError as error:
                 where = storage.where(stream.name, clip.video, frame)
                 raise FrameError(f"{where}: {error}") from None
-            for repeat in repeats:
-                output[repeat] = output[step]
-            if hole is not None:
-                holes.update(dict.fromkeys((step, *repeats), hole))
             ended = perf_counter()
             decoding += decoded - began
             placing += ended - decoded
         began = ended
-        self._finish(lane, clip, output, batch, holes)
+        try:
+            way.finish()
+        except (FrameError, OptionError) as error:
+            where = storage.where(stream.name, clip.video, next(iter(clip.shown)))
+            raise FrameError(f"{where}: {error}") from error.__cause__
         placing += perf_counter() - began
         counters[DECODE] += decoding
         counters[KERNEL] += placing
         counters[PILLOW] += decoder.pillow_frames - through_pillow
 
-    def _before_steps(self, lane: _Lane, clip: _Clip, batch: NDArray[Any]) -> tuple[_Lane, NDArray[Any]]:
-        """Return how and where a clip is placed before its steps: in the batch if a table does them."""
-        if lane.steps is None:
-            return lane, batch
-        if not lane.steps.one_table:
-            shape = _channels_last(batch, lane.channels_first).shape
-            if lane.stream.name not in self._scratch:
-                self._scratch[lane.stream.name] = np.empty(shape, np.uint8)
-            return lane._replace(channels_first=False), self._scratch[lane.stream.name]
-        if lane.table is None:
-            lane = lane._replace(table=lane.steps.table(clip.draws[self._spec.recipe.geometry_draws :]))
-        return lane, batch
-
-    def _finish(
-        self,
-        lane: _Lane,
-        clip: _Clip,
-        placed: NDArray[Any],
-        batch: NDArray[Any],
-        holes: dict[int, Hole],
-    ) -> None:
-        """Do what is left once all frames of a clip are placed."""
-        if lane.stream.mask and clip.padded:
-            batch[clip.padded] = lane.stream.ignore
-        if lane.steps is not None and placed is not batch:
-            recipe = self._spec.recipe
-            draws = clip.draws[recipe.geometry_draws :]
-            lane.steps.run(placed, draws, _channels_last(batch, recipe.channels_first))
-        for step, hole in holes.items():
-            hole.fill(batch[step])
-
-    def _geometry(
-        self, lane: _Lane, shape: tuple[int, ...], clip: _Clip, output: tuple[int, ...]
-    ) -> Geometry:
-        """Return the geometry map of frames of a shape."""
-        geometry = self._spec.recipe.geometry(shape[0], shape[1], clip.draws, clip.view)
-        size = output[2:] if lane.channels_first else output[1:3]
-        if size != (geometry.y.size, geometry.x.size):
-            raise FrameError(
-                f"is {_by(shape)} and would come out as {geometry.y.size}x{geometry.x.size} (height x width) "
-                f"in a batch of {_by(size)}; frames of mixed sizes need a transform that fixes the size, "
-                "such as RandomCrop(224) or Resize((256, 340))"
-            )
-        return geometry
-
-    def _hole(
-        self, lane: _Lane, shape: tuple[int, ...], geometry: Geometry, batch: NDArray[Any]
-    ) -> Hole | None:
-        """Return what of the batch's frames is to be filled, if anything."""
-        recipe, mask = self._spec.recipe, lane.stream.mask
-        if recipe.border.fill != "constant":
+    def _room(self, lane: _Lane) -> NDArray[np.uint8] | None:
+        """Return where a clip is placed before its pixel steps, if they are more than a table."""
+        if lane.steps is None or lane.steps.one_table:
             return None
-        value = lane.stream.ignore if mask else recipe.border.value
-        channels_first = recipe.channels_first and not mask
-        return find_hole(geometry, (shape[0], shape[1]), batch[0], value, channels_first=channels_first)
+        name = lane.stream.name
+        if name not in self._scratch:
+            shape = (self._spec.time_steps, *lane.size, lane.stream.channels)
+            self._scratch[name] = np.empty(shape, np.uint8)
+        return self._scratch[name]
 
     def _weigh(
         self, mask: NDArray[np.uint8], table: NDArray[np.float32], padded: list[int], out: NDArray[np.float32]
@@ -246,6 +197,111 @@ class Renderer:
         flat = mask.reshape(-1, mask.shape[-1])
         kernels.crop_table(flat, 0, 0, False, table, out.reshape(flat.shape), stream=self._past_caches)
         out[padded] = 0
+
+
+class _Way:
+    """The way of a clip's decoded frames of one stream into the batch.
+
+    Parameters
+    ----------
+    spec : ClipSpec
+        What to do.
+    lane : _Lane
+        The stream.
+    clip : _Clip
+        The clip.
+    batch : ndarray
+        The row's array of the stream.
+    room : ndarray of uint8, optional
+        Where frames are placed before they go through the pixel steps into the batch.
+    stream : bool
+        As for `fastclips.pixels.kernels.crop`.
+    """
+
+    def __init__(
+        self,
+        spec: ClipSpec,
+        lane: _Lane,
+        clip: _Clip,
+        batch: NDArray[Any],
+        room: NDArray[np.uint8] | None,
+        *,
+        stream: bool,
+    ) -> None:
+        self._spec, self._recipe, self._lane, self._clip = spec, spec.recipe, lane, clip
+        self._batch, self._room, self._past_caches = batch, room, stream
+        self._output = batch if room is None else room
+        self._table = lane.table
+        if room is None and lane.steps is not None and lane.table is None:
+            self._table = lane.steps.table(clip.draws[spec.recipe.geometry_draws :])
+        self._prepared: tuple[tuple[int, ...], int] | None = None  # shape of a frame, and its step
+        self._put: Callable[[NDArray[np.uint8], NDArray[Any]], None]
+        self._hole: Hole | None = None
+        self._holes: dict[int, Hole] = {}  # by step
+
+    def place(self, pixels: NDArray[np.uint8], steps: list[int]) -> None:
+        """Place a frame at all the steps that show it."""
+        by_frame = self._recipe.by_frame
+        for number, step in enumerate(steps):
+            if by_frame or not number:
+                self._prepare(pixels.shape, step if by_frame else 0)
+                self._put(pixels, self._output[step])
+            else:
+                self._output[step] = self._output[steps[0]]
+            if self._hole is not None:
+                self._holes[step] = self._hole
+
+    def finish(self) -> None:
+        """Do what is left once all frames are placed."""
+        lane, clip = self._lane, self._clip
+        if lane.stream.mask and clip.padded:
+            self._batch[clip.padded] = lane.stream.ignore
+        if lane.steps is not None and self._room is not None:
+            draws = clip.draws[self._recipe.geometry_draws :]
+            lane.steps.run(self._room, draws, _channels_last(self._batch, lane.channels_first))
+        for step, hole in self._holes.items():
+            hole.fill(self._batch[step])
+
+    def _prepare(self, shape: tuple[int, ...], step: int) -> None:
+        """Find out how frames of a shape are placed at a step."""
+        if self._prepared == (shape, step):
+            return
+        lane, recipe = self._lane, self._recipe
+        geometry = self._geometry(shape, step)
+        self._put = make_placer(
+            geometry,
+            shape,
+            recipe.border.fill,
+            self._mirrored_table(step),
+            nearest=lane.stream.mask,
+            channels_first=lane.channels_first and self._room is None,
+            stream=self._past_caches,
+        )
+        if recipe.border.fill == "constant":
+            value = lane.stream.ignore if lane.stream.mask else recipe.border.value
+            size = (shape[0], shape[1])
+            self._hole = find_hole(geometry, size, self._batch[0], value, channels_first=lane.channels_first)
+        self._prepared = shape, step
+
+    def _geometry(self, shape: tuple[int, ...], step: int) -> Geometry:
+        """Return the geometry map of frames of a shape at a step."""
+        clip, size = self._clip, self._lane.size
+        geometry = self._recipe.geometry(shape[0], shape[1], clip.draws, clip.view, step)
+        if size != (geometry.y.size, geometry.x.size):
+            raise FrameError(
+                f"is {_by(shape)} and would come out as {geometry.y.size}x{geometry.x.size} (height x width) "
+                f"in a batch of {_by(size)}; frames of mixed sizes need a transform that fixes the size, "
+                "such as RandomCrop(224) or Resize((256, 340))"
+            )
+        return geometry
+
+    def _mirrored_table(self, step: int) -> NDArray[Any] | None:
+        """Return what becomes of each byte at a step: of a mask's, another thing where it is mirrored."""
+        swapping = self._recipe.swapping
+        if self._lane.mirrored is None or swapping is None:
+            return self._table
+        mirrored = swapping.flip.mirrors(self._clip.draws[swapping.column(step)])
+        return self._lane.mirrored if mirrored else self._table
 
 
 def _labelled(clip: _Clip) -> dict[int, list[int]]:
@@ -258,8 +314,15 @@ def _channels_last(frames: NDArray[Any], channels_first: bool) -> NDArray[Any]:
     return np.moveaxis(frames, 1, -1) if channels_first else frames
 
 
-def _values(stream: Stream) -> NDArray[np.uint8] | None:
-    return None if stream.values is None else np.array([stream.values], np.uint8)
+def _mask_tables(
+    stream: Stream, swapping: Swapping | None
+) -> tuple[NDArray[np.uint8] | None, NDArray[np.uint8] | None]:
+    """Return what becomes of each value of a mask, and of each of a mirrored one, where anything does."""
+    table = None if stream.values is None else np.array([stream.values], np.uint8)
+    if swapping is None or not swapping.flip.mask_pairs:
+        return table, None
+    swapped = swap_table(swapping.flip.mask_pairs, 256).astype(np.uint8)
+    return table, swapped[None] if table is None else swapped[table]
 
 
 def _by(shape: tuple[int, ...]) -> str:

@@ -71,7 +71,11 @@ def work(arena: Arena, spec: RenderSpec, worker: int, index: int) -> None:
     from fastclips.pixels.resample import use_one_thread  # noqa: PLC0415 - OpenCV is the workers'
 
     use_one_thread()
-    renderer = make_renderer(spec, single_threaded=True)
+    try:
+        renderer = make_renderer(spec, single_threaded=True)
+    except Exception as error:
+        arena.last_words = to_note(f"{type(error).__name__}: {error}")
+        raise
     slots = slot_views(arena, spec.layout)
     tickets = ticket_view(arena, spec.ticket_dtype)
     counters = arena.counters()[index]
@@ -85,7 +89,8 @@ def work(arena: Arena, spec: RenderSpec, worker: int, index: int) -> None:
         cell = claim[0]
         slot, row = divmod(cell, rows)
         try:
-            renderer.render(tickets[cell], {name: view[row] for name, view in slots[slot].items()}, counters)
+            arrays = {name: view[row, ...] for name, view in slots[slot].items()}  # arrays, also of no axes
+            renderer.render(tickets[cell], arrays, counters)
         except FastclipsError as error:
             arena.set_note(cell, to_note(str(error)))
             arena.finish(cell, worker, False)

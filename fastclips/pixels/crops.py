@@ -8,17 +8,21 @@ get, and in the end of the frame: a crop alone is a copy, and anything else one 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, replace
 from numbers import Real
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from fastclips.errors import OptionError
-from fastclips.pixels.knobs import checked_number, checked_range, pick, pick_power
+from fastclips.options import checked_int
+from fastclips.pixels.knobs import check_per, checked_number, checked_range, pick, pick_power
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
+
+    from numpy.typing import NDArray
 
     from fastclips.pixels.geometry import Axis, Geometry
 
@@ -31,7 +35,11 @@ __all__ = [
     "Resize",
     "TenCrop",
     "ThreeCrop",
+    "swap_table",
 ]
+
+
+_PAIR = 2
 
 
 def _size(value: int | tuple[int, int], name: str) -> tuple[int, int]:
@@ -62,20 +70,25 @@ def _round(number: float) -> int:
 
 @dataclass(frozen=True)
 class RandomCrop:
-    """Cut out a box at random: one box for all frames of a clip and for every stream.
+    """Cut out a box at random, of every stream the same.
 
     Parameters
     ----------
     size : int or (int, int)
         Side, or (height, width), of the box in pixels.
+    per : {"clip", "frame"}
+        What is drawn once: the frames of a clip share it, or each has its own.
     """
 
     size: int | tuple[int, int]
+    _: KW_ONLY
+    per: str = "clip"
     draws: ClassVar[int] = 2
     fixes_size: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", _size(self.size, "RandomCrop's size"))
+        check_per(self)
 
     def compose(self, geometry: Geometry, draws: Sequence[float]) -> Geometry:
         """Return the map of this transform after `geometry`."""
@@ -159,6 +172,7 @@ class TenCrop:
     size: int | tuple[int, int]
     views: ClassVar[int] = 10
     fixes_size: ClassVar[bool] = True
+    may_mirror: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", _size(self.size, "TenCrop's size"))
@@ -191,11 +205,15 @@ class RandomResizedCrop:
     aspect : float or (float, float)
         The box's width over its height, 0.01 to 100; of a pair, drawn from the first to the second, its
         logarithm uniformly.
+    per : {"clip", "frame"}
+        What is drawn once: the frames of a clip share it, or each has its own.
     """
 
     size: int | tuple[int, int]
     area: float | tuple[float, float] = (0.08, 1.0)
     aspect: float | tuple[float, float] = (3 / 4, 4 / 3)
+    _: KW_ONLY
+    per: str = "clip"
     draws: ClassVar[int] = 4  # area, aspect, top, left
     fixes_size: ClassVar[bool] = True
 
@@ -207,6 +225,7 @@ class RandomResizedCrop:
         object.__setattr__(self, "area", area)
         aspect = checked_range(self.aspect, "RandomResizedCrop's aspect", 0.01, 100)
         object.__setattr__(self, "aspect", aspect)
+        check_per(self)
 
     def compose(self, geometry: Geometry, draws: Sequence[float]) -> Geometry:
         """Return the map of this transform after `geometry`."""
@@ -231,10 +250,14 @@ class MultiScaleCrop:
     scales : sequence of float
         The square's side as a share of the frame's shorter side, above 0 and at most 1; each is drawn as
         often. The side is rounded to the nearest pixel.
+    per : {"clip", "frame"}
+        What is drawn once: the frames of a clip share it, or each has its own.
     """
 
     size: int | tuple[int, int]
     scales: Sequence[float] = (1.0, 0.875, 0.75, 0.66)
+    _: KW_ONLY
+    per: str = "clip"
     draws: ClassVar[int] = 3  # scale, top, left
     fixes_size: ClassVar[bool] = True
 
@@ -250,6 +273,7 @@ class MultiScaleCrop:
                 f"MultiScaleCrop's scales must be a list of numbers above 0 and at most 1, not {given!r}"
             )
         object.__setattr__(self, "scales", scales)
+        check_per(self)
 
     def compose(self, geometry: Geometry, draws: Sequence[float]) -> Geometry:
         """Return the map of this transform after `geometry`."""
@@ -260,18 +284,35 @@ class MultiScaleCrop:
 
 @dataclass(frozen=True)
 class RandomFlip:
-    """Mirror left and right, or top and bottom: all frames of a clip, or none.
+    """Mirror left and right, or top and bottom.
+
+    Where left and right change places, what a label or a mask calls left may be right: `label_map` and
+    `mask_map` say so. No other transform of a list with one of them may mirror left and right, too.
 
     Parameters
     ----------
     p : float
-        Share of clips whose left and right change places.
+        Share of clips (of frames, with ``per="frame"``) whose left and right change places.
     vertical : float
-        Share of clips whose top and bottom change places, whether or not left and right do.
+        Share of those whose top and bottom change places, whether or not left and right do.
+    label_map : mapping, optional
+        Classes that change places with left and right, by name or number, each pair once:
+        ``{"turn left": "turn right"}``. Holds for the label of a clip, for labels of its frames and for
+        several labels (their columns), in batches, weights by class and `plan_table` alike; a frame of its
+        own cannot turn it around, so not with ``per="frame"``.
+    mask_map : mapping of int to int, optional
+        Values of masks that change places with left and right, each pair once: ``{3: 4}``. They are those
+        of the batch: after the `values` or `colors` of `fastclips.open`.
+    per : {"clip", "frame"}
+        What is drawn once: the frames of a clip share it, or each has its own.
     """
 
     p: float = 0.5
     vertical: float = 0.0
+    _: KW_ONLY
+    label_map: Mapping[str | int, str | int] | tuple[tuple[str | int, str | int], ...] | None = None
+    mask_map: Mapping[int, int] | tuple[tuple[int, int], ...] | None = None
+    per: str = "clip"
     fixes_size: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -279,15 +320,43 @@ class RandomFlip:
             value = getattr(self, name)
             if not isinstance(value, Real) or not 0 <= float(value) <= 1:
                 raise OptionError(f"RandomFlip's {name} must lie between 0 and 1, not {value!r}")
+            object.__setattr__(self, name, float(value))  # compared in two processes, and for arrays
+        object.__setattr__(self, "label_map", _pairs(self.label_map, "label_map", _checked_class))
+        object.__setattr__(self, "mask_map", _pairs(self.mask_map, "mask_map", _checked_value))
+        check_per(self)
+        if self.label_map is not None and self.per == "frame":
+            raise OptionError(
+                "RandomFlip has label_map=, which swaps the label of a clip, and per='frame', which mirrors "
+                "only some of its frames: choose one"
+            )
 
     @property
     def draws(self) -> int:
-        """Numbers in [0, 1) used up per clip: a second one only where it may mirror top and bottom."""
+        """Numbers in [0, 1) used up: a second one only where it may mirror top and bottom."""
         return 1 + (self.vertical > 0)
+
+    @property
+    def label_pairs(self) -> tuple[tuple[str | int, str | int], ...]:
+        """Classes that change places with left and right."""
+        return self.label_map or ()  # type: ignore[return-value]  # pairs by now
+
+    @property
+    def mask_pairs(self) -> tuple[tuple[int, int], ...]:
+        """Values of masks that change places with left and right."""
+        return self.mask_map or ()  # type: ignore[return-value]  # pairs by now
+
+    @property
+    def may_mirror(self) -> bool:
+        """Whether left and right change places somewhere."""
+        return self.p > 0
+
+    def mirrors(self, draw: Any) -> Any:  # noqa: ANN401 - a number, or an array of them
+        """Say whether left and right change places, by the first of the transform's draws."""
+        return draw < self.p
 
     def compose(self, geometry: Geometry, draws: Sequence[float]) -> Geometry:
         """Return the map of this transform after `geometry`."""
-        if draws[0] < self.p:
+        if self.mirrors(draws[0]):
             geometry = replace(geometry, x=geometry.x.mirror())
         if self.vertical > 0 and draws[1] < self.vertical:
             geometry = replace(geometry, y=geometry.y.mirror())
@@ -345,6 +414,43 @@ class Resize:
         else:
             height, width = (max(_round(size * (self.long_side / max(sizes))), 1) for size in sizes)  # type: ignore[operator]
         return replace(geometry, y=geometry.y.resize(height), x=geometry.x.resize(width))
+
+
+def swap_table(pairs: Iterable[tuple[int, int]], size: int) -> NDArray[np.intp]:
+    """Return what each of `size` numbers becomes where those of each pair change places."""
+    table = np.arange(size)
+    for one, other in pairs:
+        table[[one, other]] = other, one
+    return table
+
+
+def _pairs(value: object, knob: str, checked: Callable[[object], Any]) -> tuple[tuple[Any, Any], ...] | None:
+    """Return what changes places as pairs, each once; None where there are none."""
+    if value is None:
+        return None
+    given = tuple(value.items()) if isinstance(value, Mapping) else value
+    pairs = given if isinstance(given, tuple) else (None,)
+    if not all(isinstance(pair, tuple) and len(pair) == _PAIR for pair in pairs):
+        raise OptionError(f"RandomFlip's {knob} must be a mapping, as in {{3: 4}}, not {value!r}")
+    partners: dict[object, object] = {}
+    for pair in pairs:
+        for one, other in (pair, pair[::-1]):
+            checked(one)
+            if one == other or partners.setdefault(one, other) != other:
+                raise OptionError(
+                    f"RandomFlip's {knob} has {one!r} in two places of {value!r}: each may change "
+                    "places with one other"
+                )
+    return tuple(pair for place, pair in enumerate(pairs) if pair[::-1] not in pairs[:place]) or None
+
+
+def _checked_class(value: object) -> None:
+    if not isinstance(value, str):
+        checked_int(value, "a class in RandomFlip's label_map", 0)
+
+
+def _checked_value(value: object) -> None:
+    checked_int(value, "a value in RandomFlip's mask_map", 0, 256)
 
 
 def _cut_and_resize(

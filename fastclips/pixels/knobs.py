@@ -189,9 +189,19 @@ def check_chance(step: Any) -> None:  # noqa: ANN401 - any step that has both
     OptionError
         If `p` is no number from 0 to 1, or `per` neither ``"clip"`` nor ``"frame"``.
     """
-    name = type(step).__name__
-    object.__setattr__(step, "p", checked_number(step.p, f"{name}'s p", 0, 1))
-    checked_choice(step.per, f"{name}'s per", ("clip", "frame"))
+    object.__setattr__(step, "p", checked_number(step.p, f"{type(step).__name__}'s p", 0, 1))
+    check_per(step)
+
+
+def check_per(declaration: Any) -> None:  # noqa: ANN401 - any transform or step that has it
+    """Check how often a transform or step draws.
+
+    Raises
+    ------
+    OptionError
+        If its `per` is neither ``"clip"`` nor ``"frame"``.
+    """
+    checked_choice(declaration.per, f"{type(declaration).__name__}'s per", ("clip", "frame"))
 
 
 def pick(low: float, high: float, draw: float) -> float:

@@ -3,6 +3,8 @@
 The size of a frame is known only from the frame. Where a transform fixes what comes out, the first one tells
 all there is to know. Otherwise a few videos are looked at, so that mixed sizes are found before training
 begins and not in the middle of it; what they miss is found by the worker that meets it.
+
+What a user's function makes of a clip is known only from calling it, so it is called here, once.
 """
 
 from __future__ import annotations
@@ -12,15 +14,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastclips.errors import FrameError, OptionError
-from fastclips.pixels.decode import frame_size
+from fastclips.pixels.decode import Decoder, frame_size
+from fastclips.pixels.steps import try_functions
 from fastclips.spec import WEIGHT, Field, SlotLayout
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from numpy.typing import NDArray
+
     from fastclips.data.index import Dataset
     from fastclips.pixels.transforms import Recipe
-    from fastclips.spec import Weighting
+    from fastclips.spec import Stream, Trial, Weighting
 
 __all__ = ["LABEL", "find_layout"]
 
@@ -60,9 +65,10 @@ def find_layout(
     ------
     OptionError
         If a name is no stream, a crop is larger than a frame, frames come out in different sizes, a pixel
-        step does not suit a picture's channels, or the weighting is of no mask among the names.
+        step does not suit a picture's channels or what a function returned, or the weighting is of no mask
+        among the names.
     FrameError
-        If a frame that is looked at cannot be read.
+        If a frame that is looked at cannot be read, or a function of the user's fails on it.
     """
     streams = {stream.name: stream for stream in dataset.streams}
     wanted = dict.fromkeys(name for name in names if name != LABEL)
@@ -81,15 +87,63 @@ def find_layout(
     fields = []
     for name in wanted:
         if streams[name].mask:
+            _check_swapped(recipe, streams[name])
             fields.append(Field(name, (time_steps, height, width), "uint8"))
         else:
-            channels = streams[name].channels
-            recipe.compiled(channels)  # refuses what does not suit them
-            shape = (channels, height, width) if recipe.channels_first else (height, width, channels)
-            fields.append(Field(name, (time_steps, *shape), recipe.dtype))
+            placed = (time_steps, height, width, streams[name].channels)
+            trials = _try_functions(dataset, recipe, streams[name], placed) if recipe.has_functions else ()
+            fields.append(_picture_field(recipe, name, placed, trials))
     if weighting is not None:
         fields.append(Field(WEIGHT, (time_steps, height, width), "float32"))
     return SlotLayout(batch_size, tuple(fields))
+
+
+def _picture_field(recipe: Recipe, name: str, placed: tuple[int, ...], trials: tuple[Trial, ...]) -> Field:
+    """Return the array of a stream of pictures that the geometry places in clips of a shape."""
+    steps = recipe.compiled(placed[-1], trials)
+    shape, dtype = (placed, "uint8") if steps is None else (steps.shape(placed), steps.dtype)
+    if shape != placed and recipe.border.fill == "constant":
+        raise OptionError(
+            f"fill='constant' fills what lies outside the frame after all pixel steps, but a function makes "
+            f"{shape} of clips of {placed}: give another fill"
+        )
+    if recipe.moves_channels(shape):
+        shape = (shape[0], shape[3], *shape[1:3])
+    return Field(name, shape, dtype, trials)
+
+
+def _try_functions(
+    dataset: Dataset, recipe: Recipe, stream: Stream, placed: tuple[int, ...]
+) -> tuple[Trial, ...]:
+    """Call the user's functions once, on a clip that shows the first video's first frame at every step."""
+    place = stream.name, int(dataset.index.keys[0]), int(dataset.index.starts[0])
+    try:
+        pixels = Decoder(stream).decode(dataset.storage.read(*place))
+        return try_functions(recipe.steps, stream.channels, _still_clip(recipe, pixels, placed))
+    except FrameError as error:
+        raise FrameError(f"{dataset.storage.where(*place)}: {error}") from error.__cause__
+
+
+def _still_clip(recipe: Recipe, pixels: NDArray[np.uint8], placed: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return a clip of one frame."""
+    from fastclips.pixels.placing import make_placer  # noqa: PLC0415 - numba, only where it is needed
+
+    geometry = recipe.geometry(pixels.shape[0], pixels.shape[1], [0.0] * recipe.draws)
+    if (geometry.y.size, geometry.x.size) != placed[1:3]:
+        raise FrameError("comes out in another size than the first stream, but all must have one")
+    clip = np.empty(placed, np.uint8)
+    make_placer(geometry, pixels.shape, recipe.border.fill)(pixels, clip[0])
+    clip[1:] = clip[0]
+    return clip
+
+
+def _check_swapped(recipe: Recipe, stream: Stream) -> None:
+    for pair in recipe.swapping.flip.mask_pairs if recipe.swapping else ():
+        if stream.ignore in pair:
+            raise OptionError(
+                f"RandomFlip's mask_map swaps {stream.ignore}, which in {stream.name!r} means that there is "
+                "nothing to learn: leave it out, or open the dataset with another ignore="
+            )
 
 
 def _output_size(dataset: Dataset, recipe: Recipe, stream: str) -> tuple[int, int]:

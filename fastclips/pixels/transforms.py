@@ -12,7 +12,8 @@ steps (`fastclips.pixels.steps`) for pictures alone.
 
 Transforms hold no random state: the plan gives each clip numbers in [0, 1), each transform uses up
 `draws` of them, those of the geometry first, and `Recipe.geometry` turns them into pixels once a frame's size
-is known.
+is known. One that draws per frame uses up as many for the first time step, for the second, and so on: each
+step of the clip then has a map of its own, the same for every stream.
 
 Some transforms have several *views*, each a map of its own: a clip then comes once for each, told apart by
 its ticket's `view`.
@@ -22,22 +23,28 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from fastclips.errors import OptionError
 from fastclips.options import checked_bool
+from fastclips.pixels.crops import RandomFlip
 from fastclips.pixels.geometry import Axis, Border, Geometry
+from fastclips.pixels.legs import FUNCTION, is_picture, is_step, kind_of
 from fastclips.pixels.normalize import Normalize
-from fastclips.pixels.steps import CompiledSteps, PixelStep, count_draws, is_step
+from fastclips.pixels.steps import CompiledSteps, PixelStep, count_draws
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from typing_extensions import TypeIs
 
+    from fastclips.spec import Trial
+
 __all__ = [
     "GeometryTransform",
     "Recipe",
+    "Swapping",
     "ViewTransform",
     "compile_recipe",
 ]
@@ -47,12 +54,13 @@ __all__ = [
 class GeometryTransform(Protocol):
     """A declaration that composes onto the geometry map.
 
-    One that may leave the frame has the attributes `fill` and `fill_value` (`fastclips.pixels.warps`).
+    One that may leave the frame has the attributes `fill` and `fill_value` (`fastclips.pixels.warps`); one
+    that may draw for each frame says ``per="frame"``; one that may mirror left and right, `may_mirror`.
     """
 
     @property
     def draws(self) -> int:
-        """Numbers in [0, 1) used up per clip."""
+        """Numbers in [0, 1) used up per clip, or per frame."""
 
     @property
     def fixes_size(self) -> bool:
@@ -82,6 +90,34 @@ def _has_views(transform: GeometryTransform | ViewTransform) -> TypeIs[ViewTrans
     return hasattr(transform, "compose_view")  # isinstance takes far longer
 
 
+class _Place(NamedTuple):
+    """A transform, and where its draws are."""
+
+    transform: GeometryTransform | ViewTransform
+    first: int  # of its draws for the first time step
+    stride: int  # draws from one time step to the next: 0 where it draws once per clip
+
+
+class Swapping(NamedTuple):
+    """What labels or values of masks change places with left and right, and which draw says where.
+
+    Parameters
+    ----------
+    flip : RandomFlip
+        The transform.
+    first, stride : int
+        Of its draws: the place for the first time step, and from there to the next.
+    """
+
+    flip: RandomFlip
+    first: int
+    stride: int
+
+    def column(self, step: int = 0) -> int:
+        """Return the place, among a clip's draws, of the one that `RandomFlip.mirrors` is asked about."""
+        return self.first + self.stride * step
+
+
 @dataclass(frozen=True)
 class Recipe:
     """What is done to each clip; made by `compile_recipe`.
@@ -106,10 +142,35 @@ class Recipe:
     time_steps: int
     border: Border
 
+    @cached_property
+    def _laid_out(self) -> tuple[list[_Place], int]:
+        """Where each transform's draws are, and how many there are in all."""
+        places, used = [], 0
+        for transform in self.transforms:
+            draws = 0 if _has_views(transform) else transform.draws
+            per_frame = getattr(transform, "per", "clip") == "frame"
+            places.append(_Place(transform, used, draws if per_frame else 0))
+            used += draws * (self.time_steps if per_frame else 1)
+        return places, used
+
     @property
     def geometry_draws(self) -> int:
         """Numbers in [0, 1) used up per clip by its geometry: the first ones."""
-        return sum(transform.draws for transform in self.transforms if not _has_views(transform))
+        return self._laid_out[1]
+
+    @cached_property
+    def by_frame(self) -> bool:
+        """Whether each time step has a map of its own."""
+        return any(one.stride for one in self._laid_out[0])
+
+    @cached_property
+    def swapping(self) -> Swapping | None:
+        """What changes places with left and right, if anything."""
+        for one in self._laid_out[0]:
+            flip = one.transform
+            if isinstance(flip, RandomFlip) and (flip.label_pairs or flip.mask_pairs):
+                return Swapping(flip, one.first, one.stride)
+        return None
 
     @property
     def draws(self) -> int:
@@ -126,18 +187,15 @@ class Recipe:
         """Whether the output's size is the same for frames of any size."""
         return any(transform.fixes_size for transform in self.transforms)
 
-    @property
-    def dtype(self) -> str:
-        """Type of the pictures in a batch."""
-        return str(getattr(self.steps[-1], "dtype", "uint8")) if self.steps else "uint8"
-
-    def compiled(self, channels: int) -> CompiledSteps | None:
+    def compiled(self, channels: int, trials: Sequence[Trial] = ()) -> CompiledSteps | None:
         """Compile the pixel steps.
 
         Parameters
         ----------
         channels : int
             Of the pictures: 3, or 1 for gray.
+        trials : sequence of Trial
+            What the user's functions among the steps returned when they were tried out, in order.
 
         Returns
         -------
@@ -154,9 +212,20 @@ class Recipe:
                 f"fill_value={self.border.value} is for red, green and blue, but gray pictures have one "
                 "channel: give one number"
             )
-        return CompiledSteps(self.steps, channels) if self.steps else None
+        return CompiledSteps(self.steps, channels, trials) if self.steps else None
 
-    def geometry(self, height: int, width: int, draws: Sequence[float], view: int = 0) -> Geometry:
+    @cached_property
+    def has_functions(self) -> bool:
+        """Whether functions of the user's are among the steps."""
+        return any(kind_of(step) == FUNCTION for step in self.steps)
+
+    def moves_channels(self, shape: tuple[int, ...]) -> bool:
+        """Say whether a clip, (T, H, W, C) if it is of pictures, comes as (T, C, H, W)."""
+        return self.channels_first and is_picture(shape)
+
+    def geometry(
+        self, height: int, width: int, draws: Sequence[float], view: int = 0, step: int = 0
+    ) -> Geometry:
         """Resolve a clip's draws for frames of a size; pure.
 
         Parameters
@@ -167,6 +236,8 @@ class Recipe:
             The clip's numbers in [0, 1), `Recipe.draws` of them.
         view : int
             Which of the recipe's `views`, from 0: the first transform's changes slowest.
+        step : int
+            Which time step of the clip, from 0; all have one map unless `by_frame`.
 
         Returns
         -------
@@ -179,15 +250,15 @@ class Recipe:
         OptionError
             If a crop is larger than what it crops.
         """
-        geometry, used, rest = Geometry(Axis.whole(height), Axis.whole(width)), 0, self.views
-        for transform in self.transforms:
+        geometry, rest = Geometry(Axis.whole(height), Axis.whole(width)), self.views
+        for transform, first, stride in self._laid_out[0]:
             if _has_views(transform):
                 rest //= transform.views
                 number, view = divmod(view, rest)
                 geometry = transform.compose_view(geometry, number)
             else:
-                geometry = transform.compose(geometry, draws[used : used + transform.draws])
-                used += transform.draws
+                start = first + stride * step
+                geometry = transform.compose(geometry, draws[start : start + transform.draws])
         return geometry.settle(height, width)
 
 
@@ -236,8 +307,23 @@ def compile_recipe(
             )
     if sum(isinstance(step, Normalize) for step in steps) > 1:
         raise OptionError("Normalize stands more than once in transforms; combine mean and std into one")
+    _check_mirrors(geometry)
     channels_first = checked_bool(channels_first, "channels_first")
     return Recipe(tuple(geometry), tuple(steps), channels_first, time_steps, _border(geometry))
+
+
+def _check_mirrors(transforms: list[GeometryTransform | ViewTransform]) -> None:
+    """Refuse two transforms that mirror, if what they mirror has a side: the draw of one must tell."""
+    mirroring = [one for one in transforms if getattr(one, "may_mirror", False)]
+    swapping = [
+        one for one in transforms if isinstance(one, RandomFlip) and (one.label_pairs or one.mask_pairs)
+    ]
+    others = [one for one in mirroring if swapping and one is not swapping[0]]
+    if others:
+        raise OptionError(
+            f"{swapping[0]!r} swaps labels or masks' values where left and right change places, but "
+            f"{others[0]!r} makes them change places as well: leave one of them out"
+        )
 
 
 def _border(transforms: list[GeometryTransform | ViewTransform]) -> Border:

@@ -1,8 +1,7 @@
 """Geometry that may leave the frame: rotation, shift, shear, zoom.
 
-All keep the size of what they get, and are drawn once per clip: a clip whose frames turned each by itself
-would show motion that is none, so there is no ``per="frame"`` here. Positions are real numbers; nothing is
-rounded to whole pixels before the whole map is known (`Recipe.geometry`).
+All keep the size of what they get. Drawn per frame, they show a camera that shakes. Positions are real
+numbers; nothing is rounded to whole pixels before the whole map is known (`Recipe.geometry`).
 
 What lies beyond the frame is the recipe's one border rule, which every transform here repeats, since the
 frame is left by the map as a whole and not by one transform::
@@ -26,7 +25,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from fastclips.errors import OptionError
 from fastclips.options import checked_choice, checked_int
 from fastclips.pixels.geometry import FILLS
-from fastclips.pixels.knobs import checked_number, checked_range, pick
+from fastclips.pixels.knobs import check_per, checked_number, checked_range, pick
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,18 +52,22 @@ class RandomRotation:
         What lies beyond the frame; the same in all transforms of a list.
     fill_value : int or (int, int, int)
         What ``fill="constant"`` puts there in pictures: a byte, or one each for red, green and blue.
+    per : {"clip", "frame"}
+        What is drawn once: the frames of a clip share it, or each has its own.
     """
 
     degrees: float | tuple[float, float]
     _: KW_ONLY
     fill: str = "nearest"
     fill_value: int | tuple[int, int, int] = 0
+    per: str = "clip"
     draws: ClassVar[int] = 1
     fixes_size: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "degrees", _degrees(self.degrees, "RandomRotation's degrees", 360))
         _check_border(self)
+        check_per(self)
 
     def compose(self, geometry: Geometry, draws: Sequence[float]) -> Geometry:
         """Return the map of this transform after `geometry`."""
@@ -89,6 +92,8 @@ class RandomShift:
         What lies beyond the frame; the same in all transforms of a list.
     fill_value : int or (int, int, int)
         What ``fill="constant"`` puts there in pictures: a byte, or one each for red, green and blue.
+    per : {"clip", "frame"}
+        What is drawn once: the frames of a clip share it, or each has its own.
     """
 
     height: float = 0.0
@@ -96,6 +101,7 @@ class RandomShift:
     _: KW_ONLY
     fill: str = "nearest"
     fill_value: int | tuple[int, int, int] = 0
+    per: str = "clip"
     draws: ClassVar[int] = 2  # down, right
     fixes_size: ClassVar[bool] = False
 
@@ -104,6 +110,7 @@ class RandomShift:
             value = checked_number(getattr(self, name), f"RandomShift's {name}", 0, _FARTHEST)
             object.__setattr__(self, name, value)
         _check_border(self)
+        check_per(self)
 
     def compose(self, geometry: Geometry, draws: Sequence[float]) -> Geometry:
         """Return the map of this transform after `geometry`."""
@@ -127,18 +134,22 @@ class RandomShear:
         What lies beyond the frame; the same in all transforms of a list.
     fill_value : int or (int, int, int)
         What ``fill="constant"`` puts there in pictures: a byte, or one each for red, green and blue.
+    per : {"clip", "frame"}
+        What is drawn once: the frames of a clip share it, or each has its own.
     """
 
     degrees: float | tuple[float, float]
     _: KW_ONLY
     fill: str = "nearest"
     fill_value: int | tuple[int, int, int] = 0
+    per: str = "clip"
     draws: ClassVar[int] = 1
     fixes_size: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "degrees", _degrees(self.degrees, "RandomShear's degrees", _STEEPEST))
         _check_border(self)
+        check_per(self)
 
     def compose(self, geometry: Geometry, draws: Sequence[float]) -> Geometry:
         """Return the map of this transform after `geometry`."""
@@ -165,6 +176,8 @@ class RandomZoom:
         What lies beyond the frame; the same in all transforms of a list.
     fill_value : int or (int, int, int)
         What ``fill="constant"`` puts there in pictures: a byte, or one each for red, green and blue.
+    per : {"clip", "frame"}
+        What is drawn once: the frames of a clip share it, or each has its own.
     """
 
     low: float | None = None
@@ -174,6 +187,7 @@ class RandomZoom:
     width: float | tuple[float, float] | None = None
     fill: str = "nearest"
     fill_value: int | tuple[int, int, int] = 0
+    per: str = "clip"
     fixes_size: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -193,6 +207,7 @@ class RandomZoom:
             object.__setattr__(self, "low", low)
             object.__setattr__(self, "high", high)
         _check_border(self)
+        check_per(self)
 
     @property
     def _by_axis(self) -> bool:
@@ -200,7 +215,7 @@ class RandomZoom:
 
     @property
     def draws(self) -> int:
-        """Numbers in [0, 1) used up per clip: one, or one for each axis."""
+        """Numbers in [0, 1) used up: one, or one for each axis."""
         return 2 if self._by_axis else 1
 
     def compose(self, geometry: Geometry, draws: Sequence[float]) -> Geometry:

@@ -244,11 +244,35 @@ class Plan:
         tickets["view"] = view
         tickets["weight"] = ~padding
         tickets["frames"][:, : self.sampler.time_steps] = self._frames(epoch, positions, clips)
-        tickets["draws"] = Draws(self.seed, epoch).units_at(Purpose.RECIPE, positions, self.draws)
+        tickets["draws"] = self.recipe_draws(epoch, positions, self.draws)
         start = 0
         for end in ends.tolist():
             yield tickets[start:end], padding[start:end]
             start = end
+
+    def recipe_draws(self, epoch: int, positions: NDArray[np.int64], columns: int) -> NDArray[np.float64]:
+        """Return the first of the draws that tickets carry for the recipe.
+
+        Parameters
+        ----------
+        epoch : int
+            At least 0.
+        positions : ndarray of int64, (n,)
+            Of the clips.
+        columns : int
+            How many of each.
+
+        Returns
+        -------
+        ndarray of float64, (n, columns)
+            Numbers in [0, 1).
+
+        Raises
+        ------
+        OptionError
+            If there is no such epoch.
+        """
+        return Draws(self.seed, _checked_epoch(epoch)).units_at(Purpose.RECIPE, positions, columns)
 
     def table(self, epoch: int, rank: int | None = None) -> dict[str, NDArray[Any]]:
         """List all that a rank reads in an epoch, in the order of its batches.

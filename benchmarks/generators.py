@@ -1,0 +1,389 @@
+"""What does each generator that people have cost per frame, and what its replacement?
+
+    python benchmarks/frames.py /tmp/frames
+    python benchmarks/generators.py /tmp/frames --distributed-python PYTHON --video-python PYTHON
+
+Each line is one call as its users write it, beside what replaces it, on the same folder of 340x256 JPEGs (for
+keras-video-generators on videos made of it, which are written beside it):
+
+- TimeDistributedImageDataGenerator 0.4: clips of 5 frames resized to 256x256, float32, batches of 16; as it
+  is, and with rotation, zoom, flip and rescale. Without the original, a re-creation of its loop on Keras 3's
+  own classes is measured, and the table says so;
+- Keras 3's ImageDataGenerator: frames resized to 256x256, float32, batches of 64;
+- a Keras Sequence as people write it: OpenCV reads a clip of 16 frames, one random crop of 224, uint8,
+  batches of 8, two threads of Keras's, through ``fit`` of a model that looks at one pixel; replaced by
+  ClipLoader and ClipSequence;
+- keras-video-generators 1.0.14: 5 frames of a video, 224x224, float32, batches of 8;
+- tf.data with `decode_and_crop_jpeg`, as in `peers.py`.
+
+Two originals need interpreters of their own, since neither can be imported beside Keras 3. The first has
+Keras 2.8, the last with all that it imports: Python 3.10 with ``tensorflow-cpu==2.8.* 'protobuf<3.21'
+'numpy<1.24' 'scipy<1.12' pandas pillow``; the other Keras 2.15: Python 3.11 with ``tensorflow-cpu==2.15.* scipy
+opencv-python-headless``; and the packages themselves with ``--no-deps``.
+
+Result::
+
+    RESULT
+
+How to read: compare the two sides of a line. They take turns in processes of their own, in an order that is
+reversed from round to round; rates follow the load of the machine, CPU time hardly. It is that of all
+processes of a side, user and system, from rest to rest, per frame that was served: median and quartiles over
+the rounds. Every replacement has 2 workers; what it replaces has the threads that it is used with.
+"""  # noqa: D400 - a question
+
+# ruff: noqa: PLC0415, ANN401 - each process imports what it serves, and nothing else; Keras has no types
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import sys
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Made = tuple[str, Callable[[], int]]  # a version, and what takes a piece of work: how many frames
+
+WORKERS = 2
+AUGMENTED: dict[str, Any] = {
+    "rotation_range": 10,
+    "zoom_range": 0.1,
+    "horizontal_flip": True,
+    "rescale": 1 / 255,
+}
+TIME_STEPS, BATCH, CROP = 16, 8, 224  # of the Sequence and its replacement
+
+
+def from_iterator(version: str, batches: Iterator[Any], shape: tuple[int, ...]) -> Made:
+    """Take batches whose x has a shape; the last one of an epoch may be shorter."""
+
+    def take() -> int:
+        batch = next(batches)
+        x = batch[0] if isinstance(batch, tuple) else batch
+        assert tuple(x.shape[1:]) == shape[1:]
+        return int(np.prod(x.shape[:-3]))
+
+    return version, take
+
+
+def time_distributed(folder: Path, **options: Any) -> Made:
+    """TimeDistributedImageDataGenerator, the original; or, without it, what its loop does."""
+    try:
+        from TimeDistributedImageDataGenerator.TimeDistributedImageDataGenerator import (
+            TimeDistributedImageDataGenerator as maker,  # noqa: N813 - a class, chosen here
+        )
+
+        version = "0.4"
+    except ImportError:
+        version, maker = "re-creation", recreated()
+    batches = maker(time_steps=5, **options).flow_from_directory(str(folder), batch_size=16, seed=0)
+    return from_iterator(version, batches, (16, 5, 256, 256, 3))
+
+
+def recreated() -> type:
+    """Return TimeDistributedImageDataGenerator's loop over Keras 3's classes."""
+    from keras.src.legacy.preprocessing import image
+    from keras.utils import img_to_array, load_img
+
+    class Batches(image.DirectoryIterator):
+        def _get_batches_of_transformed_samples(self, index_array: Any) -> Any:
+            generator = self.image_data_generator
+            steps = generator.time_steps
+            x = np.zeros((len(index_array), steps, *self.image_shape), "float32")
+            y = np.zeros((len(index_array), steps, len(self.class_indices)), "float32")
+            for row, sample in enumerate(index_array):
+                for step in reversed(range(steps)):
+                    loaded = load_img(self.filepaths[sample - step], target_size=self.target_size)
+                    frame = img_to_array(loaded)
+                    frame = generator.apply_transform(frame, generator.get_random_transform(frame.shape))
+                    x[row, step] = generator.standardize(frame)
+                    y[row, step, self.classes[sample - step]] = 1
+            return x, y
+
+    class Generator(image.ImageDataGenerator):
+        def __init__(self, *, time_steps: int, **options: Any) -> None:
+            super().__init__(**options)
+            self.time_steps = time_steps
+
+        def flow_from_directory(self, directory: str, **options: Any) -> Batches:
+            return Batches(directory, self, **options)
+
+    return Generator
+
+
+def fastclips_time_distributed(folder: Path, **options: Any) -> Made:
+    """Its replacement."""
+    import fastclips
+    from fastclips.compat import TimeDistributedImageDataGenerator as module  # noqa: N813 - a module
+
+    batches = module.TimeDistributedImageDataGenerator(time_steps=5, **options).flow_from_directory(
+        str(folder), batch_size=16, seed=0, workers=WORKERS
+    )
+    return from_iterator(fastclips.__version__, batches, (16, 5, 256, 256, 3))
+
+
+def keras_images(folder: Path) -> Made:
+    """Keras 3's ImageDataGenerator."""
+    import keras
+    from keras.src.legacy.preprocessing.image import ImageDataGenerator
+
+    batches = ImageDataGenerator().flow_from_directory(str(folder), batch_size=64, seed=0)
+    return from_iterator(keras.__version__, batches, (64, 256, 256, 3))
+
+
+def fastclips_images(folder: Path) -> Made:
+    """Its replacement."""
+    import fastclips
+    from fastclips.compat import ImageDataGenerator
+
+    batches = ImageDataGenerator().flow_from_directory(str(folder), batch_size=64, seed=0, workers=WORKERS)
+    return from_iterator(fastclips.__version__, batches, (64, 256, 256, 3))
+
+
+def through_fit(sequence: Any) -> Callable[[], int]:
+    """Take epochs of a sequence of batches of 8 clips by ``fit`` of a model that costs next to nothing."""
+    import keras
+
+    model = keras.Sequential(
+        [
+            keras.layers.Input((TIME_STEPS, CROP, CROP, 3), dtype="uint8"),
+            keras.layers.Cropping3D(((0, TIME_STEPS - 1), (0, CROP - 1), (0, CROP - 1))),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Flatten(),
+            keras.layers.Dense(4),
+        ]
+    )
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+
+    def take() -> int:
+        model.fit(sequence, epochs=2, verbose=0)
+        return 2 * len(sequence) * BATCH * TIME_STEPS
+
+    return take
+
+
+def opencv_sequence(folder: Path) -> Made:
+    """Return a Sequence over clips as people write it, with two threads, through fit."""
+    os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="-1")
+    import cv2
+    import keras
+    from peers import windows
+
+    clips, labels, (height, width) = windows(folder)
+
+    class Clips(keras.utils.PyDataset):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self.order = list(range(len(clips)))
+            self.on_epoch_end()
+
+        def __len__(self) -> int:
+            return len(clips) // BATCH
+
+        def __getitem__(self, index: int) -> tuple[Any, Any]:
+            chosen = self.order[index * BATCH : (index + 1) * BATCH]
+            return np.stack([self.clip(clips[number]) for number in chosen]), np.array(
+                [labels[number] for number in chosen]
+            )
+
+        def clip(self, files: list[str]) -> Any:
+            top, left = random.randrange(height - CROP + 1), random.randrange(width - CROP + 1)
+            frames = []
+            for file in files:
+                frame = cv2.cvtColor(cv2.imread(file), cv2.COLOR_BGR2RGB)
+                frames.append(frame[top : top + CROP, left : left + CROP])
+            return np.stack(frames)
+
+        def on_epoch_end(self) -> None:
+            random.shuffle(self.order)
+
+    return cv2.__version__, through_fit(Clips(workers=2))
+
+
+def fastclips_sequence(folder: Path) -> Made:
+    """Its replacement."""
+    os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="-1")
+    import fastclips as fc
+    from fastclips.adapters.keras import ClipSequence
+
+    loader = fc.ClipLoader(
+        fc.open(folder),
+        fc.Windows(TIME_STEPS),
+        [fc.RandomCrop(CROP)],
+        batch_size=BATCH,
+        shuffle=True,
+        drop_last=True,
+        workers=WORKERS,
+    )
+    return fc.__version__, through_fit(ClipSequence(loader))
+
+
+def pattern(folder: Path) -> str:
+    """Return where the videos of a folder's frames are; write them if they are not there."""
+    import cv2
+
+    root = folder.with_name(folder.name + "-videos")
+    for source in sorted(path for path in folder.glob("*/*") if path.is_dir()):
+        path = root / source.parent.name / f"{source.name}.avi"
+        if path.exists():
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f"{os.getpid()}-{path.name}")
+        frames = [cv2.imread(str(file)) for file in sorted(source.glob("*.jpg"))]
+        writer = cv2.VideoWriter(str(beside), cv2.VideoWriter.fourcc(*"mp4v"), 25, frames[0].shape[1::-1])
+        for frame in frames:
+            writer.write(frame)
+        writer.release()
+        beside.replace(path)
+    return str(root / "{classname}" / "*.avi")
+
+
+def keras_video(folder: Path) -> Made:
+    """keras-video-generators' VideoFrameGenerator."""
+    from keras_video import VideoFrameGenerator
+
+    sequence = VideoFrameGenerator(nb_frames=5, batch_size=8, glob_pattern=pattern(folder))
+    return from_iterator("1.0.14", endless(sequence), (8, 5, 224, 224, 3))
+
+
+def fastclips_video(folder: Path) -> Made:
+    """Its replacement."""
+    from fastclips.compat.keras_video import VideoFrameGenerator
+
+    import fastclips
+
+    sequence = VideoFrameGenerator(nb_frames=5, batch_size=8, glob_pattern=pattern(folder), workers=WORKERS)
+    return from_iterator(fastclips.__version__, sequence, (8, 5, 224, 224, 3))
+
+
+def endless(sequence: Any) -> Iterator[Any]:
+    """Ask a Sequence for batch after batch, as ``fit`` does."""
+    while True:
+        for index in range(len(sequence)):
+            yield sequence[index]
+        sequence.on_epoch_end()
+
+
+def crops(name: str) -> Callable[[Path], Made]:
+    """Return a loader of `peers.py`."""
+
+    def make(folder: Path) -> Made:
+        import peers
+
+        return peers.crops(name, folder)
+
+    return make
+
+
+class Line(NamedTuple):
+    """A call, and what replaces it."""
+
+    original: str
+    replacement: str
+    sides: tuple[Callable[[Path], Made], Callable[[Path], Made]]
+    python: str | None = None  # the option that names the original's interpreter
+
+
+LINES = {
+    "tdidg": Line(
+        "TimeDistributedImageDataGenerator(time_steps=5).flow_from_directory(d)",
+        "compat.TimeDistributedImageDataGenerator: the same call",
+        (time_distributed, fastclips_time_distributed),
+        "distributed_python",
+    ),
+    "tdidg-augmented": Line(
+        "the same with rotation, zoom, flip, rescale",
+        "the same call",
+        (
+            lambda folder: time_distributed(folder, **AUGMENTED),
+            lambda folder: fastclips_time_distributed(folder, **AUGMENTED),
+        ),
+        "distributed_python",
+    ),
+    "images": Line(
+        "ImageDataGenerator().flow_from_directory(d)",
+        "compat.ImageDataGenerator: the same call",
+        (keras_images, fastclips_images),
+    ),
+    "sequence": Line(
+        "fit(a Sequence: cv2.imread, crop, stack; workers=2)",
+        "fit(ClipSequence(ClipLoader(..., [RandomCrop(224)])))",
+        (opencv_sequence, fastclips_sequence),
+    ),
+    "video": Line(
+        "keras_video.VideoFrameGenerator(nb_frames=5)",
+        "compat.keras_video: the same call",
+        (keras_video, fastclips_video),
+        "video_python",
+    ),
+    "tf.data": Line(
+        "tf.data: decode_and_crop_jpeg",
+        "ClipLoader(..., [RandomCrop(224), RandomFlip()])",
+        (crops("tf.data crop"), crops("fastclips")),
+    ),
+}
+
+
+def measure(name: str, line: Line, args: argparse.Namespace) -> None:
+    """Let both sides of a line take turns, and print it."""
+    from peers import Peer
+
+    peers: list[Peer] = []
+    try:
+        for side in range(2):
+            python = getattr(args, line.python) if line.python and not side else sys.executable
+            peers.append(Peer([python, __file__, "--serve", name, "--side", str(side), str(args.folder)]))
+        for number in range(args.rounds):
+            for peer in peers[:: -1 if number % 2 else 1]:
+                peer.turn(args.seconds)
+    except ChildProcessError as error:
+        print(f"{line.original}\n  left out: {error}")
+    else:
+        print(line.original)
+        for words, peer in zip(("original", line.replacement), peers, strict=True):
+            label = f"  {words} ({peer.version})"
+            print(f"{label:<66}{median(peer.rates):>7,.0f}  {spread(peer.cpu_ms, '.3f')}")
+        ratios = [a / b for a, b in zip(*(peer.cpu_ms for peer in peers), strict=True)]
+        print(f"{'  CPU time, original / replacement':<75}{spread(ratios, '.2f')}")
+    finally:
+        for peer in peers:
+            peer.close()
+
+
+def spread(values: list[float], form: str) -> str:
+    """Write a median and quartiles."""
+    low, high = np.quantile(values, (0.25, 0.75))
+    return f"{median(values):{form}} ({low:{form}}-{high:{form}})"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="Generators beside their replacements.")
+    parser.add_argument("folder", type=Path, help="folder of class/video/frame.jpg")
+    parser.add_argument(
+        "--distributed-python", default=sys.executable, help="has TimeDistributedImageDataGenerator"
+    )
+    parser.add_argument("--video-python", default=sys.executable, help="has keras-video-generators")
+    parser.add_argument("--only", choices=LINES, nargs="+", default=list(LINES), help="some of the lines")
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each turn (%(default)s)")
+    parser.add_argument("--serve", choices=LINES, help=argparse.SUPPRESS)
+    parser.add_argument("--side", type=int, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.serve:
+        from peers import serve
+
+        serve(lambda: LINES[args.serve].sides[args.side](args.folder))
+    print(f"{'':66}{'frames/s':>7}  CPU ms/frame (quartiles)")
+    for name in args.only:
+        measure(name, LINES[name], args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""Generators that people have, by changing an import.
+
+=============================================================  ==============================================
+what you had                                                   what you import
+=============================================================  ==============================================
+``keras...image.ImageDataGenerator``                           ``fastclips.compat.ImageDataGenerator``
+``TimeDistributedImageDataGenerator`` (0.4)                    ``fastclips.compat.TimeDistributedImageDataGenerator``
+``keras_video`` (keras-video-generators)                       ``fastclips.compat.keras_video``
+a generator with a paired random crop                          ``fastclips.compat.paired_random_crop``
+a hand-written ``Sequence`` over images and masks              ``fastclips.compat.DataGenerator``
+``keras.utils.timeseries_dataset_from_array``                  ``fastclips.compat.timeseries_dataset_from_array``
+``keras.utils.image_dataset_from_directory``, for clips        ``fastclips.compat.image_dataset_from_directory``
+=============================================================  ==============================================
+
+Each module says in a table what a user may notice. What they return is an endless iterator that is also a
+dataset of Keras's, so ``fit`` takes it; Keras is imported when one is made, never before. Workers import the
+steps alone.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastclips.compat import TimeDistributedImageDataGenerator, keras_video
+    from fastclips.compat.datasets import image_dataset_from_directory, timeseries_dataset_from_array
+    from fastclips.compat.image import ImageDataGenerator
+    from fastclips.compat.paired import paired_random_crop
+    from fastclips.compat.sequence import DataGenerator
+
+__all__ = [
+    "DataGenerator",
+    "ImageDataGenerator",
+    "TimeDistributedImageDataGenerator",
+    "image_dataset_from_directory",
+    "keras_video",
+    "paired_random_crop",
+    "timeseries_dataset_from_array",
+]
+
+_HOMES = {
+    "DataGenerator": "sequence",
+    "ImageDataGenerator": "image",
+    "image_dataset_from_directory": "datasets",
+    "paired_random_crop": "paired",
+    "timeseries_dataset_from_array": "datasets",
+}
+_MODULES = ("TimeDistributedImageDataGenerator", "keras_video")
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whichever
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    if name in _HOMES:
+        found = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        globals()[name] = found
+        return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

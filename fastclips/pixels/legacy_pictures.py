@@ -1,0 +1,147 @@
+"""Pictures as Keras's generators read and write them, through Pillow; for `fastclips.compat`.
+
+What is decoded, converted and resized here is so by the very calls that Keras makes.
+"""
+
+from __future__ import annotations
+
+import warnings
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from fastclips.errors import FrameError, OptionError
+
+if TYPE_CHECKING:
+    import os
+
+    from numpy.typing import NDArray
+
+__all__ = ["COLOR_MODES", "INTERPOLATIONS", "centre_box", "load", "resize", "save"]
+
+COLOR_MODES = {"rgb": "RGB", "rgba": "RGBA", "grayscale": "L"}
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "hamming", "box", "lanczos")
+_GRAYS = ("L", "I;16", "I")  # what "grayscale" leaves as it is
+_BYTE = 255
+
+_Size = tuple[int, int]
+
+
+def centre_box(height: int, width: int, size: _Size) -> tuple[int, int, int, int]:
+    """Return the largest box in the middle of a frame that has the proportions of a size.
+
+    Parameters
+    ----------
+    height, width : int
+        Of the frame.
+    size : (int, int)
+        Height and width.
+
+    Returns
+    -------
+    tuple of int
+        Left, top, right and bottom, as Keras rounds them.
+    """
+    tall = min(height, width * size[0] // size[1])
+    wide = min(width, height * size[1] // size[0])
+    top, left = (height - tall) // 2, (width - wide) // 2
+    return left, top, left + wide, top + tall
+
+
+def load(data: bytes, color_mode: str, size: _Size | None, interpolation: str, *, keep_aspect: bool) -> Any:  # noqa: ANN401 - NDArray of whichever dtype
+    """Decode a file of any format that Pillow knows, and resize it.
+
+    Parameters
+    ----------
+    data : bytes
+        The file.
+    color_mode : str
+        One of `COLOR_MODES`.
+    size : (int, int) or None
+        Height and width; None leaves them.
+    interpolation : str
+        One of `INTERPOLATIONS`.
+    keep_aspect : bool
+        Whether to cut out `centre_box` first.
+
+    Returns
+    -------
+    ndarray
+        (H, W, C), of uint8, or of int32 and uint16 for gray pictures of more than 8 bits.
+
+    Raises
+    ------
+    FrameError
+        If it cannot be decoded.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of transparency that is dropped, and of odd but readable files
+            image: Image.Image = Image.open(BytesIO(data))
+            mode = COLOR_MODES[color_mode]
+            if image.mode != mode and not (mode == "L" and image.mode in _GRAYS):
+                image = image.convert(mode)
+            image.load()
+            pixels = np.asarray(_resized(image, size, interpolation, keep_aspect=keep_aspect))
+    except Exception as error:  # Pillow lets out whatever damage leads to
+        raise FrameError(f"no picture, truncated or damaged ({len(data)} bytes): {error}") from error
+    return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def resize(
+    pixels: NDArray[np.uint8], size: _Size, interpolation: str, *, keep_aspect: bool
+) -> NDArray[np.uint8]:
+    """Resize a decoded frame.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8
+        (H, W, C) with 1 or 3 channels.
+    size, interpolation, keep_aspect
+        As for `load`.
+
+    Returns
+    -------
+    ndarray of uint8, (h, w, C)
+    """
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    resized = np.asarray(_resized(image, size, interpolation, keep_aspect=keep_aspect))
+    return resized.reshape(*resized.shape[:2], -1)
+
+
+def _resized(image: Image.Image, size: _Size | None, interpolation: str, *, keep_aspect: bool) -> Image.Image:
+    if size is None or image.size == (size[1], size[0]):
+        return image
+    box = centre_box(image.height, image.width, size) if keep_aspect else None
+    return image.resize((size[1], size[0]), Image.Resampling[interpolation.upper()], box=box)
+
+
+def save(frame: NDArray[Any], path: str | os.PathLike[str]) -> None:
+    """Write a frame as a picture, its values stretched to 0 to 255, as Keras's ``save_to_dir`` does.
+
+    Parameters
+    ----------
+    frame : ndarray
+        (H, W, C) with 1, 3 or 4 channels.
+    path : path
+        Its extension says the format.
+
+    Raises
+    ------
+    OptionError
+        If there are other channels, or no such format.
+    """
+    values = np.asarray(frame, np.float32)
+    if values.ndim != 3 or values.shape[2] not in (1, 3, 4):  # noqa: PLR2004 - rows, columns, channels
+        raise OptionError(f"save_to_dir: a frame of {values.shape} is no picture of 1, 3 or 4 channels")
+    values = values - values.min()
+    most = values.max()
+    if most != 0:
+        values /= most
+    pixels = (values * _BYTE).astype(np.uint8)
+    try:
+        Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(path)
+    except (KeyError, ValueError, OSError) as error:
+        raise OptionError(f"save_to_dir: cannot write {str(path)!r}: {error}") from error
