@@ -41,7 +41,9 @@ def make_videos(root, frames=(7, 6, 3)):
     for video, count in enumerate(frames):
         folder = root / "ab"[video % 2] / f"video_{video}"
         for frame in range(count):
-            write_jpeg(folder / f"img_{frame + 1}.jpg", np.full((16, 16, 3), 50 * video + 4 * frame, np.uint8))
+            write_jpeg(
+                folder / f"img_{frame + 1}.jpg", np.full((16, 16, 3), 50 * video + 4 * frame, np.uint8)
+            )
     return root
 
 
