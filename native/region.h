@@ -2,10 +2,10 @@
 // libjpeg-turbo crop and skip, or both. No Python here.
 //
 // What comes out equals the same area of the whole frame, bit for bit. What makes it so:
-// - libjpeg's fancy upsampling mixes each pixel of subsampled colour with its neighbours, and
-// repeats the
-//   outermost at an edge. An edge that is not the frame's lies kMargin pixels outside the box,
-//   where the repeated ones do not reach it.
+// - libjpeg's fancy upsampling mixes subsampled colour with the sample next to it: that of the
+// pixel before or
+//   after. At an edge it takes the outermost sample twice. So a region begins and ends a pixel
+//   outside the box (kMargin), unless that is the frame's own edge.
 // - A component that is at most two samples wide is upsampled plainly. No region is that narrow
 // unless its
 //   frame is (kNarrowest).
@@ -23,8 +23,9 @@
 
 namespace fastclips::jpeg {
 
-inline constexpr std::uint32_t kMargin = 2;     // pixels of the scaled frame
+inline constexpr std::uint32_t kMargin = 1;     // pixels of the scaled frame
 inline constexpr std::uint32_t kNarrowest = 6;  // pixels of the scaled frame
+inline constexpr std::uint32_t kSmallest = 8;   // pixels; smaller frames are not worth the thought
 // libjpeg-turbo's colour conversion writes rows that start on 32 bytes past the caches, where it
 // does a fifth worse. So no row does: they start 16 bytes after.
 inline constexpr std::size_t kRowStep = 32, kRowStart = 16;
@@ -87,6 +88,7 @@ class RegionDecoder {
     Region decode(Bytes file, Box box, std::uint32_t scale, std::uint8_t* out, std::size_t room) {
         const std::optional<Frame> frame = parse(file);
         if (!usable_ || !frame || !frame->simple) return {};
+        if (std::max(frame->height, frame->width) < kSmallest) return {};
         box.bottom = std::min(box.bottom, frame->height);
         box.right = std::min(box.right, frame->width);
         if (box.top >= box.bottom || box.left >= box.right) return {};
@@ -107,18 +109,19 @@ class RegionDecoder {
             source = {cut_.data(), cut(file, *frame, starts_, held, cut_.data())};
         }
         Region region = run(source, held, within, scale, cropping, out, room);
-        if (region.way == Way::kCut && !less) region.way = Way::kCropped;
+        if (region.way != Way::kCut) return region;
+        if (!less) region.way = Way::kCropped;
         region.top += held.top / scale;
         region.left += held.left / scale;
-        return region;
+        return trimmed(region, box, scale);
     }
 
   private:
     // The box with what its pixels depend on, on whole pixels of the scaled frame.
     Box widened(const Frame& frame, Box box, std::uint32_t scale) const {
-        // Blockwise: gray, nothing subsampled, and 4:1:1, whose colour is repeated.
-        const std::uint32_t across = !gray_ && frame.mcu_width == 16 ? kMargin : 0;
-        const std::uint32_t down = !gray_ && frame.mcu_height == 16 ? kMargin : 0;
+        // Colour that has all samples is not upsampled, and that of 4:1:1 plainly.
+        const std::uint32_t across = frame.mcu_width == 16 ? kMargin : 0;
+        const std::uint32_t down = frame.mcu_height == 16 ? kMargin : 0;
         const std::uint32_t height = ceil_div(frame.height, scale),
                             width = ceil_div(frame.width, scale);
         box = {box.top / scale, box.left / scale, ceil_div(box.bottom, scale),
@@ -131,6 +134,18 @@ class RegionDecoder {
         }
         return {box.top * scale, box.left * scale, std::min(box.bottom * scale, frame.height),
                 std::min(box.right * scale, frame.width)};
+    }
+
+    // What of a region is right to the last bit: the box, without margins.
+    Region trimmed(Region region, Box box, std::uint32_t scale) const {
+        const std::uint32_t top = box.top / scale, left = box.left / scale;
+        const std::size_t channels = gray_ ? 1 : 3;
+        region.offset += (top - region.top) * region.stride + (left - region.left) * channels;
+        region.top = top;
+        region.left = left;
+        region.height = ceil_div(box.bottom, scale) - top;
+        region.width = ceil_div(box.right, scale) - left;
+        return region;
     }
 
     // Rows above a box must still be Huffman-decoded, which is half of the work; rows below are not

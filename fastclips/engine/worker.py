@@ -149,7 +149,7 @@ class Renderer:
         for (frame, (step, *repeats)), data in zip(shown.items(), files, strict=True):
             began = ended
             try:
-                pixels = decoder.decode(data)
+                pixels = decoder.decode(data).pixels
                 size, other = clip.sizes.setdefault(frame, (pixels.shape[:2], stream.name))
                 if size != pixels.shape[:2]:
                     raise FrameError(
