@@ -37,7 +37,7 @@ inline constexpr std::size_t kRuns = 8;  // of a header that are copied, at most
 // What stands before a file's first scan.
 struct Frame {
     std::uint32_t height = 0, width = 0, components = 0;
-    std::uint32_t mcu_height = 0, mcu_width = 0;  // pixels
+    std::uint32_t mcu_height = 8, mcu_width = 8;  // pixels; right if it is simple
     std::uint32_t interval = 0;                   // MCUs from one restart marker to the next, or 0
     std::size_t scan = 0;                         // where entropy-coded data begin
     // One sequential Huffman scan of all components, gray or in a usual subsampling.
@@ -79,7 +79,10 @@ inline bool read_sof(Bytes file, std::size_t at, std::uint32_t length, Frame& fr
         if (file.data[at + 11 + 3 * other] != 0x11) frame.simple = false;
     const bool usual = first == 0x11 || (frame.components == 3 && (first == 0x21 || first == 0x12 ||
                                                                    first == 0x22 || first == 0x41));
-    if (!usual) frame.simple = false;
+    if (!usual) {
+        frame.simple = false;
+        return true;
+    }
     frame.mcu_width = 8u * (first >> 4);
     frame.mcu_height = 8u * (first & 15);
     return true;
