@@ -49,7 +49,9 @@ struct Frame {
     // The header without comments and metadata: what decodes alike.
     std::array<Run, kRuns> runs{};
     std::size_t run_count = 0;
-    std::size_t sof = 0;  // where SOF's marker stands
+    std::size_t sof = 0, sos = 0;  // where these markers stand
+    // Where the counts of each Huffman table stand, 4 for DC, then 4 for AC; 0 for none.
+    std::array<std::size_t, 8> tables{};
 
     std::uint32_t mcus_per_row() const { return (width + mcu_width - 1) / mcu_width; }
     std::uint32_t mcu_rows() const { return (height + mcu_height - 1) / mcu_height; }
@@ -101,6 +103,20 @@ inline bool whole_scan(Bytes file, std::size_t at, const Frame& frame) {
     return bands[0] == 0 && bands[1] == 63 && bands[2] == 0;
 }
 
+// Note where tables stand; false if they end too soon.
+inline bool read_tables(Bytes file, std::size_t at, std::size_t end, Frame& frame) {
+    while (at < end) {
+        const std::uint8_t name = file.data[at];  // DC or AC, and which
+        if (end - at < 17 || (name & 15) > 3 || name >> 4 > 1) return false;
+        std::size_t size = 17;
+        for (std::size_t i = 1; i < 17; ++i) size += file.data[at + i];
+        if (end - at < size) return false;
+        frame.tables[4u * (name >> 4) + (name & 3u)] = at + 1;
+        at += size;
+    }
+    return true;
+}
+
 inline void keep(Frame& frame, std::size_t begin, std::size_t end) {
     if (frame.run_count > 0 && frame.runs[frame.run_count - 1].end == begin) {
         frame.runs[frame.run_count - 1].end = end;
@@ -135,6 +151,7 @@ inline std::optional<Frame> parse(Bytes file) {
             if (length != 6 + 2 * count) return std::nullopt;
             frame.simple = frame.simple && detail::whole_scan(file, at, frame);
             detail::keep(frame, at, end);
+            frame.sos = at;
             frame.scan = end;
             return frame;
         }
@@ -145,7 +162,10 @@ inline std::optional<Frame> parse(Bytes file) {
             if (length != 4) return std::nullopt;
             frame.interval = file.two(at + 4);
             detail::keep(frame, at, end);
-        } else if (kind == kDht || kind == kDqt || kind == kApp0 || kind == kApp14) {
+        } else if (kind == kDht) {
+            if (!detail::read_tables(file, at + 4, end, frame)) return std::nullopt;
+            detail::keep(frame, at, end);
+        } else if (kind == kDqt || kind == kApp0 || kind == kApp14) {
             // JFIF's and Adobe's markers tell what the components mean.
             detail::keep(frame, at, end);
         } else if (kind != kCom && (kind < kApp0 || kind > kApp15)) {
@@ -184,26 +204,26 @@ inline bool find_segments(Bytes file, const Frame& frame, std::vector<std::uint3
 
 // Whether segments can be taken out: a row of MCUs is a whole number of them, or they are whole
 // rows.
-inline bool can_cut(const Frame& frame) {
+inline bool can_slice(const Frame& frame) {
     if (!frame.simple || frame.interval == 0) return false;
     const std::uint32_t row = frame.mcus_per_row();
     return frame.interval <= row ? row % frame.interval == 0 : frame.interval % row == 0;
 }
 
-// How a frame that can be cut is laid out in segments.
+// How a frame is laid out in pieces.
 struct Grid {
-    std::uint32_t height, width;  // of a segment, pixels
-    std::uint32_t columns;        // segments in a row
+    std::uint32_t height, width;  // of a piece, pixels
 
+    Grid(std::uint32_t tall, std::uint32_t wide) : height(tall), width(wide) {}
+    // Restart segments, of a frame that can be sliced.
     explicit Grid(const Frame& frame) {
         const std::uint32_t row = frame.mcus_per_row();
         const bool bands = frame.interval >= row;
         height = frame.mcu_height * (bands ? frame.interval / row : 1);
         width = frame.mcu_width * (bands ? row : frame.interval);
-        columns = bands ? 1 : row / frame.interval;
     }
 
-    // The smallest box of whole segments around another, or up to the frame's edge.
+    // The smallest box of whole pieces around another, or up to the frame's edge.
     Box around(const Frame& frame, Box box) const {
         const auto up = [](std::uint32_t value, std::uint32_t step, std::uint32_t most) {
             const std::uint32_t whole = (value + step - 1) / step * step;
@@ -214,30 +234,39 @@ struct Grid {
     }
 };
 
-// Write a JPEG that holds the segments of a box, which Grid::around made, and return its size.
-// `starts` is what find_segments found; `out` has room for as many bytes as the file has.
-inline std::size_t cut(Bytes file, const Frame& frame, const std::vector<std::uint32_t>& starts,
-                       Box box, std::uint8_t* out) {
-    std::uint8_t* to = out;
-    for (std::size_t i = 0; i < frame.run_count; ++i) {
-        const Frame::Run run = frame.runs[i];
-        std::memcpy(to, file.data + run.begin, run.end - run.begin);
-        if (run.begin <= frame.sof && frame.sof < run.end) {
+// Write what is kept of a header, up to a place in the file, with a box's size; returns where it
+// ends.
+inline std::uint8_t* write_runs(Bytes file, const Frame& frame, Box box, std::size_t up_to,
+                                std::uint8_t* to) {
+    for (std::size_t i = 0; i < frame.run_count && frame.runs[i].begin < up_to; ++i) {
+        const std::size_t begin = frame.runs[i].begin;
+        const std::size_t end = frame.runs[i].end < up_to ? frame.runs[i].end : up_to;
+        std::memcpy(to, file.data + begin, end - begin);
+        if (begin <= frame.sof && frame.sof < end) {
             const std::uint32_t height = box.bottom - box.top, width = box.right - box.left;
-            std::uint8_t* size = to + (frame.sof - run.begin) + 5;
+            std::uint8_t* size = to + (frame.sof - begin) + 5;
             size[0] = static_cast<std::uint8_t>(height >> 8);
             size[1] = static_cast<std::uint8_t>(height);
             size[2] = static_cast<std::uint8_t>(width >> 8);
             size[3] = static_cast<std::uint8_t>(width);
         }
-        to += run.end - run.begin;
+        to += end - begin;
     }
+    return to;
+}
+
+// Write a JPEG that holds the segments of a box, which Grid::around made, and return its size.
+// `starts` is what find_segments found; `out` has room for as many bytes as the file has.
+inline std::size_t slice(Bytes file, const Frame& frame, const std::vector<std::uint32_t>& starts,
+                         Box box, std::uint8_t* out) {
+    std::uint8_t* to = write_runs(file, frame, box, frame.scan, out);
     const Grid grid(frame);
+    const std::uint32_t columns = (frame.width + grid.width - 1) / grid.width;
     const std::uint32_t first = box.left / grid.width;
     const std::uint32_t count = (box.right + grid.width - 1) / grid.width - first;
     unsigned marker = 0;
     for (std::uint32_t y = box.top / grid.height; y * grid.height < box.bottom; ++y) {
-        const std::uint32_t* start = starts.data() + std::size_t{y} * grid.columns + first;
+        const std::uint32_t* start = starts.data() + std::size_t{y} * columns + first;
         // With the marker after the last segment, which is written anew like those between.
         std::memcpy(to, file.data + start[0], start[count] - start[0]);
         for (std::uint32_t i = 1; i <= count; ++i)

@@ -228,7 +228,7 @@ NB_MODULE(_native, m) {
                     case Way::kNoRoom:
                         return nb::int_(region.needed);
                     default:
-                        return nb::make_tuple(region.way == Way::kCut, region.top, region.left,
+                        return nb::make_tuple(region.way == Way::kSliced, region.top, region.left,
                                               region.height, region.width, region.offset,
                                               region.stride);
                 }

@@ -57,12 +57,12 @@ def test_any_box_of_any_frame(sampling):
                     rungs[decoded.rung] += 1
                     check(decoded, full, box, scale)
     assert sum(rungs.values()) > 15_000
-    assert min(rungs[Rung.CUT], rungs[Rung.CROPPED], rungs[Rung.WHOLE]) > 1_500, rungs
+    assert min(rungs[Rung.SLICED], rungs[Rung.CROPPED], rungs[Rung.WHOLE]) > 1_500, rungs
 
 
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 @pytest.mark.parametrize(
-    "interval", [("one", Rung.CUT), ("row", Rung.CUT), ("rows", Rung.CUT), ("odd", Rung.CROPPED)]
+    "interval", [("one", Rung.SLICED), ("row", Rung.SLICED), ("rows", Rung.SLICED), ("odd", Rung.CROPPED)]
 )
 def test_which_way(sampling, interval):
     kind, rung = interval
@@ -97,7 +97,7 @@ def test_a_narrow_box_at_the_right_edge():
 
 def test_nothing_but_a_part_is_read():
     """Damage elsewhere does not show: proof that a cut reads its segments, and a crop no row below."""
-    for interval, rung in ((2, Rung.CUT), (0, Rung.CROPPED)):
+    for interval, rung in ((2, Rung.SLICED), (0, Rung.CROPPED)):
         data = bytearray(encode(FRAME, restart=interval))
         full = whole(data)
         for at in range(len(data) - 60, len(data) - 20):
@@ -176,7 +176,7 @@ def test_colour_spaces(restart):
     for data in (red, bytes(named), bytes(unnamed)):
         for gray in (0, 1):
             decoded = DECODERS[gray, 1].decode(data, BOX)
-            assert decoded.rung is (Rung.CUT if restart else Rung.CROPPED)
+            assert decoded.rung is (Rung.SLICED if restart else Rung.CROPPED)
             check(decoded, whole(data, gray), BOX)
         seen.append(whole(data))
     assert not np.array_equal(seen[1], seen[2])
@@ -188,7 +188,7 @@ def test_metadata_are_left_out_and_tables_kept():
     plain = encode(FRAME, restart=2, optimize=True)
     data = plain[:2] + exif + plain[2:20] + comment + exif + plain[20:]
     decoded = DECODERS[0, 1].decode(data, BOX)
-    assert decoded.rung is Rung.CUT
+    assert decoded.rung is Rung.SLICED
     check(decoded, whole(plain), BOX)
 
 

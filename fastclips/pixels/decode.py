@@ -59,10 +59,10 @@ class Rung(IntEnum):
     All give the same pixels.
     """
 
-    CUT = 0
+    SLICED = 0
     """A JPEG's restart segments around the box."""
     CROPPED = 1
-    """A JPEG's rows down to the box's end, of which only the columns around it become pixels."""
+    """A JPEG's blocks around the box; of all before them, only the lengths of their codes are read."""
     WHOLE = 2
     """A whole JPEG."""
     PILLOW = 3
@@ -71,7 +71,7 @@ class Rung(IntEnum):
     """Nothing to decode: pixels were given."""
 
 
-_REGIONS = (Rung.CROPPED, Rung.CUT)
+_REGIONS = (Rung.CROPPED, Rung.SLICED)
 
 
 class Decoded(NamedTuple):

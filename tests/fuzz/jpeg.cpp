@@ -33,7 +33,7 @@ void check_cut(Bytes file, const Frame& frame, Box box) {
     if (!find_segments(file, frame, starts)) return;
     for (std::size_t i = 1; i < starts.size(); ++i) demand(starts[i] > starts[i - 1], "segments follow");
     demand(starts.back() <= file.size, "segments lie in the file");
-    if (!can_cut(frame)) return;
+    if (!can_slice(frame)) return;
     box.bottom = std::min(box.bottom, frame.height);
     box.right = std::min(box.right, frame.width);
     if (box.top >= box.bottom || box.left >= box.right) return;
@@ -42,7 +42,7 @@ void check_cut(Bytes file, const Frame& frame, Box box) {
                held.right >= box.right && held.bottom <= frame.height && held.right <= frame.width,
            "segments cover the box");
     std::vector<std::uint8_t> out(file.size);  // exactly, so that a byte more is found
-    const std::size_t size = cut(file, frame, starts, held, out.data());
+    const std::size_t size = slice(file, frame, starts, held, out.data());
     demand(size <= out.size(), "a cut is no larger than its file");
     const auto small = parse({out.data(), size});
     demand(small && small->simple, "a cut is a JPEG of the same kind");
@@ -70,7 +70,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         region = decoder.decode(file, question.box, question.scale, out.data(), out.size());
         demand(region.way != Way::kNoRoom, "room is what was asked for");
     }
-    if (region.way == Way::kCut || region.way == Way::kCropped) {
+    if (region.way == Way::kSliced || region.way == Way::kCropped) {
         const std::size_t channels = question.gray ? 1 : 3;
         demand(region.offset + region.stride * (region.height - 1) + region.width * channels <= out.size(),
                "pixels lie in the output");
