@@ -30,14 +30,15 @@ def mcus(size, sampling):
     return -(-size[0] // (8 * down)), -(-size[1] // (8 * across))
 
 
-def encode(pixels, sampling="420", restart=0, quality=88, **options):
-    """Write a JPEG with a restart marker after every so many MCUs."""
+def encode(pixels, sampling="420", restart=0, quality=88, *, optimize=False, **options):
+    """Write a JPEG with a restart marker after every so many MCUs, and Huffman tables of its own if optimised."""
     if sampling in ("440", "411"):
         factors = {"440": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_440, "411": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_411}
         settings = {
             cv2.IMWRITE_JPEG_QUALITY: quality,
             cv2.IMWRITE_JPEG_SAMPLING_FACTOR: factors[sampling],
             cv2.IMWRITE_JPEG_RST_INTERVAL: restart,
+            cv2.IMWRITE_JPEG_OPTIMIZE: int(optimize),
         }
         good, data = cv2.imencode(".jpg", pixels[..., ::-1], [n for pair in settings.items() for n in pair])
         assert good
@@ -48,7 +49,7 @@ def encode(pixels, sampling="420", restart=0, quality=88, **options):
     else:
         options["subsampling"] = {"444": 0, "422": 1, "420": 2}[sampling]
     file = BytesIO()
-    image.save(file, "JPEG", quality=quality, restart_marker_blocks=restart, **options)
+    image.save(file, "JPEG", quality=quality, restart_marker_blocks=restart, optimize=optimize, **options)
     return file.getvalue()
 
 
