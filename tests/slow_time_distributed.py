@@ -4,6 +4,7 @@ Checked by hand against the original on Keras 2.8: batch by batch, the same bits
 """
 
 import os
+from contextlib import suppress
 
 import numpy as np
 from PIL import Image
@@ -34,7 +35,7 @@ def loaded(path, size, color_mode, interpolation):
     image = Image.open(path).convert(MODES[color_mode])
     if image.size != size[::-1]:
         image = image.resize(size[::-1], FILTERS[interpolation])
-    array = np.asarray(image, "float32")
+    array = np.array(image, "float32")
     return array[:, :, None] if array.ndim == 2 else array
 
 
@@ -66,13 +67,16 @@ def original(  # noqa: C901, PLR0912 - as it is
             chosen = order[start : start + batch_size]
             x = []
             for j in chosen:
-                frames = [
-                    loaded(paths[j - k], target_size, color_mode, interpolation) for k in range(time_steps)
-                ]
+                frames = [None] * time_steps
+                for k in reversed(range(time_steps)):
+                    with suppress(OSError):  # then it is the frame before, again
+                        frame = loaded(paths[j - k], target_size, color_mode, interpolation)
+                    if rescale:
+                        frame *= rescale
+                    frames[k] = frame.copy()
                 x.append(np.stack(frames))
             x = np.stack(x)
-            if rescale:
-                x *= rescale
+            del frame
             if data_format == "channels_first":
                 x = np.moveaxis(x, -1, 2)
             batch = [x]

@@ -78,15 +78,17 @@ def test_any_result_in_any_number_of_workers(pairs, function, per, shape, dtype)
     """The same bytes; masks, the order and the trainer's generators are as without a function."""
     plain = serve(pairs, [])
     states = np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
+    random_one = function is FUNCTIONS["something drawn"][0]
     inline, *pooled = (
-        serve(pairs, [fc.Apply(copy.deepcopy(function), per=per)], workers) for workers in (0, 1, 2)
+        serve(pairs, [fc.Apply(copy.deepcopy(function), per=per)], workers)
+        for workers in ((0, 1, 2) if random_one else (0, 2))
     )
     assert (np.random.get_state()[1].tolist(), random.getstate()) == states  # noqa: NPY002
     for found in (inline, *pooled):
         assert (found["image"].shape, found["image"].dtype) == ((6, *shape), dtype)
         np.testing.assert_array_equal(found["image"], inline["image"])
         np.testing.assert_array_equal(found["mask"], plain["mask"])
-    if function is not FUNCTIONS["something drawn"][0]:
+    if not random_one:
         given = plain["image"]
         expected = [function(x) if per == "clip" else [function(frame) for frame in x] for x in given]
         np.testing.assert_array_equal(inline["image"], expected)

@@ -22,6 +22,18 @@ def test_importing_is_light():
     assert not loaded & {*FRAMEWORKS, "numba", "cv2"}
 
 
+def test_importing_compat_is_light():
+    """Keras is imported when an iterator is made; pandas and SciPy are left to those who use them."""
+    code = """
+import sys
+import fastclips.compat
+from fastclips.compat.image import ImageDataGenerator
+from fastclips.compat.TimeDistributedImageDataGenerator import TimeDistributedImageDataGenerator
+print(*sys.modules)"""
+    loaded = {name.split(".")[0] for name in run_python(code).split()}
+    assert not loaded & {*FRAMEWORKS, "numba", "cv2", "pandas", "scipy"}
+
+
 def test_a_trainer_with_workers_never_imports_numba(frames):
     code = """
 import sys, fastclips as fc
@@ -70,10 +82,10 @@ def test_imports_point_down_only():
 @pytest.mark.parametrize(
     ("library", "owners"),
     [
-        ("numba", ["kernels"]),
+        ("numba", ["kernels", "legacy_kernels"]),  # those of compat apart
         ("simplejpeg", ["decode"]),
         ("cv2", ["filters", "flow", "resample"]),
-        ("PIL", ["decode", "loader", "sheet"]),  # frames that are no JPEG; the type of a sheet; drawing it
+        ("PIL", ["decode", "legacy_pictures", "loader", "sheet"]),  # frames that are no JPEG; the type of a sheet; drawing it
         ("av", ["movies"]),
     ],
 )

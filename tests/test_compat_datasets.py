@@ -493,3 +493,17 @@ def test_links_are_followed_if_asked(tmp_path, follow):
         tmp_path / "here", image_size=8, follow_links=follow, **quiet
     ) as dataset:
         assert dataset.n == (3 if follow else 1)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_as_a_tf_dataset(keras, videos, workers):  # noqa: ARG001 - skips
+    options = {"time_steps": 7, "image_size": 8, "batch_size": 4, "shuffle": False, "verbose": False}
+    with image_dataset_from_directory(videos, workers=workers, **options) as dataset:
+        want = list(dataset)
+        through = dataset.to_tf_dataset().map(lambda x, y: (x / 255, y))
+        for _ in range(2):
+            for (a, b), (c, d) in zip(through, want, strict=True):
+                np.testing.assert_allclose(a, c / 255, rtol=1e-6)
+                np.testing.assert_array_equal(b, d)
+    with timeseries_dataset_from_array(np.arange(9), None, 3, batch_size=4) as series:
+        assert [len(x) for x in series.to_tf_dataset()] == [4, 3]

@@ -221,14 +221,25 @@ def test_what_is_no_video(tmp_path):
         Movie(tmp_path / "sound.wav")
 
 
-def test_damage_names_the_file(tmp_path):
-    path = write_movie(tmp_path / "a.mp4", [show(number) for number in range(COUNT)])
-    data = path.read_bytes()
-    start = data.index(b"mdat") + 4
-    damaged = data[: start + 40] + bytes(5000) + data[start + 5040 :]
-    path.write_bytes(damaged)
-    with pytest.raises(FrameError, match=r"a\.mp4' "):
-        Movie(path).frames(range(COUNT))
+@pytest.mark.parametrize("kind", ["h264.mp4", "mjpeg.avi"])
+def test_damage_names_the_file_and_the_frame(files, tmp_path, seeks, kind):
+    source, whole = files[kind]
+    with av.open(str(source)) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    data = bytearray(source.read_bytes())
+    start, size = packets[20]
+    data[start : start + size] = b"\xff" * size
+    path = tmp_path / kind
+    path.write_bytes(data)
+    movie = Movie(path)
+    for _ in range(2):
+        with pytest.raises(FrameError, match=rf"{kind}' is damaged behind frame \d+: "):
+            list(map(movie.frames, [[number] for number in range(COUNT)]))
+    with pytest.raises(FrameError, match=rf"{kind}' is damaged"):
+        list(Movie(path))
+    movie = Movie(path)
+    np.testing.assert_array_equal(movie.frames([45])[0], whole[45])  # from a key frame behind the damage
+    assert seeks
 
 
 @pytest.mark.parametrize(

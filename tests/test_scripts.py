@@ -192,9 +192,9 @@ def test_what_workers_cannot_import_is_named(frames, tmp_path):
         hidden = types.ModuleType("hidden")
         exec("class Invert:\\n draws, values = 0, lambda self, values, draws: 255 - values", vars(hidden))
         sys.modules["hidden"] = hidden
-        options = {{"batch_size": 4, "workers": 1}}
+        dataset, options = fc.open({str(frames)!r}), {{"batch_size": 4, "workers": 1}}
         try:
-            with fc.ClipLoader(fc.open({str(frames)!r}), fc.Windows(4), [hidden.Invert()], **options) as loader:
+            with fc.ClipLoader(dataset, fc.Windows(4), [hidden.Invert()], **options) as loader:
                 list(loader)
         except fc.EngineError as error:
             print(error)

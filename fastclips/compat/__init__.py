@@ -1,20 +1,20 @@
-"""Generators that people have, by changing an import.
+"""Generators that people have, replaced by changing an import.
 
-=============================================================  ==============================================
-what you had                                                   what you import
-=============================================================  ==============================================
-``keras...image.ImageDataGenerator``                           ``fastclips.compat.ImageDataGenerator``
-``TimeDistributedImageDataGenerator`` (0.4)                    ``fastclips.compat.TimeDistributedImageDataGenerator``
-``keras_video`` (keras-video-generators)                       ``fastclips.compat.keras_video``
-a generator with a paired random crop                          ``fastclips.compat.paired_random_crop``
-a hand-written ``Sequence`` over images and masks              ``fastclips.compat.DataGenerator``
-``keras.utils.timeseries_dataset_from_array``                  ``fastclips.compat.timeseries_dataset_from_array``
-``keras.utils.image_dataset_from_directory``, for clips        ``fastclips.compat.image_dataset_from_directory``
-=============================================================  ==============================================
+===============================================  ===================================
+what you had                                     what you import from here
+===============================================  ===================================
+Keras's ``ImageDataGenerator``                   `ImageDataGenerator`
+``TimeDistributedImageDataGenerator`` (0.4)      `TimeDistributedImageDataGenerator`
+``keras_video`` (keras-video-generators)         `keras_video`
+a generator with a paired random crop            `paired_random_crop`
+a ``Sequence`` over images and masks             `DataGenerator`
+Keras's ``timeseries_dataset_from_array``        `timeseries_dataset_from_array`
+Keras's ``image_dataset_from_directory``         `image_dataset_from_directory`
+===============================================  ===================================
 
-Each module says in a table what a user may notice. What they return is an endless iterator that is also a
-dataset of Keras's, so ``fit`` takes it; Keras is imported when one is made, never before. Workers import the
-steps alone.
+The second and third are modules, as the originals are. Each module says in a table what a user may notice.
+What they return is an endless iterator that is also a dataset of Keras's, so ``fit`` takes it; Keras is
+imported when one is made, never before. Workers import the steps alone.
 """
 
 from __future__ import annotations
@@ -53,9 +53,7 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - whichever
     if name in _MODULES:
         return import_module(f"{__name__}.{name}")
     if name in _HOMES:
-        found = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-        globals()[name] = found
-        return found
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -176,10 +176,11 @@ def _shift(random: np.random.RandomState, given: float | Sequence[float], size: 
     """Draw a shift in pixels: one of a list or of the whole numbers below, or of a range."""
     if not given:
         return 0
+    shifts: Any = given
     if isinstance(given, (int, np.integer)) or np.ndim(given):
-        shift = random.choice(given) * random.choice([-1, 1])  # type: ignore[arg-type] # a number or a list
+        shift = random.choice(shifts) * random.choice([-1, 1])
     else:
-        shift = random.uniform(-given, given)  # type: ignore[operator] # a number
+        shift = random.uniform(-shifts, shifts)
     return float(shift * size if np.max(given) < 1 else shift)
 
 
@@ -241,7 +242,7 @@ def brightness_table(brightness: float) -> NDArray[np.uint8]:
     ndarray of uint8, (256,)
     """
     values = np.float32(brightness) * np.arange(_BYTE + 1, dtype=np.float32)
-    return np.clip(values, 0, _BYTE).astype(np.uint8)
+    return np.asarray(np.clip(values, 0, _BYTE), np.uint8)
 
 
 def _brightened(frame: _Frame, brightness: float) -> _Frame:

@@ -89,8 +89,8 @@ class FileList:
                 os.close(fd)
         except OSError as error:
             raise FrameError(
-                f"cannot read {path!r}: {error.strerror}. If files changed since the generator was made, make "
-                "it again"
+                f"cannot read {path!r}: {error.strerror}. If files changed since the generator was made, "
+                "make it again"
             ) from error
         if not data:
             raise FrameError(f"{path!r} is empty (0 bytes)")
@@ -148,8 +148,10 @@ class ArrayList:
         DataError
             If a file is none, or cut short.
         """
-        kept = isinstance(array, (str, os.PathLike, np.memmap))
-        found = find_array(array, name) if kept else _array(array, name)
+        if isinstance(array, (str, os.PathLike, np.memmap)):
+            found = find_array(array, name)
+        else:
+            found = _array(array, name)
         source = found if isinstance(found, Npy) else Columns.pack({"rows": found})
         return cls(source, name, 0, found.shape[0])
 

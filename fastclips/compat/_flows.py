@@ -14,9 +14,21 @@ import numpy as np
 
 from fastclips.compat._clips import ClipTargets
 from fastclips.compat._files import ArrayList, FileList
+from fastclips.compat._folders import FORMATS, NoFolderError, listed_classes, listed_files, subset_range
 from fastclips.compat._pictures import PictureIterator, Targets, checked_picture, frame_shape
+from fastclips.compat._settings import warn_channels
+from fastclips.compat._table import (
+    Table,
+    WrongTypeError,
+    classes_of,
+    numbered,
+    run_codes,
+    several,
+    taken,
+    without_repeats,
+)
 from fastclips.errors import DataError, OptionError
-from fastclips.options import checked_choice, first_few
+from fastclips.options import first_few
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,24 +44,12 @@ __all__ = [
     "NoFolderError",
     "NumpyArrayIterator",
     "WrongTypeError",
-    "warn_channels",
 ]
 
-FORMATS = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff")
 _DIRECTORY_MODES = ("categorical", "binary", "sparse", "input", None)
 _TABLE_MODES = ("categorical", "binary", "sparse", "input", "multi_output", "raw", None)
 _CLASS_MODES = ("categorical", "binary", "sparse")
 _FRAMES, _CLIPS = 4, 5  # axes
-_PICTURE_CHANNELS = (1, 3, 4)
-_BINARY = 2
-
-
-class WrongTypeError(OptionError, TypeError):
-    """An argument is of a type that cannot work; as `OptionError`, and a TypeError as in Keras."""
-
-
-class NoFolderError(DataError, FileNotFoundError):
-    """A folder is missing; as `DataError`, and a FileNotFoundError as in Keras."""
 
 
 class NumpyArrayIterator(PictureIterator):
@@ -58,8 +58,8 @@ class NumpyArrayIterator(PictureIterator):
     Parameters
     ----------
     x : array_like, path or (array_like, array_like or list)
-        Pictures (N, H, W, C), or clips (N, T, H, W, C) where the generator has `time_steps`; a .npy file by its
-        path; or a pair with further inputs, (N, ...) each.
+        Pictures (N, H, W, C), or clips (N, T, H, W, C) where the generator has `time_steps`; a .npy file by
+        its path; or a pair with further inputs, (N, ...) each.
     y, sample_weight : array_like, optional
         (N, ...).
     image_data_generator : ImageDataGenerator
@@ -111,8 +111,8 @@ class NumpyArrayIterator(PictureIterator):
                 and not np.array_equal(np.unique(y[:middle]), np.unique(y[middle:]))
             ):
                 raise OptionError(
-                    "subset=: y has other classes in the validation part, its first "
-                    f"{middle} rows, than in the rest; shuffle x and y alike first, or give ignore_class_split=True"
+                    f"subset=: y has other classes in the validation part, its first {middle} rows, than in "
+                    "the rest; shuffle x and y alike first, or give ignore_class_split=True"
                 )
             first, last = subset_range(subset, generator._validation_split, count)  # noqa: SLF001 - as above
             rows = rows.part(first, last)
@@ -280,35 +280,35 @@ class DataFrameIterator(PictureIterator):
         sampling = generator.sampling_of(class_mode)
         self.directory, self.class_mode, self.subset = os.fspath(directory or ""), class_mode, subset
         self.target_size, self.color_mode, self.interpolation = picture.target_size, color_mode, interpolation
-        table = _Table(dataframe, x_col, self.directory)
+        table = Table(dataframe, x_col, self.directory)
         if validate_filenames:
             table.keep_files()
         values: Any = None
         found: list[str] = []
         if class_mode in _CLASS_MODES:
-            found, labels = _classes_of(table, y_col, class_mode, classes)
+            found, labels = classes_of(table, y_col, class_mode, classes)
             self.class_indices = {name: number for number, name in enumerate(found)}
-            values = [_numbered(label, self.class_indices) for label in labels]
+            values = [numbered(label, self.class_indices) for label in labels]
         elif classes:
             _warn(f"classes= is ignored with class_mode={class_mode!r}")
         if sampling is None or sampling.flat:
             table.keep(range(*subset_range(subset, generator._validation_split, len(table))))  # noqa: SLF001 - its maker
             values = None if values is None else [values[place] for place in table.last_kept]
         elif len(set(table.names)) < len(table):
-            values = _without_repeats(table, values)
-        clips = _clips(table.names, _run_codes(values, len(table)), generator, sampling, subset, folders=False)
+            values = without_repeats(table, values)
+        clips = _clips(table.names, run_codes(values, len(table)), generator, sampling, subset, folders=False)
         if class_mode == "multi_output":
-            values = tuple(np.array(table.column(name).tolist()) for name in _several(y_col))
+            values = tuple(np.array(table.column(name).tolist()) for name in several(y_col))
         elif class_mode == "raw":
             values = table.matrix(y_col)
-        weights = None if weight_col is None else table.column(weight_col)
-        if weights is not None and weights.dtype.kind not in "iuf":
-            raise WrongTypeError(f"weight_col={weight_col!r}: must hold numbers, not {weights.dtype}")
-        targets = _targets(class_mode, values, clips, generator, sampling, classes=len(found), weights=weights)
+        weights = None if weight_col is None else table.weights(weight_col)
+        targets = _targets(
+            class_mode, values, clips, generator, sampling, classes=len(found), weights=weights
+        )
         self._files_of, self._values = table.names, values
         if clips is not None:
             self._files_of = [table.names[place] for place in clips.newest.tolist()]
-            self._values = _taken(values, clips.newest)
+            self._values = taken(values, clips.newest)
         if class_mode in _CLASS_MODES:
             self.classes = self._values
         _say(len(self._files_of), len(found) if class_mode in _CLASS_MODES else None, clips=clips is not None)
@@ -343,149 +343,6 @@ class DataFrameIterator(PictureIterator):
     def sample_weight(self) -> NDArray[Any] | None:
         """The weight of each sample."""
         return self._targets.weights
-
-
-class _Table:
-    """The columns of a table, and which of its rows are kept."""
-
-    def __init__(self, frame: Any, x_col: str, directory: str) -> None:  # noqa: ANN401 - see DataFrameIterator
-        self._frame, self._x_col, self._directory = frame, x_col, directory
-        names = self._whole(x_col)
-        self._rows = np.arange(len(names))
-        wrong = [name for name in names if not isinstance(name, str)]
-        if wrong:
-            raise WrongTypeError(f"x_col={x_col!r}: must hold names of files, not {wrong[0]!r}")
-        self.names: list[str] = [str(name) for name in names]
-        self.last_kept: list[int] = list(range(len(names)))
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def _whole(self, name: str) -> Any:  # noqa: ANN401 - a column
-        try:
-            column = self._frame[name]
-        except (KeyError, TypeError, IndexError):
-            raise OptionError(
-                f"the table has no column {name!r}; it has {first_few(list(self._frame))}"
-            ) from None
-        return np.asarray(column) if hasattr(column, "dtype") else _objects(column)
-
-    def column(self, name: str) -> NDArray[Any]:
-        """Return a column's rows that are kept."""
-        found: NDArray[Any] = self._whole(name)[self._rows]
-        return found
-
-    def matrix(self, names: Any) -> NDArray[Any]:  # noqa: ANN401 - a name or several
-        """Return a column, or several side by side."""
-        if isinstance(names, str):
-            return _numbers(self.column(names))
-        return np.stack([_numbers(self.column(name)) for name in names], axis=1)
-
-    def keep(self, places: Sequence[int]) -> None:
-        """Keep some of the rows."""
-        self.last_kept = list(places)
-        self._rows = self._rows[self.last_kept]
-        self.names = [self.names[place] for place in self.last_kept]
-
-    def keep_files(self) -> None:
-        """Keep rows whose file is there and a picture by its name."""
-        good = [
-            place
-            for place, name in enumerate(self.names)
-            if name.lower().endswith(FORMATS) and os.path.isfile(os.path.join(self._directory, name))  # noqa: PTH113, PTH118 - as given
-        ]
-        bad = len(self.names) - len(good)
-        if bad:
-            missing = next(name for place, name in enumerate(self.names) if place not in set(good))
-            _warn(
-                f"x_col={self._x_col!r}: {bad} of {len(self.names)} names are no picture in "
-                f"{self._directory!r}, such as {missing!r}; these rows are left out"
-            )
-            self.keep(good)
-
-
-def _objects(values: Any) -> NDArray[Any]:  # noqa: ANN401 - any sequence
-    made = np.empty(len(values), object)
-    made[:] = list(values)
-    return made
-
-
-def _numbers(values: NDArray[Any]) -> NDArray[Any]:
-    """Return a column as numbers, if that is what it holds."""
-    if values.dtype != object:
-        return values
-    made = np.array(values.tolist())
-    return made if made.ndim == 1 and made.dtype.kind in "biufc" else values
-
-
-def _classes_of(
-    table: _Table, y_col: Any, mode: str | None, given: Sequence[str] | None
-) -> tuple[list[str], list[Any]]:  # noqa: ANN401 - a name, if right
-    """Return the names of classes, and each row's; rows without a known class are left out."""
-    if not isinstance(y_col, str):
-        raise WrongTypeError(f"y_col={y_col!r}: class_mode={mode!r} takes one column")
-    labels = table.column(y_col).tolist()
-    allowed = (str, list, tuple) if mode == "categorical" else (str,)
-    wrong = [label for label in labels if not isinstance(label, allowed)]
-    if wrong:
-        hint = "names, or lists of names" if mode == "categorical" else "names"
-        raise WrongTypeError(
-            f"y_col={y_col!r}: class_mode={mode!r} takes {hint}, not {wrong[0]!r}; give "
-            f"dataframe[{y_col!r}].astype(str), or class_mode='raw' for numbers"
-        )
-    if given:
-        names = list(dict.fromkeys(given))
-        labels = [_known(label, names) for label in labels]
-        kept = [place for place, label in enumerate(labels) if label]
-        table.keep(kept)
-        labels = [labels[place] for place in kept]
-    else:
-        names = sorted({name for label in labels for name in ([label] if isinstance(label, str) else label)})
-    if mode == "binary" and len(names) != _BINARY:
-        raise OptionError(f"class_mode='binary' needs 2 classes, not {len(names)}: {first_few(names)}")
-    return names, labels
-
-
-def _known(label: Any, names: list[str]) -> Any:  # noqa: ANN401 - a name, or several
-    if isinstance(label, str):
-        return label if label in names else None
-    return [name for name in label if name in names] or None
-
-
-def _numbered(label: Any, numbers: dict[str, int]) -> Any:  # noqa: ANN401 - as above
-    return numbers[label] if isinstance(label, str) else [numbers[name] for name in label]
-
-
-def _several(y_col: Any) -> list[str]:  # noqa: ANN401 - a list, if right
-    if not isinstance(y_col, (list, tuple)):
-        raise WrongTypeError(f"y_col={y_col!r}: class_mode='multi_output' takes a list of columns")
-    return list(y_col)
-
-
-def _run_codes(values: Any, count: int) -> NDArray[np.int64]:  # noqa: ANN401 - as Targets
-    """Return a number for each row that is the same where classes are."""
-    if values is None:
-        return np.zeros(count, np.int64)
-    known: dict[Any, int] = {}
-    keys = (tuple(value) if isinstance(value, list) else value for value in values)
-    return np.asarray([known.setdefault(key, len(known)) for key in keys], np.int64)
-
-
-def _without_repeats(table: _Table, values: Any) -> Any:  # noqa: ANN401 - as Targets
-    """Keep the first of rows with the same file, since a video shows each of its frames once."""
-    first = {name: place for place, name in reversed(list(enumerate(table.names)))}
-    kept = sorted(first.values())
-    _warn(f"{len(table) - len(kept)} rows name a file that another one names; each frame is taken once, as there")
-    table.keep(kept)
-    return None if values is None else [values[place] for place in kept]
-
-
-def _taken(values: Any, places: NDArray[np.int64]) -> Any:  # noqa: ANN401 - as Targets
-    if values is None:
-        return None
-    if isinstance(values, tuple):
-        return tuple(one[places] for one in values)
-    return [values[place] for place in places.tolist()] if isinstance(values, list) else values[places]
 
 
 def _clips(
@@ -540,15 +397,6 @@ def _checked_axes(shape: tuple[int, ...], generator: ImageDataGenerator) -> int 
     return steps
 
 
-def warn_channels(shape: tuple[int, ...], axis: int, data_format: str) -> None:
-    """Warn of frames that cannot be pictures."""
-    if shape[axis] not in _PICTURE_CHANNELS:
-        _warn(
-            f"frames of shape {shape[1:]} have {shape[axis]} channels with data_format={data_format!r}, where "
-            "pictures have 1, 3 or 4"
-        )
-
-
 def _refuse_empty(count: int, subset: str | None, generator: ImageDataGenerator) -> None:
     if count:
         return
@@ -579,49 +427,3 @@ def _say(samples: int, classes: int | None, *, clips: bool) -> None:
 
 def _warn(message: str) -> None:
     warnings.warn(message, stacklevel=4)
-
-
-def listed_classes(directory: str, classes: Sequence[str] | None) -> list[str]:
-    """Return the folders of classes.
-
-    Raises
-    ------
-    NoFolderError
-        The directory, or a class's folder, is missing.
-    """
-    if not os.path.isdir(directory):  # noqa: PTH112 - as the user wrote it
-        raise NoFolderError(f"directory={directory!r}: there is no such folder")
-    if classes:
-        names = list(classes)
-        missing = [name for name in names if not os.path.isdir(os.path.join(directory, name))]  # noqa: PTH112, PTH118 - as above
-        if missing:
-            raise NoFolderError(f"classes={names!r}: {directory!r} has no folder {first_few(missing)}")
-        return names
-    with os.scandir(directory) as entries:
-        names = sorted(entry.name for entry in entries if entry.is_dir())
-    if not names:
-        raise DataError(
-            f"directory={directory!r}: holds no folders, and each class is one: directory/class/frame.jpg. "
-            "For pictures without classes put them into one folder there and give class_mode=None"
-        )
-    return names
-
-
-def listed_files(directory: str, name: str, *, follow_links: bool) -> list[str]:
-    """Return a class's pictures, relative to the directory: folders, then files, in plain order."""
-    base = os.path.join(directory, name)  # noqa: PTH118 - names are kept as they are
-    found = []
-    for folder, _, files in sorted(os.walk(base, followlinks=follow_links), key=lambda walked: walked[0]):
-        inside = os.path.relpath(folder, base)
-        prefix = name if inside == "." else os.path.join(name, inside)  # noqa: PTH118 - as above
-        found += [os.path.join(prefix, file) for file in sorted(files) if file.lower().endswith(FORMATS)]  # noqa: PTH118 - as above
-    return found
-
-
-def subset_range(subset: object, fraction: float, count: int) -> tuple[int, int]:
-    """Return which of so many samples in a row belong to a subset, as Keras divides them."""
-    if subset is None:
-        return 0, count
-    name = checked_choice(subset, "subset", ("training", "validation"))
-    middle = int(fraction * count)
-    return (0, middle) if name == "validation" else (middle, count)

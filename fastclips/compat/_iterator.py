@@ -20,14 +20,15 @@ has the order ``RandomState(seed + e * len).permutation(n)`` (if shuffled), and 
 drawn from ``RandomState(seed + e * len + b)``, after the permutation for b = 0. Without a seed, one is drawn
 once. So a batch is a function of (seed, epoch, batch), for any number of workers.
 
-**Serving.** ``next()`` serves batch after batch without end, each sample once an epoch; ``it[i]`` any batch of
-the present epoch, read ahead where ``i`` goes up by one; `fit` each batch of the epoch once, in order
+**Serving.** ``next()`` serves batch after batch without end, each sample once an epoch; ``it[i]`` any batch
+of the present epoch, read ahead where ``i`` goes up by one; ``fit`` each batch of the epoch once, in order
 (`fastclips.adapters.passes`). The processes begin with the first batch, and end with `close`, or with the
 iterator.
 
 **Keras.** ``fit`` takes what is a `PyDataset` (Keras 3) or a `Sequence` (Keras 2, tf_keras), so an iterator
-is made to be one: of whichever of ``keras`` and ``tf_keras`` is imported when it is made; if none is, Keras is
-imported if it is installed (``tf_keras`` where TF_USE_LEGACY_KERAS asks for it). Importing this module imports neither.
+is made to be one: of whichever of ``keras`` and ``tf_keras`` is imported when it is made; if none is, Keras
+is imported if it is installed (``tf_keras`` where TF_USE_LEGACY_KERAS asks for it). Importing this module
+imports neither.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ import sys
 import threading
 import weakref
 from contextlib import suppress
-from functools import lru_cache
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -137,7 +138,8 @@ class Iterator(Passes):
 
     def __new__(cls, *_: object, **__: object) -> Self:
         """Make it a dataset of the Keras that is there."""
-        made: Self = object.__new__(_with_bases(cls, _keras_bases()))
+        kind: Any = cls
+        made: Self = object.__new__(_with_bases(kind, _keras_bases()))
         return made
 
     def __init__(
@@ -455,7 +457,7 @@ def _keras_bases() -> tuple[type, ...]:
     return tuple(dict.fromkeys(base for base in bases if isinstance(base, type)))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _with_bases(cls: type[Any], bases: tuple[type, ...]) -> type[Any]:
     missing = tuple(base for base in bases if not issubclass(cls, base))
     if not missing:

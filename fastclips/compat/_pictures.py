@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastclips.compat._augment import PARAMETERS, Augmentation
+from fastclips.compat._cache import FrameCache
 from fastclips.compat._iterator import Iterator
+from fastclips.compat._spec import FIELD, Picture, PictureSpec
 from fastclips.errors import OptionError
-from fastclips.options import checked_bool, checked_choice, checked_int
+from fastclips.options import checked_bool, checked_bytes, checked_choice, checked_int
 from fastclips.spec import Field, SlotLayout
 
 if TYPE_CHECKING:
@@ -23,9 +25,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fastclips.batches import Planned
     from fastclips.compat._clips import Clips
     from fastclips.compat._files import ArrayList, FileList
-    from fastclips.compat._render import Picture
     from fastclips.compat.image import ImageDataGenerator
     from fastclips.spec import RenderSpec
 
@@ -33,6 +35,7 @@ __all__ = ["PictureIterator", "Targets", "checked_picture", "frame_shape"]
 
 _INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "hamming", "box", "lanczos")
 _COLOR_MODES = ("rgb", "rgba", "grayscale")
+_RGB = 3
 
 
 class Targets:
@@ -123,6 +126,8 @@ class PictureIterator(Iterator):
         Whether each frame of a clip has draws of its own.
     save_to_dir, save_prefix, save_format
         Where what is served is written as pictures too.
+    cache : str or int
+        If all frames fit into so much memory, resized but before anything else, each is decoded once.
     batch_size, shuffle, seed, workers, memory
         As for `Iterator`.
     """
@@ -148,8 +153,11 @@ class PictureIterator(Iterator):
         batch_size: int = 32,
         shuffle: bool = True,
         seed: int | None = None,
+        cache: str | int = "1GiB",
         **options: Any,  # noqa: ANN401 - passed on
     ) -> None:
+        self._cached = checked_bytes(cache, "cache") if cache else 0
+        self._decoded: NDArray[np.bool_] | None = None  # files whose frames the cache has
         self._generator, self._storage, self._shape = generator, storage, shape
         self._targets, self._picture, self._clips, self._extra = targets, picture, clips, tuple(extra)
         self.time_steps = time_steps
@@ -176,7 +184,7 @@ class PictureIterator(Iterator):
         return samples[:, None] if self._clips is None else self._clips.frames(samples)
 
     def draw(self, random: np.random.RandomState, samples: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Draw parameters in Keras's order; then names of saved files; then what seeds the user's function."""
+        """Draw parameters in Keras's order, then names of saved files, then seeds for the user's function."""
         draws = np.zeros((len(samples), self._draws))
         axes = self._shape[1:] if self._generator.channels_first else self._shape[:2]
         augmentation = self._generator.augmentation
@@ -192,6 +200,13 @@ class PictureIterator(Iterator):
                 row[[place + len(PARAMETERS) for place in places]] = random.random_sample(len(places))
         return draws
 
+    def _plan(self, epoch: int, batch: int) -> Planned:
+        planned = super()._plan(epoch, batch)
+        if self._decoded is not None:
+            files = planned.tickets["frames"]
+            planned.tickets["frames"] = np.where(self._decoded[files], ~files, files)
+        return planned
+
     def version(self) -> object:
         """Return what was fitted."""
         generator = self._generator
@@ -199,8 +214,6 @@ class PictureIterator(Iterator):
 
     def spec(self) -> RenderSpec:
         """Return how a batch is rendered."""
-        from fastclips.compat._render import FIELD, PictureSpec, probe  # noqa: PLC0415 - the workers' modules
-
         generator = self._generator
         clip = () if self.time_steps is None else (self.time_steps,)
 
@@ -217,19 +230,36 @@ class PictureIterator(Iterator):
             picture=self._picture,
             working=np.dtype(self.dtype).name,
             channels_first=generator.channels_first,
+            clip=self.time_steps is not None,
             per_frame=self._per_frame,
         )
         if spec.standardization.function is not None:
+            from fastclips.compat._render import probe  # noqa: PLC0415 - the workers' module
+
             ticket = self._plan(self.epoch, 0).tickets[0]
             shape = probe(spec, ticket)
             spec = replace(spec, layout=layout(shape, self.rows))
         else:
             generator.check_fitted(self._shape)
-        return spec
+        return replace(spec, cache=self._new_cache())
+
+    def _new_cache(self) -> FrameCache | None:
+        """Return an empty cache, if there is room for all frames."""
+        picture, files = self._picture, len(self._storage)
+        self._decoded = None
+        if picture is None or picture.channels != _RGB:
+            return None
+        frame = (*picture.target_size, _RGB)
+        if FrameCache.bytes_of(files, frame) > self._cached:
+            return None
+        self._decoded = np.zeros(files, np.bool_)
+        return FrameCache(files, frame)
 
     def assemble(self, arrays: Mapping[str, NDArray[Any]], rows: NDArray[np.int64]) -> Any:  # noqa: ANN401 - the user's choice
         """Make ``x``, ``(x, y)`` or ``(x, y, weight)``."""
         image = arrays["x"]
+        if self._decoded is not None:
+            self._decoded[self.frames(rows)] = True
         if self.save_to_dir is not None:
             self._save(image, rows, arrays["draws"][:, -1].astype(int).tolist())
         x = (image, *(values[rows] for values in self._extra)) if self._extra else image
@@ -259,10 +289,9 @@ def checked_picture(
     OptionError
         If an argument cannot work.
     """
-    from fastclips.compat._render import Picture  # noqa: PLC0415 - the workers' modules
-
     try:
-        height, width = target_size  # type: ignore[misc] # checked so
+        given: Any = target_size
+        height, width = given
     except (TypeError, ValueError):
         raise OptionError(f"target_size={target_size!r}: must be (height, width) in pixels") from None
     return Picture(

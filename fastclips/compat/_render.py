@@ -13,111 +13,35 @@ Keras goes, frame by frame.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastclips.compat._augment import PARAMETERS, Augmentation, Standardization, brightness_table
-from fastclips.compat._files import ArrayList, FileList
-from fastclips.compat._iterator import sample_ticket
+from fastclips.compat._augment import PARAMETERS, brightness_table
+from fastclips.compat._files import ArrayList
+from fastclips.compat._spec import FIELD
 from fastclips.engine.arena import COUNTERS
 from fastclips.errors import FastclipsError, FrameError
 from fastclips.pixels import legacy_kernels, legacy_pictures
 from fastclips.pixels.decode import Decoder
-from fastclips.spec import Field, SlotLayout, Stream
+from fastclips.spec import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-__all__ = ["FIELD", "Picture", "PictureSpec", "Renderer", "probe"]
+    from fastclips.compat._spec import Picture, PictureSpec
 
-FIELD = "x"
+__all__ = ["Renderer", "probe"]
+
 _READ, _DECODE, _KERNEL, _CLIPS, _FRAMES, _BYTES, _PILLOW = (
     COUNTERS.index(name) for name in ("read_s", "decode_s", "kernel_s", "clips", "frames", "bytes", "pillow")
 )
 _BYTE = 255
-_CLIP_AXES = 4  # of a row of frames, (T, H, W, C)
 _CMYK = 4
-_CACHED = 2**20  # bytes: a larger batch is not in any cache when it is read
-
-
-@dataclass(frozen=True)
-class Picture:
-    """How a file becomes a frame.
-
-    Parameters
-    ----------
-    target_size : (int, int)
-        Height and width.
-    color_mode : str
-        ``"rgb"``, ``"rgba"`` or ``"grayscale"``.
-    interpolation : str
-        One of `fastclips.pixels.legacy_pictures.INTERPOLATIONS`.
-    keep_aspect_ratio : bool
-        Whether the middle is cut out in the target's proportions before.
-    """
-
-    target_size: tuple[int, int]
-    color_mode: str = "rgb"
-    interpolation: str = "nearest"
-    keep_aspect_ratio: bool = False
-
-    @property
-    def channels(self) -> int:
-        """Of a frame."""
-        return {"rgb": 3, "rgba": 4, "grayscale": 1}[self.color_mode]
-
-
-@dataclass(frozen=True)
-class PictureSpec:
-    """All that is needed to render samples of pictures.
-
-    Parameters
-    ----------
-    storage : FileList or ArrayList
-        Where frames come from, by the ticket's file numbers. An array's row is one frame, or one clip.
-    layout : SlotLayout
-        One field, `FIELD`: (H, W, C) or (T, H, W, C) a row, or what the user's function makes of a frame.
-    time_steps : int
-        File numbers in a ticket.
-    draws : int
-        Numbers in a ticket: `PARAMETERS` and one for the user's function, once or for each frame; then
-        whatever else.
-    augmentation : Augmentation
-        How what was drawn is done.
-    standardization : Standardization
-        What follows.
-    picture : Picture or None
-        How files become frames.
-    working : str
-        The dtype that rows of an array are worked on in.
-    channels_first : bool
-        How the user's axes lie, in arrays too.
-    per_frame : bool
-        Whether each frame has draws of its own.
-    """
-
-    storage: FileList | ArrayList
-    layout: SlotLayout
-    time_steps: int
-    draws: int
-    augmentation: Augmentation
-    standardization: Standardization
-    picture: Picture | None = None
-    working: str = "float32"
-    channels_first: bool = False
-    per_frame: bool = False
-    renderer: ClassVar[str] = "fastclips.compat._render:Renderer"
-
-    @property
-    def ticket_dtype(self) -> np.dtype[np.void]:
-        """Of the tickets."""
-        return sample_ticket(self.time_steps, self.draws)
 
 
 class Renderer:
@@ -128,18 +52,21 @@ class Renderer:
     spec : PictureSpec
         What to do.
     single_threaded : bool
-        Whether no other thread of this process renders, so that kernels may use a buffer of theirs.
+        As the engine says; of no use here.
     """
 
     def __init__(self, spec: PictureSpec, *, single_threaded: bool = False) -> None:
+        del single_threaded
         self._spec = spec
-        self._past_caches = single_threaded and spec.layout.nbytes > _CACHED
         self._decoder = Decoder(Stream("image"), fast_dct=False)
         self._channels = spec.picture.channels if spec.picture else 0
         table = None
         if spec.picture and self._channels != _CMYK:
             table = spec.standardization.table(self._channels, channels_first=spec.channels_first)
         dtype = np.dtype(spec.layout.fields[0].dtype)
+        function, matrix = spec.standardization.function, spec.standardization.zca_matrix
+        works_in = "float32" if spec.picture else spec.working
+        self._in_place = function is None and matrix is None and dtype == works_in and dtype.kind == "f"
         self._table = None if table is None or dtype not in (np.uint8, np.float32) else _cast(table, dtype)
         self._bytes = np.broadcast_to(
             np.arange(_BYTE + 1, dtype=np.uint8), (max(self._channels, 1), _BYTE + 1)
@@ -166,20 +93,21 @@ class Renderer:
         width = len(PARAMETERS) + 1
         draws = ticket["draws"].tolist()
         numbers = ticket["frames"].tolist()
-        clip = spec.time_steps > 1 or out.ndim == _CLIP_AXES
-        steps: list[tuple[int, Any, Any]] = []  # file, its frame if it is there already, where it goes
-        if isinstance(spec.storage, ArrayList) and clip and spec.time_steps == 1:
+        steps: list[tuple[int, Any, Any]]  # file, its frame if it is there already, where it goes
+        if not spec.clip:
+            steps = [(numbers[0], None, out)]
+        elif isinstance(spec.storage, ArrayList):
             whole = spec.storage.read(numbers[0])
             steps = [(numbers[0], frame, out[step]) for step, frame in enumerate(whole)]
         else:
-            steps = [(number, None, out[step] if clip else out) for step, number in enumerate(numbers)]
+            steps = [(number, None, out[step]) for step, number in enumerate(numbers)]
         for step, (number, frame, target) in enumerate(steps):
             first = step * width if spec.per_frame else 0
             vector = draws[first : first + width]
             try:
                 self._frame(number, frame, vector, target, counters)
             except FastclipsError as error:
-                where = spec.storage.where(number)
+                where = spec.storage.where(_file(number))
                 if where in str(error):
                     raise
                 raise FrameError(f"{where}: {error}") from None
@@ -189,24 +117,32 @@ class Renderer:
     def _frame(
         self,
         number: int,
-        given: Any,
+        given: NDArray[Any] | None,
         vector: list[float],
         out: NDArray[Any],
-        counters: NDArray[np.float64],  # noqa: ANN401 - an array or None
+        counters: NDArray[np.float64],
     ) -> None:
         began = perf_counter()
         spec = self._spec
         parameters = spec.augmentation.from_vector(vector[:-1])
-        data = spec.storage.read(number) if given is None else given
-        counters[_BYTES] += data.nbytes if isinstance(data, np.ndarray) else len(data)
+        file = _file(number)
+        pixels = None if number >= 0 or spec.cache is None else spec.cache.get(file)
+        data = given if given is not None or pixels is not None else spec.storage.read(file)
+        if data is not None:
+            counters[_BYTES] += data.nbytes if isinstance(data, np.ndarray) else len(data)
         read = perf_counter()
         counters[_READ] += read - began
         if isinstance(data, np.ndarray):
             frame = np.moveaxis(data, 0, -1) if spec.channels_first else data
-            frame = frame.astype(spec.working)
+            frame = frame.astype(spec.working, copy=False)
             decoded = read
         else:
-            pixels = self._decoded(data, counters)
+            if pixels is None:
+                pixels = self._decoded(data, counters)
+                if spec.cache is not None:
+                    frame = self._picture(data, pixels)
+                    spec.cache.put(file, frame)
+                    pixels = frame if frame.dtype == np.uint8 else pixels
             decoded = perf_counter()
             counters[_DECODE] += decoded - read
             if self._table is not None and pixels is not None and self._direct(pixels, parameters, out):
@@ -214,19 +150,23 @@ class Renderer:
                 return
             frame = self._picture(data, pixels)
         frame = spec.augmentation.apply(frame, parameters)
-        if frame.dtype == np.uint8 and not isinstance(data, np.ndarray):
-            frame = frame.astype(np.float32)
         frame = np.moveaxis(frame, -1, 0) if spec.channels_first else frame
-        frame = np.ascontiguousarray(frame)
-        frame = spec.standardization.apply(frame if frame.flags.writeable else frame.copy(), vector[-1])
-        self._put(frame, out)
+        if self._in_place and frame.dtype in (out.dtype, np.uint8):
+            self._put(frame, out)
+            spec.standardization.apply(out)
+        else:
+            frame = np.ascontiguousarray(frame)
+            if spec.picture is not None and frame.dtype == np.uint8:
+                frame = frame.astype(np.float32)
+            frame = frame if frame.flags.writeable else frame.copy()
+            self._put(spec.standardization.apply(frame, vector[-1]), out)
         counters[_KERNEL] += perf_counter() - decoded
 
     def _put(self, frame: NDArray[Any], out: NDArray[Any]) -> None:
         if frame.shape != out.shape:
             raise FrameError(
-                f"has become {frame.shape} where the batch has {out.shape}; frames of one batch must have one "
-                "shape, so preprocessing_function must give the same for each"
+                f"has become {frame.shape} where the batch has {out.shape}; frames of one batch must have "
+                "one shape, so preprocessing_function must give the same for each"
             )
         out[...] = frame
 
@@ -260,7 +200,7 @@ class Renderer:
         legacy_kernels.gather(pixels, rows, columns, table, out.reshape(*picture.target_size, self._channels))
         return True
 
-    def _picture(self, data: bytes, pixels: NDArray[np.uint8] | None) -> NDArray[Any]:
+    def _picture(self, data: bytes | None, pixels: NDArray[np.uint8] | None) -> NDArray[Any]:
         """Return a frame of the target's size, (H, W, C): uint8, or what is not bytes as float32."""
         picture = self._spec.picture
         assert picture is not None  # noqa: S101 - files have one
@@ -269,7 +209,7 @@ class Renderer:
             loaded = legacy_pictures.load(
                 data, picture.color_mode, size, picture.interpolation, keep_aspect=picture.keep_aspect_ratio
             )
-            return loaded if loaded.dtype == np.uint8 else loaded.astype(np.float32)
+            return np.asarray(loaded, None if loaded.dtype == np.uint8 else np.float32)
         if picture.interpolation == "nearest" or pixels.shape[:2] == size:
             rows, columns = _places(pixels.shape[:2], picture)
             resized = np.empty((*size, self._channels), np.uint8)
@@ -296,6 +236,11 @@ def _places(shape: tuple[int, int], picture: Picture) -> tuple[NDArray[np.uint64
         legacy_kernels.nearest_indices(size[0], top, bottom - top),
         legacy_kernels.nearest_indices(size[1], left, right - left),
     )
+
+
+def _file(number: int) -> int:
+    """Return the file that a ticket means: ~file where it was decoded before."""
+    return number if number >= 0 else ~number
 
 
 def _cast(table: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from fastclips.compat._augment import PARAMETERS
-from fastclips.compat._render import FIELD, PictureSpec, Renderer
+from fastclips.compat._render import Renderer
+from fastclips.compat._spec import FIELD, PictureSpec
 from fastclips.errors import FrameError
 
 if TYPE_CHECKING:

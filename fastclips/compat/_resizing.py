@@ -76,13 +76,11 @@ class Resizer:
             self._target = _placed(frame, size)
         source, target = self._source, self._target
         self._margin = target != _Box(0, 0, *size)
-        self._map = Geometry(
-            Axis(target.height, source.top, source.top + source.height),
-            Axis(target.width, source.left, source.left + source.width),
-        )
+        self._map = Geometry(Axis(target.height, 0, source.height), Axis(target.width, 0, source.width))
         sides = (source.height, target.height), (source.width, target.width)
         self._nearest = [_nearest(*side) for side in sides] if interpolation == "nearest" else None
         self._taps = [_taps(*side, interpolation) for side in sides] if interpolation in _SUMMED else None
+        self._box = np.empty(0, np.float32)  # what is resized
 
     def __call__(self, pixels: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
         """Resize a frame.
@@ -96,21 +94,24 @@ class Resizer:
         """
         if self._margin:
             out[:] = 0
-        out = self._target.of(out)
+        box, out = self._source.of(pixels), self._target.of(out)
         if self._nearest is not None:
             rows, columns = self._nearest
-            out[:] = np.take(np.take(self._source.of(pixels), rows, axis=0), columns, axis=1)
+            out[:] = np.take(np.take(box, rows, axis=0), columns, axis=1)
             return
+        if self._box.shape != box.shape:
+            self._box = np.empty(box.shape, np.float32)
+        np.copyto(self._box, box)
         if self._taps is not None:
             down, across = self._taps
-            out[:] = across.sum(down.sum(self._source.of(pixels).astype(np.float32), 0), 1)
+            out[:] = across.sum(down.sum(self._box, 0), 1)
             return
         resized = out if out.flags.c_contiguous else np.empty(out.shape, np.float32)
-        frame: Any = pixels.astype(np.float32)
-        plain: Any = resized
-        if pixels.shape[2] == 1:  # OpenCV drops an axis of one channel
-            frame, plain = frame[:, :, 0], resized[:, :, 0]
-        resample(frame, self._map, nearest=False, out=plain)
+        source: Any = self._box
+        target: Any = resized
+        if box.shape[2] == 1:  # OpenCV drops an axis of one channel
+            source, target = source[:, :, 0], target[:, :, 0]
+        resample(source, self._map, nearest=False, out=target)
         if resized is not out:
             out[:] = resized
 

@@ -2,31 +2,28 @@
 
 The arguments are those of Keras 3, with a few more. What differs:
 
-=====================================  ================================================================
-Keras                                  here
-=====================================  ================================================================
-returns a `tf.data.Dataset`            an iterator that ``fit``, ``evaluate`` and ``predict`` take on every
-                                       backend; a loop over it serves one epoch, ``len()`` tells its
-                                       batches. It reads ahead by itself; for ``map`` and the like there is
-                                       ``to_tf_dataset()``
-``shuffle`` within 8 batches           over everything, in an order of each epoch's own
-arrays become one big constant         an array in memory is used where it is, a .npy file stays on disk
-``batch_size=None``                    refused: a batch of 1 is ``batch_size=1``
-``format="grain"``                     makes no difference
-with ``start_index``, targets may be   windows end where data or targets do
-asked for beyond their end
-labels given as a list are shuffled    the caller's list is left alone
-in place
-``interpolation="nearest"`` gives      all give float32
-uint8
-only images                            ``time_steps=8`` makes clips (B, T, H, W, C) of the frames of a
-                                       folder, split by video; without it, images as in Keras
-a GIF                                  its first frame
-gray pictures                          a JPEG's own luma, of other files Pillow's
-rgba refuses JPEG                      its alpha is 255
-a damaged file stops with an error     so it does, with the file's path
-of TensorFlow's
-=====================================  ================================================================
+======================================  ===============================================================
+Keras                                   here
+======================================  ===============================================================
+a `tf.data.Dataset`                     an iterator that ``fit``, ``evaluate`` and ``predict`` take on every
+                                        backend; a loop over it serves one epoch, ``len()`` tells its
+                                        batches. It reads ahead by itself; for ``map`` and the like there
+                                        is ``to_tf_dataset()``
+only images                             ``time_steps=8`` makes clips (B, T, H, W, C) of the frames of a
+                                        folder, split by video; without it, images as in Keras
+``shuffle`` within 8 batches            over everything, in an order of each epoch's own
+arrays become one big constant          one in memory is used where it is, a .npy file stays on disk
+labels in a list are shuffled in place  the caller's list is left alone
+``start_index`` reads past targets      windows end where data or targets do
+``end_index=len(data)`` is refused      it is the end
+a split of 0 files trains on none       is refused
+``batch_size=None``                     refused: a batch of 1 is ``batch_size=1``
+``format="grain"``                      makes no difference
+"nearest" gives uint8                   all interpolations give float32
+gray of a PNG by libpng's formula       by Pillow's; of a JPEG its own luma, as in Keras
+rgba refuses JPEG                       its alpha is 255
+an error of TensorFlow's for a file     `fastclips.FrameError` with the file's path
+======================================  ===============================================================
 
 Pixels of `image_dataset_from_directory` agree with Keras's to 0.01, of 0 to 255, for every interpolation.
 """
@@ -129,22 +126,21 @@ def timeseries_dataset_from_array(
     items = source.shape[0]
     start = checked_int(0 if start_index is None else start_index, "start_index", 0, items)
     end = checked_int(items if end_index is None else end_index, "end_index", start + 1, items + 1)
-    starts = end - (length - 1) * rate  # the last window's, and one
+    stop = end - (length - 1) * rate  # windows begin before it
     parts: dict[str, Part] = {"x": Window(source, length)}
+    beside = ""
     if targets is not None:
         other = open_source(targets, "targets", shared=shared)
-        starts = min(starts, other.shape[0])
-        parts["y"] = Item(other)
-    if starts <= start:
+        parts["y"], stop = Item(other), min(stop, other.shape[0])
+        beside = f" and {other.shape[0]} targets"
+    if stop <= start:
         raise OptionError(
             f"sequence_length={length} with sampling_rate={rate} spans {(length - 1) * rate + 1} items, but "
-            f"there are {end - start} from {start} to {end}"
-            + (f" and {parts['y'].source.shape[0]} targets" if targets is not None else "")  # type: ignore[attr-defined]
-            + ", so no window fits"
+            f"there are {end - start} from {start} to {end}{beside}, so no window fits"
         )
     return SeriesDataset(
         parts,
-        np.arange(start, starts, stride),
+        np.arange(start, stop, stride),
         rate * np.arange(length),
         _checked_batch(batch_size),
         shuffle,

@@ -10,51 +10,37 @@
 Video files are read by PyAV (``pip install "fastclips[video]"``), in worker processes. Beside what
 `fastclips.compat` says of all generators, this is not as it was:
 
-==========================================  ==============================================================
-keras-video-generators                      here
-==========================================  ==============================================================
-Sliding: every window of a video shows the  each shows its own: those that ``vid_info`` lists
-same frames, those spread over all of it
-Sliding: windows with fewer frames than     the frames of a window lie closer; a video shorter than
-``nb_frames``, a step of 0; no window of a  ``sequence_time`` is one of its whole length
-video shorter than ``sequence_time``
-files in the order of the file system       sorted
-``target_shape`` is (width, height)         (height, width), as everywhere in Keras
-frames 1, s, 2s, ...: the last is missed    evenly from the first to the last; the same where
-where they do not divide the video evenly   ``nb_frames - 1`` divides an even number of frames
-a video that is too short or cannot be      frames of a short one are repeated; one that cannot be read
-read is left out of its batch, which is     is an error with its path
-smaller then
-the last, smaller batch is left out, and    served; each clip once in every epoch
-with it everything of a small subset
-frames are augmented after ``rescale``, so  augmented as bytes, 0 to 255, as in Keras, then rescaled
-brightness blackens and channel shifts
-saturate them
-grayscale weighs red as blue                0.299 red, 0.587 green, 0.114 blue
-flow of rescaled frames is damped to        of bytes; its colours are right, RGB, and rescaled like frames;
-nothing; its colours are no HSV of floats,  of two equal frames it is black
-and BGR
-masks of flow and differences depend on     from 0 to 1, whatever ``rescale``
-``rescale``
-splits draw on NumPy's global generator,    the same split on every run; `seed` chooses another
-other files on every run
-``split_test`` without ``split_val`` fails  splits the whole; with both, what validation leaves, as there
-``get_validation_generator()`` without a    an error
-split serves nothing
-that of flow forgets ``flowlevel``,         all options but the augmentation are kept
-``iterations``, ``winsize``, all of them
-``use_headers``
-a class is guessed from the path anew for   it is the one for which the pattern found it
-each clip: ``jump`` of ``jump_high``
-``[ab]``, ``?`` and ``**`` in patterns      as in `glob`, with folders below folders
-``classes=`` is sorted in place             a sorted copy
-frames are kept in memory whether           kept only then, as bytes, in memory that all workers share
-``use_frame_cache`` or not, and by Sliding
-never
-nothing found: a warning, then no batches   an error with the pattern
-unknown arguments are swallowed             an error
-labels are float64                          float32
-==========================================  ==============================================================
+==================================================  =========================================================
+keras-video-generators                              here
+==================================================  =========================================================
+Sliding: all windows show the same frames           each shows its own, those that ``vid_info`` lists
+Sliding: windows of too few frames, steps of 0      the frames of a window lie closer
+Sliding: none of a video below ``sequence_time``    one of its whole length
+files in the order of the file system               sorted
+``target_shape`` is (width, height)                 (height, width), as everywhere in Keras
+frames 1, s, 2s, ...: the last may be missed        evenly from the first to the last; the same frames where
+                                                    ``nb_frames - 1`` divides an even number of them
+a video that is too short is left out silently      its frames are repeated
+and so is one that cannot be read                   an error with its path
+a last, smaller batch is left out                   served: each clip once in every epoch
+augmented after ``rescale``: brightness blackens    as bytes, 0 to 255, as in Keras, and then rescaled
+gray weighs red as if it were blue                  0.299 red, 0.587 green, 0.114 blue
+flow of rescaled frames is damped to nothing        flow of bytes
+its colours are no HSV of floats, and BGR           RGB from 0 to 255, then rescaled; black for equal frames
+masks of motion depend on ``rescale``               they are 0 to 1
+splits differ from run to run                       the same on every run; `seed` chooses another
+``split_test`` without ``split_val`` fails          splits the whole
+``get_validation_generator()`` without a split      an error
+it forgets ``flowlevel``, ``use_headers``, ...      it has all options but the augmentation
+classes are guessed: ``jump`` of ``jump_high``      a file is of the class that found it
+``[ab]``, ``?`` and ``**`` fail in patterns         as in `glob`, ``**`` for folders below folders
+``classes=`` is sorted in place                     a sorted copy
+all frames are kept, whatever ``use_frame_cache``   only if it is True, as bytes, once for all workers;
+                                                    else every epoch decodes
+nothing found: a warning, and no batches            an error with the pattern
+unknown arguments are swallowed                     an error
+labels are float64                                  float32
+==================================================  =========================================================
 
 Epochs are ordered, and clips augmented, by private generators from `seed`: the same bits for any number of
 workers. The original's orders come from NumPy's global generator, across epochs, and are not repeated.

@@ -157,13 +157,13 @@ class DataGenerator(Epochs):
         drop_last = checked_bool(drop_last, "drop_last")
         names = _names(self.list_IDs, labels)
         images = find_files(names, image_path, "image_path")
-        self._files, self._masks = FileList.of(images), None
+        self._files, self._masks = FileList.of(images, os.curdir), None
         if self.to_fit:
             if mask_path is None:
                 raise OptionError("mask_path=None: masks are needed to fit; to_fit=False serves images alone")
             options = mask_options(colors, values, 255 if ignore is None else ignore)
             stream = Stream("mask", mask=True, **options)
-            masks = FileList.of(find_files(names, mask_path, "mask_path"))
+            masks = FileList.of(find_files(names, mask_path, "mask_path"), os.curdir)
             self._masks = Masks(masks, stream, self.n_classes, one_hot, ignore)
         super().__init__(
             len(names),
@@ -229,7 +229,7 @@ def find_files(names: Sequence[str], folder: str | os.PathLike[str], knob: str) 
     found, missing = [], []
     for name in names:
         parent, base = os.path.split(name)
-        path = os.path.join(top, parent)  # noqa: PTH118 - a Path for each would take long
+        path = os.path.join(top, parent) if parent else top  # noqa: PTH118 - a Path for each would take long
         if path not in listings:
             listings[path] = _listing(path, knob)
         files = listings[path]

@@ -41,7 +41,7 @@ except ImportError as error:
     raise ImportError(f'reading video files needs PyAV: pip install "fastclips[video]" ({error})') from error
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from types import TracebackType
 
     from numpy.typing import NDArray
@@ -90,12 +90,11 @@ class Movie:
         self._count: int | None = None
         self._times: _Times | None = None
         self._looked = False  # for times, which may not be good enough
-        self._checked = False  # whether numbers are known by times alone, since the last seek
-        self._next = 0  # number of the frame that is decoded next
-        self._last: Any = None  # the frame before it
+        self._next: int  # number of the frame that is decoded next
+        self._last: Any  # the frame before it
+        self._checked: bool  # whether numbers are known by times alone, since the last seek
         self._converter = VideoReformatter()  # one for all: its tables take longer to set up than a frame
-        self._container, self._stream = self._open()
-        self._decoded = self._decode()
+        self._start()
 
     @property
     def fps(self) -> float | None:
@@ -172,6 +171,11 @@ class Movie:
     def __repr__(self) -> str:
         return f"Movie({self.path!r})"
 
+    def _start(self) -> None:
+        self._container, self._stream = self._open()
+        self._decoded = self._container.decode(self._stream)
+        self._next, self._last, self._checked = 0, None, False
+
     def _open(self) -> tuple[Any, Any]:
         with self._named("cannot be opened as a video"):
             container = av.open(self.path)
@@ -191,10 +195,6 @@ class Movie:
         except (av.FFmpegError, OSError) as error:
             raise FrameError(f"{self.path!r} {what}: {error.strerror or error}") from None
 
-    def _decode(self) -> Generator[Any, None, None]:
-        with self._named(f"is damaged behind frame {self._next - 1}" if self._next else "is damaged"):
-            yield from self._container.decode(self._stream)
-
     def _all(self) -> Iterator[Any]:
         """Decode the file apart from what else is done with it."""
         container, stream = self._open()
@@ -207,7 +207,15 @@ class Movie:
         if index < self._next or index - self._next >= _WORTH_SEEKING:
             self._approach(index)
         while self._next <= index:
-            frame = next(self._decoded, None)
+            try:
+                frame = next(self._decoded, None)
+            except av.FFmpegError as error:
+                if not self._checked:
+                    where = f"behind frame {self._next - 1}" if self._next else "where it begins"
+                    self._restart()
+                    raise FrameError(f"{self.path!r} is damaged {where}: {error.strerror}") from None
+                self._distrust()
+                continue
             if self._checked and not self._is_next(frame):
                 self._distrust()
                 continue
@@ -233,10 +241,12 @@ class Movie:
         self._checked = True
         for key in times.keys[: place + 1][::-1][:_ATTEMPTS].tolist():
             self._decoded.close()
-            with self._named("is damaged"):
+            try:
                 self._container.seek(times.shown[key].item(), stream=self._stream)
-            self._decoded = self._decode()
-            frame = next((frame for frame in self._decoded if frame.key_frame), None)
+                self._decoded = self._container.decode(self._stream)
+                frame = next((frame for frame in self._decoded if frame.key_frame), None)
+            except av.FFmpegError:
+                break
             first = None if frame is None else times.number(frame)
             if first is not None and first <= number:
                 self._last, self._next = frame, first + 1
@@ -264,9 +274,7 @@ class Movie:
 
     def _restart(self) -> None:
         self._container.close()
-        self._container, self._stream = self._open()
-        self._next, self._last, self._checked = 0, None, False
-        self._decoded = self._decode()
+        self._start()
 
     def _find_times(self) -> _Times | None:
         if not self._looked:

@@ -7,20 +7,25 @@ unsigned and the number of channels is a constant where it matters.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from numba import boolean, float32, float64, int64, uint8, uint32, uint64, void
+from numba import boolean, float32, float64, int64, njit, uint8, uint32, uint64, void
 
 from fastclips.pixels.kernels import _array as array_type
 from fastclips.pixels.kernels import _compile as compile_kernel
 from fastclips.pixels.kernels import _inline as inline
-from fastclips.pixels.kernels import _LINE, _finish_lines, _staging, _store_line
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     _Array = NDArray[Any]
+    _Function = TypeVar("_Function", bound=Callable[..., Any])
+
+# Called, not copied into each place: they are many, and rarely needed.
+_called: Callable[[_Function], _Function] = njit
 
 __all__ = ["FILL_MODES", "affine", "gather", "nearest_indices"]
 
@@ -52,174 +57,121 @@ def _gather_gray_row(
         out[put + x] = table[(_RED * red + _GREEN * green + _BLUE * blue + _HALF) >> _SHIFT]
 
 
-def _gather(
-    frame: _Array,
-    rows: _Array,
-    columns: _Array,
-    tables: _Array,
-    output: _Array,
-    gray: bool,
-    staging: _Array,
-    stream: bool,
-) -> None:
+def _gather(frame: _Array, rows: _Array, columns: _Array, tables: _Array, output: _Array, gray: bool) -> None:
     source, table, out = frame.reshape(-1), tables.reshape(-1), output.reshape(-1)
     channels = np.uint64(frame.shape[2])
     pitch = np.uint64(frame.shape[1]) * channels
     row = np.uint64(len(columns)) * np.uint64(output.shape[2])
-    items = _LINE // np.uint64(output.itemsize)
-    staged = stream and row <= len(staging) and row % items == 0 and output.ctypes.data % 64 == 0
-    target = staging if staged else out
     for y in range(np.uint64(len(rows))):
-        start = rows[y] * pitch
-        put = np.uint64(0) if staged else y * row
         if gray:
-            _gather_gray_row(source, start, columns, table, target, put)
+            _gather_gray_row(source, rows[y] * pitch, columns, table, out, y * row)
         elif channels == _THREE:
-            _gather_row(source, start, columns, table, target, put, _THREE)
+            _gather_row(source, rows[y] * pitch, columns, table, out, y * row, _THREE)
         else:
-            _gather_row(source, start, columns, table, target, put, channels)
-        if staged:
-            for line in range(row // items):
-                _store_line(out, y * row + line * items, staging, line * items, items)
-    if staged:
-        _finish_lines()
+            _gather_row(source, rows[y] * pitch, columns, table, out, y * row, channels)
 
 
-@inline
-def _mapped(at: float, size: int, mode: int) -> float:
-    """Bring a coordinate into the frame, as SciPy does; -1 where the constant goes."""
-    if at < 0:
-        if mode == _NEAREST:
-            return 0.0
-        if mode == _CONSTANT:
-            return -1.0
-        if size <= 1:
-            return 0.0
-        if mode == _REFLECT:
-            period = 2 * size
-            if at < -period:
-                at = period * np.int64(-at / period) + at
-            if at < -size:
-                return at + period
-            return max(-at, 1e-15) - 1  # above -1, which would mean the constant
-        period = size - 1
-        return at + period * (np.int64(-at / period) + 1)
-    if at > size - 1:
-        if mode == _NEAREST:
-            return float(size - 1)
-        if mode == _CONSTANT:
-            return -1.0
-        if size <= 1:
-            return 0.0
-        if mode == _REFLECT:
-            period = 2 * size
-            at -= period * np.int64(at / period)
-            return period - at - 1 if at >= size else at
-        period = size - 1
-        return at - period * np.int64(at / period)
+@_called
+def _low(at: float, size: int, mode: int) -> float:
+    """Bring a coordinate below 0 into the frame, as SciPy does; -1 where the constant goes."""
+    if mode == _CONSTANT:
+        return -1.0
+    if mode == _NEAREST or size <= 1:
+        return 0.0
+    if mode == _REFLECT:
+        period = 2 * size
+        if at < -period:
+            at += period * np.int64(-at / period)
+        return at + period if at < -size else max(-at, 1e-15) - 1  # above -1, which means the constant
+    period = size - 1
+    at += period * (np.int64(-at / period) + 1)
     return at
 
 
-@inline
+@_called
+def _high(at: float, size: int, mode: int) -> float:
+    """Bring a coordinate beyond the last pixel into the frame, as SciPy does."""
+    if mode == _CONSTANT:
+        return -1.0
+    if mode == _NEAREST or size <= 1:
+        return float(size - 1)
+    period = 2 * size if mode == _REFLECT else size - 1
+    at -= period * np.int64(at / period)
+    return period - at - 1 if mode == _REFLECT and at >= size else at
+
+
+@_called
+def _mapped(at: float, size: int, mode: int) -> float:
+    if at < 0:
+        return _low(at, size, mode)
+    return _high(at, size, mode) if at > size - 1 else at
+
+
+@_called
 def _held(index: int, size: int, mode: int) -> int:
     """Bring a neighbour's index into the frame; where it lies outside, its weight is 0 or it is mirrored."""
     if 0 <= index < size:
         return index
     if mode == _REFLECT:
-        return np.int64(_mapped(float(index), size, mode))
+        return int(_mapped(float(index), size, mode))
     return min(max(index, 0), size - 1)
 
 
 @inline
 def _blend(
-    source: _Array, corners: tuple[int, int, int, int], low: float, right: float, out: _Array, put: int, channels: int
-) -> None:
-    """Mix four pixels, (row, column), (row, next), (next, column) and (next, next), in SciPy's order."""
-    high, near = 1.0 - low, 1.0 - right
-    first, second, third, fourth = corners
-    for c in range(channels):
-        value = float(source[first + c]) * high * near
-        value += float(source[second + c]) * high * right
-        value += float(source[third + c]) * low * near
-        value += float(source[fourth + c]) * low * right
-        out[put + c] = value
-
-
-@inline
-def _warp_pixel(
     source: _Array,
-    at: tuple[float, float],
-    size: tuple[int, int],
-    order: int,
-    mode: int,
-    fill: float,
+    corners: tuple[int, int, int, int],
+    low: float,
+    right: float,
     out: _Array,
     put: int,
     channels: int,
 ) -> None:
-    """Make a pixel of the output whose place may be anywhere."""
-    down, across = _mapped(at[0], size[0], mode), _mapped(at[1], size[1], mode)
-    if down <= -1.0 or across <= -1.0:
-        for c in range(channels):
-            out[put + c] = fill
-    elif order == 0:
-        row = _held(np.int64(np.floor(down + 0.5)), size[0], mode)
-        column = _held(np.int64(np.floor(across + 0.5)), size[1], mode)
-        take = np.uint64(row * size[1] + column) * channels
-        for c in range(channels):
-            out[put + c] = source[take + c]
-    else:
-        top, left = np.int64(np.floor(down)), np.int64(np.floor(across))
-        row = _held(top, size[0], mode) * size[1]
-        below = _held(top + 1, size[0], mode) * size[1]
-        column, beside = _held(left, size[1], mode), _held(left + 1, size[1], mode)
-        corners = (
-            np.uint64(row + column) * channels,
-            np.uint64(row + beside) * channels,
-            np.uint64(below + column) * channels,
-            np.uint64(below + beside) * channels,
-        )
-        _blend(source, corners, down - top, across - left, out, put, channels)
-
-
-@inline
-def _warp(
-    source: _Array,
-    size: tuple[int, int],
-    matrix: _Array,
-    order: int,
-    mode: int,
-    fill: float,
-    out: _Array,
-    height: int,
-    width: int,
-    channels: int,
-) -> None:
-    pitch = np.uint64(size[1]) * channels
-    last_row, last_column = float(size[0] - 1), float(size[1] - 1)
-    put = np.uint64(0)
-    for y in range(height):
-        for x in range(width):
-            down = y * matrix[0, 0] + x * matrix[0, 1] + matrix[0, 2]
-            across = y * matrix[1, 0] + x * matrix[1, 1] + matrix[1, 2]
-            if order == 1 and 0.0 <= down < last_row and 0.0 <= across < last_column:
-                top, left = np.uint64(down), np.uint64(across)
-                take = top * pitch + left * channels
-                corners = (take, take + channels, take + pitch, take + pitch + channels)
-                _blend(source, corners, down - top, across - left, out, put, channels)
-            else:
-                _warp_pixel(source, (down, across), size, order, mode, fill, out, put, channels)
-            put += channels
+    """Mix (row, column), (row, next column), (next row, column) and (next, next), in SciPy's order."""
+    high, near = 1.0 - low, 1.0 - right
+    for c in range(channels):
+        value = float(source[corners[0] + c]) * high * near
+        value += float(source[corners[1] + c]) * high * right
+        value += float(source[corners[2] + c]) * low * near
+        value += float(source[corners[3] + c]) * low * right
+        out[put + c] = value
 
 
 def _affine(frame: _Array, matrix: _Array, order: int, mode: int, fill: float, output: _Array) -> None:
     source, out = frame.reshape(-1), output.reshape(-1)
-    size = (frame.shape[0], frame.shape[1])
-    height, width, channels = output.shape
-    if channels == 3:
-        _warp(source, size, matrix, order, mode, fill, out, height, width, _THREE)
-    else:
-        _warp(source, size, matrix, order, mode, fill, out, height, width, np.uint64(channels))
+    height, width, deep = frame.shape
+    channels = np.uint64(deep)
+    put = np.uint64(0)
+    for y in range(output.shape[0]):
+        for x in range(output.shape[1]):
+            down = y * matrix[0, 0] + x * matrix[0, 1] + matrix[0, 2]
+            across = y * matrix[1, 0] + x * matrix[1, 1] + matrix[1, 2]
+            if not (0.0 <= down <= height - 1 and 0.0 <= across <= width - 1):
+                down, across = _mapped(down, height, mode), _mapped(across, width, mode)
+            if down <= -1.0 or across <= -1.0:
+                for c in range(channels):
+                    out[put + c] = fill
+            elif order == 0:
+                row = _held(np.int64(np.floor(down + 0.5)), height, mode)
+                column = _held(np.int64(np.floor(across + 0.5)), width, mode)
+                take = np.uint64(row * width + column) * channels
+                for c in range(channels):
+                    out[put + c] = source[take + c]
+            else:
+                top, left = np.int64(np.floor(down)), np.int64(np.floor(across))
+                row, below = _held(top, height, mode) * width, _held(top + 1, height, mode) * width
+                column, beside = _held(left, width, mode), _held(left + 1, width, mode)
+                corners = (
+                    np.uint64(row + column) * channels,
+                    np.uint64(row + beside) * channels,
+                    np.uint64(below + column) * channels,
+                    np.uint64(below + beside) * channels,
+                )
+                if channels == _THREE:
+                    _blend(source, corners, down - top, across - left, out, put, _THREE)
+                else:
+                    _blend(source, corners, down - top, across - left, out, put, channels)
+            put += channels
 
 
 _FRAME = array_type(uint8, 3, readonly=True)
@@ -233,8 +185,6 @@ _gather = compile_kernel(
             _INDEX,
             array_type(item, 2, readonly=True),
             array_type(item, 3),
-            boolean,
-            array_type(item, 1),
             boolean,
         )
         for item in (uint8, uint32)
@@ -282,8 +232,6 @@ def gather(
     columns: NDArray[np.uint64],
     table: NDArray[Any],
     out: NDArray[Any],
-    *,
-    stream: bool = False,
 ) -> None:
     """Take pixels of a frame by rows and columns, each value through its channel's table.
 
@@ -298,8 +246,6 @@ def gather(
     out : ndarray
         (h, w, C), C-contiguous. Or (h, w, 1) for an RGB `source`, and `table` (1, 256): the luma as Pillow
         computes it, ``(19595 R + 38470 G + 7471 B + 32768) >> 16``, through the table.
-    stream : bool
-        Whether to write past the caches, as in `fastclips.pixels.kernels.crop`.
     """
     bits = _BITS[out.dtype.itemsize]
     height, width, channels = source.shape
@@ -316,7 +262,7 @@ def gather(
         raise ValueError(
             f"source {source.shape}, table {table.dtype}{table.shape}, out {out.dtype}{out.shape}"
         )
-    _gather(source, rows, columns, table.view(bits), out.view(bits), gray, _staging[bits], stream)
+    _gather(source, rows, columns, table.view(bits), out.view(bits), gray)
 
 
 def affine(

@@ -1,0 +1,66 @@
+"""Folders of classes, and the pictures in them, in the order in which Keras finds them."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from fastclips.errors import DataError
+from fastclips.options import checked_choice, first_few
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["FORMATS", "NoFolderError", "listed_classes", "listed_files", "subset_range"]
+
+FORMATS = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff")
+
+
+class NoFolderError(DataError, FileNotFoundError):
+    """A folder is missing; as `DataError`, and a FileNotFoundError as in Keras."""
+
+
+def listed_classes(directory: str, classes: Sequence[str] | None) -> list[str]:
+    """Return the folders of classes.
+
+    Raises
+    ------
+    NoFolderError
+        The directory, or a class's folder, is missing.
+    """
+    if not os.path.isdir(directory):  # noqa: PTH112 - as the user wrote it
+        raise NoFolderError(f"directory={directory!r}: there is no such folder")
+    if classes:
+        names = list(classes)
+        missing = [name for name in names if not os.path.isdir(os.path.join(directory, name))]  # noqa: PTH112, PTH118 - as above
+        if missing:
+            raise NoFolderError(f"classes={names!r}: {directory!r} has no folder {first_few(missing)}")
+        return names
+    with os.scandir(directory) as entries:
+        names = sorted(entry.name for entry in entries if entry.is_dir())
+    if not names:
+        raise DataError(
+            f"directory={directory!r}: holds no folders, and each class is one: directory/class/frame.jpg. "
+            "For pictures without classes put them into one folder there and give class_mode=None"
+        )
+    return names
+
+
+def listed_files(directory: str, name: str, *, follow_links: bool) -> list[str]:
+    """Return a class's pictures, relative to the directory: folders, then files, in plain order."""
+    base = os.path.join(directory, name)  # noqa: PTH118 - names are kept as they are
+    found = []
+    for folder, _, files in sorted(os.walk(base, followlinks=follow_links), key=lambda walked: walked[0]):
+        inside = os.path.relpath(folder, base)
+        prefix = name if inside == "." else os.path.join(name, inside)  # noqa: PTH118 - as above
+        found += [os.path.join(prefix, file) for file in sorted(files) if file.lower().endswith(FORMATS)]  # noqa: PTH118 - as above
+    return found
+
+
+def subset_range(subset: object, fraction: float, count: int) -> tuple[int, int]:
+    """Return which of so many samples in a row belong to a subset, as Keras divides them."""
+    if subset is None:
+        return 0, count
+    name = checked_choice(subset, "subset", ("training", "validation"))
+    middle = int(fraction * count)
+    return (0, middle) if name == "validation" else (middle, count)

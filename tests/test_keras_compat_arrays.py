@@ -1,0 +1,106 @@
+"""Paired crops, images with masks, windows and folders through fit and predict, on any backend of Keras."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+keras = pytest.importorskip("keras")
+
+from keras_model import VIDEOS, Count, make_greys  # noqa: E402 - needs keras
+
+from fastclips.compat import (  # noqa: E402 - as above
+    DataGenerator,
+    image_dataset_from_directory,
+    paired_random_crop,
+    timeseries_dataset_from_array,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's
+EPOCHS = 2
+
+
+def make_model(shape, head, loss, dtype="uint8"):
+    """A model that counts the clips it is given, by their grey, beside what `head` makes of them."""
+    x = keras.Input(shape, dtype=dtype)
+    counted = Count()(x)  # (B, 1)
+    made = head(keras.layers.Rescaling(1 / 255)(x))
+    made = made + 0 * keras.ops.reshape(counted, (-1, *[1] * (len(made.shape) - 1)))
+    model = keras.Model(x, made)
+    model.compile("sgd", loss, jit_compile=False)
+    return model
+
+
+def counts(model, kind="trained"):
+    layer = next(layer for layer in model.layers if isinstance(layer, Count))
+    return keras.ops.convert_to_numpy(getattr(layer, kind)).astype(int).tolist()
+
+
+def classify(x):
+    return keras.layers.Dense(2)(keras.layers.GlobalAveragePooling3D()(x))
+
+
+def segment(x):
+    return keras.layers.Conv3D(3, 1)(x)
+
+
+SPARSE = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+GREYS = np.repeat(12 * np.arange(VIDEOS, dtype=np.uint8), 4 * 40 * 40 * 3).reshape(VIDEOS, 4, 40, 40, 3)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_paired_crops_train_on_each_clip_once_an_epoch(workers):
+    masks = GREYS[..., 0] // 12 % 3
+    model = make_model((4, 32, 32, 3), segment, SPARSE)
+    training = paired_random_crop(GREYS, masks, 32, 6, seed=0, workers=workers)
+    validation = paired_random_crop(GREYS[:5], masks[:5], 32, 2, seed=0, shuffle=False)
+    with training, validation:
+        history = model.fit(training, epochs=EPOCHS, validation_data=validation, verbose=0).history
+    assert counts(model) == [EPOCHS] * VIDEOS
+    assert counts(model, "tested")[:5] == [EPOCHS] * 5
+    assert np.isfinite(history["loss"] + history["val_loss"]).all()
+
+
+def test_windows_of_an_array_are_trained_on_once_an_epoch():
+    """Frames that tell their number: windows begin at each even frame."""
+    frames = np.repeat(12 * np.arange(VIDEOS, dtype=np.uint8), 32 * 32 * 3).reshape(VIDEOS, 32, 32, 3)
+    model = make_model((4, 32, 32, 3), classify, SPARSE)
+    with timeseries_dataset_from_array(
+        frames, np.arange(VIDEOS) % 2, 4, sequence_stride=2, batch_size=4, shuffle=True, seed=0
+    ) as dataset:
+        model.fit(dataset, epochs=EPOCHS, verbose=0)
+    assert counts(model) == [EPOCHS * (start % 2 == 0 and start <= VIDEOS - 4) for start in range(VIDEOS)]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_clips_of_a_folder_train_and_validate(tmp_path, workers):
+    make_greys(tmp_path)
+    options = {"time_steps": 4, "image_size": (32, 32), "batch_size": 3, "verbose": False, "workers": workers}
+    split = {"validation_split": 0.25, "subset": "both", "seed": 1}
+    training, validation = image_dataset_from_directory(tmp_path, **options, **split)
+    model = make_model((4, 32, 32, 3), classify, SPARSE, dtype="float32")
+    with training, validation:
+        model.fit(training, epochs=EPOCHS, validation_data=validation, verbose=0)
+        held = [int(paths[0].split("video_")[1][:2]) for paths in validation.file_paths]
+    assert len(held) == 5
+    assert counts(model) == [EPOCHS * (video not in held) for video in range(VIDEOS)]
+    assert counts(model, "tested") == [EPOCHS * (video in held) for video in range(VIDEOS)]
+
+
+def test_images_and_masks_train_and_predictions_line_up(tmp_path):
+    ids = [f"{number:02d}" for number in range(10)]
+    for number, name in enumerate(ids):
+        Image.fromarray(np.full((16, 16), 20 * number, np.uint8)).save(tmp_path / f"{name}.png")
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        Image.fromarray(np.full((16, 16), number % 3, np.uint8)).save(tmp_path / "masks" / f"{name}.png")
+    options = {"dim": (16, 16), "batch_size": 4, "workers": 0}
+    x = keras.Input((16, 16, 1))
+    model = keras.Model(x, keras.layers.Conv2D(3, 1)(x))
+    model.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True), jit_compile=False)
+    with DataGenerator(ids, tmp_path, tmp_path / "masks", n_classes=3, seed=0, **options) as training:
+        losses = model.fit(training, epochs=4, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    mean = keras.Model(x, keras.layers.GlobalAveragePooling2D()(x))
+    with DataGenerator(ids[::-1], tmp_path, to_fit=False, **options) as generator:
+        for _ in range(2):
+            served = mean.predict(generator, verbose=0)[:, 0]
+            np.testing.assert_allclose(served, 20 * np.arange(10)[::-1] / 255, atol=1e-5)
