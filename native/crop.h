@@ -256,14 +256,17 @@ class Cropper {
         std::uint8_t* const data = write_header(file, frame, box);
         detail::BitWriter writer(data);
         written_ = {};
-        const std::uint64_t end = std::uint64_t{wanted.bottom - 1} * row + wanted.right;
-        for (std::uint64_t at = wanted.from(0); at < end;) {
-            const std::uint64_t segment = at / interval;
-            const std::uint64_t stop = std::min(end, (segment + 1) * interval);
+        // Segments without any wanted MCU are passed over, but for the last: whether it ends where
+        // it should shows whether the header tells the truth about the size.
+        const std::uint64_t total = std::uint64_t{row} * rows, last = (total - 1) / interval;
+        for (std::uint64_t segment = 0; segment <= last; ++segment) {
+            const std::uint64_t first = segment * interval;
+            const std::uint64_t next = wanted.from(first) / interval;
+            if (next > segment) segment = std::min(next, last);
             if (!read_segment(file, starts[segment], starts[segment + 1] - 2, frame, wanted,
-                              segment * interval, stop, writer))
+                              segment * interval, std::min(total, (segment + 1) * interval),
+                              writer))
                 return std::nullopt;
-            at = wanted.from(stop);
         }
         std::uint8_t* to = writer.finish();
         *to++ = kMark;
@@ -282,12 +285,13 @@ class Cropper {
         std::uint64_t row;
         std::uint32_t top, left, bottom, right;
 
-        // The first that is wanted, from one on; any beyond the last if there is none.
+        // The first that is wanted, from one on; beyond all if there is none.
         std::uint64_t from(std::uint64_t number) const {
             const std::uint64_t y = number / row, x = number % row;
             if (y < top) return top * row + left;
-            if (x < left) return y * row + left;
-            return x < right ? number : (y + 1) * row + left;
+            const std::uint64_t next =
+                x < left ? y * row + left : (x < right ? number : (y + 1) * row + left);
+            return next < bottom * row ? next : UINT64_MAX;
         }
     };
 
@@ -304,8 +308,6 @@ class Cropper {
         for (std::uint32_t c = 0; c < frame.components; ++c) {
             const std::uint8_t ids = file.data[frame.sos + 6 + 2 * c];
             const std::uint32_t dc = ids >> 4, ac = ids & 15;
-            if (dc > 3 || ac > 3 || frame.tables[dc] == 0 || frame.tables[4 + ac] == 0)
-                return false;
             if (!dc_[dc].read(file, frame.tables[dc]) || !ac_[ac].read(file, frame.tables[4 + ac]))
                 return false;
             if (!tables_[dc].read(file, frame.tables[dc])) return false;
@@ -335,7 +337,8 @@ class Cropper {
         return to + size;
     }
 
-    // Read the MCUs of one segment, from its first up to `stop`, and write those that are wanted.
+    // Read the MCUs of one segment, and write those that are wanted. False if a code is wrong, or
+    // if they are not all that the segment holds.
     bool read_segment(Bytes file, std::size_t begin, std::size_t end, const Frame& frame,
                       const Mcus& wanted, std::uint64_t first, std::uint64_t stop,
                       detail::BitWriter& writer) {
@@ -345,9 +348,10 @@ class Cropper {
         std::uint64_t y = first / wanted.row, x = first % wanted.row;
         for (std::uint64_t number = first; number < stop;) {
             // A stretch of a row that is wanted, or that is not.
-            const bool copied = y >= wanted.top && x >= wanted.left && x < wanted.right;
+            const bool row_wanted = y >= wanted.top && y < wanted.bottom;
+            const bool copied = row_wanted && x >= wanted.left && x < wanted.right;
             std::uint64_t until = wanted.row;
-            if (y >= wanted.top && x < wanted.right) until = copied ? wanted.right : wanted.left;
+            if (row_wanted && x < wanted.right) until = copied ? wanted.right : wanted.left;
             const std::uint64_t count = std::min(until - x, stop - number);
             if (!(copied ? copy(reader, count, frame.components, dc, bits, writer)
                          : skip(reader, count, frame.components, dc, bits)))
@@ -359,7 +363,7 @@ class Cropper {
                 ++y;
             }
         }
-        return true;
+        return bits - reader.place() < 8;  // what fills the last byte
     }
 
     using Dc = std::array<std::int64_t, 3>;
@@ -367,11 +371,13 @@ class Cropper {
     bool skip(detail::BitReader& state, std::uint64_t mcus, std::uint32_t components, Dc& dc,
               std::size_t bits) const {
         detail::BitReader reader = state;  // in registers
-        for (; mcus > 0; --mcus)
-            for (std::uint32_t c = 0; c < components; ++c)
-                for (std::uint32_t block = c == 0 ? luma_ : 1; block > 0; --block)
-                    if (!read_block(reader, c, dc[c], nullptr) || reader.place() > bits)
-                        return false;
+        for (; mcus > 0; --mcus) {
+            for (std::uint32_t block = luma_; block > 0; --block)
+                if (!read_block(reader, 0, dc[0], nullptr)) return false;
+            for (std::uint32_t c = 1; c < components; ++c)
+                if (!read_block(reader, c, dc[c], nullptr)) return false;
+            if (reader.place() > bits) return false;
+        }
         state = reader;
         return true;
     }
@@ -382,13 +388,14 @@ class Cropper {
         for (std::uint32_t c = 0; c < components; ++c) {
             const std::size_t begin = reader.place();
             std::size_t after_dc = 0;
-            if (!read_block(reader, c, dc[c], &after_dc) || reader.place() > bits) return false;
+            if (!read_block(reader, c, dc[c], &after_dc)) return false;
             writer.copy(reader.base, copied, begin);
             if (!component_table_[c]->put(dc[c] - written_[c], writer)) return false;
             copied = after_dc;
             for (std::uint32_t block = c == 0 ? luma_ : 1; block > 1; --block)
-                if (!read_block(reader, c, dc[c], nullptr) || reader.place() > bits) return false;
+                if (!read_block(reader, c, dc[c], nullptr)) return false;
         }
+        if (reader.place() > bits) return false;
         if (!skip(reader, mcus - 1, components, dc, bits)) return false;
         writer.copy(reader.base, copied, reader.place());
         written_ = dc;

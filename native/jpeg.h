@@ -52,6 +52,7 @@ struct Frame {
     std::size_t sof = 0, sos = 0;  // where these markers stand
     // Where the counts of each Huffman table stand, 4 for DC, then 4 for AC; 0 for none.
     std::array<std::size_t, 8> tables{};
+    std::uint8_t quantizers = 0;  // a bit for each quantisation table there is
 
     std::uint32_t mcus_per_row() const { return (width + mcu_width - 1) / mcu_width; }
     std::uint32_t mcu_rows() const { return (height + mcu_height - 1) / mcu_height; }
@@ -90,14 +91,20 @@ inline bool read_sof(Bytes file, std::size_t at, std::uint32_t length, Frame& fr
     return true;
 }
 
-// Whether the scan holds every component, whole, in SOF's order.
+// Whether the scan holds every component, whole, in SOF's order, and all tables that they need are
+// there: libjpeg would take those of the file before.
 inline bool whole_scan(Bytes file, std::size_t at, const Frame& frame) {
     if (file.data[at + 4] != frame.components) return false;
     for (std::uint32_t c = 0; c < frame.components; ++c) {
-        const std::uint8_t id = file.data[frame.sof + 10 + 3 * c];
-        if (file.data[at + 5 + 2 * c] != id) return false;
+        const std::uint8_t* component = file.data + frame.sof + 10 + 3 * c;  // id, samples, table
         for (std::uint32_t before = 0; before < c; ++before)
-            if (file.data[frame.sof + 10 + 3 * before] == id) return false;
+            if (file.data[frame.sof + 10 + 3 * before] == component[0]) return false;
+        const std::uint8_t id = file.data[at + 5 + 2 * c], tables = file.data[at + 6 + 2 * c];
+        if (id != component[0] || component[2] > 3 || (tables >> 4) > 3 || (tables & 15) > 3)
+            return false;
+        if ((frame.quantizers >> component[2] & 1) == 0 || frame.tables[tables >> 4] == 0 ||
+            frame.tables[4u + (tables & 15u)] == 0)
+            return false;
     }
     const std::uint8_t* bands = file.data + at + 5 + 2 * frame.components;
     return bands[0] == 0 && bands[1] == 63 && bands[2] == 0;
@@ -112,6 +119,17 @@ inline bool read_tables(Bytes file, std::size_t at, std::size_t end, Frame& fram
         for (std::size_t i = 1; i < 17; ++i) size += file.data[at + i];
         if (end - at < size) return false;
         frame.tables[4u * (name >> 4) + (name & 3u)] = at + 1;
+        at += size;
+    }
+    return true;
+}
+
+inline bool read_quantizers(Bytes file, std::size_t at, std::size_t end, Frame& frame) {
+    while (at < end) {
+        const std::uint8_t name = file.data[at];  // bytes per number, and which
+        const std::size_t size = 1 + 64 * (1u + (name >> 4));
+        if ((name & 15) > 3 || name >> 4 > 1 || end - at < size) return false;
+        frame.quantizers = static_cast<std::uint8_t>(frame.quantizers | 1u << (name & 3));
         at += size;
     }
     return true;
@@ -165,7 +183,10 @@ inline std::optional<Frame> parse(Bytes file) {
         } else if (kind == kDht) {
             if (!detail::read_tables(file, at + 4, end, frame)) return std::nullopt;
             detail::keep(frame, at, end);
-        } else if (kind == kDqt || kind == kApp0 || kind == kApp14) {
+        } else if (kind == kDqt) {
+            if (!detail::read_quantizers(file, at + 4, end, frame)) return std::nullopt;
+            detail::keep(frame, at, end);
+        } else if (kind == kApp0 || kind == kApp14) {
             // JFIF's and Adobe's markers tell what the components mean.
             detail::keep(frame, at, end);
         } else if (kind != kCom && (kind < kApp0 || kind > kApp15)) {
@@ -202,12 +223,9 @@ inline bool find_segments(Bytes file, const Frame& frame, std::vector<std::uint3
     return false;
 }
 
-// Whether segments can be taken out: a row of MCUs is a whole number of them, or they are whole
-// rows.
+// Whether segments can be taken out: a row of MCUs is a whole number of them.
 inline bool can_slice(const Frame& frame) {
-    if (!frame.simple || frame.interval == 0) return false;
-    const std::uint32_t row = frame.mcus_per_row();
-    return frame.interval <= row ? row % frame.interval == 0 : frame.interval % row == 0;
+    return frame.simple && frame.interval != 0 && frame.mcus_per_row() % frame.interval == 0;
 }
 
 // How a frame is laid out in pieces.
@@ -216,12 +234,8 @@ struct Grid {
 
     Grid(std::uint32_t tall, std::uint32_t wide) : height(tall), width(wide) {}
     // Restart segments, of a frame that can be sliced.
-    explicit Grid(const Frame& frame) {
-        const std::uint32_t row = frame.mcus_per_row();
-        const bool bands = frame.interval >= row;
-        height = frame.mcu_height * (bands ? frame.interval / row : 1);
-        width = frame.mcu_width * (bands ? row : frame.interval);
-    }
+    explicit Grid(const Frame& frame)
+        : height(frame.mcu_height), width(frame.mcu_width * frame.interval) {}
 
     // The smallest box of whole pieces around another, or up to the frame's edge.
     Box around(const Frame& frame, Box box) const {

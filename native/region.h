@@ -138,13 +138,13 @@ class RegionDecoder {
             return static_cast<double>(box.bottom - box.top) * (box.right - box.left);
         };
         const Box mcus = Grid(frame.mcu_height, frame.mcu_width).around(frame, wanted);
-        // Codes are passed from the top, or from the restart markers before each row of the box.
+        // Codes are passed of all the frame, or of the segments that hold the box.
         const double passed =
-            std::min(static_cast<double>(mcus.bottom) * frame.width,
-                     frame.interval == 0 ? whole
-                                         : (wanted.right - wanted.left +
-                                            static_cast<double>(frame.interval) * frame.mcu_width) *
-                                               (mcus.bottom - mcus.top));
+            frame.interval == 0
+                ? whole
+                : std::min(whole, (mcus.right - mcus.left +
+                                   static_cast<double>(frame.interval) * frame.mcu_width) *
+                                      (mcus.bottom - mcus.top));
         Choice best{Way::kWhole, {}};
         double least = kWorthwhile * whole;
         if (can_slice(frame)) {

@@ -68,7 +68,7 @@ def test_any_box_of_any_frame(sampling):
         ("none", Rung.CROPPED, Rung.CROPPED),
         ("one", Rung.SLICED, Rung.SLICED),
         ("row", Rung.CROPPED, Rung.SLICED),
-        ("rows", Rung.CROPPED, Rung.SLICED),
+        ("rows", Rung.CROPPED, Rung.CROPPED),
         ("odd", Rung.CROPPED, Rung.CROPPED),
     ],
 )
@@ -79,7 +79,7 @@ def test_the_cheapest_way(sampling, kind, narrow, wide):
     assert (len(markers(data)) > 0) is (kind != "none")
     for scale in (1, 2, 4, 8):
         full = whole(data, scale=scale)
-        for box, rung in ((BOX, narrow), ((70, 0, 150, 160), wide), ((0, 0, 160, 160), Rung.WHOLE)):
+        for box, rung in ((BOX, narrow), ((70, 0, 120, 160), wide), ((0, 0, 160, 160), Rung.WHOLE)):
             decoded = DECODERS[0, 1].decode(data, box, scale)
             assert decoded.rung is rung
             check(decoded, full, box, scale)
@@ -95,19 +95,20 @@ def test_a_narrow_box_at_the_right_edge():
                 check(DECODERS[0, 1].decode(data, box), whole(data), box)
 
 
-def test_nothing_but_a_part_is_read():
-    """Damage elsewhere does not show: a slice is its segments alone, and no row below a crop is read."""
-    for interval, rung in ((2, Rung.SLICED), (0, Rung.CROPPED)):
-        data = bytearray(encode(FRAME, restart=interval))
-        full = whole(data)
-        for at in range(len(data) - 60, len(data) - 20):
-            if 0xFF not in data[at - 1 : at + 2]:
-                data[at] ^= 1
-        with pytest.raises((AssertionError, FrameError)):
-            assert np.array_equal(DECODERS[0, 1].decode(data).pixels, full)
-        decoded = DECODERS[0, 1].decode(data, (8, 20, 24, 60))
-        assert decoded.rung is rung
-        check(decoded, full, (8, 20, 24, 60))
+@pytest.mark.parametrize(("interval", "rung"), [(1, Rung.SLICED), (2, Rung.SLICED), (3, Rung.CROPPED)])
+def test_nothing_but_a_part_is_read(interval, rung):
+    """Damage elsewhere does not show."""
+    data = bytearray(encode(FRAME, restart=interval))
+    full = whole(data)
+    end = markers(data)[-1]
+    for at in range(end - 60, end - 20):
+        if 0xFF not in data[at - 1 : at + 2]:
+            data[at] ^= 1
+    with pytest.raises((AssertionError, FrameError)):
+        assert np.array_equal(DECODERS[0, 1].decode(data).pixels, full)
+    decoded = DECODERS[0, 1].decode(data, (8, 20, 24, 60))
+    assert decoded.rung is rung
+    check(decoded, full, (8, 20, 24, 60))
 
 
 @pytest.mark.parametrize("scale", [1, 2, 4, 8])

@@ -1,5 +1,6 @@
-// libFuzzer's target: whatever bytes there are, parse, scan, cut and decode read and write nothing outside their
-// buffers, and a cut is a JPEG of the size that was asked for. README.md here says how to run it.
+// libFuzzer's target: whatever bytes there are, parsing, scanning, slicing, cropping and decoding
+// read and write nothing outside their buffers, and what is made is a JPEG of the size that was
+// asked for. README.md here says how to run it.
 #include <cstdio>
 #include <cstdlib>
 
@@ -24,32 +25,54 @@ struct Question {
 constexpr std::size_t kQuestion = 9;
 
 Question ask(const std::uint8_t* data) {
-    const auto two = [data](int at) { return static_cast<std::uint32_t>(data[at] | data[at + 1] << 8); };
-    return {{two(0), two(2), two(4), two(6)}, 1u << (data[8] & 3), (data[8] & 4) != 0, (data[8] & 8) != 0};
+    const auto two = [data](int at) {
+        return static_cast<std::uint32_t>(data[at] | data[at + 1] << 8);
+    };
+    return {{two(0), two(2), two(4), two(6)},
+            1u << (data[8] & 3),
+            (data[8] & 4) != 0,
+            (data[8] & 8) != 0};
 }
 
-void check_cut(Bytes file, const Frame& frame, Box box) {
+// A small JPEG that was made of a large one.
+void check_small(Bytes small, const Frame& frame, Box held) {
+    const auto again = parse(small);
+    demand(again && again->simple, "a part is a JPEG of the same kind");
+    demand(again->height == held.bottom - held.top && again->width == held.right - held.left,
+           "a part has the size of its box");
+    demand(again->mcu_height == frame.mcu_height && again->mcu_width == frame.mcu_width,
+           "a part has its file's subsampling");
     std::vector<std::uint32_t> starts;
-    if (!find_segments(file, frame, starts)) return;
-    for (std::size_t i = 1; i < starts.size(); ++i) demand(starts[i] > starts[i - 1], "segments follow");
+    demand(find_segments(small, *again, starts), "a part has the markers that it calls for");
+}
+
+void check_parts(Bytes file, const Frame& frame, Box box) {
+    std::vector<std::uint32_t> starts;
+    if (!frame.simple || !find_segments(file, frame, starts)) return;
+    for (std::size_t i = 1; i < starts.size(); ++i)
+        demand(starts[i] >= starts[i - 1] + 2, "segments follow");
     demand(starts.back() <= file.size, "segments lie in the file");
-    if (!can_slice(frame)) return;
     box.bottom = std::min(box.bottom, frame.height);
     box.right = std::min(box.right, frame.width);
     if (box.top >= box.bottom || box.left >= box.right) return;
-    const Box held = Grid(frame).around(frame, box);
-    demand(held.top <= box.top && held.left <= box.left && held.bottom >= box.bottom &&
-               held.right >= box.right && held.bottom <= frame.height && held.right <= frame.width,
-           "segments cover the box");
-    std::vector<std::uint8_t> out(file.size);  // exactly, so that a byte more is found
-    const std::size_t size = slice(file, frame, starts, held, out.data());
-    demand(size <= out.size(), "a cut is no larger than its file");
-    const auto small = parse({out.data(), size});
-    demand(small && small->simple, "a cut is a JPEG of the same kind");
-    demand(small->height == held.bottom - held.top && small->width == held.right - held.left,
-           "a cut has the size of its box");
-    std::vector<std::uint32_t> again;
-    demand(find_segments({out.data(), size}, *small, again), "a cut has the markers it calls for");
+    const auto covers = [&frame, box](Box held) {
+        demand(held.top <= box.top && held.left <= box.left && held.bottom >= box.bottom &&
+                   held.right >= box.right && held.bottom <= frame.height &&
+                   held.right <= frame.width,
+               "pieces cover the box");
+        return held;
+    };
+    if (can_slice(frame)) {
+        const Box held = covers(Grid(frame).around(frame, box));
+        std::vector<std::uint8_t> out(file.size);  // exactly, so that a byte more is found
+        const std::size_t size = slice(file, frame, starts, held, out.data());
+        demand(size <= out.size(), "a slice is no larger than its file");
+        check_small({out.data(), size}, frame, held);
+    }
+    const Box held = covers(Grid(frame.mcu_height, frame.mcu_width).around(frame, box));
+    Cropper cropper;
+    if (const auto small = cropper.crop(file, frame, starts, held))
+        check_small(*small, frame, held);
 }
 
 }  // namespace
@@ -61,7 +84,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::vector<std::uint8_t> copy(data + kQuestion, data + size);
     const Bytes file{copy.data(), copy.size()};
     const auto frame = parse(file);
-    if (frame) check_cut(file, *frame, question.box);
+    if (frame) check_parts(file, *frame, question.box);
     RegionDecoder decoder(question.gray, question.fast_dct);
     std::vector<std::uint8_t> out(1);
     Region region = decoder.decode(file, question.box, question.scale, out.data(), out.size());
@@ -72,7 +95,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     }
     if (region.way == Way::kSliced || region.way == Way::kCropped) {
         const std::size_t channels = question.gray ? 1 : 3;
-        demand(region.offset + region.stride * (region.height - 1) + region.width * channels <= out.size(),
+        demand(region.offset + region.stride * (region.height - 1) + region.width * channels <=
+                   out.size(),
                "pixels lie in the output");
         demand(region.top == question.box.top / question.scale &&
                    region.left == question.box.left / question.scale,
