@@ -1,4 +1,6 @@
-"""The arena: slots, tickets and their states in one shared memfd."""
+"""
+The arena, slots and tickets in one shared memfd; and regions of JPEGs.
+"""
 
 import enum
 from typing import Annotated
@@ -113,3 +115,18 @@ class Arena:
 
     def discard(self) -> None:
         """Give the memory back; whoever still maps it reads zeros."""
+
+def jpeg_size(data: object) -> tuple[int, int] | None:
+    """Height and width, if this is a JPEG with a header of a usual kind."""
+
+class RegionDecoder:
+    """Decodes boxes of JPEGs, one after the other."""
+
+    def __init__(self, *, gray: bool, fast_dct: bool) -> None: ...
+
+    def decode(self, data: bytes | bytearray | memoryview, output: object, box: tuple[int, int, int, int], scale: int) -> tuple[bool, int, int, int, int, int, int] | int | None:
+        """
+        Write the pixels of (top, left, bottom, right), and what comes with them, to a buffer.
+
+        Returns (by restart segments?, top, left, height, width, offset, stride), the output's offset and stride in bytes, the rest in pixels of the scaled frame; or how many bytes the output must have; or None if this is for whoever decodes whole frames.
+        """

@@ -144,6 +144,9 @@ class ClipLoader(Batches):
     fast_dct : bool
         Whether JPEGs are decoded with libjpeg-turbo's faster inverse DCT, as TensorFlow does; False gives
         the pixels of Pillow and OpenCV.
+    dct_scaling : bool
+        Whether JPEGs that the transforms shrink by 2 or more are decoded at a half, a quarter or an eighth
+        of their size, which is cheaper and smoother than decoding them whole.
 
     Raises
     ------
@@ -181,6 +184,7 @@ class ClipLoader(Batches):
         weights: object = None,
         channels_first: bool = False,
         fast_dct: bool = True,
+        dct_scaling: bool = True,
     ) -> None:
         workers = checked_workers(workers)
         if not isinstance(dataset, Dataset):
@@ -189,7 +193,9 @@ class ClipLoader(Batches):
             raise OptionError(f"clips={clips!r}: must be a sampler, such as Windows(time_steps=16)")
         self.dataset, index = dataset, dataset.index
         choices, transforms = split_choices(transforms)
-        recipe = compile_recipe(transforms, channels_first=channels_first, time_steps=clips.time_steps)
+        recipe = compile_recipe(
+            transforms, channels_first=channels_first, time_steps=clips.time_steps, dct_scaling=dct_scaling
+        )
         self.rank, self.world = resolve_rank(rank, world)
         videos = Videos(index.frame_counts, index.fps, index.names)
         if weights is not None:

@@ -37,8 +37,17 @@ class Stats:
         Processes; 0 if the consumer's own does the work.
     resident_bytes : int
         Memory of trainer, nursery and workers; shared pages count once (PSS).
+    sliced_frames : int
+        Frames of all streams, masks included, of which only the restart segments around what is needed were
+        decoded.
+    cropped_frames : int
+        JPEGs without usable restart markers, of which only the blocks around what is needed were decoded.
+    whole_frames : int
+        JPEGs decoded whole.
     pillow_frames : int
-        Frames of all streams, masks included, that Pillow decoded: those that are no JPEG.
+        Frames that Pillow decoded: those that are no JPEG.
+    skipped : float
+        Share of all frames' pixels that were not decoded.
     """
 
     seconds: float
@@ -53,7 +62,11 @@ class Stats:
     waited_s: float
     workers: int
     resident_bytes: int
+    sliced_frames: int = 0
+    cropped_frames: int = 0
+    whole_frames: int = 0
     pillow_frames: int = 0
+    skipped: float = 0.0
 
     @classmethod
     def of(cls, counters: Mapping[str, float], **measured: Any) -> Stats:  # noqa: ANN401 - the other fields
@@ -78,7 +91,11 @@ class Stats:
             decode_s=counters["decode_s"],
             kernel_s=counters["kernel_s"],
             idle_s=counters["wait_s"],
+            sliced_frames=int(counters["sliced"]),
+            cropped_frames=int(counters["cropped"]),
+            whole_frames=int(counters["whole"]),
             pillow_frames=int(counters["pillow"]),
+            skipped=1 - counters["decoded_pixels"] / counters["pixels"] if counters["pixels"] else 0.0,
             **measured,
         )
 
@@ -121,8 +138,16 @@ class Stats:
             ("consumer waits", f"{self.waited_s:.2f} s", ""),
             ("memory", f"{self.resident_bytes / 2**20:,.0f} MiB", "all processes"),
         ]
-        if self.pillow_frames:
-            rows.insert(3, ("no JPEG", f"{self.pillow_frames:,}", "frames and masks, slower than JPEG"))
+        ways = [
+            ("  by slices", self.sliced_frames, "restart segments around what is needed"),
+            ("  cropped", self.cropped_frames, "blocks around what is needed; a pack would slice them"),
+            ("  whole", self.whole_frames, ""),
+            ("  no JPEG", self.pillow_frames, "frames and masks, slower than JPEG"),
+        ]
+        shown = [(name, f"{frames:,}", note) for name, frames, note in ways if frames]
+        if self.skipped:
+            shown.append(("  not decoded", f"{self.skipped:.0%}", "of all pixels"))
+        rows[3:3] = shown
         lines = [f"{name:<15}{value:>12}  {note}".rstrip() for name, value, note in rows]
         return "\n".join([*lines, self.verdict])
 

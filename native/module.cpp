@@ -10,18 +10,42 @@
 #include <cstring>
 
 #include "arena.h"
+#include "region.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
 using fastclips::Arena;
 using fastclips::State;
+using fastclips::jpeg::RegionDecoder;
+using fastclips::jpeg::Way;
 using Bytes = nb::ndarray<nb::numpy, std::uint8_t, nb::ndim<1>, nb::c_contig>;
 using Counters = nb::ndarray<nb::numpy, double, nb::ndim<2>, nb::c_contig>;
+
+namespace {
+
+// The bytes of whatever has the buffer protocol, for as long as this lives.
+class Buffer {
+  public:
+    Buffer(nb::handle object, int flags) {
+        if (PyObject_GetBuffer(object.ptr(), &view_, flags) != 0) throw nb::python_error();
+    }
+    ~Buffer() { PyBuffer_Release(&view_); }
+    Buffer(const Buffer&) = delete;
+    Buffer& operator=(const Buffer&) = delete;
+    std::uint8_t* data() const { return static_cast<std::uint8_t*>(view_.buf); }
+    std::size_t size() const { return static_cast<std::size_t>(view_.len); }
+    fastclips::jpeg::Bytes bytes() const { return {data(), size()}; }
+
+  private:
+    Py_buffer view_{};
+};
+
+}  // namespace
 
 NB_MODULE(_native, m) {
     // At exit a thread that still iterates keeps its loader alive, which is no leak.
     nb::set_leak_warnings(false);
-    m.doc() = "The arena: slots, tickets and their states in one shared memfd.";
+    m.doc() = "The arena, slots and tickets in one shared memfd; and regions of JPEGs.";
 
     nb::enum_<State>(m, "State", "What a cell's word says of its ticket.")
         .value("EMPTY", State::kEmpty)
@@ -171,4 +195,53 @@ NB_MODULE(_native, m) {
             "Why the nursery gave up; empty while it has not.")
         .def("discard", &Arena::discard,
              "Give the memory back; whoever still maps it reads zeros.");
+
+    m.def(
+        "jpeg_size",
+        [](nb::object data) -> std::optional<std::tuple<std::uint32_t, std::uint32_t>> {
+            const auto frame = fastclips::jpeg::parse(Buffer(data, PyBUF_SIMPLE).bytes());
+            if (!frame) return std::nullopt;
+            return std::tuple(frame->height, frame->width);
+        },
+        "data"_a, "Height and width, if this is a JPEG with a header of a usual kind.");
+
+    nb::class_<RegionDecoder>(m, "RegionDecoder", "Decodes boxes of JPEGs, one after the other.")
+        .def(nb::init<bool, bool>(), nb::kw_only(), "gray"_a, "fast_dct"_a)
+        .def(
+            "decode",
+            [](RegionDecoder& self, nb::object data, nb::object output,
+               std::tuple<std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t> box,
+               std::uint32_t scale) -> nb::object {
+                if (scale != 1 && scale != 2 && scale != 4 && scale != 8)
+                    throw nb::value_error("scale must be 1, 2, 4 or 8");
+                const Buffer file(data, PyBUF_SIMPLE), out(output, PyBUF_WRITABLE);
+                const auto [top, left, bottom, right] = box;
+                fastclips::jpeg::Region region;
+                {
+                    nb::gil_scoped_release release;
+                    region = self.decode(file.bytes(), {top, left, bottom, right}, scale,
+                                         out.data(), out.size());
+                }
+                switch (region.way) {
+                    case Way::kWhole:
+                        return nb::none();
+                    case Way::kNoRoom:
+                        return nb::int_(region.needed);
+                    default:
+                        return nb::make_tuple(region.way == Way::kSliced, region.top, region.left,
+                                              region.height, region.width, region.offset,
+                                              region.stride);
+                }
+            },
+            nb::sig("def decode(self, data: bytes | bytearray | memoryview, output: object, box: "
+                    "tuple[int, int, int, int], scale: int) -> "
+                    "tuple[bool, int, int, int, int, int, int] | int | None"),
+            "data"_a, "output"_a, "box"_a, "scale"_a,
+            "Write the pixels of (top, left, bottom, right), and what comes with them, to a "
+            "buffer.\n\n"
+            "Returns (by restart segments?, top, left, height, width, offset, stride), the "
+            "output's "
+            "offset and stride in bytes, the rest in pixels of the scaled frame; or how many bytes "
+            "the "
+            "output must have; or None if this is for whoever decodes whole frames.");
 }

@@ -30,10 +30,10 @@ class Store:
         return f"{stream}[{video}, {frame}]"
 
 
-def render(transforms, pixels, labels=None, *, frames=(0,), draws=(), view=0, **options):
+def render(transforms, pixels, labels=None, *, frames=(0,), draws=(), view=0, stored=None, **options):
     """The rows of a clip: of its picture, of its mask if there is one, and of the mask's weights.
 
-    Frames are shown as padding where ``~frame`` says so.
+    Frames are shown as padding where ``~frame`` says so. `stored` holds them in another form.
     """
     recipe = compile_recipe(transforms, time_steps=len(frames), **options)
     draws = list(draws) or [0.5] * recipe.draws
@@ -50,7 +50,8 @@ def render(transforms, pixels, labels=None, *, frames=(0,), draws=(), view=0, **
         store["mask"] = labels
     layout = SlotLayout(1, tuple(fields))
     weighting = Weighting("mask", WEIGHTS) if labels is not None else None
-    spec = ClipSpec(Store(**store), tuple(streams), recipe, layout, steps, fast_dct=True, weighting=weighting)
+    store = stored or Store(**store)
+    spec = ClipSpec(store, tuple(streams), recipe, layout, steps, fast_dct=True, weighting=weighting)
     ticket = np.zeros(1, ticket_dtype(steps, recipe.draws))[0]
     ticket["view"], ticket["weight"], ticket["draws"] = view, 1, draws
     ticket["frames"][:steps] = frames

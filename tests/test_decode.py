@@ -48,11 +48,11 @@ KINDS = ["PNG", "BMP", "TIFF"]
 
 
 def image_of(data, fast_dct=False):
-    return Decoder(IMAGE, fast_dct=fast_dct).decode(data)
+    return Decoder(IMAGE, fast_dct=fast_dct).decode(data).pixels
 
 
 def mask_of(data, **options):
-    return Decoder(Stream("mask", mask=True, **options)).decode(data)
+    return Decoder(Stream("mask", mask=True, **options)).decode(data).pixels
 
 
 @given(
@@ -71,7 +71,7 @@ def test_exact_equals_pillow(height, width, subsampling, progressive, quality):
 
 def test_fast_dct():
     data = encoded(picture(90, 121), quality=90)
-    fast = Decoder(IMAGE).decode(data)
+    fast = Decoder(IMAGE).decode(data).pixels
     assert np.array_equal(fast, simplejpeg.decode_jpeg(data, "RGB", fastdct=True, fastupsample=False))
     assert np.abs(fast.astype(int) - by_pillow(data)).max() < 8
 
@@ -87,9 +87,9 @@ def test_gray_jpeg():
     data = encoded(picture(33, 50).convert("L"))
     luma = by_pillow(data)
     assert np.array_equal(image_of(data), np.repeat(luma[..., None], 3, axis=2))
-    assert np.array_equal(Decoder(GRAY, fast_dct=False).decode(data), luma[..., None])
+    assert np.array_equal(Decoder(GRAY, fast_dct=False).decode(data).pixels, luma[..., None])
     mapped = Stream("mask", mask=True, values=tuple(range(256)), smeared=True)
-    assert np.array_equal(Decoder(mapped, fast_dct=False).decode(data), luma)
+    assert np.array_equal(Decoder(mapped, fast_dct=False).decode(data).pixels, luma)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
@@ -136,18 +136,18 @@ def test_a_bmp_of_bytes_that_pillow_takes_for_bits():
 def test_gray_of_a_jpeg_is_its_luma():
     data = encoded(picture(33, 50))
     luma = simplejpeg.decode_jpeg(data, "GRAY", fastdct=True, fastupsample=False)
-    assert np.array_equal(Decoder(GRAY).decode(data), luma)
+    assert np.array_equal(Decoder(GRAY).decode(data).pixels, luma)
     assert luma.shape == (33, 50, 1)
 
 
 def test_scratch_is_reused():
     decoder = Decoder(IMAGE)
-    large = decoder.decode(encoded(picture(64, 80)))
-    small = decoder.decode(encoded(picture(20, 30)))
+    large = decoder.decode(encoded(picture(64, 80))).pixels
+    small = decoder.decode(encoded(picture(20, 30))).pixels
     assert small.shape == (20, 30, 3)
     assert small.flags.c_contiguous
     assert np.shares_memory(large, small)
-    assert decoder.decode(encoded(picture(200, 300))).shape == (200, 300, 3)
+    assert decoder.decode(encoded(picture(200, 300))).pixels.shape == (200, 300, 3)
 
 
 def test_frames_through_pillow_are_counted():
@@ -162,10 +162,10 @@ def test_arrays_pass(stream):
     shape = (4, 6) if stream.mask else (4, 6, stream.channels)
     pixels = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
     assert frame_size(pixels) == (4, 6)
-    assert np.shares_memory(Decoder(stream).decode(pixels), pixels)
+    assert np.shares_memory(Decoder(stream).decode(pixels).pixels, pixels)
     turned = pixels[:, ::-1]
-    assert Decoder(stream).decode(turned).flags.c_contiguous
-    assert np.array_equal(Decoder(stream).decode(turned), turned)
+    assert Decoder(stream).decode(turned).pixels.flags.c_contiguous
+    assert np.array_equal(Decoder(stream).decode(turned).pixels, turned)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_a_picture_in_other_formats(mode, kind):
     data = encoded(image, kind)
     assert frame_size(data) == (13, 17)
     for stream, to in ((IMAGE, "RGB"), (GRAY, "L")):
-        decoded = Decoder(stream).decode(data)
+        decoded = Decoder(stream).decode(data).pixels
         assert decoded.flags.c_contiguous
         expected = np.asarray(image.convert(to)).reshape(13, 17, stream.channels)
         assert np.array_equal(decoded, expected)
@@ -452,4 +452,4 @@ def test_cmyk_becomes_rgb():
     data = encoded(picture(19, 23).convert("CMYK"))
     expected = np.asarray(Image.open(BytesIO(data)).convert("RGB")).astype(int)
     assert np.abs(image_of(data) - expected).max() <= 1
-    assert Decoder(GRAY).decode(data).shape == (19, 23, 1)
+    assert Decoder(GRAY).decode(data).pixels.shape == (19, 23, 1)

@@ -321,5 +321,5 @@ def test_a_layout_of_gray_refuses_three_numbers():
 def test_stats_tell_of_frames_that_are_no_jpeg():
     names = fc.Stats.__dataclass_fields__
     stats = fc.Stats(**{**dict.fromkeys(names, 0), "pillow_frames": 1234})
-    assert "no JPEG               1,234  frames and masks, slower than JPEG" in str(stats)
+    assert "  no JPEG             1,234  frames and masks, slower than JPEG" in str(stats)
     assert "no JPEG" not in str(fc.Stats(**dict.fromkeys(names, 0)))

@@ -112,7 +112,7 @@ class FrameRenderer:
             mode: Any = self._spec.color_mode
             pixels: NDArray[np.uint8] = legacy_pictures.load(data, mode, None, "nearest", keep_aspect=False)
             return pixels
-        return self._decoder.decode(data)
+        return self._decoder.decode(data).pixels
 
 
 class _MaskRenderer:
@@ -133,7 +133,7 @@ class _MaskRenderer:
 
     def write(self, data: bytes, out: NDArray[Any], counters: NDArray[np.float64]) -> None:
         began = perf_counter()
-        mask = self._decoder.decode(data)
+        mask = self._decoder.decode(data).pixels
         decoded = perf_counter()
         picked = np.empty(self._size, np.uint8)
         (height, width), (rows, columns) = self._size, mask.shape

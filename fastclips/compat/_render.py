@@ -173,7 +173,7 @@ class Renderer:
     def _decoded(self, data: bytes, counters: NDArray[np.float64]) -> NDArray[np.uint8] | None:
         """Return an RGB frame of a JPEG, (H, W, 3); None for what Pillow itself must decode."""
         if _jpeg_components(data) in (1, 3) and self._channels != _CMYK:
-            return self._decoder.decode(data)
+            return self._decoder.decode(data).pixels
         counters[_PILLOW] += 1
         return None
 

@@ -15,8 +15,9 @@ from fastclips.engine.arena import COUNTERS
 from fastclips.errors import FastclipsError, FrameError, OptionError
 from fastclips.pixels import kernels
 from fastclips.pixels.crops import swap_table
-from fastclips.pixels.decode import Decoder
+from fastclips.pixels.decode import Decoded, Decoder
 from fastclips.pixels.placing import Hole, find_hole, make_placer
+from fastclips.pixels.sources import Source, find_source, localize
 from fastclips.spec import WEIGHT
 
 if TYPE_CHECKING:
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Renderer"]
 
-READ, DECODE, KERNEL, _, CLIPS, FRAMES, BYTES, _, PILLOW = range(len(COUNTERS))
+READ, DECODE, KERNEL, CLIPS, FRAMES, BYTES, SLICED, PIXELS, DECODED = map(
+    COUNTERS.index,
+    ("read_s", "decode_s", "kernel_s", "clips", "frames", "bytes", "sliced", "pixels", "decoded_pixels"),
+)
 _CACHED = 2**20  # bytes: a larger batch is not in any cache when it is read
 
 
@@ -45,6 +49,15 @@ class _Lane(NamedTuple):
     table: NDArray[Any] | None  # what becomes of each byte, where it is the same for all clips
     mirrored: NDArray[np.uint8] | None  # the same of a mask, where left and right change places
     channels_first: bool
+
+
+class _Part(NamedTuple):
+    """What was decoded of a frame, in pixels of the frame at that scale."""
+
+    top: int
+    left: int
+    scale: int
+    shape: tuple[int, ...]
 
 
 class _Clip(NamedTuple):
@@ -148,28 +161,33 @@ class Renderer:
         counters[BYTES] += sum(data.nbytes if isinstance(data, np.ndarray) else len(data) for data in files)
         ended = perf_counter()
         counters[READ] += ended - began
-        through_pillow = decoder.pillow_frames
         way = _Way(self._spec, lane, clip, output, self._room(lane), stream=self._past_caches)
         decoding = placing = 0.0
         for (frame, steps), data in zip(shown.items(), files, strict=True):
             began = ended
             try:
-                pixels = decoder.decode(data)
-                size, other = clip.sizes.setdefault(frame, (pixels.shape[:2], stream.name))
-                if size != pixels.shape[:2]:
+                size = decoder.size(data)
+                known, other = clip.sizes.setdefault(frame, (size, stream.name))
+                if size != known:
                     raise FrameError(
-                        f"is {_by(pixels.shape)} while its {other} is {_by(size)}; "
+                        f"is {_by(size)} while its {other} is {_by(known)}; "
                         "the frames of aligned streams must have one size"
                     )
-                decoded = perf_counter()
-                way.place(pixels, steps)
+                for turn in way.turns(steps):
+                    source = way.source(size, turn[0])
+                    part = decoder.decode(data, source, way.scale)
+                    counters[SLICED + part.rung] += 1
+                    counters[PIXELS] += size[0] * size[1] / part.scale**2
+                    counters[DECODED] += part.pixels.shape[0] * part.pixels.shape[1]
+                    decoded = perf_counter()
+                    decoding += decoded - began
+                    way.place(part, turn)
+                    began = perf_counter()
+                    placing += began - decoded
             except FastclipsError as error:
                 where = storage.where(stream.name, clip.video, frame)
                 raise FrameError(f"{where}: {error}") from None
-            ended = perf_counter()
-            decoding += decoded - began
-            placing += ended - decoded
-        began = ended
+            ended = began
         try:
             way.finish()
         except (FrameError, OptionError) as error:
@@ -178,7 +196,6 @@ class Renderer:
         placing += perf_counter() - began
         counters[DECODE] += decoding
         counters[KERNEL] += placing
-        counters[PILLOW] += decoder.pillow_frames - through_pillow
 
     def _room(self, lane: _Lane) -> NDArray[np.uint8] | None:
         """Return where a clip is placed before its pixel steps, if they are more than a table."""
@@ -234,22 +251,41 @@ class _Way:
         self._table = lane.table
         if room is None and lane.steps is not None and lane.table is None:
             self._table = lane.steps.table(clip.draws[spec.recipe.geometry_draws :])
-        self._prepared: tuple[tuple[int, ...], int] | None = None  # shape of a frame, and its step
-        self._put: Callable[[NDArray[np.uint8], NDArray[Any]], None]
+        self._resolved: tuple[tuple[int, int], int] | None = None  # size of a frame, and its step
+        self._geometry: Geometry
+        self._source: Source | None = None
+        self._placer: tuple[_Part, Callable[[NDArray[np.uint8], NDArray[Any]], None]] | None = None
         self._hole: Hole | None = None
         self._holes: dict[int, Hole] = {}  # by step
 
-    def place(self, pixels: NDArray[np.uint8], steps: list[int]) -> None:
-        """Place a frame at all the steps that show it."""
-        by_frame = self._recipe.by_frame
-        for number, step in enumerate(steps):
-            if by_frame or not number:
-                self._prepare(pixels.shape, step if by_frame else 0)
-                self._put(pixels, self._output[step])
-            else:
-                self._output[step] = self._output[steps[0]]
-            if self._hole is not None:
-                self._holes[step] = self._hole
+    def turns(self, steps: list[int]) -> list[list[int]]:
+        """Return the steps that show a frame, those together that have one map."""
+        return [[step] for step in steps] if self._recipe.by_frame else [steps]
+
+    @property
+    def scale(self) -> int:
+        """At which part of its size a frame is decoded, as `source` has found."""
+        return 1 if self._lane.stream.mask else self._geometry.scale
+
+    def source(self, size: tuple[int, int], step: int) -> Source | None:
+        """Return what is needed of a frame of a size at a step; None for all of it."""
+        step = step if self._recipe.by_frame else 0
+        if self._resolved != (size, step):
+            self._resolve(size, step)
+            self._resolved = size, step
+        return self._source
+
+    def place(self, part: Decoded, steps: list[int]) -> None:
+        """Place what was decoded of the source at all of some steps."""
+        which = _Part(part.top, part.left, part.scale, part.pixels.shape)
+        if self._placer is None or self._placer[0] != which:
+            self._placer = which, self._make_placer(which, steps[0])
+        first = self._output[steps[0]]
+        self._placer[1](part.pixels, first)
+        for step in steps[1:]:
+            self._output[step] = first
+        if self._hole is not None:
+            self._holes.update(dict.fromkeys(steps, self._hole))
 
     def finish(self) -> None:
         """Do what is left once all frames are placed."""
@@ -262,31 +298,40 @@ class _Way:
         for step, hole in self._holes.items():
             hole.fill(self._batch[step])
 
-    def _prepare(self, shape: tuple[int, ...], step: int) -> None:
-        """Find out how frames of a shape are placed at a step."""
-        if self._prepared == (shape, step):
-            return
-        lane, recipe = self._lane, self._recipe
-        geometry = self._geometry(shape, step)
-        self._put = make_placer(
-            geometry,
+    def _resolve(self, size: tuple[int, int], step: int) -> None:
+        """Find out what frames of a size are mapped to at a step, and from where."""
+        lane, border = self._lane, self._recipe.border
+        self._geometry = geometry = self._map(size, step)
+        self._source = None if lane.stream.mask else find_source(geometry, *size, border.fill)
+        self._placer = None
+        if border.fill == "constant":
+            value = lane.stream.ignore if lane.stream.mask else border.value
+            self._hole = find_hole(geometry, size, self._batch[0], value, channels_first=lane.channels_first)
+
+    def _make_placer(self, part: _Part, step: int) -> Callable[[NDArray[np.uint8], NDArray[Any]], None]:
+        """Return what places parts like this one, of frames that were resolved, at a step."""
+        lane, geometry, source = self._lane, self._geometry, self._source
+        top, left, shape, inner = part.top, part.left, part.shape, None
+        if source is not None and geometry.warp is not None:
+            top, left = source.top // part.scale, source.left // part.scale
+            bottom, right = (-(-edge // part.scale) for edge in (source.bottom, source.right))
+            inner = np.s_[top - part.top : bottom - part.top, left - part.left : right - part.left]
+            shape = (bottom - top, right - left, *shape[2:])
+        put = make_placer(
+            localize(geometry, top, left, part.scale),
             shape,
-            recipe.border.fill,
+            self._recipe.border.fill,
             self._mirrored_table(step),
             nearest=lane.stream.mask,
             channels_first=lane.channels_first and self._room is None,
             stream=self._past_caches,
         )
-        if recipe.border.fill == "constant":
-            value = lane.stream.ignore if lane.stream.mask else recipe.border.value
-            size = (shape[0], shape[1])
-            self._hole = find_hole(geometry, size, self._batch[0], value, channels_first=lane.channels_first)
-        self._prepared = shape, step
+        return put if inner is None else lambda pixels, output: put(pixels[inner], output)
 
-    def _geometry(self, shape: tuple[int, ...], step: int) -> Geometry:
-        """Return the geometry map of frames of a shape at a step."""
+    def _map(self, shape: tuple[int, int], step: int) -> Geometry:
+        """Return the geometry map of frames of a size at a step."""
         clip, size = self._clip, self._lane.size
-        geometry = self._recipe.geometry(shape[0], shape[1], clip.draws, clip.view, step)
+        geometry = self._recipe.geometry(*shape, clip.draws, clip.view, step)
         if size != (geometry.y.size, geometry.x.size):
             raise FrameError(
                 f"is {_by(shape)} and would come out as {geometry.y.size}x{geometry.x.size} (height x width) "

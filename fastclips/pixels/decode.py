@@ -1,7 +1,8 @@
 """One frame as it is stored -> pixels. The only importer of simplejpeg and of Pillow.
 
-What a frame is shows in its first bytes, never in its name. JPEG goes to simplejpeg (libjpeg-turbo, without
-the GIL); PNG, BMP and TIFF go to Pillow, which keeps the indices of a palette where OpenCV makes colours of
+What a frame is shows in its first bytes, never in its name. Of a JPEG, the box that is asked for is decoded
+in native code where that saves work (`Rung`); whole JPEGs go to simplejpeg. Both are libjpeg-turbo, without
+the GIL. PNG, BMP and TIFF go to Pillow, which keeps the indices of a palette where OpenCV makes colours of
 them. A frame that is an array already is checked and passed on.
 
 A `Decoder` serves one stream and owns its memory: JPEGs are decoded into a scratch buffer that only ever
@@ -9,13 +10,16 @@ grows, so that a worker allocates nothing per frame. The buffer that the last fr
 and the header read only when that fails.
 
 Damage is never shown as pixels: whatever the decoder complains of, libjpeg's warnings included, raises
-`FrameError` with the reason; who knows the path adds it.
+`FrameError` with the reason; who knows the path adds it. A frame that ends too soon, or whose restart markers
+are not those that its header calls for, is found out whatever is asked for; damage within the data only by
+who decodes it.
 """
 
 from __future__ import annotations
 
+from enum import IntEnum
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import simplejpeg
@@ -23,6 +27,7 @@ from PIL.BmpImagePlugin import BmpImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
+from fastclips._native import RegionDecoder, jpeg_size
 from fastclips.errors import FrameError
 from fastclips.pixels.headers import Header, check_size, read_header
 from fastclips.pixels.masks import ColorMap, first_colors
@@ -35,15 +40,62 @@ if TYPE_CHECKING:
     from fastclips.spec import Stream
 
     Encoded = bytes | bytearray | memoryview
+    Box = tuple[int, int, int, int]  # top, left, bottom, right
     Stored = Encoded | NDArray[np.uint8]
 
-__all__ = ["Decoder", "frame_size"]
+__all__ = ["Decoded", "Decoder", "Rung", "frame_size"]
 
 _JPEG = b"\xff\xd8\xff"
 _JPEG_PIXELS_PER_BYTE = 8 * 64  # one bit for a block of 8 x 8, by Huffman's code
 _BYTE = 8  # bits per channel
 _STRETCHED = {2: np.uint8(85), 4: np.uint8(17)}  # by bits: what a difference of 1 has become
 _READERS: dict[str, type[ImageFile]] = {"PNG": PngImageFile, "BMP": BmpImageFile, "TIFF": TiffImageFile}
+_SMALLEST = 8  # pixels of the longer side: simplejpeg picks another scale for smaller JPEGs
+
+
+class Rung(IntEnum):
+    """The ways a frame is decoded, cheapest first.
+
+    All give the same pixels.
+    """
+
+    SLICED = 0
+    """A JPEG's restart segments around the box."""
+    CROPPED = 1
+    """A JPEG's blocks around the box; of all before them, only the lengths of their codes are read."""
+    WHOLE = 2
+    """A whole JPEG."""
+    PILLOW = 3
+    """A whole file of another format."""
+    ARRAY = 4
+    """Nothing to decode: pixels were given."""
+
+
+_REGIONS = (Rung.CROPPED, Rung.SLICED)
+
+
+class Decoded(NamedTuple):
+    """Part of a frame, or all of it.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8
+        (H, W, C), RGB or gray, or (H, W) for a mask; pixels of a row lie together, rows may lie apart. The
+        decoder's next call may overwrite it: copy what must live longer. Not to be written to.
+    top, left : int
+        Where `pixels` begins, in pixels of the scaled frame.
+    scale : int
+        The frame is shown at 1 / `scale` of its size, each side rounded up. 1 unless another was asked for,
+        and then for all but JPEGs of which no side has 8 pixels.
+    rung : Rung
+        How it was decoded.
+    """
+
+    pixels: NDArray[np.uint8]
+    top: int
+    left: int
+    scale: int
+    rung: Rung
 
 
 class Decoder:
@@ -67,14 +119,22 @@ class Decoder:
         self._mask = stream.mask
         self._channels = 1 if stream.mask else stream.channels
         self._colors = ColorMap(stream.colors) if stream.mask and stream.colors else None
-        self._smeared = stream.smeared
+        self._takes_jpegs = not stream.mask or (stream.smeared and not stream.colors)
         self._colorspace = "RGB" if self._channels == 3 else "GRAY"  # noqa: PLR2004 - red, green, blue
         self._fast_dct = fast_dct
+        self._regions = RegionDecoder(gray=self._channels == 1, fast_dct=fast_dct)
         self._scratch = np.empty(0, np.uint8)
         self.pillow_frames = 0
 
-    def decode(self, data: Stored) -> NDArray[np.uint8]:
-        """Decode a frame.
+    @staticmethod
+    def size(data: Stored) -> tuple[int, int]:
+        """Read a frame's size; as `frame_size`, whatever the stream."""
+        return frame_size(data)
+
+    def decode(self, data: Stored, box: Box | None = None, scale: int = 1) -> Decoded:
+        """Decode a frame, or a part of it.
+
+        The pixels are the same, bit for bit, as those of the whole frame at that scale.
 
         Parameters
         ----------
@@ -87,12 +147,16 @@ class Decoder:
             A mask has one channel, read as indices of its palette or as its values; or it has colours that
             the stream has values for, those of its palette if there is one. A JPEG smears them, so it is one
             only if the stream says what each of the 256 values of its luma means.
+        box : tuple of int, optional
+            Top, left, bottom, right: what is needed of the frame, in pixels of its full size, bottom and
+            right excluded. All of it if None. What is returned holds at least that.
+        scale : int, optional
+            1, 2, 4 or 8: show a JPEG at this part of its size, by inverse transforms of fewer points
+            (libjpeg's DCT scaling), which is cheaper and not the same as decoding and resampling.
 
         Returns
         -------
-        ndarray of uint8
-            (H, W, C), RGB or gray, or (H, W) for a mask; C-contiguous. The next call may overwrite it: copy
-            what must live longer. Not to be written to.
+        Decoded
 
         Raises
         ------
@@ -101,33 +165,53 @@ class Decoder:
             channel: values above 255).
         """
         if isinstance(data, np.ndarray):
-            return self._given(data)
+            return Decoded(self._given(data), 0, 0, 1, Rung.ARRAY)
+        if box is not None and self._takes_jpegs and (part := self._region(data, box, scale)) is not None:
+            return part
+        least = (0, 0)
+        if scale != 1:
+            scale, least = _scaling(data, scale)
         try:
-            pixels = self._jpeg(data)
+            pixels = self._jpeg(data, least)
         except ValueError:  # another format, more pixels than before, or damage
             header = _header(data)
             if header.kind != "JPEG":
                 self.pillow_frames += 1
-                return self._by_pillow(data, header)
+                return Decoded(self._by_pillow(data, header), 0, 0, 1, Rung.PILLOW)
             size = header.height * header.width * self._channels
             if size > self._scratch.size:
                 self._scratch = np.empty(size, np.uint8)
             try:
-                pixels = self._jpeg(data)
+                pixels = self._jpeg(data, least)
             except ValueError as error:
                 raise FrameError(f"truncated or damaged JPEG of {len(data)} bytes: {error}") from error
         if self._colors is not None:
             raise FrameError("a JPEG, which smears the colours that colors= maps: make the masks PNG files")
-        if self._mask and not self._smeared:
+        if not self._takes_jpegs:
             raise FrameError(
                 "a JPEG, which smears the values of a mask: make the masks PNG files, or give all 256 "
                 "values=, such as [0] * 128 + [1] * 128"
             )
-        return pixels[:, :, 0] if self._mask else pixels
+        return Decoded(pixels[:, :, 0] if self._mask else pixels, 0, 0, scale, Rung.WHOLE)
 
-    def _jpeg(self, data: Encoded) -> NDArray[np.uint8]:
+    def _region(self, data: Encoded, box: Box, scale: int) -> Decoded | None:
+        """Decode a part of a JPEG, if that is worth while and there is nothing wrong with it."""
+        found = self._regions.decode(data, self._scratch, box, scale)
+        if isinstance(found, int):
+            self._scratch = np.empty(found, np.uint8)
+            found = self._regions.decode(data, self._scratch, box, scale)
+        if not isinstance(found, tuple):
+            return None
+        rung, top, left, height, width, offset, stride = found
+        channels = self._channels
+        pixels: NDArray[np.uint8] = np.ndarray(
+            (height, width, channels), np.uint8, self._scratch, offset, (stride, channels, 1)
+        )
+        return Decoded(pixels[:, :, 0] if self._mask else pixels, top, left, scale, _REGIONS[rung])
+
+    def _jpeg(self, data: Encoded, least: tuple[int, int]) -> NDArray[np.uint8]:
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
-            data, self._colorspace, fastdct=self._fast_dct, fastupsample=False, buffer=self._scratch
+            data, self._colorspace, self._fast_dct, False, *least, buffer=self._scratch
         )
         return pixels
 
@@ -187,9 +271,20 @@ def frame_size(data: Stored) -> tuple[int, int]:
     return header.height, header.width
 
 
+def _scaling(data: Encoded, scale: int) -> tuple[int, tuple[int, int]]:
+    """Return the scale at which a whole file can be decoded, and what makes simplejpeg take that one."""
+    if data[:3] == _JPEG:
+        height, width = frame_size(data)
+        if max(height, width) >= _SMALLEST:
+            return scale, (-(-height // scale), -(-width // scale))
+    return 1, (0, 0)
+
+
 def _header(data: Encoded) -> Header:
     if data[:3] != _JPEG:
         return read_header(data)
+    if (size := jpeg_size(data)) is not None:
+        return Header("JPEG", *size)
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data)
     except ValueError as error:

@@ -24,9 +24,10 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["FILLS", "Axis", "Border", "Geometry", "Warp"]
+__all__ = ["FILLS", "SCALES", "Axis", "Border", "Geometry", "Warp"]
 
 FILLS = ("nearest", "constant", "reflect", "wrap")
+SCALES = (8, 4, 2)  # of libjpeg's inverse transforms with fewer points
 _SLACK = 1e-6  # pixels by which rounding may have moved an edge that lies on the frame's
 
 Warp: TypeAlias = tuple[tuple[float, float, float], tuple[float, float, float]]
@@ -100,6 +101,14 @@ class Axis:
         if low == high:
             low = math.floor(sum(self.box) / 2)  # within the frame, as its middle is
             high = low + 1
+        return self._between(low, high)
+
+    def snap_to(self, step: int, length: int) -> Axis | None:
+        """Move the edges to multiples of `step` within `length`; None if too few steps are between them."""
+        low, high = (min(math.floor(edge / step + 0.5), length // step) for edge in self.box)
+        return self._between(low * step, high * step) if high - low >= self.size else None
+
+    def _between(self, low: int, high: int) -> Axis:
         edges = (float(low), float(high)) if self.start < self.stop else (float(high), float(low))
         return Axis(self.size, *edges)
 
@@ -116,11 +125,14 @@ class Geometry:
         Row and column of the frame, each as its share of a position's row on the plane, its share of the
         column, and an offset; all in edge coordinates, where pixel i covers i to i + 1. Without it, the plane
         is the frame.
+    scale : int
+        At which part of its size a JPEG is decoded for it: 1 / 1, 2, 4 or 8.
     """
 
     y: Axis
     x: Axis
     warp: Warp | None = None
+    scale: int = 1
 
     @property
     def is_crop(self) -> bool:
@@ -160,13 +172,17 @@ class Geometry:
         about = np.vstack([np.column_stack([linear, center - np.array(linear) @ center]), [0, 0, 1]])
         return self._warped(self.matrix @ about)
 
-    def settle(self, height: int, width: int) -> Geometry:
+    def settle(self, height: int, width: int, *, dct_scaling: bool = False) -> Geometry:
         """Return the map as it is carried out.
 
         Parameters
         ----------
         height, width : int
             Size of the frame in pixels.
+        dct_scaling : bool
+            Whether a map that shrinks by 2 or more may ask for JPEGs at a part of their size. Its box then
+            begins and ends with a pixel of the smaller frame, half of one of the output away at most, or by
+            as much short of the frame's edge.
 
         Returns
         -------
@@ -174,10 +190,21 @@ class Geometry:
             Axes alone, whose boxes are whole pixels of the frame, if this map does not turn and stays within
             the frame; otherwise a warp of the whole output.
         """
+        scales = SCALES if dct_scaling else ()
         boxes = ((self.y.box, height), (self.x.box, width))
         if self.warp is None and all(low > -_SLACK and high < size + _SLACK for (low, high), size in boxes):
+            for scale in scales:
+                y, x = self.y.snap_to(scale, height), self.x.snap_to(scale, width)
+                if y is not None and x is not None:
+                    return Geometry(y, x, None, scale)
             return Geometry(self.y.snap(), self.x.snap())
-        return self._warped(self.matrix)
+        matrix = self.matrix
+        if scales:  # the frame's far edges stay where they are only if they are whole
+            shrinks = np.linalg.svd(matrix[:, :2], compute_uv=False).min()
+            whole = math.gcd(height, width)
+            scale = next((one for one in scales if one <= shrinks and whole % one == 0), 1)
+            return replace(self._warped(matrix), scale=scale)
+        return self._warped(matrix)
 
     def _warped(self, matrix: NDArray[np.float64]) -> Geometry:
         rows, columns = (tuple(row) for row in matrix.tolist())

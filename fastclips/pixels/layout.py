@@ -118,7 +118,7 @@ def _try_functions(
     """Call the user's functions once, on a clip that shows the first video's first frame at every step."""
     place = stream.name, int(dataset.index.keys[0]), int(dataset.index.starts[0])
     try:
-        pixels = Decoder(stream).decode(dataset.storage.read(*place))
+        pixels = Decoder(stream).decode(dataset.storage.read(*place)).pixels
         return try_functions(recipe.steps, stream.channels, _still_clip(recipe, pixels, placed))
     except FrameError as error:
         raise FrameError(f"{dataset.storage.where(*place)}: {error}") from error.__cause__

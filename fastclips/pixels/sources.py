@@ -1,7 +1,8 @@
 """What of a frame a geometry map reads, so that nothing else need be decoded.
 
-A *source* is a box of whole pixels of the frame and the scale at which they are decoded, both functions of
-the map alone: whichever way a decoder takes to these pixels, the same ones are resampled.
+A *source* is a box of whole pixels of the frame, a function of the map alone: whichever way a decoder takes
+to these pixels, the same ones are resampled, and in the same way. Interpolation of a warp rounds positions
+that it counts from the corner of what it gets, so a warp gets its source and no pixel more.
 """
 
 from __future__ import annotations
@@ -13,58 +14,22 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from fastclips.pixels.geometry import Axis, Geometry
 
-__all__ = ["Source", "find_source"]
-
-_MARGIN = 1  # pixels: interpolation between centres, and rounding
+__all__ = ["Source", "find_source", "localize"]
 
 
 class Source(NamedTuple):
-    """A part of a frame.
+    """A part of a frame, not empty.
 
     Parameters
     ----------
     top, left, bottom, right : int
-        Its edges in pixels of the frame, not empty.
-    scale : int
-        What the decoder divides both sides by: 1, 2, 4 or 8. The edges are multiples of it, but for the
-        frame's own.
+        Its edges in pixels of the frame: multiples of the map's scale, or the frame's own edges.
     """
 
     top: int
     left: int
     bottom: int
     right: int
-    scale: int = 1
-
-    def localize(self, geometry: Geometry, top: int = 0, left: int = 0) -> Geometry:
-        """Return a map of the same output from pixels that were decoded.
-
-        Parameters
-        ----------
-        geometry : Geometry
-            The map from the frame.
-        top, left : int
-            Where the first of the pixels lies in the frame, in pixels as decoded.
-
-        Returns
-        -------
-        Geometry
-            In pixels as decoded.
-        """
-        scale = self.scale
-        if scale == 1 and top == left == 0:
-            return geometry
-
-        def moved(axis: Axis, by: int) -> Axis:
-            return replace(axis, start=axis.start / scale - by, stop=axis.stop / scale - by)
-
-        if geometry.warp is None:
-            return replace(geometry, y=moved(geometry.y, top), x=moved(geometry.x, left))
-        rows, columns = (
-            (down / scale, across / scale, offset / scale - by)
-            for (down, across, offset), by in zip(geometry.warp, (top, left), strict=True)
-        )
-        return replace(geometry, warp=(rows, columns))
 
 
 def find_source(geometry: Geometry, height: int, width: int, fill: str) -> Source:
@@ -88,23 +53,52 @@ def find_source(geometry: Geometry, height: int, width: int, fill: str) -> Sourc
     if geometry.warp is None:
         top, bottom = map(int, geometry.y.box)
         left, right = map(int, geometry.x.box)
-        return Source(top, left, bottom, right, geometry.scale)
-    ends = geometry.matrix @ [
-        [0.0, 0.0, geometry.y.size, geometry.y.size],
-        [0.0, geometry.x.size, 0.0, geometry.x.size],
-        [1.0, 1.0, 1.0, 1.0],
-    ]
+        return Source(top, left, bottom, right)
+    tall, wide = geometry.y.size, geometry.x.size
+    corners = geometry.matrix @ [[0.0, 0.0, tall, tall], [0.0, wide, 0.0, wide], [1.0, 1.0, 1.0, 1.0]]
     (top, bottom), (left, right) = (
-        _reach(row.min(), row.max(), size, turns_back=fill in {"reflect", "wrap"})
-        for row, size in zip(ends, (height, width), strict=True)
+        _reach(row.min(), row.max(), size, geometry.scale, turns_back=fill in {"reflect", "wrap"})
+        for row, size in zip(corners, (height, width), strict=True)
     )
     return Source(top, left, bottom, right)
 
 
-def _reach(low: float, high: float, size: int, *, turns_back: bool) -> tuple[int, int]:
-    """Return the first and the last edge of the pixels of an axis that positions between two may need."""
-    first, last = math.floor(low) - _MARGIN, math.ceil(high) + _MARGIN
+def localize(geometry: Geometry, top: int, left: int, scale: int) -> Geometry:
+    """Return the same map, from pixels that were decoded.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        The map from the frame, settled.
+    top, left : int
+        Where the first of the pixels lies in the frame at that scale.
+    scale : int
+        At which part of its size, 1 / `scale`, the frame was decoded.
+
+    Returns
+    -------
+    Geometry
+        Exact, since all this divides by powers of 2.
+    """
+    if scale == 1 and top == left == 0:
+        return geometry
+
+    def moved(axis: Axis, by: int) -> Axis:
+        return replace(axis, start=axis.start / scale - by, stop=axis.stop / scale - by)
+
+    if geometry.warp is None:
+        return replace(geometry, y=moved(geometry.y, top), x=moved(geometry.x, left))
+    rows, columns = (
+        (down / scale, across / scale, offset / scale - by)
+        for (down, across, offset), by in zip(geometry.warp, (top, left), strict=True)
+    )
+    return replace(geometry, warp=(rows, columns))
+
+
+def _reach(low: float, high: float, size: int, step: int, *, turns_back: bool) -> tuple[int, int]:
+    """Return the edges of the pixels of an axis that positions from `low` to `high` may need."""
+    first, last = (math.floor(low / step) - 1) * step, (math.ceil(high / step) + 1) * step
     if turns_back and (first < 0 or last > size):
         return 0, size
-    first = min(max(first, 0), size - 1)
-    return first, max(min(last, size), first + 1)
+    first = min(max(first, 0), (size - 1) // step * step)
+    return first, min(max(last, first + step), size)

@@ -134,6 +134,8 @@ class Recipe:
         Frames of a clip.
     border : Border
         What lies beyond the frame.
+    dct_scaling : bool
+        Whether JPEGs may be decoded at a part of their size where the geometry shrinks them by 2 or more.
     """
 
     transforms: tuple[GeometryTransform | ViewTransform, ...]
@@ -141,6 +143,7 @@ class Recipe:
     channels_first: bool
     time_steps: int
     border: Border
+    dct_scaling: bool = False
 
     @cached_property
     def _laid_out(self) -> tuple[list[_Place], int]:
@@ -259,7 +262,7 @@ class Recipe:
             else:
                 start = first + stride * step
                 geometry = transform.compose(geometry, draws[start : start + transform.draws])
-        return geometry.settle(height, width)
+        return geometry.settle(height, width, dct_scaling=self.dct_scaling)
 
 
 def compile_recipe(
@@ -267,6 +270,7 @@ def compile_recipe(
     *,
     channels_first: bool = False,
     time_steps: int = 1,
+    dct_scaling: bool = False,
 ) -> Recipe:
     """Check a list of transforms and make it a recipe.
 
@@ -278,6 +282,8 @@ def compile_recipe(
         Whether pictures come as (C, H, W) instead of (H, W, C).
     time_steps : int
         Frames of a clip.
+    dct_scaling : bool
+        As for `Recipe`.
 
     Returns
     -------
@@ -309,7 +315,8 @@ def compile_recipe(
         raise OptionError("Normalize stands more than once in transforms; combine mean and std into one")
     _check_mirrors(geometry)
     channels_first = checked_bool(channels_first, "channels_first")
-    return Recipe(tuple(geometry), tuple(steps), channels_first, time_steps, _border(geometry))
+    dct_scaling = checked_bool(dct_scaling, "dct_scaling")
+    return Recipe(tuple(geometry), tuple(steps), channels_first, time_steps, _border(geometry), dct_scaling)
 
 
 def _check_mirrors(transforms: list[GeometryTransform | ViewTransform]) -> None:

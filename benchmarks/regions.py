@@ -1,0 +1,129 @@
+"""What does a crop cost when only its part of the JPEG is decoded, over decoding the frame and cutting it out?
+
+    python benchmarks/regions.py
+
+One process, bytes in memory, 24 frames of film (`frames.py`; quality 88, 4:2:0), a random box for each decode. Full:
+simplejpeg decodes the frame into one reused buffer and the box is a view of it. Region: `Decoder.decode` with
+the box. Both include what Python takes, and neither copies the crop. They take turns of one decode each in an order
+that swaps; a figure is the median of CPU time over all decodes, a ratio the median over rounds of 24 frames, with its
+quartiles. "bound" is what the share of MCUs allows, all else being equal.
+
+RESULT
+"""  # noqa: D400 - a question
+
+from __future__ import annotations
+
+import argparse
+from io import BytesIO
+from time import thread_time_ns
+from typing import NamedTuple
+
+import numpy as np
+import simplejpeg
+from frames import film
+from PIL import Image
+
+from fastclips.pixels.decode import Decoder
+from fastclips.spec import Stream
+
+FRAMES = 24
+QUALITY = 88
+
+
+class Work(NamedTuple):
+    """A crop of frames of a size.
+
+    Parameters
+    ----------
+    crop : int
+        Side of the crop, pixels.
+    width, height : int
+        Of the frames.
+    restart : int
+        MCUs from one restart marker to the next; 0 for a plain JPEG.
+    scale : int
+        At which the frames are decoded.
+    """
+
+    crop: int
+    width: int
+    height: int
+    restart: int
+    scale: int = 1
+
+
+WORKS = (
+    Work(112, 340, 256, 2),
+    Work(224, 640, 360, 2),
+    Work(224, 340, 256, 2),
+    Work(112, 340, 256, 0),
+    Work(224, 640, 360, 0),
+    Work(224, 340, 256, 0),
+    Work(224, 340, 256, 22),  # whole rows: 352 / 16
+    Work(224, 640, 360, 2, 2),
+    Work(224, 640, 360, 0, 2),
+)
+
+
+def encoded(work: Work, frames: int) -> list[bytes]:
+    """Write frames of every second video, so that they differ."""
+    files = []
+    for number in range(frames):
+        pixels = next(film(work.height, work.width, 1, np.random.default_rng(number)))
+        file = BytesIO()
+        Image.fromarray(pixels).save(
+            file, "JPEG", quality=QUALITY, subsampling=2, restart_marker_blocks=work.restart
+        )
+        files.append(file.getvalue())
+    return files
+
+
+def measure(work: Work, rounds: int) -> None:
+    """Print one line."""
+    files = encoded(work, FRAMES)
+    decoder = Decoder(Stream("image"))
+    random = np.random.default_rng(0)
+    buffer = np.empty(work.height * work.width * 3, np.uint8)
+    least = (work.height // work.scale, work.width // work.scale) if work.scale > 1 else (0, 0)
+    taken = np.zeros((rounds, FRAMES, 2))
+    rungs = set()
+    for turn in range(rounds + 1):  # the first warms up
+        for number, data in enumerate(files):
+            top = int(random.integers(0, work.height - work.crop + 1))
+            left = int(random.integers(0, work.width - work.crop + 1))
+            bottom, right = top + work.crop, left + work.crop
+            for side in (0, 1) if (turn + number) % 2 else (1, 0):
+                began = thread_time_ns()
+                if side == 0:
+                    pixels = simplejpeg.decode_jpeg(
+                        data, "RGB", True, False, *least, buffer=buffer
+                    )  # fastdct, not fastupsample
+                    part = pixels[top // work.scale : bottom // work.scale, left // work.scale :]
+                else:
+                    decoded = decoder.decode(data, (top, left, bottom, right), work.scale)
+                    part = decoded.pixels
+                    rungs.add(decoded.rung.name)
+                taken[turn - 1, number, side] = (thread_time_ns() - began) / 1000
+                assert part.size
+    ratios = taken[..., 0].sum(axis=1) / taken[..., 1].sum(axis=1)
+    low, middle, high = np.percentile(ratios, (25, 50, 75))
+    full, region = np.median(taken, axis=(0, 1))
+    name = f"{work.crop} of {work.width}x{work.height}" + (f", 1/{work.scale}" if work.scale > 1 else "")
+    print(
+        f"{name:22} {work.restart:7} {np.mean([len(f) for f in files]):8,.0f} {full:7.1f} {region:7.1f}"
+        f"   {middle:.2f} ({low:.2f}-{high:.2f})   {'/'.join(sorted(rungs))}"
+    )
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(description="Region decode against full decode and crop.")
+    parser.add_argument("--rounds", type=int, default=60)
+    args = parser.parse_args()
+    print(f"simplejpeg {simplejpeg.__version__}; CPU time in us per decode, medians")
+    print("crop of frame          restart    bytes    full  region   full / region        rung")
+    for work in WORKS:
+        measure(work, args.rounds)
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,294 @@
+// What a JPEG's markers say, and a small JPEG cut out of a large one. No pixel is decoded here, and
+// no byte outside the file is read, whatever the file says: parse() checks every length against the
+// file's own.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <vector>
+
+namespace fastclips::jpeg {
+
+struct Bytes {
+    const std::uint8_t* data;
+    std::size_t size;
+
+    std::uint32_t two(std::size_t at) const {  // big-endian, as all numbers in a JPEG
+        return static_cast<std::uint32_t>(data[at] << 8 | data[at + 1]);
+    }
+};
+
+struct Box {  // in pixels; bottom and right are outside
+    std::uint32_t top, left, bottom, right;
+};
+
+inline constexpr std::uint8_t kMark = 0xff, kRst0 = 0xd0, kSoi = 0xd8, kEoi = 0xd9, kSos = 0xda;
+inline constexpr std::uint8_t kDqt = 0xdb, kDri = 0xdd, kApp0 = 0xe0, kApp14 = 0xee, kApp15 = 0xef;
+inline constexpr std::uint8_t kSof0 = 0xc0, kSof1 = 0xc1, kDht = 0xc4, kJpg = 0xc8, kDac = 0xcc;
+inline constexpr std::uint8_t kSof15 = 0xcf, kCom = 0xfe;
+inline constexpr std::uint32_t kLargest = 65500;  // pixels on a side; libjpeg's own limit
+inline constexpr std::uint64_t kPixelsPerByte =
+    8 * 64;                              // one bit for a block of 8 x 8, by Huffman's code
+inline constexpr std::size_t kRuns = 8;  // of a header that are copied, at most
+
+// What stands before a file's first scan.
+struct Frame {
+    std::uint32_t height = 0, width = 0, components = 0;
+    std::uint32_t mcu_height = 8, mcu_width = 8;  // pixels; right if it is simple
+    std::uint32_t interval = 0;                   // MCUs from one restart marker to the next, or 0
+    std::size_t scan = 0;                         // where entropy-coded data begin
+    // One sequential Huffman scan of all components, gray or in a usual subsampling.
+    bool simple = false;
+
+    struct Run {
+        std::size_t begin, end;
+    };
+    // The header without comments and metadata: what decodes alike.
+    std::array<Run, kRuns> runs{};
+    std::size_t run_count = 0;
+    std::size_t sof = 0, sos = 0;  // where these markers stand
+    // Where the counts of each Huffman table stand, 4 for DC, then 4 for AC; 0 for none.
+    std::array<std::size_t, 8> tables{};
+    std::uint8_t quantizers = 0;  // a bit for each quantisation table there is
+
+    std::uint32_t mcus_per_row() const { return (width + mcu_width - 1) / mcu_width; }
+    std::uint32_t mcu_rows() const { return (height + mcu_height - 1) / mcu_height; }
+    bool subsampled() const { return mcu_height * mcu_width > 64; }
+};
+
+namespace detail {
+
+inline bool read_sof(Bytes file, std::size_t at, std::uint32_t length, Frame& frame) {
+    if (length < 8 || file.data[at + 4] != 8) return false;  // bits
+    frame.height = file.two(at + 5);
+    frame.width = file.two(at + 7);
+    frame.components = file.data[at + 9];
+    if (frame.height == 0 || frame.width == 0 || frame.height > kLargest || frame.width > kLargest)
+        return false;
+    if (std::uint64_t{frame.height} * frame.width > kPixelsPerByte * file.size) return false;
+    if (length != 8 + 3 * frame.components || frame.sof != 0) return false;
+    frame.sof = at;
+    const std::uint8_t kind = file.data[at + 1];
+    frame.simple = kind == kSof0 || kind == kSof1;
+    if (frame.components != 1 && frame.components != 3) {
+        frame.simple = false;
+        return true;
+    }
+    const std::uint8_t first = file.data[at + 11];  // horizontal and vertical samples, 4 bits each
+    for (std::uint32_t other = 1; other < frame.components; ++other)
+        if (file.data[at + 11 + 3 * other] != 0x11) frame.simple = false;
+    const bool usual = first == 0x11 || (frame.components == 3 && (first == 0x21 || first == 0x12 ||
+                                                                   first == 0x22 || first == 0x41));
+    if (!usual) {
+        frame.simple = false;
+        return true;
+    }
+    frame.mcu_width = 8u * (first >> 4);
+    frame.mcu_height = 8u * (first & 15);
+    return true;
+}
+
+// Whether the scan holds every component, whole, in SOF's order, and all tables that they need are
+// there: libjpeg would take those of the file before.
+inline bool whole_scan(Bytes file, std::size_t at, const Frame& frame) {
+    if (file.data[at + 4] != frame.components) return false;
+    for (std::uint32_t c = 0; c < frame.components; ++c) {
+        const std::uint8_t* component = file.data + frame.sof + 10 + 3 * c;  // id, samples, table
+        for (std::uint32_t before = 0; before < c; ++before)
+            if (file.data[frame.sof + 10 + 3 * before] == component[0]) return false;
+        const std::uint8_t id = file.data[at + 5 + 2 * c], tables = file.data[at + 6 + 2 * c];
+        if (id != component[0] || component[2] > 3 || (tables >> 4) > 3 || (tables & 15) > 3)
+            return false;
+        if ((frame.quantizers >> component[2] & 1) == 0 || frame.tables[tables >> 4] == 0 ||
+            frame.tables[4u + (tables & 15u)] == 0)
+            return false;
+    }
+    const std::uint8_t* bands = file.data + at + 5 + 2 * frame.components;
+    return bands[0] == 0 && bands[1] == 63 && bands[2] == 0;
+}
+
+// Note where tables stand; false if they end too soon.
+inline bool read_tables(Bytes file, std::size_t at, std::size_t end, Frame& frame) {
+    while (at < end) {
+        const std::uint8_t name = file.data[at];  // DC or AC, and which
+        if (end - at < 17 || (name & 15) > 3 || name >> 4 > 1) return false;
+        std::size_t size = 17;
+        for (std::size_t i = 1; i < 17; ++i) size += file.data[at + i];
+        if (end - at < size) return false;
+        frame.tables[4u * (name >> 4) + (name & 3u)] = at + 1;
+        at += size;
+    }
+    return true;
+}
+
+inline bool read_quantizers(Bytes file, std::size_t at, std::size_t end, Frame& frame) {
+    while (at < end) {
+        const std::uint8_t name = file.data[at];  // bytes per number, and which
+        const std::size_t size = 1 + 64 * (1u + (name >> 4));
+        if ((name & 15) > 3 || name >> 4 > 1 || end - at < size) return false;
+        frame.quantizers = static_cast<std::uint8_t>(frame.quantizers | 1u << (name & 3));
+        at += size;
+    }
+    return true;
+}
+
+inline void keep(Frame& frame, std::size_t begin, std::size_t end) {
+    if (frame.run_count > 0 && frame.runs[frame.run_count - 1].end == begin) {
+        frame.runs[frame.run_count - 1].end = end;
+    } else if (frame.run_count < kRuns) {
+        frame.runs[frame.run_count++] = {begin, end};
+    } else {
+        frame.simple = false;
+    }
+}
+
+}  // namespace detail
+
+// Read a header up to its first scan. Nothing if the file is no JPEG, is cut short before that,
+// promises more than it can hold, or is one of the unusual kinds (12 bits, arithmetic, lossless,
+// hierarchical, padded): those are libjpeg's to judge.
+inline std::optional<Frame> parse(Bytes file) {
+    Frame frame;
+    if (file.size < 4 || file.size > UINT32_MAX || file.data[0] != kMark || file.data[1] != kSoi)
+        return std::nullopt;
+    detail::keep(frame, 0, 2);
+    std::size_t at = 2;
+    for (;;) {
+        if (file.size - at < 4 || file.data[at] != kMark) return std::nullopt;
+        const std::uint8_t kind = file.data[at + 1];
+        const std::uint32_t length =
+            file.two(at + 2);  // of what follows the marker, itself included
+        if (length < 2 || file.size - at - 2 < length) return std::nullopt;
+        const std::size_t end = at + 2 + length;
+        if (kind == kSos) {
+            if (frame.sof == 0 || length < 3) return std::nullopt;
+            const std::uint32_t count = file.data[at + 4];
+            if (length != 6 + 2 * count) return std::nullopt;
+            frame.simple = frame.simple && detail::whole_scan(file, at, frame);
+            detail::keep(frame, at, end);
+            frame.sos = at;
+            frame.scan = end;
+            return frame;
+        }
+        if (kind >= kSof0 && kind <= kSof15 && kind != kDht && kind != kJpg && kind != kDac) {
+            if (kind > 0xc2 || !detail::read_sof(file, at, length, frame)) return std::nullopt;
+            detail::keep(frame, at, end);
+        } else if (kind == kDri) {
+            if (length != 4) return std::nullopt;
+            frame.interval = file.two(at + 4);
+            detail::keep(frame, at, end);
+        } else if (kind == kDht) {
+            if (!detail::read_tables(file, at + 4, end, frame)) return std::nullopt;
+            detail::keep(frame, at, end);
+        } else if (kind == kDqt) {
+            if (!detail::read_quantizers(file, at + 4, end, frame)) return std::nullopt;
+            detail::keep(frame, at, end);
+        } else if (kind == kApp0 || kind == kApp14) {
+            // JFIF's and Adobe's markers tell what the components mean.
+            detail::keep(frame, at, end);
+        } else if (kind != kCom && (kind < kApp0 || kind > kApp15)) {
+            return std::nullopt;
+        }
+        at = end;
+    }
+}
+
+// Find where the segments between restart markers begin: starts[i] is segment i's first byte, and
+// starts[i + 1] - 2 is its end, also of the last. False unless the markers are exactly those that
+// the header calls for, in order, and the scan ends with the image's end: of such a file a part can
+// be trusted.
+inline bool find_segments(Bytes file, const Frame& frame, std::vector<std::uint32_t>& starts) {
+    const std::uint64_t mcus = std::uint64_t{frame.mcus_per_row()} * frame.mcu_rows();
+    const std::uint64_t count =
+        frame.interval == 0 ? 1 : (mcus + frame.interval - 1) / frame.interval;
+    starts.clear();
+    if ((file.size - frame.scan) / 2 < count) return false;
+    starts.reserve(count + 1);
+    starts.push_back(static_cast<std::uint32_t>(frame.scan));
+    const std::uint8_t *at = file.data + frame.scan, *const last = file.data + file.size - 1;
+    while (at < last) {
+        at = static_cast<const std::uint8_t*>(
+            std::memchr(at, kMark, static_cast<std::size_t>(last - at)));
+        if (at == nullptr) return false;
+        const std::uint8_t kind = at[1];
+        at += 2;
+        if (kind == 0) continue;  // a stuffed byte of data
+        starts.push_back(static_cast<std::uint32_t>(at - file.data));
+        if (kind == kEoi) return starts.size() == count + 1;
+        if (kind != kRst0 + (starts.size() - 2) % 8 || starts.size() > count) return false;
+    }
+    return false;
+}
+
+// Whether segments can be taken out: a row of MCUs is a whole number of them.
+inline bool can_slice(const Frame& frame) {
+    return frame.simple && frame.interval != 0 && frame.mcus_per_row() % frame.interval == 0;
+}
+
+// How a frame is laid out in pieces.
+struct Grid {
+    std::uint32_t height, width;  // of a piece, pixels
+
+    Grid(std::uint32_t tall, std::uint32_t wide) : height(tall), width(wide) {}
+    // Restart segments, of a frame that can be sliced.
+    explicit Grid(const Frame& frame)
+        : height(frame.mcu_height), width(frame.mcu_width * frame.interval) {}
+
+    // The smallest box of whole pieces around another, or up to the frame's edge.
+    Box around(const Frame& frame, Box box) const {
+        const auto up = [](std::uint32_t value, std::uint32_t step, std::uint32_t most) {
+            const std::uint32_t whole = (value + step - 1) / step * step;
+            return whole < most ? whole : most;
+        };
+        return {box.top / height * height, box.left / width * width,
+                up(box.bottom, height, frame.height), up(box.right, width, frame.width)};
+    }
+};
+
+// Write what is kept of a header, up to a place in the file, with a box's size; returns where it
+// ends.
+inline std::uint8_t* write_runs(Bytes file, const Frame& frame, Box box, std::size_t up_to,
+                                std::uint8_t* to) {
+    for (std::size_t i = 0; i < frame.run_count && frame.runs[i].begin < up_to; ++i) {
+        const std::size_t begin = frame.runs[i].begin;
+        const std::size_t end = frame.runs[i].end < up_to ? frame.runs[i].end : up_to;
+        std::memcpy(to, file.data + begin, end - begin);
+        if (begin <= frame.sof && frame.sof < end) {
+            const std::uint32_t height = box.bottom - box.top, width = box.right - box.left;
+            std::uint8_t* size = to + (frame.sof - begin) + 5;
+            size[0] = static_cast<std::uint8_t>(height >> 8);
+            size[1] = static_cast<std::uint8_t>(height);
+            size[2] = static_cast<std::uint8_t>(width >> 8);
+            size[3] = static_cast<std::uint8_t>(width);
+        }
+        to += end - begin;
+    }
+    return to;
+}
+
+// Write a JPEG that holds the segments of a box, which Grid::around made, and return its size.
+// `starts` is what find_segments found; `out` has room for as many bytes as the file has.
+inline std::size_t slice(Bytes file, const Frame& frame, const std::vector<std::uint32_t>& starts,
+                         Box box, std::uint8_t* out) {
+    std::uint8_t* to = write_runs(file, frame, box, frame.scan, out);
+    const Grid grid(frame);
+    const std::uint32_t columns = (frame.width + grid.width - 1) / grid.width;
+    const std::uint32_t first = box.left / grid.width;
+    const std::uint32_t count = (box.right + grid.width - 1) / grid.width - first;
+    unsigned marker = 0;
+    for (std::uint32_t y = box.top / grid.height; y * grid.height < box.bottom; ++y) {
+        const std::uint32_t* start = starts.data() + std::size_t{y} * columns + first;
+        // With the marker after the last segment, which is written anew like those between.
+        std::memcpy(to, file.data + start[0], start[count] - start[0]);
+        for (std::uint32_t i = 1; i <= count; ++i)
+            to[start[i] - start[0] - 1] = static_cast<std::uint8_t>(kRst0 + marker++ % 8);
+        to += start[count] - start[0];
+    }
+    to[-1] = kEoi;
+    return static_cast<std::size_t>(to - out);
+}
+
+}  // namespace fastclips::jpeg
