@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from itertools import islice
 
 import numpy as np
@@ -48,7 +47,7 @@ def test_classes_and_files_in_plain_order(classes, capsys):
     assert it.class_indices == {"ant": 0, "bee": 1}
     assert it.classes.tolist() == [0] * 5 + [1] * 5
     assert it.filenames[4:6] == ["ant/f_4.jpg", "bee/f_0.jpg"]
-    assert it.filepaths[0] == os.path.join(classes, "ant/f_0.jpg")
+    assert it.filepaths[0] == f"{classes}/ant/f_0.jpg"
     assert (it.n, it.samples, it.batch_size, len(it), it.num_classes) == (10, 10, 3, 4, 2)
     x, y = it.next()
     assert x.shape == (3, 16, 20, 3)
@@ -155,12 +154,12 @@ def test_each_sample_once_an_epoch_in_the_seeds_order(n, batch_size, seed):
 
 
 def test_the_global_generators_are_left_alone(classes):
-    np.random.seed(0)
-    before = np.random.get_state()[1].copy()
+    np.random.seed(0)  # noqa: NPY002 - the global one is meant
+    before = np.random.get_state()[1].copy()  # noqa: NPY002 - as above
     it = serve(classes, settings={"rotation_range": 5, "preprocessing_function": add_noise})
     it.next()
     it.image_data_generator.random_transform(np.zeros((4, 4, 3)))
-    assert np.array_equal(np.random.get_state()[1], before)
+    assert np.array_equal(np.random.get_state()[1], before)  # noqa: NPY002 - as above
 
 
 def test_without_a_seed_each_iterator_has_its_own():
@@ -179,7 +178,7 @@ def test_any_batch_by_its_index(classes):
             it[index]
     it.on_epoch_end()
     assert all(equal(it[index], next(other)) for index in range(4))
-    assert it.total_batches_seen == 10
+    assert it.total_batches_seen == 6 + 1 + 4
 
 
 def test_reset_begins_an_epoch_anew(classes):
@@ -214,7 +213,7 @@ def test_the_same_bits_for_any_number_of_workers(classes, time_steps):
 
 
 def add_noise(frame):
-    return frame + np.random.normal(size=frame.shape).astype(np.float32)
+    return frame + np.random.normal(size=frame.shape).astype(np.float32)  # noqa: NPY002 - as users do
 
 
 def test_processes_end_with_the_iterator(classes):
@@ -235,7 +234,7 @@ def test_processes_end_with_the_iterator(classes):
     wait_until(lambda: not any(map(alive, pids)))
 
 
-def test_a_damaged_file_is_named(classes, tmp_path):
+def test_a_damaged_file_is_named(tmp_path):
     root = make_classes(tmp_path, files=2)
     (root / "bee" / "f_1.jpg").write_bytes((root / "bee" / "f_1.jpg").read_bytes()[:300])
     for workers in (0, 1):
@@ -337,9 +336,10 @@ def test_one_draw_for_a_clip(videos):
     same = {"time_steps": 3, "brightness_range": (0.2, 2)}
     x = serve(videos, settings=same, class_mode=None, batch_size=100, shuffle=False)[0]
     plain = serve(videos, settings={"time_steps": 3}, class_mode=None, batch_size=100, shuffle=False)[0]
-    for clip, original in zip(x, plain, strict=True):
-        factors = (clip / np.maximum(original, 1)).mean(axis=(1, 2, 3))[original.mean(axis=(1, 2, 3)) > 20]
-        assert np.ptp(factors) < 0.1
+    bright = plain.min(axis=(1, 2, 3, 4)) > 40  # or rounding decides
+    factors = (x / np.maximum(plain, 1)).mean(axis=(2, 3, 4))[bright]
+    assert len(factors) == 5
+    assert np.ptp(factors, axis=1).max() < 0.05 < np.ptp(factors[:, 0])
 
 
 def test_no_video_is_long_enough(videos):
@@ -350,7 +350,7 @@ def test_no_video_is_long_enough(videos):
 # --- arrays
 
 
-def test_arrays_with_all_that_goes_beside(tmp_path):
+def test_arrays_with_all_that_goes_beside():
     random = np.random.default_rng(0)
     x, other = random.integers(0, 256, (7, 4, 5, 3), dtype=np.uint8), random.normal(size=(7, 2))
     y, weight = np.arange(7), random.uniform(size=7)
@@ -455,10 +455,6 @@ import sys
 sys.modules["keras"] = sys.modules["tensorflow"] = None
 from fastclips.compat import ImageDataGenerator
 with ImageDataGenerator().flow_from_directory(sys.argv[1], workers=1) as it:
-    print(next(it)[0].shape, {c.__module__.split(".")[0] for c in type(it).__mro__})
+    print(next(it)[0].shape, sorted({c.__module__.split(".")[0] for c in type(it).__mro__}))
 """
-    line = run_python(code, classes).splitlines()[-1]
-    assert line in (
-        "(10, 256, 256, 3) {'fastclips', 'builtins'}",
-        "(10, 256, 256, 3) {'builtins', 'fastclips'}",
-    )
+    assert run_python(code, classes).splitlines()[-1] == "(10, 256, 256, 3) ['builtins', 'fastclips']"

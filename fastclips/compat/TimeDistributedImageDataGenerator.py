@@ -41,6 +41,8 @@ be read                                                       is shown again, st
 file named twice in   taken once, with a warning              taken twice
 a table
 ``dtype``             of batches                              has no effect
+decoded frames        kept if all of them fit into            decoded each time they are shown (kept with
+                      ``cache="1GiB"``                        ``legacy=True``)
 several targets       a tuple                                 a list (a tuple also with ``legacy=True``)
 ``save_to_dir``       a file for each frame                   fails (works with ``legacy=True``)
 ====================  ======================================  ============================================
@@ -331,7 +333,7 @@ class _Pictures:
 def _say_shape() -> None:
     """Say, once, which of two shapes labels have."""
     _log.warning(
-        "class_mode='categorical' gives a label for each frame, (B, T, classes), as this generator always did; "
-        "TimeDistributedImageDataGenerator(labels='clip') gives one for each clip, (B, classes), and "
+        "class_mode='categorical' gives a label for each frame, (B, T, classes), as this generator "
+        "always has: TimeDistributedImageDataGenerator(labels='clip') gives one for each clip, (B, classes), and "
         "labels='frame' these, without this message"
     )

@@ -106,8 +106,8 @@ class Sampling:
         span = self.dilation * (self.time_steps - 1) + 1
         if divided:
             _warn(
-                f"subset={subset!r}: {first_few(list(divided.values()))} is the only video of its class, so it "
-                "is cut in two in time, and frames beside the cut are alike; more videos of a class are "
+                f"subset={subset!r}: {first_few(list(divided.values()))} is the only video of its class, so "
+                "it is cut in two in time, and frames beside the cut are alike; more videos of a class are "
                 f"better. {_WHAT}"
             )
         if not (lengths >= span).any():

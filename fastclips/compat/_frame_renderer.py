@@ -18,7 +18,7 @@ from fastclips.compat._resizing import Resizer
 from fastclips.engine.arena import COUNTERS
 from fastclips.errors import FastclipsError, FrameError
 from fastclips.pixels import legacy_pictures
-from fastclips.pixels.decode import Decoder
+from fastclips.pixels.decode import Decoded, Decoder, Rung
 from fastclips.pixels.geometry import Axis, Geometry
 from fastclips.pixels.resample import resample
 from fastclips.spec import Stream
@@ -93,26 +93,35 @@ class FrameRenderer:
 
     def _write(self, data: bytes, out: NDArray[np.float32], counters: NDArray[np.float64]) -> None:
         spec, began = self._spec, perf_counter()
-        pixels = self._decoded(data)
+        frame, resizer = self._decoded(data)
         decoded = perf_counter()
-        size = pixels.shape[:2]
-        if self._resizer is None or self._resizer.frame != size:
-            self._resizer = Resizer(size, spec.size, spec.interpolation, spec.aspect)
         target = self._frame if spec.channels_first else out
-        self._resizer(pixels, target)
+        resizer(frame.pixels, target, frame.top, frame.left)
         if spec.scale != 1:
             target *= np.float32(spec.scale)
         if target is not out:
             out[:] = np.moveaxis(target, -1, 0)
         counters[_DECODE] += decoded - began
         counters[_KERNEL] += perf_counter() - decoded
+        counters[_PILLOW] += frame.rung == Rung.PILLOW
 
-    def _decoded(self, data: bytes) -> NDArray[np.uint8]:
-        if self._spec.color_mode == "rgba" or data[:3] == b"GIF":
-            mode: Any = self._spec.color_mode
-            pixels: NDArray[np.uint8] = legacy_pictures.load(data, mode, None, "nearest", keep_aspect=False)
-            return pixels
-        return self._decoder.decode(data).pixels
+    def _decoded(self, data: bytes) -> tuple[Decoded, Resizer]:
+        """Return what is needed of a frame, and what resizes it."""
+        spec = self._spec
+        if spec.color_mode == "rgba" or data[:3] == b"GIF":
+            pixels = legacy_pictures.load(data, spec.color_mode, None, "nearest", keep_aspect=False)
+            return Decoded(pixels, 0, 0, 1, Rung.PILLOW), self._resizer_of(pixels.shape[:2])
+        if spec.aspect == "crop":
+            resizer = self._resizer_of(self._decoder.size(data))
+            return self._decoder.decode(data, resizer.box), resizer
+        frame = self._decoder.decode(data)
+        return frame, self._resizer_of(frame.pixels.shape[:2])
+
+    def _resizer_of(self, size: tuple[int, ...]) -> Resizer:
+        spec = self._spec
+        if self._resizer is None or self._resizer.frame != size:
+            self._resizer = Resizer((size[0], size[1]), spec.size, spec.interpolation, spec.aspect)
+        return self._resizer
 
 
 class _MaskRenderer:
@@ -133,7 +142,7 @@ class _MaskRenderer:
 
     def write(self, data: bytes, out: NDArray[Any], counters: NDArray[np.float64]) -> None:
         began = perf_counter()
-        mask = self._decoder.decode(data).pixels
+        mask = self._decoder.decode(data).pixels.pixels
         decoded = perf_counter()
         picked = np.empty(self._size, np.uint8)
         (height, width), (rows, columns) = self._size, mask.shape

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from fastclips.compat._spec import Picture, PictureSpec
 
-__all__ = ["Renderer", "probe"]
+__all__ = ["Renderer", "file_of", "probe"]
 
 _READ, _DECODE, _KERNEL, _CLIPS, _FRAMES, _BYTES, _PILLOW = (
     COUNTERS.index(name) for name in ("read_s", "decode_s", "kernel_s", "clips", "frames", "bytes", "pillow")
@@ -107,7 +107,7 @@ class Renderer:
             try:
                 self._frame(number, frame, vector, target, counters)
             except FastclipsError as error:
-                where = spec.storage.where(_file(number))
+                where = spec.storage.where(file_of(number))
                 if where in str(error):
                     raise
                 raise FrameError(f"{where}: {error}") from None
@@ -125,10 +125,11 @@ class Renderer:
         began = perf_counter()
         spec = self._spec
         parameters = spec.augmentation.from_vector(vector[:-1])
-        file = _file(number)
+        file = file_of(number)
         pixels = None if number >= 0 or spec.cache is None else spec.cache.get(file)
-        data = given if given is not None or pixels is not None else spec.storage.read(file)
-        if data is not None:
+        data: NDArray[Any] | bytes = b""
+        if pixels is None:
+            data = spec.storage.read(file) if given is None else given
             counters[_BYTES] += data.nbytes if isinstance(data, np.ndarray) else len(data)
         read = perf_counter()
         counters[_READ] += read - began
@@ -200,7 +201,7 @@ class Renderer:
         legacy_kernels.gather(pixels, rows, columns, table, out.reshape(*picture.target_size, self._channels))
         return True
 
-    def _picture(self, data: bytes | None, pixels: NDArray[np.uint8] | None) -> NDArray[Any]:
+    def _picture(self, data: bytes, pixels: NDArray[np.uint8] | None) -> NDArray[Any]:
         """Return a frame of the target's size, (H, W, C): uint8, or what is not bytes as float32."""
         picture = self._spec.picture
         assert picture is not None  # noqa: S101 - files have one
@@ -238,8 +239,8 @@ def _places(shape: tuple[int, int], picture: Picture) -> tuple[NDArray[np.uint64
     )
 
 
-def _file(number: int) -> int:
-    """Return the file that a ticket means: ~file where it was decoded before."""
+def file_of(number: int) -> int:
+    """Return the file that a ticket means, which says ~file where the frame was decoded before."""
     return number if number >= 0 else ~number
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from fastclips.compat._augment import PARAMETERS
-from fastclips.compat._render import Renderer
+from fastclips.compat._render import Renderer, file_of
 from fastclips.compat._spec import FIELD, PictureSpec
 from fastclips.errors import FrameError
 
@@ -87,7 +87,7 @@ class Repeating(Renderer):
     ) -> None:
         spec, width = self._spec, len(PARAMETERS) + 1
         files = spec.before(int(ticket["epoch"]), int(ticket["sample"]))
-        numbers, draws = ticket["frames"].tolist(), ticket["draws"].tolist()
+        numbers, draws = [file_of(number) for number in ticket["frames"].tolist()], ticket["draws"].tolist()
         for step in reversed(range(spec.time_steps)):
             files.append(numbers[step])
             first = step * width if spec.per_frame else 0

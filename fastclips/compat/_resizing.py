@@ -43,8 +43,9 @@ class _Box(NamedTuple):
     height: int
     width: int
 
-    def of(self, frame: NDArray[Any]) -> NDArray[Any]:
-        return frame[self.top : self.top + self.height, self.left : self.left + self.width]
+    def of(self, frame: NDArray[Any], top: int = 0, left: int = 0) -> NDArray[Any]:
+        top, left = self.top - top, self.left - left
+        return frame[top : top + self.height, left : left + self.width]
 
 
 class Resizer:
@@ -82,19 +83,29 @@ class Resizer:
         self._taps = [_taps(*side, interpolation) for side in sides] if interpolation in _SUMMED else None
         self._box = np.empty(0, np.float32)  # what is resized
 
-    def __call__(self, pixels: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """Top, left, bottom and right of what is needed of a frame, in pixels."""
+        top, left, height, width = self._source
+        return top, left, top + height, left + width
+
+    def __call__(
+        self, pixels: NDArray[np.uint8], out: NDArray[np.float32], top: int = 0, left: int = 0
+    ) -> None:
         """Resize a frame.
 
         Parameters
         ----------
         pixels : ndarray of uint8, (H, W, C)
-            Of the size given.
+            Of the size given, or a part that holds `box`.
         out : ndarray of float32, (h, w, C)
             Filled with the result, 0 to 255, beyond which kernels with negative weights may reach.
+        top, left : int
+            Where the part begins in the frame.
         """
         if self._margin:
             out[:] = 0
-        box, out = self._source.of(pixels), self._target.of(out)
+        box, out = self._source.of(pixels, top, left), self._target.of(out)
         if self._nearest is not None:
             rows, columns = self._nearest
             out[:] = np.take(np.take(box, rows, axis=0), columns, axis=1)

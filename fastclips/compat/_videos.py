@@ -122,7 +122,7 @@ class Runs:
         Returns
         -------
         ndarray of int64, shape (windows,)
-            Places in `files`; the window's frames are the `time_steps` places from there on, `dilation` apart.
+            Places in `files`: the window's frames are `time_steps` places from there on, `dilation` apart.
         """
         counts = (self.ends - self.begins - (dilation * (time_steps - 1) + 1)) // step + 1
         counts = np.maximum(counts, 0)

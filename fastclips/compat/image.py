@@ -23,6 +23,8 @@ a folder of a class must exist    it gives no images
 an extension begins with a dot    ``picturejpg`` is one too
 ``it[-1]`` is the last batch      an empty one
 a damaged file raises its path    Pillow's error does not name the file
+decoded frames are kept if all    each is decoded in each epoch
+of them fit into ``cache=``
 several inputs are a tuple        a list, which ``fit`` refuses on TensorFlow
 several targets are a tuple       a list
 ``preprocessing_function``        may not change the frame's shape

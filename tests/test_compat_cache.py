@@ -1,0 +1,119 @@
+"""Frames are decoded once where all of them fit, and nobody sees a difference."""
+
+from collections import Counter
+from itertools import islice
+
+import numpy as np
+import pytest
+from helpers import write_jpeg
+from PIL import Image
+
+from fastclips.compat._cache import FrameCache
+from fastclips.compat._files import FileList
+from fastclips.compat.image import ImageDataGenerator
+from fastclips.errors import OptionError
+
+SIZE, FILES = (20, 24), 24
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """JPEGs, and a few files that Pillow must read: some of them not of bytes."""
+    root = tmp_path_factory.mktemp("frames")
+    random = np.random.default_rng(0)
+    for number in range(FILES):
+        pixels = random.integers(0, 256, (30, 40, 3), np.uint8)
+        path = root / "class" / f"frame_{number:02d}.jpg"
+        write_jpeg(path, pixels)
+        if number % 8 == 5:
+            path.unlink()
+            Image.fromarray(pixels).save(path.with_suffix(".png"))
+    return root
+
+
+def flow(root, generator=None, **options):
+    options = {"target_size": SIZE, "batch_size": 5, "workers": 0, "seed": 2, "class_mode": None, **options}
+    return (generator or ImageDataGenerator(time_steps=3)).flow_from_directory(root, **options)
+
+
+def served(batches, epochs):
+    with batches:
+        return [x.copy() for x in islice(batches, epochs * len(batches))]
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("settings", "options"),
+    [
+        ({}, {}),
+        ({}, {"interpolation": "bicubic"}),
+        ({}, {"keep_aspect_ratio": True}),
+        ({}, {"color_mode": "grayscale"}),
+        ({"data_format": "channels_first", "rescale": 1 / 255}, {}),
+        ({"rotation_range": 30, "horizontal_flip": True, "brightness_range": (0.5, 1.5)}, {}),
+        ({"preprocessing_function": lambda frame: np.clip(frame, 9, 99), "dtype": "float64"}, {}),
+    ],
+)
+def test_a_cache_changes_no_bit(root, settings, options, workers):
+    if workers == 1 and (settings or options):
+        pytest.skip("one way of several is enough")
+    generator = ImageDataGenerator(time_steps=3, **settings)
+    plain = served(flow(root, generator, cache=0, **options), 3)
+    for one, other in zip(served(flow(root, generator, workers=workers, **options), 3), plain, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    counted = Counter()
+    read = FileList.read
+    monkeypatch.setattr(FileList, "read", lambda self, number: counted.update([number]) or read(self, number))
+    return counted
+
+
+@pytest.mark.parametrize(
+    ("room", "kept"), [(FILES * (20 * 24 * 3 + 1), True), (FILES * (20 * 24 * 3 + 1) - 1, False)]
+)
+def test_each_file_is_read_once_if_all_fit(root, reads, room, kept):
+    epochs = 12
+    batches = flow(root, cache=room)
+    served(batches, epochs)
+    shown = epochs * batches.n * 3
+    if kept:
+        first = 9 * 5 * 3  # what is planned before the first batch is there
+        assert set(reads) == set(range(FILES))
+        assert reads.total() <= first + FILES < shown
+    else:
+        assert reads.total() == shown
+
+
+def test_what_was_fitted_anew_is_served(root):
+    generator = ImageDataGenerator(featurewise_center=True)
+    with flow(root, generator, shuffle=False) as batches:
+        generator.fit(np.full((2, *SIZE, 3), 10.0))
+        first = served_epoch(batches)
+        again = served_epoch(batches)
+        generator.fit(np.full((2, *SIZE, 3), 30.0))
+        later = served_epoch(batches)
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(first - 20, later)
+
+
+def served_epoch(batches):
+    return np.concatenate([next(batches).copy() for _ in range(len(batches))])
+
+
+def test_only_what_was_written_is_there():
+    cache = FrameCache(3, (2, 2, 3))
+    frame = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    cache.put(1, frame)
+    cache.put(2, frame.astype(np.float32))
+    cache.put(0, frame[:1])
+    assert cache.get(0) is None
+    assert cache.get(2) is None
+    np.testing.assert_array_equal(cache.get(1), frame)
+
+
+def test_mistakes_are_named(root):
+    with pytest.raises(OptionError, match="cache='lots': must be a number of bytes"):
+        flow(root, cache="lots")
