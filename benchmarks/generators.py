@@ -18,8 +18,8 @@ keras-video-generators on videos made of it, which are written beside it):
 
 Two originals need interpreters of their own, since neither can be imported beside Keras 3. The first has
 Keras 2.8, the last with all that it imports: Python 3.10 with ``tensorflow-cpu==2.8.* 'protobuf<3.21'
-'numpy<1.24' 'scipy<1.12' pandas pillow``; the other Keras 2.15: Python 3.11 with ``tensorflow-cpu==2.15.* scipy
-opencv-python-headless``; and the packages themselves with ``--no-deps``.
+'numpy<1.24' 'scipy<1.12' pandas pillow``. The other has Keras 2.15: Python 3.11 with
+``tensorflow-cpu==2.15.* scipy opencv-python-headless``. Both packages are installed with ``--no-deps``.
 
 Result::
 
@@ -117,13 +117,13 @@ def recreated() -> type:
     return Generator
 
 
-def fastclips_time_distributed(folder: Path, **options: Any) -> Made:
+def fastclips_time_distributed(folder: Path, *, cache: Any = "1GiB", **options: Any) -> Made:
     """Its replacement."""
     import fastclips
     from fastclips.compat import TimeDistributedImageDataGenerator as module  # noqa: N813 - a module
 
     batches = module.TimeDistributedImageDataGenerator(time_steps=5, **options).flow_from_directory(
-        str(folder), batch_size=16, seed=0, workers=WORKERS
+        str(folder), batch_size=16, seed=0, workers=WORKERS, cache=cache
     )
     return from_iterator(fastclips.__version__, batches, (16, 5, 256, 256, 3))
 
@@ -254,9 +254,8 @@ def keras_video(folder: Path) -> Made:
 
 def fastclips_video(folder: Path) -> Made:
     """Its replacement."""
-    from fastclips.compat.keras_video import VideoFrameGenerator
-
     import fastclips
+    from fastclips.compat.keras_video import VideoFrameGenerator
 
     sequence = VideoFrameGenerator(nb_frames=5, batch_size=8, glob_pattern=pattern(folder), workers=WORKERS)
     return from_iterator(fastclips.__version__, sequence, (8, 5, 224, 224, 3))
@@ -304,6 +303,12 @@ LINES = {
             lambda folder: time_distributed(folder, **AUGMENTED),
             lambda folder: fastclips_time_distributed(folder, **AUGMENTED),
         ),
+        "distributed_python",
+    ),
+    "tdidg-uncached": Line(
+        "the first again",
+        "with cache=0: each frame decoded whenever it is shown",
+        (time_distributed, lambda folder: fastclips_time_distributed(folder, cache=0)),
         "distributed_python",
     ),
     "images": Line(

@@ -454,3 +454,14 @@ def test_as_a_tf_dataset(keras, videos, workers):  # noqa: ARG001 - skips
                 np.testing.assert_array_equal(b, d)
     with timeseries_dataset_from_array(np.arange(9), None, 3, batch_size=4) as series:
         assert [len(x) for x in series.to_tf_dataset()] == [4, 3]
+
+
+def test_only_the_box_is_decoded_where_the_aspect_is_cut(tmp_path):
+    for frame in range(4):
+        write_jpeg(tmp_path / "a" / "video" / f"{frame}.jpg", picture(frame, 64, 256))
+    options = {"time_steps": 4, "image_size": (32, 32), "crop_to_aspect_ratio": True, **quiet}
+    with image_dataset_from_directory(tmp_path, **options) as dataset:
+        next(dataset)
+        stats = dataset.stats()
+        assert stats.cropped_frames == 4
+        assert stats.skipped > 0.5

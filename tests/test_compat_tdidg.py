@@ -507,7 +507,7 @@ def test_legacy_shows_a_frame_again_in_place_of_a_bad_file(root, tmp_path, resca
         reference = original(paths, codes, len(names), **options, **settings)
         with batches:
             try:
-                for _ in range(len(batches)):
+                for _ in range(2 * len(batches)):
                     expected = next(reference)
                     same(next(batches), expected)
                     compared += 1

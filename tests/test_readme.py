@@ -20,7 +20,7 @@ def test_python_blocks_run(tmp_path, monkeypatch, capsys):
     keras.utils.set_random_seed(0)
     namespace = {"__name__": "readme"}
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 9
+    assert len(blocks) == 10
     for block in blocks:
         exec(compile(block, "README.md", "exec"), namespace)  # noqa: S102 - our own text
     assert "frames/s" in capsys.readouterr().out
@@ -28,7 +28,7 @@ def test_python_blocks_run(tmp_path, monkeypatch, capsys):
     assert (x.shape, y.shape) == ((4, 8, 224, 224, 3), (4, 8, 224, 224))
     assert [len(namespace[name]) for name in ("listed", "parts", "chosen")] == [10, 1, 3]
     assert namespace["videos"].shape == (len(namespace["val"]), 2)
-    for name in ("loader", "val_loader", "part", "test", "jittered", "turned"):
+    for name in ("loader", "val_loader", "part", "test", "jittered", "turned", "own"):
         namespace[name].close()
 
 

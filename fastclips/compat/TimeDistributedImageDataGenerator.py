@@ -333,7 +333,7 @@ class _Pictures:
 def _say_shape() -> None:
     """Say, once, which of two shapes labels have."""
     _log.warning(
-        "class_mode='categorical' gives a label for each frame, (B, T, classes), as this generator "
-        "always has: TimeDistributedImageDataGenerator(labels='clip') gives one for each clip, (B, classes), and "
+        "class_mode='categorical' gives a label for each frame, (B, T, classes), as this generator always "
+        "has: TimeDistributedImageDataGenerator(labels='clip') gives one for each clip, (B, classes), and "
         "labels='frame' these, without this message"
     )

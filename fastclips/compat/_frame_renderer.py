@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FrameRenderer"]
 
-_READ, _DECODE, _KERNEL, _CLIPS, _FRAMES, _BYTES, _PILLOW = map(
-    COUNTERS.index, ("read_s", "decode_s", "kernel_s", "clips", "frames", "bytes", "pillow")
+_READ, _DECODE, _KERNEL, _CLIPS, _FRAMES, _BYTES, _SLICED, _PIXELS, _DECODED = map(
+    COUNTERS.index,
+    ("read_s", "decode_s", "kernel_s", "clips", "frames", "bytes", "sliced", "pixels", "decoded_pixels"),
 )
 
 
@@ -103,7 +104,8 @@ class FrameRenderer:
             out[:] = np.moveaxis(target, -1, 0)
         counters[_DECODE] += decoded - began
         counters[_KERNEL] += perf_counter() - decoded
-        counters[_PILLOW] += frame.rung == Rung.PILLOW
+        counters[_PIXELS] += resizer.frame[0] * resizer.frame[1]
+        _count(frame, counters)
 
     def _decoded(self, data: bytes) -> tuple[Decoded, Resizer]:
         """Return what is needed of a frame, and what resizes it."""
@@ -142,8 +144,10 @@ class _MaskRenderer:
 
     def write(self, data: bytes, out: NDArray[Any], counters: NDArray[np.float64]) -> None:
         began = perf_counter()
-        mask = self._decoder.decode(data).pixels.pixels
-        decoded = perf_counter()
+        frame = self._decoder.decode(data)
+        decoded, mask = perf_counter(), frame.pixels
+        counters[_PIXELS] += mask.size
+        _count(frame, counters)
         picked = np.empty(self._size, np.uint8)
         (height, width), (rows, columns) = self._size, mask.shape
         whole = Geometry(Axis(height, 0, rows), Axis(width, 0, columns))
@@ -158,3 +162,8 @@ class _MaskRenderer:
         np.take(self._table, picked, axis=0, out=out, mode="clip")
         counters[_DECODE] += decoded - began
         counters[_KERNEL] += perf_counter() - decoded
+
+
+def _count(frame: Decoded, counters: NDArray[np.float64]) -> None:
+    counters[_SLICED + frame.rung] += 1
+    counters[_DECODED] += frame.pixels.shape[0] * frame.pixels.shape[1]

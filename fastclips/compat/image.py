@@ -295,7 +295,8 @@ class ImageDataGenerator(Settings):
         keep_aspect_ratio : bool
             Whether the middle of a frame is cut out in the target's proportions first.
         **options
-            ``workers`` and ``memory``, as for `fastclips.ClipLoader`.
+            ``workers`` and ``memory``, as for `fastclips.ClipLoader`; ``cache="1GiB"``: if all
+            frames fit into so much memory, resized, each is decoded once; 0 keeps none.
 
         Returns
         -------
@@ -375,7 +376,9 @@ class ImageDataGenerator(Settings):
         save_format
             As for `flow_from_directory`.
         **options
-            ``workers`` and ``memory``, as for `fastclips.ClipLoader`; what Keras ignores with a warning.
+            ``workers`` and ``memory``, as for `fastclips.ClipLoader`; ``cache="1GiB"``: if all
+            frames fit into so much memory, resized, each is decoded once; 0 keeps none. What Keras
+            ignores is ignored, with a warning.
 
         Returns
         -------
