@@ -85,7 +85,8 @@ def test_imports_point_down_only():
         ("numba", ["kernels", "legacy_kernels"]),  # those of compat apart
         ("simplejpeg", ["decode"]),
         ("cv2", ["filters", "flow", "resample"]),
-        ("PIL", ["decode", "legacy_pictures", "loader", "sheet"]),  # frames that are no JPEG; the type of a sheet; drawing it
+        # frames that are no JPEG; Keras's resizing and saving; the type of a sheet; drawing it
+        ("PIL", ["decode", "legacy_pictures", "loader", "sheet"]),
         ("av", ["movies"]),
     ],
 )
