@@ -97,8 +97,11 @@ class Arena:
     def failed(self, slot: int) -> int | None:
         """The first FAILED cell of a settled slot, if there is one."""
 
+    def noted(self, slot: int) -> list[int]:
+        """The DONE cells of a settled slot that have a note."""
+
     def set_note(self, cell: int, text: bytes) -> None:
-        """Say why a ticket fails; cut to 1016 bytes."""
+        """Say why a ticket fails, or what its row lacks; cut to 1016 bytes."""
 
     def note(self, cell: int) -> bytes:
         """What set_note said."""

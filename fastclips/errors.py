@@ -6,6 +6,7 @@
     ├── OptionError (ValueError)      an argument cannot work; nothing was started
     ├── DataError (ValueError)        the data on disk is not what it should be
     │   └── FrameError                one frame: missing, damaged, of another size
+    │       └── DamageError           its file is no picture, cut short or garbled
     └── EngineError (RuntimeError)    worker processes failed
         └── ClosedError               the loader was closed
 
@@ -14,6 +15,7 @@ Each message names the offending value and what to change.
 
 __all__ = [
     "ClosedError",
+    "DamageError",
     "DataError",
     "EngineError",
     "FastclipsError",
@@ -36,6 +38,10 @@ class DataError(FastclipsError, ValueError):
 
 class FrameError(DataError):
     """One frame is missing, damaged or of another size; the message holds its path."""
+
+
+class DamageError(FrameError):
+    """What a file holds is no picture, or a damaged one; whoever knows the path makes it a `FrameError`."""
 
 
 class EngineError(FastclipsError, RuntimeError):

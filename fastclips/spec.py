@@ -247,6 +247,8 @@ class ClipSpec:
         Whether JPEGs are decoded with the faster, slightly less exact inverse DCT.
     weighting : Weighting, optional
         Where given, `layout` ends with the field `WEIGHT`, of the mask's shape and float32.
+    repeats_damaged : bool
+        Whether a frame that cannot be read or decoded is replaced by its neighbour, instead of an error.
     """
 
     storage: Storage
@@ -256,6 +258,7 @@ class ClipSpec:
     time_steps: int
     fast_dct: bool
     weighting: Weighting | None = None
+    repeats_damaged: bool = False
     renderer: ClassVar[str] = "fastclips.engine.renderer:Renderer"
 
     def __getstate__(self) -> dict[str, Any]:

@@ -104,7 +104,6 @@ class Arena {
         for (std::uint32_t row = 0; row < geometry().rows; ++row) {
             const std::uint32_t cell = slot * geometry().rows + row;
             head(cell).deaths = 0;
-            head(cell).note_bytes = 0;
             if (row < rows)
                 std::memcpy(&head(cell) + 1, tickets + row * geometry().ticket_bytes,
                             geometry().ticket_bytes);
@@ -166,10 +165,13 @@ class Arena {
                 Word word = Word::unpack(bits);
                 word.worker = worker;
                 word.state = State::kClaimed;
-                if (word_at(*oldest).compare_exchange_strong(bits, word.pack(),
-                                                             std::memory_order_acq_rel))
-                    return Claim{*oldest, word.number};
-                continue;
+                if (!word_at(*oldest).compare_exchange_strong(bits, word.pack(),
+                                                              std::memory_order_acq_rel))
+                    continue;
+                // Of an earlier ticket, or of a worker that died over this one: the note of a cell
+                // that settles is of whoever settled it.
+                head(*oldest).note_bytes = 0;
+                return Claim{*oldest, word.number};
             }
             if (Clock::now() >= deadline) return std::nullopt;
             futex_wait(header_->published, seen, deadline);
@@ -211,6 +213,15 @@ class Arena {
             if (word_of(cell).state == State::kFailed) return cell;
         }
         return std::nullopt;
+    }
+
+    std::vector<std::uint32_t> noted(std::uint32_t slot) const {
+        std::vector<std::uint32_t> cells;
+        for (std::uint32_t row = 0; row < geometry().rows; ++row) {
+            const std::uint32_t cell = slot * geometry().rows + row;
+            if (word_of(cell).state == State::kDone && head(cell).note_bytes) cells.push_back(cell);
+        }
+        return cells;
     }
 
     Word word_of(std::uint32_t cell) const {

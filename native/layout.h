@@ -71,7 +71,7 @@ static_assert(offsetof(Header, note) == 3 * kLine);
 struct CellHead {
     std::uint32_t deaths;  // workers that died while holding this ticket
     std::uint32_t note_bytes;
-    char note[1016];  // why the ticket failed, UTF-8
+    char note[1016];  // why the ticket failed, or what its row lacks; UTF-8
 };
 static_assert(sizeof(CellHead) == 1024);
 static_assert(offsetof(CellHead, note) == 8);

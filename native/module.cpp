@@ -162,12 +162,13 @@ NB_MODULE(_native, m) {
              "Count a death over this ticket: how many now.")
         .def("failed", &Arena::failed, "slot"_a,
              "The first FAILED cell of a settled slot, if there is one.")
+        .def("noted", &Arena::noted, "slot"_a, "The DONE cells of a settled slot that have a note.")
         .def(
             "set_note",
             [](Arena& a, std::uint32_t cell, nb::bytes text) {
                 a.set_note(cell, {text.c_str(), text.size()});
             },
-            "cell"_a, "text"_a, "Say why a ticket fails; cut to 1016 bytes.")
+            "cell"_a, "text"_a, "Say why a ticket fails, or what its row lacks; cut to 1016 bytes.")
         .def(
             "note",
             [](const Arena& a, std::uint32_t cell) {

@@ -10,7 +10,7 @@ grows, so that a worker allocates nothing per frame. The buffer that the last fr
 and the header read only when that fails.
 
 Damage is never shown as pixels: whatever the decoder complains of, libjpeg's warnings included, raises
-`FrameError` with the reason; who knows the path adds it. A frame that ends too soon, or whose restart markers
+`DamageError` with the reason; who knows the path adds it. A frame that ends too soon, or whose restart markers
 are not those that its header calls for, is found out whatever is asked for; damage within the data only by
 who decodes it.
 """
@@ -28,7 +28,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from fastclips._native import RegionDecoder, jpeg_size
-from fastclips.errors import FrameError
+from fastclips.errors import DamageError, FrameError
 from fastclips.pixels.headers import Header, check_size, read_header
 from fastclips.pixels.masks import ColorMap, first_colors
 
@@ -160,8 +160,10 @@ class Decoder:
 
         Raises
         ------
+        DamageError
+            If `data` is no such file, or a damaged one.
         FrameError
-            If `data` is none of that, is damaged, or holds more than 8 bits per channel (of a mask with one
+            If it holds what the stream cannot take, such as more than 8 bits per channel (of a mask with one
             channel: values above 255).
         """
         if isinstance(data, np.ndarray):
@@ -184,7 +186,7 @@ class Decoder:
             try:
                 pixels = self._jpeg(data, least)
             except ValueError as error:
-                raise FrameError(f"truncated or damaged JPEG of {len(data)} bytes: {error}") from error
+                raise DamageError(f"truncated or damaged JPEG of {len(data)} bytes: {error}") from error
         if self._colors is not None:
             raise FrameError("a JPEG, which smears the colours that colors= maps: make the masks PNG files")
         if not self._takes_jpegs:
@@ -260,8 +262,10 @@ def frame_size(data: Stored) -> tuple[int, int]:
 
     Raises
     ------
+    DamageError
+        If `data` is no such file, or its header is damaged.
     FrameError
-        If `data` is none of these, or its header is damaged.
+        If it is an array of another shape, or a TIFF of too many pixels.
     """
     if isinstance(data, np.ndarray):
         if data.ndim < 2:  # noqa: PLR2004 - height and width
@@ -288,7 +292,7 @@ def _header(data: Encoded) -> Header:
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data)
     except ValueError as error:
-        raise FrameError(
+        raise DamageError(
             f"truncated, damaged or unusual header of a JPEG of {len(data)} bytes: {error}"
         ) from error
     check_size(height, width, _JPEG_PIXELS_PER_BYTE * len(data), len(data))
@@ -302,11 +306,11 @@ def _loaded(data: Encoded, header: Header) -> Image:
         if image.width * image.height == pixels:  # else it is not worth the memory
             image.load()
     except Exception as error:  # Pillow lets out whatever damage leads to
-        raise FrameError(
+        raise DamageError(
             f"truncated, damaged or unusual {header.kind} of {len(data)} bytes: {error}"
         ) from error
     if (image.height, image.width) != (header.height, header.width):
-        raise FrameError(f"damaged {header.kind} of {len(data)} bytes: its header has two sizes")
+        raise DamageError(f"damaged {header.kind} of {len(data)} bytes: its header has two sizes")
     return image
 
 

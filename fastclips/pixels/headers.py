@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from fastclips.errors import FrameError
+from fastclips.errors import DamageError, FrameError
 
 __all__ = ["Header", "check_size", "read_header"]
 
@@ -60,19 +60,21 @@ def read_header(data: bytes | bytearray | memoryview) -> Header:
 
     Raises
     ------
-    FrameError
+    DamageError
         If it is none of them, or its header is damaged.
+    FrameError
+        If it is a TIFF of too many pixels.
     """
     if not len(data):
-        raise FrameError("empty file")
+        raise DamageError("empty file")
     start = bytes(data[:8])
     kind = next((kind for kind, starts in _STARTS.items() if start.startswith(starts)), None)
     if kind is None:
-        raise FrameError(f"neither JPEG, PNG, BMP nor TIFF: it starts with {start!r}")
+        raise DamageError(f"neither JPEG, PNG, BMP nor TIFF: it starts with {start!r}")
     try:
         height, width, bits, limit = _READ[kind](data)
     except (IndexError, KeyError, ValueError, struct.error) as error:
-        raise FrameError(
+        raise DamageError(
             f"truncated or damaged header of a {kind} of {len(data)} bytes: {bytes(data[:24])!r}"
         ) from error
     check_size(height, width, limit * len(data), len(data))
@@ -95,11 +97,11 @@ def check_size(height: int, width: int, most: int, size: int) -> None:
 
     Raises
     ------
-    FrameError
+    DamageError
         If there are more pixels than that, or none.
     """
     if not 0 < height * width <= most:
-        raise FrameError(f"truncated: {size} bytes cannot hold the {height} x {width} of its header")
+        raise DamageError(f"truncated: {size} bytes cannot hold the {height} x {width} of its header")
 
 
 _Read = tuple[int, int, int, int]  # height, width, bits per channel, pixels per byte at most
