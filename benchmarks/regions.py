@@ -2,31 +2,31 @@
 
     python benchmarks/regions.py
 
-One process, bytes in memory, 24 frames of film (`frames.py`; quality 88, 4:2:0), each box drawn anew. Full:
-simplejpeg decodes the frame into one reused buffer. Region: `Decoder.decode` with the box. Python's part is in
-both; neither copies the crop. Restart: MCUs from marker to marker, 0 for a plain JPEG. The last two decode at
-half the size.
+One process, bytes in memory, 24 frames of film (`frames.py`; quality 88, 4:2:0), each box drawn anew.
+Full: simplejpeg decodes the frame into one reused buffer. Region: `Decoder.decode` with the box. Python's
+part is in both; neither copies the crop. Restart: MCUs from marker to marker, 0 for a plain JPEG. The last
+two decode at half the size.
 
 Result::
 
     simplejpeg 1.9.0; CPU time in us per decode, medians
     crop of frame          restart    bytes    full  region   full / region        rung
-    112 of 340x256               2   19,426   230.7    59.1   4.03 (3.92-4.11)   SLICED
-    224 of 640x360               2   47,371   567.9   165.5   3.41 (3.39-3.43)   SLICED
-    224 of 340x256               2   19,426   235.0   164.7   1.42 (1.41-1.43)   SLICED
-    112 of 340x256               0   18,914   223.4   110.7   2.01 (1.99-2.02)   CROPPED
-    224 of 640x360               0   45,990   564.0   313.7   1.79 (1.79-1.81)   CROPPED
-    224 of 340x256               0   18,914   223.1   218.2   1.03 (1.02-1.03)   CROPPED/WHOLE
-    224 of 340x256              22   18,952   228.4   215.4   1.06 (1.06-1.07)   CROPPED/SLICED/WHOLE
-    224 of 640x360, 1/2          2   47,371   467.2   137.3   3.36 (3.34-3.39)   SLICED
-    224 of 640x360, 1/2          0   45,990   443.8   277.2   1.60 (1.59-1.60)   CROPPED
+    112 of 340x256               2   19,426   234.0    59.5   4.03 (3.95-4.09)   SLICED
+    224 of 640x360               2   47,371   578.2   168.4   3.41 (3.31-3.44)   SLICED
+    224 of 340x256               2   19,426   237.9   167.8   1.41 (1.39-1.43)   SLICED
+    112 of 340x256               0   18,914   225.3   112.7   1.96 (1.93-2.00)   CROPPED
+    224 of 640x360               0   45,990   566.9   317.8   1.76 (1.74-1.78)   CROPPED
+    224 of 340x256               0   18,914   226.7   222.9   1.01 (1.00-1.02)   CROPPED/WHOLE
+    224 of 340x256              22   18,952   237.0   225.6   1.05 (1.03-1.06)   CROPPED/SLICED/WHOLE
+    224 of 640x360, 1/2          2   47,371   477.3   144.0   3.25 (3.21-3.31)   SLICED
+    224 of 640x360, 1/2          0   45,990   451.4   282.0   1.59 (1.58-1.60)   CROPPED
 
 2 cores of a virtual machine whose host has other work.
 
-How to read: the sides take turns of one decode each, in an order that swaps. Times are medians; a ratio is the
-median over rounds of 24 frames, with quartiles. With restart markers a crop costs about what its share of
-the frame's MCUs costs, 18,900 of 87,000 pixels in the first line. Of a plain JPEG all Huffman codes are passed, which
-takes a quarter of decoding it.
+How to read: the sides take turns of one decode each, in an order that swaps. Times are medians; a ratio is
+the median over rounds of 24 frames, with quartiles. With restart markers a crop costs about what its share of
+the frame's MCUs costs, 18,900 of 87,000 pixels in the first line. Of a plain JPEG all Huffman codes are
+passed, which takes a quarter of decoding it.
 """  # noqa: D400 - a question
 
 from __future__ import annotations
