@@ -244,6 +244,22 @@ def test_the_scratch_grows_and_is_shared():
     assert np.array_equal(first.pixels, kept)
 
 
+@pytest.mark.parametrize("gray", [False, True])
+def test_rows_lie_whole_pixels_apart(gray):
+    """So a kernel may see wider rows that lie together, all within the decoder's memory."""
+    for restart in (0, 1):
+        for box in ((3, 5, 90, 77), (60, 101, 96, 160)):
+            pixels = DECODERS[gray, 1].decode(encode(FRAME, restart=restart), box).pixels
+            pitch, across, deep = pixels.strides
+            assert (across, deep) == (pixels.shape[2], 1)
+            assert pitch % across == 0
+            memory = DECODERS[gray, 1]._scratch
+            start = pixels.ctypes.data - memory.ctypes.data
+            assert 0 <= start <= memory.size - pixels.shape[0] * pitch
+            wide = memory[start:][: pixels.shape[0] * pitch].reshape(pixels.shape[0], -1, across)
+            assert np.array_equal(wide[:, : pixels.shape[1]], pixels)
+
+
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 def test_any_bytes(kind):
     data = encode(FRAME, restart=2)
