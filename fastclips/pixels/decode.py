@@ -62,7 +62,7 @@ class Rung(IntEnum):
     SLICED = 0
     """A JPEG's restart segments around the box."""
     CROPPED = 1
-    """A JPEG's blocks around the box; of all before them, only the lengths of their codes are read."""
+    """A JPEG's blocks around the box; of all others only the lengths of their codes are read."""
     WHOLE = 2
     """A whole JPEG."""
     PILLOW = 3
