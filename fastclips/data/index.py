@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastclips.data.labels import Labels
 from fastclips.data.scan import without_video_extension
 from fastclips.errors import DataError, OptionError
 from fastclips.options import checked_int, first_few
@@ -29,13 +30,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastclips.data.labels import Labels
+    from fastclips.data.columns import Columns
     from fastclips.data.names import Names
     from fastclips.data.storage import Storage
     from fastclips.spec import Stream
 
 __all__ = ["Dataset", "Index"]
 
+_SAVED = ("keys", "starts", "frame_counts", "fps")  # columns beside the labels
 _SPLIT = 0x73706C6974  # second word of the key of a split's draws, so that no other draw shares its stream
 
 
@@ -92,6 +94,59 @@ class Index:
             labels=None if self.labels is None else self.labels.take(rows),
             classes=self.classes,
             fps=None if self.fps is None else self.fps[rows],
+        )
+
+    def columns(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return the content, to be saved beside its storage's, which has the names.
+
+        Returns
+        -------
+        columns : dict of str to ndarray
+            Numbers only.
+        meta : dict
+            The rest, JSON-able.
+        """
+        arrays = {f"index.{name}": getattr(self, name) for name in _SAVED if getattr(self, name) is not None}
+        meta: dict[str, Any] = {"classes": list(self.classes), "labels": None}
+        if self.labels is not None:
+            columns, meta["labels"] = self.labels.columns()
+            arrays.update({f"labels.{name}": column for name, column in columns.items()})
+        return arrays, meta
+
+    @classmethod
+    def from_columns(cls, columns: Columns, videos: Names) -> Index:
+        """Make an index of what `columns` returned.
+
+        Parameters
+        ----------
+        columns : Columns
+            The arrays, which are not copied, and the rest; there may be more beside.
+        videos : Names
+            Those of the storage, by its own numbers.
+
+        Returns
+        -------
+        Index
+
+        Raises
+        ------
+        DataError, KeyError, TypeError, ValueError
+            They are not those of an index.
+        """
+        labels = None
+        if columns.meta["labels"] is not None:
+            found = {name[7:]: column for name, column in columns.items() if name.startswith("labels.")}
+            labels = Labels.from_columns(found, columns.meta["labels"])
+        keys = columns["index.keys"]
+        whole = len(keys) == len(videos) and bool((keys == np.arange(len(keys))).all())
+        return cls(
+            names=videos if whole else videos.take(keys),
+            keys=keys,
+            starts=columns["index.starts"],
+            frame_counts=columns["index.frame_counts"],
+            labels=labels,
+            classes=tuple(columns.meta["classes"]),
+            fps=columns.get("index.fps"),
         )
 
 

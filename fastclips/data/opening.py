@@ -4,6 +4,7 @@
 
     folders, or a list of them --files.py--> FolderStorage + Index ─┐
                                     or --saved.py--┘                 ├──> Dataset
+    a pack ------------------packs.py-------> PackStorage + Index ──┤
     arrays ---------------------------------> ArrayStorage + Index ─┘
 
 Here it is only told which of these the user has, and what the streams are.
@@ -12,6 +13,7 @@ Here it is only told which of these the user has, and what the streams are.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,7 @@ from fastclips.data.files import Files
 from fastclips.data.index import Dataset, Index
 from fastclips.data.labels import Labels, from_array
 from fastclips.data.names import Names, natural_key
+from fastclips.data.packs import is_pack, open_pack
 from fastclips.errors import OptionError
 from fastclips.options import checked_choice, checked_classes, checked_int
 from fastclips.spec import WEIGHT, Stream
@@ -38,6 +41,7 @@ __all__ = ["mask_options", "open_dataset"]
 
 _RESERVED = ("auto", "label", "valid", WEIGHT)
 _VALUES = 256  # of a byte
+_MASKS = ("mask",)
 
 
 def open_dataset(
@@ -48,7 +52,7 @@ def open_dataset(
     frames: str | Mapping[str, str] | None = None,
     labels: object = "auto",
     classes: Iterable[str] | None = None,
-    masks: Iterable[str] = ("mask",),
+    masks: Iterable[str] = _MASKS,
     match: str | None = None,
     unpaired: str = "error",
     colors: Mapping[tuple[int, int, int], int] | None = None,
@@ -57,7 +61,7 @@ def open_dataset(
     index: str | os.PathLike[str] | None = None,
     images: ArrayLike | PathLike[str] | Mapping[str, ArrayLike | PathLike[str]] | None = None,
 ) -> Dataset:
-    """Open videos: folders of frames, a list of them, or arrays.
+    """Open videos: folders of frames, a list of them, a pack, or arrays.
 
     Folders are laid out as ``class/video/frame``: a video is any folder below the root that directly holds
     .jpg, .jpeg, .png, .bmp, .tif or .tiff files; the first folder of its path is its class. Everything is in
@@ -67,12 +71,13 @@ def open_dataset(
     ----------
     source : path, mapping of str to path, or list
         The folder of class folders, whose one stream is called ``"image"``; or a name and such a folder for
-        each stream. Or a list of videos: a CSV with a header, another text file (see `columns`), an iterable
-        of rows (dicts, or tuples of path, label, start and length), a mapping of columns or a DataFrame. Its
-        columns are ``path``, a folder of frames; ``start`` and ``length``, the part of the video that is
-        meant, in frames, counted from 0 whatever the files' names count from; ``fps``; and one of ``label``
-        (a class), ``labels`` (several), ``frame_labels`` (a class for each frame) and ``target`` (an array or
-        number).
+        each stream. Or a pack, the folder that `fastclips.pack` has made: its classes and what its masks mean
+        are as they were then, where nothing else is said. Or a list of videos: a CSV with a header, another
+        text file (see `columns`), an iterable of rows (dicts, or tuples of path, label, start and length), a
+        mapping of columns or a DataFrame. Its columns are ``path``, a folder of frames; ``start`` and
+        ``length``, the part of the video that is meant, in frames, counted from 0 whatever the files' names
+        count from; ``fps``; and one of ``label`` (a class), ``labels`` (several), ``frame_labels`` (a class
+        for each frame) and ``target`` (an array or number).
     root : path, or mapping of str to path, optional
         What a list's paths are relative to; the list's own folder by default, or the working directory. A
         mapping names a folder for each stream.
@@ -148,6 +153,12 @@ def open_dataset(
         raise OptionError("labels= takes values for images= alone; give a list with a column label instead")
     if labels is not None:
         checked_choice(labels, "labels", ("auto",))
+    if isinstance(source, (str, PathLike)) and is_pack(Path(source)):
+        given = {"root": root, "columns": columns, "frames": frames, "match": match, "index": index}
+        wrong = [name for name, value in given.items() if value is not None]
+        if wrong:
+            raise OptionError(f"{wrong[0]}= is for frames that are files; {str(source)!r} is a pack")
+        return _open_pack(source, labels is not None, names, masks, mask)
     files = Files(
         *_sources(source, root, columns),
         columns=columns,
@@ -163,6 +174,43 @@ def open_dataset(
     else:
         storage, table = saved.load_or_scan(index, files)
     return Dataset(storage, table, streams)
+
+
+def _open_pack(
+    source: str | PathLike[str],
+    labelled: bool,
+    classes: tuple[str, ...] | None,
+    masks: Iterable[str],
+    mask: dict[str, Any],
+) -> Dataset:
+    """Open a pack; what is said of its labels and masks counts for more than what it says itself."""
+    storage, table, streams = open_pack(source)
+    if not labelled:
+        table = replace(table, labels=None, classes=())
+    elif classes is not None:
+        if table.labels is None:
+            raise OptionError(
+                f"classes={classes!r}: names classes, but the pack {str(source)!r} has no labels"
+            )
+        table = replace(table, labels=table.labels.renamed(table.classes, classes), classes=classes)
+    kept = [stream for stream in streams if stream.mask]
+    if masks == _MASKS:
+        masks = tuple(stream.name for stream in kept)
+    said = _streams([stream.name for stream in streams], masks, mask)
+    return Dataset(storage, table, tuple(map(_combined, streams, said)))
+
+
+def _combined(packed: Stream, said: Stream) -> Stream:
+    """Return a stream of a pack: as it was packed, but for what was said now."""
+    if packed.mask != said.mask or not packed.mask:
+        return replace(said, channels=packed.channels)
+    default = Stream("", mask=True)
+    changed = {
+        name: getattr(said, name)
+        for name in ("colors", "values", "smeared", "ignore")
+        if getattr(said, name) != getattr(default, name)
+    }
+    return replace(packed, **changed)
 
 
 def _sources(
