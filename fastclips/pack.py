@@ -302,17 +302,15 @@ def run(args: argparse.Namespace) -> int:
         return 0
     more = f" (and {len(done.problems) - _SHOWN} more)" if len(done.problems) > _SHOWN else ""
     videos = len({problem.video for problem in done.problems})
+    said = f"Could not read frames: {len(done.problems)} in all{more}, in videos: {videos}. "
     if done.dropped:
-        left = first_few(done.dropped)
-        print(f"Left out {len(done.dropped)} videos with frames that cannot be read: {left}", file=sys.stderr)
-    if len(done.dropped) == videos:
-        print(f"{len(done.problems)} could not be read{more}.", file=sys.stderr)
+        said += f"Left out: {first_few(done.dropped)}."
     else:
-        print(
-            f"{len(done.problems)} frames of {videos} videos could not be read{more}. They stay in their "
-            "places, and are errors when they are loaded; --skip-damaged leaves these videos out.",
-            file=sys.stderr,
+        said += (
+            "They stay in their places, and are errors when they are loaded; --skip-damaged leaves out "
+            "these videos."
         )
+    print(said, file=sys.stderr)
     return 0 if args.skip_damaged else 1
 
 

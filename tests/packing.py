@@ -1,11 +1,11 @@
 """Packs and what they are held against, shared by tests."""
 
+import tarfile
 from pathlib import Path
 
 import numpy as np
 
 import fastclips as fc
-from fastclips.data.packs import open_pack
 
 
 def packed(dataset, folder, **options):
@@ -44,8 +44,6 @@ def same_index(one, other):
 
 def members(folder):
     """Names and contents of all members of a pack, in order, by Python's own reader."""
-    import tarfile
-
     found = []
     for path in sorted(Path(folder).glob("*.tar")):
         with tarfile.open(path) as tar:
@@ -58,7 +56,3 @@ def content(folder):
     return {
         str(path.relative_to(folder)): path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()
     }
-
-
-def streams_of(folder):
-    return open_pack(folder)[2]

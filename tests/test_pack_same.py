@@ -1,15 +1,14 @@
 """A pack gives what the folder, list or array gave that it was made of: clips, labels and pixels."""
 
+import io
 import subprocess
-import tarfile
 
+import cv2
 import numpy as np
 import pytest
 import simplejpeg
-from helpers import make_frames, make_masks, picture, write_jpeg
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from packing import check_same, content, members, packed, same_index, streams_of
+from helpers import picture, write_jpeg
+from packing import check_same, content, members, packed, same_index
 from PIL import Image
 
 import fastclips as fc
@@ -66,7 +65,7 @@ def test_images_and_masks(pairs, tmp_path):
 
 
 def test_samples_of_webdataset(pairs, tmp_path):
-    """Its readers take names up to the first dot of the last part for the sample, and the rest for a field."""
+    """Its readers take a name up to the first dot of its last part for the sample."""
     packed(pairs, tmp_path / "pack")
     samples = []
     for name, _ in members(tmp_path / "pack"):
@@ -126,7 +125,7 @@ def test_frames_keep_their_numbers(frames, tmp_path):
 
 def test_a_part_of_a_dataset(frames, tmp_path):
     dataset = fc.open(frames)
-    train, val = dataset.split(0.5, seed=0)
+    train, _ = dataset.split(0.5, seed=0)
     _, pack = packed(train, tmp_path / "train")
     assert list(pack.index.names) == list(train.index.names)
     assert pack.classes == dataset.classes
@@ -146,8 +145,7 @@ def test_several_ranks_and_workers(frames, tmp_path):
     for rank in range(3):
         for drop_last in (True, False):
             check_same(dataset, pack, rank=rank, world=3, drop_last=drop_last)
-    for workers in (1, 2):
-        check_same(dataset, pack, workers=workers)
+    check_same(dataset, pack, workers=2)
 
 
 def test_the_same_bytes_for_any_number_of_workers(pairs, tmp_path):
@@ -158,7 +156,7 @@ def test_the_same_bytes_for_any_number_of_workers(pairs, tmp_path):
 
 
 def test_names_of_all_kinds(tmp_path):
-    """Long ones, such as are no ASCII, such as no text can hold, with dots, with per cent signs."""
+    """Long ones, outside ASCII, outside Unicode, with dots and per cent signs."""
     names = ["ü/v.1.x", "a/" + "long" * 40, "a/" + "ü" * 120, "b/50%d_100%", "b/\udcff\udcfe", "b/a b'\"\n"]
     root = tmp_path / "frames"
     for number, name in enumerate(names):
@@ -170,13 +168,235 @@ def test_names_of_all_kinds(tmp_path):
     check_same(dataset, pack, fc.Windows(2))
     found = [name for name, _ in members(tmp_path / "pack")]
     assert found == [f"{name}/{frame:06d}.image.jpg" for name in dataset.index.names for frame in range(3)]
-    subprocess.run(["tar", "xf", tmp_path / "pack" / "00000.tar", "-C", tmp_path], check=True)
+    subprocess.run(["/bin/tar", "xf", tmp_path / "pack" / "00000.tar", "-C", tmp_path], check=True)
     for row, name in enumerate(dataset.index.names):
         data = (tmp_path / name / "000002.image.jpg").read_bytes()
         assert data == pack.storage.read("image", row, 2)
 
 
 def test_names_that_would_leave_the_folder(frames, tmp_path):
-    rows = [str(frames / "class_0" / "video_0"), "class_1/../class_1/video_1"]
-    dataset = fc.open([{"path": path, "label": 0} for path in rows], root=tmp_path / ".." / tmp_path.name)
-    assert dataset
+    rows = [
+        {"path": str(frames / "class_0" / "video_0"), "label": 0},
+        {"path": "../class_1/video_1", "label": 1},
+    ]
+    dataset = fc.open(rows, root=frames / "class_0")
+    _, pack = packed(dataset, tmp_path / "pack")
+    check_same(dataset, pack)
+    folders = {name.rpartition("/")[0] for name, _ in members(tmp_path / "pack")}
+    assert folders == {"video_0", "_1/class_1/video_1"}
+    data = pack.storage.where("image", 1, 3)
+    assert data.endswith("00000.tar:_1/class_1/video_1/000003.image.jpg")
+    far = fc.open([{"path": str(frames / "class_0" / "video_0"), "label": 0}], root=tmp_path)
+    packed(far, tmp_path / "far")
+    assert members(tmp_path / "far")[0][0] == f"_0{frames}/class_0/video_0/000000.image.jpg"
+
+
+def test_the_root_itself(frames, tmp_path):
+    dataset = fc.open(frames / "class_0" / "video_0", labels=None)
+    _, pack = packed(dataset, tmp_path / "pack")
+    assert members(tmp_path / "pack")[0][0] == "./000000.image.jpg"
+    check_same(dataset, pack)
+
+
+# What frames may be
+
+
+def saved(path, pixels, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, **options)
+
+
+def test_frames_of_all_formats(tmp_path):
+    root = tmp_path / "frames"
+    for frame in range(3):
+        pixels = picture(frame, 40, 56)
+        for name in ("png/1", "bmp/1", "tif/1"):
+            saved(root / name / f"{frame}.{name[:3]}", pixels)
+        saved(root / "gray" / "1" / f"{frame}.jpg", pixels[:, :, 0])
+        saved(root / "progressive" / "1" / f"{frame}.jpg", pixels, progressive=True)
+        saved(root / "mixed" / "1" / f"{frame}.{('jpg', 'png', 'bmp')[frame]}", pixels)
+    dataset = fc.open(root)
+    done, pack = packed(dataset, tmp_path / "pack")
+    assert done.kept == 3 * 3 + 2
+    assert "11 pictures are in as they were" in str(done)
+    check_same(dataset, pack, fc.Windows(2), batch_size=1)
+    names = [name for name, _ in members(tmp_path / "pack")]
+    assert [name for name in names if name.startswith("mixed")] == [
+        f"mixed/1/{frame:06d}.image.{kind}" for frame, kind in enumerate(("jpg", "png", "bmp"))
+    ]
+    row = list(pack.index.names).index("mixed/1")
+    where = [pack.storage.where("image", row, frame).rpartition(":")[2] for frame in range(3)]
+    assert where == [name for name in names if name.startswith("mixed")]
+    row = list(pack.index.names).index("progressive/1")
+    assert b"\xff\xc2" not in pack.storage.read("image", row, 0)[:600]
+
+
+def test_an_unfinished_progressive_frame_stays_as_it_is(tmp_path):
+    saved(tmp_path / "f" / "a" / "b" / "0.jpg", picture(0, 40, 56), progressive=True)
+    path = tmp_path / "f" / "a" / "b" / "0.jpg"
+    data = path.read_bytes()
+    path.write_bytes(data[: data.rindex(b"\xff\xda")] + b"\xff\xd9")
+    done, pack = packed(fc.open(tmp_path / "f"), tmp_path / "pack")
+    assert done.kept == 1
+    assert pack.storage.read("image", 0, 0) == path.read_bytes()
+
+
+def test_decoded_pixels(pairs, tmp_path):
+    _, pack = packed(pairs, tmp_path / "pack", codec="raw")
+    data = pack.storage.read("image", 2, 5)
+    jpeg = pairs.storage.read("image", 2, 5)
+    np.testing.assert_array_equal(data, simplejpeg.decode_jpeg(jpeg, fastdct=True))
+    check_same(pairs, pack, targets="mask")
+    name, content = members(tmp_path / "pack")[1]
+    assert name == "class_0/video_0/000000.mask.npy"
+    np.testing.assert_array_equal(np.load(io.BytesIO(content)), pack.storage.read("mask", 0, 0))
+
+
+def test_colours_of_masks_are_mapped_once(frames, tmp_path):
+    colors = {(255, 0, 0): 1, (0, 0, 255): 2, (0, 0, 0): 0}
+    for path in frames.rglob("*_0000[12].jpg"):
+        pixels = np.zeros((48, 64, 3), np.uint8)
+        pixels[10:, :20], pixels[:, 30:] = (255, 0, 0), (0, 0, 255)
+        saved(tmp_path / "masks" / path.relative_to(frames).with_suffix(".png"), pixels)
+    roots = {"image": frames, "mask": tmp_path / "masks"}
+    dataset = fc.open(roots, colors=colors, values={2: 7}, ignore=99, unpaired="drop")
+    windows = fc.Windows(2)
+    _, pack = packed(dataset, tmp_path / "as they are")
+    assert pack.streams == dataset.streams
+    check_same(dataset, pack, windows, targets="mask")
+    check_same(dataset, fc.open(tmp_path / "as they are", colors=colors, values={2: 7}, ignore=99), windows)
+    other = fc.open(tmp_path / "as they are", colors={**colors, (0, 0, 0): 5}, ignore=3)
+    assert other.streams[1].ignore == 3
+    assert np.unique(
+        next(iter(fc.ClipLoader(other, windows, batch_size=4, targets="mask", workers=0)))[1]
+    ).tolist() == [
+        1,
+        5,
+        7,
+    ]
+    _, raw = packed(dataset, tmp_path / "raw", codec="raw")
+    assert raw.streams[1].colors is None
+    check_same(dataset, raw, windows, targets="mask")
+    small = fc.open(roots, colors=colors, unpaired="drop")
+    _, small = packed(small, tmp_path / "small", short_side=24)
+    x, y = next(iter(fc.ClipLoader(small, windows, batch_size=4, targets="mask", workers=0)))
+    assert x.shape[2:4] == y.shape[2:4] == (24, 32)
+    assert np.unique(y).tolist() == [0, 1, 2]
+
+
+def test_a_short_side(frames, tmp_path):
+    dataset = fc.open(frames)
+    done, pack = packed(dataset, tmp_path / "pack", short_side=24, quality=70)
+    data = pack.storage.read("image", 1, 2)
+    assert simplejpeg.decode_jpeg_header(data)[:2] == (24, 32)
+    whole = simplejpeg.decode_jpeg(dataset.storage.read("image", 1, 2))
+    small = cv2.resize(whole, (32, 24), interpolation=cv2.INTER_AREA)
+    wanted = simplejpeg.decode_jpeg(simplejpeg.encode_jpeg(small, 70, "RGB", "420"))
+    np.testing.assert_array_equal(simplejpeg.decode_jpeg(data), wanted)
+    assert done.bytes_after < done.bytes_before / 2
+    _, same = packed(dataset, tmp_path / "same", short_side=48)  # no frame is larger
+    check_same(dataset, same)
+
+
+def test_a_quality(frames, tmp_path):
+    sizes = [packed(fc.open(frames), tmp_path / str(q), quality=q)[0].bytes_after for q in (10, 50, 95)]
+    assert sizes == sorted(sizes)
+
+
+def test_arrays(tmp_path):
+    images = np.stack([[picture(10 * video + frame, 40, 48) for frame in range(4)] for video in range(3)])
+    masks = (np.arange(3 * 4 * 40 * 48) % 7).reshape(3, 4, 40, 48).astype(np.uint8)
+    dataset = fc.open(images={"image": images, "mask": masks}, labels=["b", "a", "b"])
+    _, raw = packed(dataset, tmp_path / "raw", codec="raw")
+    same_index(dataset, raw)
+    check_same(dataset, raw, targets="mask")
+    check_same(dataset, raw)
+    done, pack = packed(dataset, tmp_path / "pack", quality=95)
+    np.testing.assert_array_equal(pack.index.labels.per_video, [1, 0, 1])
+    loader = fc.ClipLoader(pack, fc.Windows(4), targets="mask", batch_size=3, workers=0, fast_dct=False)
+    x, y = next(iter(loader))
+    np.testing.assert_array_equal(y, masks)
+    wanted = simplejpeg.decode_jpeg(simplejpeg.encode_jpeg(images[2, 1], 95, "RGB", "420"))
+    np.testing.assert_array_equal(x[2, 1], wanted)
+    assert done.bytes_after < done.bytes_before / 2
+
+
+def test_gray_arrays(tmp_path):
+    images = np.stack([[picture(frame, 40, 48)[:, :, :1] for frame in range(4)]])
+    dataset = fc.open(images=images, labels=None)
+    _, raw = packed(dataset, tmp_path / "raw", codec="raw")
+    check_same(dataset, raw)
+    _, pack = packed(dataset, tmp_path / "pack")
+    (x,) = fc.ClipLoader(pack, fc.Windows(4), batch_size=1, workers=0)
+    assert np.asarray(x).shape == (1, 4, 40, 48, 1)
+
+
+# What may be said when a pack is opened
+
+
+def test_options_of_opening(frames, tmp_path):
+    dataset = fc.open(frames)
+    packed(dataset, tmp_path / "pack")
+    bare = fc.open(tmp_path / "pack", labels=None)
+    assert (bare.index.labels, bare.classes) == (None, ())
+    classes = ("other", "class_1", "class_0")
+    check_same(fc.open(frames, classes=classes), fc.open(tmp_path / "pack", classes=classes))
+    assert fc.open(tmp_path / "pack", classes=classes).classes == classes
+    with pytest.raises(DataError, match="classes= lacks 'class_1'"):
+        fc.open(tmp_path / "pack", classes=["class_0", "x"])
+    for knob in ({"root": "x"}, {"columns": "path"}, {"frames": "*"}, {"match": "x"}, {"index": "i"}):
+        with pytest.raises(
+            OptionError, match=rf"{next(iter(knob))}= is for frames that are files; .* is a pack"
+        ):
+            fc.open(tmp_path / "pack", **knob)
+    packed(bare, tmp_path / "bare")
+    with pytest.raises(OptionError, match="has no labels"):
+        fc.open(tmp_path / "bare", classes=["a"])
+
+
+@pytest.mark.parametrize("kind", ["label", "labels", "frame_labels"])
+def test_numbers_get_names(frames, tmp_path, kind):
+    values = {"label": [2, 0], "labels": [(2, 1), ()], "frame_labels": [[0, 2] * 6, [1, 0] * 6]}[kind]
+    rows = [{"path": f"class_0/video_{2 * number}", kind: value} for number, value in enumerate(values)]
+    packed(fc.open(rows, root=frames), tmp_path / "pack")
+    classes = ["a", "b", "c", "d"]
+    check_same(fc.open(rows, root=frames, classes=classes), fc.open(tmp_path / "pack", classes=classes))
+    with pytest.raises(DataError, match="classes= lacks '2'"):
+        fc.open(tmp_path / "pack", classes=["a", "b"])
+
+
+def test_targets_have_no_names(frames, tmp_path):
+    packed(fc.open([{"path": "class_0/video_0", "target": 0.5}], root=frames), tmp_path / "pack")
+    with pytest.raises(OptionError, match="names classes, but these targets are numbers"):
+        fc.open(tmp_path / "pack", classes=["a"])
+
+
+# What cannot be
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"short_side": 0}, "short_side=0"),
+        ({"quality": 101}, "quality=101"),
+        ({"restart": -1}, "restart=-1"),
+        ({"restart": "line"}, "restart='line': must be a number of MCUs, or 'row'"),
+        ({"codec": "png"}, "codec='png'"),
+        ({"codec": "raw", "quality": 90}, "quality=90 is for JPEGs"),
+        ({"codec": "raw", "restart": 2}, "restart=2 is for JPEGs"),
+        ({"shard_size": "big"}, "shard_size='big'"),
+        ({"workers": -1}, "workers=-1"),
+        ({"skip_damaged": 1}, "skip_damaged=1"),
+    ],
+)
+def test_options_that_cannot_work(frames, tmp_path, options, message):
+    with pytest.raises(OptionError, match=message):
+        fc.pack(fc.open(frames), tmp_path / "pack", **options)
+    assert not (tmp_path / "pack").exists()
+
+
+def test_what_is_no_dataset(frames, tmp_path):
+    with pytest.raises(OptionError, match="takes a dataset"):
+        fc.pack(str(frames), tmp_path / "pack")
+    with pytest.raises(OptionError, match="a stream called 'a/b' cannot be packed"):
+        fc.pack(fc.open({"a/b": frames}), tmp_path / "pack")

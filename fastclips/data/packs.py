@@ -194,7 +194,7 @@ class PackStorage:
         shard = bisect_right(self._ends, low)
         try:
             wanted = sum(length + BLOCK for _, length in places)
-            if high <= self._ends[shard] and high - low <= _SPREAD * wanted:
+            if high - low <= _SPREAD * wanted and shard < len(self._ends) and high <= self._ends[shard]:
                 file, begin = self._shard(shard)
                 data = memoryview(file.read(low - begin, high - low))
                 views = [data[start - BLOCK - low : start + length - low] for start, length in places]
@@ -222,8 +222,9 @@ class PackStorage:
     def where(self, stream: str, video: int, frame: int) -> str:
         """Return the frame's shard and member, as ``/data/pack/00000.tar:video/000012.image.jpg``."""
         start, _ = self._place(stream, video, frame)
-        shard = bisect_right(self._ends, start - BLOCK)
-        path = Path(self._folder, self.columns.meta["shards"][shard])
+        shards = self.columns.meta["shards"]
+        shard = min(bisect_right(self._ends, start - BLOCK), len(shards) - 1)
+        path = Path(self._folder, shards[shard])
         member = self._files[stream].name(video, frame - self._firsts.item(video))
         return f"{path}:{member_folder(self.videos[video], video)}/{os.fsdecode(member)}"
 
@@ -247,6 +248,8 @@ class PackStorage:
 
     def _shard(self, number: int) -> tuple[_Shard, int]:
         """Return a shard, open, and the number of its first byte."""
+        if number == len(self._ends):
+            raise DataError("the index names a place behind the last tar")
         begin = self._ends[number - 1] if number else 0
         shard = self._open.get(number)
         if shard is None:

@@ -138,7 +138,7 @@ class Part:
 class VideoFiles(Protocol):
     """A storage whose videos are files: how many frames they have is known once they are opened."""
 
-    def open(self, video: int) -> tuple[int, float, int]:
+    def open_video(self, video: int) -> tuple[int, float, int]:
         """Return how many frames a video has, how many a second (0 if unknown), and its bytes."""
 
 
@@ -205,7 +205,8 @@ class Maker:
                 where = storage.where(stream.name, task.key, frame)
                 part.problems.append(Problem(self._job.names[task.video], where, str(error)))
                 content = b"" if isinstance(data, np.ndarray) else bytes(data)
-                encoded = Encoded(content, kind_of(content))
+                kind = kind_of(content) if content else KINDS.index("png" if stream.mask else "jpg")
+                encoded = Encoded(content, kind)
             part.source += data.nbytes if isinstance(data, np.ndarray) else len(data)
             self._add(task, member_name(frame, stream.name, encoded.kind), encoded, part, file)
 
@@ -226,7 +227,7 @@ class Maker:
         (stream,) = self._job.streams
         encoder = self._encoders[stream.name]
         try:
-            count, part.fps, part.source = storage.open(task.key)
+            count, part.fps, part.source = storage.open_video(task.key)
             if count <= task.first:
                 raise FrameError(f"it has {count} frames")  # noqa: TRY301 - as what the file itself says
             for frame in range(task.first, count if task.frames < 0 else task.first + task.frames):
