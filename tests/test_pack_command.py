@@ -137,7 +137,7 @@ def test_a_damaged_frame_stays_in_its_place(harmed, tmp_path, capsys):
     assert bad == 2
     for data in (folder, pack):
         loader = fc.ClipLoader(data.select(["class_0/video_2"]), fc.Windows(12), batch_size=1, workers=0)
-        with pytest.raises(FrameError, match="0000.*: truncated, damaged"):
+        with pytest.raises(FrameError, match=r"0000.*: truncated, damaged"):
             list(loader)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,6 +95,44 @@ class Index:
             classes=self.classes,
             fps=None if self.fps is None else self.fps[rows],
         )
+
+    def renamed(self, classes: tuple[str, ...]) -> Index:
+        """Return the same videos, whose labels are numbered by other names of the classes.
+
+        Parameters
+        ----------
+        classes : tuple of str
+            The names. Where none of them is that of a class here, and these are only numbers, the numbers
+            stay and get names.
+
+        Returns
+        -------
+        Index
+
+        Raises
+        ------
+        OptionError
+            There are no labels, or none of classes.
+        DataError
+            A class that a video has is not among the names.
+        """
+        if self.labels is None or not self.classes:
+            raise OptionError(f"classes={classes!r}: names classes, but there are no labels of classes")
+        if classes == self.classes:
+            return self
+        place = {name: number for number, name in enumerate(classes)}
+        numbered = all(name == str(number) for number, name in enumerate(self.classes))
+        if numbered and not place.keys() & set(self.classes):
+            place = {name: number for number, name in enumerate(self.classes[: len(classes)])}
+        columns, meta = self.labels.columns()
+        used = np.unique(columns["numbers"]).tolist()
+        unknown = [self.classes[number] for number in used if self.classes[number] not in place]
+        if unknown:
+            raise DataError(f"classes= lacks {first_few(unknown)}; it has {first_few(classes)}.")
+        table = np.array([place.get(name, 0) for name in self.classes], np.int64)
+        columns["numbers"] = table[columns["numbers"]]
+        labels = Labels.from_columns(columns, {**meta, "classes_count": len(classes)})
+        return replace(self, labels=labels, classes=classes)
 
     def columns(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return the content, to be saved beside its storage's, which has the names.

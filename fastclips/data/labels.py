@@ -118,43 +118,6 @@ class Labels(ABC):
         arrays = {field.name: getattr(self, field.name) for field in fields(self)}
         return arrays, {"kind": self.kind, "classes_count": arrays.pop("classes_count")}
 
-    def renamed(self, before: Sequence[str], after: Sequence[str]) -> Labels:
-        """Return the same labels, numbered by other names of the classes.
-
-        Parameters
-        ----------
-        before, after : sequence of str
-            Names of the classes, now and then. Where none of them is the same, and those now are only
-            numbers, `after` names these.
-
-        Returns
-        -------
-        Labels
-
-        Raises
-        ------
-        OptionError
-            The targets are no classes.
-        DataError
-            A class that is used has no place among those then.
-        """
-        numbers = getattr(self, "numbers", None)
-        if numbers is None:
-            _refuse_classes(tuple(after))
-        if tuple(before) == tuple(after):
-            return self
-        place = {name: number for number, name in enumerate(after)}
-        if not place.keys() & set(before) and all(name == str(at) for at, name in enumerate(before)):
-            place = {name: at for at, name in enumerate(before) if at < len(after)}
-        used = np.unique(np.asarray(numbers)).tolist()
-        unknown = [before[number] for number in used if before[number] not in place]
-        if unknown:
-            raise DataError(f"classes= lacks {first_few(unknown)}; it has {first_few(list(after))}.")
-        table = np.array([place.get(name, 0) for name in before], np.int64)
-        dtype = np.int64 if isinstance(self, _OneClass) else np.min_scalar_type(len(after))
-        changed: dict[str, Any] = {"classes_count": len(after), "numbers": table[numbers].astype(dtype)}
-        return replace(self, **changed)
-
     def __len__(self) -> int:
         return len(getattr(self, self._per_row[0]))
 

@@ -4,7 +4,7 @@
 
     folders, or a list of them --files.py--> FolderStorage + Index ─┐
                                     or --saved.py--┘                 ├──> Dataset
-    a pack ------------------packs.py-------> PackStorage + Index ──┤
+    tar files, packs --------packs.py-------> PackStorage + Index ──┤
     arrays ---------------------------------> ArrayStorage + Index ─┘
 
 Here it is only told which of these the user has, and what the streams are.
@@ -27,6 +27,7 @@ from fastclips.data.index import Dataset, Index
 from fastclips.data.labels import Labels, from_array
 from fastclips.data.names import Names, natural_key
 from fastclips.data.packs import is_pack, open_pack
+from fastclips.data.tars import find_tars
 from fastclips.errors import OptionError
 from fastclips.options import checked_choice, checked_classes, checked_int
 from fastclips.spec import WEIGHT, Stream
@@ -188,11 +189,7 @@ def _open_pack(
     if not labelled:
         table = replace(table, labels=None, classes=())
     elif classes is not None:
-        if table.labels is None:
-            raise OptionError(
-                f"classes={classes!r}: names classes, but the pack {str(source)!r} has no labels"
-            )
-        table = replace(table, labels=table.labels.renamed(table.classes, classes), classes=classes)
+        table = table.renamed(classes)
     kept = [stream for stream in streams if stream.mask]
     if masks == _MASKS:
         masks = tuple(stream.name for stream in kept)
@@ -222,7 +219,7 @@ def _sources(
     folders: dict[str, Any] | None = None
     if isinstance(source, Mapping) and all(isinstance(v, (str, PathLike)) for v in source.values()):
         folders = dict(source)
-    elif isinstance(source, (str, PathLike)) and not Path(source).is_file():
+    elif isinstance(source, (str, PathLike)) and (not Path(source).is_file() or find_tars(source)):
         folders = {"image": source}
     if folders is not None:
         for knob, value in (("root", root), ("columns", columns)):

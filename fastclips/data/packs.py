@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastclips.data.names import FileNames
+    from fastclips.data.scan import FrameTree
+    from fastclips.data.tars import Tars
 
     Frame = bytes | memoryview | NDArray[np.uint8]
 
@@ -150,6 +152,43 @@ class PackStorage:
             arrays[f"pack.{name}.blocks"] = blocks.astype(np.uint32)
             arrays[f"pack.{name}.lengths"] = lengths.astype(np.uint32)
         return arrays, {"pack": VERSION, "shards": list(shards)}
+
+    @classmethod
+    def of_tars(cls, trees: Mapping[str, FrameTree], tars: Mapping[str, Tars]) -> PackStorage:
+        """Make a storage of tar files that others have made.
+
+        Parameters
+        ----------
+        trees : mapping of str to FrameTree
+            For each stream, the same videos with as many frames.
+        tars : mapping of str to Tars
+            Where they were found.
+
+        Returns
+        -------
+        PackStorage
+            Its video numbers are the order of the trees' videos.
+
+        Raises
+        ------
+        DataError
+            As `lay_out`.
+        """
+        shards = {path: size for one in tars.values() for path, size in one.sizes.items()}
+        ends = np.cumsum(list(shards.values()))
+        begins = dict(zip(shards, (ends - list(shards.values())).tolist(), strict=True))
+        places = {}
+        for stream, tree in trees.items():
+            found = [
+                (begins[member.path] + member.start, member.length)
+                for video, names in tree.videos.items()
+                for member in tars[stream].members(video, names.names())
+            ]
+            starts, lengths = np.array(found, np.int64).T
+            places[stream] = np.ascontiguousarray(starts), np.ascontiguousarray(lengths)
+        files = {stream: tree.videos for stream, tree in trees.items()}
+        arrays, meta = cls.lay_out(files, places, shards)
+        return cls(Columns.pack(arrays, {**meta, "streams": [{"name": stream} for stream in trees]}), "/")
 
     def check(self, mend: str) -> None:
         """Look whether all shards are there and have the right size.

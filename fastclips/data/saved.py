@@ -76,6 +76,8 @@ def load_or_scan(path: str | os.PathLike[str], files: Files) -> tuple[FolderStor
     _check_writable(file)
     names = _names_beside(file)
     storage, index, times = files.open()
+    if not isinstance(storage, FolderStorage):
+        raise OptionError(f"index={str(file)!r}: tar files keep what they hold beside them; leave index= out")
     watched = {folder: names if _is_folder_of(file, folder) else time for folder, time in times.items()}
     try:
         _packed(storage, index, made_from, watched).save(file)
