@@ -85,7 +85,8 @@ def test_imports_point_down_only():
         ("numba", ["kernels", "legacy_kernels"]),  # those of compat apart
         ("simplejpeg", ["decode", "encode"]),
         ("cv2", ["filters", "flow", "resample"]),
-        ("PIL", ["decode", "encode", "legacy_pictures", "loader", "sheet"]),  # no JPEGs; the type of a sheet
+        # frames that are no JPEG; writing them; Keras's resizing and saving; the type of a sheet; drawing it
+        ("PIL", ["decode", "encode", "legacy_pictures", "loader", "sheet"]),
         ("av", ["movies"]),
     ],
 )

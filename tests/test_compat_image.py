@@ -242,6 +242,7 @@ def test_a_damaged_file_is_named(tmp_path):
             next(it)
             with pytest.raises(FrameError, match=r"bee/f_1\.jpg"):
                 next(it)
+            assert next(it)[1].tolist() == [[1, 0]] * 2  # the next epoch
     (root / "bee" / "f_1.jpg").unlink()
     it = serve(root, shuffle=False, batch_size=2)
     (root / "ant" / "f_0.jpg").unlink()

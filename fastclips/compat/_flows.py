@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from fastclips.errors import DataError, OptionError
 from fastclips.options import first_few
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -130,7 +131,28 @@ class NumpyArrayIterator(PictureIterator):
         )
 
 
-class DirectoryIterator(PictureIterator):
+class _FileIterator(PictureIterator):
+    """Samples that are files; what both flows over files tell of them."""
+
+    directory: str
+    _storage: FileList
+
+    @cached_property
+    def filenames(self) -> list[str]:
+        """The file of each sample, relative to the directory or as the table has it; of a clip the newest."""
+        names = self._storage.names
+        return [names[place] for place in self._shown()]
+
+    @property
+    def filepaths(self) -> list[str]:
+        """The file of each sample."""
+        return [os.path.join(self.directory, name) for name in self.filenames]  # noqa: PTH118 - as given
+
+    def _shown(self) -> Iterable[int]:
+        return range(self.n) if self._clips is None else self._clips.newest.tolist()
+
+
+class DirectoryIterator(_FileIterator):
     """Samples that are files in folders, one folder for each class.
 
     Parameters
@@ -198,16 +220,16 @@ class DirectoryIterator(PictureIterator):
                 "layout is directory/class/frame.jpg"
             )
         clips = _clips(files, codes, generator, sampling, subset)
-        self._files_of = files if clips is None else [files[place] for place in clips.newest.tolist()]
+        samples = len(files) if clips is None else len(clips)
         self.classes = codes if clips is None else codes[clips.newest]
         targets = _targets(class_mode, codes, clips, generator, sampling, classes=len(names))
-        _say(len(self._files_of), len(names), clips=clips is not None)
+        _say(samples, len(names), clips=clips is not None)
         super().__init__(
             generator,
             FileList.of(files, self.directory),
             frame_shape(picture, channels_first=generator.channels_first),
             targets,
-            n=len(self._files_of),
+            n=samples,
             picture=picture,
             time_steps=generator.time_steps,
             clips=clips,
@@ -215,22 +237,12 @@ class DirectoryIterator(PictureIterator):
         )
 
     @property
-    def filenames(self) -> list[str]:
-        """The file of each sample, relative to the directory."""
-        return self._files_of
-
-    @property
-    def filepaths(self) -> list[str]:
-        """The file of each sample."""
-        return [os.path.join(self.directory, name) for name in self._files_of]  # noqa: PTH118 - as given
-
-    @property
     def labels(self) -> NDArray[np.int32]:
         """The class of each sample."""
         return self.classes
 
 
-class DataFrameIterator(PictureIterator):
+class DataFrameIterator(_FileIterator):
     """Samples that are files named in a table.
 
     Parameters
@@ -305,34 +317,22 @@ class DataFrameIterator(PictureIterator):
         targets = _targets(
             class_mode, values, clips, generator, sampling, classes=len(found), weights=weights
         )
-        self._files_of, self._values = table.names, values
-        if clips is not None:
-            self._files_of = [table.names[place] for place in clips.newest.tolist()]
-            self._values = taken(values, clips.newest)
+        samples = len(table) if clips is None else len(clips)
+        self._values = values if clips is None else taken(values, clips.newest)
         if class_mode in _CLASS_MODES:
             self.classes = self._values
-        _say(len(self._files_of), len(found) if class_mode in _CLASS_MODES else None, clips=clips is not None)
+        _say(samples, len(found) if class_mode in _CLASS_MODES else None, clips=clips is not None)
         super().__init__(
             generator,
             FileList.of(table.names, self.directory or "."),
             frame_shape(picture, channels_first=generator.channels_first),
             targets,
-            n=len(self._files_of),
+            n=samples,
             picture=picture,
             time_steps=generator.time_steps,
             clips=clips,
             **options,
         )
-
-    @property
-    def filenames(self) -> list[str]:
-        """The file of each sample, as the table has it."""
-        return self._files_of
-
-    @property
-    def filepaths(self) -> list[str]:
-        """The file of each sample."""
-        return [os.path.join(self.directory, name) for name in self._files_of]  # noqa: PTH118 - as given
 
     @property
     def labels(self) -> Any:  # noqa: ANN401 - see Targets

@@ -46,7 +46,7 @@ import numpy as np
 
 from fastclips.adapters.passes import Passes, as_tuple, asked_by_keras
 from fastclips.batches import Batches, Planned, checked_workers
-from fastclips.errors import ClosedError, OptionError
+from fastclips.errors import ClosedError, FrameError, OptionError
 from fastclips.options import checked_bool, checked_bytes, checked_int
 
 if TYPE_CHECKING:
@@ -332,10 +332,14 @@ class Iterator(Passes):
     def __next__(self) -> Any:  # noqa: ANN401 - as assemble()
         """Serve the next batch; after the last one of an epoch, the first one of the next."""
         with self._lock:
-            batch = self._in_turn(self.epoch, self.batch_index)
-            self.batch_index += 1
-            if self.batch_index == self._length:
-                self.epoch, self.batch_index = self.epoch + 1, 0
+            place = self.epoch, self.batch_index
+            after = (place[0], place[1] + 1) if place[1] + 1 < self._length else (place[0] + 1, 0)
+            try:
+                batch = self._in_turn(*place)
+            except FrameError:
+                self.epoch, self.batch_index = after  # whoever catches it goes on behind it
+                raise
+            self.epoch, self.batch_index = after
             return batch
 
     def next(self) -> Any:  # noqa: ANN401 - as assemble()

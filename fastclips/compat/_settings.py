@@ -119,7 +119,7 @@ class Settings:
             matrix,
         )
 
-    @cached_property
+    @property
     def _function(self) -> UserFunction | None:
         given = self.preprocessing_function
         return UserFunction(given, "preprocessing_function") if given else None

@@ -18,7 +18,7 @@ here                              in Keras
 randomness is the iterator's own  NumPy's global generator is seeded, and so is all else that uses it
 epochs are shuffled by the seed   under ``fit`` the order of later epochs depends on the global generator
 without a seed, none is shared    what `numpy.random.seed` was given counts
-affine maps agree to 1e-3 of 255  SciPy computes them; here a kernel does, and SciPy for orders above 1
+affine maps agree to 1e-4 of 255  SciPy computes them; here a kernel does, and SciPy for orders above 1
 a folder of a class must exist    it gives no images
 an extension begins with a dot    ``picturejpg`` is one too
 ``it[-1]`` is the last batch      an empty one
