@@ -20,6 +20,7 @@ from fastclips.data.opening import open_dataset as open  # noqa: A004 - fc.open 
 from fastclips.errors import ClosedError, DataError, EngineError, FastclipsError, FrameError, OptionError
 from fastclips.evaluation import average_views
 from fastclips.loader import ClipLoader
+from fastclips.pack import Packed, pack
 from fastclips.pixels.apply import Apply
 from fastclips.pixels.crops import (
     CenterCrop,
@@ -75,6 +76,7 @@ __all__ = [
     "MultiScaleCrop",
     "Normalize",
     "OptionError",
+    "Packed",
     "PerSample",
     "RandomCrop",
     "RandomFlip",
@@ -101,5 +103,6 @@ __all__ = [
     "fit_feature_wise",
     "fit_zca",
     "open",
+    "pack",
 ]
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""The command line: `fastclips demo`, `fastclips preview` and `fastclips bench`.
+"""The command line: `fastclips demo`, `fastclips preview`, `fastclips pack` and `fastclips bench`.
 
 A command's module is imported once it is called for, so that help is instant.
 """
@@ -23,6 +23,7 @@ __all__ = ["main"]
 _COMMANDS = {  # modules of this package with add_arguments(parser) and run(args) -> int
     "demo": "train a small video classifier on made-up or your own frames",
     "preview": "draw clips of your frames as the model will see them",
+    "pack": "write frames as a pack: JPEGs in tar files, made for cropping",
     "bench": "measure the loader on your frames against the bare decoding of them",
 }
 _INTERRUPTED = 130  # as a shell reports it
@@ -33,6 +34,7 @@ examples:
   fastclips bench frames/             how fast are my frames loaded, and what is the limit?
   fastclips bench frames/ --json      the same for a script, one line
   fastclips bench --help              what each figure means
+  fastclips pack frames/ packed/      JPEGs in tar files, from which crops are decoded at a crop's cost
 
 frames/ is a folder of class/video/frame.jpg. In Python:
 

@@ -29,10 +29,9 @@ inline constexpr std::uint8_t kMark = 0xff, kRst0 = 0xd0, kSoi = 0xd8, kEoi = 0x
 inline constexpr std::uint8_t kDqt = 0xdb, kDri = 0xdd, kApp0 = 0xe0, kApp14 = 0xee, kApp15 = 0xef;
 inline constexpr std::uint8_t kSof0 = 0xc0, kSof1 = 0xc1, kDht = 0xc4, kJpg = 0xc8, kDac = 0xcc;
 inline constexpr std::uint8_t kSof15 = 0xcf, kCom = 0xfe;
-inline constexpr std::uint32_t kLargest = 65500;  // pixels on a side; libjpeg's own limit
-inline constexpr std::uint64_t kPixelsPerByte =
-    8 * 64;                              // one bit for a block of 8 x 8, by Huffman's code
-inline constexpr std::size_t kRuns = 8;  // of a header that are copied, at most
+inline constexpr std::uint32_t kLargest = 65500;         // pixels on a side; libjpeg's own limit
+inline constexpr std::uint64_t kPixelsPerByte = 8 * 64;  // at most: a bit for a block of 8 x 8
+inline constexpr std::size_t kRuns = 8;                  // of a header that are copied, at most
 
 // What stands before a file's first scan.
 struct Frame {
@@ -56,7 +55,6 @@ struct Frame {
 
     std::uint32_t mcus_per_row() const { return (width + mcu_width - 1) / mcu_width; }
     std::uint32_t mcu_rows() const { return (height + mcu_height - 1) / mcu_height; }
-    bool subsampled() const { return mcu_height * mcu_width > 64; }
 };
 
 namespace detail {
@@ -159,8 +157,7 @@ inline std::optional<Frame> parse(Bytes file) {
     for (;;) {
         if (file.size - at < 4 || file.data[at] != kMark) return std::nullopt;
         const std::uint8_t kind = file.data[at + 1];
-        const std::uint32_t length =
-            file.two(at + 2);  // of what follows the marker, itself included
+        const std::uint32_t length = file.two(at + 2);  // counts itself, not the marker
         if (length < 2 || file.size - at - 2 < length) return std::nullopt;
         const std::size_t end = at + 2 + length;
         if (kind == kSos) {
@@ -176,18 +173,14 @@ inline std::optional<Frame> parse(Bytes file) {
         if (kind >= kSof0 && kind <= kSof15 && kind != kDht && kind != kJpg && kind != kDac) {
             if (kind > 0xc2 || !detail::read_sof(file, at, length, frame)) return std::nullopt;
             detail::keep(frame, at, end);
-        } else if (kind == kDri) {
-            if (length != 4) return std::nullopt;
-            frame.interval = file.two(at + 4);
-            detail::keep(frame, at, end);
-        } else if (kind == kDht) {
-            if (!detail::read_tables(file, at + 4, end, frame)) return std::nullopt;
-            detail::keep(frame, at, end);
-        } else if (kind == kDqt) {
-            if (!detail::read_quantizers(file, at + 4, end, frame)) return std::nullopt;
-            detail::keep(frame, at, end);
-        } else if (kind == kApp0 || kind == kApp14) {
-            // JFIF's and Adobe's markers tell what the components mean.
+        } else if (kind == kDri || kind == kDht || kind == kDqt || kind == kApp0 ||
+                   kind == kApp14) {
+            // Of metadata, JFIF's and Adobe's alone tell what the components mean.
+            if (kind == kDri && length != 4) return std::nullopt;
+            if (kind == kDri) frame.interval = file.two(at + 4);
+            if (kind == kDht && !detail::read_tables(file, at + 4, end, frame)) return std::nullopt;
+            if (kind == kDqt && !detail::read_quantizers(file, at + 4, end, frame))
+                return std::nullopt;
             detail::keep(frame, at, end);
         } else if (kind != kCom && (kind < kApp0 || kind > kApp15)) {
             return std::nullopt;

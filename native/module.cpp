@@ -11,6 +11,7 @@
 
 #include "arena.h"
 #include "region.h"
+#include "transcode.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -245,4 +246,21 @@ NB_MODULE(_native, m) {
             "offset and stride in bytes, the rest in pixels of the scaled frame; or how many bytes "
             "the "
             "output must have; or None if this is for whoever decodes whole frames.");
+
+    m.def(
+        "transcode",
+        [](nb::bytes data, unsigned restart, bool optimize) {
+            // One for each thread: what it allocates is used again for the next frame.
+            thread_local fastclips::Transcoder transcoder;
+            fastclips::Transcoder::Result made;
+            {
+                nb::gil_scoped_release release;
+                made = transcoder.run(reinterpret_cast<const std::uint8_t*>(data.c_str()),
+                                      data.size(), restart, optimize);
+            }
+            if (made.data == nullptr) throw nb::value_error(made.error);
+            return nb::bytes(reinterpret_cast<const char*>(made.data), made.size);
+        },
+        "data"_a, "restart"_a, "optimize"_a,
+        "The same picture as a baseline JPEG with a restart marker about every `restart` MCUs.");
 }

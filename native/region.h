@@ -26,11 +26,13 @@ inline constexpr std::uint32_t kMargin = 1;     // pixels of the scaled frame
 inline constexpr std::uint32_t kNarrowest = 6;  // pixels of the scaled frame
 inline constexpr std::uint32_t kSmallest = 8;   // pixels; smaller frames are not worth the thought
 // libjpeg-turbo's colour conversion writes rows that start on 32 bytes past the caches, where it
-// does a fifth worse. So no row does: they start 16 bytes after.
+// does a fifth worse. So no row does: they start 16 bytes after. They lie whole pixels apart, and
+// there is room for one more, so that whoever wants them adjacent may see wider ones.
 inline constexpr std::size_t kRowStep = 32, kRowStart = 16;
-// Passing a Huffman code takes this part of decoding it to pixels (54 us of 225 for 340x256 at
-// quality 88); and what is left must be less than this part of the frame.
-inline constexpr double kPassing = 0.24, kWorthwhile = 0.95;
+// Passing all Huffman codes of a frame costs this part of decoding it, at scale 1, 2, 4 and 8: 60
+// us of 221, 180, 164 and 148 (340x256, quality 88). What is left to do must be less than
+// kWorthwhile.
+inline constexpr double kPassing[] = {0.27, 0.34, 0.38, 0.42}, kWorthwhile = 0.95;
 
 enum class Way : std::uint8_t {
     kSliced,   // out of restart segments
@@ -89,7 +91,7 @@ class RegionDecoder {
         box.bottom = std::min(box.bottom, frame->height);
         box.right = std::min(box.right, frame->width);
         if (box.top >= box.bottom || box.left >= box.right) return {};
-        const Choice choice = choose(*frame, widened(*frame, box, scale));
+        const Choice choice = choose(*frame, widened(*frame, box, scale), scale);
         if (choice.way == Way::kWhole || !find_segments(file, *frame, starts_)) return {};
         std::optional<Bytes> small;
         if (choice.way == Way::kSliced) {
@@ -132,7 +134,7 @@ class RegionDecoder {
     }
 
     // The cheapest way, by shares of the frame that are decoded or passed.
-    static Choice choose(const Frame& frame, Box wanted) {
+    static Choice choose(const Frame& frame, Box wanted, std::uint32_t scale) {
         const double whole = static_cast<double>(frame.height) * frame.width;
         const auto area = [](Box box) {
             return static_cast<double>(box.bottom - box.top) * (box.right - box.left);
@@ -154,7 +156,8 @@ class RegionDecoder {
                 least = area(segments);
             }
         }
-        if (area(mcus) + kPassing * passed < least) best = {Way::kCropped, mcus};
+        const double passing = kPassing[__builtin_ctz(scale)];
+        if (area(mcus) + passing * passed < least) best = {Way::kCropped, mcus};
         return best;
     }
 
@@ -176,9 +179,10 @@ class RegionDecoder {
         jpeg_start_decompress(&info_);
         const JDIMENSION height = info_.output_height, width = info_.output_width;
         Region region;
-        region.stride = (width * static_cast<std::size_t>(info_.output_components) + kRowStep - 1) /
-                        kRowStep * kRowStep;
-        region.needed = kRowStep + region.stride * height;
+        const std::size_t pixel = static_cast<std::size_t>(info_.output_components);
+        region.stride =
+            (width + kRowStep - 1) / kRowStep * kRowStep * pixel;  // whole pixels, whole steps
+        region.needed = kRowStep + region.stride * (height + 1);
         if (region.needed > room) {
             jpeg_abort_decompress(&info_);
             region.way = Way::kNoRoom;

@@ -31,7 +31,7 @@ def mcus(size, sampling):
 
 
 def encode(pixels, sampling="420", restart=0, quality=88, *, optimize=False, **options):
-    """Write a JPEG with a restart marker after every so many MCUs; optimised, its Huffman tables are its own."""
+    """Write a JPEG with a restart marker every so many MCUs; optimised, with Huffman tables of its own."""
     if sampling in ("440", "411"):
         factors = {"440": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_440, "411": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_411}
         settings = {

@@ -83,10 +83,10 @@ def test_imports_point_down_only():
     ("library", "owners"),
     [
         ("numba", ["kernels", "legacy_kernels"]),  # those of compat apart
-        ("simplejpeg", ["decode"]),
+        ("simplejpeg", ["decode", "encode"]),
         ("cv2", ["filters", "flow", "resample"]),
-        # frames that are no JPEG; Keras's resizing and saving; the type of a sheet; drawing it
-        ("PIL", ["decode", "legacy_pictures", "loader", "sheet"]),
+        # frames that are no JPEG; writing them; Keras's resizing and saving; the type of a sheet; drawing it
+        ("PIL", ["decode", "encode", "legacy_pictures", "loader", "sheet"]),
         ("av", ["movies"]),
     ],
 )

@@ -5,6 +5,7 @@
     folders ----scan_tree----> FrameTree ──┐
     lists --read_records--> scan_folders ──┼──pair──> FolderStorage + Index
                             name_folders ──┘
+    tar files ---tars.py--> the same ────────pair──> PackStorage + Index
 
 **Classes** of folders: a video's class is the first folder of its name; classes are in natural order and a
 label is a class's place among them.
@@ -25,10 +26,12 @@ import numpy as np
 from fastclips.data.index import Index
 from fastclips.data.labels import Labels, encode
 from fastclips.data.names import natural_key, template_of
+from fastclips.data.packs import PackStorage
 from fastclips.data.pairing import pair
 from fastclips.data.records import read_records
-from fastclips.data.scan import FrameTree, evenly, name_folders, scan_folders, scan_tree
+from fastclips.data.scan import FrameTree, choose_folders, evenly, name_folders, scan_folders, scan_tree
 from fastclips.data.storage import FolderStorage
+from fastclips.data.tars import Tars, find_tars
 from fastclips.errors import DataError, OptionError
 from fastclips.options import first_few
 
@@ -104,12 +107,12 @@ class Files:
             "unpaired": "drop" if self.drop else "error",
         }
 
-    def open(self) -> tuple[FolderStorage, Index, Times]:
-        """Look at the folders.
+    def open(self) -> tuple[FolderStorage | PackStorage, Index, Times]:
+        """Look at the folders, or into the tar files.
 
         Returns
         -------
-        FolderStorage, Index
+        FolderStorage or PackStorage, Index
             Both new.
         times : dict of str to int or None
             When some of the folders last changed, taken before they were listed: those without frames, up to
@@ -140,17 +143,30 @@ class Files:
             return trees
         return pair(trees, self.match, drop=self.drop)
 
-    def _open_folders(self) -> tuple[FolderStorage, Index, Times]:
-        loose = not self.labelled
+    def _find_tars(self) -> dict[str, Tars]:
+        """Return the tar files of each stream, if that is what the roots are."""
+        paths = {name: find_tars(root) for name, root in self.roots.items()}
+        lacking = [name for name, some in paths.items() if not some]
+        if lacking and len(lacking) < len(paths):
+            raise OptionError(
+                f"the stream {lacking[0]!r} is no tar file, but others are: pack or unpack all alike"
+            )
+        return {} if lacking else {name: Tars(str(self.roots[name]), some) for name, some in paths.items()}
+
+    def _open_folders(self) -> tuple[FolderStorage | PackStorage, Index, Times]:
+        loose, tars = not self.labelled, self._find_tars()
         scanned = {
-            name: scan_tree(root, self._pattern(name), loose=loose) for name, root in self.roots.items()
+            name: tars[name].tree(self._pattern(name), loose=loose)
+            if tars
+            else scan_tree(root, self._pattern(name), loose=loose)
+            for name, root in self.roots.items()
         }
         trees = self._pair(scanned)
-        storage = FolderStorage.of(trees)
+        storage = _storage(trees, tars)
         labels, classes = None, self.classes or ()
         if self.labelled:
             labels, classes = self._classes_of(next(iter(trees.values())))
-        return storage, _index(storage, labels, classes), _times(scanned)
+        return storage, _index(storage, labels, classes), {} if tars else _times(scanned)
 
     def _classes_of(self, tree: FrameTree) -> tuple[Labels, tuple[str, ...]]:
         """Label each video by the first folder of its name."""
@@ -174,24 +190,10 @@ class Files:
             np.array([number[name] for name in of_video], np.int64), len(classes)
         ), classes
 
-    def _open_records(self, records: Records) -> tuple[FolderStorage, Index, Times]:
+    def _open_records(self, records: Records) -> tuple[FolderStorage | PackStorage, Index, Times]:
         records = replace(records, paths=self._below_root(records.paths))
         paths = list(dict.fromkeys(records.paths))
-        ends = None if self.drop else _ends(records)
-        trees: dict[str, FrameTree] = {}
-        folders: dict[str, dict[str, str]] = {}
-        for stream, root in self.roots.items():
-            frames = self._pattern(stream)
-            if ends is not None and isinstance(frames, str) and template_of(frames):
-                trees[stream], folders[stream] = name_folders(
-                    root, ends, frames, lambda name: records.where(records.paths.index(name))
-                )
-            else:
-                trees[stream], folders[stream] = scan_folders(root, paths, frames)
-                missing = [path for path in paths if path not in folders[stream]]
-                if missing and not self.drop:
-                    row = records.where(records.paths.index(missing[0]))
-                    raise DataError(f"{row}: {_missing(trees[stream], missing, len(paths), frames)}")
+        trees, folders, tars = self._look_up(records, paths)
         first, times = next(iter(trees)), _times(trees, listed=True)
         for stream, tree in trees.items():
             if not tree.videos:
@@ -199,7 +201,7 @@ class Files:
                 raise DataError(f"none of the list's {len(paths)} folders holds frames: {said}")
         whole = trees[first].videos
         trees = self._pair(trees)
-        storage = FolderStorage.of(trees)
+        storage = _storage(trees, tars)
         number = {folder: key for key, folder in enumerate(trees[first].videos)}
         kept = [row for row, path in enumerate(records.paths) if folders[first].get(path) in number]
         if len(kept) < len(records.paths):
@@ -235,6 +237,39 @@ class Files:
         table = Index(storage.videos.take(keys), keys, starts, counts, labels, classes, fps)
         return storage, table, times
 
+    def _look_up(
+        self, records: Records, paths: list[str]
+    ) -> tuple[dict[str, FrameTree], dict[str, dict[str, str]], dict[str, Tars]]:
+        """Find the folders that a list names, in each stream."""
+        ends = None if self.drop else _ends(records)
+        named = ends if ends and all(map(self._is_named, self.roots)) else None
+        tars = {} if named else self._find_tars()
+        trees: dict[str, FrameTree] = {}
+        folders: dict[str, dict[str, str]] = {}
+        for stream, root in self.roots.items():
+            frames = self._pattern(stream)
+            if tars:
+                found = choose_folders(tars[stream].tree(frames, loose=True), paths)
+            elif ends is not None and self._is_named(stream):
+                found = name_folders(
+                    root, ends, str(frames), lambda name: records.where(records.paths.index(name))
+                )
+            else:
+                found = scan_folders(root, paths, frames)
+            trees[stream], folders[stream] = found
+            missing = [path for path in paths if path not in folders[stream]]
+            if missing and not self.drop:
+                row = records.where(records.paths.index(missing[0]))
+                raise DataError(f"{row}: {_missing(trees[stream], missing, len(paths), frames)}")
+        return trees, folders, tars
+
+    def _is_named(self, stream: str) -> bool:
+        """Whether names of a stream's frames follow from their numbers."""
+        frames = self._pattern(stream)
+        return (
+            isinstance(frames, str) and bool(template_of(frames)) and not Path(self.roots[stream]).is_file()
+        )
+
     def _below_root(self, paths: list[str]) -> list[str]:
         """Return paths from the root, where streams have the same one: a video has one name, not two."""
         roots = {str(Path(root).absolute()) for root in self.roots.values()}
@@ -245,6 +280,10 @@ class Files:
             path if path[0] != "/" else "." if f"{path}/" == above else path.removeprefix(above) or path
             for path in paths
         ]
+
+
+def _storage(trees: Mapping[str, FrameTree], tars: Mapping[str, Tars]) -> FolderStorage | PackStorage:
+    return PackStorage.of_tars(trees, tars) if tars else FolderStorage.of(trees)
 
 
 def _times(trees: Mapping[str, FrameTree], *, listed: bool = False) -> Times:
@@ -320,7 +359,7 @@ def _report_gaps(tree: FrameTree) -> None:
         )
 
 
-def _index(storage: FolderStorage, labels: Labels | None, classes: tuple[str, ...]) -> Index:
+def _index(storage: FolderStorage | PackStorage, labels: Labels | None, classes: tuple[str, ...]) -> Index:
     videos = len(storage.videos)
     return Index(
         names=storage.videos,

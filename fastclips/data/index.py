@@ -13,13 +13,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastclips.data.labels import Labels
 from fastclips.data.scan import without_video_extension
 from fastclips.errors import DataError, OptionError
 from fastclips.options import checked_int, first_few
@@ -29,13 +30,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastclips.data.labels import Labels
+    from fastclips.data.columns import Columns
     from fastclips.data.names import Names
     from fastclips.data.storage import Storage
     from fastclips.spec import Stream
 
 __all__ = ["Dataset", "Index"]
 
+_SAVED = ("keys", "starts", "frame_counts", "fps")  # columns beside the labels
 _SPLIT = 0x73706C6974  # second word of the key of a split's draws, so that no other draw shares its stream
 
 
@@ -92,6 +94,97 @@ class Index:
             labels=None if self.labels is None else self.labels.take(rows),
             classes=self.classes,
             fps=None if self.fps is None else self.fps[rows],
+        )
+
+    def renamed(self, classes: tuple[str, ...]) -> Index:
+        """Return the same videos, whose labels are numbered by other names of the classes.
+
+        Parameters
+        ----------
+        classes : tuple of str
+            The names. Where none of them is that of a class here, and these are only numbers, the numbers
+            stay and get names.
+
+        Returns
+        -------
+        Index
+
+        Raises
+        ------
+        OptionError
+            There are no labels, or none of classes.
+        DataError
+            A class that a video has is not among the names.
+        """
+        if self.labels is None or not self.classes:
+            raise OptionError(f"classes={classes!r}: names classes, but there are no labels of classes")
+        if classes == self.classes:
+            return self
+        place = {name: number for number, name in enumerate(classes)}
+        numbered = all(name == str(number) for number, name in enumerate(self.classes))
+        if numbered and not place.keys() & set(self.classes):
+            place = {name: number for number, name in enumerate(self.classes[: len(classes)])}
+        columns, meta = self.labels.columns()
+        used = np.unique(columns["numbers"]).tolist()
+        unknown = [self.classes[number] for number in used if self.classes[number] not in place]
+        if unknown:
+            raise DataError(f"classes= lacks {first_few(unknown)}; it has {first_few(classes)}.")
+        table = np.array([place.get(name, 0) for name in self.classes], np.int64)
+        columns["numbers"] = table[columns["numbers"]]
+        labels = Labels.from_columns(columns, {**meta, "classes_count": len(classes)})
+        return replace(self, labels=labels, classes=classes)
+
+    def columns(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return the content, to be saved beside its storage's, which has the names.
+
+        Returns
+        -------
+        columns : dict of str to ndarray
+            Numbers only.
+        meta : dict
+            The rest, JSON-able.
+        """
+        arrays = {f"index.{name}": getattr(self, name) for name in _SAVED if getattr(self, name) is not None}
+        meta: dict[str, Any] = {"classes": list(self.classes), "labels": None}
+        if self.labels is not None:
+            columns, meta["labels"] = self.labels.columns()
+            arrays.update({f"labels.{name}": column for name, column in columns.items()})
+        return arrays, meta
+
+    @classmethod
+    def from_columns(cls, columns: Columns, videos: Names) -> Index:
+        """Make an index of what `columns` returned.
+
+        Parameters
+        ----------
+        columns : Columns
+            The arrays, which are not copied, and the rest; there may be more beside.
+        videos : Names
+            Those of the storage, by its own numbers.
+
+        Returns
+        -------
+        Index
+
+        Raises
+        ------
+        DataError, KeyError, TypeError, ValueError
+            They are not those of an index.
+        """
+        labels = None
+        if columns.meta["labels"] is not None:
+            found = {name[7:]: column for name, column in columns.items() if name.startswith("labels.")}
+            labels = Labels.from_columns(found, columns.meta["labels"])
+        keys = columns["index.keys"]
+        whole = len(keys) == len(videos) and bool((keys == np.arange(len(keys))).all())
+        return cls(
+            names=videos if whole else videos.take(keys),
+            keys=keys,
+            starts=columns["index.starts"],
+            frame_counts=columns["index.frame_counts"],
+            labels=labels,
+            classes=tuple(columns.meta["classes"]),
+            fps=columns.get("index.fps"),
         )
 
 

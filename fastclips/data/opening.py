@@ -4,6 +4,7 @@
 
     folders, or a list of them --files.py--> FolderStorage + Index ─┐
                                     or --saved.py--┘                 ├──> Dataset
+    tar files, packs --------packs.py-------> PackStorage + Index ──┤
     arrays ---------------------------------> ArrayStorage + Index ─┘
 
 Here it is only told which of these the user has, and what the streams are.
@@ -12,6 +13,7 @@ Here it is only told which of these the user has, and what the streams are.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,8 @@ from fastclips.data.files import Files
 from fastclips.data.index import Dataset, Index
 from fastclips.data.labels import Labels, from_array
 from fastclips.data.names import Names, natural_key
+from fastclips.data.packs import is_pack, open_pack
+from fastclips.data.tars import find_tars
 from fastclips.errors import OptionError
 from fastclips.options import checked_choice, checked_classes, checked_int
 from fastclips.spec import WEIGHT, Stream
@@ -38,6 +42,7 @@ __all__ = ["mask_options", "open_dataset"]
 
 _RESERVED = ("auto", "label", "valid", WEIGHT)
 _VALUES = 256  # of a byte
+_MASKS = ("mask",)
 
 
 def open_dataset(
@@ -48,7 +53,7 @@ def open_dataset(
     frames: str | Mapping[str, str] | None = None,
     labels: object = "auto",
     classes: Iterable[str] | None = None,
-    masks: Iterable[str] = ("mask",),
+    masks: Iterable[str] = _MASKS,
     match: str | None = None,
     unpaired: str = "error",
     colors: Mapping[tuple[int, int, int], int] | None = None,
@@ -57,7 +62,7 @@ def open_dataset(
     index: str | os.PathLike[str] | None = None,
     images: ArrayLike | PathLike[str] | Mapping[str, ArrayLike | PathLike[str]] | None = None,
 ) -> Dataset:
-    """Open videos: folders of frames, a list of them, or arrays.
+    """Open videos: folders of frames, a list of them, a pack, or arrays.
 
     Folders are laid out as ``class/video/frame``: a video is any folder below the root that directly holds
     .jpg, .jpeg, .png, .bmp, .tif or .tiff files; the first folder of its path is its class. Everything is in
@@ -67,12 +72,13 @@ def open_dataset(
     ----------
     source : path, mapping of str to path, or list
         The folder of class folders, whose one stream is called ``"image"``; or a name and such a folder for
-        each stream. Or a list of videos: a CSV with a header, another text file (see `columns`), an iterable
-        of rows (dicts, or tuples of path, label, start and length), a mapping of columns or a DataFrame. Its
-        columns are ``path``, a folder of frames; ``start`` and ``length``, the part of the video that is
-        meant, in frames, counted from 0 whatever the files' names count from; ``fps``; and one of ``label``
-        (a class), ``labels`` (several), ``frame_labels`` (a class for each frame) and ``target`` (an array or
-        number).
+        each stream. Or a pack, the folder that `fastclips.pack` has made: its classes and what its masks mean
+        are as they were then, where nothing else is said. Or a list of videos: a CSV with a header, another
+        text file (see `columns`), an iterable of rows (dicts, or tuples of path, label, start and length), a
+        mapping of columns or a DataFrame. Its columns are ``path``, a folder of frames; ``start`` and
+        ``length``, the part of the video that is meant, in frames, counted from 0 whatever the files' names
+        count from; ``fps``; and one of ``label`` (a class), ``labels`` (several), ``frame_labels`` (a class
+        for each frame) and ``target`` (an array or number).
     root : path, or mapping of str to path, optional
         What a list's paths are relative to; the list's own folder by default, or the working directory. A
         mapping names a folder for each stream.
@@ -148,6 +154,12 @@ def open_dataset(
         raise OptionError("labels= takes values for images= alone; give a list with a column label instead")
     if labels is not None:
         checked_choice(labels, "labels", ("auto",))
+    if isinstance(source, (str, PathLike)) and is_pack(Path(source)):
+        given = {"root": root, "columns": columns, "frames": frames, "match": match, "index": index}
+        wrong = [name for name, value in given.items() if value is not None]
+        if wrong:
+            raise OptionError(f"{wrong[0]}= is for frames that are files; {str(source)!r} is a pack")
+        return _open_pack(source, labels is not None, names, masks, mask)
     files = Files(
         *_sources(source, root, columns),
         columns=columns,
@@ -165,6 +177,39 @@ def open_dataset(
     return Dataset(storage, table, streams)
 
 
+def _open_pack(
+    source: str | PathLike[str],
+    labelled: bool,
+    classes: tuple[str, ...] | None,
+    masks: Iterable[str],
+    mask: dict[str, Any],
+) -> Dataset:
+    """Open a pack; what is said of its labels and masks counts for more than what it says itself."""
+    storage, table, streams = open_pack(source)
+    if not labelled:
+        table = replace(table, labels=None, classes=())
+    elif classes is not None:
+        table = table.renamed(classes)
+    kept = [stream for stream in streams if stream.mask]
+    if masks == _MASKS:
+        masks = tuple(stream.name for stream in kept)
+    said = _streams([stream.name for stream in streams], masks, mask)
+    return Dataset(storage, table, tuple(map(_combined, streams, said)))
+
+
+def _combined(packed: Stream, said: Stream) -> Stream:
+    """Return a stream of a pack: as it was packed, but for what was said now."""
+    if packed.mask != said.mask or not packed.mask:
+        return replace(said, channels=packed.channels)
+    default = Stream("", mask=True)
+    changed = {
+        name: getattr(said, name)
+        for name in ("colors", "values", "smeared", "ignore")
+        if getattr(said, name) != getattr(default, name)
+    }
+    return replace(packed, **changed)
+
+
 def _sources(
     source: object,
     root: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]] | None,
@@ -174,7 +219,7 @@ def _sources(
     folders: dict[str, Any] | None = None
     if isinstance(source, Mapping) and all(isinstance(v, (str, PathLike)) for v in source.values()):
         folders = dict(source)
-    elif isinstance(source, (str, PathLike)) and not Path(source).is_file():
+    elif isinstance(source, (str, PathLike)) and (not Path(source).is_file() or find_tars(source)):
         folders = {"image": source}
     if folders is not None:
         for knob, value in (("root", root), ("columns", columns)):

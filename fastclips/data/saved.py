@@ -22,19 +22,14 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from fastclips.data.columns import MAGIC, Columns
 from fastclips.data.index import Index
-from fastclips.data.labels import Labels
 from fastclips.data.scan import time_of
 from fastclips.data.storage import FolderStorage
 from fastclips.errors import DataError, OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from numpy.typing import NDArray
 
     from fastclips.data.files import Files
 
@@ -81,6 +76,8 @@ def load_or_scan(path: str | os.PathLike[str], files: Files) -> tuple[FolderStor
     _check_writable(file)
     names = _names_beside(file)
     storage, index, times = files.open()
+    if not isinstance(storage, FolderStorage):
+        raise OptionError(f"index={str(file)!r}: tar files keep what they hold beside them; leave index= out")
     watched = {folder: names if _is_folder_of(file, folder) else time for folder, time in times.items()}
     try:
         _packed(storage, index, made_from, watched).save(file)
@@ -196,45 +193,18 @@ def _is_folder_of(file: Path, folder: str) -> bool:
 def _packed(
     storage: FolderStorage, index: Index, made_from: dict[str, Any], watched: Watched | None = None
 ) -> Columns:
-    arrays: dict[str, NDArray[Any]] = dict(storage.columns)
-    meta = {**storage.columns.meta, "made_from": made_from, "classes": list(index.classes)}
-    meta["index_format"] = _FORMAT
+    arrays, meta = index.columns()
+    meta |= {**storage.columns.meta, "made_from": made_from, "index_format": _FORMAT}
     meta["times"] = dict(watched or {})
-    for name in ("keys", "starts", "frame_counts", "fps"):
-        column = getattr(index, name)
-        if column is not None:
-            arrays[f"index.{name}"] = column
-    meta["labels"] = None
-    if index.labels is not None:
-        columns, meta["labels"] = index.labels.columns()
-        arrays.update({f"labels.{name}": column for name, column in columns.items()})
-    return Columns.pack(arrays, meta)
+    return Columns.pack({**storage.columns, **arrays}, meta)
 
 
 def _unpacked(columns: Columns, file: Path) -> tuple[FolderStorage, Index]:
     try:
         if columns.meta["index_format"] == _FORMAT and {"times", "made_from"} <= columns.meta.keys():
-            return _views(columns)
+            storage = FolderStorage(columns)
+            return storage, Index.from_columns(columns, storage.videos)
         why = "was made by another version of fastclips"
     except (AttributeError, DataError, IndexError, KeyError, TypeError, ValueError) as error:
         why = f"is no whole index ({error})"
     raise DataError(f"{str(file)!r} {why}: delete it, so that it is made again")
-
-
-def _views(columns: Columns) -> tuple[FolderStorage, Index]:
-    storage, labels = FolderStorage(columns), None
-    if columns.meta["labels"] is not None:
-        found = {name[7:]: column for name, column in columns.items() if name.startswith("labels.")}
-        labels = Labels.from_columns(found, columns.meta["labels"])
-    keys = columns["index.keys"]
-    whole = len(keys) == len(storage.videos) and bool((keys == np.arange(len(keys))).all())
-    index = Index(
-        names=storage.videos if whole else storage.videos.take(keys),
-        keys=keys,
-        starts=columns["index.starts"],
-        frame_counts=columns["index.frame_counts"],
-        labels=labels,
-        classes=tuple(columns.meta["classes"]),
-        fps=columns.get("index.fps"),
-    )
-    return storage, index

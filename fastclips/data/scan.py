@@ -42,9 +42,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FRAME_EXTENSIONS",
+    "SKIPPED",
     "VIDEO_EXTENSIONS",
     "FrameTree",
+    "choose_folders",
     "evenly",
+    "gather_videos",
     "name_folders",
     "scan_folders",
     "scan_tree",
@@ -58,7 +61,7 @@ VIDEO_EXTENSIONS = (".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".m
 _DIGIT = re.compile("[0-9]")
 _LISTED = "the folder that a list's paths are relative to, root="
 _PROBED = 1000  # videos that are looked at where lengths are given, and whose times are kept
-_SKIPPED = ("__MACOSX", "@eaDir")  # what archives and servers leave in folders
+SKIPPED = ("__MACOSX", "@eaDir")  # what archives and servers leave in folders
 _SHOW_AFTER = 2.0  # seconds before a progress bar appears
 _log = logging.getLogger(__name__)
 
@@ -135,13 +138,44 @@ def scan_tree(root: str | os.PathLike[str], frames: str | None = None, *, loose:
         The root is no folder, cannot be listed, or holds frames itself; nothing was found; a folder holds
         several sequences, or two frames with one stem.
     """
-    top = _folder(root, "a folder of class/video/frame")
+    top = str(_folder(root, "a folder of class/video/frame"))
+    return gather_videos(top, _watched(_walk(top), f"scanning {top}", " folders"), frames, loose=loose)
+
+
+def gather_videos(
+    root: str,
+    folders: Iterable[tuple[str, list[str], list[str], int | None]],
+    frames: str | None = None,
+    *,
+    loose: bool = False,
+) -> FrameTree:
+    """Make videos of folders that were found, here or in tar files.
+
+    Parameters
+    ----------
+    root : str
+        Absolute path of what they were found in.
+    folders : iterable of (str, list of str, list of str, int or None)
+        Each folder's path from the root, the names of its frames, the other files' extensions, and its time.
+    frames, loose
+        As for `scan_tree`.
+
+    Returns
+    -------
+    FrameTree
+        As of `scan_tree`.
+
+    Raises
+    ------
+    OptionError, DataError
+        As of `scan_tree`.
+    """
     matches = _matcher(frames)
     videos: dict[str, FileNames] = {}
     unmatched: list[str] = []
     others: Counter[str] = Counter()
     times: dict[str, int | None] = {}
-    for video, names, extensions, times[video] in _watched(_walk(str(top)), f"scanning {top}", " folders"):
+    for video, names, extensions, times[video] in folders:
         others.update(extensions)
         chosen = names if matches is None else list(filter(matches, names))
         if not chosen:
@@ -149,15 +183,15 @@ def scan_tree(root: str | os.PathLike[str], frames: str | None = None, *, loose:
             continue
         if not video and not loose:
             raise DataError(
-                f"{str(top)!r} itself holds frames, such as {min(chosen)!r}, but the layout is "
+                f"{root!r} itself holds frames, such as {min(chosen)!r}, but the layout is "
                 "class/video/frame: open the folder that holds the class folders, move the frames, or give "
                 "labels=None, with which every folder of frames is a video."
             )
-        videos[video or "."] = _in_order(_below(top, video), chosen, chosen=frames is not None)
+        videos[video or "."] = _in_order(_below(Path(root), video), chosen, chosen=frames is not None)
     if not videos:
-        raise DataError(_nothing_found(str(top), frames, unmatched, others))
+        raise DataError(_nothing_found(root, frames, unmatched, others))
     in_order = {video: videos[video] for video in sorted(videos, key=natural_key)}
-    return FrameTree(str(top), in_order, times)
+    return FrameTree(root, in_order, times)
 
 
 def scan_folders(
@@ -213,6 +247,30 @@ def scan_folders(
                 unmatched[name] = min(found, key=natural_key)
             break
     return FrameTree(str(top), videos, times, unmatched), folders
+
+
+def choose_folders(tree: FrameTree, names: Sequence[str]) -> tuple[FrameTree, dict[str, str]]:
+    """Choose the videos that a list names.
+
+    Parameters
+    ----------
+    tree : FrameTree
+        All videos.
+    names : sequence of str
+        Folders of frames, as for `scan_folders`.
+
+    Returns
+    -------
+    tree, folders
+        As of `scan_folders`.
+    """
+    folders: dict[str, str] = {}
+    for name in names:
+        for folder in (name, without_video_extension(name)):
+            if folder in tree.videos:
+                folders.setdefault(name, folder)
+    videos = {folder: tree.videos[folder] for folder in folders.values()}
+    return FrameTree(tree.root, videos), folders
 
 
 def name_folders(
@@ -357,7 +415,7 @@ def _entries(path: str, folder: Callable[[str], None]) -> tuple[list[str], list[
         for entry in entries:
             name = entry.name
             extension = name[name.rfind(".") :].lower() if "." in name else ""
-            if name.startswith(".") or name in _SKIPPED:
+            if name.startswith(".") or name in SKIPPED:
                 continue
             if entry.is_dir():
                 folder(name)

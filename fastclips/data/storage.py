@@ -8,13 +8,14 @@ on). What it does hold lies in `Columns`, which all processes share.
 
     FolderStorage.of({stream: FrameTree})         frames that are files
     ArrayStorage (arrays.py)                      frames that are parts of arrays
+    PackStorage (packs.py)                        frames that are members of tar files
     storage.read(stream, video, frame) -> bytes   open, fstat, read, close
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -23,14 +24,14 @@ from fastclips.data.names import Names
 from fastclips.errors import FrameError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from fastclips.data.names import FileNames
     from fastclips.data.scan import FrameTree
 
-__all__ = ["FolderStorage", "Storage"]
+__all__ = ["FileTable", "FolderStorage", "Storage", "read_many"]
 
 
 class Storage(Protocol):
@@ -63,6 +64,40 @@ class Storage(Protocol):
         ...
 
 
+def read_many(
+    storage: Storage, stream: str, video: int, frames: Collection[int]
+) -> Sequence[bytes | memoryview | NDArray[np.uint8]]:
+    """Return several frames of a video, in one go if the storage can: it has a `read_many` then.
+
+    Parameters
+    ----------
+    storage : Storage
+        Where from.
+    stream, video, frames
+        As for `Storage.read`.
+
+    Returns
+    -------
+    sequence of bytes, memoryview or ndarray of uint8
+        As `Storage.read` returns each, or views of what was read.
+
+    Raises
+    ------
+    FrameError
+        As `Storage.read`.
+    """
+    if isinstance(storage, _ReadsMany):
+        return storage.read_many(stream, video, frames)
+    return [storage.read(stream, video, frame) for frame in frames]
+
+
+@runtime_checkable
+class _ReadsMany(Protocol):
+    def read_many(
+        self, stream: str, video: int, frames: Collection[int]
+    ) -> Sequence[bytes | memoryview | NDArray[np.uint8]]: ...
+
+
 class FolderStorage:
     """Frames that are files, in one folder for each video and stream.
 
@@ -83,7 +118,7 @@ class FolderStorage:
         self.videos = Names(columns["storage.videos"], columns["storage.starts"])
         self.frame_counts: NDArray[np.int64] = columns["storage.frame_counts"]
         self._streams = {
-            stream: _Files(columns, stream, os.fsencode(root))
+            stream: (os.fsencode(root), FileTable(columns, stream))
             for stream, root in columns.meta["roots"].items()
         }
 
@@ -103,23 +138,18 @@ class FolderStorage:
         -------
         FolderStorage
         """
-        videos = next(iter(trees.values())).videos
-        names = Names.of(videos)
-        counts = np.fromiter((files.count for files in videos.values()), np.int64, len(videos))
-        arrays: dict[str, NDArray[Any]] = {
-            "storage.videos": names.blob,
-            "storage.starts": names.starts,
-            "storage.frame_counts": counts,
-        }
-        for stream, tree in trees.items():
-            columns = _columns(list(tree.videos.values()))
-            arrays.update({f"storage.{stream}.{name}": array for name, array in columns.items()})
+        videos = {stream: tree.videos for stream, tree in trees.items()}
+        arrays = FileTable.columns(list(next(iter(videos.values()))), videos)
         return cls(Columns.pack(arrays, {"roots": {stream: tree.root for stream, tree in trees.items()}}))
 
     def _path(self, stream: str, video: int, frame: int) -> bytes:
         if not (0 <= video < len(self.videos) and 0 <= frame < self.frame_counts.item(video)):
             raise IndexError(f"there is no frame {frame} of video {video} in the storage")
-        return self._streams[stream].path(self.videos.encoded(video), video, frame)
+        return b"%b/%b" % (self._folder(stream, video), self._streams[stream][1].name(video, frame))
+
+    def _folder(self, stream: str, video: int) -> bytes:
+        name = self.videos.encoded(video)
+        return name if name.startswith(b"/") else b"%b/%b" % (self._streams[stream][0], name)
 
     def read(self, stream: str, video: int, frame: int) -> bytes:
         """Return one whole encoded frame, as `Storage.read`."""
@@ -150,32 +180,65 @@ class FolderStorage:
 
     def folder(self, stream: str, video: int) -> str:
         """Return the folder of a video."""
-        return os.fsdecode(self._streams[stream].folder(self.videos.encoded(video)))
+        return os.fsdecode(self._folder(stream, video))
 
 
-class _Files:
-    """Paths of one stream's frames."""
+class FileTable:
+    """Names of one stream's files, by video and frame, in columns whose names begin with ``storage.``.
 
-    __slots__ = ("_first", "_listed", "_root", "_stride", "_template", "_templates")
+    Parameters
+    ----------
+    columns : Columns
+        As `columns` lays them out, with whatever else.
+    stream : str
+        Which stream.
+    """
 
-    def __init__(self, columns: Columns, stream: str, root: bytes) -> None:
-        self._root = root
+    __slots__ = ("_first", "_listed", "_stride", "_template", "_templates")
+
+    def __init__(self, columns: Columns, stream: str) -> None:
         self._template = columns[f"storage.{stream}.template"]
         self._first = columns[f"storage.{stream}.first"]
         self._stride = columns[f"storage.{stream}.stride"]
         self._templates = Names(columns[f"storage.{stream}.templates"], columns[f"storage.{stream}.begins"])
         self._listed = Names(columns[f"storage.{stream}.listed"], columns[f"storage.{stream}.starts"])
 
-    def folder(self, video: bytes) -> bytes:
-        return video if video.startswith(b"/") else b"%b/%b" % (self._root, video)
+    @staticmethod
+    def columns(
+        videos: Sequence[str], streams: Mapping[str, Mapping[str, FileNames]]
+    ) -> dict[str, NDArray[Any]]:
+        """Return the columns of all streams' files, and of the videos.
 
-    def path(self, name: bytes, video: int, frame: int) -> bytes:
+        Parameters
+        ----------
+        videos : sequence of str
+            Their names.
+        streams : mapping of str to mapping of str to FileNames
+            For each stream the files of each video, in that order; as many in all streams.
+
+        Returns
+        -------
+        dict of str to ndarray
+        """
+        names = Names.of(videos)
+        counts = [files.count for files in next(iter(streams.values())).values()]
+        arrays: dict[str, NDArray[Any]] = {
+            "storage.videos": names.blob,
+            "storage.starts": names.starts,
+            "storage.frame_counts": np.array(counts, np.int64),
+        }
+        for stream, files in streams.items():
+            columns = _columns(list(files.values()))
+            arrays.update({f"storage.{stream}.{name}": array for name, array in columns.items()})
+        return arrays
+
+    def name(self, video: int, frame: int) -> bytes:
+        """Return the name of a file; not checked."""
         template, first = self._template.item(video), self._first.item(video)
         if template < 0:
-            file = self._listed.encoded(first + frame)
-        else:
-            file = self._templates.encoded(template) % (first + frame * self._stride.item(video))
-        return b"%b/%b" % (self.folder(name), file)
+            return self._listed.encoded(first + frame)
+        name: bytes = self._templates.encoded(template) % (first + frame * self._stride.item(video))
+        return name
 
 
 def _columns(videos: list[FileNames]) -> dict[str, NDArray[Any]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from fastclips.data.storage import read_many
 from fastclips.engine.arena import COUNTERS
 from fastclips.errors import FastclipsError, FrameError, OptionError
 from fastclips.pixels import kernels
@@ -157,7 +158,7 @@ class Renderer:
         began = perf_counter()
         stream, decoder, storage = lane.stream, lane.decoder, self._spec.storage
         shown = _labelled(clip) if stream.mask and clip.padded else clip.shown
-        files = [storage.read(stream.name, clip.video, frame) for frame in shown]
+        files = read_many(storage, stream.name, clip.video, shown)
         counters[BYTES] += sum(data.nbytes if isinstance(data, np.ndarray) else len(data) for data in files)
         ended = perf_counter()
         counters[READ] += ended - began

@@ -62,7 +62,7 @@ class Rung(IntEnum):
     SLICED = 0
     """A JPEG's restart segments around the box."""
     CROPPED = 1
-    """A JPEG's blocks around the box; of all before them, only the lengths of their codes are read."""
+    """A JPEG's blocks around the box; of all others only the lengths of their codes are read."""
     WHOLE = 2
     """A whole JPEG."""
     PILLOW = 3
@@ -80,8 +80,9 @@ class Decoded(NamedTuple):
     Parameters
     ----------
     pixels : ndarray of uint8
-        (H, W, C), RGB or gray, or (H, W) for a mask; pixels of a row lie together, rows may lie apart. The
-        decoder's next call may overwrite it: copy what must live longer. Not to be written to.
+        (H, W, C), RGB or gray, or (H, W) for a mask. Pixels of a row lie together; rows may lie apart, by
+        whole pixels, which are the decoder's own. Its next call may overwrite all of it: copy what must live
+        longer. Not to be written to.
     top, left : int
         Where `pixels` begins, in pixels of the scaled frame.
     scale : int

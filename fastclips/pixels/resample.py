@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from fastclips.pixels.geometry import Geometry
 
-__all__ = ["find_outside", "find_sources", "pick", "resample", "use_one_thread", "warp"]
+__all__ = ["find_outside", "find_sources", "pick", "resample", "shrink", "use_one_thread", "warp"]
 
 _BORDERS = {
     "nearest": cv2.BORDER_REPLICATE,
@@ -65,6 +65,30 @@ def resample(pixels: NDArray[np.uint8], geometry: Geometry, *, nearest: bool, ou
         np.take(np.take(box, rows, axis=0), columns, axis=1, out=out, mode="clip")
     else:
         cv2.resize(box, (out.shape[1], out.shape[0]), dst=out, interpolation=cv2.INTER_LINEAR)
+
+
+def shrink(pixels: NDArray[np.uint8], height: int, width: int, *, nearest: bool) -> NDArray[np.uint8]:
+    """Make a frame smaller for good: each pixel is the mean of the area that it covers, none is left out.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8
+        A frame, (H, W, C) or (H, W).
+    height, width : int
+        Of the result, at most those of the frame.
+    nearest : bool
+        Whether to take the nearest pixel instead.
+
+    Returns
+    -------
+    ndarray of uint8
+        (height, width, C) or (height, width).
+    """
+    if nearest:
+        rows, columns = _nearest(pixels.shape[0], height), _nearest(pixels.shape[1], width)
+        return pixels[rows[:, None], columns]
+    made = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(made.reshape(height, width, *pixels.shape[2:]), np.uint8)
 
 
 def warp(pixels: NDArray[np.uint8], geometry: Geometry, fill: str, out: NDArray[np.uint8]) -> None:

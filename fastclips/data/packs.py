@@ -1,0 +1,451 @@
+"""Frames that are members of tar files: the pack's format, and reading from it.
+
+A pack is a folder::
+
+    00000.tar  00001.tar  ...    shards: POSIX tar files whose members are the frames
+    pack.index                   `Columns`: where each frame lies, and the `Index`
+
+**Members** are called ``video/000012.image.jpg``: the video's name, the frame's place in the video from 0,
+its stream and its format. Readers of WebDataset take all up to the first dot of a file's name for the sample,
+so a frame's streams are one sample. Frames of a video lie one after the other, a frame's streams side by
+side, and a video is in one shard. A video whose name cannot be a member's (it begins with ``/``, or holds
+``..``) is put below ``_`` and its number.
+
+**Places.** All shards are counted through, as if they lay one after the other: a byte has one number. ::
+
+    storage.*                  names of videos and of frames, as of folders
+    pack.ends                 int64 (shards,)   where each shard ends; so also how long it must be
+    pack.firsts               int64 (videos,)   number of the first frame that is held
+    pack.begins               int64 (videos,)   where its frames begin in the columns below
+    pack.<stream>.bases       int64 (videos,)   its first byte
+    pack.<stream>.blocks      uint32 (frames,)  blocks of 512 bytes from there to the frame's data
+    pack.<stream>.lengths     uint32 (frames,)  bytes of the frame
+    index.*, labels.*         as of `Index.columns`
+
+So a frame takes 8 bytes for each stream. The header says ``pack`` (the format's version), ``shards`` (names),
+``streams``, ``classes``, ``labels``, and ``made``, by which the command knows what it has made before.
+
+**Reading** is by pread and never by mapping: cutting a mapped file short kills its readers. The header in
+front of a member is read with it and must tell its length, so that an index beside the wrong tar is noticed.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from bisect import bisect_right
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.lib import format as npy
+
+from fastclips.data.columns import Columns
+from fastclips.data.index import Index
+from fastclips.data.names import Names
+from fastclips.data.storage import FileTable
+from fastclips.errors import DataError, FrameError
+from fastclips.spec import Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from fastclips.data.names import FileNames
+    from fastclips.data.scan import FrameTree
+    from fastclips.data.tars import Tars
+
+    Frame = bytes | memoryview | NDArray[np.uint8]
+
+__all__ = ["BLOCK", "INDEX", "PackStorage", "is_pack", "member_folder", "open_pack", "stream_meta"]
+
+INDEX = "pack.index"
+BLOCK = 512  # bytes: of a tar file
+VERSION = 1
+_OPEN = 64  # shards that a process keeps open
+_SPREAD = 2  # a range is read whole if it has at most so many bytes for each that is wanted
+_NPY = b"\x93NUMPY"
+_shapes: dict[bytes, tuple[int, ...]] = {}  # by header of a .npy member, of which there are few
+
+
+class PackStorage:
+    """Frames that are members of tar files.
+
+    Parameters
+    ----------
+    columns : Columns
+        As `lay_out` says, with whatever else.
+    folder : str
+        Absolute path, from which the shards' names count.
+    """
+
+    __slots__ = (
+        *("_begins", "_ends", "_files", "_firsts", "_folder", "_open", "_places"),
+        *("columns", "frame_counts", "videos"),
+    )
+
+    def __init__(self, columns: Columns, folder: str) -> None:
+        self.columns = columns
+        self.videos = Names(columns["storage.videos"], columns["storage.starts"])
+        self.frame_counts: NDArray[np.int64] = columns["storage.frame_counts"]
+        self._folder = folder
+        self._ends: list[int] = columns["pack.ends"].tolist()
+        self._firsts = columns["pack.firsts"]
+        self._begins = columns["pack.begins"]
+        names = [stream["name"] for stream in columns.meta["streams"]]
+        self._files = {name: FileTable(columns, name) for name in names}
+        self._places = {
+            name: tuple(columns[f"pack.{name}.{column}"] for column in ("bases", "blocks", "lengths"))
+            for name in names
+        }
+        self._open: dict[int, _Shard] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PackStorage, (self.columns, self._folder)
+
+    @staticmethod
+    def lay_out(
+        files: Mapping[str, Mapping[str, FileNames]],
+        places: Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]],
+        shards: Mapping[str, int],
+        firsts: NDArray[np.int64] | None = None,
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return the columns of a storage.
+
+        Parameters
+        ----------
+        files : mapping of str to mapping of str to FileNames
+            For each stream the files of each video, as many in all streams.
+        places : mapping of str to (ndarray of int64, ndarray of int64)
+            For each stream, of all frames, video by video: where their data begin, counted through the
+            shards, and how many bytes they have.
+        shards : mapping of str to int
+            Bytes of each tar file.
+        firsts : ndarray of int64, optional
+            Number of the first frame of each video that is held; 0 by default.
+
+        Returns
+        -------
+        columns : dict of str to ndarray
+        meta : dict
+            JSON-able; it lacks ``"streams"``.
+
+        Raises
+        ------
+        DataError
+            The frames of a video lie more than 2 TiB apart, or one has 4 GiB or more.
+        """
+        arrays = FileTable.columns(list(next(iter(files.values()))), files)
+        counts = arrays["storage.frame_counts"]
+        begins = np.cumsum(counts) - counts
+        arrays["pack.ends"] = np.cumsum(np.array(list(shards.values()), np.int64))
+        arrays["pack.firsts"] = np.zeros(len(counts), np.int64) if firsts is None else firsts
+        arrays["pack.begins"] = begins
+        for name, (starts, lengths) in places.items():
+            bases = np.minimum.reduceat(starts, begins)
+            blocks = (starts - np.repeat(bases, counts)) // BLOCK
+            if max(blocks.max(), lengths.max()) > np.iinfo(np.uint32).max:
+                raise DataError("frames of a video lie more than 2 TiB apart, or one has 4 GiB or more")
+            arrays[f"pack.{name}.bases"] = bases
+            arrays[f"pack.{name}.blocks"] = blocks.astype(np.uint32)
+            arrays[f"pack.{name}.lengths"] = lengths.astype(np.uint32)
+        return arrays, {"pack": VERSION, "shards": list(shards)}
+
+    @classmethod
+    def of_tars(cls, trees: Mapping[str, FrameTree], tars: Mapping[str, Tars]) -> PackStorage:
+        """Make a storage of tar files that others have made.
+
+        Parameters
+        ----------
+        trees : mapping of str to FrameTree
+            For each stream, the same videos with as many frames.
+        tars : mapping of str to Tars
+            Where they were found.
+
+        Returns
+        -------
+        PackStorage
+            Its video numbers are the order of the trees' videos.
+
+        Raises
+        ------
+        DataError
+            As `lay_out`.
+        """
+        shards = {path: size for one in tars.values() for path, size in one.sizes.items()}
+        ends = np.cumsum(list(shards.values()))
+        begins = dict(zip(shards, (ends - list(shards.values())).tolist(), strict=True))
+        places = {}
+        for stream, tree in trees.items():
+            found = [
+                (begins[member.path] + member.start, member.length)
+                for video, names in tree.videos.items()
+                for member in tars[stream].members(video, names.names())
+            ]
+            starts, lengths = np.array(found, np.int64).T
+            places[stream] = np.ascontiguousarray(starts), np.ascontiguousarray(lengths)
+        files = {stream: tree.videos for stream, tree in trees.items()}
+        arrays, meta = cls.lay_out(files, places, shards)
+        return cls(Columns.pack(arrays, {**meta, "streams": [{"name": stream} for stream in trees]}), "/")
+
+    def check(self, mend: str) -> None:
+        """Look whether all shards are there and have the right size.
+
+        Parameters
+        ----------
+        mend : str
+            What to do where one has not.
+
+        Raises
+        ------
+        DataError
+            One is missing or has another size.
+        """
+        begin = 0
+        for name, end in zip(self.columns.meta["shards"], self._ends, strict=True):
+            path = Path(self._folder, name)
+            try:
+                size = path.stat().st_size
+            except OSError as error:
+                raise DataError(f"{str(path)!r}: {error.strerror}; {mend}") from error
+            if size != end - begin:
+                raise DataError(f"{str(path)!r} has {size} bytes where its index says {end - begin}; {mend}")
+            begin = end
+
+    def read(self, stream: str, video: int, frame: int) -> bytes | NDArray[np.uint8]:
+        """Return one whole frame, as `Storage.read`."""
+        (data,) = self.read_many(stream, video, (frame,))
+        return bytes(data) if isinstance(data, memoryview) else data
+
+    def read_many(
+        self, stream: str, video: int, frames: Collection[int]
+    ) -> Sequence[memoryview | NDArray[np.uint8]]:
+        """Return several frames of a video, as `fastclips.data.storage.read_many`.
+
+        Frames that lie close together are read in one go, with what lies between. Of others, the kernel is
+        told first which will be read.
+        """
+        places = [self._place(stream, video, frame) for frame in frames]
+        low = min(start for start, _ in places) - BLOCK
+        high = max(start + length for start, length in places)
+        shard = bisect_right(self._ends, low)
+        try:
+            wanted = sum(length + BLOCK for _, length in places)
+            if high - low <= _SPREAD * wanted and shard < len(self._ends) and high <= self._ends[shard]:
+                file, begin = self._shard(shard)
+                data = memoryview(file.read(low - begin, high - low))
+                views = [data[start - BLOCK - low : start + length - low] for start, length in places]
+            else:
+                for start, length in places:
+                    self._advise(start, length)
+                views = [memoryview(self._member(start, length)) for start, length in places]
+        except (OSError, DataError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            where = self.where(stream, video, min(frames))
+            raise FrameError(f"cannot read frame {where!r}: {why}; {_MEND}") from error
+        return [
+            self._content(view, length, (stream, video, frame))
+            for frame, view, (_, length) in zip(frames, views, places, strict=True)
+        ]
+
+    def _content(
+        self, member: memoryview, length: int, at: tuple[str, int, int]
+    ) -> memoryview | NDArray[np.uint8]:
+        try:
+            return _content(member, length)
+        except DataError as error:
+            raise FrameError(f"frame {self.where(*at)!r}: {error}") from None
+
+    def where(self, stream: str, video: int, frame: int) -> str:
+        """Return the frame's shard and member, as ``/data/pack/00000.tar:video/000012.image.jpg``."""
+        start, _ = self._place(stream, video, frame)
+        shards = self.columns.meta["shards"]
+        shard = min(bisect_right(self._ends, start - BLOCK), len(shards) - 1)
+        path = Path(self._folder, shards[shard])
+        member = self._files[stream].name(video, frame - self._firsts.item(video))
+        return f"{path}:{member_folder(self.videos[video], video)}/{os.fsdecode(member)}"
+
+    def _place(self, stream: str, video: int, frame: int) -> tuple[int, int]:
+        """Return where a frame begins, counted through the shards, and how many bytes it has."""
+        known = 0 <= video < len(self._begins)
+        place = frame - self._firsts.item(video) if known else -1
+        if place < 0 or place >= self.frame_counts.item(video):
+            raise IndexError(f"there is no frame {frame} of video {video} in the pack")
+        bases, blocks, lengths = self._places[stream]
+        row = self._begins.item(video) + place
+        return bases.item(video) + BLOCK * blocks.item(row), lengths.item(row)
+
+    def _advise(self, start: int, length: int) -> None:
+        file, begin = self._shard(bisect_right(self._ends, start - BLOCK))
+        file.advise(start - BLOCK - begin, length + BLOCK)
+
+    def _member(self, start: int, length: int) -> bytes:
+        file, begin = self._shard(bisect_right(self._ends, start - BLOCK))
+        return file.read(start - BLOCK - begin, length + BLOCK)
+
+    def _shard(self, number: int) -> tuple[_Shard, int]:
+        """Return a shard, open, and the number of its first byte."""
+        if number == len(self._ends):
+            raise DataError("the index names a place behind the last tar")
+        begin = self._ends[number - 1] if number else 0
+        shard = self._open.get(number)
+        if shard is None:
+            path = os.path.join(self._folder, self.columns.meta["shards"][number])  # noqa: PTH118 - called often
+            shard = _Shard(path, self._ends[number] - begin)
+            while len(self._open) >= _OPEN:
+                self._open.pop(next(iter(self._open)), None)
+            self._open[number] = shard
+        return shard, begin
+
+
+_MEND = "if it changed since it was packed, pack again"
+
+
+class _Shard:
+    """An open tar file, closed with the last reference, so never under a thread that reads from it."""
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, path: str, size: int) -> None:
+        self._fd = -1
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        found = os.fstat(self._fd).st_size
+        if found != size:
+            raise DataError(f"the tar has {found} bytes where its index says {size}")
+
+    def __del__(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+
+    def advise(self, start: int, length: int) -> None:
+        os.posix_fadvise(self._fd, start, length, os.POSIX_FADV_WILLNEED)
+
+    def read(self, start: int, length: int) -> bytes:
+        data = os.pread(self._fd, length, start)
+        while len(data) < length:
+            more = os.pread(self._fd, length - len(data), start + len(data))
+            if not more:
+                raise DataError("the tar was cut short")
+            data += more
+        return data
+
+
+def _content(member: memoryview, length: int) -> memoryview | NDArray[np.uint8]:
+    """Return what a member holds, whose header lies before it."""
+    try:
+        said = int(bytes(member[124:136]).strip(b" \0"), 8)  # bytes, in octal digits
+    except ValueError:
+        said = -1
+    if said != length:
+        raise DataError(f"its tar has no member of {length} bytes at its place: {_MEND}")
+    if not length:
+        raise DataError("is empty (0 bytes): it could not be read when it was packed")
+    data = member[BLOCK:]
+    return _pixels(data) if data[: len(_NPY)] == _NPY else data
+
+
+def _pixels(data: memoryview) -> NDArray[np.uint8]:
+    """View a .npy file of uint8."""
+    end = 10 + int.from_bytes(data[8:10], "little")
+    header = bytes(data[:end])
+    shape = _shapes.get(header)
+    try:
+        if shape is None:
+            file = io.BytesIO(header)
+            npy.read_magic(file)
+            shape, fortran, dtype = npy.read_array_header_1_0(file)
+            if fortran or dtype != np.uint8:
+                raise ValueError(f"an array of {dtype}")  # noqa: TRY301 - as what NumPy refuses
+            _shapes[header] = shape
+        return np.frombuffer(data, np.uint8, offset=end).reshape(shape)
+    except ValueError as error:
+        raise DataError(f"is no array of pixels ({error})") from None
+
+
+def member_folder(name: str, number: int) -> str:
+    """Return where the frames of a video lie in a tar file.
+
+    Parameters
+    ----------
+    name : str
+        The video's.
+    number : int
+        Its place among the storage's videos.
+
+    Returns
+    -------
+    str
+        The name, where a tar file may hold it.
+    """
+    parts = name.split("/")
+    if parts[0] and ".." not in parts:
+        return name
+    return "/".join([f"_{number}", *(part for part in parts if part not in ("", ".", ".."))])
+
+
+def stream_meta(streams: Sequence[Stream]) -> list[dict[str, Any]]:
+    """Return streams as a pack's header holds them."""
+    return [asdict(stream) for stream in streams]
+
+
+def _stream(meta: Mapping[str, Any]) -> Stream:
+    colors, values = meta["colors"], meta["values"]
+    known = {
+        "colors": None if colors is None else tuple((tuple(color), value) for color, value in colors),
+        "values": None if values is None else tuple(values),
+    }
+    return Stream(**{**meta, **known})
+
+
+def is_pack(folder: Path) -> bool:
+    """Whether a folder is a pack."""
+    return (folder / INDEX).is_file()
+
+
+def open_pack(folder: str | os.PathLike[str]) -> tuple[PackStorage, Index, tuple[Stream, ...]]:
+    """Open a pack.
+
+    Parameters
+    ----------
+    folder : path
+        With a pack's index in it.
+
+    Returns
+    -------
+    PackStorage, Index, tuple of Stream
+        The index is mapped, not read into memory.
+
+    Raises
+    ------
+    DataError
+        The index cannot be read, is damaged or of another version; a shard is missing or of another size.
+    """
+    top = Path(folder).absolute()
+    file = top / INDEX
+    try:
+        columns = Columns.load(file)
+    except OSError as error:
+        raise DataError(f"cannot read {str(file)!r}: {error.strerror}") from error
+    except DataError as error:
+        raise DataError(f"{_without_advice(error)}: restore it, or pack again") from error
+    try:
+        version = columns.meta.get("pack")
+        if version == VERSION:
+            storage = PackStorage(columns, str(top))
+            streams = tuple(map(_stream, columns.meta["streams"]))
+            index = Index.from_columns(columns, storage.videos)
+        else:
+            why = f"is of version {version} of the format of packs, of which this is version {VERSION}"
+            raise DataError(f"{str(file)!r} {why}: pack again")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{str(file)!r} is no whole index of a pack ({error}): pack again") from error
+    storage.check("restore it, or pack again")
+    return storage, index, streams
+
+
+def _without_advice(error: DataError) -> str:
+    return str(error).removesuffix(": delete it, so that it is made again")

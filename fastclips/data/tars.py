@@ -1,0 +1,214 @@
+"""Tar files of frames that others have made: what is in them, found once.
+
+::
+
+    tar ──headers──> Listing ──saved beside──> frames.tar.index
+    Listings of a root ──> FrameTree, as of a folder with the tars' content, and where each frame lies
+
+A tar is read through once, from header to header. Its listing is kept beside it and used for as long as the
+tar's size and time are the same. A root is a tar, or a folder that holds tars and no other folders; the
+content of all of them counts as one folder, so that a video may begin in one and end in another.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from fastclips.data.columns import MAGIC, Columns
+from fastclips.data.names import Names, natural_key
+from fastclips.data.scan import FRAME_EXTENSIONS, SKIPPED, FrameTree, gather_videos
+from fastclips.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+__all__ = ["Member", "Tars", "find_tars"]
+
+_VERSION = 1
+_BLOCK = 512
+_ZEROS = bytes(_BLOCK)
+_FORGET = 1000  # members that tarfile may hold
+_SHOW_AFTER = 2.0  # seconds before a progress bar appears
+_COMPRESSED = re.compile(r"\.(tar\.\w+|tgz|tbz2?|txz|tzst)$", re.IGNORECASE).search
+_log = logging.getLogger(__name__)
+
+
+def find_tars(root: str | os.PathLike[str]) -> list[Path]:
+    """Return the tar files that a root is made of, in natural order; none if it is something else.
+
+    Raises
+    ------
+    DataError
+        It is a compressed tar.
+    """
+    path = Path(root)
+    if path.is_file():
+        if _COMPRESSED(path.name):
+            raise DataError(f"{str(path)!r} is compressed, so no frame in it can be found: decompress it")
+        return [path.absolute()] if path.suffix.lower() == ".tar" else []
+    try:
+        with os.scandir(path) as listed:
+            names = []
+            for entry in listed:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():  # soon found, in a large folder of folders
+                    return []
+                if entry.name.lower().endswith(".tar"):
+                    names.append(entry.name)
+    except OSError:
+        return []
+    return [path.absolute() / name for name in sorted(names, key=natural_key)]
+
+
+class Member(NamedTuple):
+    """Where a frame lies.
+
+    Parameters
+    ----------
+    path : str
+        The tar.
+    start : int
+        Where its data begin in it.
+    length : int
+        Bytes.
+    """
+
+    path: str
+    start: int
+    length: int
+
+
+class Tars:
+    """The tar files of one root.
+
+    Parameters
+    ----------
+    root : str
+        The root, for messages.
+    paths : list of Path
+        The tars, absolute.
+
+    Attributes
+    ----------
+    sizes : dict of str to int
+        Bytes of each tar.
+    videos : dict of str to dict of str to Member
+        By folder and by name; of a name that is there twice, the last, as unpacking would leave it.
+
+    Raises
+    ------
+    DataError
+        A file is no tar, is cut short, or holds a link among its frames.
+    """
+
+    def __init__(self, root: str, paths: list[Path]) -> None:
+        self._root = root
+        self.sizes: dict[str, int] = {}
+        self.videos: dict[str, dict[str, Member]] = {}
+        for path in paths:
+            listing = _listing(path)
+            self.sizes[str(path)] = listing.meta["size"]
+            names = Names(listing["names"], listing["begins"])
+            rows = zip(names, listing["starts"].tolist(), listing["lengths"].tolist(), strict=True)
+            for name, start, length in rows:
+                folder, _, file = name.rpartition("/")
+                self.videos.setdefault(folder, {})[file] = Member(str(path), start, length)
+
+    def tree(self, frames: str | None, *, loose: bool) -> FrameTree:
+        """Return the videos, as `fastclips.data.scan.scan_tree` finds them in a folder."""
+        extensions: list[str] = []
+        found = ((folder, list(members), extensions, None) for folder, members in self.videos.items())
+        tree = gather_videos(self._root, found, frames, loose=loose)
+        tree.times.clear()
+        return tree
+
+    def members(self, video: str, names: list[str]) -> list[Member]:
+        """Return where frames of a video lie."""
+        members = self.videos["" if video == "." else video]
+        return [members[name] for name in names]
+
+
+def _listing(path: Path) -> Columns:
+    """Return the frames of a tar, from beside it if they are known."""
+    beside = path.with_name(f"{path.name}.index")
+    status = path.stat()
+    try:
+        known = Columns.load(beside)
+        made = {name: known.meta.get(name) for name in ("tar", "size", "time")}
+        if made == {"tar": _VERSION, "size": status.st_size, "time": status.st_mtime_ns}:
+            return known
+    except (OSError, DataError):
+        pass  # none, or none that is any good
+    listing = _scan(path, status)
+    try:
+        if beside.exists() and not beside.read_bytes().startswith(MAGIC):
+            raise OSError(0, "it is a file of another kind")  # noqa: TRY301 - to be said alike
+        listing.save(beside)
+    except OSError as error:
+        _log.warning("Could not keep what %r holds in %r: %s.", str(path), str(beside), error.strerror)
+    return listing
+
+
+def _scan(path: Path, status: os.stat_result) -> Columns:
+    places: dict[str, tuple[int, int]] = {}
+    for name, member in _members(path):
+        place = member.offset_data, member.size
+        if member.islnk():  # of two names for one file, tar stores the second as a link
+            place = places.get(_plain(member.linkname) or "", (-1, 0))
+        elif not member.isreg():
+            place = -1, 0
+        if place[0] < 0:
+            raise DataError(
+                f"{name!r} in {str(path)!r} is a link or no plain file: make the tar with --dereference"
+            )
+        places[name] = place
+    held = Names.of(places)
+    starts, lengths = np.array(list(places.values()), np.int64).reshape(-1, 2).T
+    arrays: dict[str, NDArray[np.int64] | NDArray[np.uint8]] = {"names": held.blob, "begins": held.starts}
+    meta = {"tar": _VERSION, "size": status.st_size, "time": status.st_mtime_ns}
+    return Columns.pack({**arrays, "starts": starts, "lengths": lengths}, meta)
+
+
+def _members(path: Path) -> Iterator[tuple[str, tarfile.TarInfo]]:
+    """Yield all frames of a tar, by their paths without what stands for the root."""
+    from tqdm import tqdm  # noqa: PLC0415 - only where something is scanned
+
+    try:
+        with (
+            tarfile.open(path, "r:", encoding="utf-8", errors="surrogateescape") as tar,
+            tqdm(
+                tar, f"scanning {path}", unit=" members", delay=_SHOW_AFTER, disable=None, leave=False
+            ) as bar,
+        ):
+            for member in bar:
+                name = _plain(member.name)
+                if not member.isdir() and name is not None:
+                    yield name, member
+                members: list[tarfile.TarInfo] = vars(tar)["members"]
+                if len(members) > _FORGET:  # of millions
+                    members.clear()
+            end = tar.offset
+    except (OSError, tarfile.TarError) as error:
+        raise DataError(f"{str(path)!r} is no whole tar file: {error}") from error
+    with path.open("rb") as file:
+        file.seek(end)
+        if file.read(_BLOCK) != _ZEROS:
+            raise DataError(f"{str(path)!r} is no whole tar file: it does not end as one, at byte {end}")
+
+
+def _plain(name: str) -> str | None:
+    """Return the path of a frame, or None of what is no frame or hidden."""
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if not parts or not parts[-1].lower().endswith(FRAME_EXTENSIONS):
+        return None
+    return None if any(part.startswith(".") or part in SKIPPED for part in parts) else "/".join(parts)

@@ -1,0 +1,201 @@
+"""A dataset -> tasks -> shards -> a pack: what `fastclips.pack` does once its arguments are checked."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from fastclips.data.columns import Columns
+from fastclips.data.index import Index
+from fastclips.data.packs import INDEX, stream_meta
+from fastclips.data.scan import evenly
+from fastclips.errors import DataError, OptionError
+from fastclips.packing.crew import make_parts
+from fastclips.packing.parts import Job, Task
+from fastclips.packing.shards import Shards
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from fastclips.data.index import Dataset
+    from fastclips.data.names import Names
+    from fastclips.pixels.encode import Encoding
+
+__all__ = ["Options", "make_pack"]
+
+_RUN = 64  # frames of a task
+_SAMPLED = 1000  # videos whose paths tell one source from another
+
+
+class Options(NamedTuple):
+    """How a pack is made.
+
+    Parameters
+    ----------
+    encoding : Encoding
+        Of the frames.
+    shard_bytes : int
+        A shard is closed with the video that brings it to so many.
+    drop : bool
+        Whether videos with frames that cannot be read are left out.
+    """
+
+    encoding: Encoding
+    shard_bytes: int
+    drop: bool
+
+
+class _Videos(NamedTuple):
+    """What is packed, by the videos' numbers in the pack."""
+
+    names: Names
+    keys: NDArray[np.int64]
+    firsts: NDArray[np.int64]
+    counts: NDArray[np.int64]  # -1 for all of a video file
+
+
+def make_pack(dataset: Dataset, folder: Path, options: Options, workers: int) -> tuple[dict[str, Any], bool]:
+    """Make a pack, or what is missing of it.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        What to pack.
+    folder : Path
+        Where to; absolute.
+    options : Options
+        How.
+    workers : int
+        Processes; 0 does the work in the caller.
+
+    Returns
+    -------
+    totals : dict
+        As `fastclips.packing.shards.Totals`, but for the videos left out: their names.
+    resumed : bool
+        Whether some of it was there.
+
+    Raises
+    ------
+    OptionError, DataError, EngineError, OSError
+        As of `fastclips.pack`.
+    """
+    videos = _videos(dataset)
+    made = _made(dataset, videos, options)
+    with Shards(
+        folder,
+        made,
+        streams=len(dataset.streams),
+        shard_bytes=options.shard_bytes,
+        drop=options.drop,
+    ) as shards:
+        if shards.complete:
+            return Columns.load(folder / INDEX).meta["totals"], True
+        resumed = shards.next_video > 0
+        _fill(shards, dataset, videos, options.encoding, workers)
+        totals = {**vars(shards.totals), "dropped": [videos.names[video] for video in shards.totals.dropped]}
+        if not shards.totals.videos:
+            first = shards.totals.problems[0]
+            raise DataError(f"no video could be packed; the first error is {first.where!r}: {first.why}")
+        shards.save(_index(shards, dataset, videos, options.encoding, {"made": made, "totals": totals}))
+    return totals, resumed
+
+
+def _videos(dataset: Dataset) -> _Videos:
+    """Return the videos of a dataset, in the order in which they come first, and what is needed of each."""
+    index = dataset.index
+    wrong = [stream.name for stream in dataset.streams if "/" in stream.name or "\0" in stream.name]
+    if wrong:
+        raise OptionError(f"a stream called {wrong[0]!r} cannot be packed: its name becomes a file's")
+    _, rows, of_row = np.unique(index.keys, return_index=True, return_inverse=True)
+    order = np.argsort(rows)
+    numbers = np.empty(len(order), np.int64)
+    numbers[order] = np.arange(len(order))
+    of_row = numbers[of_row]
+    firsts = np.full(len(order), np.iinfo(np.int64).max)
+    ends = np.zeros(len(order), np.int64)
+    np.minimum.at(firsts, of_row, index.starts)
+    np.maximum.at(ends, of_row, index.starts + index.frame_counts)
+    counts = ends - firsts
+    rows = rows[order]
+    return _Videos(index.names.take(rows), index.keys[rows], firsts, counts)
+
+
+def _made(dataset: Dataset, videos: _Videos, options: Options) -> str:
+    """Return what tells this pack from others: data and options, but for the content of frames."""
+    digest = blake2b(digest_size=16)
+    columns, meta = dataset.index.columns()
+    storage, first = dataset.storage, dataset.streams[0].name
+    paths = [
+        storage.where(first, int(videos.keys[row]), int(videos.firsts[row]))
+        for row in evenly(range(len(videos.keys)), _SAMPLED)
+    ]
+    how = [*vars(options.encoding).values(), options.shard_bytes, options.drop]
+    digest.update(json.dumps([meta, stream_meta(dataset.streams), how, paths], sort_keys=True).encode())
+    digest.update(dataset.index.names.digest())
+    for name, column in columns.items():
+        digest.update(f"{name} {column.dtype} {column.shape}".encode())
+        digest.update(np.ascontiguousarray(column).data)
+    return digest.hexdigest()
+
+
+def _tasks(videos: _Videos, start: int) -> Iterator[Task]:
+    number = 0
+    for video in range(start, len(videos.keys)):
+        key, first, left = (int(column[video]) for column in (videos.keys, videos.firsts, videos.counts))
+        while left:
+            frames = min(left, _RUN)
+            left = max(left - frames, 0)
+            yield Task(number, video, key, first, frames, last=not left)
+            number, first = number + 1, first + frames
+
+
+def _fill(shards: Shards, dataset: Dataset, videos: _Videos, encoding: Encoding, workers: int) -> None:
+    """Write all shards that are not there."""
+    job = Job(dataset.storage, dataset.streams, encoding, videos.names, str(shards.folder))
+    start = shards.next_video
+    known = bool((videos.counts > 0).all())
+    unit, total = (" frames", int(videos.counts.sum())) if known else (" videos", len(videos.keys))
+    done = int(videos.counts[:start].sum()) if known else start
+    begun, written = shards.totals.shards, 0
+    with tqdm(total=total, initial=done, desc="packing", unit=unit, disable=None, leave=False) as bar:
+        for part in make_parts(job, _tasks(videos, start), workers):
+            written += part.size
+            shards.add(part)
+            bar.set_postfix_str(f"{(begun + written) / 2**20:,.0f} MiB", refresh=False)
+            bar.update(part.task.frames if known else int(part.task.last))
+    shards.finish(len(videos.keys))
+
+
+def _index(
+    shards: Shards, dataset: Dataset, videos: _Videos, encoding: Encoding, meta: dict[str, Any]
+) -> Columns:
+    """Make the pack's index of what its shards hold."""
+    streams = tuple(
+        replace(stream, colors=None) if stream.mask and (encoding.raw or encoding.short_side) else stream
+        for stream in dataset.streams
+    )
+    numbers, counts, fps, columns, more = shards.lay_out(videos.names, [stream.name for stream in streams])
+    numbers_of = np.full(len(videos.keys), -1, np.int64)
+    numbers_of[numbers] = np.arange(len(numbers))
+    order = np.argsort(videos.keys)
+    of_row = order[np.searchsorted(videos.keys[order], dataset.index.keys)]
+    rows = np.flatnonzero(numbers_of[of_row] >= 0)
+    index = dataset.index.take(rows)
+    keys = numbers_of[of_row[rows]]
+    if bool((index.frame_counts < 0).any()):
+        known = np.where(index.frame_counts < 0, counts[keys], index.frame_counts)
+        index = replace(index, frame_counts=known)
+    if index.fps is None and bool((fps > 0).all()):
+        index = replace(index, fps=fps[keys])
+    arrays, labels = Index.columns(replace(index, keys=keys))
+    header = {**labels, **more, **meta, "streams": stream_meta(streams)}
+    return Columns.pack({**columns, **arrays}, header)

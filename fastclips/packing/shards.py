@@ -1,0 +1,414 @@
+"""Parts in order -> shards, then the pack's index; resumable after any end.
+
+While a pack is made, its folder holds ``.packing``::
+
+    made            what is packed and how: a run that differs does not go on with it
+    lock            held by the process that packs
+    00000.record    what a complete shard holds, as `Columns`
+    shard, 17.part  what is being written
+
+A shard is complete once its record is there: the tar is written under ``.packing``, synced and renamed, then
+the record is. Whoever goes on takes the complete shards for done and removes everything else. The index comes
+last, so a folder without one is no pack.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastclips.data.columns import Columns
+from fastclips.data.names import FileNames
+from fastclips.data.packs import BLOCK, INDEX, PackStorage, is_pack
+from fastclips.errors import DataError, OptionError
+from fastclips.packing.parts import Problem, member_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+    from typing_extensions import Self
+
+    from fastclips.packing.parts import Part
+
+__all__ = ["Shards", "Totals"]
+
+_WORK = ".packing"
+_SHARD = re.compile(r"[0-9]{5,}\.tar")
+_COUNTED = ("videos", "frames", "source", "packed", "kept")
+_END = bytes(2 * BLOCK)  # of a tar file
+
+
+@dataclass
+class Totals:
+    """What complete shards hold.
+
+    Parameters
+    ----------
+    videos, frames : int
+        How many; a frame of two streams is one.
+    source : int
+        Bytes of the frames as they were.
+    packed : int
+        Bytes of the frames as they are.
+    shards : int
+        Bytes of the tar files.
+    kept : int
+        Pictures that went in as they were, since they could not be transcoded.
+    problems : list of Problem
+        Frames that could not be read.
+    dropped : list of int
+        Numbers of videos that are left out for it.
+    """
+
+    videos: int = 0
+    frames: int = 0
+    source: int = 0
+    packed: int = 0
+    shards: int = 0
+    kept: int = 0
+    problems: list[Problem] = field(default_factory=list)
+    dropped: list[int] = field(default_factory=list)
+
+
+class Shards:
+    """The shards of a pack that is being made. A context manager: what is left half-written goes at its end.
+
+    Parameters
+    ----------
+    folder : Path
+        The pack's.
+    made : str
+        Stands for what is packed and how.
+    streams : int
+        How many there are.
+    shard_bytes : int
+        A shard is closed with the video that brings it to so many bytes.
+    drop : bool
+        Whether videos with frames that cannot be read are left out.
+
+    Attributes
+    ----------
+    next_video : int
+        The first video that no complete shard holds.
+    totals : Totals
+        Of what is written.
+    complete : bool
+        Whether the folder is this pack already: then there is nothing to do.
+
+    Raises
+    ------
+    OptionError
+        The folder holds something else, cannot be written into, or another process packs into it.
+    """
+
+    def __init__(self, folder: Path, made: str, *, streams: int, shard_bytes: int, drop: bool) -> None:
+        self._folder = folder
+        self._work = folder / _WORK
+        self._streams = streams
+        self._shard_bytes = shard_bytes
+        self._drop = drop
+        self._fd = self._lock_fd = -1
+        self.next_video = 0
+        self.totals = Totals()
+        self.complete = _is_made(folder, made)
+        self._records: list[Columns] = []
+        self._parts: list[tuple[Part, int]] = []  # of the video that was not ended, and where each lies
+        if not self.complete:
+            try:
+                self._prepare(made)
+            except BaseException:
+                self._unlock()
+                raise
+        self._fresh()
+
+    def _prepare(self, made: str) -> None:
+        try:
+            self._work.mkdir(parents=True, exist_ok=True)
+            self._lock_fd = os.open(self._work / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise OptionError(f"cannot write into {str(self._folder)!r}: {error.strerror}") from error
+        try:
+            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise OptionError(f"another process packs into {str(self._folder)!r}: wait for it") from error
+        before = self._work / "made"
+        ours = before.exists() and before.read_text() == made
+        if not ours and (self._work / "00000.record").exists():
+            raise OptionError(
+                f"{str(self._folder)!r} holds the beginning of a pack of other data or with other options: "
+                "delete it, or give another folder"
+            )
+        if not ours:
+            _write(before, made.encode())
+        while (record := self._record(len(self._records))) is not None:
+            self._records.append(record)
+            self._count(record.meta)
+            self.next_video = record.meta["next"]
+        kept = {_shard_name(number) for number in range(len(self._records))}
+        for path in self._folder.iterdir():
+            if _SHARD.fullmatch(path.name) and path.name not in kept:
+                path.unlink()
+        for path in self._work.iterdir():
+            if path.suffix == ".part" or path.name == "shard":
+                path.unlink()
+
+    def _record(self, number: int) -> Columns | None:
+        """Return what a shard holds, if it is complete."""
+        try:
+            record = Columns.load(self._work / f"{number:05d}.record")
+            size = (self._folder / _shard_name(number)).stat().st_size
+        except (OSError, DataError):
+            return None
+        return record if record.meta["size"] == size else None
+
+    def _count(self, meta: dict[str, Any]) -> None:
+        totals = self.totals
+        for name in _COUNTED:
+            setattr(totals, name, getattr(totals, name) + meta[name])
+        totals.shards += meta["size"]
+        totals.problems += [Problem(*problem) for problem in meta["problems"]]
+        totals.dropped += meta["dropped"]
+
+    @property
+    def folder(self) -> Path:
+        """Where parts go."""
+        return self._work
+
+    def add(self, part: Part) -> None:
+        """Append a part to the shard, and close the shard if it is full.
+
+        Parameters
+        ----------
+        part : Part
+            Made of the task that follows the last one's.
+
+        Raises
+        ------
+        OSError
+            It cannot be written.
+        """
+        if self._fd < 0:
+            self._fd = os.open(
+                self._work / "shard", os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666
+            )
+        _append(part.path, self._fd, part.size)
+        self._parts.append((part, self._size))
+        self._size += part.size
+        if part.task.last:
+            self._end_video()
+            if self._size >= self._shard_bytes:
+                self._end_shard(part.task.video + 1)
+
+    def _end_video(self) -> None:
+        """Take the parts of a video into the shard's record, or out of the shard."""
+        parts = self._parts
+        self._parts = []
+        task = parts[0][0].task
+        problems = [problem for part, _ in parts for problem in part.problems]
+        lengths = np.concatenate([np.array(part.lengths, np.int64) for part, _ in parts])
+        self._meta["problems"] += problems
+        self._meta["source"] += sum(part.source for part, _ in parts)
+        if not len(lengths) or (problems and self._drop):
+            self._size = parts[0][1]
+            os.ftruncate(self._fd, self._size)
+            os.lseek(self._fd, self._size, os.SEEK_SET)
+            self._meta["dropped"].append(task.video)
+            return
+        frames = len(lengths) // self._streams
+        self._columns["video"].append(np.array([task.video]))
+        self._columns["first"].append(np.array([task.first]))
+        self._columns["count"].append(np.array([frames]))
+        self._columns["fps"].append(np.array([parts[0][0].fps]))
+        self._columns["length"].append(lengths)
+        for name, of in (("start", "starts"), ("kind", "kinds")):
+            for part, at in parts:
+                found = np.array(getattr(part, of), np.int64)
+                self._columns[name].append(found + at if name == "start" else found)
+        self._meta["videos"] += 1
+        self._meta["frames"] += frames
+        self._meta["packed"] += int(lengths.sum())
+        self._meta["kept"] += sum(part.kept for part, _ in parts)
+
+    def _fresh(self) -> None:
+        """Begin a shard's record."""
+        names = ("video", "first", "count", "fps", "start", "length", "kind")
+        self._columns: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
+        self._meta: dict[str, Any] = dict.fromkeys(_COUNTED, 0)
+        self._meta |= {"problems": [], "dropped": []}
+        self._size = 0
+
+    def _end_shard(self, next_video: int) -> None:
+        """Put a shard in its place, then its record."""
+        number = len(self._records)
+        if self._fd >= 0:
+            _write_all(self._fd, _END)
+            os.fsync(self._fd)
+            os.close(self._fd)
+            self._fd = -1
+            (self._work / "shard").rename(self._folder / _shard_name(number))
+            _sync(self._folder)
+        empty = {"fps": np.zeros(0)}
+        columns = {
+            name: np.concatenate(parts) if parts else empty.get(name, np.zeros(0, np.int64))
+            for name, parts in self._columns.items()
+        }
+        self._meta |= {"size": self._size + len(_END), "next": next_video}
+        record = Columns.pack(columns, self._meta)
+        record.save(self._work / f"{number:05d}.record")
+        _sync(self._work)
+        self._records.append(record)
+        self._count(record.meta)
+        self.next_video = next_video
+        self._fresh()
+
+    def finish(self, videos: int) -> None:
+        """Close the last shard.
+
+        Parameters
+        ----------
+        videos : int
+            How many there were, those included that are left out.
+        """
+        if self.next_video < videos:
+            self._end_shard(videos)
+
+    def lay_out(self, names: Sequence[str], streams: Sequence[str]) -> tuple[Any, ...]:
+        """Return what all shards hold.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Of the videos, by their numbers.
+        streams : sequence of str
+            Names of the streams.
+
+        Returns
+        -------
+        numbers : ndarray of int64
+            The videos that are in, in order.
+        counts : ndarray of int64
+            Frames of each.
+        fps : ndarray of float64
+            Frames per second of each, 0 where that is not known.
+        columns, meta
+            As of `PackStorage.lay_out`.
+        """
+        every = {name: [record[name] for record in self._records] for name in self._columns}
+        sizes = [record.meta["size"] for record in self._records]
+        begins = np.cumsum([0, *sizes])
+        every["start"] = [start + begin for start, begin in zip(every["start"], begins, strict=False)]
+        found = {name: np.concatenate(parts) for name, parts in every.items()}
+        starts, lengths, kinds = (
+            found[name].reshape(-1, len(streams)) for name in ("start", "length", "kind")
+        )
+        ends = np.cumsum(found["count"])
+        files: dict[str, dict[str, FileNames]] = {stream: {} for stream in streams}
+        rows = zip(found["video"].tolist(), found["first"].tolist(), ends.tolist(), strict=True)
+        begin = 0
+        for video, first, end in rows:
+            for place, stream in enumerate(streams):
+                files[stream][names[video]] = _file_names(stream, first, kinds[begin:end, place])
+            begin = end
+        places = {
+            stream: (np.ascontiguousarray(starts[:, place]), np.ascontiguousarray(lengths[:, place]))
+            for place, stream in enumerate(streams)
+        }
+        shards = {_shard_name(number): size for number, size in enumerate(sizes)}
+        columns, meta = PackStorage.lay_out(files, places, shards, found["first"])
+        return found["video"], found["count"], found["fps"], columns, meta
+
+    def save(self, columns: Columns) -> None:
+        """Write the pack's index: from then on the folder is a pack."""
+        columns.save(self._folder / INDEX)
+        _sync(self._folder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        if is_pack(self._folder):
+            shutil.rmtree(self._work, ignore_errors=True)
+        else:
+            for path in (*self._work.glob("*.part"), self._work / "shard"):
+                path.unlink(missing_ok=True)
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+
+def _is_made(folder: Path, made: str) -> bool:
+    """Whether a folder is the pack that is to be made; refuse whatever cannot become it."""
+    if is_pack(folder):
+        try:
+            if Columns.load(folder / INDEX).meta.get("made") == made:
+                return True
+        except (OSError, DataError):
+            pass  # what it is no longer matters
+        raise OptionError(f"{str(folder)!r} is another pack: delete it, or give another folder")
+    if folder.exists() and not folder.is_dir():
+        raise OptionError(f"{str(folder)!r} is a file: give a folder")
+    if folder.is_dir() and not (folder / _WORK).is_dir() and any(folder.iterdir()):
+        raise OptionError(f"{str(folder)!r} is not empty: give a new folder")
+    return False
+
+
+def _shard_name(number: int) -> str:
+    return f"{number:05d}.tar"
+
+
+def _file_names(stream: str, first: int, kinds: NDArray[np.int64]) -> FileNames:
+    """Return the names of a video's members."""
+    if (kinds == kinds[0]).all():
+        template = member_name(0, stream, int(kinds[0])).replace("%", "%%").replace("000000", "%06d", 1)
+        return FileNames(len(kinds), template, first)
+    names = [member_name(first + place, stream, kind) for place, kind in enumerate(kinds.tolist())]
+    return FileNames.of(names)
+
+
+def _append(path: str, fd: int, size: int) -> None:
+    """Move a file's content to the end of another."""
+    source = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        done = 0
+        while done < size:
+            done += os.sendfile(fd, source, done, size - done)
+    finally:
+        os.close(source)
+    Path(path).unlink()
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def _write(path: Path, data: bytes) -> None:
+    beside = path.with_suffix(".tmp")
+    beside.write_bytes(data)
+    beside.replace(path)
+
+
+def _sync(folder: Path) -> None:
+    """Have the kernel keep what a folder holds."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

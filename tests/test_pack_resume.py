@@ -1,0 +1,290 @@
+"""A pack that is interrupted goes on; what is half-written is never read; what cannot be written is said."""
+
+import errno
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from helpers import alive, make_frames, make_masks, wait_until
+from packing import check_same, content, packed
+
+import fastclips as fc
+from fastclips.data.columns import Columns
+from fastclips.errors import DataError, EngineError, OptionError
+from fastclips.packing import crew, parts, shards
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """Forty videos of 8 frames."""
+    return make_frames(tmp_path_factory.mktemp("many"), videos=40, frames=8)
+
+
+@pytest.fixture(scope="module")
+def whole(many, tmp_path_factory):
+    """What a run without interruption makes of them."""
+    folder = tmp_path_factory.mktemp("whole") / "pack"
+    fc.pack(fc.open(many), folder, shard_size="40KiB", workers=0)
+    assert len(content(folder)) > 5
+    return content(folder)
+
+
+def start(source, target, *options):
+    code = "import sys; from fastclips.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "pack", source, target, "--shard-size", "40KiB", *options]
+    return subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_killed_at_random_moments(many, whole, tmp_path, workers):
+    draws = random.Random(workers)
+    folder = tmp_path / "pack"
+    kills = done = 0
+    while not (folder / "pack.index").exists():
+        process = start(many, folder, "--workers", workers)
+        moment = time.monotonic() + (draws.uniform(0.0, 0.4) if kills < 5 else 60)
+        while not (folder / ".packing" / "made").exists() and process.poll() is None:
+            time.sleep(0.002)
+        while time.monotonic() < moment and process.poll() is None:
+            time.sleep(0.002)
+        process.kill()
+        process.wait()
+        kills += 1
+        for path in folder.glob("*.tar"):  # a tar that is there is whole
+            assert path.read_bytes() == whole[path.name]
+        if not (folder / "pack.index").exists():
+            with pytest.raises(DataError):
+                fc.open(folder)
+        now = len(list((folder / ".packing").glob("*.record")))
+        assert now >= done or (folder / "pack.index").exists()
+        done = now
+    last = start(many, folder, "--workers", workers)
+    assert last.wait(60) == 0
+    assert content(folder) == whole
+    assert kills > 1
+
+
+def test_workers_end_with_whoever_started_them(many, tmp_path):
+    process = start(many, tmp_path / "pack", "--workers", "2")
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    wait_until(lambda: len(children.read_text().split()) == 2)
+    pids = list(map(int, children.read_text().split()))
+    process.kill()
+    process.wait()
+    wait_until(lambda: not any(map(alive, pids)))
+
+
+def test_an_interrupt_leaves_what_is_complete(many, whole, tmp_path):
+    folder = tmp_path / "pack"
+    process = start(many, folder, "--workers", "1")
+    wait_until(lambda: (folder / "00001.tar").exists() or process.poll() is not None)
+    process.send_signal(signal.SIGINT)
+    process.wait()
+    assert process.returncode in (0, 130)
+    if process.returncode:
+        assert not list((folder / ".packing").glob("*.part"))
+        assert not (folder / ".packing" / "shard").exists()
+    done, _ = packed(fc.open(many), folder, shard_size="40KiB")
+    assert done.resumed
+    assert "some of them from an earlier run" in str(done)
+    assert content(folder) == whole
+
+
+def cut_short(monkeypatch, after):
+    """Let so many parts be added, then fail."""
+    add, count = shards.Shards.add, 0
+
+    def some(self, part):
+        nonlocal count
+        count += 1
+        if count > after:
+            raise KeyboardInterrupt
+        add(self, part)
+
+    monkeypatch.setattr(shards.Shards, "add", some)
+
+
+def interrupted(many, folder, monkeypatch, after=20, **options):
+    with monkeypatch.context() as patch:
+        cut_short(patch, after)
+        with pytest.raises(KeyboardInterrupt):
+            fc.pack(fc.open(many), folder, shard_size="40KiB", workers=0, **options)
+
+
+@pytest.mark.parametrize("after", [0, 1, 5, 17, 39])
+def test_going_on_from_any_video(many, whole, tmp_path, monkeypatch, after):
+    interrupted(many, tmp_path / "pack", monkeypatch, after)
+    fc.pack(fc.open(many), tmp_path / "pack", shard_size="40KiB", workers=0)
+    assert content(tmp_path / "pack") == whole
+
+
+@pytest.mark.parametrize(
+    "harm", ["no tar", "short tar", "no record", "bad record", "rests", "the first record"]
+)
+def test_what_was_harmed_is_made_again(many, whole, tmp_path, monkeypatch, harm):
+    folder = tmp_path / "pack"
+    interrupted(many, folder, monkeypatch)
+    record = folder / ".packing" / "00001.record"
+    assert record.exists()
+    match harm:
+        case "no tar":
+            (folder / "00001.tar").unlink()
+        case "short tar":
+            os.truncate(folder / "00001.tar", 1000)
+        case "no record":
+            record.unlink()
+        case "bad record":
+            record.write_bytes(record.read_bytes()[:-1] + b"!")
+        case "rests":
+            for name in ("7.part", "shard"):
+                (folder / ".packing" / name).write_bytes(b"rest")
+        case "the first record":
+            (folder / ".packing" / "00000.record").unlink()
+    fc.pack(fc.open(many), folder, shard_size="40KiB", workers=0)
+    assert content(folder) == whole
+
+
+def test_a_pack_that_is_there(many, whole, tmp_path):
+    dataset = fc.open(many)
+    first = fc.pack(dataset, tmp_path / "pack", shard_size="40KiB", workers=0)
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "pack").iterdir()}
+    again = fc.pack(dataset, tmp_path / "pack", shard_size="40KiB", workers=0)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "pack").iterdir()} == times
+    assert (again.videos, again.frames, again.bytes_after) == (first.videos, first.frames, first.bytes_after)
+    assert again.resumed
+    with pytest.raises(OptionError, match="is another pack: delete it, or give another folder"):
+        fc.pack(dataset, tmp_path / "pack", restart=1, workers=0)
+    (tmp_path / "pack" / ".packing").mkdir()  # killed after the index, before its traces were removed
+    fc.pack(dataset, tmp_path / "pack", shard_size="40KiB", workers=0)
+    assert content(tmp_path / "pack") == whole
+    assert not (tmp_path / "pack" / ".packing").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"restart": 1}, {"quality": 50}, {"shard_size": "30KiB"}, {"skip_damaged": True}, {"codec": "raw"}],
+)
+def test_other_options_do_not_go_on(many, tmp_path, monkeypatch, options):
+    interrupted(many, tmp_path / "pack", monkeypatch)
+    with pytest.raises(OptionError, match="the beginning of a pack of other data or with other options"):
+        fc.pack(fc.open(many), tmp_path / "pack", **{"shard_size": "40KiB", "workers": 0, **options})
+
+
+def test_other_data_do_not_go_on(many, tmp_path, monkeypatch):
+    interrupted(many, tmp_path / "pack", monkeypatch)
+    for other in (fc.open(many).split(0.1)[0], fc.open(many, labels=None)):
+        with pytest.raises(OptionError, match="other data"):
+            fc.pack(other, tmp_path / "pack", shard_size="40KiB", workers=0)
+    shutil.rmtree(tmp_path / "pack")
+    interrupted(many, tmp_path / "pack", monkeypatch, after=0)  # nothing complete: nothing is lost
+    fc.pack(fc.open(many, labels=None), tmp_path / "pack", workers=0)
+
+
+def test_folders_that_are_something_else(many, tmp_path):
+    (tmp_path / "file").write_bytes(b"x")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_bytes(b"x")
+    dataset = fc.open(many)
+    with pytest.raises(OptionError, match="is a file: give a folder"):
+        fc.pack(dataset, tmp_path / "file", workers=0)
+    with pytest.raises(OptionError, match="is not empty: give a new folder"):
+        fc.pack(dataset, tmp_path / "full", workers=0)
+    assert list((tmp_path / "full").iterdir()) == [tmp_path / "full" / "thesis.txt"]
+    with pytest.raises(OptionError, match="cannot write into"):
+        fc.pack(dataset, tmp_path / "file" / "below", workers=0)
+
+
+def test_one_process_at_a_time(many, tmp_path):
+    folder = tmp_path / "pack"
+    with shards.Shards(folder, "other", streams=1, shard_bytes=1, drop=False):
+        with pytest.raises(OptionError, match="another process packs into"):
+            fc.pack(fc.open(many), folder, workers=0)
+        assert (folder / ".packing" / "made").read_text() == "other"
+    fc.pack(fc.open(many), folder, workers=0)
+
+
+# When the disk is full
+
+
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("place", ["a part", "a shard", "the end of a shard", "a record", "the index"])
+def test_a_full_disk(many, whole, tmp_path, monkeypatch, place):
+    folder = tmp_path / "pack"
+    dataset = fc.open(many)
+    calls = 0
+
+    def later(function, after):
+        def call(*arguments, **options):
+            nonlocal calls
+            calls += 1
+            return full() if calls > after else function(*arguments, **options)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        match place:
+            case "a part":
+                patch.setattr(parts.Maker, "_add", later(parts.Maker._add, 100))
+            case "a shard":
+                patch.setattr(os, "sendfile", later(os.sendfile, 20))
+            case "the end of a shard":
+                patch.setattr(shards, "_write_all", later(shards._write_all, 1))
+            case "a record":
+                patch.setattr(Columns, "save", later(Columns.save, 1))
+            case "the index":
+                patch.setattr(shards.Shards, "save", full)
+        with pytest.raises(
+            DataError, match=r"cannot write the pack into .*: No space left on device; what is"
+        ):
+            fc.pack(dataset, folder, shard_size="40KiB", workers=0)
+    assert not (folder / "pack.index").exists()
+    assert not list(folder.rglob("*.part"))
+    assert not (folder / ".packing" / "shard").exists()
+    done, pack = packed(dataset, folder, shard_size="40KiB")
+    assert done.resumed
+    assert content(folder) == whole
+    check_same(dataset, pack)
+
+
+def test_a_full_disk_in_a_worker(many, tmp_path):
+    """The worker's error comes to the caller, with its number."""
+    (tmp_path / "pack" / ".packing").mkdir(parents=True)
+    (tmp_path / "pack" / ".packing" / "3.part").mkdir()  # cannot be written as a file
+    with pytest.raises(DataError, match=r"cannot write the pack into .*: Is a directory"):
+        fc.pack(fc.open(many), tmp_path / "pack", workers=2)
+
+
+def test_a_worker_that_dies(many, tmp_path, monkeypatch):
+    give = crew._Worker.give
+
+    def deadly(self, task):
+        give(self, task)
+        if task.number == 5:
+            self._process.kill()
+
+    monkeypatch.setattr(crew._Worker, "give", deadly)
+    with pytest.raises(EngineError, match=r"was killed by signal 9 \(out of memory\? Try fewer workers\)"):
+        fc.pack(fc.open(many), tmp_path / "pack", shard_size="40KiB", workers=2)
+    monkeypatch.undo()
+    fc.pack(fc.open(many), tmp_path / "pack", shard_size="40KiB", workers=0)
+
+
+def test_masks_too(many, tmp_path, tmp_path_factory, monkeypatch):
+    masks = make_masks(tmp_path_factory.mktemp("masks"), many)
+    dataset = fc.open({"image": many, "mask": masks})
+    fc.pack(dataset, tmp_path / "whole", shard_size="60KiB", workers=0)
+    with monkeypatch.context() as patch:
+        cut_short(patch, 19)
+        with pytest.raises(KeyboardInterrupt):
+            fc.pack(dataset, tmp_path / "pack", shard_size="60KiB", workers=0)
+    fc.pack(dataset, tmp_path / "pack", shard_size="60KiB", workers=0)
+    assert content(tmp_path / "pack") == content(tmp_path / "whole")
