@@ -13,7 +13,8 @@ keras-video-generators on videos made of it, which are written beside it):
 - a Keras Sequence as people write it: OpenCV reads a clip of 16 frames, one random crop of 224, uint8,
   batches of 8, two threads of Keras's, through ``fit`` of a model that looks at one pixel; replaced by
   ClipLoader and ClipSequence;
-- keras-video-generators 1.0.14: 5 frames of a video, 224x224, float32, batches of 8;
+- keras-video-generators 1.0.14: 5 frames of a video, 224x224, float32, batches of 8. It keeps all frames that
+  it ever served in memory, without a limit, so the first epoch is measured again and again;
 - tf.data with `decode_and_crop_jpeg`, as in `peers.py`.
 
 Two originals need interpreters of their own, since neither can be imported beside Keras 3. The first has
@@ -39,6 +40,7 @@ import argparse
 import os
 import random
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -245,11 +247,17 @@ def pattern(folder: Path) -> str:
 
 
 def keras_video(folder: Path) -> Made:
-    """keras-video-generators' VideoFrameGenerator."""
+    """keras-video-generators' VideoFrameGenerator, made anew for each epoch."""
     from keras_video import VideoFrameGenerator
 
-    sequence = VideoFrameGenerator(nb_frames=5, batch_size=8, glob_pattern=pattern(folder))
-    return from_iterator("1.0.14", endless(sequence), (8, 5, 224, 224, 3))
+    def epochs() -> Iterator[Any]:
+        while True:
+            with redirect_stdout(None):
+                sequence = VideoFrameGenerator(nb_frames=5, batch_size=8, glob_pattern=pattern(folder))
+            for index in range(len(sequence)):
+                yield sequence[index]
+
+    return from_iterator("1.0.14", epochs(), (8, 5, 224, 224, 3))
 
 
 def fastclips_video(folder: Path) -> Made:
@@ -259,14 +267,6 @@ def fastclips_video(folder: Path) -> Made:
 
     sequence = VideoFrameGenerator(nb_frames=5, batch_size=8, glob_pattern=pattern(folder), workers=WORKERS)
     return from_iterator(fastclips.__version__, sequence, (8, 5, 224, 224, 3))
-
-
-def endless(sequence: Any) -> Iterator[Any]:
-    """Ask a Sequence for batch after batch, as ``fit`` does."""
-    while True:
-        for index in range(len(sequence)):
-            yield sequence[index]
-        sequence.on_epoch_end()
 
 
 def crops(name: str) -> Callable[[Path], Made]:

@@ -7,6 +7,7 @@ function of (epoch, batch) alone, nothing depends on what was in flight.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections import deque
@@ -14,14 +15,14 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 
-from fastclips.engine.arena import COUNTERS
+from fastclips.engine.arena import COUNTERS, note_to_damage
 from fastclips.engine.pool import Inline, Pool
 from fastclips.errors import ClosedError, EngineError, FrameError, OptionError
 from fastclips.options import checked_bool, checked_bytes, checked_int
 from fastclips.stats import Stats, resident_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
     import numpy as np
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Batches", "Planned", "Schedule", "checked_workers"]
 
+_log = logging.getLogger(__name__)
 _PLANNED = 8  # batches whose tickets are written in one go
 
 
@@ -95,6 +97,9 @@ class Batches:
         Ceiling for the workers' batches in shared memory, such as ``"1GiB"``, or in bytes.
     repeat : bool
         Whether iterating goes on with the next epoch, without end.
+    where : callable, optional
+        Gives the path of a frame that was replaced, by its stream's place, video and frame; for renderers
+        that replace some.
 
     Attributes
     ----------
@@ -117,6 +122,7 @@ class Batches:
         workers: int | None = None,
         memory: str | int = "1GiB",
         repeat: bool = False,
+        where: Callable[[int, int, int], str] | None = None,
     ) -> None:
         self.workers = checked_workers(workers)
         self.schedule = schedule
@@ -127,6 +133,8 @@ class Batches:
             if self.workers
             else Inline(spec)
         )
+        self._where = where
+        self._damaged: dict[str, str] = {}  # why, by path
         self._owner = os.getpid()
         self._closed = False
         self._lock = threading.Lock()
@@ -259,9 +267,15 @@ class Batches:
             seconds=0.0 if self._began is None else self._ended - self._began,
             frames_served=self._served * self.schedule.time_steps,
             waited_s=self._engine.waited_s,
+            damaged_frames=len(self._damaged),
             workers=self.workers,
             resident_bytes=resident_bytes([os.getpid(), *self.pids]),
         )
+
+    @property
+    def damaged(self) -> list[tuple[str, str]]:
+        """Path of each frame that was replaced in batches served, and why, in the order of their discovery."""
+        return list(self._damaged.items())
 
     @property
     def pids(self) -> list[int]:
@@ -357,7 +371,22 @@ class Batches:
         return _Pending(place, self._engine.submit(planned.tickets), planned.known)
 
     def _collect(self, pending: _Pending) -> Any:  # noqa: ANN401 - as batch()
-        return self.schedule.assemble({**pending.known, **self._engine.collect(pending.batch)})
+        arrays = self._engine.collect(pending.batch)
+        if self._engine.notes:
+            self._note_damage()
+        return self.schedule.assemble({**pending.known, **arrays})
+
+    def _note_damage(self) -> None:
+        """Read what the engine has noted, forgetting nothing if that is cut short."""
+        for ticket, note in self._engine.notes:
+            damage, rest = note_to_damage(note)
+            for stream, frame, why in damage:
+                path = self._where(stream, int(ticket["video"]), frame) if self._where else f"frame {frame}"
+                if path not in self._damaged:
+                    self._damaged[path] = why
+                    more = f"; {rest} more of its clip are not listed" if rest else ""
+                    _log.warning("Damaged frame %r is replaced: %s%s", path, why, more)
+        self._engine.notes.clear()
 
 
 def checked_workers(workers: object) -> int:

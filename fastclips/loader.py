@@ -12,7 +12,7 @@ from fastclips.batches import Batches, Planned, checked_workers
 from fastclips.data.index import Dataset
 from fastclips.errors import OptionError
 from fastclips.labelling import ServedLabels
-from fastclips.options import checked_bool
+from fastclips.options import checked_bool, checked_choice
 from fastclips.outputs import Outputs
 from fastclips.pixels.layout import find_layout
 from fastclips.pixels.transforms import compile_recipe
@@ -147,13 +147,18 @@ class ClipLoader(Batches):
     dct_scaling : bool
         Whether JPEGs that the transforms shrink by 2 or more are decoded at a half, a quarter or an eighth
         of their size, which is cheaper and smoother than decoding them whole.
+    damaged : {"error", "repeat"}
+        What becomes of a frame that cannot be read or decoded: an error; or the nearest intact picture of its
+        clip before it is repeated, else the one after it, in all pictures alike, and masks are `ignore`
+        there; without any, pictures are 0. A damaged mask is `ignore`, its picture stays. `loader.damaged`
+        lists such frames. Clips, labels and ``"valid"``, which tells of padding, stay as they are.
 
     Raises
     ------
     OptionError
         If an argument cannot work with this data.
     FrameError
-        If the first frame cannot be read.
+        If the first frame cannot be read; with ``damaged="repeat"``, if none of the first 10,000 can.
 
     Examples
     --------
@@ -185,6 +190,7 @@ class ClipLoader(Batches):
         channels_first: bool = False,
         fast_dct: bool = True,
         dct_scaling: bool = True,
+        damaged: Literal["error", "repeat"] = "error",
     ) -> None:
         workers = checked_workers(workers)
         if not isinstance(dataset, Dataset):
@@ -224,8 +230,15 @@ class ClipLoader(Batches):
             labels=self._labels,
             marks_padding=self.world > 1 and not drop_last,
         )
+        repeats_damaged = checked_choice(damaged, "damaged", ("error", "repeat")) == "repeat"
         layout = find_layout(
-            dataset, recipe, clips.time_steps, plan.batch_size, outputs.streams, weighting=outputs.weighting
+            dataset,
+            recipe,
+            clips.time_steps,
+            plan.batch_size,
+            outputs.streams,
+            weighting=outputs.weighting,
+            passes_damaged=repeats_damaged,
         )
         streams = {stream.name: stream for stream in dataset.streams}
         spec = ClipSpec(
@@ -236,9 +249,18 @@ class ClipLoader(Batches):
             time_steps=clips.time_steps,
             fast_dct=checked_bool(fast_dct, "fast_dct"),
             weighting=outputs.weighting,
+            repeats_damaged=repeats_damaged,
         )
+        where, names = dataset.storage.where, outputs.streams
         schedule = ClipSchedule(plan, dataset, outputs)
-        super().__init__(schedule, spec, workers=workers, memory=memory, repeat=repeat)
+        super().__init__(
+            schedule,
+            spec,
+            workers=workers,
+            memory=memory,
+            repeat=repeat,
+            where=lambda stream, video, frame: where(names[stream], video, frame),
+        )
         self._plan, self._outputs = plan, outputs
 
     def plan_table(self, epoch: int, rank: int | None = None) -> PlanTable:

@@ -48,6 +48,8 @@ class Stats:
         Frames that Pillow decoded: those that are no JPEG.
     skipped : float
         Share of all frames' pixels that were not decoded.
+    damaged_frames : int
+        Different frames that were replaced in the batches delivered, since they could not be read or decoded.
     """
 
     seconds: float
@@ -67,6 +69,7 @@ class Stats:
     whole_frames: int = 0
     pillow_frames: int = 0
     skipped: float = 0.0
+    damaged_frames: int = 0
 
     @classmethod
     def of(cls, counters: Mapping[str, float], **measured: Any) -> Stats:  # noqa: ANN401 - the other fields
@@ -147,6 +150,8 @@ class Stats:
         shown = [(name, f"{frames:,}", note) for name, frames, note in ways if frames]
         if self.skipped:
             shown.append(("  not decoded", f"{self.skipped:.0%}", "of all pixels"))
+        if self.damaged_frames:
+            shown.append(("  replaced", f"{self.damaged_frames:,}", "damaged; loader.damaged lists them"))
         rows[3:3] = shown
         lines = [f"{name:<15}{value:>12}  {note}".rstrip() for name, value, note in rows]
         return "\n".join([*lines, self.verdict])

@@ -18,14 +18,14 @@ so the lease lives exactly as long as the last of them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from fastclips._native import Arena, State, die_with_parent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -34,11 +34,14 @@ if TYPE_CHECKING:
 __all__ = [
     "COUNTERS",
     "Arena",
+    "Damage",
     "Lease",
     "State",
+    "damage_to_note",
     "die_with_parent",
     "from_note",
     "leased_arrays",
+    "note_to_damage",
     "slot_views",
     "ticket_view",
     "to_note",
@@ -50,6 +53,27 @@ COUNTERS = (
     *("pixels", "decoded_pixels"),  # of those frames, at the scale at which they were decoded
 )
 """Columns of `Arena.counters`: what each worker has spent and done since the loader began."""
+
+_NOTE_BYTES = 1016  # of a cell, see native/layout.h
+_REST_BYTES = 16  # of a note: how many more there were
+
+
+class Damage(NamedTuple):
+    """A frame that could not be read or decoded, and was replaced in its row.
+
+    Parameters
+    ----------
+    stream : int
+        Place of its stream among those that are rendered.
+    frame : int
+        The storage's number.
+    why : str
+        What is wrong with it.
+    """
+
+    stream: int
+    frame: int
+    why: str
 
 
 def ticket_view(arena: Arena, dtype: np.dtype[np.void]) -> NDArray[np.void]:
@@ -118,6 +142,54 @@ def to_note(text: str) -> bytes:
 def from_note(note: bytes) -> str:
     """Decode what `to_note` encoded, even if it was cut."""
     return note.decode("utf-8", "surrogateescape")
+
+
+def damage_to_note(damage: Sequence[Damage]) -> bytes:
+    """Encode what is damaged in a clip, as much as a cell's note holds.
+
+    Parameters
+    ----------
+    damage : sequence of Damage
+        One at least.
+
+    Returns
+    -------
+    bytes
+        All of it, reasons cut to what room there is; or the first ones and how many there are beside.
+    """
+    heads = [b"%d %d " % (stream, frame) for stream, frame, _ in damage]
+    room, kept = _NOTE_BYTES - _REST_BYTES, len(heads)
+    while (left := room - sum(map(len, heads[:kept])) - kept) < 0:  # a byte each: the end of a line
+        kept -= 1
+    share = left // kept
+    lines = [
+        head + _cut(to_note(" ".join(one.why.split())), share)
+        for head, one in zip(heads[:kept], damage, strict=False)
+    ]
+    return b"\n".join([*lines, b"%d" % (len(heads) - kept)])
+
+
+def note_to_damage(note: bytes) -> tuple[list[Damage], int]:
+    """Decode what `damage_to_note` encoded.
+
+    Returns
+    -------
+    list of Damage
+        Those that the note had room for.
+    int
+        How many more there are.
+    """
+    *lines, rest = from_note(note).split("\n")
+    parts = (line.split(" ", 2) for line in lines)
+    return [Damage(int(stream), int(frame), why) for stream, frame, why in parts], int(rest)
+
+
+def _cut(text: bytes, most: int) -> bytes:
+    """Cut UTF-8 between two characters."""
+    if len(text) > most:
+        while most and text[most] & 0xC0 == 0x80:  # noqa: PLR2004 - not the first byte of a character
+            most -= 1
+    return text[:most]
 
 
 def slot_views(arena: Arena, layout: SlotLayout) -> list[dict[str, NDArray[Any]]]:

@@ -27,7 +27,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from fastclips.data.columns import dump
-from fastclips.engine.arena import COUNTERS, Arena, Lease, from_note, leased_arrays, slot_views
+from fastclips.engine.arena import (
+    COUNTERS,
+    Arena,
+    Lease,
+    damage_to_note,
+    from_note,
+    leased_arrays,
+    slot_views,
+)
 from fastclips.engine.worker import make_renderer
 from fastclips.errors import ClosedError, EngineError, FrameError, OptionError
 from fastclips.spec import ALIGNMENT
@@ -65,9 +73,21 @@ class Batch(NamedTuple):
 
 
 class Engine(Protocol):
-    """Turns tickets into arrays."""
+    """Turns tickets into arrays.
+
+    Attributes
+    ----------
+    counters : ndarray of float64
+        A row of `COUNTERS` for each worker.
+    notes : list of (numpy.void, bytes)
+        Of batches that were collected: a ticket, and what was damaged in its clip
+        (`fastclips.engine.arena.note_to_damage`). Whoever reads them removes them.
+    waited_s : float
+        Time that `collect` took, or waited, in seconds.
+    """
 
     counters: NDArray[np.float64]
+    notes: list[tuple[np.void, bytes]]
     waited_s: float
 
     def has_room(self, *, beside: bool = False) -> bool:
@@ -103,6 +123,7 @@ class Inline:
         self._render = make_renderer(spec).render
         self._busy = False
         self.counters = np.zeros((1, len(COUNTERS)))
+        self.notes: list[tuple[np.void, bytes]] = []
         self.waited_s = 0.0
 
     def has_room(self, *, beside: bool = False) -> bool:
@@ -127,8 +148,12 @@ class Inline:
         memory = np.empty(self._layout.nbytes + ALIGNMENT, np.uint8)
         start = -memory.ctypes.data % ALIGNMENT
         arrays = self._layout.arrays(memory[start : start + self._layout.nbytes])
+        notes = []
         for row, ticket in enumerate(batch.tickets):
-            self._render(ticket, {name: array[row, ...] for name, array in arrays.items()}, self.counters[0])
+            into = {name: array[row, ...] for name, array in arrays.items()}
+            if damage := self._render(ticket, into, self.counters[0]):
+                notes.append((ticket, damage_to_note(damage)))
+        self.notes += notes
         self.waited_s += perf_counter() - began
         return {name: array[: len(batch.tickets)] for name, array in arrays.items()}
 
@@ -178,6 +203,7 @@ class Pool:
         self._leases: dict[int, weakref.ref[Lease]] = {}
         self._number = 1
         self.counters = self._arena.counters()[:, : len(COUNTERS)]
+        self.notes: list[tuple[np.void, bytes]] = []
         self.waited_s = 0.0
         self._nursery = _Nursery(self._arena, spec, workers)
         pids = self.counters[:, COUNTERS.index("pid")]
@@ -240,6 +266,9 @@ class Pool:
         failed = self._arena.failed(batch.slot)
         if failed is not None:
             raise FrameError(from_note(self._arena.note(failed)))
+        first = batch.slot * self._arena.rows
+        for cell in self._arena.noted(batch.slot):
+            self.notes.append((batch.tickets[cell - first], self._arena.note(cell)))
         if sum(map(self._is_leased, range(self._arena.slots))) > self._arena.slots - 2:
             return {name: view[:rows].copy() for name, view in self._views[batch.slot].items()}
         return leased_arrays(self._views[batch.slot], rows, lease)

@@ -6,14 +6,16 @@ loader without workers in the caller.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from errno import EMFILE, ENFILE, ENOMEM
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from fastclips.data.storage import read_many
-from fastclips.engine.arena import COUNTERS
-from fastclips.errors import FastclipsError, FrameError, OptionError
+from fastclips.engine.arena import COUNTERS, Damage
+from fastclips.errors import DamageError, FastclipsError, FrameError, OptionError
 from fastclips.pixels import kernels
 from fastclips.pixels.crops import swap_table
 from fastclips.pixels.decode import Decoded, Decoder
@@ -22,7 +24,7 @@ from fastclips.pixels.sources import Source, find_source, localize
 from fastclips.spec import WEIGHT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from numpy.typing import NDArray
 
@@ -37,6 +39,7 @@ READ, DECODE, KERNEL, CLIPS, FRAMES, BYTES, SLICED, PIXELS, DECODED = map(
     COUNTERS.index,
     ("read_s", "decode_s", "kernel_s", "clips", "frames", "bytes", "sliced", "pixels", "decoded_pixels"),
 )
+_SHORTAGES = (EMFILE, ENFILE, ENOMEM)  # of the machine, whatever the file
 _CACHED = 2**20  # bytes: a larger batch is not in any cache when it is read
 
 
@@ -70,6 +73,11 @@ class _Clip(NamedTuple):
     shown: dict[int, list[int]]  # the steps at which each frame is shown, padded ones included
     padded: list[int]  # steps
     sizes: dict[int, tuple[tuple[int, ...], str]]  # of each frame, and the stream where that was seen
+    ignored: dict[str, list[int]]  # steps at which a mask tells nothing, where there are more than the padded
+
+    def unlabelled(self, mask: str) -> list[int]:
+        """Return the steps at which a mask tells nothing."""
+        return self.ignored.get(mask, self.padded)
 
 
 class Renderer:
@@ -80,6 +88,11 @@ class Renderer:
     copied to the others, unless each step has a map of its own. So is padding, but for masks, where it is the
     stream's `ignore`. With ``fill="constant"``, what lies outside the frame is filled last: in pictures after
     their pixel steps, in masks with `ignore`.
+
+    With ``spec.repeats_damaged``, a clip in which frames turn out to be damaged is written again as if the
+    ticket had named others in their places: of each step whose picture is damaged in any stream, the nearest
+    intact one before it, else after it, in all pictures alike; zeros if there is none. Masks are `ignore`
+    there, and where they are damaged themselves. What is damaged depends on the clip alone.
 
     Parameters
     ----------
@@ -118,7 +131,9 @@ class Renderer:
             channels_first = spec.recipe.moves_channels(field.trials[-1].returned)
         return _Lane(stream, decoder, size, steps, table, None, channels_first)
 
-    def render(self, ticket: np.void, row: Mapping[str, NDArray[Any]], counters: NDArray[np.float64]) -> None:
+    def render(
+        self, ticket: np.void, row: Mapping[str, NDArray[Any]], counters: NDArray[np.float64]
+    ) -> list[Damage]:
         """Write a clip.
 
         Parameters
@@ -130,35 +145,85 @@ class Renderer:
         counters : ndarray of float64
             One per name in `COUNTERS`; what this clip took is added to them.
 
+        Returns
+        -------
+        list of Damage
+            The frames that were replaced.
+
         Raises
         ------
         FrameError
-            If a frame is missing, damaged or does not fit; the message holds its path.
+            If a frame is missing or damaged and not to be replaced, or does not fit; the message holds its
+            path.
         """
         frames = ticket["frames"][: self._spec.time_steps].tolist()
         shown: dict[int, list[int]] = {}
         for step, frame in enumerate(frames):
             shown.setdefault(frame if frame >= 0 else ~frame, []).append(step)
         padded = [step for step, frame in enumerate(frames) if frame < 0]
-        clip = _Clip(int(ticket["video"]), int(ticket["view"]), ticket["draws"].tolist(), shown, padded, {})
-        for lane in self._lanes:
-            self._render_stream(lane, clip, row[lane.stream.name], counters)
+        draws = ticket["draws"].tolist()
+        clip = _Clip(int(ticket["video"]), int(ticket["view"]), draws, shown, padded, {}, {})
+        damage: list[Damage] = []
+        while found := self._render_streams(clip, row, counters):
+            damage += found
+            clip = self._mended(clip, frames, damage)
         weighting = self._spec.weighting
         if weighting is not None:
             began = perf_counter()
             table = self._weights * np.float32(ticket["weight"])
-            self._weigh(row[weighting.stream], table, padded, row[WEIGHT])
+            self._weigh(row[weighting.stream], table, clip.unlabelled(weighting.stream), row[WEIGHT])
             counters[KERNEL] += perf_counter() - began
         counters[FRAMES] += len(frames)
         counters[CLIPS] += 1
+        return damage
+
+    def _render_streams(
+        self, clip: _Clip, row: Mapping[str, NDArray[Any]], counters: NDArray[np.float64]
+    ) -> list[Damage]:
+        """Write all streams of a clip, unless frames are damaged: return those that are to be replaced."""
+        damage: list[Damage] = []
+        for number, lane in enumerate(self._lanes):
+            found = self._render_stream(lane, clip, row[lane.stream.name], counters)
+            if found:
+                damage += [Damage(number, frame, why) for frame, why in found.items()]
+        return damage
+
+    def _mended(self, clip: _Clip, frames: list[int], damage: list[Damage]) -> _Clip:
+        """Return a clip of other frames in place of those that are damaged."""
+        frames = [frame if frame >= 0 else ~frame for frame in frames]
+        masks = {number: lane.stream.name for number, lane in enumerate(self._lanes) if lane.stream.mask}
+        lost = {frame for stream, frame, _ in damage if stream not in masks}
+        intact = [step for step, frame in enumerate(frames) if frame not in lost]
+        shown: dict[int, list[int]] = {}
+        for step in range(len(frames)) if intact else ():
+            instead = intact[max(bisect_right(intact, step) - 1, 0)]
+            shown.setdefault(frames[instead], []).append(step)
+        ignored = {}
+        for number, name in masks.items():
+            gone = lost.union(frame for stream, frame, _ in damage if stream == number)
+            ignored[name] = [
+                step for step, frame in enumerate(frames) if frame in gone or step in clip.padded
+            ]
+        return clip._replace(shown=shown, sizes={}, ignored=ignored)
 
     def _render_stream(
         self, lane: _Lane, clip: _Clip, output: NDArray[Any], counters: NDArray[np.float64]
-    ) -> None:
+    ) -> dict[int, str]:
+        """Write a stream of a clip, unless frames are damaged: return which are to be replaced, and why."""
         began = perf_counter()
         stream, decoder, storage = lane.stream, lane.decoder, self._spec.storage
-        shown = _labelled(clip) if stream.mask and clip.padded else clip.shown
-        files = read_many(storage, stream.name, clip.video, shown)
+        unlabelled = clip.unlabelled(stream.name) if stream.mask else ()
+        shown = _without(clip.shown, unlabelled) if unlabelled else clip.shown
+        if not shown:
+            output[...] = stream.ignore if stream.mask else 0
+            return {}
+        damage: dict[int, str] = {}
+        try:
+            files = read_many(storage, stream.name, clip.video, shown)
+        except FrameError:
+            if not self._spec.repeats_damaged:
+                raise
+            shown, files = self._read_intact(stream.name, clip.video, shown, damage)
         counters[BYTES] += sum(data.nbytes if isinstance(data, np.ndarray) else len(data) for data in files)
         ended = perf_counter()
         counters[READ] += ended - began
@@ -186,9 +251,16 @@ class Renderer:
                     began = perf_counter()
                     placing += began - decoded
             except FastclipsError as error:
+                if isinstance(error, DamageError) and self._spec.repeats_damaged:
+                    damage[frame] = str(error)
+                    clip.sizes.pop(frame, None)
+                    continue
                 where = storage.where(stream.name, clip.video, frame)
                 raise FrameError(f"{where}: {error}") from None
             ended = began
+        if damage:
+            counters[DECODE] += decoding
+            return damage
         try:
             way.finish()
         except (FrameError, OptionError) as error:
@@ -197,6 +269,22 @@ class Renderer:
         placing += perf_counter() - began
         counters[DECODE] += decoding
         counters[KERNEL] += placing
+        return damage
+
+    def _read_intact(
+        self, stream: str, video: int, shown: dict[int, list[int]], damage: dict[int, str]
+    ) -> tuple[dict[int, list[int]], list[Any]]:
+        """Read those frames that can be read; note of the others why not."""
+        files = {}
+        for frame in shown:
+            try:
+                files[frame] = self._spec.storage.read(stream, video, frame)
+            except FrameError as error:  # noqa: PERF203 - the way of few clips
+                cause = error.__cause__
+                if isinstance(cause, OSError) and cause.errno in _SHORTAGES:
+                    raise
+                damage[frame] = (isinstance(cause, OSError) and cause.strerror) or str(error)
+        return {frame: shown[frame] for frame in files}, list(files.values())
 
     def _room(self, lane: _Lane) -> NDArray[np.uint8] | None:
         """Return where a clip is placed before its pixel steps, if they are more than a table."""
@@ -209,12 +297,12 @@ class Renderer:
         return self._scratch[name]
 
     def _weigh(
-        self, mask: NDArray[np.uint8], table: NDArray[np.float32], padded: list[int], out: NDArray[np.float32]
+        self, mask: NDArray[np.uint8], table: NDArray[np.float32], none: list[int], out: NDArray[np.float32]
     ) -> None:
-        """Write the weight of each pixel of a clip's mask; nothing where it is padding."""
+        """Write the weight of each pixel of a clip's mask; 0 at the steps of which it tells nothing."""
         flat = mask.reshape(-1, mask.shape[-1])
         kernels.crop_table(flat, 0, 0, False, table, out.reshape(flat.shape), stream=self._past_caches)
-        out[padded] = 0
+        out[none] = 0
 
 
 class _Way:
@@ -291,8 +379,8 @@ class _Way:
     def finish(self) -> None:
         """Do what is left once all frames are placed."""
         lane, clip = self._lane, self._clip
-        if lane.stream.mask and clip.padded:
-            self._batch[clip.padded] = lane.stream.ignore
+        if lane.stream.mask and (unlabelled := clip.unlabelled(lane.stream.name)):
+            self._batch[unlabelled] = lane.stream.ignore
         if lane.steps is not None and self._room is not None:
             draws = clip.draws[self._recipe.geometry_draws :]
             lane.steps.run(self._room, draws, _channels_last(self._batch, lane.channels_first))
@@ -350,9 +438,9 @@ class _Way:
         return self._lane.mirrored if mirrored else self._table
 
 
-def _labelled(clip: _Clip) -> dict[int, list[int]]:
-    """Return `clip.shown` without the padded steps."""
-    steps = {frame: [step for step in at if step not in clip.padded] for frame, at in clip.shown.items()}
+def _without(shown: dict[int, list[int]], left_out: Collection[int]) -> dict[int, list[int]]:
+    """Return `_Clip.shown` without some steps."""
+    steps = {frame: [step for step in at if step not in left_out] for frame, at in shown.items()}
     return {frame: at for frame, at in steps.items() if at}
 
 

@@ -11,16 +11,16 @@ from pkgutil import resolve_name
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fastclips.engine.arena import COUNTERS, slot_views, ticket_view, to_note
+from fastclips.engine.arena import COUNTERS, damage_to_note, slot_views, ticket_view, to_note
 from fastclips.errors import FastclipsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from fastclips.engine.arena import Arena
+    from fastclips.engine.arena import Arena, Damage
     from fastclips.spec import RenderSpec
 
 __all__ = ["AnyRenderer", "make_renderer", "work"]
@@ -32,8 +32,16 @@ _CLAIM_MS = 1000  # how long a wait for tickets may last before it looks again
 class AnyRenderer(Protocol):
     """Turns a ticket into the row of a slot."""
 
-    def render(self, ticket: np.void, row: Mapping[str, NDArray[Any]], counters: NDArray[np.float64]) -> None:
-        """Write a row's arrays; add what it took to the counters, one per name in `COUNTERS`."""
+    def render(
+        self, ticket: np.void, row: Mapping[str, NDArray[Any]], counters: NDArray[np.float64]
+    ) -> Sequence[Damage] | None:
+        """Write a row's arrays; add what it took to the counters, one per name in `COUNTERS`.
+
+        Returns
+        -------
+        sequence of Damage or None
+            What was replaced, if anything was.
+        """
 
 
 def make_renderer(spec: RenderSpec, *, single_threaded: bool = False) -> AnyRenderer:
@@ -90,7 +98,8 @@ def work(arena: Arena, spec: RenderSpec, worker: int, index: int) -> None:
         slot, row = divmod(cell, rows)
         try:
             arrays = {name: view[row, ...] for name, view in slots[slot].items()}  # arrays, also of no axes
-            renderer.render(tickets[cell], arrays, counters)
+            if damage := renderer.render(tickets[cell], arrays, counters):
+                arena.set_note(cell, damage_to_note(damage))
         except FastclipsError as error:
             arena.set_note(cell, to_note(str(error)))
             arena.finish(cell, worker, False)
