@@ -274,7 +274,7 @@ class Batches:
 
     @property
     def damaged(self) -> list[tuple[str, str]]:
-        """Path of each frame that was replaced in batches served, and why, in the order of their discovery."""
+        """Path of each frame that was replaced in batches served, and why, in the order they were met in."""
         return list(self._damaged.items())
 
     @property
@@ -372,16 +372,16 @@ class Batches:
 
     def _collect(self, pending: _Pending) -> Any:  # noqa: ANN401 - as batch()
         arrays = self._engine.collect(pending.batch)
-        if self._engine.notes:
-            self._note_damage()
+        if self._where is not None and self._engine.notes:
+            self._note_damage(self._where)
         return self.schedule.assemble({**pending.known, **arrays})
 
-    def _note_damage(self) -> None:
-        """Read what the engine has noted, forgetting nothing if that is cut short."""
+    def _note_damage(self, where: Callable[[int, int, int], str]) -> None:
+        """Read what the engine has noted, again from the start if that was cut short."""
         for ticket, note in self._engine.notes:
             damage, rest = note_to_damage(note)
             for stream, frame, why in damage:
-                path = self._where(stream, int(ticket["video"]), frame) if self._where else f"frame {frame}"
+                path = where(stream, int(ticket["video"]), frame)
                 if path not in self._damaged:
                     self._damaged[path] = why
                     more = f"; {rest} more of its clip are not listed" if rest else ""

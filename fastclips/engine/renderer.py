@@ -24,7 +24,7 @@ from fastclips.pixels.sources import Source, find_source, localize
 from fastclips.spec import WEIGHT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -217,13 +217,7 @@ class Renderer:
         if not shown:
             output[...] = stream.ignore if stream.mask else 0
             return {}
-        damage: dict[int, str] = {}
-        try:
-            files = read_many(storage, stream.name, clip.video, shown)
-        except FrameError:
-            if not self._spec.repeats_damaged:
-                raise
-            shown, files = self._read_intact(stream.name, clip.video, shown, damage)
+        shown, files, damage = self._read(stream.name, clip.video, shown)
         counters[BYTES] += sum(data.nbytes if isinstance(data, np.ndarray) else len(data) for data in files)
         ended = perf_counter()
         counters[READ] += ended - began
@@ -251,12 +245,12 @@ class Renderer:
                     began = perf_counter()
                     placing += began - decoded
             except FastclipsError as error:
-                if isinstance(error, DamageError) and self._spec.repeats_damaged:
-                    damage[frame] = str(error)
-                    clip.sizes.pop(frame, None)
-                    continue
-                where = storage.where(stream.name, clip.video, frame)
-                raise FrameError(f"{where}: {error}") from None
+                if not (self._spec.repeats_damaged and isinstance(error, DamageError)):
+                    where = storage.where(stream.name, clip.video, frame)
+                    raise FrameError(f"{where}: {error}") from None
+                damage[frame] = str(error)
+                clip.sizes.pop(frame, None)
+                continue
             ended = began
         if damage:
             counters[DECODE] += decoding
@@ -271,11 +265,16 @@ class Renderer:
         counters[KERNEL] += placing
         return damage
 
-    def _read_intact(
-        self, stream: str, video: int, shown: dict[int, list[int]], damage: dict[int, str]
-    ) -> tuple[dict[int, list[int]], list[Any]]:
-        """Read those frames that can be read; note of the others why not."""
-        files = {}
+    def _read(
+        self, stream: str, video: int, shown: dict[int, list[int]]
+    ) -> tuple[dict[int, list[int]], Sequence[Any], dict[int, str]]:
+        """Read frames: return those that can be read, their data, and why the others cannot."""
+        try:
+            return shown, read_many(self._spec.storage, stream, video, shown), {}
+        except FrameError:
+            if not self._spec.repeats_damaged:
+                raise
+        files, damage = {}, {}
         for frame in shown:
             try:
                 files[frame] = self._spec.storage.read(stream, video, frame)
@@ -283,8 +282,8 @@ class Renderer:
                 cause = error.__cause__
                 if isinstance(cause, OSError) and cause.errno in _SHORTAGES:
                     raise
-                damage[frame] = (isinstance(cause, OSError) and cause.strerror) or str(error)
-        return {frame: shown[frame] for frame in files}, list(files.values())
+                damage[frame] = (cause.strerror if isinstance(cause, OSError) else None) or str(error)
+        return {frame: shown[frame] for frame in files}, list(files.values()), damage
 
     def _room(self, lane: _Lane) -> NDArray[np.uint8] | None:
         """Return where a clip is placed before its pixel steps, if they are more than a table."""

@@ -10,9 +10,9 @@ grows, so that a worker allocates nothing per frame. The buffer that the last fr
 and the header read only when that fails.
 
 Damage is never shown as pixels: whatever the decoder complains of, libjpeg's warnings included, raises
-`DamageError` with the reason; who knows the path adds it. A frame that ends too soon, or whose restart markers
-are not those that its header calls for, is found out whatever is asked for; damage within the data only by
-who decodes it.
+`DamageError` with the reason; who knows the path adds it. A frame that ends too soon, or whose restart
+markers are not those that its header calls for, is found out whatever is asked for; damage within the data
+only by who decodes it.
 """
 
 from __future__ import annotations

@@ -9,27 +9,33 @@ What a user's function makes of a clip is known only from calling it, so it is c
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastclips.errors import FrameError, OptionError
+from fastclips.errors import DamageError, FrameError, OptionError
 from fastclips.pixels.decode import Decoder, frame_size
 from fastclips.pixels.steps import try_functions
 from fastclips.spec import WEIGHT, Field, SlotLayout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from typing import TypeVar
 
     from numpy.typing import NDArray
 
     from fastclips.data.index import Dataset
+    from fastclips.pixels.decode import Stored
     from fastclips.pixels.transforms import Recipe
     from fastclips.spec import Stream, Trial, Weighting
+
+    Seen = TypeVar("Seen")
 
 __all__ = ["LABEL", "find_layout"]
 
 LABEL = "label"  # the target that is no stream
+_PASSED = 10_000  # damaged frames, on the way to one that is not
 _PROBED = 32  # videos whose first frame is measured where no transform fixes the size
 
 
@@ -40,6 +46,8 @@ def find_layout(
     batch_size: int,
     names: Iterable[str],
     weighting: Weighting | None = None,
+    *,
+    passes_damaged: bool = False,
 ) -> SlotLayout:
     """Find the arrays of a batch by looking at a frame.
 
@@ -55,6 +63,8 @@ def find_layout(
         Inputs and targets; `LABEL` has no array here.
     weighting : Weighting, optional
         Weights of the pixels of one of these, a mask.
+    passes_damaged : bool
+        Whether to look at the next frame where one is missing or damaged, 10,000 times at most.
 
     Returns
     -------
@@ -83,7 +93,8 @@ def find_layout(
             f"pixels of {weighting.stream!r} cannot be weighted: it is no mask among the inputs and targets, "
             f"which are {', '.join(map(repr, wanted))}"
         )
-    height, width = _output_size(dataset, recipe, next(iter(wanted)))
+    most = 1 + passes_damaged * _PASSED
+    height, width = _output_size(dataset, recipe, next(iter(wanted)), most)
     fields = []
     for name in wanted:
         if streams[name].mask:
@@ -91,7 +102,9 @@ def find_layout(
             fields.append(Field(name, (time_steps, height, width), "uint8"))
         else:
             placed = (time_steps, height, width, streams[name].channels)
-            trials = _try_functions(dataset, recipe, streams[name], placed) if recipe.has_functions else ()
+            trials: tuple[Trial, ...] = ()
+            if recipe.has_functions:
+                trials = _try_functions(dataset, recipe, streams[name], placed, most)
             fields.append(_picture_field(recipe, name, placed, trials))
     if weighting is not None:
         fields.append(Field(WEIGHT, (time_steps, height, width), "float32"))
@@ -113,15 +126,14 @@ def _picture_field(recipe: Recipe, name: str, placed: tuple[int, ...], trials: t
 
 
 def _try_functions(
-    dataset: Dataset, recipe: Recipe, stream: Stream, placed: tuple[int, ...]
+    dataset: Dataset, recipe: Recipe, stream: Stream, placed: tuple[int, ...], most: int
 ) -> tuple[Trial, ...]:
     """Call the user's functions once, on a clip that shows the first video's first frame at every step."""
-    place = stream.name, int(dataset.index.keys[0]), int(dataset.index.starts[0])
+    pixels, where = _look(dataset, stream.name, 0, lambda data: Decoder(stream).decode(data).pixels, most)
     try:
-        pixels = Decoder(stream).decode(dataset.storage.read(*place)).pixels
         return try_functions(recipe.steps, stream.channels, _still_clip(recipe, pixels, placed))
     except FrameError as error:
-        raise FrameError(f"{dataset.storage.where(*place)}: {error}") from error.__cause__
+        raise FrameError(f"{where}: {error}") from error.__cause__
 
 
 def _still_clip(recipe: Recipe, pixels: NDArray[np.uint8], placed: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -146,19 +158,42 @@ def _check_swapped(recipe: Recipe, stream: Stream) -> None:
             )
 
 
-def _output_size(dataset: Dataset, recipe: Recipe, stream: str) -> tuple[int, int]:
+def _look(
+    dataset: Dataset, stream: str, row: int, see: Callable[[Stored], Seen], most: int
+) -> tuple[Seen, str]:
+    """Look at the first frame from a video on that is not damaged, of so many; say where it lies."""
+    index, storage = dataset.index, dataset.storage
+    places = (
+        (index.keys.item(at), index.starts.item(at) + frame)
+        for at in range(row, len(index.keys))
+        for frame in range(index.frame_counts.item(at))
+    )
+    first: FrameError | None = None
+    for video, frame in islice(places, most):
+        where = storage.where(stream, video, frame)
+        try:
+            data = storage.read(stream, video, frame)
+        except FrameError as error:
+            first = first or error
+            continue
+        try:
+            return see(data), where
+        except DamageError as error:
+            first = first or FrameError(f"{where}: {error}")
+        except FrameError as error:
+            raise FrameError(f"{where}: {error}") from None
+    assert first is not None  # noqa: S101 - a video has frames
+    raise first
+
+
+def _output_size(dataset: Dataset, recipe: Recipe, stream: str, most: int) -> tuple[int, int]:
     """Measure the first frame, and more of them if the output depends on their size."""
     probes = 1 if recipe.fixes_size else min(_PROBED, len(dataset))
     found: dict[tuple[int, int], str] = {}
     for row in np.linspace(0, len(dataset) - 1, probes).astype(int):
-        video = int(dataset.index.keys[row])
-        frame = int(dataset.index.starts[row])
-        where = dataset.storage.where(stream, video, frame)
+        size, where = _look(dataset, stream, int(row), frame_size, most)
         try:
-            size = frame_size(dataset.storage.read(stream, video, frame))
             geometry = recipe.geometry(*size, [0.0] * recipe.draws)
-        except FrameError as error:
-            raise error if where in str(error) else FrameError(f"{where}: {error}") from None
         except OptionError as error:
             raise OptionError(f"{error} (first frame: {where})") from None
         found.setdefault((geometry.y.size, geometry.x.size), where)

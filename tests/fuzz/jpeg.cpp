@@ -1,10 +1,11 @@
-// libFuzzer's target: whatever bytes there are, parsing, scanning, slicing, cropping and decoding
-// read and write nothing outside their buffers, and what is made is a JPEG of the size that was
-// asked for. README.md here says how to run it.
+// libFuzzer's target: whatever bytes there are, parsing, scanning, slicing, cropping, decoding and
+// transcoding read and write nothing outside their buffers, and what is made is a JPEG of the size
+// that was asked for. README.md here says how to run it.
 #include <cstdio>
 #include <cstdlib>
 
 #include "../../native/region.h"
+#include "../../native/transcode.h"
 
 using namespace fastclips::jpeg;
 
@@ -75,6 +76,27 @@ void check_parts(Bytes file, const Frame& frame, Box box) {
         check_small(*small, frame, held);
 }
 
+void check_transcoded(Bytes file, unsigned restart, bool optimize) {
+    static fastclips::Transcoder transcoder;  // one for all, as in a worker
+    const auto made = transcoder.run(file.data, file.size, restart, optimize);
+    if (made.data == nullptr) {
+        demand(made.error[0] != 0, "a refusal has a reason");
+        return;
+    }
+    const std::vector<std::uint8_t> copy(made.data, made.data + made.size);
+    const Bytes small{copy.data(), copy.size()};
+    const auto again = parse(small);
+    demand(again.has_value(), "what was transcoded is a JPEG");
+    if (const auto frame = parse(file))
+        demand(again->height == frame->height && again->width == frame->width,
+               "a transcoded file keeps its size");
+    if (!again->simple) return;  // CMYK, unusual subsampling
+    demand((again->interval > 0) == (restart > 0), "markers are there if they are asked for");
+    demand(restart == 0 || can_slice(*again), "markers are where slices need them");
+    std::vector<std::uint32_t> starts;
+    demand(find_segments(small, *again, starts), "a transcoded file has its markers");
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -85,6 +107,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const Bytes file{copy.data(), copy.size()};
     const auto frame = parse(file);
     if (frame) check_parts(file, *frame, question.box);
+    check_transcoded(file, question.box.top % 32, (data[8] & 16) != 0);
     RegionDecoder decoder(question.gray, question.fast_dct);
     std::vector<std::uint8_t> out(1);
     Region region = decoder.decode(file, question.box, question.scale, out.data(), out.size());
