@@ -1,12 +1,14 @@
 """`fastclips bench`: how close a folder's loader comes to the fastest that its frames can be decoded.
 
-The ceiling is the *bare loop*: simplejpeg over frames of the same folder, their bytes already in memory,
-into one reused buffer, with the engine's own settings, in as many processes as there are workers. It reads no
-file, cuts no clip and hands nothing over, so a loader that decodes whole frames cannot beat it. ::
+The ceiling is the *bare loop*: `Decoder.decode` of as many random boxes of the same size, from frames of the
+same folder whose bytes are in memory, with the engine's own settings, in as many processes as there are
+workers. What of a frame need not be decoded, neither side decodes. But the loop reads no file, cuts no clip
+and hands nothing over, so the loader cannot beat it. The *whole loop* is the same with simplejpeg, which
+decodes every frame whole: what a loader could reach at best that does so. ::
 
-    round 1   engine, bare        a *turn* is a fraction of a second; only one side works in it, the other
-    round 2   bare, engine        is blocked. A round gives one ratio, engine over bare, of two turns that
-    round 3   engine, bare        met the same machine; the efficiency is the median of the ratios
+    round 1   engine, bare, whole    a *turn* is a fraction of a second; only one side works in it, the
+    round 2   whole, bare, engine    others are blocked. A round gives ratios of turns that met the same
+    round 3   engine, bare, whole    machine; the efficiency is the median of engine over bare
     ...
 
 The engine's turn begins with all the batches that it could prepare ahead, which nobody timed. These are
@@ -41,22 +43,25 @@ from fastclips.engine.arena import COUNTERS
 from fastclips.errors import EngineError, OptionError
 from fastclips.loader import ClipLoader
 from fastclips.pixels.crops import RandomCrop, RandomFlip
-from fastclips.pixels.decode import frame_size
+from fastclips.pixels.decode import Decoder, frame_size
 from fastclips.planning.samplers import Windows
 from fastclips.stats import resident_bytes
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from fastclips.data.index import Dataset
+    from fastclips.spec import Stream
+    from fastclips.stats import Stats
 
 __all__ = ["add_arguments", "run"]
 
 _TURN_S = 0.25
 _LEAST_BATCHES = 3  # of a turn of the engine
 _LEAST_ROUNDS = 2  # one in each order
-_SAMPLE = 512  # frames of the bare loop, more than any cache near the cores holds
+_SAMPLE = 512  # frames of the bare loops, more than any cache near the cores holds
+_BOXES = 4  # of each of them
 _SETTLE_S = 60.0  # how long the workers may take over what they are on
 _CLIPS = COUNTERS.index("clips")
 _FAST_DCT = True  # ClipLoader's default
@@ -70,16 +75,25 @@ figures:
                         rounds. A loaded machine moves it less than it moves either of the two
   frames_per_s          frames that the loader delivers: read, decoded, cropped, flipped, in shared memory
                         that the consumer sees as an array; the consumer does nothing but receive it
-  ceiling_frames_per_s  frames that bare loops of simplejpeg decode, one in each of as many processes as
-                        there are workers, of bytes that are in memory, into one reused buffer each
+  ceiling_frames_per_s  random boxes, as large as the crop, that bare loops decode, one loop in each of as
+                        many processes as there are workers, of bytes that are in memory, into one reused
+                        buffer each, decoding as little as the loader does
+  whole_frames_per_s    frames that the same processes decode whole, by simplejpeg
+  over_whole            frames_per_s / whole_frames_per_s, as the efficiency. Above 1, the loader is faster
+                        than any that decodes whole frames can be
   cpu_ms_per_frame      CPU time per frame of all processes, user and system, in the engine's turns;
-                        ceiling_cpu_ms_per_frame in the bare loop's. Even on a busy machine the two compare
+                        ceiling_cpu_ms_per_frame and whole_cpu_ms_per_frame in the bare loops'. Even on a
+                        busy machine these compare
+  ways                  which part of the loader's frames was decoded in each way, from 0 to 1: sliced
+                        (restart segments around the crop; what `fastclips pack` makes possible), cropped
+                        (blocks around the crop), whole
+  skipped               which part of all the frames' pixels was not decoded, from 0 to 1
   first_batch_s         from before the ClipLoader is made to its first batch; the folder was scanned before,
                         in open_s. The files may come from the disk or from the page cache: run it twice
   peak_rss_mb           sum of each process's peak resident memory; shared pages count in every process
   pss_mb                memory at the end, shared pages counted once: what the machine really gives
-  rounds                of two turns, a quarter of a second each, one of the engine and one of the bare
-                        loops, in alternating order; while one side has its turn, the other is blocked
+  rounds                of three turns, a quarter of a second each: of the engine, of the bare loops, of the
+                        same with whole frames, in alternating order; who has no turn is blocked
   *_quartiles           half of the rounds lie between these two
 
 Units: MB are 2**20 bytes. Training data is shuffled, with one random crop and flip per clip, as uint8.
@@ -99,10 +113,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         Given its arguments and its manual.
     """
     parser.description = (
-        "Measure the loader on a folder of frames and, in turn, the fastest that they can be decoded."
+        "Measure the loader on a folder of frames or a pack and, in turn, the fastest that the frames can be "
+        "decoded."
     )
     parser.epilog = _MANUAL
-    parser.add_argument("folder", metavar="DIR", help="folder of class/video/frame.jpg")
+    parser.add_argument("folder", metavar="DIR", help="folder of class/video/frame.jpg, or a pack")
     parser.add_argument("--time-steps", type=int, default=16, help="frames in a clip (%(default)s)")
     parser.add_argument("--step", type=int, default=8, help="frames between starts of clips (%(default)s)")
     parser.add_argument("--crop", type=int, default=224, help="side of the random crop (%(default)s)")
@@ -152,16 +167,21 @@ def run(args: argparse.Namespace) -> int:
         engine.take()
         first_batch_s = perf_counter() - opened
         frames = _sample(dataset)
-        with closing(_Bare(frames, max(1, loader.workers))) as bare:
-            rounds = _measure(engine, bare, args.seconds, show=not args.json)
+        loops = _Loops(frames, max(1, loader.workers), dataset.streams[0], args.crop)
+        with closing(loops):
+            rounds = _measure(engine, loops, args.seconds, show=not args.json)
         pids = [os.getpid(), *loader.pids]
         result = {
-            **_spread("frames_per_s", [a.frames_per_s for a, _ in rounds], 1),
-            **_spread("ceiling_frames_per_s", [b.frames_per_s for _, b in rounds], 1),
-            **_spread("efficiency", [a.frames_per_s / b.frames_per_s for a, b in rounds], 4),
+            **_rates("frames_per_s", rounds, lambda one: one.engine.frames_per_s, 1),
+            **_rates("ceiling_frames_per_s", rounds, lambda one: one.bare.frames_per_s, 1),
+            **_rates("whole_frames_per_s", rounds, lambda one: one.whole.frames_per_s, 1),
+            **_rates("efficiency", rounds, lambda one: one.engine.frames_per_s / one.bare.frames_per_s, 4),
+            **_rates("over_whole", rounds, lambda one: one.engine.frames_per_s / one.whole.frames_per_s, 4),
             "rounds": len(rounds),
-            "cpu_ms_per_frame": round(median(a.cpu_ms for a, _ in rounds), 4),
-            "ceiling_cpu_ms_per_frame": round(median(b.cpu_ms for _, b in rounds), 4),
+            "cpu_ms_per_frame": round(median(one.engine.cpu_ms for one in rounds), 4),
+            "ceiling_cpu_ms_per_frame": round(median(one.bare.cpu_ms for one in rounds), 4),
+            "whole_cpu_ms_per_frame": round(median(one.whole.cpu_ms for one in rounds), 4),
+            **_ways(loader.stats()),
             "first_batch_s": round(first_batch_s, 3),
             "open_s": round(opened - began, 3),
             "peak_rss_mb": round(_peak_rss(pids) / 2**20, 1),
@@ -169,7 +189,8 @@ def run(args: argparse.Namespace) -> int:
         }
     options = {name: value for name, value in vars(args).items() if name in _OPTIONS}
     result |= {
-        "ceiling": "simplejpeg.decode_jpeg of bytes in memory, into one reused buffer",
+        "ceiling": "Decoder.decode of random boxes of bytes in memory, into one reused buffer",
+        "whole": "simplejpeg.decode_jpeg of bytes in memory, into one reused buffer",
         "ceiling_processes": max(1, loader.workers),
         "data": _summary(dataset, frames),
         "options": {**options, "workers": loader.workers, "fast_dct": _FAST_DCT, "fast_upsample": False},
@@ -184,6 +205,12 @@ class _Turn(NamedTuple):
     frames_per_s: float
     cpu_ms: float  # per frame
     seconds: float
+
+
+class _Round(NamedTuple):
+    engine: _Turn
+    bare: _Turn
+    whole: _Turn
 
 
 class _Engine:
@@ -228,10 +255,10 @@ class _Engine:
         return _Turn(frames / (now - began), 1e3 * cpu / (untimed + frames), now - began)
 
 
-class _Bare:
-    """The bare loop's side: fresh interpreters that work when a pipe says so, and end when it does."""
+class _Loops:
+    """The bare loops' side: fresh interpreters that work when a pipe says so, and end when it does."""
 
-    def __init__(self, frames: Sequence[bytes], processes: int) -> None:
+    def __init__(self, frames: Sequence[bytes], processes: int, stream: Stream, crop: int) -> None:
         # An interrupt is for the parent. Not kept off by sessions: the kernel may share out cores by these.
         code = (
             "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "
@@ -247,16 +274,17 @@ class _Bare:
         try:
             for number in range(processes):
                 first = number * len(frames) // processes
-                self._send(number, [*frames[first:], *frames[:first]])
-            self.turn(_TURN_S)  # not counted: whoever answers is ready
+                self._send(number, ([*frames[first:], *frames[:first]], stream, crop))
+            for whole in (False, True):
+                self.turn(_TURN_S, whole=whole)  # not counted: whoever answers is ready
         except BaseException:
             self.close()
             raise
 
-    def turn(self, seconds: float) -> _Turn:
+    def turn(self, seconds: float, *, whole: bool) -> _Turn:
         """Work for a while; the rate is that of all processes together."""
         for number in range(len(self._processes)):
-            self._send(number, seconds)
+            self._send(number, (seconds, whole))
         answers = [self._receive(number) for number in range(len(self._processes))]
         frames, _, cpu = map(sum, zip(*answers, strict=True))
         return _Turn(sum(frames / wall for frames, wall, _ in answers), 1e3 * cpu / frames, seconds)
@@ -283,37 +311,49 @@ class _Bare:
 
 
 def _serve() -> None:
-    """Be a process of the bare loop, until the other end is gone."""
+    """Be a process of the bare loops, until the other end is gone."""
     commands, answers = sys.stdin.buffer, sys.stdout.buffer
     with suppress(EOFError, BrokenPipeError, pickle.UnpicklingError):
-        frames = pickle.load(commands)  # noqa: S301 - our own parent wrote it
-        buffer = np.empty(3 * max(height * width for height, width in map(frame_size, frames)), np.uint8)
-        options = {"fastdct": _FAST_DCT, "fastupsample": False, "buffer": buffer}
+        frames, stream, crop = pickle.load(commands)  # noqa: S301 - our own parent wrote it
+        decoder = Decoder(stream, fast_dct=_FAST_DCT)
+        sizes = [frame_size(data) for data in frames]
+        random = np.random.default_rng(0)
+        places = [random.integers(0, np.array(sizes) - crop + 1).tolist() for _ in range(_BOXES)]
+        boxes = [(top, left, top + crop, left + crop) for turn in places for top, left in turn]
+        buffer = np.empty(stream.channels * max(height * width for height, width in sizes), np.uint8)
+        color = "RGB" if stream.channels == 3 else "GRAY"  # noqa: PLR2004 - red, green, blue
         number = 0
         while True:
-            seconds = pickle.load(commands)  # noqa: S301 - as above
+            seconds, whole = pickle.load(commands)  # noqa: S301 - as above
             first, began, cpu = number, perf_counter(), process_time()
             while (now := perf_counter()) - began < seconds:
-                simplejpeg.decode_jpeg(frames[number % len(frames)], "RGB", **options)
+                data = frames[number % len(frames)]
+                if whole:
+                    simplejpeg.decode_jpeg(data, color, _FAST_DCT, False, buffer=buffer)
+                else:
+                    decoder.decode(data, boxes[number % len(boxes)])
                 number += 1
             pickle.dump((number - first, now - began, process_time() - cpu), answers)
             answers.flush()
     os._exit(0)  # whatever is left to flush, nobody reads it
 
 
-def _measure(engine: _Engine, bare: _Bare, seconds: float, *, show: bool) -> list[tuple[_Turn, _Turn]]:
-    """Return the rounds: a turn of the engine and one of the bare loop."""
-    rounds: list[tuple[_Turn, _Turn]] = []
+def _measure(engine: _Engine, loops: _Loops, seconds: float, *, show: bool) -> list[_Round]:
+    """Return the rounds."""
+    rounds: list[_Round] = []
     length = engine.turn().seconds  # its rate is not counted: it touches slots for the first time
+    sides: dict[str, Callable[[], _Turn]] = {
+        "engine": engine.turn,
+        "bare": lambda: loops.turn(length, whole=False),
+        "whole": lambda: loops.turn(length, whole=True),
+    }
     spent = 0.0
     with tqdm(total=seconds, desc="measuring", leave=False, disable=not show, bar_format=_BAR) as bar:
         while spent < seconds or len(rounds) < _LEAST_ROUNDS:
-            if len(rounds) % 2:
-                b, a = bare.turn(length), engine.turn()
-            else:
-                a, b = engine.turn(), bare.turn(length)
-            rounds.append((a, b))
-            spent += a.seconds + b.seconds
+            order = reversed(sides) if len(rounds) % 2 else iter(sides)
+            one = _Round(**{name: sides[name]() for name in order})
+            rounds.append(one)
+            spent += sum(turn.seconds for turn in one)
             bar.update(min(spent, seconds) - bar.n)
     return rounds
 
@@ -353,9 +393,21 @@ def _summary(dataset: Dataset, frames: Sequence[bytes]) -> dict[str, Any]:
     }
 
 
-def _spread(name: str, values: Sequence[float], digits: int) -> dict[str, Any]:
-    low, middle, high = (round(value, digits) for value in np.quantile(values, (0.25, 0.5, 0.75)).tolist())
+def _rates(
+    name: str, rounds: Sequence[_Round], figure: Callable[[_Round], float], digits: int
+) -> dict[str, Any]:
+    quartiles = np.quantile([figure(one) for one in rounds], (0.25, 0.5, 0.75)).tolist()
+    low, middle, high = (round(value, digits) for value in quartiles)
     return {name: middle, f"{name}_quartiles": [low, high]}
+
+
+def _ways(stats: Stats) -> dict[str, Any]:
+    ways = {"sliced": stats.sliced_frames, "cropped": stats.cropped_frames, "whole": stats.whole_frames}
+    total = sum(ways.values())
+    return {
+        "ways": {name: round(frames / total, 4) for name, frames in ways.items()},
+        "skipped": round(stats.skipped, 4),
+    }
 
 
 def _cpu_s(pids: Sequence[int]) -> float:
@@ -389,12 +441,18 @@ def _table(result: dict[str, Any]) -> str:
         ("efficiency", "efficiency", ".3f"),
         ("frames_per_s", "frames/s", ",.0f"),
         ("ceiling_frames_per_s", "ceiling, frames/s", ",.0f"),
+        ("whole_frames_per_s", "whole, frames/s", ",.0f"),
+        ("over_whole", "over whole", ".2f"),
     ):
         low, high = result[f"{name}_quartiles"]
         rows.append((title, f"{result[name]:{form}}", f"quartiles {low:{form}} to {high:{form}}"))
-    bare, pss = f"{result['ceiling_cpu_ms_per_frame']:.3f} ms", f"{result['pss_mb']:,.0f} MB"
+    bare, whole = result["ceiling_cpu_ms_per_frame"], result["whole_cpu_ms_per_frame"]
+    note = f"the bare loop takes {bare:.3f} ms, with whole frames {whole:.3f} ms"
+    ways = ", ".join(f"{share:.0%} {way}" for way, share in result["ways"].items() if share)
+    pss = f"{result['pss_mb']:,.0f} MB"
     rows += [
-        ("CPU per frame", f"{result['cpu_ms_per_frame']:.3f} ms", f"the bare loop takes {bare}"),
+        ("CPU per frame", f"{result['cpu_ms_per_frame']:.3f} ms", note),
+        ("not decoded", f"{result['skipped']:.0%}", f"of all pixels; frames: {ways}"),
         ("first batch", f"{result['first_batch_s']:.2f} s", f"after {result['open_s']:.2f} s of scanning"),
         ("peak memory", f"{result['peak_rss_mb']:,.0f} MB", f"{pss} with shared pages counted once"),
     ]

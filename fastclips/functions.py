@@ -89,8 +89,9 @@ def from_script(pickled: bytes, knob: str) -> Any:  # noqa: ANN401 - whatever wa
 class UserFunction:
     """A function that may be called in any process.
 
-    It travels as it is when it is first copied or sent. A copy is for trying it out: a function that loads a
-    model when it first needs it may be one that nobody can send from then on.
+    It travels as it is when it was last copied, as each loader does to try it out, or else when it is first
+    sent. A function that loads a model when it first needs it may be one that nobody can send from then on:
+    it travels as it was before.
 
     Parameters
     ----------
@@ -170,8 +171,11 @@ class UserFunction:
         return function
 
     def copy(self) -> UserFunction:
-        """Return one as it will arrive in workers; if it cannot be sent, itself."""
+        """Return one as it will arrive in workers from now on; if it never could be sent, itself."""
+        before, self._pickled = self._pickled, None if self._function else self._pickled
         pickled = self._kept()
+        if isinstance(pickled, OptionError) and isinstance(before, bytes):
+            self._pickled = pickled = before
         if isinstance(pickled, OptionError):
             return self
         copy = _arrived(pickled, self._knob, self.name)

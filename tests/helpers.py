@@ -63,6 +63,13 @@ def make_loader(root, workers=0, **options):
     return fc.ClipLoader(fc.open(root), workers=workers, **{**settings, **options})
 
 
+def neighbour(step, intact):
+    """The nearest step before that is intact, else the nearest one after; None without any."""
+    before = [other for other in intact if other <= step]
+    after = [other for other in intact if other > step]
+    return before[-1] if before else after[0] if after else None
+
+
 def alive(pid):
     """Whether a process runs; a zombie does not."""
     try:

@@ -3,6 +3,8 @@
 import os
 import signal
 
+from fastclips.errors import FrameError
+
 
 class Poison:
     """A storage in which reading one frame kills the process."""
@@ -25,6 +27,23 @@ class Unloadable(Poison):
 
     def __reduce__(self):
         return _no_luck, ()
+
+
+class DiesOnce(Poison):
+    """A storage of which the first one to read what cannot be read dies, and leaves a file that says so."""
+
+    def __init__(self, storage, told):
+        super().__init__(storage, -1)
+        self.told = told
+
+    def read(self, stream, video, frame):
+        try:
+            return super().read(stream, video, frame)
+        except FrameError:
+            if not os.path.exists(self.told):  # noqa: PTH110 - a text
+                os.close(os.open(self.told, os.O_CREAT))
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise
 
 
 def _no_luck():

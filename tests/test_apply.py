@@ -279,8 +279,10 @@ def fails(_):
     [
         (fails, r"Apply's function fails raised KeyError: 'no such thing'"),
         (lambda _: None, r"Apply's function .*<lambda> returned None: it must return an array of numbers"),
+        (lambda clip: {"clip": clip}, r"returned \{'clip': array\(\[\[\[\[\d+, .*: it must return an array"),
+        (lambda clip: clip.astype("V4"), r"returned \|V4 \(4, 20, 20, 3\): .* of a type that NumPy has"),
         (lambda _: "text", "returned 'text': it must return an array of numbers"),
-        (lambda clip: clip[:0], "must return an array of numbers"),
+        (lambda clip: clip[:0], r"returned uint8 \(0, 20, 20, 3\): .* not an empty one"),
         (lambda clip: [clip, clip[0]], "raised ValueError: .*inhomogeneous"),
     ],
 )
@@ -338,6 +340,20 @@ def test_a_function_that_changes_by_being_called(pairs):
     found = [serve(pairs, [fc.Apply(function)], workers=1)["image"] for _ in range(2)]
     np.testing.assert_array_equal(*found)
     assert function.lock is None
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_each_loader_takes_a_function_as_it_is_then(pairs, workers):
+    """One declaration may be in several loaders; unless it cannot be sent any more, as of a model in use."""
+    options = {"shift": 3}
+    threshold = Threshold()
+    steps = [fc.Apply(lambda clip: clip // 2 + options["shift"]), fc.Apply(threshold)]
+    first = serve(pairs, steps[:1], workers)["image"]
+    options["shift"] = 5
+    np.testing.assert_array_equal(serve(pairs, steps[:1], workers)["image"], first + np.uint8(2))
+    found = serve(pairs, steps[1:], 0)["image"]
+    assert threshold.lock is not None
+    np.testing.assert_array_equal(serve(pairs, steps[1:], workers)["image"], found)
 
 
 def test_names_and_reprs():

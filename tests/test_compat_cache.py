@@ -115,3 +115,12 @@ def test_only_what_was_written_is_there():
 def test_mistakes_are_named(root):
     with pytest.raises(OptionError, match="cache='lots': must be a number of bytes"):
         flow(root, cache="lots")
+
+
+def test_what_was_kept_stays_though_its_file_changes():
+    cache = FrameCache(2, (2, 3, 3))
+    cache.put(1, np.full((2, 3, 3), 7, np.uint8))
+    kept = cache.get(1)
+    cache.put(1, np.full((2, 3, 3), 8, np.uint8))
+    assert kept.tolist() == np.full((2, 3, 3), 7).tolist()
+    assert cache.get(0) is None

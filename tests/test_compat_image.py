@@ -429,6 +429,35 @@ def test_fit_takes_lists_and_clips_and_counts_after_flow():
     assert np.array_equal(other.mean, generator.mean)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_settings_changed_after_a_flow_began_count_from_the_next_batch_on(classes, workers):
+    """As in Keras, and however many batches workers were ahead."""
+    generator = ImageDataGenerator()
+    options = {"target_size": (16, 20), "batch_size": 3, "shuffle": False, "seed": 5, "class_mode": None}
+    with generator.flow_from_directory(classes, workers=workers, **options) as it:
+        plain = [next(it).copy() for _ in range(2 * len(it))]
+        next(it)
+        generator.rescale, generator.vertical_flip, generator.channel_shift_range = 0.5, True, 20.0
+        changed = [next(it).copy() for _ in range(len(it))]
+        generator.rescale, generator.vertical_flip, generator.channel_shift_range = None, False, 0.0
+        assert equal(it[0], plain[0])
+    other = ImageDataGenerator(rescale=0.5, vertical_flip=True, channel_shift_range=20.0)
+    with other.flow_from_directory(classes, workers=0, **options) as it:
+        expected = list(islice(it, 3 * len(it) + 1))[2 * len(it) + 1 :]
+    assert all(map(equal, changed, expected))
+    assert not equal(changed[0], plain[1])
+
+
+def test_each_array_that_is_fitted_counts_though_another_had_its_place_in_memory():
+    x = np.full((1, 2, 2, 3), 9, np.float32)
+    generator = ImageDataGenerator(featurewise_center=True)
+    it = generator.flow(x, workers=0)
+    for value in range(9):  # a freed object's id is soon another's
+        generator.mean = None
+        generator.mean = np.full((1, 1, 3), value, np.float32)
+        assert np.array_equal(next(it), x - value)
+
+
 def test_what_is_not_fitted_is_left_out_with_a_warning():
     x = np.ones((2, 4, 4, 3))
     it = ImageDataGenerator(featurewise_center=True).flow(x, workers=0)

@@ -20,7 +20,7 @@ def test_python_blocks_run(tmp_path, monkeypatch, capsys):
     keras.utils.set_random_seed(0)
     namespace = {"__name__": "readme"}
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 11
+    assert len(blocks) == 12
     for block in blocks:
         exec(compile(block, "README.md", "exec"), namespace)  # noqa: S102 - our own text
     assert "frames/s" in capsys.readouterr().out

@@ -284,7 +284,9 @@ def found(names, transforms=(), channels_first=False, weighting=None, start=0):
     dataset = Dataset(
         streams=(Stream("image"), Stream("gray", channels=1), Stream("mask", mask=True)),
         storage=Store(image=[b"", JPEGS[0]], gray=PIXELS[..., :1], mask=LABELS),
-        index=SimpleNamespace(keys=np.array([7]), starts=np.array([start])),
+        index=SimpleNamespace(
+            keys=np.array([7]), starts=np.array([start]), frame_counts=np.array([FRAMES - start])
+        ),
     )
     recipe = compile_recipe(transforms, channels_first=channels_first)
     return {field.name: field for field in find_layout(dataset, recipe, 5, 2, names, weighting).fields}

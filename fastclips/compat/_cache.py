@@ -8,7 +8,8 @@ them, each has a place of its own for good: nothing is ever evicted, and no lock
     a worker      given ~f, looks at the flag, and takes the frame from place f
 
 That the batch was collected in between is what orders the writing before the reading. Two workers may write
-a place at the same time: the same bytes. A frame that was not written, since it could not be decoded or is no
+a place at the same time: the same bytes. Once it is written it stays as it is, whatever becomes of the file,
+since others may be reading it. A frame that was not written, since it could not be decoded or is no
 bytes, has no flag and is read from its file again. So the cache changes no pixel.
 
 The memory is mapped once, in the process that unpickles the spec, and its forked workers share it; pages are
@@ -68,11 +69,11 @@ class FrameCache:
         return pixels[frame] if flags[frame] else None
 
     def put(self, frame: int, given: NDArray[Any]) -> None:
-        """Keep a frame, if it is of the right kind."""
+        """Keep a frame, if it is of the right kind and none is kept yet."""
         self.map()
         assert self._mapped is not None  # noqa: S101 - see map
         pixels, flags = self._mapped
-        if given.dtype == np.uint8 and given.shape == self._shape:
+        if not flags[frame] and given.dtype == np.uint8 and given.shape == self._shape:
             pixels[frame] = given
             flags[frame] = True
 

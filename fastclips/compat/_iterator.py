@@ -10,7 +10,8 @@ A subclass says what a sample is; order, randomness, serving and Keras are done 
                                    batches of `self.rows` rows; asked for when the first batch is
     assemble(arrays, rows)         rendered arrays by name, and ``"draws"``; the batch's sample numbers ->
                                    what the user gets, ``x`` or a tuple
-    version()                      whatever `spec` depends on and may change; a new one is asked for then
+    version()                      the objects that `spec` depends on and that may be replaced; then a new one
+                                   is asked for
 
 A ticket (`sample_ticket`) is what the renderer gets: ``epoch``, ``sample``, ``draws``, ``frames`` (and
 ``video``, the sample again, for messages). The renderer is imported by workers alone.
@@ -40,6 +41,7 @@ import weakref
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
+from operator import is_not
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -178,7 +180,7 @@ class Iterator(Passes):
         self._lock = threading.RLock()
         self._shared_random = np.random.RandomState()
         self._batches: Batches | None = None
-        self._version: object = None
+        self._version: tuple[object, ...] = ()  # held, or another object might get the id of one
         self._closed = False
         self._indexed = (0, -1)  # epoch and batch last asked for by index
         self._orders: dict[int, tuple[NDArray[np.int64], Any]] = {}  # the latest epochs'
@@ -220,9 +222,9 @@ class Iterator(Passes):
         """Return how a batch is rendered."""
         raise NotImplementedError
 
-    def version(self) -> object:
-        """Return something else, by ``==``, whenever `spec` would."""
-        return None
+    def version(self) -> tuple[object, ...]:
+        """Return other objects, by ``is``, whenever `spec` or what is drawn would be another."""
+        return ()
 
     def assemble(self, arrays: Mapping[str, NDArray[Any]], rows: NDArray[np.int64]) -> Any:  # noqa: ANN401 - the user's choice
         """Make a batch as the user gets it.
@@ -287,7 +289,8 @@ class Iterator(Passes):
         if self._closed:
             raise ClosedError("the iterator was closed; make another")
         version = self.version()
-        if self._batches is not None and version != self._version:
+        changed = any(map(is_not, version, self._version))
+        if self._batches is not None and changed:
             self._batches.close()
             self._batches = None
         if self._batches is None:

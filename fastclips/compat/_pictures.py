@@ -15,6 +15,7 @@ import numpy as np
 from fastclips.compat._augment import PARAMETERS, Augmentation
 from fastclips.compat._cache import FrameCache
 from fastclips.compat._iterator import Iterator
+from fastclips.compat._settings import Settings
 from fastclips.compat._spec import FIELD, Picture, PictureSpec
 from fastclips.errors import OptionError
 from fastclips.options import checked_bool, checked_bytes, checked_choice, checked_int
@@ -104,7 +105,7 @@ class PictureIterator(Iterator):
     Parameters
     ----------
     generator : ImageDataGenerator
-        Read when the first batch is asked for, and again when it was fitted anew.
+        Read when the first batch is asked for, and again when it was fitted or a setting was changed.
     storage : FileList or ArrayList
         Where frames come from.
     shape : tuple of int
@@ -207,10 +208,9 @@ class PictureIterator(Iterator):
             planned.tickets["frames"] = np.where(self._decoded[files], ~files, files)
         return planned
 
-    def version(self) -> object:
-        """Return what was fitted."""
-        generator = self._generator
-        return tuple(map(id, (generator.mean, generator.std, generator.zca_whitening_matrix)))
+    def version(self) -> tuple[object, ...]:
+        """Return the generator's settings, and what was fitted."""
+        return tuple(getattr(self._generator, name) for name in Settings.__annotations__)
 
     def spec(self) -> RenderSpec:
         """Return how a batch is rendered."""

@@ -96,18 +96,16 @@ class Table:
     def keep_files(self) -> None:
         """Keep rows whose file is there and a picture by its name."""
         good = [
-            place
-            for place, name in enumerate(self.names)
-            if name.lower().endswith(FORMATS) and os.path.isfile(os.path.join(self._directory, name))  # noqa: PTH113, PTH118 - as given
+            name.lower().endswith(FORMATS) and os.path.isfile(os.path.join(self._directory, name))  # noqa: PTH113, PTH118 - as given
+            for name in self.names
         ]
-        bad = len(self.names) - len(good)
-        if bad:
-            missing = next(name for place, name in enumerate(self.names) if place not in set(good))
+        if not all(good):
+            missing = self.names[good.index(False)]
             _warn(
-                f"x_col={self._x_col!r}: {bad} of {len(self.names)} names are no picture in "
+                f"x_col={self._x_col!r}: {good.count(False)} of {len(good)} names are no picture in "
                 f"{self._directory!r}, such as {missing!r}; these rows are left out"
             )
-            self.keep(good)
+            self.keep(np.flatnonzero(good).tolist())
 
 
 def _objects(values: Any) -> NDArray[Any]:  # noqa: ANN401 - any sequence

@@ -24,7 +24,11 @@ an extension begins with a dot    ``picturejpg`` is one too
 ``it[-1]`` is the last batch      an empty one
 a damaged file raises its path    Pillow's error does not name the file
 decoded frames are kept if all    each is decoded in each epoch
-of them fit into ``cache=``
+of them fit into ``cache=``, and
+files that change are not seen
+settings changed after a flow     they count at once, and cost nothing
+began count from the next batch
+on; the workers begin anew
 several inputs are a tuple        a list, which ``fit`` refuses on TensorFlow
 several targets are a tuple       a list
 ``preprocessing_function``        may not change the frame's shape

@@ -282,7 +282,9 @@ class Renderer:
                 cause = error.__cause__
                 if isinstance(cause, OSError) and cause.errno in _SHORTAGES:
                     raise
-                damage[frame] = (cause.strerror if isinstance(cause, OSError) else None) or str(error)
+                where = self._spec.storage.where(stream, video, frame)
+                said = cause.strerror if isinstance(cause, OSError) else cause and str(cause)
+                damage[frame] = said or str(error).replace(f" {where!r}", "")
         return {frame: shown[frame] for frame in files}, list(files.values()), damage
 
     def _room(self, lane: _Lane) -> NDArray[np.uint8] | None:

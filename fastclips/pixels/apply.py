@@ -42,9 +42,11 @@ class Apply:
     result as it is. Masks never see a function; geometry that they must follow belongs to a transform.
 
     Lambdas and functions of the script, of a notebook or of a module beside the script reach the workers by
-    cloudpickle, as they are when the loader is made. The same clip gives the same result in any process as
-    long as the function remembers nothing: NumPy's and Python's global generators are seeded for each call
-    from what is drawn for the clip (other ones are not), and put back afterwards in the trainer.
+    cloudpickle, as they are when the loader is made, with all that they refer to; with ``workers=0`` the
+    function itself is called. The same clip gives the same result in any process as long as the function
+    remembers nothing: NumPy's and Python's global generators are seeded for each call from what is drawn for
+    the clip, and put back afterwards in the trainer. Others are not: a ``Generator`` that the function keeps
+    draws the same numbers in each worker, so make it within, of ``np.random.randint(2**31)``.
 
     Parameters
     ----------
@@ -104,9 +106,11 @@ class Apply:
                 + " (the traceback is on standard error)" * self._own.arrived
             ) from error
         if array.dtype.kind not in _KINDS or not array.size:
+            is_array = isinstance(result, np.ndarray)
+            what = f"{array.dtype} {array.shape}" if is_array else " ".join(repr(result).split())
             raise FrameError(
-                f"Apply's function {self.function} returned {result!r:.80}: it must return an array "
-                "of numbers"
+                f"Apply's function {self.function} returned {what:.80}: it must return an array of numbers, "
+                "of a type that NumPy has by itself, and not an empty one"
             )
         return array
 

@@ -198,6 +198,15 @@ class Cutout:
         """Whether the value is a colour."""
         return isinstance(self.value, tuple)
 
+    def check_frame(self, shape: tuple[int, ...]) -> None:
+        """Refuse frames, (H, W, C), in which no box fits."""
+        height, width = self.size  # type: ignore[misc]  # a pair
+        if height > shape[0] or width > shape[1]:
+            raise OptionError(
+                f"Cutout of {height}x{width} (height x width) is larger than the frame's "
+                f"{shape[0]}x{shape[1]} at that point; make it smaller"
+            )
+
     def apply(
         self,
         frame: NDArray[np.float32],
@@ -207,11 +216,6 @@ class Cutout:
         """Apply to a frame, (H, W, C) on the scale of bytes, which is overwritten."""
         height, width = self.size  # type: ignore[misc]  # a pair
         down, across = frame.shape[0] - height + 1, frame.shape[1] - width + 1
-        if down < 1 or across < 1:
-            raise OptionError(
-                f"Cutout of {height}x{width} (height x width) is larger than the frame's "
-                f"{frame.shape[0]}x{frame.shape[1]} at that point; make it smaller"
-            )
         for box in range(self.count):
             top = min(int(draws[2 * box] * down), down - 1)
             left = min(int(draws[2 * box + 1] * across), across - 1)

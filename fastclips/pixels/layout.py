@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from fastclips.data.index import Dataset
     from fastclips.pixels.decode import Stored
+    from fastclips.pixels.geometry import Border
     from fastclips.pixels.transforms import Recipe
     from fastclips.spec import Stream, Trial, Weighting
 
@@ -75,8 +76,8 @@ def find_layout(
     ------
     OptionError
         If a name is no stream, a crop is larger than a frame, frames come out in different sizes, a pixel
-        step does not suit a picture's channels or what a function returned, or the weighting is of no mask
-        among the names.
+        step does not suit a picture's channels or size or what a function returned, or the weighting is of no
+        mask among the names.
     FrameError
         If a frame that is looked at cannot be read, or a function of the user's fails on it.
     """
@@ -92,6 +93,10 @@ def find_layout(
         raise OptionError(
             f"pixels of {weighting.stream!r} cannot be weighted: it is no mask among the inputs and targets, "
             f"which are {', '.join(map(repr, wanted))}"
+        )
+    if recipe.mask_pairs and not any(stream.mask for stream in streams.values()):
+        raise OptionError(
+            f"RandomFlip's mask_map={dict(recipe.mask_pairs)} swaps values of masks, but this dataset has none"
         )
     most = 1 + passes_damaged * _PASSED
     height, width = _output_size(dataset, recipe, next(iter(wanted)), most)
@@ -120,9 +125,19 @@ def _picture_field(recipe: Recipe, name: str, placed: tuple[int, ...], trials: t
             f"fill='constant' fills what lies outside the frame after all pixel steps, but a function makes "
             f"{shape} of clips of {placed}: give another fill"
         )
+    _check_filled(recipe.border, dtype)
     if recipe.moves_channels(shape):
         shape = (shape[0], shape[3], *shape[1:3])
     return Field(name, shape, dtype, trials)
+
+
+def _check_filled(border: Border, dtype: str) -> None:
+    value = np.array(border.value)
+    if border.fill == "constant" and np.any(value.astype(dtype) != value):
+        raise OptionError(
+            f"fill_value={border.value} is no number of {dtype}, which a function makes of clips: give "
+            "another one, or another fill"
+        )
 
 
 def _try_functions(
@@ -150,7 +165,7 @@ def _still_clip(recipe: Recipe, pixels: NDArray[np.uint8], placed: tuple[int, ..
 
 
 def _check_swapped(recipe: Recipe, stream: Stream) -> None:
-    for pair in recipe.swapping.flip.mask_pairs if recipe.swapping else ():
+    for pair in recipe.mask_pairs:
         if stream.ignore in pair:
             raise OptionError(
                 f"RandomFlip's mask_map swaps {stream.ignore}, which in {stream.name!r} means that there is "

@@ -27,6 +27,7 @@ __all__ = ["ZCA", "FeatureWise", "PerSample", "Rescale"]
 
 _EPSILON = 1e-6
 _PIXEL_WISE = 3  # axes: height, width, channels
+_MIXED = 64  # rows of a matrix at a time, which stay in a cache for all frames of a clip
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,10 @@ class FeatureWise:
         mean, std = (numbers[:, None].astype(values.dtype) for numbers in self._pair)
         return np.asarray((values - mean) / (std + _EPSILON), values.dtype)
 
+    def check_frame(self, shape: tuple[int, ...]) -> None:
+        """Refuse frames, (H, W, C), if there are numbers for pixels of others."""
+        _check_size(self, self.shape, shape)
+
     def apply(
         self,
         frame: NDArray[np.float32],
@@ -162,7 +167,6 @@ class FeatureWise:
         number: int,  # noqa: ARG002 - protocol
     ) -> NDArray[np.float32]:
         """Apply to a frame, (H, W, C), which is overwritten, if there are numbers for pixels."""
-        _check_size(self, self.shape, frame.shape)
         mean, std = self._pair
         frame -= mean
         frame /= std + np.float32(_EPSILON)
@@ -221,12 +225,20 @@ class ZCA:
         """Of the frames: (H, W, C)."""
         return self._pair[1].shape
 
+    def check_frame(self, shape: tuple[int, ...]) -> None:
+        """Refuse frames, (H, W, C), of another shape."""
+        _check_size(self, self.shape, shape)
+
     def apply_clip(self, frames: NDArray[np.float32]) -> None:
         """Apply to a clip, (T, H, W, C), in place."""
-        _check_size(self, self.shape, frames.shape[1:])
         matrix, mean = self._pair
         rows = (frames - mean).reshape(len(frames), -1)
-        frames[:] = (rows @ matrix).reshape(frames.shape)
+        mixed = np.zeros_like(rows)
+        for first in range(0, len(matrix), _MIXED):
+            some = slice(first, first + _MIXED)
+            # Not by BLAS, which rounds otherwise with other numbers of threads.
+            mixed += np.einsum("ti,ij->tj", rows[:, some], matrix[some], optimize=False)
+        frames[:] = mixed.reshape(frames.shape)
 
 
 def _numbers(value: object, knob: str) -> NDArray[np.float64]:
@@ -246,7 +258,7 @@ def _check_reach(step: object, largest: float, dtype: str) -> None:
 
 
 def _check_size(step: object, shape: tuple[int, ...], frame: tuple[int, ...]) -> None:
-    if frame != shape:
+    if len(shape) == _PIXEL_WISE and frame != shape:
         height, width, channels = shape
         raise OptionError(
             f"{type(step).__name__} has numbers for frames of {height}x{width}x{channels} (height x width x "

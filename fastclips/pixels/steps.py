@@ -17,6 +17,7 @@ What else it says of itself are attributes; what is not there is what stands in 
     dtype         it standardises, to this dtype (none: a *picture step*)
     needs_color   whether gray pictures make no sense to it (False)
     shape         of the arrays that it holds: with three axes, they are for frames of this shape (none)
+    check_frame   a method that refuses frames of a wrong shape, (H, W, C) (all are right)
 
 Picture steps keep the scale of bytes: what leaves one is clipped to [0, 255]. Standardising steps leave that
 scale, so nothing but one of their kind may follow them. All are computed in floating point, and rounded once,
@@ -203,8 +204,19 @@ class CompiledSteps:
         -------
         tuple of int
             The same, unless a function returned another.
+
+        Raises
+        ------
+        OptionError
+            If a step does not suit the size of the frames.
         """
-        return self._trials[-1].returned if self._trials else given
+        trials = iter(self._trials)
+        for one in self._placed:
+            if one.kind == FUNCTION:
+                given = next(trials).returned
+            elif check := getattr(one.step, "check_frame", None):
+                check(given[1:])
+        return given
 
     def draws(self, time_steps: int) -> int:
         """Return `count_draws` of the list.

@@ -176,6 +176,11 @@ class Recipe:
         return None
 
     @property
+    def mask_pairs(self) -> tuple[tuple[int, int], ...]:
+        """Values of masks that change places with left and right."""
+        return self.swapping.flip.mask_pairs if self.swapping else ()
+
+    @property
     def draws(self) -> int:
         """Numbers in [0, 1) used up per clip."""
         return self.geometry_draws + count_draws(self.steps, self.time_steps)
@@ -308,15 +313,19 @@ def compile_recipe(
         elif not isinstance(transform, type) and isinstance(transform, (GeometryTransform, ViewTransform)):
             geometry.append(transform)
         else:
-            raise OptionError(
-                f"{transform!r} in transforms is no transform; use instances, such as RandomCrop(224)"
-            )
+            raise OptionError(f"{transform!r} in transforms is no transform; {_instead(transform)}")
     if sum(isinstance(step, Normalize) for step in steps) > 1:
         raise OptionError("Normalize stands more than once in transforms; combine mean and std into one")
     _check_mirrors(geometry)
     channels_first = checked_bool(channels_first, "channels_first")
     dct_scaling = checked_bool(dct_scaling, "dct_scaling")
     return Recipe(tuple(geometry), tuple(steps), channels_first, time_steps, _border(geometry), dct_scaling)
+
+
+def _instead(given: object) -> str:
+    if callable(given) and not isinstance(given, type):
+        return "a function of yours goes into Apply(...), or Apply(..., per='frame')"
+    return "use instances, such as RandomCrop(224)"
 
 
 def _check_mirrors(transforms: list[GeometryTransform | ViewTransform]) -> None:
