@@ -20,8 +20,8 @@ from fastclips.data.opening import open_dataset as open  # noqa: A004 - fc.open 
 from fastclips.errors import ClosedError, DataError, EngineError, FastclipsError, FrameError, OptionError
 from fastclips.evaluation import average_views
 from fastclips.loader import ClipLoader
-from fastclips.pixels.apply import Apply
 from fastclips.pack import Packed, pack
+from fastclips.pixels.apply import Apply
 from fastclips.pixels.crops import (
     CenterCrop,
     MultiScaleCrop,

@@ -119,7 +119,7 @@ class Encoder:
         """
         encoding = self._encoding
         if encoding.raw or isinstance(data, np.ndarray) or self._changes(data):
-            pixels = self._shrunk(self._decoder.decode(data))
+            pixels = self._shrunk(self._decoder.decode(data).pixels)
             return self._of_pixels(pixels)
         if self._stream.mask:
             return _as_it_is(data, self._decoder)
