@@ -5,16 +5,18 @@
 
 Four questions, each on frames of film (`frames.py`; quality 88, 4:2:0).
 
-growth   bytes of frames after lossless transcoding, over those before, with optimised Huffman tables and with
-         the standard's; and CPU time to decode a random box of them by its part (`Decoder.decode`), over
-         decoding all. The interval is in MCUs: 340 pixels have 22 in a row, 455 have 29, which only 1 and 29
-         divide
+growth   bytes of frames after lossless transcoding, which optimises their Huffman tables, over those before;
+         and CPU time to decode a random box of them by its part (`Decoder.decode`), over decoding all. The
+         interval is in MCUs: 340 pixels have 22 in a row, 455 have 29, which only 1 and 29 divide, 640 have
+         40
 speed    frames packed per second of CPU time, in one process: reading, transcoding, writing the tar
-open     `fastclips.open` of a pack of 10,000,000 frames in a fresh process. The index is made up; its shards are
-         holes of the right size
+open     `fastclips.open` of a pack of 10,000,000 frames in a fresh process. The index is made up; its shards
+         are holes of the right size
 cold     milliseconds to read a clip of 16 frames after the page cache has dropped its file
          (``posix_fadvise(DONTNEED)``): from a folder, from a pack frame by frame, and in one go (`read_many`);
-         the three take turns, clips in random order
+         the three take turns, clips in random order. Then the same within a loader of two workers (crops of
+         112, shuffled): a worker's milliseconds of reading, and frames per second; "asked for ahead" is what
+         a loader does, the kernel being told of each batch as it is submitted
 
 Result::
 
@@ -33,6 +35,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,7 +52,7 @@ from fastclips.data.names import FileNames, Names
 from fastclips.data.packs import BLOCK, INDEX, PackStorage, stream_meta
 from fastclips.data.storage import read_many
 from fastclips.pixels.decode import Decoder
-from fastclips.spec import Stream
+from fastclips.spec import ClipSpec, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -60,7 +63,7 @@ LENGTH = 16  # frames of a clip
 
 def growth() -> None:
     """Print how bytes grow and decoding gets cheaper."""
-    for width, height, crop in ((340, 256, 224), (340, 256, 112), (455, 256, 224)):
+    for width, height, crop in ((340, 256, 224), (340, 256, 112), (455, 256, 224), (640, 360, 224)):
         frames = [
             simplejpeg.encode_jpeg(picture, 88, "RGB", "420")
             for seed in range(6)
@@ -69,14 +72,11 @@ def growth() -> None:
         before = sum(map(len, frames))
         print(f"{width}x{height}, {before / len(frames):,.0f} bytes; boxes of {crop}x{crop}")
         for restart in (0, 1, 2, 4, ROW):
-            made = {best: [transcode(data, restart, best) for data in frames] for best in (True, False)}
-            sizes = {best: sum(map(len, files)) / before - 1 for best, files in made.items()}
-            faster = box_speed(made[True], height, width, crop)
+            made = [transcode(data, restart) for data in frames]
+            faster = box_speed(made, height, width, crop)
             name = {0: "none", ROW: "row"}.get(restart, str(restart))
-            print(
-                f"  interval {name:>4}: {sizes[True]:+6.1%} ({sizes[False]:+6.1%} with standard tables), "
-                f"boxes {faster:.2f} times as fast as whole frames"
-            )
+            grown = sum(map(len, made)) / before - 1
+            print(f"  interval {name:>4}: {grown:+6.1%}, boxes {faster:.2f} times as fast as whole frames")
 
 
 def box_speed(frames: list[bytes], height: int, width: int, crop: int) -> float:
@@ -143,10 +143,8 @@ def opening(top: Path, videos: int = 33_334, frames: int = 300) -> None:
     starts = (np.cumsum(blocks) - blocks + 1) * BLOCK
     end = int(starts[-1] + blocks[-1] * BLOCK)
     per_shard = -(-videos // -(-end // 2**30))
-    edges = [*starts[:: per_shard * frames].tolist(), end]
-    shards = {
-        f"{n:05d}.tar": b - (a if n else 0) for n, (a, b) in enumerate(zip(edges, edges[1:], strict=False))
-    }
+    edges = [0, *starts[:: per_shard * frames].tolist()[1:], end]
+    shards = {f"{number:05d}.tar": high - low for number, (low, high) in enumerate(pairwise(edges))}
     for name, size in shards.items():
         (folder / name).touch()
         os.truncate(folder / name, size)
@@ -162,9 +160,8 @@ def opening(top: Path, videos: int = 33_334, frames: int = 300) -> None:
         folder / INDEX
     )
     size = (folder / INDEX).stat().st_size
-    print(
-        f"{videos * frames:,} frames, index of {size / 2**20:.0f} MiB, {size / videos / frames:.1f} bytes a frame"
-    )
+    per_frame = size / videos / frames
+    print(f"{videos * frames:,} frames, index of {size / 2**20:.0f} MiB, {per_frame:.1f} bytes a frame")
     for _ in range(3):
         subprocess.run([sys.executable, "-c", OPEN, str(folder)], check=True)
 
@@ -208,6 +205,44 @@ def cold(top: Path) -> None:
                 took[name].append((time.perf_counter() - began) / len(clips))
         figures = ", ".join(f"{name} {1e3 * statistics.median(times):.2f} ms" for name, times in took.items())
         print(f"a clip of {LENGTH} frames, dilation {dilation}: {figures}")
+
+    in_loaders(folder, pack, files, shards)
+
+
+def in_loaders(folder: fc.Dataset, pack: fc.Dataset, files: list[Path], shards: list[Path]) -> None:
+    """Print what reading takes in a loader's workers."""
+
+    def keep_quiet(_spec: ClipSpec, _tickets: object) -> None:
+        pass
+
+    ways = {
+        "folder": (folder, files, ClipSpec.advise),
+        "pack, not asked for ahead": (pack, shards, keep_quiet),
+        "pack, asked for ahead": (pack, shards, ClipSpec.advise),
+    }
+    loaders, figures = {}, {}
+    asked = ClipSpec.advise
+    for name, (data, _, advise) in ways.items():
+        ClipSpec.advise = advise  # type: ignore[method-assign] # for one side of a comparison
+        loaders[name] = fc.ClipLoader(
+            data, fc.Windows(LENGTH, step=8), [fc.RandomCrop(112)], batch_size=8, shuffle=True, workers=2
+        )
+        next(loaders[name].epoch(1))
+        figures[name] = []
+    ClipSpec.advise = asked  # type: ignore[method-assign] # as above
+    for _ in range(7):
+        for name, (_, paths, _) in ways.items():
+            loader = loaders[name]
+            drop(paths)
+            before, began, clips = loader.stats(), time.perf_counter(), 0
+            for x, _ in loader.epoch(0):
+                clips += len(x)
+            took, after = time.perf_counter() - began, loader.stats()
+            figures[name].append((1e3 * (after.read_s - before.read_s) / clips, clips * LENGTH / took))
+    for name, found in figures.items():
+        read, rate = (statistics.median(column) for column in zip(*found, strict=True))
+        print(f"in a loader, {name}: {read:.2f} ms a clip, {rate:,.0f} frames/s")
+        loaders[name].close()
 
 
 def main() -> None:

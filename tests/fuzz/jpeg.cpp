@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "../../native/region.h"
+#include "../../native/transcode.h"
 
 using namespace fastclips::jpeg;
 
@@ -75,6 +76,26 @@ void check_parts(Bytes file, const Frame& frame, Box box) {
         check_small(*small, frame, held);
 }
 
+// The same file as a pack has it: with markers where they belong, and to be sliced if it is simple.
+void check_transcoded(Bytes file, std::uint32_t restart) {
+    fastclips::Transcoder transcoder;
+    const auto made = transcoder.run(file.data, file.size, restart);
+    if (made.data == nullptr) return;
+    std::vector<std::uint8_t> first(made.data, made.data + made.size);
+    const auto frame = parse({first.data(), first.size()});
+    demand(first[1] == kSoi && first[first.size() - 1] == kEoi, "what is made is a JPEG");
+    if (frame && frame->simple) {
+        demand(frame->interval == fastclips::restart_interval(frame->mcus_per_row(), restart),
+               "the interval divides a row");
+        std::vector<std::uint32_t> starts;
+        demand(find_segments({first.data(), first.size()}, *frame, starts), "markers are in order");
+    }
+    const auto again = transcoder.run(first.data(), first.size(), restart);
+    demand(again.data != nullptr && again.size == first.size() &&
+               std::equal(first.begin(), first.end(), again.data),
+           "transcoding again changes nothing");
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -85,6 +106,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const Bytes file{copy.data(), copy.size()};
     const auto frame = parse(file);
     if (frame) check_parts(file, *frame, question.box);
+    check_transcoded(file, question.box.top % 64);
     RegionDecoder decoder(question.gray, question.fast_dct);
     std::vector<std::uint8_t> out(1);
     Region region = decoder.decode(file, question.box, question.scale, out.data(), out.size());
