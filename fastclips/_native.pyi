@@ -134,7 +134,7 @@ class RegionDecoder:
         Returns (by restart segments?, top, left, height, width, offset, stride), the output's offset and stride in bytes, the rest in pixels of the scaled frame; or how many bytes the output must have; or None if this is for whoever decodes whole frames.
         """
 
-def transcode(data: bytes, restart: int, optimize: bool) -> bytes:
+def transcode(data: bytes, restart: int) -> bytes:
     """
     The same picture as a baseline JPEG with a restart marker about every `restart` MCUs.
     """

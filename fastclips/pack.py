@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from fastclips.data.index import Dataset
 from fastclips.data.opening import open_dataset
 from fastclips.errors import DataError, OptionError
 from fastclips.options import checked_bool, checked_bytes, checked_choice, checked_int, first_few
+from fastclips.packing.movies import holds_movies, open_movies
 
 if TYPE_CHECKING:
     import argparse
@@ -37,6 +39,7 @@ examples:
   fastclips pack frames/ packed/ --list train.txt --columns "path length label"
   fastclips pack frames/ packed/ --short-side 256 --quality 90
   fastclips pack frames/ packed/ --codec raw            decoded pixels, for sets that fit
+  fastclips pack videos/ packed/ --short-side 256       class/video.mp4 (avi, mkv, webm, ...), frame by frame
 
 Interrupted, it goes on after the last complete shard when it is started again, however it ended. The shards
 are tar files that any tar reads. In Python:
@@ -45,7 +48,8 @@ are tar files that any tar reads. In Python:
   fc.pack(fc.open("frames/"), "packed/")    this command
 
 exit code: 0; 1 if a frame could not be read. Such a frame stays in its place, as it is, and is an error when
-it is loaded. With --skip-damaged, videos with such frames are left out, and the exit code is 0.
+it is loaded; of a video file that cannot be read to its end, nothing is packed. With --skip-damaged, videos
+with such frames are left out, and the exit code is 0.
 """
 
 
@@ -99,7 +103,7 @@ class Packed:
 
 
 def pack(
-    dataset: Dataset,
+    dataset: Dataset | str | os.PathLike[str],
     dst: str | os.PathLike[str],
     *,
     short_side: int | None = None,
@@ -119,9 +123,10 @@ def pack(
 
     Parameters
     ----------
-    dataset : Dataset
+    dataset : Dataset or path
         From `fastclips.open`. Of videos of which a list names parts, all is stored from the first part's
-        beginning to the last one's end.
+        beginning to the last one's end. Or a folder of video files, class/video.mp4, or one of these: their
+        frames are decoded in order, which takes the extra ``video``.
     dst : path
         A new folder, or one where this was interrupted.
     short_side : int, optional
@@ -157,8 +162,12 @@ def pack(
     EngineError
         A worker process died.
     """
+    if isinstance(dataset, (str, PathLike)) and holds_movies(dataset):
+        dataset = open_movies(dataset)
     if not isinstance(dataset, Dataset):
-        raise OptionError(f"pack takes a dataset, as fastclips.open returns it, not {dataset!r}")
+        raise OptionError(
+            f"pack takes a dataset, as fastclips.open returns it, or a folder of video files, not {dataset!r}"
+        )
     from fastclips.packing.packer import Options, make_pack  # noqa: PLC0415 - OpenCV and more, for this alone
 
     options = Options(
@@ -227,7 +236,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Write frames as a pack: JPEGs in tar files, from which a crop is decoded at a crop's cost."
     )
     parser.epilog = _MANUAL
-    parser.add_argument("source", metavar="SRC", help="folder of class/video/frame.jpg, or a list of videos")
+    parser.add_argument(
+        "source",
+        metavar="SRC",
+        help="folder of class/video/frame.jpg or class/video.mp4, or a list of videos",
+    )
     parser.add_argument("target", metavar="DST", help="folder of the pack, new or interrupted")
     data = parser.add_argument_group("data, as fastclips.open has it")
     data.add_argument("--list", metavar="FILE", help="list of videos, whose paths count from SRC")
@@ -316,6 +329,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _dataset(args: argparse.Namespace) -> Dataset:
     """Open what is to be packed."""
+    if holds_movies(args.source):
+        for knob in ("mask", "stream", "frames", "match"):
+            if getattr(args, knob):
+                raise OptionError(f"--{knob} is for frames that are files, but {args.source!r} holds videos")
+        return open_movies(args.source, records=args.list, columns=args.columns, labelled=not args.no_labels)
     streams = {"image": args.source}
     if args.mask is not None:
         streams["mask"] = args.mask

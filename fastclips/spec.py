@@ -261,6 +261,17 @@ class ClipSpec:
     repeats_damaged: bool = False
     renderer: ClassVar[str] = "fastclips.engine.renderer:Renderer"
 
+    def advise(self, tickets: NDArray[np.void]) -> None:
+        """Tell the storage which frames will be read soon, if it wants to know."""
+        advise = getattr(self.storage, "advise", None)
+        if advise is None:
+            return
+        frames = tickets["frames"][:, : self.time_steps]
+        shown = np.where(frames < 0, ~frames, frames).tolist()
+        for video, some in zip(tickets["video"].tolist(), shown, strict=True):
+            for stream in self.streams:
+                advise(stream.name, video, some)
+
     def __getstate__(self) -> dict[str, Any]:
         """Let the recipe travel as bytes, which nobody unpickles but who asks for it: workers alone."""
         state = dict(self.__dict__)

@@ -249,18 +249,18 @@ NB_MODULE(_native, m) {
 
     m.def(
         "transcode",
-        [](nb::bytes data, unsigned restart, bool optimize) {
+        [](nb::bytes data, unsigned restart) {
             // One for each thread: what it allocates is used again for the next frame.
             thread_local fastclips::Transcoder transcoder;
             fastclips::Transcoder::Result made;
             {
                 nb::gil_scoped_release release;
                 made = transcoder.run(reinterpret_cast<const std::uint8_t*>(data.c_str()),
-                                      data.size(), restart, optimize);
+                                      data.size(), restart);
             }
             if (made.data == nullptr) throw nb::value_error(made.error);
             return nb::bytes(reinterpret_cast<const char*>(made.data), made.size);
         },
-        "data"_a, "restart"_a, "optimize"_a,
+        "data"_a, "restart"_a,
         "The same picture as a baseline JPEG with a restart marker about every `restart` MCUs.");
 }

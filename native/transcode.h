@@ -82,7 +82,7 @@ class Transcoder {
     Transcoder& operator=(const Transcoder&) = delete;
 
     // `restart` is how many MCUs should lie between markers, see restart_interval(); 0 for none.
-    Result run(const std::uint8_t* data, std::size_t size, unsigned restart, bool optimize) {
+    Result run(const std::uint8_t* data, std::size_t size, unsigned restart) {
         source_ = {};
         target_ = {};
         done_ = false;
@@ -90,7 +90,7 @@ class Transcoder {
         source_.client_data = target_.client_data = this;
         Result result{nullptr, 0, message_};
         if (setjmp(jump_) == 0) {
-            transcode(data, size, restart, optimize);
+            transcode(data, size, restart);
             done_ = true;
         }
         jpeg_destroy_decompress(&source_);
@@ -107,7 +107,7 @@ class Transcoder {
     static constexpr int kSmoothed =
         10;  // coefficients that a decoder may guess, the first one too
 
-    void transcode(const std::uint8_t* data, std::size_t size, unsigned restart, bool optimize) {
+    void transcode(const std::uint8_t* data, std::size_t size, unsigned restart) {
         jpeg_create_decompress(&source_);
         jpeg_create_compress(&target_);
         source_.src = &reader_;
@@ -123,7 +123,9 @@ class Transcoder {
         target_.dest = &writer_;
         least_ = size + size / 4 + kHeader;
         jpeg_copy_critical_parameters(&source_, &target_);
-        target_.optimize_coding = optimize ? TRUE : FALSE;
+        // Smaller, and safe: the pass that counts symbols refuses coefficients that no table can
+        // hold, which the encoder's fast path would write as garbage.
+        target_.optimize_coding = TRUE;
         if (target_.num_components == 1)  // one block is an MCU then, whatever its factors say
             target_.comp_info[0].h_samp_factor = target_.comp_info[0].v_samp_factor = 1;
         target_.restart_interval = restart_interval(mcus_per_row(), restart);

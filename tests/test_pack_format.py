@@ -79,6 +79,30 @@ def test_close_frames_are_read_in_one_go(made, monkeypatch):
     assert (len(reads), len(advice)) == (2, 2)
 
 
+def test_what_comes_next_is_asked_for_ahead(made, monkeypatch):
+    """As batches are submitted, in the caller's process, whose reads these are not."""
+    data = fc.open(made)
+    advice = []
+    monkeypatch.setattr(PackStorage, "advise", lambda _, *place: advice.append(place))
+    with fc.ClipLoader(data, fc.Windows(3, step=3), [fc.CenterCrop(8)], batch_size=2, workers=1) as loader:
+        table = loader.plan_table(0)
+        assert len(list(loader)) == 9
+    wanted = [
+        ("image", video, frames)
+        for video, frames in zip(table["video"], table["frames"].tolist(), strict=True)
+    ]
+    assert advice[: len(wanted)] == wanted
+
+
+def test_advice_is_never_an_error(pack):
+    data = fc.open(pack)
+    data.storage.advise("image", 0, [3, 4, 5])
+    data.storage.advise("image", 0, [0, 8])
+    (pack / "00001.tar").unlink()
+    for video in range(6):
+        data.storage.advise("image", video, [1, 2])
+
+
 def test_a_storage_without_read_many(frames):
     data = fc.open(frames)
     found = read_many(data.storage, "image", 1, (3, 5))

@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import logging
 import os
 import shutil
 import subprocess
@@ -248,9 +247,21 @@ def test_folders_beside_tars_are_folders(root, tmp_path):
     check_same(fc.open(root), fc.open(source))
 
 
-def test_listings_are_not_for_packs(root, tmp_path, caplog):
-    caplog.set_level(logging.INFO)
+def test_packs_are_opened_by_themselves(root, tmp_path):
     packed(fc.open(root), tmp_path / "pack")
     before = content(tmp_path / "pack")
     fc.open(tmp_path / "pack")
+    for wrong in (
+        {"source": {"image": tmp_path / "pack"}},
+        {"source": [("a", 0)], "root": tmp_path / "pack"},
+    ):
+        with pytest.raises(OptionError, match=r"is a pack: open it by itself"):
+            fc.open(**wrong)
     assert content(tmp_path / "pack") == before
+
+
+def test_a_pack_that_was_not_finished(root, tmp_path):
+    packed(fc.open(root), tmp_path / "pack")
+    (tmp_path / "pack" / "pack.index").rename(tmp_path / "pack" / ".packing")
+    with pytest.raises(DataError, match=r"is a pack that was not finished: pack into it again"):
+        fc.open(tmp_path / "pack")

@@ -225,14 +225,24 @@ def _sources(
         for knob, value in (("root", root), ("columns", columns)):
             if value is not None:
                 raise OptionError(f"{knob}={value!r}: is for lists, but {source!r} is no file that holds one")
-        return folders, None
+        return _checked_roots(folders), None
     if isinstance(root, Mapping):
-        return dict(root), source
+        return _checked_roots(root), source
     if root is not None and not isinstance(root, (str, PathLike)):
         raise OptionError(f"root={root!r}: must be a folder, or a mapping of streams to folders")
     if root is None:
         root = Path(source).absolute().parent if isinstance(source, (str, PathLike)) else Path.cwd()
-    return {"image": root}, source
+    return _checked_roots({"image": root}), source
+
+
+def _checked_roots(roots: Mapping[str, str | os.PathLike[str]]) -> dict[str, str | os.PathLike[str]]:
+    packs = [folder for folder in roots.values() if is_pack(Path(folder))]
+    if packs:
+        raise OptionError(
+            f"{str(packs[0])!r} is a pack: open it by itself, which gives all its streams, and choose videos "
+            "by select()"
+        )
+    return dict(roots)
 
 
 def _open_arrays(

@@ -34,6 +34,7 @@ from __future__ import annotations
 import io
 import os
 from bisect import bisect_right
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -228,27 +229,37 @@ class PackStorage:
         told first which will be read.
         """
         places = [self._place(stream, video, frame) for frame in frames]
-        low = min(start for start, _ in places) - BLOCK
-        high = max(start + length for start, length in places)
-        shard = bisect_right(self._ends, low)
+        runs = self._runs(places)
         try:
-            wanted = sum(length + BLOCK for _, length in places)
-            if high - low <= _SPREAD * wanted and shard < len(self._ends) and high <= self._ends[shard]:
-                file, begin = self._shard(shard)
-                data = memoryview(file.read(low - begin, high - low))
-                views = [data[start - BLOCK - low : start + length - low] for start, length in places]
-            else:
-                for start, length in places:
-                    self._advise(start, length)
-                views = [memoryview(self._member(start, length)) for start, length in places]
+            if len(runs) > 1:
+                for start, end in runs:
+                    self._advise(start, end)
+            held = [(start, memoryview(self._read(start, end))) for start, end in runs]
         except (OSError, DataError) as error:
             why = error.strerror if isinstance(error, OSError) else error
             where = self.where(stream, video, min(frames))
             raise FrameError(f"cannot read frame {where!r}: {why}; {_MEND}") from error
+        one = len(runs) == 1
+        views = []
+        for number, (start, length) in enumerate(places):
+            begin, data = held[0 if one else number]
+            views.append(data[start - BLOCK - begin : start + length - begin])
         return [
             self._content(view, length, (stream, video, frame))
             for frame, view, (_, length) in zip(frames, views, places, strict=True)
         ]
+
+    def advise(self, stream: str, video: int, frames: Collection[int]) -> None:
+        """Tell the kernel that frames will be read soon; what is wrong with them, reading them will say.
+
+        Parameters
+        ----------
+        stream, video, frames
+            As for `read_many`.
+        """
+        with suppress(OSError, DataError):
+            for start, end in self._runs([self._place(stream, video, frame) for frame in frames]):
+                self._advise(start, end)
 
     def _content(
         self, member: memoryview, length: int, at: tuple[str, int, int]
@@ -277,13 +288,23 @@ class PackStorage:
         row = self._begins.item(video) + place
         return bases.item(video) + BLOCK * blocks.item(row), lengths.item(row)
 
-    def _advise(self, start: int, length: int) -> None:
-        file, begin = self._shard(bisect_right(self._ends, start - BLOCK))
-        file.advise(start - BLOCK - begin, length + BLOCK)
+    def _runs(self, places: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Return what to read for frames, with the headers before them: all in one go, or each for itself."""
+        low = min(start for start, _ in places) - BLOCK
+        high = max(start + length for start, length in places)
+        if high - low <= _SPREAD * sum(length + BLOCK for _, length in places):
+            shard = bisect_right(self._ends, low)
+            if shard < len(self._ends) and high <= self._ends[shard]:
+                return [(low, high)]
+        return [(start - BLOCK, start + length) for start, length in places]
 
-    def _member(self, start: int, length: int) -> bytes:
-        file, begin = self._shard(bisect_right(self._ends, start - BLOCK))
-        return file.read(start - BLOCK - begin, length + BLOCK)
+    def _advise(self, start: int, end: int) -> None:
+        file, begin = self._shard(bisect_right(self._ends, start))
+        file.advise(start - begin, end - start)
+
+    def _read(self, start: int, end: int) -> bytes:
+        file, begin = self._shard(bisect_right(self._ends, start))
+        return file.read(start - begin, end - start)
 
     def _shard(self, number: int) -> tuple[_Shard, int]:
         """Return a shard, open, and the number of its first byte."""

@@ -35,7 +35,11 @@ __all__ = ["FileTable", "FolderStorage", "Storage", "read_many"]
 
 
 class Storage(Protocol):
-    """What every kind of storage does. Immutable, picklable, and safe to use after a fork."""
+    """What every kind of storage does. Immutable, picklable, and safe to use after a fork.
+
+    One that gains by it may have two methods more: `read_many`, see the function of that name, and
+    ``advise(stream, video, frames)``, which is told what will be read soon.
+    """
 
     def read(self, stream: str, video: int, frame: int) -> bytes | NDArray[np.uint8]:
         """Return one whole frame.

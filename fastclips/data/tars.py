@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Member", "Tars", "find_tars"]
+__all__ = ["UNFINISHED", "Member", "Tars", "find_tars"]
 
+UNFINISHED = ".packing"  # a folder in which a pack is being made holds it
 _VERSION = 1
 _BLOCK = 512
 _ZEROS = bytes(_BLOCK)
@@ -48,7 +49,7 @@ def find_tars(root: str | os.PathLike[str]) -> list[Path]:
     Raises
     ------
     DataError
-        It is a compressed tar.
+        It is a compressed tar, or a pack that was not finished.
     """
     path = Path(root)
     if path.is_file():
@@ -59,6 +60,8 @@ def find_tars(root: str | os.PathLike[str]) -> list[Path]:
         with os.scandir(path) as listed:
             names = []
             for entry in listed:
+                if entry.name == UNFINISHED:
+                    raise DataError(f"{str(path)!r} is a pack that was not finished: pack into it again")
                 if entry.name.startswith("."):
                     continue
                 if entry.is_dir():  # soon found, in a large folder of folders

@@ -205,6 +205,7 @@ class Pool:
         self.counters = self._arena.counters()[:, : len(COUNTERS)]
         self.notes: list[tuple[np.void, bytes]] = []
         self.waited_s = 0.0
+        self._advise = getattr(spec, "advise", _no_advice)
         self._nursery = _Nursery(self._arena, spec, workers)
         pids = self.counters[:, COUNTERS.index("pid")]
         self._stop = weakref.finalize(self, self._nursery.stop, lambda: bool(pids.any()))
@@ -237,6 +238,7 @@ class Pool:
         self._in_flight.add(slot)
         number, self._number = self._number, self._number + len(tickets)
         self._arena.publish(slot, number, tickets.tobytes())
+        self._advise(tickets)
         return Batch(slot, tickets)
 
     def collect(self, batch: Batch) -> dict[str, NDArray[Any]]:
@@ -312,6 +314,10 @@ class Pool:
                 f"the worker processes are gone: {why}. What they printed is on standard error; "
                 "workers=0 runs the same work in this process, where a debugger sees it"
             )
+
+
+def _no_advice(tickets: NDArray[np.void]) -> None:
+    """Nobody wants to know what will be read."""
 
 
 def _slots(geometry: dict[str, int], memory: int, wanted: int) -> int:

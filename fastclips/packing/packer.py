@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,7 +17,7 @@ from fastclips.data.packs import INDEX, stream_meta
 from fastclips.data.scan import evenly
 from fastclips.errors import DataError, OptionError
 from fastclips.packing.crew import make_parts
-from fastclips.packing.parts import Job, Task
+from fastclips.packing.parts import Job, Task, VideoFiles
 from fastclips.packing.shards import Shards
 
 if TYPE_CHECKING:
@@ -27,11 +28,13 @@ if TYPE_CHECKING:
 
     from fastclips.data.index import Dataset
     from fastclips.data.names import Names
+    from fastclips.data.storage import Storage
     from fastclips.pixels.encode import Encoding
 
 __all__ = ["Options", "make_pack"]
 
 _RUN = 64  # frames of a task
+_log = logging.getLogger(__name__)
 _SAMPLED = 1000  # videos whose paths tell one source from another
 
 
@@ -125,6 +128,7 @@ def _videos(dataset: Dataset) -> _Videos:
     np.minimum.at(firsts, of_row, index.starts)
     np.maximum.at(ends, of_row, index.starts + index.frame_counts)
     counts = ends - firsts
+    counts[of_row[index.frame_counts < 0]] = -1
     rows = rows[order]
     return _Videos(index.names.take(rows), index.keys[rows], firsts, counts)
 
@@ -147,12 +151,12 @@ def _made(dataset: Dataset, videos: _Videos, options: Options) -> str:
     return digest.hexdigest()
 
 
-def _tasks(videos: _Videos, start: int) -> Iterator[Task]:
-    number = 0
+def _tasks(storage: Storage, videos: _Videos, start: int) -> Iterator[Task]:
+    number, run = 0, np.iinfo(np.int64).max if isinstance(storage, VideoFiles) else _RUN
     for video in range(start, len(videos.keys)):
         key, first, left = (int(column[video]) for column in (videos.keys, videos.firsts, videos.counts))
         while left:
-            frames = min(left, _RUN)
+            frames = min(left, run)
             left = max(left - frames, 0)
             yield Task(number, video, key, first, frames, last=not left)
             number, first = number + 1, first + frames
@@ -167,7 +171,7 @@ def _fill(shards: Shards, dataset: Dataset, videos: _Videos, encoding: Encoding,
     done = int(videos.counts[:start].sum()) if known else start
     begun, written = shards.totals.shards, 0
     with tqdm(total=total, initial=done, desc="packing", unit=unit, disable=None, leave=False) as bar:
-        for part in make_parts(job, _tasks(videos, start), workers):
+        for part in make_parts(job, _tasks(dataset.storage, videos, start), workers):
             written += part.size
             shards.add(part)
             bar.set_postfix_str(f"{(begun + written) / 2**20:,.0f} MiB", refresh=False)
@@ -189,11 +193,17 @@ def _index(
     order = np.argsort(videos.keys)
     of_row = order[np.searchsorted(videos.keys[order], dataset.index.keys)]
     rows = np.flatnonzero(numbers_of[of_row] >= 0)
-    index = dataset.index.take(rows)
-    keys = numbers_of[of_row[rows]]
-    if bool((index.frame_counts < 0).any()):
-        known = np.where(index.frame_counts < 0, counts[keys], index.frame_counts)
-        index = replace(index, frame_counts=known)
+    index, keys = dataset.index.take(rows), numbers_of[of_row[rows]]
+    unknown = index.frame_counts < 0
+    if unknown.any():
+        left = videos.firsts[numbers][keys] + counts[keys] - index.starts
+        index = replace(index, frame_counts=np.where(unknown, left, index.frame_counts))
+        inside = np.flatnonzero(index.frame_counts > 0)
+        if len(inside) < len(keys):
+            _log.warning(
+                "Left out %d rows that begin behind the ends of their videos.", len(keys) - len(inside)
+            )
+            index, keys = index.take(inside), keys[inside]
     if index.fps is None and bool((fps > 0).all()):
         index = replace(index, fps=fps[keys])
     arrays, labels = Index.columns(replace(index, keys=keys))

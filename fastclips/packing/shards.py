@@ -27,6 +27,7 @@ import numpy as np
 from fastclips.data.columns import Columns
 from fastclips.data.names import FileNames
 from fastclips.data.packs import BLOCK, INDEX, PackStorage, is_pack
+from fastclips.data.tars import UNFINISHED
 from fastclips.errors import DataError, OptionError
 from fastclips.packing.parts import Problem, member_name
 
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Shards", "Totals"]
 
-_WORK = ".packing"
 _SHARD = re.compile(r"[0-9]{5,}\.tar")
 _COUNTED = ("videos", "frames", "source", "packed", "kept")
 _END = bytes(2 * BLOCK)  # of a tar file
@@ -112,7 +112,7 @@ class Shards:
 
     def __init__(self, folder: Path, made: str, *, streams: int, shard_bytes: int, drop: bool) -> None:
         self._folder = folder
-        self._work = folder / _WORK
+        self._work = folder / UNFINISHED
         self._streams = streams
         self._shard_bytes = shard_bytes
         self._drop = drop
@@ -364,7 +364,7 @@ def _is_made(folder: Path, made: str) -> bool:
         raise OptionError(f"{str(folder)!r} is another pack: delete it, or give another folder")
     if folder.exists() and not folder.is_dir():
         raise OptionError(f"{str(folder)!r} is a file: give a folder")
-    if folder.is_dir() and not (folder / _WORK).is_dir() and any(folder.iterdir()):
+    if folder.is_dir() and not (folder / UNFINISHED).is_dir() and any(folder.iterdir()):
         raise OptionError(f"{str(folder)!r} is not empty: give a new folder")
     return False
 

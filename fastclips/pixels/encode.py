@@ -125,7 +125,7 @@ class Encoder:
             return _as_it_is(data, self._decoder)
         if kind_of(data) == 0:
             try:
-                return Encoded(transcode(bytes(data), encoding.restart, True), 0)
+                return Encoded(transcode(bytes(data), encoding.restart), 0)
             except ValueError:
                 pass  # damaged, or only beyond what a baseline file can say
         return _as_it_is(data, self._decoder)._replace(kept=True)
@@ -160,7 +160,7 @@ class Encoder:
         space, sampling = ("RGB", _SUBSAMPLING) if pixels.shape[2] == 3 else ("GRAY", "Gray")  # noqa: PLR2004
         quality = QUALITY if self._encoding.quality is None else self._encoding.quality
         data = simplejpeg.encode_jpeg(pixels, quality, space, sampling)
-        return Encoded(transcode(data, self._encoding.restart, True), 0)
+        return Encoded(transcode(data, self._encoding.restart), 0)
 
 
 def kind_of(data: bytes | bytearray | memoryview) -> int:

@@ -1,0 +1,188 @@
+"""Video files become packs: every frame, in order, at its rate, with its class."""
+
+import os
+import sys
+
+import numpy as np
+import pytest
+import simplejpeg
+from helpers import picture, write_jpeg
+from packing import content, members
+
+import fastclips as fc
+from fastclips.cli import main
+from fastclips.errors import DataError, OptionError
+
+pytest.importorskip("av")
+from videos import KINDS, available, decoded, seen, show, write_kind, write_movie
+
+LENGTHS = {"a/one": 13, "a/two": 5, "b/three": 30}
+
+
+@pytest.fixture(scope="module")
+def movies(tmp_path_factory):
+    """Two classes, three files of 13, 5 and 30 frames at 25 a second."""
+    root = tmp_path_factory.mktemp("movies")
+    for number, (name, count) in enumerate(LENGTHS.items()):
+        write_movie(root / f"{name}.mp4", [show(20 * number + frame) for frame in range(count)])
+    return root
+
+
+def command(*arguments):
+    return main(["pack", *map(str, arguments), "--workers", "0"])
+
+
+def test_all_frames_in_order(movies, tmp_path, capsys):
+    assert command(movies, tmp_path / "pack") == 0
+    assert "3 videos, 48 frames" in capsys.readouterr().out
+    data = fc.open(tmp_path / "pack")
+    assert list(data.index.names) == list(LENGTHS)
+    assert data.index.frame_counts.tolist() == list(LENGTHS.values())
+    assert (data.classes, data.index.labels.per_video.tolist()) == (("a", "b"), [0, 0, 1])
+    assert data.index.fps.tolist() == [25.0] * 3
+    for video, count in enumerate(LENGTHS.values()):
+        found = [
+            seen(simplejpeg.decode_jpeg(data.storage.read("image", video, frame))) for frame in range(count)
+        ]
+        assert found == list(range(20 * video, 20 * video + count))
+    loader = fc.ClipLoader(data, fc.Windows(5, fps=12.5), [fc.Resize(short_side=32)], batch_size=2, workers=0)
+    assert next(iter(loader))[0].shape == (2, 5, 32, 43, 3)
+
+
+def test_frames_are_encoded_once(movies, tmp_path):
+    """As JPEGs of the given quality, 4:2:0, from the pixels that FFmpeg gives."""
+    for quality, options in ((90, []), (60, ["--quality", 60])):
+        assert command(movies, tmp_path / str(quality), *options) == 0
+        data = fc.open(tmp_path / str(quality))
+        for frame, pixels in enumerate(decoded(movies / "a" / "one.mp4")):
+            wanted = simplejpeg.decode_jpeg(simplejpeg.encode_jpeg(pixels, quality, "RGB", "420"))
+            found = simplejpeg.decode_jpeg(data.storage.read("image", 0, frame))
+            np.testing.assert_array_equal(found, wanted)
+
+
+def test_it_is_the_function(movies, tmp_path):
+    for workers in (0, 2):
+        fc.pack(str(movies), tmp_path / str(workers), workers=workers, short_side=24, shard_size="8KiB")
+    assert content(tmp_path / "0") == content(tmp_path / "2")
+    assert len(list((tmp_path / "0").glob("*.tar"))) > 1
+    data = members(tmp_path / "0")[0][1]
+    assert simplejpeg.decode_jpeg_header(data)[:2] == (24, 32)
+    fc.pack(movies, tmp_path / "raw", codec="raw", workers=0)
+    first = fc.open(tmp_path / "raw").storage.read("image", 1, 3)
+    np.testing.assert_array_equal(first, decoded(movies / "a" / "two.mp4")[3])
+
+
+@pytest.mark.parametrize("kind", ["h264.mp4", "vp9.webm", "mpeg4.avi", "open-gop.mkv"])
+def test_containers(tmp_path, kind):
+    if not available(KINDS[kind][0]):
+        pytest.skip(f"this PyAV has no {KINDS[kind][0]}")
+    path = tmp_path / "v" / "a" / kind.upper()
+    path.parent.mkdir(parents=True)
+    write_kind(path, kind, [show(frame) for frame in range(14)])
+    assert command(tmp_path / "v", tmp_path / "pack") == 0
+    data = fc.open(tmp_path / "pack")
+    assert list(data.index.names) == [f"a/{kind.upper().partition('.')[0]}"]
+    found = [seen(simplejpeg.decode_jpeg(data.storage.read("image", 0, frame))) for frame in range(14)]
+    assert found == list(range(14))
+
+
+def test_one_file(movies, tmp_path):
+    assert command(movies / "b" / "three.mp4", tmp_path / "pack") == 0
+    data = fc.open(tmp_path / "pack")
+    assert (list(data.index.names), data.index.labels) == (["three"], None)
+    assert data.index.frame_counts.tolist() == [30]
+
+
+def test_no_class_folders(movies, tmp_path):
+    assert command(movies / "a", tmp_path / "pack") == 0
+    data = fc.open(tmp_path / "pack")
+    assert (list(data.index.names), data.index.labels) == (["one", "two"], None)
+    assert command(movies, tmp_path / "bare", "--no-labels") == 0
+    assert fc.open(tmp_path / "bare").index.labels is None
+
+
+def test_lists(movies, tmp_path):
+    listed = tmp_path / "list.txt"
+    listed.write_text("b/three.mp4 4 10 dive\na/one 0 6 swim\nb/three 8 12 swim\n")
+    assert command(movies, tmp_path / "pack", "--list", listed, "--columns", "path start length label") == 0
+    data = fc.open(tmp_path / "pack")
+    assert list(data.index.names) == ["b/three", "a/one", "b/three"]
+    assert data.index.starts.tolist() == [4, 0, 8]
+    assert data.index.frame_counts.tolist() == [10, 6, 12]
+    assert data.index.labels.per_video.tolist() == [0, 1, 1]
+    assert members(tmp_path / "pack")[0][0] == "b/three/000004.image.jpg"
+    assert len(members(tmp_path / "pack")) == 16 + 6
+    assert seen(simplejpeg.decode_jpeg(data.storage.read("image", 0, 19))) == 40 + 19
+
+
+def test_lists_with_starts_alone(movies, tmp_path, caplog):
+    listed = tmp_path / "list.csv"
+    listed.write_text("path,start,fps,label\nb/three,10,12.5,0\na/one,3,25,1\na/one,13,25,1\n")
+    assert command(movies, tmp_path / "pack", "--list", listed) == 0
+    data = fc.open(tmp_path / "pack")
+    assert list(data.index.names) == ["b/three", "a/one"]
+    assert data.index.frame_counts.tolist() == [20, 10]
+    assert data.index.fps.tolist() == [12.5, 25.0]
+    assert "Left out 1 rows that begin behind the ends of their videos" in caplog.text
+
+
+def test_a_file_that_is_damaged(tmp_path, capsys):
+    root = tmp_path / "v"
+    good = write_movie(root / "a" / "good.mp4", [show(frame) for frame in range(6)])
+    (root / "a" / "bad.mp4").write_bytes(good.read_bytes()[:-400])
+    (root / "a" / "text.avi").write_text("not a video")
+    cut = write_movie(root / "a" / "cut.mkv", [picture(n) for n in range(40)])
+    os.truncate(cut, cut.stat().st_size // 2)
+    assert command(root, tmp_path / "pack") == 1
+    out, err = capsys.readouterr()
+    assert "Left out: " in err
+    assert str(root / "a" / "text.avi") in err
+    names = list(fc.open(tmp_path / "pack").index.names)
+    assert "a/good" in names
+    assert "a/text" not in names
+    assert f"{len(names)} videos" in out
+    assert command(root, tmp_path / "other", "--skip-damaged") == 0
+    assert list(fc.open(tmp_path / "other").index.names) == names
+
+
+def test_lists_that_want_more_than_there_is(movies, tmp_path, capsys):
+    listed = tmp_path / "list.txt"
+    listed.write_text("a/one 14 0\na/two 5 1\n")
+    assert command(movies, tmp_path / "pack", "--list", listed, "--columns", "path length label") == 1
+    assert "has 13 frames, so there is no frame 13" in capsys.readouterr().err
+    assert list(fc.open(tmp_path / "pack").index.names) == ["a/two"]
+
+
+@pytest.mark.parametrize(
+    "option", [("--mask", "m"), ("--frames", "*.jpg"), ("--match", "x"), ("--stream", "a=b")]
+)
+def test_options_for_frames(movies, tmp_path, capsys, option):
+    assert command(movies, tmp_path / "pack", *option) == 1
+    assert f"{option[0]} is for frames that are files" in capsys.readouterr().err
+
+
+def test_mistakes(movies, tmp_path):
+    write_movie(tmp_path / "twins" / "a" / "x.mp4", [show(0)] * 2)
+    write_movie(tmp_path / "twins" / "a" / "x.mkv", [show(0)] * 2)
+    with pytest.raises(DataError, match=r"several video files would be called 'a/x'"):
+        fc.pack(tmp_path / "twins", tmp_path / "pack")
+    write_movie(tmp_path / "both" / "a" / "x.mp4", [show(0)] * 2)
+    write_jpeg(tmp_path / "both" / "b" / "v" / "1.jpg", picture(0))
+    with pytest.raises(DataError, match=r"holds video files and frames, such as 'b/v/1.jpg'"):
+        fc.pack(tmp_path / "both", tmp_path / "pack")
+    write_movie(tmp_path / "loose" / "a" / "x.mp4", [show(0)] * 2)
+    write_movie(tmp_path / "loose" / "y.mp4", [show(0)] * 2)
+    with pytest.raises(DataError, match=r"'y' lies in no class folder"):
+        fc.pack(tmp_path / "loose", tmp_path / "pack")
+    with pytest.raises(OptionError, match=r"takes a dataset, .* or a folder of video files"):
+        fc.pack(tmp_path / "nowhere", tmp_path / "pack")
+    listed = tmp_path / "list.txt"
+    listed.write_text("a/none 0\n")
+    assert command(movies, tmp_path / "pack", "--list", listed, "--columns", "path label") == 1
+
+
+def test_without_pyav(movies, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    monkeypatch.delitem(sys.modules, "fastclips.data.movies", raising=False)
+    with pytest.raises(OptionError, match=r'pip install "fastclips\[video\]"'):
+        fc.pack(movies, tmp_path / "pack")
