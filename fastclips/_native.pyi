@@ -134,6 +134,13 @@ class RegionDecoder:
         Returns (by restart segments?, top, left, height, width, offset, stride), the output's offset and stride in bytes, the rest in pixels of the scaled frame; or how many bytes the output must have; or None if this is for whoever decodes whole frames.
         """
 
+    def decode_crops(self, files: list[bytes | bytearray | memoryview], rows: list[int], scratch: object, size: tuple[int, int], box: tuple[int, int, int, int], scale: int, mirrored: bool, past_caches: bool, output: NDArray[numpy.uint8]) -> bytes:
+        """
+        Write the same box of files into rows of an output, (rows, height, width, channels).
+
+        Returns a byte for each file: 0 if it was decoded by restart segments, 1 if cropped; 2 or 3 if nothing was written, since the frame is not of that size, or this is for whoever decodes whole frames, or the scratch memory is too small.
+        """
+
 def transcode(data: bytes, restart: int) -> bytes:
     """
     The same picture as a baseline JPEG with a restart marker about every `restart` MCUs.

@@ -168,6 +168,8 @@ class UserFunction:
 
     def _unpickled(self) -> Callable[..., Any]:
         function: Callable[..., Any] = from_script(self._pickled, f"{self._knob}={self.name}")  # type: ignore[arg-type]
+        if self.arrived:
+            self._pickled = None  # may be large
         return function
 
     def copy(self) -> UserFunction:

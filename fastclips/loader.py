@@ -146,7 +146,10 @@ class ClipLoader(Batches):
         the pixels of Pillow and OpenCV.
     dct_scaling : bool
         Whether JPEGs that the transforms shrink by 2 or more are decoded at a half, a quarter or an eighth
-        of their size, which is cheaper and smoother than decoding them whole.
+        of their size, and interpolated from there: cheaper, and nearly each pixel's mean over what it covers,
+        where interpolating in the whole frame leaves pixels out. Boxes of crops then move to whole pixels of
+        the smaller frame, masks' with them. Turned frames are scaled only if both sides divide by as much.
+        Other formats, masks and arrays are decoded whole.
     damaged : {"error", "repeat"}
         What becomes of a frame that cannot be read or decoded: an error; or the nearest intact picture of its
         clip before it is repeated, else the one after it, in all pictures alike, and masks are `ignore`

@@ -8,15 +8,17 @@
 #include <sys/prctl.h>
 
 #include <cstring>
+#include <deque>
 
 #include "arena.h"
-#include "region.h"
+#include "crops.h"
 #include "transcode.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
 using fastclips::Arena;
 using fastclips::State;
+using fastclips::jpeg::Crop;
 using fastclips::jpeg::RegionDecoder;
 using fastclips::jpeg::Way;
 using Bytes = nb::ndarray<nb::numpy, std::uint8_t, nb::ndim<1>, nb::c_contig>;
@@ -245,7 +247,58 @@ NB_MODULE(_native, m) {
             "output's "
             "offset and stride in bytes, the rest in pixels of the scaled frame; or how many bytes "
             "the "
-            "output must have; or None if this is for whoever decodes whole frames.");
+            "output must have; or None if this is for whoever decodes whole frames.")
+        .def(
+            "decode_crops",
+            [](RegionDecoder& self, nb::list files, std::vector<std::uint32_t> rows,
+               nb::object scratch, std::tuple<std::uint32_t, std::uint32_t> size,
+               std::tuple<std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t> box,
+               std::uint32_t scale, bool mirrored, bool past_caches,
+               nb::ndarray<std::uint8_t, nb::ndim<4>, nb::c_contig, nb::device::cpu> output) {
+                if (scale != 1 && scale != 2 && scale != 4 && scale != 8)
+                    throw nb::value_error("scale must be 1, 2, 4 or 8");
+                if (output.shape(3) != self.channels())
+                    throw nb::value_error("output must have the channels of what is decoded");
+                if (rows.size() != files.size())
+                    throw nb::value_error("files and rows must be as many");
+                for (const std::uint32_t row : rows)
+                    if (row >= output.shape(0)) throw nb::index_error("no such row");
+                const Buffer room(scratch, PyBUF_WRITABLE);
+                std::deque<Buffer> buffers;
+                for (nb::handle file : files) buffers.emplace_back(file, PyBUF_SIMPLE);
+                const auto [height, width] = size;
+                const auto [top, left, bottom, right] = box;
+                const Crop crop{height,
+                                width,
+                                {top, left, bottom, right},
+                                scale,
+                                static_cast<std::uint32_t>(output.shape(1)),
+                                static_cast<std::uint32_t>(output.shape(2)),
+                                self.channels(),
+                                mirrored,
+                                past_caches};
+                const std::size_t step = output.size() / output.shape(0);
+                std::string ways(files.size(), 0);
+                {
+                    nb::gil_scoped_release release;
+                    for (std::size_t i = 0; i < ways.size(); ++i)
+                        ways[i] = static_cast<char>(fastclips::jpeg::decode_crop(
+                            self, buffers[i].bytes(), crop, room.data(), room.size(),
+                            output.data() + rows[i] * step));
+                }
+                return nb::bytes(ways.data(), ways.size());
+            },
+            nb::sig("def decode_crops(self, files: list[bytes | bytearray | memoryview], rows: "
+                    "list[int], scratch: object, size: tuple[int, int], box: tuple[int, int, int, "
+                    "int], scale: int, mirrored: bool, past_caches: bool, output: NDArray[numpy."
+                    "uint8]) -> bytes"),
+            "files"_a, "rows"_a, "scratch"_a, "size"_a, "box"_a, "scale"_a, "mirrored"_a,
+            "past_caches"_a, "output"_a,
+            "Write the same box of files into rows of an output, (rows, height, width, "
+            "channels).\n\n"
+            "Returns a byte for each file: 0 if it was decoded by restart segments, 1 if cropped; "
+            "2 or 3 if nothing was written, since the frame is not of that size, or this is for "
+            "whoever decodes whole frames, or the scratch memory is too small.");
 
     m.def(
         "transcode",

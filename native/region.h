@@ -83,6 +83,8 @@ class RegionDecoder {
     RegionDecoder(const RegionDecoder&) = delete;
     RegionDecoder& operator=(const RegionDecoder&) = delete;
 
+    std::uint32_t channels() const { return gray_ ? 1 : 3; }
+
     // Decode a box, in pixels of the full frame, at 1 / scale (1, 2, 4 or 8) of its size.
     Region decode(Bytes file, Box box, std::uint32_t scale, std::uint8_t* out, std::size_t room) {
         const std::optional<Frame> frame = parse(file);
@@ -207,8 +209,7 @@ class RegionDecoder {
     // What of it is right to the last bit: the box, without margins.
     Region trimmed(Region region, Box box, std::uint32_t scale) const {
         const std::uint32_t top = box.top / scale, left = box.left / scale;
-        const std::size_t channels = gray_ ? 1 : 3;
-        region.offset += (top - region.top) * region.stride + (left - region.left) * channels;
+        region.offset += (top - region.top) * region.stride + (left - region.left) * channels();
         region.top = top;
         region.left = left;
         region.height = up(box.bottom, scale) - top;

@@ -1,5 +1,7 @@
 """Frames are decoded once where all of them fit, and nobody sees a difference."""
 
+import gc
+import weakref
 from collections import Counter
 from itertools import islice
 
@@ -124,3 +126,20 @@ def test_what_was_kept_stays_though_its_file_changes():
     cache.put(1, np.full((2, 3, 3), 8, np.uint8))
     assert kept.tolist() == np.full((2, 3, 3), 7).tolist()
     assert cache.get(0) is None
+
+
+def test_closing_frees_what_was_kept(root, monkeypatch):
+    made = []
+
+    class Noted(FrameCache):
+        def __init__(self, *args):
+            super().__init__(*args)
+            made.append(weakref.ref(self))
+
+    monkeypatch.setattr("fastclips.compat._pictures.FrameCache", Noted)
+    batches = flow(root)
+    next(batches)
+    assert [cache() is None for cache in made] == [False]
+    batches.close()
+    gc.collect()
+    assert [cache() is None for cache in made] == [True]

@@ -91,6 +91,8 @@ def test_the_first_files_of_each_class_validate(classes):
         ({"batch_size": 0}, "batch_size=0"),
         ({"seed": -1}, "seed=-1"),
         ({"save_to_dir": "/nowhere"}, "'/nowhere'"),
+        ({"classes": "ant"}, "classes='ant': must be a sequence of names"),
+        ({"classes": ["bee", "bee"]}, "classes= names 'bee' twice"),
     ],
 )
 def test_what_cannot_work_is_said_at_once(classes, options, message):
@@ -116,6 +118,8 @@ def test_a_missing_folder_is_a_file_not_found(tmp_path):
         ({"validation_split": 1.0}, "validation_split"),
         ({"data_format": "last"}, "data_format"),
         ({"time_steps": 0}, "time_steps"),
+        ({"fill_mode": "zeros"}, "fill_mode='zeros': must be one of 'nearest'"),
+        ({"rotation_range": "30"}, "rotation_range='30': must be a number"),
         ({"preprocessing_function": 3}, "preprocessing_function"),
     ],
 )
@@ -148,9 +152,9 @@ def test_each_sample_once_an_epoch_in_the_seeds_order(n, batch_size, seed):
     it = ImageDataGenerator().flow(x, batch_size=batch_size, seed=seed, workers=0)
     for epoch in range(3):
         order = np.random.RandomState((seed + epoch * len(it)) % 2**32).permutation(n)
-        assert it.index_array.tolist() == order.tolist()
         served = np.concatenate([batch.ravel() for batch in islice(it, len(it))])
         assert served.tolist() == order.tolist()
+        assert it.index_array.tolist() == order.tolist()
 
 
 def test_the_global_generators_are_left_alone(classes):

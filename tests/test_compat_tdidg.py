@@ -85,7 +85,23 @@ def test_what_is_told_of_samples_agrees_with_what_is_served(root):
     same(np.concatenate([x for x, _ in served]), np.stack([pixels(root, clips[sample]) for sample in order]))
     same(np.concatenate([y for _, y in served])[:, -1], batches.classes[order].astype(np.float32))
     assert batches.batch_size == 5
+    next(batches)
     assert not np.array_equal(batches.index_array, order), "another epoch, another order"
+
+
+@short
+def test_the_order_is_that_of_the_batch_just_served(root):
+    """Also after an epoch's last batch, as in Keras: samples are found by it."""
+    batches = flow(make(labels="clip"), root, seed=3, class_mode="sparse")
+    for _ in range(2):
+        shown = []
+        for _ in range(len(batches)):
+            y = next(batches)[1]
+            rows = batches.index_array[len(shown) : len(shown) + len(y)]
+            assert batches.classes[rows].tolist() == y.tolist()
+            shown += y.tolist()
+    batches.on_epoch_end()
+    assert batches.classes[batches.index_array[:5]].tolist() == batches[0][1].tolist()
 
 
 @short

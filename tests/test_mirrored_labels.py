@@ -159,6 +159,12 @@ def test_two_that_mirror(maps, other):
     compile_recipe([fc.RandomFlip(0, vertical=0.5), fc.RandomFlip(**maps), fc.ThreeCrop(4)])
 
 
+def test_there_must_be_masks_to_map():
+    data = fc.open(images=np.zeros((1, 2, 6, 6, 3), np.uint8))
+    with pytest.raises(fc.OptionError, match=r"mask_map=\{3: 4\} swaps values of masks, but .* has no masks"):
+        fc.ClipLoader(data, fc.Windows(2), [fc.RandomFlip(mask_map={3: 4})], batch_size=1, workers=0)
+
+
 def test_both_ways_may_be_said():
     assert fc.RandomFlip(mask_map={3: 4, 4: 3}) == fc.RandomFlip(mask_map={3: 4})
     assert fc.RandomFlip(label_map={"a": "b"}).label_map == (("a", "b"),)

@@ -145,6 +145,23 @@ def test_scaled_pixels_are_those_of_the_scaled_frame(transforms, scale):
     )
 
 
+@pytest.mark.parametrize("scale", [4, 8])
+def test_scaled_pixels_are_means(scale):
+    """All of the frame counts, where interpolating in the whole frame leaves most of it out."""
+    height, width = SIZE[0] // scale, SIZE[1] // scale
+    pixels = np.ascontiguousarray(PIXELS[: height * scale, : width * scale])
+    data = encode(pixels, "444", quality=95)
+    means = whole(data, fast_dct=False).reshape(height, scale, width, scale, 3).mean(axis=(1, 3))
+    errors = []
+    for dct_scaling in (True, False):
+        row = render(
+            [fc.Resize((height, width))], pixels[None], stored=Store(image=[data]), dct_scaling=dct_scaling
+        )
+        errors.append(np.sqrt(np.square(row["image"][0] - means).mean()))
+    assert errors[0] < 1.5
+    assert errors[1] > 4 * errors[0]
+
+
 def bilinear(box, geometry):
     """A box stretched to the output, clamped at its edges, in floating point."""
     pixels = box.astype(float)

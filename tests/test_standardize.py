@@ -77,6 +77,15 @@ def test_fit_feature_wise_takes_frames_of_mixed_sizes():
     )
 
 
+@pytest.mark.parametrize("step", [fit_feature_wise(small_frames()), fit_zca(small_frames())])
+def test_what_was_fitted_takes_bytes(step):
+    """Behind a step that leaves their scale it would be nonsense."""
+    for before in (Rescale(), PerSample()):
+        with pytest.raises(OptionError, match=rf"stands after {type(before).__name__}\(.* scale of bytes"):
+            CompiledSteps([before, step], 3)
+    CompiledSteps([step, Rescale(), FeatureWise(0.5, 2)], 3)
+
+
 @pytest.mark.parametrize("per_pixel", [False, True])
 def test_what_was_fitted_comes_out_with_mean_0_and_variance_1(per_pixel):
     frames = small_frames()
@@ -161,9 +170,18 @@ def test_what_is_given_is_copied():
         (lambda: ZCA(1e4 * np.eye(4), np.ones((2, 2, 1)), "float16"), "ZCA's values reach"),
         (lambda: ZCA(np.eye(4), np.ones((2, 2, 1)), "float64"), "ZCA's dtype must be .* not 'float64'"),
         (lambda: fit_feature_wise([]), "frames holds no frame to learn from"),
-        (lambda: fit_feature_wise([np.zeros((4, 4, 3))]), r"arrays of uint8, .* not float64 \(4, 4, 3\)"),
-        (lambda: fit_feature_wise([[1, 2]]), r"arrays of uint8, .* not \[1, 2\]"),
-        (lambda: fit_feature_wise([np.zeros((4, 4), np.uint8)]), r"1 or 3\), not uint8 \(4, 4\)"),
+        (lambda: FeatureWise(0, 1, of_bytes=1), "FeatureWise's of_bytes=1: must be True or False"),
+        (lambda: ZCA(np.eye(4), np.ones((2, 2, 1)), of_bytes=None), "ZCA's of_bytes=None: must be True"),
+        (lambda: fit_feature_wise(3), "frames=3: must be a ClipLoader, or arrays"),
+        (
+            lambda: fit_feature_wise([np.zeros((4, 4, 3))]),
+            r"arrays of uint8, .* not float64 \(4, 4, 3\): leave steps and functions that standardise out",
+        ),
+        (lambda: fit_feature_wise([[1, 2]]), r"uint8, .* not \[1, 2\]: of a loader give the loader itself"),
+        (
+            lambda: fit_feature_wise([np.zeros((4, 4), np.uint8)]),
+            r"1 or 3\), not uint8 \(4, 4\): channels come last, .* channels_first=False",
+        ),
         (lambda: fit_feature_wise([np.zeros((4, 3), np.uint8)]), r"height, width, channels\), not \(4, 3\)"),
         (lambda: fit_feature_wise([np.zeros((0, 4, 3), np.uint8)]), r"channels\), not \(0, 4, 3\)"),
         (

@@ -99,6 +99,7 @@ def test_gray_pictures(pairs):
         ([fc.Rescale(), fc.Brightness(0.2)], "Brightness.* stands after Rescale"),
         ([fc.Normalize(), fc.Normalize()], "Normalize stands more than once"),
         ([fc.Brightness], "is no transform; use instances"),
+        ([lambda clip: clip], r"is no transform; a function of yours goes into Apply\("),
     ],
 )
 def test_lists_that_cannot_be(pairs, steps, text):
@@ -107,15 +108,84 @@ def test_lists_that_cannot_be(pairs, steps, text):
 
 
 def test_what_does_not_suit_the_size_of_the_frames(pairs):
-    for workers in (0, 1):
-        with pytest.raises((fc.OptionError, fc.FrameError), match="Cutout"):
-            serve(pairs, [fc.Cutout(33)], workers)
+    """It is told before anything is served, however seldom the step acts."""
+    wrong = fc.FeatureWise(np.ones((5, 4, 3)), 1)
+    for steps in ([fc.Cutout(33, p=0)], [fc.Apply(lambda clip: clip[:, ::2]), fc.Cutout(13)], [wrong]):
+        with pytest.raises(fc.OptionError, match=r"larger than the frame's|for frames of 5x4x3"):
+            fc.ClipLoader(pairs, fc.Windows(2), [fc.RandomCrop(24), *steps], batch_size=2, workers=0)
 
 
 def test_fitted_to_a_dataset(pairs):
     with fc.ClipLoader(pairs, fc.Windows(6), batch_size=2, workers=0) as loader:
-        step = fc.fit_feature_wise(x for x, _ in loader)
+        step = fc.fit_feature_wise(loader)
     with fc.ClipLoader(pairs, fc.Windows(6), [step], batch_size=3, workers=0) as loader:
         ((x, _),) = loader
     np.testing.assert_allclose(x.mean(axis=(0, 1, 2, 3)), 0, atol=1e-4)
     np.testing.assert_allclose(x.std(axis=(0, 1, 2, 3)), 1, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("clips", "options"),
+    [
+        (fc.Windows(4, tail="pad"), {"targets": None}),
+        (fc.Windows(4, step=3, tail="pad"), {"repeat": True, "shuffle": True, "inputs": ("image", "valid")}),
+        (fc.Windows(9, short="pad"), {"targets": "mask", "workers": 1}),
+    ],
+)
+def test_fitted_to_an_epoch_of_a_loader(pairs, clips, options):
+    """Once, without padding, and without moving the iteration."""
+    options = {"batch_size": 2, "workers": 0, **options}
+    with fc.ClipLoader(pairs, clips, [fc.Resize((16, 20))], **options) as loader:
+        state = loader.state_dict()
+        step, whitening = fc.fit_feature_wise(loader, per_pixel=True), fc.fit_zca(loader)
+        assert loader.state_dict() == state
+        shown = [loader.batch(0, number) for number in range(len(loader))]
+        real = loader.plan_table(0)["frames"] >= 0
+    shown = [batch[0] if isinstance(batch, tuple) else batch for batch in shown]
+    shown = np.concatenate([x["image"] if isinstance(x, dict) else x for x in shown])
+    assert real.any()
+    assert not real.all()
+    np.testing.assert_allclose(step.mean, shown[real].mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(step.std, shown[real].std(axis=0), rtol=1e-6, atol=1e-5)
+    np.testing.assert_allclose(whitening.mean, step.mean, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "steps", "said"),
+    [
+        ({"world": 2}, [], "world=2 ranks and serves a part of the frames"),
+        ({"inputs": ("image", "mask", "valid"), "channels_first": True}, [], "channels_first=False"),
+        ({"inputs": "mask", "targets": None}, [], r"uint8 \(6, 48, 64\): channels come last"),
+        ({}, [fc.Rescale()], "float32 .* leave steps and functions that standardise"),
+        ({}, [fc.Apply(lambda clip: clip[1:])], r"padding, which cannot be told in x of \(3, 48, 64, 3\)"),
+    ],
+)
+def test_loaders_that_cannot_be_learnt_from(pairs, options, steps, said):
+    options = {"batch_size": 2, "workers": 0, **options}
+    with (
+        fc.ClipLoader(pairs, fc.Windows(4, tail="pad"), steps, **options) as loader,
+        pytest.raises(fc.OptionError, match=said),
+    ):
+        fc.fit_feature_wise(loader)
+
+
+def test_streams_that_cannot_be_told_apart(tmp_path):
+    root = make_frames(tmp_path, videos=1, frames=2)
+    data = fc.open({"image": root, "flow": root})
+    with (
+        fc.ClipLoader(data, fc.Windows(2), batch_size=1, workers=0, inputs=("image", "flow")) as loader,
+        pytest.raises(fc.OptionError, match=r"2 streams of pictures \(image, flow\) .* inputs='image'"),
+    ):
+        fc.fit_feature_wise(loader)
+
+
+def test_whitening_is_the_same_in_any_process(pairs):
+    """However many threads the linear algebra of each may use."""
+    clips, small = fc.Windows(6), fc.Resize((20, 24))
+    with fc.ClipLoader(pairs, clips, [small], batch_size=2, workers=0) as loader:
+        steps = [small, fc.fit_zca(loader, eps=10)]
+    found = []
+    for workers in (0, 1):
+        with fc.ClipLoader(pairs, clips, steps, batch_size=2, workers=workers) as loader:
+            found.append(np.concatenate([x for x, _ in loader]))
+    np.testing.assert_array_equal(*found)

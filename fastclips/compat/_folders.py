@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from fastclips.errors import DataError
-from fastclips.options import checked_choice, first_few
+from fastclips.options import checked_choice, checked_classes, first_few
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,11 +27,13 @@ def listed_classes(directory: str, classes: Sequence[str] | None) -> list[str]:
     ------
     NoFolderError
         The directory, or a class's folder, is missing.
+    OptionError
+        The classes are no sequence of different names.
     """
+    names = list(checked_classes(classes) or ()) if classes is not None and len(classes) else []
     if not os.path.isdir(directory):  # noqa: PTH112 - as the user wrote it
         raise NoFolderError(f"directory={directory!r}: there is no such folder")
-    if classes:
-        names = list(classes)
+    if names:
         missing = [name for name in names if not os.path.isdir(os.path.join(directory, name))]  # noqa: PTH112, PTH118 - as above
         if missing:
             raise NoFolderError(f"classes={names!r}: {directory!r} has no folder {first_few(missing)}")
@@ -46,14 +48,16 @@ def listed_classes(directory: str, classes: Sequence[str] | None) -> list[str]:
     return names
 
 
-def listed_files(directory: str, name: str, *, follow_links: bool) -> list[str]:
-    """Return a class's pictures, relative to the directory: folders, then files, in plain order."""
+def listed_files(
+    directory: str, name: str, *, follow_links: bool, formats: tuple[str, ...] = FORMATS
+) -> list[str]:
+    """Return a folder's pictures, relative to the directory: folders, then files, in plain order."""
     base = os.path.join(directory, name)  # noqa: PTH118 - names are kept as they are
     found = []
     for folder, _, files in sorted(os.walk(base, followlinks=follow_links), key=lambda walked: walked[0]):
         inside = os.path.relpath(folder, base)
         prefix = name if inside == "." else os.path.join(name, inside)  # noqa: PTH118 - as above
-        found += [os.path.join(prefix, file) for file in sorted(files) if file.lower().endswith(FORMATS)]  # noqa: PTH118 - as above
+        found += [os.path.join(prefix, file) for file in sorted(files) if file.lower().endswith(formats)]  # noqa: PTH118 - as above
     return found
 
 

@@ -182,6 +182,7 @@ class Iterator(Passes):
         self._batches: Batches | None = None
         self._version: tuple[object, ...] = ()  # held, or another object might get the id of one
         self._closed = False
+        self._served: int | None = None  # the epoch of the batch that next() served last, if that is known
         self._indexed = (0, -1)  # epoch and batch last asked for by index
         self._orders: dict[int, tuple[NDArray[np.int64], Any]] = {}  # the latest epochs'
 
@@ -247,9 +248,12 @@ class Iterator(Passes):
 
     @property
     def index_array(self) -> NDArray[np.int64]:
-        """The order of the epoch that is being served, (n,); not to be changed."""
+        """The order of the epoch that is being served, (n,); not to be changed.
+
+        After the last batch of ``next()``, still the order that this one is of.
+        """
         with self._lock:
-            return self._order(self.epoch)[0]
+            return self._order(self.epoch if self._served is None else self._served)[0]
 
     def _random(self, epoch: int, batch: int) -> np.random.RandomState:
         """Return the one generator, seeded anew, which takes a fiftieth of making another; hold the lock."""
@@ -304,7 +308,7 @@ class Iterator(Passes):
         return next(self._serving().epoch(epoch, batch))
 
     def _begin(self, epoch: int, start: int) -> AnyIterator[Any]:
-        self.batch_index = 0
+        self.batch_index, self._served = 0, None
         return _InTurn(weakref.ref(self), epoch, start)
 
     def _by_index(self, index: int, *, probe: bool) -> Any:  # noqa: ANN401 - as assemble()
@@ -314,6 +318,7 @@ class Iterator(Passes):
         with self._lock:
             if probe:
                 return as_tuple(self._serving().batch(*place))
+            self._served = None
             sequential = place == (self._indexed[0], self._indexed[1] + 1)
             self._indexed = place
             if sequential and place[1]:
@@ -343,6 +348,7 @@ class Iterator(Passes):
                 self.epoch, self.batch_index = after  # whoever catches it goes on behind it
                 raise
             self.epoch, self.batch_index = after
+            self._served = place[0]
             return batch
 
     def next(self) -> Any:  # noqa: ANN401 - as assemble()
@@ -352,6 +358,7 @@ class Iterator(Passes):
     def reset(self) -> None:
         """Begin a new epoch with the next batch, unless it would be one anyway."""
         with self._lock:
+            self._served = None
             if self.batch_index:
                 self.epoch, self.batch_index = self.epoch + 1, 0
 
@@ -361,6 +368,7 @@ class Iterator(Passes):
     def on_epoch_end(self) -> None:
         """Go on to the next epoch; Keras calls it, and loops over ``it[i]`` do."""
         asker = asked_by_keras(self, "on_epoch_end")
+        self._served = None
         if asker is None or asker.f_code.co_name == "_run":  # Keras 2's queue for workers
             self.epoch, self.batch_index = self.epoch + 1, 0
         else:
@@ -378,10 +386,14 @@ class Iterator(Passes):
             return self._serving().stats()
 
     def close(self) -> None:
-        """End the worker processes. Batches already served stay good; closing twice is fine."""
+        """End the worker processes and free the frames kept. Batches already served stay good.
+
+        Closing twice is fine.
+        """
         self._closed = True
-        if self._batches is not None:
-            self._batches.close()
+        batches, self._batches = self._batches, None  # whose frames may fill much memory, without workers too
+        if batches is not None:
+            batches.close()
 
     def __enter__(self) -> Self:
         return self

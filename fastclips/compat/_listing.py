@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastclips.compat._files import FileList
+from fastclips.compat._folders import listed_files
 from fastclips.compat._videos import Runs, group
 from fastclips.errors import DataError, OptionError
 from fastclips.options import checked_choice, checked_classes, first_few
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -58,11 +59,12 @@ def _list(top: str, class_names: Sequence[str] | None, *, inferred: bool, follow
     if not os.path.isdir(top):  # noqa: PTH112 - a Path would change how paths are written
         raise DataError(f"directory={top!r}: there is no such folder")
     if not inferred:
-        files = list(_files(top, "", follow_links=follow_links))
-        found = _Listing(files)
+        found = _Listing(listed_files(top, "", follow_links=follow_links, formats=FORMATS))
     else:
         folders = _class_folders(top, checked_classes(class_names))
-        by_class = [list(_files(top, folder, follow_links=follow_links)) for folder in folders]
+        by_class = [
+            listed_files(top, folder, follow_links=follow_links, formats=FORMATS) for folder in folders
+        ]
         labels = [number for number, some in enumerate(by_class) for _ in some]
         found = _Listing(list(chain.from_iterable(by_class)), labels, folders)
     if not found.files:
@@ -103,14 +105,6 @@ def _class_folders(top: str, names: tuple[str, ...] | None) -> list[str]:
             f"{first_few(folders)}"
         )
     return folders if names is None else list(names)
-
-
-def _files(top: str, folder: str, *, follow_links: bool) -> Iterator[str]:
-    walk = os.walk(os.path.join(top, folder), followlinks=follow_links)  # noqa: PTH118 - as above
-    for path, _, names in sorted(walk, key=lambda found: found[0]):
-        for name in sorted(names):
-            if name.lower().endswith(FORMATS):
-                yield os.path.relpath(os.path.join(path, name), top)  # noqa: PTH118 - as above
 
 
 class Found:

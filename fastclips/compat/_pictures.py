@@ -14,6 +14,7 @@ import numpy as np
 
 from fastclips.compat._augment import PARAMETERS, Augmentation
 from fastclips.compat._cache import FrameCache
+from fastclips.compat._frames import CHANNELS
 from fastclips.compat._iterator import Iterator
 from fastclips.compat._settings import Settings
 from fastclips.compat._spec import FIELD, Picture, PictureSpec
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["PictureIterator", "Targets", "checked_picture", "frame_shape"]
 
 _INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "hamming", "box", "lanczos")
-_COLOR_MODES = ("rgb", "rgba", "grayscale")
 _RGB = 3
 
 
@@ -296,7 +296,7 @@ def checked_picture(
         raise OptionError(f"target_size={target_size!r}: must be (height, width) in pixels") from None
     return Picture(
         (checked_int(height, "target_size", 1), checked_int(width, "target_size", 1)),
-        checked_choice(color_mode, "color_mode", _COLOR_MODES),
+        checked_choice(color_mode, "color_mode", tuple(CHANNELS)),
         checked_choice(interpolation, "interpolation", _INTERPOLATIONS),
         checked_bool(keep_aspect_ratio, "keep_aspect_ratio"),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from fastclips.compat._frames import CHANNELS
 from fastclips.compat._iterator import sample_ticket
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Picture:
     @property
     def channels(self) -> int:
         """Of a frame."""
-        return {"rgb": 3, "rgba": 4, "grayscale": 1}[self.color_mode]
+        return CHANNELS[self.color_mode]
 
 
 @dataclass(frozen=True)

@@ -140,6 +140,8 @@ def classes_of(
             f"y_col={y_col!r}: class_mode={mode!r} takes {hint}, not {wrong[0]!r}; give "
             f"dataframe[{y_col!r}].astype(str), or class_mode='raw' for numbers"
         )
+    if isinstance(given, str):
+        raise WrongTypeError(f"classes={given!r}: must be a list of names")
     if given:
         names = list(dict.fromkeys(given))
         labels = [_known(label, names) for label in labels]

@@ -41,6 +41,7 @@ subset of no picture: an error    an iterator of length 0
 from __future__ import annotations
 
 import warnings
+from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -61,8 +62,16 @@ if TYPE_CHECKING:
 
 __all__ = ["ImageDataGenerator"]
 
-_FRAME_AXES, _BATCH_AXES, _CLIP_AXES = 3, 4, 5
-_PICTURE_CHANNELS = (1, 3, 4)
+_FILL_MODES = (
+    "nearest",
+    "constant",
+    "reflect",
+    "wrap",
+    "mirror",
+    "grid-constant",
+    "grid-mirror",
+    "grid-wrap",
+)  # those after the first four by SciPy
 
 
 class ImageDataGenerator(Settings):
@@ -160,6 +169,14 @@ class ImageDataGenerator(Settings):
         self.featurewise_std_normalization = featurewise_std_normalization
         self.samplewise_std_normalization = samplewise_std_normalization
         self.zca_whitening, self.zca_epsilon = zca_whitening, zca_epsilon
+        for name, value in (
+            ("rotation_range", rotation_range),
+            ("shear_range", shear_range),
+            ("channel_shift_range", channel_shift_range),
+            ("rescale", rescale),
+        ):
+            if value is not None and not isinstance(value, Real):
+                raise OptionError(f"{name}={value!r}: must be a number")
         self.rotation_range, self.shear_range = rotation_range, shear_range
         self.width_shift_range, self.height_shift_range = width_shift_range, height_shift_range
         self.zoom_range = pair_around_one(zoom_range)
@@ -167,7 +184,8 @@ class ImageDataGenerator(Settings):
             None if brightness_range is None else pair(brightness_range, "brightness_range")
         )
         self.channel_shift_range = channel_shift_range
-        self.fill_mode, self.cval, self.interpolation_order = fill_mode, cval, interpolation_order
+        self.fill_mode = checked_choice(fill_mode, "fill_mode", _FILL_MODES)
+        self.cval, self.interpolation_order = cval, interpolation_order
         self.horizontal_flip, self.vertical_flip = horizontal_flip, vertical_flip
         self.rescale, self.preprocessing_function = rescale, preprocessing_function
         self.data_format = checked_choice(

@@ -18,7 +18,7 @@ from fastclips.engine.arena import COUNTERS, Damage
 from fastclips.errors import DamageError, FastclipsError, FrameError, OptionError
 from fastclips.pixels import kernels
 from fastclips.pixels.crops import swap_table
-from fastclips.pixels.decode import Decoded, Decoder
+from fastclips.pixels.decode import Decoded, Decoder, Rung
 from fastclips.pixels.placing import Hole, find_hole, make_placer
 from fastclips.pixels.sources import Source, find_source, localize
 from fastclips.spec import WEIGHT
@@ -223,7 +223,10 @@ class Renderer:
         counters[READ] += ended - began
         way = _Way(self._spec, lane, clip, output, self._room(lane), stream=self._past_caches)
         decoding = placing = 0.0
+        done: Collection[int] | None = None  # frames that were placed with the first one
         for (frame, steps), data in zip(shown.items(), files, strict=True):
+            if done and frame in done:
+                continue
             began = ended
             try:
                 size = decoder.size(data)
@@ -233,6 +236,13 @@ class Renderer:
                         f"is {_by(size)} while its {other} is {_by(known)}; "
                         "the frames of aligned streams must have one size"
                     )
+                if done is None:
+                    done = way.place_crops(decoder, size, shown, files, counters)
+                    ended = perf_counter()
+                    decoding += ended - began
+                    if frame in done:
+                        continue
+                    began = ended
                 for turn in way.turns(steps):
                     source = way.source(size, turn[0])
                     part = decoder.decode(data, source, way.scale)
@@ -336,7 +346,7 @@ class _Way:
         stream: bool,
     ) -> None:
         self._spec, self._recipe, self._lane, self._clip = spec, spec.recipe, lane, clip
-        self._batch, self._room, self._past_caches = batch, room, stream
+        self._batch, self._room, self._past_caches = batch, room, stream and room is None
         self._output = batch if room is None else room
         self._table = lane.table
         if room is None and lane.steps is not None and lane.table is None:
@@ -364,6 +374,54 @@ class _Way:
             self._resolve(size, step)
             self._resolved = size, step
         return self._source
+
+    def place_crops(
+        self,
+        decoder: Decoder,
+        size: tuple[int, int],
+        shown: Mapping[int, list[int]],
+        files: Sequence[Any],
+        counters: NDArray[np.float64],
+    ) -> Collection[int]:
+        """Decode frames of a size and place them, all in one go, where that is nothing but a crop.
+
+        Returns
+        -------
+        collection of int
+            The frames that were placed; the others are for `place`, or are none of that size.
+        """
+        if self._recipe.by_frame or (source := self.source(size, 0)) is None:
+            return ()
+        geometry, output = self._geometry, self._output
+        plain = localize(geometry, 0, 0, geometry.scale).is_crop and not geometry.flip_vertical
+        if not plain or self._table is not None or (self._lane.channels_first and self._room is None):
+            return ()
+        sizes, name = self._clip.sizes, self._lane.stream.name
+        if any(sizes.get(frame, (size,))[0] != size for frame in shown):
+            return ()
+        if any(isinstance(data, np.ndarray) for data in files):
+            return ()
+        rungs = decoder.decode_crops(
+            files,
+            [steps[0] for steps in shown.values()],
+            size,
+            source,
+            geometry.scale,
+            output,
+            mirrored=geometry.flip,
+            stream=self._past_caches,
+        )
+        done = [frame for frame, rung in zip(shown, rungs, strict=True) if rung <= Rung.CROPPED]
+        for frame in done:
+            sizes[frame] = size, name
+            first, *others = shown[frame]
+            if others:
+                output[others] = output[first]
+        counters[SLICED + Rung.SLICED] += rungs.count(Rung.SLICED)
+        counters[SLICED + Rung.CROPPED] += rungs.count(Rung.CROPPED)
+        counters[PIXELS] += len(done) * size[0] * size[1] / geometry.scale**2
+        counters[DECODED] += len(done) * geometry.y.size * geometry.x.size
+        return set(done)
 
     def place(self, part: Decoded, steps: list[int]) -> None:
         """Place what was decoded of the source at all of some steps."""

@@ -367,7 +367,8 @@ class RandomFlip:
 class Resize:
     """Scale to a size; exactly one of the parameters is given.
 
-    Pictures are sampled bilinearly, masks by nearest neighbour.
+    Pictures are interpolated bilinearly, masks take the nearest pixel. Nothing is smoothed before, but JPEGs
+    that shrink by 2 or more: see `dct_scaling` of `ClipLoader`.
 
     Parameters
     ----------

@@ -181,8 +181,9 @@ class Geometry:
             Size of the frame in pixels.
         dct_scaling : bool
             Whether a map that shrinks by 2 or more may ask for JPEGs at a part of their size. Its box then
-            begins and ends with a pixel of the smaller frame, half of one of the output away at most, or by
-            as much short of the frame's edge.
+            begins and ends with a pixel of the smaller frame, half of one of the output away at most; at the
+            frame's far edges, where the last pixel of the smaller frame is not a whole one, by less than one
+            of the output. A warp needs both sides to divide by the scale.
 
         Returns
         -------

@@ -96,7 +96,8 @@ def find_layout(
         )
     if recipe.mask_pairs and not any(stream.mask for stream in streams.values()):
         raise OptionError(
-            f"RandomFlip's mask_map={dict(recipe.mask_pairs)} swaps values of masks, but this dataset has none"
+            f"RandomFlip's mask_map={dict(recipe.mask_pairs)} swaps values of masks, but this dataset has no "
+            "masks"
         )
     most = 1 + passes_damaged * _PASSED
     height, width = _output_size(dataset, recipe, next(iter(wanted)), most)

@@ -172,7 +172,7 @@ def cut_up(placed: list[Placed], channels: int, trials: Sequence[Trial]) -> tupl
             channels, handed_on = trial.returned[-1] if is_picture(trial.returned) else 0, trial.dtype
             picture = in_bytes = handed_on == "uint8"
             continue
-        if one.picture and not picture:
+        if not picture and (one.picture or getattr(one.step, "of_bytes", False)):
             raise OptionError(
                 f"{one.step!r} stands after {placed[number - 1].step!r}, which leaves the scale of bytes "
                 "that it works on: put it before"

@@ -2,7 +2,8 @@
 
 With pixel centres at halves, ``source = map(output + 0.5) - 0.5``. Pictures are interpolated bilinearly
 between the four pixels around that position, masks take the nearest: the pixel in which it lies. Neither is
-smoothed before it shrinks, as in TensorFlow and OpenCV.
+smoothed before it shrinks, as in TensorFlow and OpenCV; a JPEG that shrinks much comes here already smaller,
+at a DCT scale.
 
 A settled map without a warp has a box of whole source pixels, so that is a view of the frame and one call
 stretches it (`resample`), clamped at the box's edges. `cv2.resize` does it in a fraction of the time that

@@ -9,13 +9,14 @@ How a table or a matrix is learnt from frames is in `fastclips.pixels.fitting`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import numpy as np
 
 from fastclips.errors import OptionError
+from fastclips.options import checked_bool
 from fastclips.pixels.knobs import checked_dtype, checked_number
 
 if TYPE_CHECKING:
@@ -98,6 +99,9 @@ class FeatureWise:
         reach this step, which are bytes if it comes first.
     dtype : {"float32", "float16"}
         Type of the batch.
+    of_bytes : bool
+        Whether `mean` and `std` are those of bytes, as if they were fitted: no step before it may then leave
+        that scale.
 
     See Also
     --------
@@ -107,6 +111,8 @@ class FeatureWise:
     mean: ArrayLike
     std: ArrayLike
     dtype: str = "float32"
+    _: KW_ONLY
+    of_bytes: bool = False
 
     def __post_init__(self) -> None:
         for name in ("mean", "std"):
@@ -127,6 +133,7 @@ class FeatureWise:
         if shape not in (mean.shape, std.shape):
             raise OptionError(f"FeatureWise's mean {mean.shape} and std {std.shape} must be of one shape")
         object.__setattr__(self, "dtype", checked_dtype(self.dtype, "FeatureWise"))
+        checked_bool(self.of_bytes, "FeatureWise's of_bytes")
         largest = (np.maximum(np.abs(mean), np.abs(255 - mean)) / (std + _EPSILON)).max()
         _check_reach(self, largest, self.dtype)
         if len(shape) == _PIXEL_WISE:  # half the size on the way to the workers
@@ -187,6 +194,8 @@ class ZCA:
         (H, W, C) with H * W * C = n; in the units of the values that reach this step.
     dtype : {"float32", "float16"}
         Type of the batch.
+    of_bytes : bool
+        Whether they are those of bytes, as if they were fitted: no step before it may then leave that scale.
 
     See Also
     --------
@@ -196,6 +205,8 @@ class ZCA:
     matrix: ArrayLike
     mean: ArrayLike
     dtype: str = "float32"
+    _: KW_ONLY
+    of_bytes: bool = False
 
     def __post_init__(self) -> None:
         matrix, mean = _numbers(self.matrix, "ZCA's matrix"), _numbers(self.mean, "ZCA's mean")
@@ -207,6 +218,7 @@ class ZCA:
                 f"{matrix.shape}"
             )
         object.__setattr__(self, "dtype", checked_dtype(self.dtype, "ZCA"))
+        checked_bool(self.of_bytes, "ZCA's of_bytes")
         largest = (np.maximum(np.abs(mean), np.abs(255 - mean)).ravel() @ np.abs(matrix)).max()
         _check_reach(self, largest, self.dtype)
         object.__setattr__(self, "matrix", matrix.astype(np.float32))

@@ -15,6 +15,7 @@ What else it says of itself are attributes; what is not there is what stands in 
     p             share of clips or frames on which it acts (always); needs one more draw
     per           "clip" or "frame": how often it draws ("clip")
     dtype         it standardises, to this dtype (none: a *picture step*)
+    of_bytes      of one that standardises: whether it needs the scale of bytes all the same (False)
     needs_color   whether gray pictures make no sense to it (False)
     shape         of the arrays that it holds: with three axes, they are for frames of this shape (none)
     check_frame   a method that refuses frames of a wrong shape, (H, W, C) (all are right)

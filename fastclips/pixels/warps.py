@@ -51,7 +51,8 @@ class RandomRotation:
     fill : {"nearest", "constant", "reflect", "wrap"}
         What lies beyond the frame; the same in all transforms of a list.
     fill_value : int or (int, int, int)
-        What ``fill="constant"`` puts there in pictures: a byte, or one each for red, green and blue.
+        What ``fill="constant"`` puts there in pictures, after all pixel steps: a byte, or one each for red,
+        green and blue. Behind `Rescale`, too, 255 is 255.0.
     per : {"clip", "frame"}
         What is drawn once: the frames of a clip share it, or each has its own.
     """
@@ -91,7 +92,8 @@ class RandomShift:
     fill : {"nearest", "constant", "reflect", "wrap"}
         What lies beyond the frame; the same in all transforms of a list.
     fill_value : int or (int, int, int)
-        What ``fill="constant"`` puts there in pictures: a byte, or one each for red, green and blue.
+        What ``fill="constant"`` puts there in pictures, after all pixel steps: a byte, or one each for red,
+        green and blue. Behind `Rescale`, too, 255 is 255.0.
     per : {"clip", "frame"}
         What is drawn once: the frames of a clip share it, or each has its own.
     """
@@ -133,7 +135,8 @@ class RandomShear:
     fill : {"nearest", "constant", "reflect", "wrap"}
         What lies beyond the frame; the same in all transforms of a list.
     fill_value : int or (int, int, int)
-        What ``fill="constant"`` puts there in pictures: a byte, or one each for red, green and blue.
+        What ``fill="constant"`` puts there in pictures, after all pixel steps: a byte, or one each for red,
+        green and blue. Behind `Rescale`, too, 255 is 255.0.
     per : {"clip", "frame"}
         What is drawn once: the frames of a clip share it, or each has its own.
     """
@@ -175,7 +178,8 @@ class RandomZoom:
     fill : {"nearest", "constant", "reflect", "wrap"}
         What lies beyond the frame; the same in all transforms of a list.
     fill_value : int or (int, int, int)
-        What ``fill="constant"`` puts there in pictures: a byte, or one each for red, green and blue.
+        What ``fill="constant"`` puts there in pictures, after all pixel steps: a byte, or one each for red,
+        green and blue. Behind `Rescale`, too, 255 is 255.0.
     per : {"clip", "frame"}
         What is drawn once: the frames of a clip share it, or each has its own.
     """
