@@ -13,10 +13,10 @@ speed    frames packed per second of CPU time, in one process: reading, transcod
 open     `fastclips.open` of a pack of 10,000,000 frames in a fresh process. The index is made up; its shards
          are holes of the right size
 cold     milliseconds to read a clip of 16 frames after the page cache has dropped its file
-         (``posix_fadvise(DONTNEED)``): from a folder, from a pack frame by frame, and in one go (`read_many`);
-         the three take turns, clips in random order. Then the same within a loader of two workers (crops of
-         112, shuffled): a worker's milliseconds of reading, and frames per second; "asked for ahead" is what
-         a loader does, the kernel being told of each batch as it is submitted
+         (``posix_fadvise(DONTNEED)``): from a folder, from a pack frame by frame, and in one go
+         (`read_many`); the three take turns, clips in random order. Then the same within a loader of two
+         workers (crops of 112, shuffled): a worker's milliseconds of reading, and frames per second; "asked
+         for ahead" is what a loader does, the kernel being told of each batch as it is submitted
 
 Result::
 
