@@ -1,5 +1,5 @@
 """
-The arena, slots and tickets in one shared memfd; and regions of JPEGs.
+The arena, slots and tickets in one shared memfd; regions of JPEGs, and JPEGs made baseline.
 """
 
 import enum

@@ -48,7 +48,9 @@ class Buffer {
 NB_MODULE(_native, m) {
     // At exit a thread that still iterates keeps its loader alive, which is no leak.
     nb::set_leak_warnings(false);
-    m.doc() = "The arena, slots and tickets in one shared memfd; and regions of JPEGs.";
+    m.doc() =
+        "The arena, slots and tickets in one shared memfd; regions of JPEGs, and JPEGs made "
+        "baseline.";
 
     nb::enum_<State>(m, "State", "What a cell's word says of its ticket.")
         .value("EMPTY", State::kEmpty)

@@ -186,7 +186,9 @@ def test_a_shard_cut_short_later(pack, when):
     os.truncate(pack / "00000.tar", 2000)
     with pytest.raises(FrameError, match=r"cannot read frame '.*00000.tar:class_0/video_0/000008.image.jpg'"):
         data.storage.read("image", *place)
-    with pytest.raises(FrameError, match=r"cut short|the tar has 2000 bytes"):
+    with pytest.raises(
+        FrameError, match=r"(000000|000001).image.jpg': (the tar was cut short|the tar has 2000)"
+    ):
         data.storage.read_many("image", 0, range(9))
 
 

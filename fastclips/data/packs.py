@@ -236,8 +236,10 @@ class PackStorage:
                     self._advise(start, end)
             held = [(start, memoryview(self._read(start, end))) for start, end in runs]
         except (OSError, DataError) as error:
+            if len(places) > 1:  # one of them, perhaps: whichever it is, its name belongs in the message
+                return [self.read_many(stream, video, (frame,))[0] for frame in frames]
             why = error.strerror if isinstance(error, OSError) else error
-            where = self.where(stream, video, min(frames))
+            where = self.where(stream, video, next(iter(frames)))
             raise FrameError(f"cannot read frame {where!r}: {why}; {_MEND}") from error
         one = len(runs) == 1
         views = []
@@ -321,7 +323,7 @@ class PackStorage:
         return shard, begin
 
 
-_MEND = "if it changed since it was packed, pack again"
+_MEND = "if the tar has changed, open it again, or pack again"
 
 
 class _Shard:
@@ -362,7 +364,7 @@ def _content(member: memoryview, length: int) -> memoryview | NDArray[np.uint8]:
     if said != length:
         raise DataError(f"its tar has no member of {length} bytes at its place: {_MEND}")
     if not length:
-        raise DataError("is empty (0 bytes): it could not be read when it was packed")
+        raise DataError("is empty (0 bytes): it could not be read when the tar was made")
     data = member[BLOCK:]
     return _pixels(data) if data[: len(_NPY)] == _NPY else data
 
