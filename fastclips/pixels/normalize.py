@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -22,7 +22,7 @@ __all__ = ["Normalize"]
 class Normalize:
     """Turn bytes into (value / 255 - mean) / std.
 
-    Applies to pictures alone, after their geometry, as the last of the pixel steps.
+    Applies to pictures alone, after their geometry; nothing before it may leave the scale of bytes.
 
     Parameters
     ----------
@@ -35,6 +35,7 @@ class Normalize:
     mean: float | tuple[float, ...] = 0.0
     std: float | tuple[float, ...] = 1.0
     dtype: str = "float32"
+    of_bytes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name in ("mean", "std"):

@@ -118,6 +118,8 @@ class Reverse:
 class FrameDrop:
     """Lose frames, as a bad connection does: the one before is shown again. The first one stays.
 
+    What is shown again is no padding: masks and labels of frames are those of the frame that is shown.
+
     Parameters
     ----------
     p : float
@@ -156,7 +158,7 @@ class SpeedJitter:
     """Play clips faster or slower: frames lie farther apart or closer together, by one factor for a clip.
 
     A clip that would leave its video is moved until it fits; where the whole video is too short, its first
-    or last frame is shown as long as it takes.
+    or last frame is shown as long as it takes, which is no padding.
 
     Parameters
     ----------
