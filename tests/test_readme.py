@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from helpers import make_frames, make_masks
 
+import fastclips as fc
+
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
 
@@ -19,8 +21,9 @@ def test_python_blocks_run(tmp_path, monkeypatch, capsys):
     Path("testlist01.txt").write_text("".join(f"{name}.avi\n" for name in names[:3]))
     keras.utils.set_random_seed(0)
     namespace = {"__name__": "readme"}
+    fc.pack(fc.open({"image": "frames/", "mask": "masks/"}), "packed/", workers=0)
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 12
+    assert len(blocks) == 13
     for block in blocks:
         exec(compile(block, "README.md", "exec"), namespace)  # noqa: S102 - our own text
     assert "frames/s" in capsys.readouterr().out
@@ -33,6 +36,6 @@ def test_python_blocks_run(tmp_path, monkeypatch, capsys):
 
 
 def test_shell_blocks_name_what_exists():
-    for command in ("demo", "bench", "preview"):
+    for command in ("demo", "bench", "pack", "preview"):
         assert f"fastclips {command}" in README
     assert README.count("<!-- test -->") == README.count("<!-- install -->") == 1
