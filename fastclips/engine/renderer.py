@@ -9,27 +9,24 @@ from __future__ import annotations
 from bisect import bisect_right
 from errno import EMFILE, ENFILE, ENOMEM
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastclips.data.storage import read_many
 from fastclips.engine.arena import COUNTERS, Damage
+from fastclips.engine.ways import Clip, Lane, Way, by
 from fastclips.errors import DamageError, FastclipsError, FrameError, OptionError
 from fastclips.pixels import kernels
 from fastclips.pixels.crops import swap_table
-from fastclips.pixels.decode import Decoded, Decoder, Rung
-from fastclips.pixels.placing import Hole, find_hole, make_placer
-from fastclips.pixels.sources import Source, find_source, localize
+from fastclips.pixels.decode import Decoder
 from fastclips.spec import WEIGHT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from fastclips.pixels.geometry import Geometry
-    from fastclips.pixels.steps import CompiledSteps
     from fastclips.pixels.transforms import Swapping
     from fastclips.spec import ClipSpec, Stream
 
@@ -41,43 +38,6 @@ READ, DECODE, KERNEL, CLIPS, FRAMES, BYTES, SLICED, PIXELS, DECODED = map(
 )
 _SHORTAGES = (EMFILE, ENFILE, ENOMEM)  # of the machine, whatever the file
 _CACHED = 2**20  # bytes: a larger batch is not in any cache when it is read
-
-
-class _Lane(NamedTuple):
-    """What a renderer keeps for one stream."""
-
-    stream: Stream
-    decoder: Decoder
-    size: tuple[int, ...]  # height and width that the geometry has to give
-    steps: CompiledSteps | None
-    table: NDArray[Any] | None  # what becomes of each byte, where it is the same for all clips
-    mirrored: NDArray[np.uint8] | None  # the same of a mask, where left and right change places
-    channels_first: bool
-
-
-class _Part(NamedTuple):
-    """What was decoded of a frame, in pixels of the frame at that scale."""
-
-    top: int
-    left: int
-    scale: int
-    shape: tuple[int, ...]
-
-
-class _Clip(NamedTuple):
-    """What all streams of a ticket share."""
-
-    video: int
-    view: int
-    draws: list[float]
-    shown: dict[int, list[int]]  # the steps at which each frame is shown, padded ones included
-    padded: list[int]  # steps
-    sizes: dict[int, tuple[tuple[int, ...], str]]  # of each frame, and the stream where that was seen
-    ignored: dict[str, list[int]]  # steps at which a mask tells nothing, where there are more than the padded
-
-    def unlabelled(self, mask: str) -> list[int]:
-        """Return the steps at which a mask tells nothing."""
-        return self.ignored.get(mask, self.padded)
 
 
 class Renderer:
@@ -114,11 +74,11 @@ class Renderer:
         self._weights = np.array([spec.weighting.table if spec.weighting else ()], np.float32)
         self._past_caches = single_threaded and spec.layout.nbytes > _CACHED
 
-    def _lane(self, stream: Stream) -> _Lane:
+    def _lane(self, stream: Stream) -> Lane:
         spec, decoder = self._spec, Decoder(stream, fast_dct=self._spec.fast_dct)
         field = next(field for field in spec.layout.fields if field.name == stream.name)
         if stream.mask:
-            return _Lane(
+            return Lane(
                 stream, decoder, field.shape[1:], None, *_mask_tables(stream, spec.recipe.swapping), False
             )
         steps = spec.recipe.compiled(stream.channels, field.trials)
@@ -129,7 +89,7 @@ class Renderer:
         if field.trials:
             size = field.trials[0].given[1:3]
             channels_first = spec.recipe.moves_channels(field.trials[-1].returned)
-        return _Lane(stream, decoder, size, steps, table, None, channels_first)
+        return Lane(stream, decoder, size, steps, table, None, channels_first)
 
     def render(
         self, ticket: np.void, row: Mapping[str, NDArray[Any]], counters: NDArray[np.float64]
@@ -162,10 +122,12 @@ class Renderer:
             shown.setdefault(frame if frame >= 0 else ~frame, []).append(step)
         padded = [step for step, frame in enumerate(frames) if frame < 0]
         draws = ticket["draws"].tolist()
-        clip = _Clip(int(ticket["video"]), int(ticket["view"]), draws, shown, padded, {}, {})
+        clip = Clip(int(ticket["video"]), int(ticket["view"]), draws, shown, padded, {}, {})
         damage: list[Damage] = []
         while found := self._render_streams(clip, row, counters):
             damage += found
+            if len(damage) > len(self._lanes) * len(frames):
+                raise RuntimeError(f"a frame is damaged that was replaced: {found[0]}")
             clip = self._mended(clip, frames, damage)
         weighting = self._spec.weighting
         if weighting is not None:
@@ -178,7 +140,7 @@ class Renderer:
         return damage
 
     def _render_streams(
-        self, clip: _Clip, row: Mapping[str, NDArray[Any]], counters: NDArray[np.float64]
+        self, clip: Clip, row: Mapping[str, NDArray[Any]], counters: NDArray[np.float64]
     ) -> list[Damage]:
         """Write all streams of a clip, unless frames are damaged: return those that are to be replaced."""
         damage: list[Damage] = []
@@ -188,7 +150,7 @@ class Renderer:
                 damage += [Damage(number, frame, why) for frame, why in found.items()]
         return damage
 
-    def _mended(self, clip: _Clip, frames: list[int], damage: list[Damage]) -> _Clip:
+    def _mended(self, clip: Clip, frames: list[int], damage: list[Damage]) -> Clip:
         """Return a clip of other frames in place of those that are damaged."""
         frames = [frame if frame >= 0 else ~frame for frame in frames]
         masks = {number: lane.stream.name for number, lane in enumerate(self._lanes) if lane.stream.mask}
@@ -207,7 +169,7 @@ class Renderer:
         return clip._replace(shown=shown, sizes={}, ignored=ignored)
 
     def _render_stream(
-        self, lane: _Lane, clip: _Clip, output: NDArray[Any], counters: NDArray[np.float64]
+        self, lane: Lane, clip: Clip, output: NDArray[Any], counters: NDArray[np.float64]
     ) -> dict[int, str]:
         """Write a stream of a clip, unless frames are damaged: return which are to be replaced, and why."""
         began = perf_counter()
@@ -221,59 +183,47 @@ class Renderer:
         counters[BYTES] += sum(data.nbytes if isinstance(data, np.ndarray) else len(data) for data in files)
         ended = perf_counter()
         counters[READ] += ended - began
-        way = _Way(self._spec, lane, clip, output, self._room(lane), stream=self._past_caches)
-        decoding = placing = 0.0
-        done: Collection[int] | None = None  # frames that were placed with the first one
+        way = Way(self._spec, lane, clip, output, self._room(lane), stream=self._past_caches)
+        placing, placed = 0.0, None
         for (frame, steps), data in zip(shown.items(), files, strict=True):
-            if done and frame in done:
+            if placed and frame in placed:
                 continue
-            began = ended
             try:
-                size = decoder.size(data)
-                known, other = clip.sizes.setdefault(frame, (size, stream.name))
-                if size != known:
-                    raise FrameError(
-                        f"is {_by(size)} while its {other} is {_by(known)}; "
-                        "the frames of aligned streams must have one size"
-                    )
-                if done is None:
-                    done = way.place_crops(decoder, size, shown, files, counters)
-                    ended = perf_counter()
-                    decoding += ended - began
-                    if frame in done:
-                        continue
-                    began = ended
-                for turn in way.turns(steps):
-                    source = way.source(size, turn[0])
-                    part = decoder.decode(data, source, way.scale)
-                    counters[SLICED + part.rung] += 1
-                    counters[PIXELS] += size[0] * size[1] / part.scale**2
-                    counters[DECODED] += part.pixels.shape[0] * part.pixels.shape[1]
-                    decoded = perf_counter()
-                    decoding += decoded - began
-                    way.place(part, turn)
-                    began = perf_counter()
-                    placing += began - decoded
+                size = self._size(lane, clip, frame, data)
+                if placed is None:
+                    placed = way.place_crops(decoder, size, shown, files, counters)
+                if frame not in placed:
+                    placing += _place(way, decoder, data, size, steps, counters)
             except FastclipsError as error:
                 if not (self._spec.repeats_damaged and isinstance(error, DamageError)):
                     where = storage.where(stream.name, clip.video, frame)
                     raise FrameError(f"{where}: {error}") from None
                 damage[frame] = str(error)
                 clip.sizes.pop(frame, None)
-                continue
-            ended = began
+        began = ended
+        ended = perf_counter()
+        counters[DECODE] += ended - began - placing
+        counters[KERNEL] += placing
         if damage:
-            counters[DECODE] += decoding
             return damage
         try:
             way.finish()
         except (FrameError, OptionError) as error:
             where = storage.where(stream.name, clip.video, next(iter(clip.shown)))
             raise FrameError(f"{where}: {error}") from error.__cause__
-        placing += perf_counter() - began
-        counters[DECODE] += decoding
-        counters[KERNEL] += placing
+        counters[KERNEL] += perf_counter() - ended
         return damage
+
+    def _size(self, lane: Lane, clip: Clip, frame: int, data: Any) -> tuple[int, int]:  # noqa: ANN401 - as stored
+        """Return a frame's size, which is that of the clip's other streams."""
+        size = lane.decoder.size(data)
+        known, other = clip.sizes.setdefault(frame, (size, lane.stream.name))
+        if size != known:
+            raise FrameError(
+                f"is {by(size)} while its {other} is {by(known)}; "
+                "the frames of aligned streams must have one size"
+            )
+        return size
 
     def _read(
         self, stream: str, video: int, shown: dict[int, list[int]]
@@ -297,7 +247,7 @@ class Renderer:
                 damage[frame] = said or str(error).replace(f" {where!r}", "")
         return {frame: shown[frame] for frame in files}, list(files.values()), damage
 
-    def _room(self, lane: _Lane) -> NDArray[np.uint8] | None:
+    def _room(self, lane: Lane) -> NDArray[np.uint8] | None:
         """Return where a clip is placed before its pixel steps, if they are more than a table."""
         if lane.steps is None or lane.steps.one_table:
             return None
@@ -316,195 +266,31 @@ class Renderer:
         out[none] = 0
 
 
-class _Way:
-    """The way of a clip's decoded frames of one stream into the batch.
-
-    Parameters
-    ----------
-    spec : ClipSpec
-        What to do.
-    lane : _Lane
-        The stream.
-    clip : _Clip
-        The clip.
-    batch : ndarray
-        The row's array of the stream.
-    room : ndarray of uint8, optional
-        Where frames are placed before they go through the pixel steps into the batch.
-    stream : bool
-        As for `fastclips.pixels.kernels.crop`.
-    """
-
-    def __init__(
-        self,
-        spec: ClipSpec,
-        lane: _Lane,
-        clip: _Clip,
-        batch: NDArray[Any],
-        room: NDArray[np.uint8] | None,
-        *,
-        stream: bool,
-    ) -> None:
-        self._spec, self._recipe, self._lane, self._clip = spec, spec.recipe, lane, clip
-        self._batch, self._room, self._past_caches = batch, room, stream and room is None
-        self._output = batch if room is None else room
-        self._table = lane.table
-        if room is None and lane.steps is not None and lane.table is None:
-            self._table = lane.steps.table(clip.draws[spec.recipe.geometry_draws :])
-        self._resolved: tuple[tuple[int, int], int] | None = None  # size of a frame, and its step
-        self._geometry: Geometry
-        self._source: Source | None = None
-        self._placer: tuple[_Part, Callable[[NDArray[np.uint8], NDArray[Any]], None]] | None = None
-        self._hole: Hole | None = None
-        self._holes: dict[int, Hole] = {}  # by step
-
-    def turns(self, steps: list[int]) -> list[list[int]]:
-        """Return the steps that show a frame, those together that have one map."""
-        return [[step] for step in steps] if self._recipe.by_frame else [steps]
-
-    @property
-    def scale(self) -> int:
-        """At which part of its size a frame is decoded, as `source` has found."""
-        return 1 if self._lane.stream.mask else self._geometry.scale
-
-    def source(self, size: tuple[int, int], step: int) -> Source | None:
-        """Return what is needed of a frame of a size at a step; None for all of it."""
-        step = step if self._recipe.by_frame else 0
-        if self._resolved != (size, step):
-            self._resolve(size, step)
-            self._resolved = size, step
-        return self._source
-
-    def place_crops(
-        self,
-        decoder: Decoder,
-        size: tuple[int, int],
-        shown: Mapping[int, list[int]],
-        files: Sequence[Any],
-        counters: NDArray[np.float64],
-    ) -> Collection[int]:
-        """Decode frames of a size and place them, all in one go, where that is nothing but a crop.
-
-        Returns
-        -------
-        collection of int
-            The frames that were placed; the others are for `place`, or are none of that size.
-        """
-        if self._recipe.by_frame or (source := self.source(size, 0)) is None:
-            return ()
-        geometry, output = self._geometry, self._output
-        plain = localize(geometry, 0, 0, geometry.scale).is_crop and not geometry.flip_vertical
-        if not plain or self._table is not None or (self._lane.channels_first and self._room is None):
-            return ()
-        sizes, name = self._clip.sizes, self._lane.stream.name
-        if any(sizes.get(frame, (size,))[0] != size for frame in shown):
-            return ()
-        if any(isinstance(data, np.ndarray) for data in files):
-            return ()
-        rungs = decoder.decode_crops(
-            files,
-            [steps[0] for steps in shown.values()],
-            size,
-            source,
-            geometry.scale,
-            output,
-            mirrored=geometry.flip,
-            stream=self._past_caches,
-        )
-        done = [frame for frame, rung in zip(shown, rungs, strict=True) if rung <= Rung.CROPPED]
-        for frame in done:
-            sizes[frame] = size, name
-            first, *others = shown[frame]
-            if others:
-                output[others] = output[first]
-        counters[SLICED + Rung.SLICED] += rungs.count(Rung.SLICED)
-        counters[SLICED + Rung.CROPPED] += rungs.count(Rung.CROPPED)
-        counters[PIXELS] += len(done) * size[0] * size[1] / geometry.scale**2
-        counters[DECODED] += len(done) * geometry.y.size * geometry.x.size
-        return set(done)
-
-    def place(self, part: Decoded, steps: list[int]) -> None:
-        """Place what was decoded of the source at all of some steps."""
-        which = _Part(part.top, part.left, part.scale, part.pixels.shape)
-        if self._placer is None or self._placer[0] != which:
-            self._placer = which, self._make_placer(which, steps[0])
-        first = self._output[steps[0]]
-        self._placer[1](part.pixels, first)
-        for step in steps[1:]:
-            self._output[step] = first
-        if self._hole is not None:
-            self._holes.update(dict.fromkeys(steps, self._hole))
-
-    def finish(self) -> None:
-        """Do what is left once all frames are placed."""
-        lane, clip = self._lane, self._clip
-        if lane.stream.mask and (unlabelled := clip.unlabelled(lane.stream.name)):
-            self._batch[unlabelled] = lane.stream.ignore
-        if lane.steps is not None and self._room is not None:
-            draws = clip.draws[self._recipe.geometry_draws :]
-            lane.steps.run(self._room, draws, _channels_last(self._batch, lane.channels_first))
-        for step, hole in self._holes.items():
-            hole.fill(self._batch[step])
-
-    def _resolve(self, size: tuple[int, int], step: int) -> None:
-        """Find out what frames of a size are mapped to at a step, and from where."""
-        lane, border = self._lane, self._recipe.border
-        self._geometry = geometry = self._map(size, step)
-        self._source = None if lane.stream.mask else find_source(geometry, *size, border.fill)
-        self._placer = None
-        if border.fill == "constant":
-            value = lane.stream.ignore if lane.stream.mask else border.value
-            self._hole = find_hole(geometry, size, self._batch[0], value, channels_first=lane.channels_first)
-
-    def _make_placer(self, part: _Part, step: int) -> Callable[[NDArray[np.uint8], NDArray[Any]], None]:
-        """Return what places parts like this one, of frames that were resolved, at a step."""
-        lane, geometry, source = self._lane, self._geometry, self._source
-        top, left, shape, inner = part.top, part.left, part.shape, None
-        if source is not None and geometry.warp is not None:
-            top, left = source.top // part.scale, source.left // part.scale
-            bottom, right = (-(-edge // part.scale) for edge in (source.bottom, source.right))
-            inner = np.s_[top - part.top : bottom - part.top, left - part.left : right - part.left]
-            shape = (bottom - top, right - left, *shape[2:])
-        put = make_placer(
-            localize(geometry, top, left, part.scale),
-            shape,
-            self._recipe.border.fill,
-            self._mirrored_table(step),
-            nearest=lane.stream.mask,
-            channels_first=lane.channels_first and self._room is None,
-            stream=self._past_caches,
-        )
-        return put if inner is None else lambda pixels, output: put(pixels[inner], output)
-
-    def _map(self, shape: tuple[int, int], step: int) -> Geometry:
-        """Return the geometry map of frames of a size at a step."""
-        clip, size = self._clip, self._lane.size
-        geometry = self._recipe.geometry(*shape, clip.draws, clip.view, step)
-        if size != (geometry.y.size, geometry.x.size):
-            raise FrameError(
-                f"is {_by(shape)} and would come out as {geometry.y.size}x{geometry.x.size} (height x width) "
-                f"in a batch of {_by(size)}; frames of mixed sizes need a transform that fixes the size, "
-                "such as RandomCrop(224) or Resize((256, 340))"
-            )
-        return geometry
-
-    def _mirrored_table(self, step: int) -> NDArray[Any] | None:
-        """Return what becomes of each byte at a step: of a mask's, another thing where it is mirrored."""
-        swapping = self._recipe.swapping
-        if self._lane.mirrored is None or swapping is None:
-            return self._table
-        mirrored = swapping.flip.mirrors(self._clip.draws[swapping.column(step)])
-        return self._lane.mirrored if mirrored else self._table
+def _place(
+    way: Way,
+    decoder: Decoder,
+    data: Any,  # noqa: ANN401 - as stored
+    size: tuple[int, int],
+    steps: list[int],
+    counters: NDArray[np.float64],
+) -> float:
+    """Decode what is needed of a frame and place it; return the seconds that placing took."""
+    seconds = 0.0
+    for turn in way.turns(steps):
+        part = decoder.decode(data, way.source(size, turn[0]), way.scale)
+        counters[SLICED + part.rung] += 1
+        counters[PIXELS] += size[0] * size[1] / part.scale**2
+        counters[DECODED] += part.pixels.shape[0] * part.pixels.shape[1]
+        began = perf_counter()
+        way.place(part, turn)
+        seconds += perf_counter() - began
+    return seconds
 
 
 def _without(shown: dict[int, list[int]], left_out: Collection[int]) -> dict[int, list[int]]:
     """Return `_Clip.shown` without some steps."""
     steps = {frame: [step for step in at if step not in left_out] for frame, at in shown.items()}
     return {frame: at for frame, at in steps.items() if at}
-
-
-def _channels_last(frames: NDArray[Any], channels_first: bool) -> NDArray[Any]:
-    return np.moveaxis(frames, 1, -1) if channels_first else frames
 
 
 def _mask_tables(
@@ -516,7 +302,3 @@ def _mask_tables(
         return table, None
     swapped = swap_table(swapping.flip.mask_pairs, 256).astype(np.uint8)
     return table, swapped[None] if table is None else swapped[table]
-
-
-def _by(shape: tuple[int, ...]) -> str:
-    return f"{shape[0]}x{shape[1]}"
