@@ -11,6 +11,7 @@ from helpers import alive, make_frames, run_python, wait_until
 from fastclips import bench
 from fastclips.cli import main
 from fastclips.errors import EngineError
+from fastclips.spec import Stream
 
 OPTIONS = ["--time-steps", "4", "--step", "2", "--crop", "32", "--batch-size", "4", "--seconds", "0.1"]
 FIGURES = {
@@ -139,7 +140,7 @@ def test_frames_that_are_no_jpeg(masks, capsys):
 def test_a_bare_loop_that_dies_is_told():
     before = children()
     with pytest.raises(EngineError, match="ended with code 1"):
-        bench._Bare([b"no jpeg"], 2)
+        bench._Loops([b"no jpeg"], 2, Stream("image"), 32)
     assert children() == before
 
 

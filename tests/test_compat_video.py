@@ -260,7 +260,7 @@ def test_labels_of_windows(make_movies):
     generator = make_movies(kv.SlidingFrameGenerator, nb_frames=4, batch_size=7)
     names = np.array([entry["name"] for entry in generator.vid_info])
     for _ in range(2):
+        labels = np.concatenate([y.argmax(1) for _, y in epoch(generator)])
         order = generator.index_array
         assert sorted(order.tolist()) == list(range(generator.n))
-        labels = np.concatenate([y.argmax(1) for _, y in epoch(generator)])
         assert labels.tolist() == ["/b/" in name for name in names[order]]

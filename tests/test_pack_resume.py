@@ -48,11 +48,14 @@ def test_killed_at_random_moments(many, whole, tmp_path, workers):
     kills = done = 0
     while not (folder / "pack.index").exists():
         process = start(many, folder, "--workers", workers)
-        moment = time.monotonic() + (draws.uniform(0.0, 0.4) if kills < 5 else 60)
         while not (folder / ".packing" / "made").exists() and process.poll() is None:
             time.sleep(0.002)
-        while time.monotonic() < moment and process.poll() is None:
-            time.sleep(0.002)
+        enough = done + draws.randrange(2) if kills < 5 else len(whole)
+        while len(list((folder / ".packing").glob("*.record"))) < enough and process.poll() is None:
+            time.sleep(0.001)
+        time.sleep(draws.uniform(0.0, 0.02))
+        if kills >= 5:
+            process.wait(60)
         process.kill()
         process.wait()
         kills += 1

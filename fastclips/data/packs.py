@@ -228,7 +228,7 @@ class PackStorage:
         Frames that lie close together are read in one go, with what lies between. Of others, the kernel is
         told first which will be read.
         """
-        places = [self._place(stream, video, frame) for frame in frames]
+        places = self._find(stream, video, frames)
         runs = self._runs(places)
         try:
             if len(runs) > 1:
@@ -260,7 +260,7 @@ class PackStorage:
             As for `read_many`.
         """
         with suppress(OSError, DataError):
-            for start, end in self._runs([self._place(stream, video, frame) for frame in frames]):
+            for start, end in self._runs(self._find(stream, video, frames)):
                 self._advise(start, end)
 
     def _content(
@@ -273,22 +273,29 @@ class PackStorage:
 
     def where(self, stream: str, video: int, frame: int) -> str:
         """Return the frame's shard and member, as ``/data/pack/00000.tar:video/000012.image.jpg``."""
-        start, _ = self._place(stream, video, frame)
+        ((start, _),) = self._find(stream, video, (frame,))
         shards = self.columns.meta["shards"]
         shard = min(bisect_right(self._ends, start - BLOCK), len(shards) - 1)
         path = Path(self._folder, shards[shard])
         member = self._files[stream].name(video, frame - self._firsts.item(video))
         return f"{path}:{member_folder(self.videos[video], video)}/{os.fsdecode(member)}"
 
-    def _place(self, stream: str, video: int, frame: int) -> tuple[int, int]:
-        """Return where a frame begins, counted through the shards, and how many bytes it has."""
+    def _find(self, stream: str, video: int, frames: Collection[int]) -> list[tuple[int, int]]:
+        """Return where frames begin, counted through the shards, and how many bytes each has."""
         known = 0 <= video < len(self._begins)
-        place = frame - self._firsts.item(video) if known else -1
-        if place < 0 or place >= self.frame_counts.item(video):
-            raise IndexError(f"there is no frame {frame} of video {video} in the pack")
+        first = self._firsts.item(video) if known else 0
+        beyond = first + self.frame_counts.item(video) if known else 0
+        if min(frames) < first or max(frames) >= beyond:
+            wrong = next(frame for frame in frames if not first <= frame < beyond)
+            raise IndexError(f"there is no frame {wrong} of video {video} in the pack")
         bases, blocks, lengths = self._places[stream]
-        row = self._begins.item(video) + place
-        return bases.item(video) + BLOCK * blocks.item(row), lengths.item(row)
+        rows = np.array([*frames])  # in one go: these are looked up for each frame of each clip
+        rows += self._begins.item(video) - first
+        base = bases.item(video)
+        return [
+            (base + BLOCK * block, length)
+            for block, length in zip(blocks[rows].tolist(), lengths[rows].tolist(), strict=True)
+        ]
 
     def _runs(self, places: list[tuple[int, int]]) -> list[tuple[int, int]]:
         """Return what to read for frames, with the headers before them: all in one go, or each for itself."""

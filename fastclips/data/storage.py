@@ -15,7 +15,7 @@ on). What it does hold lies in `Columns`, which all processes share.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -90,14 +90,14 @@ def read_many(
     FrameError
         As `Storage.read`.
     """
-    if isinstance(storage, _ReadsMany):
-        return storage.read_many(stream, video, frames)
+    read: _ReadMany | None = getattr(storage, "read_many", None)
+    if read is not None:
+        return read(stream, video, frames)
     return [storage.read(stream, video, frame) for frame in frames]
 
 
-@runtime_checkable
-class _ReadsMany(Protocol):
-    def read_many(
+class _ReadMany(Protocol):
+    def __call__(
         self, stream: str, video: int, frames: Collection[int]
     ) -> Sequence[bytes | memoryview | NDArray[np.uint8]]: ...
 

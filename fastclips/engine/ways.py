@@ -147,9 +147,9 @@ class Way:
         if not plain or self._table is not None or (self._lane.channels_first and self._room is None):
             return ()
         sizes, name = self._clip.sizes, self._lane.stream.name
-        if any(sizes.get(frame, (size,))[0] != size for frame in shown):
+        if sizes and any(sizes.get(frame, (size,))[0] != size for frame in shown):
             return ()
-        if any(isinstance(data, np.ndarray) for data in files):
+        if np.ndarray in map(type, files):
             return ()
         rungs = decoder.decode_crops(
             files,

@@ -105,6 +105,8 @@ class Axis:
 
     def snap_to(self, step: int, length: int) -> Axis | None:
         """Move the edges to multiples of `step` within `length`; None if too few steps are between them."""
+        if abs(self.stop - self.start) <= (self.size - 1) * step:  # as of most maps: no rounding helps
+            return None
         low, high = (min(math.floor(edge / step + 0.5), length // step) for edge in self.box)
         return self._between(low * step, high * step) if high - low >= self.size else None
 
