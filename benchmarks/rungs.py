@@ -1,0 +1,227 @@
+"""What does decoding no more than a crop needs save the engine, and how near does it come to decoding alone?
+
+    python benchmarks/rungs.py
+    python benchmarks/rungs.py --only "112 of 340x256, pack" --seconds 20
+
+Two loaders over the same clips take turns, 2 workers each: one as it is, and one whose renderer decodes every
+frame whole, without DCT scaling, and does everything else alike. Frames are film (`frames.py`; quality 88,
+4:2:0), packs are what `fastclips pack` makes of them. Clips of 16 frames, batches of 8, shuffled, a random
+flip for each; uint8. The third in turn is the bare loop of `fastclips bench`: random boxes of the same size,
+of bytes in memory, decoded by the same rung and dropped.
+
+How to read: ratios are medians over rounds, with quartiles. `over whole` compares frames per second; by CPU
+is the same of CPU time per frame, of all processes. The efficiency is frames per second over those of the
+bare loop; there is none where frames are resampled. Of pairs, the last line says which part of the pair's CPU
+time its mask takes, by a loader of the images alone: a PNG is decoded whole, whatever the crop.
+"""  # noqa: D400 - a question
+
+# ruff: noqa: ANN401 - options and data pass through
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, ClassVar
+from unittest import mock
+
+import cv2
+import numpy as np
+from frames import write_frames
+from PIL import Image
+
+import fastclips as fc
+from fastclips.bench import _TURN_S as TURN_S
+from fastclips.bench import _Engine, _Loops, _sample, _Turn
+from fastclips.engine.renderer import Renderer
+from fastclips.pixels.decode import Decoded, Decoder, Rung
+from fastclips.spec import ClipSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from fastclips.data.index import Dataset
+
+WORKERS, TIME_STEPS, BATCH = 2, 16, 8
+FRAMES = 64  # of each video
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is measured.
+
+    Parameters
+    ----------
+    name : str
+        What it is called.
+    size : tuple of int
+        Width and height of the frames.
+    transform : Transform
+        Of the frames, before the flip.
+    pack : bool
+        Whether the frames are in a pack; else in a folder.
+    crop : int, optional
+        Side of the crop, where the bare loop is held against it.
+    masks : bool, optional
+        Whether each frame has one.
+    """
+
+    name: str
+    size: tuple[int, int]
+    transform: Any
+    pack: bool
+    crop: int | None = None
+    masks: bool = False
+
+
+WORKS = (
+    Work("112 of 340x256, pack", (340, 256), fc.RandomCrop(112), pack=True, crop=112),
+    Work("224 of 640x360, pack", (640, 360), fc.RandomCrop(224), pack=True, crop=224),
+    Work("224 of 340x256, pack", (340, 256), fc.RandomCrop(224), pack=True, crop=224),
+    Work("112 of 340x256, folder", (340, 256), fc.RandomCrop(112), pack=False, crop=112),
+    Work("224 of 640x360, folder", (640, 360), fc.RandomCrop(224), pack=False, crop=224),
+    Work("0.25..1 to 112, pack", (640, 360), fc.RandomResizedCrop(112, area=(0.25, 1)), pack=True),
+    Work("pairs, 224 of 640x360", (640, 360), fc.RandomCrop(224), pack=True, masks=True),
+)
+
+
+class WholeDecoder(Decoder):
+    """Decodes every frame whole, at its full size."""
+
+    def decode(self, data: Any, box: Any = None, scale: int = 1) -> Decoded:  # noqa: ARG002 - not looked at
+        """Decode all of a frame."""
+        return super().decode(data)
+
+    def decode_crops(self, files: Sequence[Any], *_: Any, **__: Any) -> bytes:
+        """Leave all frames to `decode`."""
+        return bytes([Rung.WHOLE] * len(files))
+
+
+class WholeRenderer(Renderer):
+    """Decodes every frame whole; all else is the engine's."""
+
+    def __init__(self, spec: ClipSpec, **options: Any) -> None:
+        with mock.patch("fastclips.engine.renderer.Decoder", WholeDecoder):
+            super().__init__(spec, **options)
+
+
+@dataclass(frozen=True)
+class WholeSpec(ClipSpec):
+    """Names that renderer."""
+
+    renderer: ClassVar[str] = "rungs:WholeRenderer"
+
+
+def open_data(work: Work, top: Path, videos: int) -> Dataset:
+    """Write what a work reads, unless another work has, and open it."""
+    width, height = work.size
+    folder, masks = top / f"{width}x{height}", top / f"masks{width}x{height}"
+    pack = folder.with_name(folder.name + ("-pairs" if work.masks else "-pack"))
+    if not folder.exists():
+        write_frames(folder, height=height, width=width, videos=videos, frames=FRAMES)
+    if work.masks and not masks.exists():
+        write_masks(folder, masks)
+    dataset = fc.open({"image": folder, "mask": masks} if work.masks else folder)
+    if not work.pack:
+        return dataset
+    if not pack.exists():
+        fc.pack(dataset, pack)
+    return fc.open(pack)
+
+
+def write_masks(frames: Path, masks: Path) -> None:
+    """Write a PNG of indices for each frame: what is how bright, without details, so that outlines move."""
+    for path in frames.rglob("*.jpg"):
+        gray = np.asarray(Image.open(path).convert("L"))
+        levels = cv2.GaussianBlur(gray, (0, 0), 4) // 64
+        target = (masks / path.relative_to(frames)).with_suffix(".png")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        image = Image.fromarray(levels, "P")
+        image.putpalette([value for level in range(4) for value in (60 * level, 80, 200 - 50 * level)])
+        image.save(target)
+
+
+def make_loader(dataset: Dataset, work: Work, *, whole: bool = False, **options: Any) -> fc.ClipLoader:
+    """Start a loader, of whole frames if asked; what it has prepared waits for its consumer."""
+    with mock.patch("fastclips.loader.ClipSpec", WholeSpec if whole else ClipSpec):
+        return fc.ClipLoader(
+            dataset,
+            fc.Windows(TIME_STEPS, step=8),
+            [work.transform, fc.RandomFlip()],
+            batch_size=BATCH,
+            shuffle=True,
+            repeat=True,
+            workers=WORKERS,
+            dct_scaling=not whole,
+            **options,
+        )
+
+
+def measure(work: Work, dataset: Dataset, seconds: float) -> None:
+    """Print the line of a work."""
+    with ExitStack() as stack:
+
+        def engine(**options: Any) -> Callable[[], _Turn]:
+            made = _Engine(stack.enter_context(make_loader(dataset, work, **options)), TIME_STEPS)
+            made.take()
+            made.turn()  # touches slots for the first time
+            return made.turn
+
+        targets = {"targets": "mask"} if work.masks else {}
+        sides = {"parts": engine(**targets), "whole": engine(whole=True, **targets)}
+        if work.masks:
+            sides["images"] = engine()
+        if work.crop:
+            made = _Loops(_sample(dataset), WORKERS, dataset.streams[0], work.crop)
+            bare = stack.enter_context(closing(made))
+            sides["bare"] = lambda: bare.turn(TURN_S, whole=False)
+        rounds: list[dict[str, _Turn]] = []
+        began = perf_counter()
+        while perf_counter() - began < seconds or len(rounds) < 2:
+            order = list(sides) if len(rounds) % 2 else list(reversed(sides))
+            rounds.append({name: sides[name]() for name in order})
+
+    def ratio(figure: Callable[[dict[str, _Turn]], float]) -> str:
+        low, middle, high = np.quantile([figure(one) for one in rounds], (0.25, 0.5, 0.75))
+        return f"{middle:.2f} ({low:.2f}-{high:.2f})"
+
+    over = ratio(lambda one: one["parts"].frames_per_s / one["whole"].frames_per_s)
+    by_cpu = median(one["whole"].cpu_ms / one["parts"].cpu_ms for one in rounds)
+    rate = median(one["parts"].frames_per_s for one in rounds)
+    cpu = median(one["parts"].cpu_ms for one in rounds)
+    line = f"{work.name:24}{over:>18}{by_cpu:8.2f}{rate:10,.0f}{cpu:8.3f}"
+    if work.crop:
+        near = ratio(lambda one: one["parts"].frames_per_s / one["bare"].frames_per_s)
+        line += f"{near:>18}{median(one['bare'].cpu_ms / one['parts'].cpu_ms for one in rounds):8.2f}"
+    print(line)
+    if work.masks:
+        share = median(1 - one["images"].cpu_ms / one["parts"].cpu_ms for one in rounds)
+        print(f"    the mask takes {share:.0%} of a pair's CPU time")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="The engine over one that decodes whole frames.")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each line (%(default)s)")
+    parser.add_argument("--videos", type=int, default=16, help=f"of {FRAMES} frames each (%(default)s)")
+    parser.add_argument("--only", nargs="*", help="names of lines")
+    parser.add_argument("--folder", type=Path, help="where frames and packs are kept from run to run")
+    args = parser.parse_args()
+    print(
+        f"{'':24}{'over whole':>18}{'by CPU':>8}{'frames/s':>10}{'CPU ms':>8}{'efficiency':>18}{'by CPU':>8}"
+    )
+    with tempfile.TemporaryDirectory() as made:
+        for work in WORKS:
+            if not args.only or work.name in args.only:
+                measure(work, open_data(work, args.folder or Path(made), args.videos), args.seconds)
+
+
+if __name__ == "__main__":
+    # The nursery and its workers import this module by its name: here the spec is of that module too.
+    from rungs import main
+
+    main()
