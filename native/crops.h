@@ -110,15 +110,15 @@ struct Crop {
     bool mirrored, past_caches;
 };
 
-// Decode a file's box through scratch memory, and write its pixels one after the other; kWhole or
+// Decode a file's box through scratch memory, and write its pixels one after the other; kLeft or
 // kNoRoom if that was not done.
 inline Way decode_crop(RegionDecoder& decoder, Bytes file, const Crop& crop, std::uint8_t* scratch,
                        std::size_t room, std::uint8_t* out) {
     const std::optional<Frame> frame = parse(file);
-    if (!frame || frame->height != crop.height || frame->width != crop.width) return Way::kWhole;
-    const Region region = decoder.decode(file, crop.box, crop.scale, scratch, room);
-    if (region.way != Way::kSliced && region.way != Way::kCropped) return region.way;
-    if (region.height != crop.out_height || region.width != crop.out_width) return Way::kWhole;
+    if (!frame || frame->height != crop.height || frame->width != crop.width) return Way::kLeft;
+    const Region region = decoder.decode(file, *frame, crop.box, crop.scale, scratch, room);
+    if (region.way == Way::kLeft || region.way == Way::kNoRoom) return region.way;
+    if (region.height != crop.out_height || region.width != crop.out_width) return Way::kLeft;
     const std::size_t row = std::size_t{crop.out_width} * crop.channels;
     std::vector<std::uint8_t> mirrored(crop.mirrored ? row : 0);
     Writer writer(out, crop.past_caches);

@@ -1,5 +1,4 @@
-// Huffman codes of a JPEG, as far as passing and copying them goes: bits in, bits out, and the
-// tables that say how long codes are. No coefficient is decoded.
+// Huffman codes of a JPEG: bits in, coefficients out, or nothing but the place where they end.
 #pragma once
 
 #include <algorithm>
@@ -7,103 +6,6 @@
 #include "jpeg.h"
 
 namespace fastclips::jpeg {
-
-// A Huffman table of a JPEG's header, as far as lengths go. Codes no longer than kWidth are found
-// by the bits that come next, several AC codes at once where they fit; longer ones, which are rare,
-// by comparing.
-//
-// An entry is how many bits there are to pass (6 bits) and, above, for AC how many coefficients
-// they are, plus 64 if the block ends; for DC the size of the value, whose bits are not counted.
-template <bool kDc>
-class Codes {
-  public:
-    static constexpr unsigned kWidth = kDc ? 9 : 11;
-
-    // Read 16 counts and as many symbols, which parse() has seen to lie in the file; false if they
-    // make no code. A table like the last one costs nothing.
-    bool read(Bytes file, std::size_t at) {
-        std::size_t size = 16;
-        for (std::size_t i = 0; i < 16; ++i) size += file.data[at + i];
-        if (size > text_.size()) return false;
-        if (size == size_ && std::memcmp(text_.data(), file.data + at, size) == 0) return true;
-        size_ = 0;
-        std::memcpy(text_.data(), file.data + at, size);
-        std::uint32_t code = 0, symbol = 16;
-        for (std::uint32_t length = 1; length <= 16; ++length) {
-            offset_[length] = symbol - code;
-            code += text_[length - 1];
-            symbol += text_[length - 1];
-            if (code >= 1u << length) return false;  // no code is all ones
-            limit_[length] = code << (16 - length);
-            code <<= 1;
-        }
-        table_.fill(0);
-        std::uint32_t bits = 0;
-        symbol = 16;
-        for (std::uint32_t length = 1; length <= kWidth; ++length)
-            for (std::uint32_t n = text_[length - 1]; n > 0; --n, ++symbol)
-                for (std::uint32_t last = bits + (1u << (kWidth - length)); bits < last; ++bits)
-                    table_[bits] = entry(length, text_[symbol]);
-        if (!kDc) join();
-        size_ = size;
-        return true;
-    }
-
-    // An entry, which for DC may be 0 and for AC bring us too far: then compare() finds the code.
-    std::uint32_t look(std::uint64_t next) const { return table_[next >> (64 - kWidth)]; }
-
-    // The entry of one code, of any length; 0 if there is none.
-    std::uint16_t compare(std::uint64_t next) const {
-        const auto bits = static_cast<std::uint32_t>(next >> 48);
-        for (std::uint32_t length = 1; length <= 16; ++length)
-            if (bits < limit_[length])
-                return entry(length, text_[(bits >> (16 - length)) + offset_[length]]);
-        return 0;
-    }
-
-  private:
-    static constexpr std::uint16_t kNone = 127 << 6;
-
-    static std::uint16_t entry(std::uint32_t length, std::uint32_t symbol) {
-        const std::uint32_t run = symbol >> 4, size = symbol & 15;
-        if (kDc) return static_cast<std::uint16_t>(symbol <= 11 ? length | symbol << 6 : 0);
-        if (size > 10) return 0;  // more than 8-bit pictures have, and than a filling may hold
-        const std::uint32_t passed = size == 0 && run < 15 ? 64 : run + 1;
-        return static_cast<std::uint16_t>((length + size) | passed << 6);
-    }
-
-    // Add to each code those after it that the same bits hold in full.
-    void join() {
-        const auto single = table_;
-        for (std::uint32_t bits = 0; bits < table_.size(); ++bits) {
-            if (single[bits] == 0) {
-                table_[bits] = kNone;
-                continue;
-            }
-            std::uint32_t length = single[bits] & 63, passed = single[bits] >> 6;
-            while (length < kWidth && passed < 64) {
-                const std::uint32_t next = single[(bits << length) % table_.size()];
-                if (next == 0 || length + (next & 63) > kWidth || passed + (next >> 6 & 63) > 63)
-                    break;
-                length += next & 63;
-                passed += next >> 6;
-            }
-            table_[bits] = static_cast<std::uint16_t>(length | passed << 6);
-        }
-    }
-
-    std::array<std::uint8_t, 16 + 256> text_{};
-    std::size_t size_ = 0;
-    std::array<std::uint32_t, 17> offset_{}, limit_{};
-    std::array<std::uint16_t, 1 << kWidth> table_{};
-};
-
-inline void store32(std::uint8_t* at, std::uint32_t value) {
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    value = __builtin_bswap32(value);
-#endif
-    std::memcpy(at, &value, sizeof value);
-}
 
 inline std::uint64_t load64(const std::uint8_t* at) {
     std::uint64_t value;
@@ -130,101 +32,210 @@ struct BitReader {
         bits <<= length;
         count -= length;
     }
+    // The value of some size whose bits come next after others: below half its range it is
+    // negative, and a branch on that could not be foreseen.
+    std::int32_t value(std::uint32_t after, std::uint32_t size) const {
+        const std::uint64_t here = bits << after;
+        const std::int64_t negative = ~static_cast<std::int64_t>(here) >> 63;
+        const auto raw = static_cast<std::int64_t>(here >> 1 >> (63 - size));
+        return static_cast<std::int32_t>(raw - (negative & ((std::int64_t{1} << size) - 1)));
+    }
     std::size_t place() const { return static_cast<std::size_t>(next - base) * 8 - count; }
 };
 
-class BitWriter {
-  public:
-    explicit BitWriter(std::uint8_t* to) : to_(to) {}
-
-    void put(std::uint64_t value, std::uint32_t length) {  // up to 32
-        bits_ = bits_ << length | value;
-        count_ += length;
-        if (count_ < 32) return;
-        count_ -= 32;
-        const auto word = static_cast<std::uint32_t>(bits_ >> count_);
-        if (((~word - 0x01010101u) & word & 0x80808080u) == 0) {  // no byte is 0xff
-            store32(to_, word);
-            to_ += 4;
-        } else {
-            for (int shift = 24; shift >= 0; shift -= 8)
-                byte(static_cast<std::uint8_t>(word >> shift));
-        }
-    }
-    void copy(const std::uint8_t* base, std::size_t begin, std::size_t end) {
-        while (begin < end) {
-            const auto length = static_cast<std::uint32_t>(end - begin < 32 ? end - begin : 32);
-            put(load64(base + begin / 8) << begin % 8 >> (64 - length), length);
-            begin += length;
-        }
-    }
-    std::uint8_t* finish() {
-        if (count_ % 8 != 0) put((1u << (8 - count_ % 8)) - 1, 8 - count_ % 8);
-        for (; count_ > 0; count_ -= 8) byte(static_cast<std::uint8_t>(bits_ >> (count_ - 8)));
-        return to_;
-    }
-
-  private:
-    void byte(std::uint8_t value) {
-        *to_++ = value;
-        if (value == 0xff) *to_++ = 0;
-    }
-    std::uint8_t* to_;
-    std::uint64_t bits_ = 0;
-    std::uint32_t count_ = 0;
+// A code and the value behind it: how many bits of each, and for AC how many coefficients they
+// bring us forward. All 0 if there is no such code.
+struct Code {
+    std::uint8_t bits = 0;  // of both
+    std::uint8_t length = 0, size = 0, advance = 0;
 };
 
-// A file's DC table to write with. An optimised one lacks sizes that the file has no use for; they
-// are added behind the longest codes, where they change no other.
-class DcTable {
+// A Huffman table of a JPEG's header: codes of up to 16 bits, in order.
+class Codes {
   public:
-    static constexpr std::size_t kMost = 16 + 12;  // bytes
-
-    // As Codes::read; false too if there is no place for what lacks.
-    bool read(Bytes file, std::size_t at) {
-        std::memcpy(text_.data(), file.data + at, 16);
-        std::uint32_t count = 0, longest = 0;
+    // Read 16 counts and as many symbols, which parse() has seen to lie in the file; false if they
+    // make no code. A table like the last one costs nothing.
+    bool read(Bytes file, std::size_t at, bool& changed) {
+        std::size_t size = 16;
+        for (std::size_t i = 0; i < 16; ++i) size += file.data[at + i];
+        if (size > text_.size()) return false;
+        changed = size != size_ || std::memcmp(text_.data(), file.data + at, size) != 0;
+        if (!changed) return true;
+        size_ = 0;
+        std::memcpy(text_.data(), file.data + at, size);
+        std::uint32_t code = 0, symbol = 16;
         for (std::uint32_t length = 1; length <= 16; ++length) {
-            count += text_[length - 1];
-            if (text_[length - 1] > 0) longest = length;
+            offset_[length] = symbol - code;
+            code += text_[length - 1];
+            symbol += text_[length - 1];
+            if (code >= 1u << length) return false;  // no code is all ones
+            limit_[length] = code << (16 - length);
+            code <<= 1;
         }
-        if (count == 0 || count > 12) return false;
-        std::memcpy(text_.data() + 16, file.data + at + 16, count);
-        for (std::uint8_t size = 0; size < 12; ++size) {
-            const auto end = text_.begin() + 16 + count;
-            if (std::find(text_.begin() + 16, end, size) != end) continue;
-            if (longest > 12 || count == 12) return false;
-            text_[16 + count++] = size;
-            ++text_[longest + 3];  // 15 codes of four bits more fit where one did
-        }
-        std::uint32_t code = 0, at_symbol = 16;
-        for (std::uint8_t length = 1; length <= 16; ++length, code <<= 1)
-            for (std::uint32_t n = text_[length - 1]; n > 0; --n, ++code, ++at_symbol) {
-                const std::uint8_t size = text_[at_symbol];
-                codes_[size] = code;
-                lengths_[size] = length;
-            }
+        size_ = size;
         return true;
     }
 
-    const std::uint8_t* text() const { return text_.data(); }
+    // Read none, so that the next is another.
+    void forget() { size_ = 0; }
 
-    // Write a difference; false if it is none that a JPEG can have.
-    bool put(std::int64_t difference, BitWriter& writer) const {
-        if (difference < -2047 || difference > 2047) return false;
-        const auto magnitude = static_cast<unsigned>(difference < 0 ? -difference : difference);
-        const auto size =
-            magnitude == 0 ? 0u : 32u - static_cast<std::uint32_t>(__builtin_clz(magnitude));
-        const std::int64_t raw = difference < 0 ? difference + (1 << size) - 1 : difference;
-        writer.put(codes_[size], lengths_[size]);
-        writer.put(static_cast<std::uint64_t>(raw), size);
-        return true;
+    std::size_t symbols() const { return size_ - 16; }
+    std::uint8_t symbol(std::size_t number) const { return text_[16 + number]; }
+
+    // Find the code that comes next: its length and its symbol; 0 if there is none.
+    std::uint32_t find(std::uint64_t next, std::uint32_t& symbol) const {
+        const auto bits = static_cast<std::uint32_t>(next >> 48);
+        for (std::uint32_t length = 1; length <= 16; ++length) {
+            if (bits >= limit_[length]) continue;
+            symbol = text_[(bits >> (16 - length)) + offset_[length]];
+            return length;
+        }
+        return 0;
+    }
+
+    // For each code of up to `width` bits: its length, its symbol, the first of the entries of a
+    // table that begin with it, and how many these are.
+    template <typename Visit>
+    void each(std::uint32_t width, Visit visit) const {
+        std::uint32_t first = 0, symbol = 16;
+        for (std::uint32_t length = 1; length <= width; ++length)
+            for (std::uint32_t n = text_[length - 1]; n > 0; --n, ++symbol) {
+                const std::uint32_t entries = 1u << (width - length);
+                visit(length, text_[symbol], first, entries);
+                first += entries;
+            }
     }
 
   private:
-    std::array<std::uint8_t, kMost> text_{};
-    std::array<std::uint32_t, 12> codes_{};
-    std::array<std::uint8_t, 12> lengths_{};
+    std::array<std::uint8_t, 16 + 256> text_{};
+    std::size_t size_ = 0;
+    std::array<std::uint32_t, 17> offset_{}, limit_{};
+};
+
+// Codes of DC values.
+class DcCodes {
+  public:
+    // As Codes::read; false too if a value may be larger than those of 8-bit pictures.
+    bool read(Bytes file, std::size_t at) {
+        bool changed;
+        if (!codes_.read(file, at, changed)) return false;
+        if (!changed) return true;
+        for (std::size_t i = 0; i < codes_.symbols(); ++i)
+            if (codes_.symbol(i) > kLargest) {
+                codes_.forget();
+                return false;
+            }
+        table_.fill({});
+        codes_.each(kWidth, [this](std::uint32_t length, std::uint32_t symbol, std::uint32_t first,
+                                   std::uint32_t entries) {
+            std::fill_n(table_.begin() + first, entries, code(length, symbol));
+        });
+        return true;
+    }
+
+    // The next code, of at most 27 bits with its value.
+    Code look(std::uint64_t next) const {
+        const Code found = table_[next >> (64 - kWidth)];
+        return found.bits != 0 ? found : search(next);
+    }
+
+  private:
+    static constexpr std::uint32_t kWidth = 9, kLargest = 11;
+
+    static Code code(std::uint32_t length, std::uint32_t size) {
+        return {static_cast<std::uint8_t>(length + size), static_cast<std::uint8_t>(length),
+                static_cast<std::uint8_t>(size), 0};
+    }
+    [[gnu::noinline]] Code search(std::uint64_t next) const {
+        std::uint32_t symbol = 0;
+        const std::uint32_t length = codes_.find(next, symbol);
+        return length == 0 ? Code{} : code(length, symbol);
+    }
+
+    Codes codes_;
+    std::array<Code, 1 << kWidth> table_{};
+};
+
+// Codes of AC values. Those that are not too long are found by the bits that come next.
+class AcCodes {
+  public:
+    static constexpr std::uint32_t kWidth = 10;
+    // Bits of a code and its value that a look finds: three such are no more than a filling.
+    static constexpr std::uint32_t kMost = 18;
+    static constexpr std::uint32_t kEnd = 128;  // what the end of a block advances by
+
+    bool read(Bytes file, std::size_t at) {
+        bool changed;
+        if (!codes_.read(file, at, changed)) return false;
+        if (!changed) return true;
+        runs_made_ = false;
+        table_.fill({});
+        codes_.each(kWidth, [this](std::uint32_t length, std::uint32_t symbol, std::uint32_t first,
+                                   std::uint32_t entries) {
+            const Code found = code(length, symbol);
+            if (found.bits <= kMost) std::fill_n(table_.begin() + first, entries, found);
+        });
+        return true;
+    }
+
+    // The next code, unless it is long or there is none: then `bits` is 0.
+    Code look(std::uint64_t next) const { return table_[next >> (64 - kWidth)]; }
+
+    // The next code, of at most 26 bits with its value; `bits` is 0 if there is none.
+    [[gnu::noinline]] Code search(std::uint64_t next) const {
+        std::uint32_t symbol = 0;
+        const std::uint32_t length = codes_.find(next, symbol);
+        return length == 0 ? Code{} : code(length, symbol);
+    }
+
+    // To pass codes, several at once: an entry is how many bits there are to pass (6 bits), up to
+    // 21, and above how many coefficients they are, plus 64 if the block ends. It may bring us too
+    // far, as it always does where there is no entry: then search() finds the code.
+    void make_runs() {
+        if (runs_made_) return;
+        runs_made_ = true;
+        std::array<std::uint16_t, 1 << kRunWidth> single{};
+        codes_.each(kRunWidth, [&single](std::uint32_t length, std::uint32_t symbol,
+                                         std::uint32_t first, std::uint32_t entries) {
+            const Code found = code(length, symbol);
+            const std::uint32_t passed = found.advance == kEnd ? 64u : found.advance;
+            std::fill_n(single.begin() + first, entries,
+                        static_cast<std::uint16_t>(found.bits | passed << 6));
+        });
+        for (std::uint32_t bits = 0; bits < single.size(); ++bits) {
+            if (single[bits] == 0) {
+                runs_[bits] = kNoRun;
+                continue;
+            }
+            std::uint32_t length = single[bits] & 63, passed = single[bits] >> 6;
+            while (length < kRunWidth && passed < 64) {
+                const std::uint32_t next = single[(bits << length) % single.size()];
+                if (next == 0 || length + (next & 63) > kRunWidth || passed + (next >> 6 & 63) > 63)
+                    break;
+                length += next & 63;
+                passed += next >> 6;
+            }
+            runs_[bits] = static_cast<std::uint16_t>(length | passed << 6);
+        }
+    }
+    std::uint32_t look_run(std::uint64_t next) const { return runs_[next >> (64 - kRunWidth)]; }
+
+  private:
+    static constexpr std::uint32_t kRunWidth = 11, kLargest = 10;
+    static constexpr std::uint16_t kNoRun = 127 << 6;
+
+    static Code code(std::uint32_t length, std::uint32_t symbol) {
+        const std::uint32_t run = symbol >> 4, size = symbol & 15;
+        if (size > kLargest) return {};  // more than 8-bit pictures have
+        return {static_cast<std::uint8_t>(length + size), static_cast<std::uint8_t>(length),
+                static_cast<std::uint8_t>(size),
+                static_cast<std::uint8_t>(size == 0 && run < 15 ? kEnd : run + 1)};
+    }
+
+    Codes codes_;
+    std::array<Code, 1 << kWidth> table_{};
+    std::array<std::uint16_t, 1 << kRunWidth> runs_{};
+    bool runs_made_ = false;
 };
 
 }  // namespace fastclips::jpeg

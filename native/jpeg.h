@@ -1,6 +1,5 @@
-// What a JPEG's markers say, and a small JPEG cut out of a large one. No pixel is decoded here, and
-// no byte outside the file is read, whatever the file says: parse() checks every length against the
-// file's own.
+// What a JPEG's markers say. No pixel is decoded here, and no byte outside the file is read,
+// whatever the file says: parse() checks every length against the file's own.
 #pragma once
 
 #include <array>
@@ -45,7 +44,7 @@ struct Frame {
     struct Run {
         std::size_t begin, end;
     };
-    // The header without comments and metadata: what decodes alike.
+    // Of the header what says how coefficients become a picture, but for the scan's own.
     std::array<Run, kRuns> runs{};
     std::size_t run_count = 0;
     std::size_t sof = 0, sos = 0;  // where these markers stand
@@ -165,7 +164,6 @@ inline std::optional<Frame> parse(Bytes file) {
             const std::uint32_t count = file.data[at + 4];
             if (length != 6 + 2 * count) return std::nullopt;
             frame.simple = frame.simple && detail::whole_scan(file, at, frame);
-            detail::keep(frame, at, end);
             frame.sos = at;
             frame.scan = end;
             return frame;
@@ -181,7 +179,7 @@ inline std::optional<Frame> parse(Bytes file) {
             if (kind == kDht && !detail::read_tables(file, at + 4, end, frame)) return std::nullopt;
             if (kind == kDqt && !detail::read_quantizers(file, at + 4, end, frame))
                 return std::nullopt;
-            detail::keep(frame, at, end);
+            if (kind != kDri && kind != kDht) detail::keep(frame, at, end);
         } else if (kind != kCom && (kind < kApp0 || kind > kApp15)) {
             return std::nullopt;
         }
@@ -216,71 +214,54 @@ inline bool find_segments(Bytes file, const Frame& frame, std::vector<std::uint3
     return false;
 }
 
-// Whether segments can be taken out: a row of MCUs is a whole number of them.
+// Whether markers say where each row of MCUs begins: it is a whole number of segments.
 inline bool can_slice(const Frame& frame) {
     return frame.simple && frame.interval != 0 && frame.mcus_per_row() % frame.interval == 0;
 }
 
-// How a frame is laid out in pieces.
-struct Grid {
-    std::uint32_t height, width;  // of a piece, pixels
-
-    Grid(std::uint32_t tall, std::uint32_t wide) : height(tall), width(wide) {}
-    // Restart segments, of a frame that can be sliced.
-    explicit Grid(const Frame& frame)
-        : height(frame.mcu_height), width(frame.mcu_width * frame.interval) {}
-
-    // The smallest box of whole pieces around another, or up to the frame's edge.
-    Box around(const Frame& frame, Box box) const {
-        const auto up = [](std::uint32_t value, std::uint32_t step, std::uint32_t most) {
-            const std::uint32_t whole = (value + step - 1) / step * step;
-            return whole < most ? whole : most;
-        };
-        return {box.top / height * height, box.left / width * width,
-                up(box.bottom, height, frame.height), up(box.right, width, frame.width)};
-    }
-};
-
-// Write what is kept of a header, up to a place in the file, with a box's size; returns where it
-// ends.
-inline std::uint8_t* write_runs(Bytes file, const Frame& frame, Box box, std::size_t up_to,
-                                std::uint8_t* to) {
-    for (std::size_t i = 0; i < frame.run_count && frame.runs[i].begin < up_to; ++i) {
-        const std::size_t begin = frame.runs[i].begin;
-        const std::size_t end = frame.runs[i].end < up_to ? frame.runs[i].end : up_to;
-        std::memcpy(to, file.data + begin, end - begin);
-        if (begin <= frame.sof && frame.sof < end) {
-            const std::uint32_t height = box.bottom - box.top, width = box.right - box.left;
-            std::uint8_t* size = to + (frame.sof - begin) + 5;
-            size[0] = static_cast<std::uint8_t>(height >> 8);
-            size[1] = static_cast<std::uint8_t>(height);
-            size[2] = static_cast<std::uint8_t>(width >> 8);
-            size[3] = static_cast<std::uint8_t>(width);
-        }
-        to += end - begin;
-    }
-    return to;
+// The smallest box of whole MCUs around another, or up to the frame's edge.
+inline Box whole_mcus(const Frame& frame, Box box) {
+    const auto up = [](std::uint32_t value, std::uint32_t step, std::uint32_t most) {
+        const std::uint32_t whole = (value + step - 1) / step * step;
+        return whole < most ? whole : most;
+    };
+    return {box.top / frame.mcu_height * frame.mcu_height,
+            box.left / frame.mcu_width * frame.mcu_width,
+            up(box.bottom, frame.mcu_height, frame.height),
+            up(box.right, frame.mcu_width, frame.width)};
 }
 
-// Write a JPEG that holds the segments of a box, which Grid::around made, and return its size.
-// `starts` is what find_segments found; `out` has room for as many bytes as the file has.
-inline std::size_t slice(Bytes file, const Frame& frame, const std::vector<std::uint32_t>& starts,
-                         Box box, std::uint8_t* out) {
-    std::uint8_t* to = write_runs(file, frame, box, frame.scan, out);
-    const Grid grid(frame);
-    const std::uint32_t columns = (frame.width + grid.width - 1) / grid.width;
-    const std::uint32_t first = box.left / grid.width;
-    const std::uint32_t count = (box.right + grid.width - 1) / grid.width - first;
-    unsigned marker = 0;
-    for (std::uint32_t y = box.top / grid.height; y * grid.height < box.bottom; ++y) {
-        const std::uint32_t* start = starts.data() + std::size_t{y} * columns + first;
-        // With the marker after the last segment, which is written anew like those between.
-        std::memcpy(to, file.data + start[0], start[count] - start[0]);
-        for (std::uint32_t i = 1; i <= count; ++i)
-            to[start[i] - start[0] - 1] = static_cast<std::uint8_t>(kRst0 + marker++ % 8);
-        to += start[count] - start[0];
+// Write a header for a box of the frame, with no restart markers and Huffman tables of a single
+// code: whoever decodes by it needs no others. `out` has room for kHeader bytes more than
+// frame.scan.
+inline constexpr std::size_t kHeader = 40;
+inline std::size_t write_header(Bytes file, const Frame& frame, Box box, std::uint8_t* out) {
+    std::uint8_t* to = out;
+    const auto append = [&to](const std::uint8_t* from, std::size_t size) {
+        std::memcpy(to, from, size);
+        to += size;
+    };
+    for (std::size_t i = 0; i < frame.run_count; ++i) {
+        const auto [begin, end] = frame.runs[i];
+        if (begin <= frame.sof && frame.sof < end) {
+            const std::uint32_t height = box.bottom - box.top, width = box.right - box.left;
+            const std::uint8_t size[] = {
+                static_cast<std::uint8_t>(height >> 8), static_cast<std::uint8_t>(height),
+                static_cast<std::uint8_t>(width >> 8), static_cast<std::uint8_t>(width)};
+            append(file.data + begin, end - begin);
+            std::memcpy(to - (end - frame.sof) + 5, size, sizeof size);
+        } else {
+            append(file.data + begin, end - begin);
+        }
     }
-    to[-1] = kEoi;
+    constexpr std::uint8_t kTables[] = {kMark, kDht, 0, 38, 0x00, 1, 0, 0, 0,    0, 0, 0, 0, 0,
+                                        0,     0,    0, 0,  0,    0, 0, 0, 0x10, 1, 0, 0, 0, 0,
+                                        0,     0,    0, 0,  0,    0, 0, 0, 0,    0, 0, 0};
+    static_assert(sizeof kTables <= kHeader);
+    append(kTables, sizeof kTables);
+    append(file.data + frame.sos, frame.scan - frame.sos);
+    for (std::uint32_t c = 0; c < frame.components; ++c)
+        to[-static_cast<std::ptrdiff_t>(frame.scan - frame.sos) + 6 + 2 * c] = 0;
     return static_cast<std::size_t>(to - out);
 }
 

@@ -229,27 +229,26 @@ NB_MODULE(_native, m) {
                                          out.data(), out.size());
                 }
                 switch (region.way) {
-                    case Way::kWhole:
+                    case Way::kLeft:
                         return nb::none();
                     case Way::kNoRoom:
                         return nb::int_(region.needed);
                     default:
-                        return nb::make_tuple(region.way == Way::kSliced, region.top, region.left,
+                        return nb::make_tuple(static_cast<int>(region.way), region.top, region.left,
                                               region.height, region.width, region.offset,
                                               region.stride);
                 }
             },
             nb::sig("def decode(self, data: bytes | bytearray | memoryview, output: object, box: "
                     "tuple[int, int, int, int], scale: int) -> "
-                    "tuple[bool, int, int, int, int, int, int] | int | None"),
+                    "tuple[int, int, int, int, int, int, int] | int | None"),
             "data"_a, "output"_a, "box"_a, "scale"_a,
             "Write the pixels of (top, left, bottom, right), and what comes with them, to a "
             "buffer.\n\n"
-            "Returns (by restart segments?, top, left, height, width, offset, stride), the "
-            "output's "
-            "offset and stride in bytes, the rest in pixels of the scaled frame; or how many bytes "
-            "the "
-            "output must have; or None if this is for whoever decodes whole frames.")
+            "Returns (way, top, left, height, width, offset, stride): way 0 if restart markers "
+            "led to the box, 1 if codes were passed, 2 if this is the whole frame; the output's "
+            "offset and stride in bytes, the rest in pixels of the scaled frame. Or how many bytes "
+            "the output must have; or None if this is left to another decoder.")
         .def(
             "decode_crops",
             [](RegionDecoder& self, nb::list files, std::vector<std::uint32_t> rows,
@@ -298,9 +297,9 @@ NB_MODULE(_native, m) {
             "past_caches"_a, "output"_a,
             "Write the same box of files into rows of an output, (rows, height, width, "
             "channels).\n\n"
-            "Returns a byte for each file: 0 if it was decoded by restart segments, 1 if cropped; "
-            "2 or 3 if nothing was written, since the frame is not of that size, or this is for "
-            "whoever decodes whole frames, or the scratch memory is too small.");
+            "Returns a byte for each file: the way, as `decode`; or more if nothing was written, "
+            "since the frame is not of that size, or left to another decoder, or the scratch "
+            "memory is too small.");
 
     m.def(
         "transcode",

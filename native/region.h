@@ -1,5 +1,5 @@
-// A box of a JPEG -> pixels. A small JPEG is made that holds the box, out of restart segments
-// (jpeg.h) or of Huffman codes (crop.h), and libjpeg-turbo decodes that. No Python here.
+// A box of a JPEG -> pixels. Its coefficients are read here (scan.h); libjpeg-turbo makes pixels of
+// them, as of those of a picture that is no larger. No Python here.
 //
 // The pixels equal those of the whole frame, bit for bit, because
 // - libjpeg's fancy upsampling mixes subsampled colour with the sample next to it, that of the
@@ -8,17 +8,22 @@
 // - it upsamples plainly what is at most two samples wide: so nothing that narrow is decoded
 //   (kNarrowest), unless the frame is;
 // - inverse transforms, scaled or not, work block by block, and what is decoded begins with one.
+//
+// libjpeg-turbo has a stage that reads coefficients: a structure of functions, the second of which
+// is asked for one MCU after the other. Ours takes its place, so that nothing need be encoded again
+// for libjpeg-turbo to decode, and since it is faster.
 #pragma once
 
 #include <algorithm>
 #include <csetjmp>
 #include <cstdio>
+#include <type_traits>
 
 // After cstdio, which it needs.
 #include <jpeglib.h>
 
-#include "crop.h"
 #include "jpeg.h"
+#include "scan.h"
 
 namespace fastclips::jpeg {
 
@@ -29,20 +34,17 @@ inline constexpr std::uint32_t kSmallest = 8;   // pixels; smaller frames are no
 // does a fifth worse. So no row does: they start 16 bytes after. They lie whole pixels apart, and
 // there is room for one more, so that whoever wants them adjacent may see wider ones.
 inline constexpr std::size_t kRowStep = 32, kRowStart = 16;
-// Passing all Huffman codes of a frame costs this part of decoding it, at scale 1, 2, 4 and 8: 60
-// us of 221, 180, 164 and 148 (340x256, quality 88). What is left to do must be less than
-// kWorthwhile.
-inline constexpr double kPassing[] = {0.27, 0.34, 0.38, 0.42}, kWorthwhile = 0.95;
 
 enum class Way : std::uint8_t {
-    kSliced,   // out of restart segments
-    kCropped,  // out of Huffman codes
-    kWhole,    // not decoded: too large a box, no frame for this, or there is something wrong
+    kSliced,   // from the restart markers before the box on
+    kCropped,  // the codes before the box were passed
+    kWhole,    // all of it
+    kLeft,     // not decoded: no frame for this, or there is something wrong
     kNoRoom,   // not decoded: the output is too small
 };
 
 struct Region {
-    Way way = Way::kWhole;
+    Way way = Way::kLeft;
     std::uint32_t top = 0, left = 0, height = 0, width = 0;  // in the scaled frame
     std::size_t offset = 0, stride = 0;                      // bytes in the output
     std::size_t needed = 0;                                  // bytes of output, if there is no room
@@ -88,33 +90,43 @@ class RegionDecoder {
     // Decode a box, in pixels of the full frame, at 1 / scale (1, 2, 4 or 8) of its size.
     Region decode(Bytes file, Box box, std::uint32_t scale, std::uint8_t* out, std::size_t room) {
         const std::optional<Frame> frame = parse(file);
-        if (!usable_ || !frame || !frame->simple) return {};
-        if (std::max(frame->height, frame->width) < kSmallest) return {};
-        box.bottom = std::min(box.bottom, frame->height);
-        box.right = std::min(box.right, frame->width);
+        return frame ? decode(file, *frame, box, scale, out, room) : Region{};
+    }
+
+    // The same of a file that was parsed.
+    Region decode(Bytes file, const Frame& frame, Box box, std::uint32_t scale, std::uint8_t* out,
+                  std::size_t room) {
+        if (!usable_ || !frame.simple || std::max(frame.height, frame.width) < kSmallest) return {};
+        box.bottom = std::min(box.bottom, frame.height);
+        box.right = std::min(box.right, frame.width);
         if (box.top >= box.bottom || box.left >= box.right) return {};
-        const Choice choice = choose(*frame, widened(*frame, box, scale), scale);
-        if (choice.way == Way::kWhole || !find_segments(file, *frame, starts_)) return {};
-        std::optional<Bytes> small;
-        if (choice.way == Way::kSliced) {
-            if (sliced_.size() < file.size) sliced_.resize(file.size);
-            small = {sliced_.data(), slice(file, *frame, starts_, choice.held, sliced_.data())};
-        } else {
-            small = cropper_.crop(file, *frame, starts_, choice.held);
-            if (!small) return {};
-        }
-        Region region = run(*small, choice.held, scale, out, room);
-        if (region.way == Way::kWhole || region.way == Way::kNoRoom) return region;
-        region.way = choice.way;
+        const Box held = whole_mcus(frame, widened(frame, box, scale));
+        if (!find_segments(file, frame, starts_) || !scan_.begin(file, frame, starts_, held))
+            return {};
+        if (header_.size() < frame.scan + kHeader) header_.resize(frame.scan + kHeader);
+        const Bytes header{header_.data(), write_header(file, frame, held, header_.data())};
+        Region region = run(header, held, scale, out, room);
+        if (region.way == Way::kLeft || region.way == Way::kNoRoom) return region;
+        const bool all =
+            held.bottom - held.top == frame.height && held.right - held.left == frame.width;
+        region.way = all ? Way::kWhole : can_slice(frame) ? Way::kSliced : Way::kCropped;
         return trimmed(region, box, scale);
     }
 
   private:
-    // What is decoded of a frame, and how.
-    struct Choice {
-        Way way;
-        Box held;
+    // The head of libjpeg-turbo's own structure of that name (jpegint.h), the same in all of its
+    // versions.
+    struct EntropyDecoder {
+        void (*start_pass)(j_decompress_ptr);
+        boolean (*decode_mcu)(j_decompress_ptr, JBLOCKROW*);
     };
+    static_assert(std::is_same_v<Block, JBLOCK>);
+
+    static boolean decode_mcu(j_decompress_ptr info, JBLOCKROW* blocks) {
+        if (!static_cast<RegionDecoder*>(info->client_data)->scan_.read(blocks))
+            stop(reinterpret_cast<j_common_ptr>(info));
+        return TRUE;
+    }
 
     static std::uint32_t up(std::uint32_t value, std::uint32_t by) { return (value + by - 1) / by; }
 
@@ -135,43 +147,15 @@ class RegionDecoder {
                 std::min(box.right * scale, frame.width)};
     }
 
-    // The cheapest way, by shares of the frame that are decoded or passed.
-    static Choice choose(const Frame& frame, Box wanted, std::uint32_t scale) {
-        const double whole = static_cast<double>(frame.height) * frame.width;
-        const auto area = [](Box box) {
-            return static_cast<double>(box.bottom - box.top) * (box.right - box.left);
-        };
-        const Box mcus = Grid(frame.mcu_height, frame.mcu_width).around(frame, wanted);
-        // Codes are passed of all the frame, or of the segments that hold the box.
-        const double passed =
-            frame.interval == 0
-                ? whole
-                : std::min(whole, (mcus.right - mcus.left +
-                                   static_cast<double>(frame.interval) * frame.mcu_width) *
-                                      (mcus.bottom - mcus.top));
-        Choice best{Way::kWhole, {}};
-        double least = kWorthwhile * whole;
-        if (can_slice(frame)) {
-            const Box segments = Grid(frame).around(frame, wanted);
-            if (area(segments) < least) {
-                best = {Way::kSliced, segments};
-                least = area(segments);
-            }
-        }
-        const double passing = kPassing[__builtin_ctz(scale)];
-        if (area(mcus) + passing * passed < least) best = {Way::kCropped, mcus};
-        return best;
-    }
-
-    // Decode a whole JPEG of a box's size.
-    Region run(Bytes small, Box held, std::uint32_t scale, std::uint8_t* out, std::size_t room) {
+    // Decode what the scan reads, by a header for it.
+    Region run(Bytes header, Box held, std::uint32_t scale, std::uint8_t* out, std::size_t room) {
         // Nothing here may need destroying: a jump passes it by.
         if (setjmp(jump_) != 0) {
             jpeg_abort_decompress(&info_);
             return {};
         }
-        source_.next_input_byte = small.data;
-        source_.bytes_in_buffer = small.size;
+        source_.next_input_byte = header.data;
+        source_.bytes_in_buffer = header.size;
         info_.src = &source_;
         jpeg_read_header(&info_, TRUE);
         info_.out_color_space = gray_ ? JCS_GRAYSCALE : JCS_RGB;
@@ -179,6 +163,7 @@ class RegionDecoder {
         info_.scale_num = 1;
         info_.scale_denom = scale;
         jpeg_start_decompress(&info_);
+        reinterpret_cast<EntropyDecoder*>(info_.entropy)->decode_mcu = decode_mcu;
         const JDIMENSION height = info_.output_height, width = info_.output_width;
         Region region;
         const std::size_t pixel = static_cast<std::size_t>(info_.output_components);
@@ -199,8 +184,9 @@ class RegionDecoder {
                 rows[i] = out + region.offset + region.stride * (info_.output_scanline + i);
             jpeg_read_scanlines(&info_, rows, count);
         }
-        jpeg_finish_decompress(&info_);
-        region.way = Way::kSliced;
+        jpeg_abort_decompress(&info_);  // there is no end to be read
+        if (!scan_.finish()) return {};
+        region.way = Way::kWhole;
         region.top = held.top / scale;
         region.left = held.left / scale;
         return region;
@@ -226,8 +212,8 @@ class RegionDecoder {
     jpeg_source_mgr source_{};
     std::jmp_buf jump_;
     std::vector<std::uint32_t> starts_;
-    std::vector<std::uint8_t> sliced_;
-    Cropper cropper_;
+    std::vector<std::uint8_t> header_;
+    Scan scan_;
     const bool gray_, fast_dct_;
     bool usable_ = false;
 };

@@ -65,7 +65,7 @@ def test_any_box(sampling):
             assert len(found) == len(files)
             for data, row, rung in zip(files, rows, found, strict=True):
                 rungs[rung] += 1
-                if rung <= Rung.CROPPED:
+                if rung <= Rung.WHOLE:
                     expected[row] = whole(data, channels == 1, fast, scale)[y, x][:, :: -1 if mirrored else 1]
             assert np.array_equal(out, expected)
             outside = np.ones(memory.size, bool)
@@ -106,13 +106,13 @@ def test_what_is_for_decode_is_left():
     _, out = output(len(files), 40, 60, 3)
     found = primed().decode_crops(files, list(range(len(files))), SIZE, BOX, 1, out)
     assert found[:3] == bytes([Rung.SLICED, Rung.SLICED, Rung.CROPPED])
-    assert min(found[3:]) > Rung.CROPPED
+    assert min(found[3:]) > Rung.WHOLE
     top, left, bottom, right = BOX
     for row, data in enumerate(files[:3]):
         assert np.array_equal(out[row], whole(bytes(data))[top:bottom, left:right])
     assert (out[3:] == UNTOUCHED).all()
     fresh = Decoder(Stream("image"))
-    assert min(fresh.decode_crops([good], [0], SIZE, BOX, 1, out)) > Rung.CROPPED
+    assert min(fresh.decode_crops([good], [0], SIZE, BOX, 1, out)) > Rung.WHOLE
     for data in (good, good):  # the first one makes room
         fresh.decode(data, BOX)
     assert fresh.decode_crops([good], [0], SIZE, BOX, 1, out) == b"\0"
@@ -121,7 +121,7 @@ def test_what_is_for_decode_is_left():
 def test_a_box_that_leaves_the_frame_is_left():
     _, out = output(1, 40, 60, 3)
     assert (
-        min(primed().decode_crops([encode(FRAMES[0])], [0], SIZE, (80, 33, 120, 93), 1, out)) > Rung.CROPPED
+        min(primed().decode_crops([encode(FRAMES[0])], [0], SIZE, (80, 33, 120, 93), 1, out)) > Rung.WHOLE
     )
     assert (out == UNTOUCHED).all()
 

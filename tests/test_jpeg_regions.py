@@ -58,34 +58,34 @@ def test_any_box_of_any_frame(sampling):
                     rungs[decoded.rung] += 1
                     check(decoded, full, box, scale)
     assert sum(rungs.values()) > 15_000
-    assert min(rungs[Rung.SLICED], rungs[Rung.CROPPED], rungs[Rung.WHOLE]) > 1_500, rungs
+    assert min(rungs[Rung.SLICED], rungs[Rung.CROPPED], rungs[Rung.WHOLE]) > 500, rungs
 
 
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 @pytest.mark.parametrize(
-    ("kind", "narrow", "wide"),
+    ("kind", "rung"),
     [
-        ("none", Rung.CROPPED, Rung.CROPPED),
-        ("one", Rung.SLICED, Rung.SLICED),
-        ("row", Rung.CROPPED, Rung.SLICED),
-        ("rows", Rung.CROPPED, Rung.CROPPED),
-        ("odd", Rung.CROPPED, Rung.CROPPED),
+        ("none", Rung.CROPPED),
+        ("one", Rung.SLICED),
+        ("row", Rung.SLICED),
+        ("rows", Rung.CROPPED),
+        ("odd", Rung.CROPPED),
     ],
 )
-def test_the_cheapest_way(sampling, kind, narrow, wide):
+def test_the_rung(sampling, kind, rung):
     tall = natural(np.random.default_rng(0), 160, 160)
     row = mcus((160, 160), sampling)[1]
     data = encode(tall, sampling, {"none": 0, "one": 1, "row": row, "rows": 2 * row, "odd": row - 1}[kind])
     assert (len(markers(data)) > 0) is (kind != "none")
     for scale in (1, 2, 4, 8):
         full = whole(data, scale=scale)
-        for box, rung in (
-            ((40, 66, 70, 94), narrow),
-            ((70, 0, 100, 160), wide),
+        for box, expected in (
+            ((40, 66, 70, 94), rung),
+            ((70, 0, 100, 160), rung),
             ((0, 0, 160, 160), Rung.WHOLE),
         ):
             decoded = DECODERS[0, 1].decode(data, box, scale)
-            assert decoded.rung is rung or scale > 1  # what is passed weighs more there
+            assert decoded.rung is expected
             check(decoded, full, box, scale)
 
 

@@ -161,14 +161,14 @@ class Way:
             mirrored=geometry.flip,
             stream=self._past_caches,
         )
-        done = [frame for frame, rung in zip(shown, rungs, strict=True) if rung <= Rung.CROPPED]
+        done = [frame for frame, rung in zip(shown, rungs, strict=True) if rung <= Rung.WHOLE]
         for frame in done:
             sizes[frame] = size, name
             first, *others = shown[frame]
             if others:
                 output[others] = output[first]
-        counters[SLICED + Rung.SLICED] += rungs.count(Rung.SLICED)
-        counters[SLICED + Rung.CROPPED] += rungs.count(Rung.CROPPED)
+        for rung in (Rung.SLICED, Rung.CROPPED, Rung.WHOLE):
+            counters[SLICED + rung] += rungs.count(rung)
         counters[PIXELS] += len(done) * size[0] * size[1] / geometry.scale**2
         counters[DECODED] += len(done) * geometry.y.size * geometry.x.size
         return set(done)

@@ -73,8 +73,6 @@ class Rung(IntEnum):
     """Nothing to decode: pixels were given."""
 
 
-_REGIONS = (Rung.CROPPED, Rung.SLICED)
-
 
 class Decoded(NamedTuple):
     """Part of a frame, or all of it.
@@ -256,7 +254,7 @@ class Decoder:
         pixels: NDArray[np.uint8] = np.ndarray(
             (height, width, channels), np.uint8, self._scratch, offset, (stride, channels, 1)
         )
-        return Decoded(pixels[:, :, 0] if self._mask else pixels, top, left, scale, _REGIONS[rung])
+        return Decoded(pixels[:, :, 0] if self._mask else pixels, top, left, scale, Rung(rung))
 
     def _jpeg(self, data: Encoded, least: tuple[int, int]) -> NDArray[np.uint8]:
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(

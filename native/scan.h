@@ -1,0 +1,273 @@
+// The entropy-coded data of a JPEG -> the coefficients of a box. Only codes that lie between the
+// box and the restart marker before it are passed without need; where there is no marker, those of
+// the rows above are, for their lengths and DC values alone.
+//
+// A segment that is read is read to its end: codes that end elsewhere than the data are damage. If
+// markers do not fix where each row begins, the last segment is read too: its end shows whether the
+// header tells the truth about the size.
+#pragma once
+
+#include <memory>
+
+#include "huffman.h"
+#include "jpeg.h"
+
+namespace fastclips::jpeg {
+
+using Block = short[64];  // coefficients in natural order; libjpeg's JBLOCK
+
+namespace detail {
+
+// Zigzag order (T.81, figure A.6), then what is past a block's end: position 0, which is written
+// last.
+inline constexpr std::array<std::uint8_t, 256> kPositions = [] {
+    std::array<std::uint8_t, 256> positions{};
+    for (int x = 0, y = 0, i = 0; i < 64; ++i) {
+        positions[i] = static_cast<std::uint8_t>(8 * y + x);
+        const bool up = (x + y) % 2 == 0;
+        if (up && (x == 7 || y == 0)) {
+            (x == 7 ? y : x) += 1;
+        } else if (!up && (y == 7 || x == 0)) {
+            (y == 7 ? x : y) += 1;
+        } else {
+            x += up ? 1 : -1;
+            y += up ? -1 : 1;
+        }
+    }
+    return positions;
+}();
+
+}  // namespace detail
+
+// Reads boxes of one file after the other. Not thread-safe.
+class Scan {
+  public:
+    // Begin with a box of whole MCUs; `starts` is what find_segments found, and both it and the
+    // file must outlive the reading. False if a table is no good.
+    bool begin(Bytes file, const Frame& frame, const std::vector<std::uint32_t>& starts, Box box) {
+        file_ = file;
+        starts_ = starts.data();
+        row_ = frame.mcus_per_row();
+        total_ = std::uint64_t{row_} * frame.mcu_rows();
+        interval_ = frame.interval == 0 ? total_ : frame.interval;
+        sliceable_ = can_slice(frame);
+        next_ = std::uint64_t{box.top / frame.mcu_height} * row_ + box.left / frame.mcu_width;
+        columns_ = (box.right + frame.mcu_width - 1) / frame.mcu_width - box.left / frame.mcu_width;
+        column_ = 0;
+        unread_ =
+            std::uint64_t{columns_} *
+            ((box.bottom + frame.mcu_height - 1) / frame.mcu_height - box.top / frame.mcu_height);
+        segment_ = kNone;
+        at_ = stop_ = 0;
+        components_ = frame.components;
+        const std::uint8_t first = file.data[frame.sof + 11];
+        luma_ = components_ == 1 ? 1 : (first >> 4) * (first & 15u);
+        for (std::uint32_t c = 0; c < components_; ++c) {
+            const std::uint8_t ids = file.data[frame.sos + 6 + 2 * c];
+            const std::uint32_t dc = ids >> 4, ac = ids & 15;
+            if (!dc_[dc].read(file, frame.tables[dc]) || !ac_[ac].read(file, frame.tables[4 + ac]))
+                return false;
+            component_dc_[c] = &dc_[dc];
+            component_ac_[c] = &ac_[ac];
+        }
+        return true;
+    }
+
+    // Read the next MCU of the box into blocks of zeros; false if a code is wrong.
+    bool read(Block** blocks) {
+        if (unread_ == 0) return false;
+        if ((column_ == 0 || at_ == stop_) && !seek(next_)) return false;
+        BitReader reader = reader_;  // in registers
+        for (std::uint32_t i = 0; i < luma_; ++i)
+            if (!read_block(reader, 0, **blocks++)) return false;
+        for (std::uint32_t c = 1; c < components_; ++c)
+            if (!read_block(reader, c, **blocks++)) return false;
+        reader_ = reader;
+        ++at_;
+        ++next_;
+        --unread_;
+        if (++column_ == columns_) {
+            column_ = 0;
+            next_ += row_ - columns_;
+        }
+        return reader.place() <= bits_;
+    }
+
+    // Whether all of the box was read, and ends as it should.
+    bool finish() {
+        if (unread_ != 0 || !drain()) return false;
+        const std::uint64_t last = (total_ - 1) / interval_;
+        return sliceable_ || segment_ == last || (open(last), drain());
+    }
+
+  private:
+    static constexpr std::uint64_t kNone = UINT64_MAX;
+    // Bytes: an MCU has at most 6 blocks, of 63 AC codes of 26 bits and one DC code of 27.
+    static constexpr std::size_t kAhead = 6 * 256;
+    // MCUs: so few are read instead of passed, and what passes them faster need not be made.
+    static constexpr std::uint64_t kFew = 8;
+
+    // Go to the MCU of a number, in this segment or a later one.
+    bool seek(std::uint64_t number) {
+        const std::uint64_t segment = number / interval_;
+        if (segment != segment_) {
+            if (segment_ != kNone && !drain()) return false;
+            open(segment);
+        }
+        return pass(number - at_);
+    }
+
+    // Go to a segment's begin.
+    void open(std::uint64_t segment) {
+        segment_ = segment;
+        at_ = segment * interval_;
+        stop_ = std::min(total_, at_ + interval_);
+        unstuff(file_.data + starts_[segment], starts_[segment + 1] - 2 - starts_[segment]);
+        reader_ = {clean_.get(), clean_.get()};
+        dc_values_ = {};
+    }
+
+    // Go to the segment's end: false if it is elsewhere.
+    bool drain() { return pass(stop_ - at_) && bits_ - reader_.place() < 8; }
+
+    // Copy a segment without the zeros that stand behind 0xff.
+    void unstuff(const std::uint8_t* from, std::size_t size) {
+        if (clean_size_ < size + kAhead) {
+            clean_size_ = size + kAhead;
+            clean_ = std::make_unique<std::uint8_t[]>(clean_size_);
+        }
+        std::uint8_t* to = clean_.get();
+        const std::uint8_t* const end = from + size;
+        while (from < end) {
+            const void* mark = std::memchr(from, kMark, static_cast<std::size_t>(end - from));
+            const std::uint8_t* stop = mark ? static_cast<const std::uint8_t*>(mark) + 1 : end;
+            std::memcpy(to, from, static_cast<std::size_t>(stop - from));
+            to += stop - from;
+            from = stop + (mark ? 1 : 0);
+        }
+        bits_ = 8 * static_cast<std::size_t>(to - clean_.get());
+    }
+
+    bool pass(std::uint64_t mcus) {
+        at_ += mcus;
+        if (mcus <= kFew)
+            return pass_blocks(mcus, [this](BitReader& reader, std::uint32_t component) {
+                Block unused;
+                return read_block(reader, component, unused);
+            });
+        for (std::uint32_t c = 0; c < components_; ++c) component_ac_[c]->make_runs();
+        return pass_blocks(mcus, [this](BitReader& reader, std::uint32_t component) {
+            return pass_block(reader, component);
+        });
+    }
+
+    template <typename Pass>
+    [[gnu::always_inline]] bool pass_blocks(std::uint64_t mcus, Pass pass_one) {
+        BitReader reader = reader_;
+        for (; mcus > 0; --mcus) {
+            for (std::uint32_t block = luma_; block > 0; --block)
+                if (!pass_one(reader, 0)) return false;
+            for (std::uint32_t c = 1; c < components_; ++c)
+                if (!pass_one(reader, c)) return false;
+            if (reader.place() > bits_) return false;
+        }
+        reader_ = reader;
+        return true;
+    }
+
+    // Add the next DC difference.
+    [[gnu::always_inline]] bool read_dc(BitReader& reader, std::uint32_t component) {
+        reader.fill();
+        const Code found = component_dc_[component]->look(reader.bits);
+        dc_values_[component] += static_cast<std::uint32_t>(reader.value(found.length, found.size));
+        reader.pass(found.bits);
+        return found.bits != 0;
+    }
+
+    [[gnu::always_inline]] bool read_block(BitReader& reader, std::uint32_t component,
+                                           Block& block) {
+        const AcCodes& codes = *component_ac_[component];
+        if (!read_dc(reader, component)) return false;
+        std::uint32_t k = 0;
+        do {
+            reader.fill();
+            for (int looks = 0; looks < 3 && k < 63; ++looks) {
+                Code found = codes.look(reader.bits);
+                if (__builtin_expect(found.bits == 0, 0)) {
+                    reader.fill();
+                    found = codes.search(reader.bits);
+                    if (found.bits == 0) return false;
+                    looks = 3;
+                }
+                k += found.advance;
+                block[detail::kPositions[k]] =
+                    static_cast<short>(reader.value(found.length, found.size));
+                reader.pass(found.bits);
+            }
+        } while (k < 63);
+        block[0] = static_cast<short>(dc_values_[component]);
+        return k == 63 || k >= AcCodes::kEnd;
+    }
+
+    [[gnu::always_inline]] bool pass_block(BitReader& reader, std::uint32_t component) {
+        const AcCodes& codes = *component_ac_[component];
+        if (!read_dc(reader, component)) return false;
+        // A filling of 56 bits or more holds two entries: one is 26 bits at most, the other 21, or
+        // 27 for DC; a code that is searched for is filled up for and leaves 30.
+        std::uint32_t passed = 1;
+        Step step = pass_codes(codes, reader, passed);
+        while (step == Step::kMore) {
+            reader.fill();
+            step = pass_codes(codes, reader, passed);
+            if (step == Step::kMore) step = pass_codes(codes, reader, passed);
+        }
+        return step == Step::kEnd;
+    }
+
+    enum class Step { kMore, kEnd, kWrong };
+
+    // Pass one entry of AC codes.
+    [[gnu::always_inline]] static Step pass_codes(const AcCodes& codes, BitReader& reader,
+                                                  std::uint32_t& passed) {
+        const std::uint32_t entry = codes.look_run(reader.bits);
+        const std::uint32_t after = passed + (entry >> 6);
+        if (after < 64) {
+            reader.pass(entry & 63);
+            passed = after;
+            return Step::kMore;
+        }
+        // The block's end; unless the block is full before its last codes, which then are not its
+        // own.
+        if (entry >> 6 >= 64 ? after < 128 : after == 64) {
+            reader.pass(entry & 63);
+            return Step::kEnd;
+        }
+        reader.fill();
+        const Code found = codes.search(reader.bits);
+        reader.pass(found.bits);
+        if (found.advance == AcCodes::kEnd) return Step::kEnd;
+        passed += found.advance;
+        if (found.bits == 0 || passed > 64) return Step::kWrong;
+        return passed == 64 ? Step::kEnd : Step::kMore;
+    }
+
+    Bytes file_{};
+    const std::uint32_t* starts_ = nullptr;
+    std::uint64_t row_ = 0, total_ = 0, interval_ = 0;   // MCUs
+    std::uint64_t next_ = 0, unread_ = 0;                // of the box: its next MCU, how many more
+    std::uint64_t segment_ = kNone, at_ = 0, stop_ = 0;  // where the reader is, where it must stop
+    std::uint32_t columns_ = 0, column_ = 0;             // of the box, MCUs
+    std::uint32_t components_ = 0, luma_ = 1;            // blocks of luma in an MCU
+    bool sliceable_ = false;
+    BitReader reader_{};
+    std::size_t bits_ = 0;  // of the segment
+    std::array<std::uint32_t, 3> dc_values_{};
+    std::array<DcCodes, 4> dc_;
+    std::array<AcCodes, 4> ac_;
+    std::array<const DcCodes*, 3> component_dc_{};
+    std::array<AcCodes*, 3> component_ac_{};
+    std::unique_ptr<std::uint8_t[]> clean_;
+    std::size_t clean_size_ = 0;
+};
+
+}  // namespace fastclips::jpeg
