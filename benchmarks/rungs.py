@@ -98,7 +98,7 @@ class WholeDecoder(Decoder):
 
     def decode_crops(self, files: Sequence[Any], *_: Any, **__: Any) -> bytes:
         """Leave all frames to `decode`."""
-        return bytes([Rung.WHOLE] * len(files))
+        return bytes([Rung.PILLOW] * len(files))
 
 
 class WholeRenderer(Renderer):

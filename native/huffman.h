@@ -16,6 +16,30 @@ inline std::uint64_t load64(const std::uint8_t* at) {
     return value;
 }
 
+// A code and the bits behind it that are its value, in one word: what comes next waits for it.
+class Code {
+  public:
+    Code() = default;
+    // How long the code is, how long its value, by how many AC coefficients it brings us forward.
+    Code(std::uint32_t length, std::uint32_t size, std::uint32_t advance)
+        : word_(std::uint64_t{(1u << size) - 1} << 32 | (64 - length - size) << 16 | advance << 8 |
+                (length + size)) {}
+
+    // Of code and value; 0 if there is no such code.
+    std::uint32_t bits() const { return word_ & 0xff; }
+    std::uint32_t advance() const { return word_ >> 8 & 0xff; }
+    // The value in the bits that come next: below half its range it is negative, and a branch on
+    // that could not be foreseen.
+    std::int32_t value(std::uint64_t next) const {
+        const auto mask = static_cast<std::int32_t>(word_ >> 32);
+        const auto raw = static_cast<std::int32_t>(next >> (word_ >> 16 & 63)) & mask;
+        return raw - (raw <= mask >> 1 ? mask : 0);
+    }
+
+  private:
+    std::uint64_t word_ = 0;
+};
+
 // Bits of a segment, its stuffing taken out. Reads up to 8 bytes ahead.
 struct BitReader {
     const std::uint8_t* base;
@@ -32,22 +56,11 @@ struct BitReader {
         bits <<= length;
         count -= length;
     }
-    // The value of some size whose bits come next after others: below half its range it is
-    // negative, and a branch on that could not be foreseen.
-    std::int32_t value(std::uint32_t after, std::uint32_t size) const {
-        const std::uint64_t here = bits << after;
-        const std::int64_t negative = ~static_cast<std::int64_t>(here) >> 63;
-        const auto raw = static_cast<std::int64_t>(here >> 1 >> (63 - size));
-        return static_cast<std::int32_t>(raw - (negative & ((std::int64_t{1} << size) - 1)));
+    void pass(Code code) {
+        bits <<= code.bits();
+        count -= code.bits();
     }
     std::size_t place() const { return static_cast<std::size_t>(next - base) * 8 - count; }
-};
-
-// A code and the value behind it: how many bits of each, and for AC how many coefficients they
-// bring us forward. All 0 if there is no such code.
-struct Code {
-    std::uint8_t bits = 0;  // of both
-    std::uint8_t length = 0, size = 0, advance = 0;
 };
 
 // A Huffman table of a JPEG's header: codes of up to 16 bits, in order.
@@ -125,7 +138,7 @@ class DcCodes {
                 codes_.forget();
                 return false;
             }
-        table_.fill({});
+        table_.fill(Code());
         codes_.each(kWidth, [this](std::uint32_t length, std::uint32_t symbol, std::uint32_t first,
                                    std::uint32_t entries) {
             std::fill_n(table_.begin() + first, entries, code(length, symbol));
@@ -136,20 +149,17 @@ class DcCodes {
     // The next code, of at most 27 bits with its value.
     Code look(std::uint64_t next) const {
         const Code found = table_[next >> (64 - kWidth)];
-        return found.bits != 0 ? found : search(next);
+        return found.bits() != 0 ? found : search(next);
     }
 
   private:
     static constexpr std::uint32_t kWidth = 9, kLargest = 11;
 
-    static Code code(std::uint32_t length, std::uint32_t size) {
-        return {static_cast<std::uint8_t>(length + size), static_cast<std::uint8_t>(length),
-                static_cast<std::uint8_t>(size), 0};
-    }
+    static Code code(std::uint32_t length, std::uint32_t size) { return {length, size, 0}; }
     [[gnu::noinline]] Code search(std::uint64_t next) const {
         std::uint32_t symbol = 0;
         const std::uint32_t length = codes_.find(next, symbol);
-        return length == 0 ? Code{} : code(length, symbol);
+        return length == 0 ? Code() : code(length, symbol);
     }
 
     Codes codes_;
@@ -169,11 +179,11 @@ class AcCodes {
         if (!codes_.read(file, at, changed)) return false;
         if (!changed) return true;
         runs_made_ = false;
-        table_.fill({});
+        table_.fill(Code());
         codes_.each(kWidth, [this](std::uint32_t length, std::uint32_t symbol, std::uint32_t first,
                                    std::uint32_t entries) {
             const Code found = code(length, symbol);
-            if (found.bits <= kMost) std::fill_n(table_.begin() + first, entries, found);
+            if (found.bits() <= kMost) std::fill_n(table_.begin() + first, entries, found);
         });
         return true;
     }
@@ -185,7 +195,7 @@ class AcCodes {
     [[gnu::noinline]] Code search(std::uint64_t next) const {
         std::uint32_t symbol = 0;
         const std::uint32_t length = codes_.find(next, symbol);
-        return length == 0 ? Code{} : code(length, symbol);
+        return length == 0 ? Code() : code(length, symbol);
     }
 
     // To pass codes, several at once: an entry is how many bits there are to pass (6 bits), up to
@@ -198,9 +208,9 @@ class AcCodes {
         codes_.each(kRunWidth, [&single](std::uint32_t length, std::uint32_t symbol,
                                          std::uint32_t first, std::uint32_t entries) {
             const Code found = code(length, symbol);
-            const std::uint32_t passed = found.advance == kEnd ? 64u : found.advance;
+            const std::uint32_t passed = found.advance() == kEnd ? 64u : found.advance();
             std::fill_n(single.begin() + first, entries,
-                        static_cast<std::uint16_t>(found.bits | passed << 6));
+                        static_cast<std::uint16_t>(found.bits() | passed << 6));
         });
         for (std::uint32_t bits = 0; bits < single.size(); ++bits) {
             if (single[bits] == 0) {
@@ -227,9 +237,7 @@ class AcCodes {
     static Code code(std::uint32_t length, std::uint32_t symbol) {
         const std::uint32_t run = symbol >> 4, size = symbol & 15;
         if (size > kLargest) return {};  // more than 8-bit pictures have
-        return {static_cast<std::uint8_t>(length + size), static_cast<std::uint8_t>(length),
-                static_cast<std::uint8_t>(size),
-                static_cast<std::uint8_t>(size == 0 && run < 15 ? kEnd : run + 1)};
+        return {length, size, size == 0 && run < 15 ? kEnd : run + 1};
     }
 
     Codes codes_;

@@ -179,9 +179,9 @@ class Scan {
     [[gnu::always_inline]] bool read_dc(BitReader& reader, std::uint32_t component) {
         reader.fill();
         const Code found = component_dc_[component]->look(reader.bits);
-        dc_values_[component] += static_cast<std::uint32_t>(reader.value(found.length, found.size));
-        reader.pass(found.bits);
-        return found.bits != 0;
+        dc_values_[component] += static_cast<std::uint32_t>(found.value(reader.bits));
+        reader.pass(found);
+        return found.bits() != 0;
     }
 
     [[gnu::always_inline]] bool read_block(BitReader& reader, std::uint32_t component,
@@ -189,20 +189,25 @@ class Scan {
         const AcCodes& codes = *component_ac_[component];
         if (!read_dc(reader, component)) return false;
         std::uint32_t k = 0;
+        const auto put = [&](Code found) __attribute__((always_inline)) {
+            k += found.advance();
+            block[detail::kPositions[k]] = static_cast<short>(found.value(reader.bits));
+            reader.pass(found);
+        };
         do {
             reader.fill();
-            for (int looks = 0; looks < 3 && k < 63; ++looks) {
-                Code found = codes.look(reader.bits);
-                if (__builtin_expect(found.bits == 0, 0)) {
+#pragma GCC unroll 3
+            for (int looks = 0; looks < 3; ++looks) {
+                const Code found = codes.look(reader.bits);
+                if (__builtin_expect(found.bits() == 0, 0)) {
                     reader.fill();
-                    found = codes.search(reader.bits);
-                    if (found.bits == 0) return false;
-                    looks = 3;
+                    const Code rare = codes.search(reader.bits);
+                    if (rare.bits() == 0) return false;
+                    put(rare);
+                    break;
                 }
-                k += found.advance;
-                block[detail::kPositions[k]] =
-                    static_cast<short>(reader.value(found.length, found.size));
-                reader.pass(found.bits);
+                put(found);
+                if (k >= 63) break;
             }
         } while (k < 63);
         block[0] = static_cast<short>(dc_values_[component]);
@@ -244,10 +249,10 @@ class Scan {
         }
         reader.fill();
         const Code found = codes.search(reader.bits);
-        reader.pass(found.bits);
-        if (found.advance == AcCodes::kEnd) return Step::kEnd;
-        passed += found.advance;
-        if (found.bits == 0 || passed > 64) return Step::kWrong;
+        reader.pass(found);
+        if (found.advance() == AcCodes::kEnd) return Step::kEnd;
+        passed += found.advance();
+        if (found.bits() == 0 || passed > 64) return Step::kWrong;
         return passed == 64 ? Step::kEnd : Step::kMore;
     }
 
