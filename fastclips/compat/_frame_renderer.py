@@ -150,7 +150,7 @@ class _MaskRenderer:
         _count(frame, counters)
         picked = np.empty(self._size, np.uint8)
         (height, width), (rows, columns) = self._size, mask.shape
-        whole = Geometry(Axis(height, 0, rows), Axis(width, 0, columns))
+        whole = Geometry(Axis(height, 0.0, float(rows)), Axis(width, 0.0, float(columns)))
         resample(mask, whole, nearest=True, out=picked)
         if self._wrong[picked].any():
             value = int(self._meant[picked[self._wrong[picked]]].max())

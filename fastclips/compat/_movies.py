@@ -173,7 +173,9 @@ class MovieRenderer:
         resized = np.empty((height, width, 3), np.uint8)
         for step, pixels in enumerate(found):
             into = clip[step] if channels != 1 else resized
-            whole = Geometry(Axis(height, 0.0, pixels.shape[0]), Axis(width, 0.0, pixels.shape[1]))
+            whole = Geometry(
+                Axis(height, 0.0, float(pixels.shape[0])), Axis(width, 0.0, float(pixels.shape[1]))
+            )
             resample(pixels, whole, nearest=False, out=into)
             if channels == 1:
                 clip[step] = to_gray(resized)

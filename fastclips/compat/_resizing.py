@@ -77,7 +77,9 @@ class Resizer:
             self._target = _placed(frame, size)
         source, target = self._source, self._target
         self._margin = target != _Box(0, 0, *size)
-        self._map = Geometry(Axis(target.height, 0, source.height), Axis(target.width, 0, source.width))
+        self._map = Geometry(
+            Axis(target.height, 0.0, float(source.height)), Axis(target.width, 0.0, float(source.width))
+        )
         sides = (source.height, target.height), (source.width, target.width)
         self._nearest = [_nearest(*side) for side in sides] if interpolation == "nearest" else None
         self._taps = [_taps(*side, interpolation) for side in sides] if interpolation in _SUMMED else None

@@ -234,22 +234,22 @@ class PackStorage:
             if len(runs) > 1:
                 for start, end in runs:
                     self._advise(start, end)
-            held = [(start, memoryview(self._read(start, end))) for start, end in runs]
+            held = [(start, self._read(start, end)) for start, end in runs]
         except (OSError, DataError) as error:
             if len(places) > 1:  # one of them, perhaps: whichever it is, its name belongs in the message
                 return [self.read_many(stream, video, (frame,))[0] for frame in frames]
             why = error.strerror if isinstance(error, OSError) else error
             where = self.where(stream, video, next(iter(frames)))
             raise FrameError(f"cannot read frame {where!r}: {why}; {_MEND}") from error
-        one = len(runs) == 1
-        views = []
-        for number, (start, length) in enumerate(places):
-            begin, data = held[0 if one else number]
-            views.append(data[start - BLOCK - begin : start + length - begin])
-        return [
-            self._content(view, length, (stream, video, frame))
-            for frame, view, (_, length) in zip(frames, views, places, strict=True)
-        ]
+        if len(runs) == 1:
+            held *= len(places)
+        contents = []
+        for frame, (start, length), (begin, data) in zip(frames, places, held, strict=True):
+            try:
+                contents.append(_content(data, start - begin, length))
+            except DataError as error:  # noqa: PERF203 - free where there is none
+                raise FrameError(f"frame {self.where(stream, video, frame)!r}: {error}") from None
+        return contents
 
     def advise(self, stream: str, video: int, frames: Collection[int]) -> None:
         """Tell the kernel that frames will be read soon; what is wrong with them, reading them will say.
@@ -262,14 +262,6 @@ class PackStorage:
         with suppress(OSError, DataError):
             for start, end in self._runs(self._find(stream, video, frames)):
                 self._advise(start, end)
-
-    def _content(
-        self, member: memoryview, length: int, at: tuple[str, int, int]
-    ) -> memoryview | NDArray[np.uint8]:
-        try:
-            return _content(member, length)
-        except DataError as error:
-            raise FrameError(f"frame {self.where(*at)!r}: {error}") from None
 
     def where(self, stream: str, video: int, frame: int) -> str:
         """Return the frame's shard and member, as ``/data/pack/00000.tar:video/000012.image.jpg``."""
@@ -362,18 +354,15 @@ class _Shard:
         return data
 
 
-def _content(member: memoryview, length: int) -> memoryview | NDArray[np.uint8]:
-    """Return what a member holds, whose header lies before it."""
-    try:
-        said = int(bytes(member[124:136]).strip(b" \0"), 8)  # bytes, in octal digits
-    except ValueError:
-        said = -1
-    if said != length:
+def _content(data: bytes, at: int, length: int) -> memoryview | NDArray[np.uint8]:
+    """Return what a member holds, which begins somewhere in data, its header before it."""
+    said = data[at - BLOCK + 124 : at - BLOCK + 136].strip(b" \0")  # bytes, in octal digits
+    if (said.lstrip(b"0") or said[-1:]) != b"%o" % length:
         raise DataError(f"its tar has no member of {length} bytes at its place: {_MEND}")
     if not length:
         raise DataError("is empty (0 bytes): it could not be read when the tar was made")
-    data = member[BLOCK:]
-    return _pixels(data) if data[: len(_NPY)] == _NPY else data
+    member = memoryview(data)[at : at + length]
+    return _pixels(member) if data.startswith(_NPY, at) else member
 
 
 def _pixels(data: memoryview) -> NDArray[np.uint8]:

@@ -180,7 +180,7 @@ class Renderer:
             output[...] = stream.ignore if stream.mask else 0
             return {}
         shown, files, damage = self._read(stream.name, clip.video, shown)
-        counters[BYTES] += sum(data.nbytes if isinstance(data, np.ndarray) else len(data) for data in files)
+        counters[BYTES] += sum(map(_nbytes, files))
         ended = perf_counter()
         counters[READ] += ended - began
         way = Way(self._spec, lane, clip, output, self._room(lane), stream=self._past_caches)
@@ -285,6 +285,10 @@ def _place(
         way.place(part, turn)
         seconds += perf_counter() - began
     return seconds
+
+
+def _nbytes(data: Any) -> int:  # noqa: ANN401 - as stored
+    return data.nbytes if isinstance(data, np.ndarray) else len(data)
 
 
 def _without(shown: dict[int, list[int]], left_out: Collection[int]) -> dict[int, list[int]]:

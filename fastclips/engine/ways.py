@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Clip", "Lane", "Way", "by"]
 
 SLICED, PIXELS, DECODED = map(COUNTERS.index, ("sliced", "pixels", "decoded_pixels"))
+_LAST = int(Rung.WHOLE)  # of those in which `Decoder.decode_crops` decodes
 
 
 class Lane(NamedTuple):
@@ -147,9 +148,9 @@ class Way:
         if not plain or self._table is not None or (self._lane.channels_first and self._room is None):
             return ()
         sizes, name = self._clip.sizes, self._lane.stream.name
-        if sizes and any(sizes.get(frame, (size,))[0] != size for frame in shown):
+        if any(known != size for frame, (known, _) in sizes.items() if frame in shown):
             return ()
-        if np.ndarray in map(type, files):
+        if np.ndarray in set(map(type, files)):
             return ()
         rungs = decoder.decode_crops(
             files,
@@ -161,17 +162,16 @@ class Way:
             mirrored=geometry.flip,
             stream=self._past_caches,
         )
-        done = [frame for frame, rung in zip(shown, rungs, strict=True) if rung <= Rung.WHOLE]
-        for frame in done:
-            sizes[frame] = size, name
-            first, *others = shown[frame]
-            if others:
+        done = {frame for frame, rung in zip(shown, rungs, strict=True) if rung <= _LAST}
+        sizes.update(dict.fromkeys(done, (size, name)))
+        for frame, (first, *others) in shown.items():
+            if others and frame in done:
                 output[others] = output[first]
-        for rung in (Rung.SLICED, Rung.CROPPED, Rung.WHOLE):
-            counters[SLICED + rung] += rungs.count(rung)
+        for number in range(_LAST + 1):
+            counters[SLICED + number] += rungs.count(number)
         counters[PIXELS] += len(done) * size[0] * size[1] / geometry.scale**2
         counters[DECODED] += len(done) * geometry.y.size * geometry.x.size
-        return set(done)
+        return done
 
     def place(self, part: Decoded, steps: list[int]) -> None:
         """Place what was decoded of the source at all of some steps."""

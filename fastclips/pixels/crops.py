@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -96,7 +96,7 @@ class RandomCrop:
         _check_fits(size, geometry, "RandomCrop")
         top = _pick(draws[0], geometry.y.size - height + 1)
         left = _pick(draws[1], geometry.x.size - width + 1)
-        return replace(geometry, y=geometry.y.crop(top, height), x=geometry.x.crop(left, width))
+        return geometry._replace(y=geometry.y.crop(top, height), x=geometry.x.crop(left, width))
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class CenterCrop:
         height, width = size = _size(self.size, "")
         _check_fits(size, geometry, "CenterCrop")
         top, left = (geometry.y.size - height) // 2, (geometry.x.size - width) // 2
-        return replace(geometry, y=geometry.y.crop(top, height), x=geometry.x.crop(left, width))
+        return geometry._replace(y=geometry.y.crop(top, height), x=geometry.x.crop(left, width))
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class ThreeCrop:
             top = (0, top, down)[number]
         else:
             left = (0, left, across)[number]
-        return replace(geometry, y=geometry.y.crop(top, height), x=geometry.x.crop(left, width))
+        return geometry._replace(y=geometry.y.crop(top, height), x=geometry.x.crop(left, width))
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ class TenCrop:
         corners = ((0, 0), (0, across), (down, 0), (down, across), (down // 2, across // 2))
         top, left = corners[place]
         x = geometry.x.crop(left, width)
-        return replace(geometry, y=geometry.y.crop(top, height), x=x.mirror() if mirrored else x)
+        return geometry._replace(y=geometry.y.crop(top, height), x=x.mirror() if mirrored else x)
 
 
 @dataclass(frozen=True)
@@ -357,9 +357,9 @@ class RandomFlip:
     def compose(self, geometry: Geometry, draws: Sequence[float]) -> Geometry:
         """Return the map of this transform after `geometry`."""
         if self.mirrors(draws[0]):
-            geometry = replace(geometry, x=geometry.x.mirror())
+            geometry = geometry._replace(x=geometry.x.mirror())
         if self.vertical > 0 and draws[1] < self.vertical:
-            geometry = replace(geometry, y=geometry.y.mirror())
+            geometry = geometry._replace(y=geometry.y.mirror())
         return geometry
 
 
@@ -414,7 +414,7 @@ class Resize:
             height, width = (_round(size * (self.short_side / min(sizes))) for size in sizes)
         else:
             height, width = (max(_round(size * (self.long_side / max(sizes))), 1) for size in sizes)  # type: ignore[operator]
-        return replace(geometry, y=geometry.y.resize(height), x=geometry.x.resize(width))
+        return geometry._replace(y=geometry.y.resize(height), x=geometry.x.resize(width))
 
 
 def swap_table(pairs: Iterable[tuple[int, int]], size: int) -> NDArray[np.intp]:
@@ -463,4 +463,4 @@ def _cut_and_resize(
         return axis.crop(_pick(draw, axis.size - part + 1), part).resize(size)
 
     y = cut(geometry.y, box[0], draws[0], size[0])
-    return replace(geometry, y=y, x=cut(geometry.x, box[1], draws[1], size[1]))
+    return geometry._replace(y=y, x=cut(geometry.x, box[1], draws[1], size[1]))

@@ -16,7 +16,6 @@ if its centre lies outside the frame.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
@@ -48,8 +47,7 @@ class Border(NamedTuple):
     value: int | tuple[int, int, int] = 0
 
 
-@dataclass(frozen=True)
-class Axis:
+class Axis(NamedTuple):
     """One axis of a map: `size` output pixels that run from one source edge to another, evenly.
 
     Edges, unlike centres, are whole numbers where nothing is resampled. Running backwards mirrors.
@@ -89,7 +87,7 @@ class Axis:
 
     def resize(self, size: int) -> Axis:
         """Stretch to `size` output pixels."""
-        return replace(self, size=size)
+        return self._replace(size=size)
 
     def mirror(self) -> Axis:
         """Run the other way."""
@@ -115,8 +113,7 @@ class Axis:
         return Axis(self.size, *edges)
 
 
-@dataclass(frozen=True)
-class Geometry:
+class Geometry(NamedTuple):
     """The map of one clip from output pixels to a frame's.
 
     Parameters
@@ -196,6 +193,8 @@ class Geometry:
         scales = SCALES if dct_scaling else ()
         boxes = ((self.y.box, height), (self.x.box, width))
         if self.warp is None and all(low > -_SLACK and high < size + _SLACK for (low, high), size in boxes):
+            if self.is_crop:  # the common case, and so the shortest way
+                return self._replace(scale=1)
             for scale in scales:
                 y, x = self.y.snap_to(scale, height), self.x.snap_to(scale, width)
                 if y is not None and x is not None:
@@ -206,7 +205,7 @@ class Geometry:
             shrinks = np.linalg.svd(matrix[:, :2], compute_uv=False).min()
             whole = math.gcd(height, width)
             scale = next((one for one in scales if one <= shrinks and whole % one == 0), 1)
-            return replace(self._warped(matrix), scale=scale)
+            return self._warped(matrix)._replace(scale=scale)
         return self._warped(matrix)
 
     def _warped(self, matrix: NDArray[np.float64]) -> Geometry:

@@ -8,7 +8,6 @@ that it counts from the corner of what it gets, so a warp gets its source and no
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -84,15 +83,15 @@ def localize(geometry: Geometry, top: int, left: int, scale: int) -> Geometry:
         return geometry
 
     def moved(axis: Axis, by: int) -> Axis:
-        return replace(axis, start=axis.start / scale - by, stop=axis.stop / scale - by)
+        return axis._replace(start=axis.start / scale - by, stop=axis.stop / scale - by)
 
     if geometry.warp is None:
-        return replace(geometry, y=moved(geometry.y, top), x=moved(geometry.x, left))
+        return geometry._replace(y=moved(geometry.y, top), x=moved(geometry.x, left))
     rows, columns = (
         (down / scale, across / scale, offset / scale - by)
         for (down, across, offset), by in zip(geometry.warp, (top, left), strict=True)
     )
-    return replace(geometry, warp=(rows, columns))
+    return geometry._replace(warp=(rows, columns))
 
 
 def _reach(low: float, high: float, size: int, step: int, *, turns_back: bool) -> tuple[int, int]:

@@ -19,7 +19,7 @@ is a 0.0, whatever becomes of black.
 from __future__ import annotations
 
 import math
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastclips.errors import OptionError
@@ -120,7 +120,7 @@ class RandomShift:
         for axis, most, draw in zip((geometry.y, geometry.x), (self.height, self.width), draws, strict=True):
             pixels = most * axis.size if most < 1 else most
             axes.append(axis.window(-pick(-pixels, pixels, draw), axis.size))
-        return replace(geometry, y=axes[0], x=axes[1])
+        return geometry._replace(y=axes[0], x=axes[1])
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,7 @@ class RandomZoom:
         for axis, factor in ((geometry.y, down), (geometry.x, across)):
             extent = axis.size / factor
             axes.append(axis.window((axis.size - extent) / 2, extent))
-        return replace(geometry, y=axes[0], x=axes[1])
+        return geometry._replace(y=axes[0], x=axes[1])
 
 
 def _degrees(value: object, knob: str, most: float) -> tuple[float, float]:
