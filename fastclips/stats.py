@@ -28,7 +28,8 @@ class Stats:
     frames_served : int
         Frames in the batches that were delivered.
     read_s, decode_s, kernel_s : float
-        Time of workers in reading files, decoding, and resampling, cropping and casting.
+        Time of workers in reading files, decoding, and resampling, cropping and casting. What is nothing but
+        a crop is copied while it is decoded, and counts as that.
     idle_s : float
         Time of workers waiting for something to do.
     waited_s : float
@@ -136,7 +137,7 @@ class Stats:
             ("frames/s", f"{self.frames_per_s:,.0f}", f"{self.frames_served:,} in {self.seconds:.1f} s"),
             ("reading", f"{self.read_s:.2f} s", f"{self.bytes_read / 2**20:,.1f} MiB"),
             ("decoding", f"{self.decode_s:.2f} s", f"{self.frames:,} frames"),
-            ("kernels", f"{self.kernel_s:.2f} s", "resample, crop, flip, cast"),
+            ("kernels", f"{self.kernel_s:.2f} s", "resample, cast, pixel steps"),
             ("workers idle", f"{self.idle_s:.2f} s", f"{self.workers} workers, busy {busy:.2f} s"),
             ("consumer waits", f"{self.waited_s:.2f} s", ""),
             ("memory", f"{self.resident_bytes / 2**20:,.0f} MiB", "all processes"),

@@ -45,61 +45,24 @@ inline void mirror(const std::uint8_t* from, std::size_t pixels, std::size_t cha
     mirror_plainly(from, pixels, channels, to);
 }
 
-}  // namespace detail
-
-// Writes bytes one after the other; if asked, whole cache lines past the caches.
-class Writer {
-  public:
-    Writer(std::uint8_t* to, bool past_caches) : to_(to) {
+// Write a row past the caches; it lies on 16 bytes, and so does its end.
+inline void stream(const std::uint8_t* from, std::size_t size, std::uint8_t* to) {
 #ifdef __x86_64__
-        past_caches_ = past_caches && reinterpret_cast<std::uintptr_t>(to) % kLine == 0;
+    for (std::size_t i = 0; i < size; i += 16)
+        _mm_stream_si128(reinterpret_cast<__m128i*>(to + i),
+                         _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i)));
 #else
-        (void)past_caches;
+    std::memcpy(to, from, size);
 #endif
-    }
+}
 
-    void append(const std::uint8_t* from, std::size_t size) {
-        if (!past_caches_) {
-            std::memcpy(to_, from, size);
-            to_ += size;
-            return;
-        }
-        while (size > 0) {
-            const std::size_t some = std::min(size, kStaged - filled_);
-            std::memcpy(staged_ + filled_, from, some);
-            filled_ += some;
-            from += some;
-            size -= some;
-            if (filled_ == kStaged) flush();
-        }
-    }
-
-    // Write what is left; nothing may be appended after that.
-    void finish() {
-        if (past_caches_) flush();
-    }
-
-  private:
-    static constexpr std::size_t kLine = 64, kStaged = 32 * kLine;
-
-    void flush() {
-        std::size_t done = 0;
+inline void finish_streaming() {
 #ifdef __x86_64__
-        for (; done + 16 <= filled_; done += 16)
-            _mm_stream_si128(reinterpret_cast<__m128i*>(to_ + done),
-                             _mm_load_si128(reinterpret_cast<const __m128i*>(staged_ + done)));
-        if (filled_ < kStaged) _mm_sfence();
+    _mm_sfence();
 #endif
-        std::memcpy(to_ + done, staged_ + done, filled_ - done);
-        to_ += filled_;
-        filled_ = 0;
-    }
+}
 
-    std::uint8_t* to_;
-    bool past_caches_ = false;
-    std::size_t filled_ = 0;
-    alignas(kLine) std::uint8_t staged_[kStaged];
-};
+}  // namespace detail
 
 // What is cut out of each frame, and how it is written.
 struct Crop {
@@ -120,17 +83,23 @@ inline Way decode_crop(RegionDecoder& decoder, Bytes file, const Crop& crop, std
     if (region.way == Way::kLeft || region.way == Way::kNoRoom) return region.way;
     if (region.height != crop.out_height || region.width != crop.out_width) return Way::kLeft;
     const std::size_t row = std::size_t{crop.out_width} * crop.channels;
-    std::vector<std::uint8_t> mirrored(crop.mirrored ? row : 0);
-    Writer writer(out, crop.past_caches);
-    for (std::uint32_t y = 0; y < crop.out_height; ++y) {
+    const bool streams =
+        crop.past_caches && row % 16 == 0 && reinterpret_cast<std::uintptr_t>(out) % 16 == 0;
+    std::vector<std::uint8_t> mirrored(crop.mirrored && streams ? row : 0);
+    for (std::uint32_t y = 0; y < crop.out_height; ++y, out += row) {
         const std::uint8_t* from = scratch + region.offset + y * region.stride;
         if (crop.mirrored) {
-            detail::mirror(from, crop.out_width, crop.channels, mirrored.data());
-            from = mirrored.data();
+            std::uint8_t* to = streams ? mirrored.data() : out;
+            detail::mirror(from, crop.out_width, crop.channels, to);
+            from = to;
         }
-        writer.append(from, row);
+        if (streams) {
+            detail::stream(from, row, out);
+        } else if (!crop.mirrored) {
+            std::memcpy(out, from, row);
+        }
     }
-    writer.finish();
+    if (streams) detail::finish_streaming();
     return region.way;
 }
 

@@ -1,13 +1,19 @@
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from helpers import alive, make_frames, run_python, wait_until
+from jpegs import encode, natural
 
+import fastclips as fc
 from fastclips import bench
 from fastclips.cli import main
 from fastclips.errors import EngineError
@@ -22,6 +28,10 @@ FIGURES = {
     "pss_mb",
     "ceiling_frames_per_s",
     "ceiling_cpu_ms_per_frame",
+    "whole_frames_per_s",
+    "whole_cpu_ms_per_frame",
+    "over_whole",
+    "skipped",
     "efficiency",
     "open_s",
     "rounds",
@@ -50,16 +60,20 @@ def test_one_line_of_json_says_what_was_compared(frames, capsys, workers):
     assert not err
     result = json.loads(out)
     assert result.keys() >= FIGURES
-    assert all(result[name] > 0 for name in FIGURES - {"cpu_ms_per_frame", "open_s"})
+    assert all(result[name] > 0 for name in FIGURES - {"cpu_ms_per_frame", "open_s", "skipped"})
     assert result["rounds"] >= 2
     assert result["pss_mb"] <= result["peak_rss_mb"]
     assert result["ceiling_processes"] == max(1, workers)
-    for name in ("frames_per_s", "ceiling_frames_per_s", "efficiency"):
+    for name in ("frames_per_s", "ceiling_frames_per_s", "whole_frames_per_s", "efficiency", "over_whole"):
         low, high = result[f"{name}_quartiles"]
         assert low <= result[name] <= high
     low, high = result["frames_per_s_quartiles"]
     assert low / result["ceiling_frames_per_s_quartiles"][1] <= result["efficiency"]
     assert result["efficiency"] <= high / result["ceiling_frames_per_s_quartiles"][0]
+    low = low / result["whole_frames_per_s_quartiles"][1]
+    assert low <= result["over_whole"] <= high / result["whole_frames_per_s_quartiles"][0]
+    assert 0 <= result["skipped"] < 1
+    assert sum(result["ways"].values()) == pytest.approx(1, abs=1e-3)
     data = result["data"]
     assert (data["videos"], data["frames"], data["classes"]) == (6, 72, 2)
     assert (data["sampled_frames"], data["frame_size"]) == (72, "64x48")
@@ -83,9 +97,60 @@ def test_table_and_progress(frames, capsys):
     assert main(["bench", str(frames), *OPTIONS, "--workers", "1"]) == 0
     out, err = capsys.readouterr()
     assert "72 frames of 64x48" in out
-    for title in ("efficiency", "frames/s", "ceiling", "CPU per frame", "first batch", "peak memory"):
+    for title in (
+        *("efficiency", "frames/s", "ceiling", "over whole", "CPU per frame", "not decoded"),
+        *("first batch", "peak memory"),
+    ):
         assert title in out
     assert "measuring" in err
+
+
+def test_a_pack_is_sliced_and_its_folder_cropped(tmp_path, capsys):
+    """And so are the boxes of the bare loop: what is decoded of a frame decides both."""
+    folder = tmp_path / "frames" / "class" / "video"
+    folder.mkdir(parents=True)
+    for seed in range(8):
+        (folder / f"{seed}.jpg").write_bytes(encode(natural(np.random.default_rng(seed), 160, 320)))
+    fc.pack(fc.open(folder.parents[1]), tmp_path / "pack", workers=0)
+    for source, way in ((tmp_path / "pack", "sliced"), (folder.parents[1], "cropped")):
+        assert main(["bench", str(source), *OPTIONS, "--workers", "0", "--json"]) == 0
+        result = json.loads(capsys.readouterr().out)
+        assert result["ways"][way] > 0.9  # of a few boxes passing codes is cheaper than segments
+        assert result["ways"]["whole"] == 0
+        assert result["skipped"] == pytest.approx(1 - 32 * 32 / (160 * 320), abs=1e-4)
+
+
+def test_the_bare_loop_decodes_boxes_by_the_engines_decoder(monkeypatch):
+    asked = []
+
+    class Decoder:
+        def __init__(self, stream, *, fast_dct):
+            assert (stream.name, fast_dct) == ("image", True)
+
+        def decode(self, data, box):
+            asked.append((len(data), box))
+
+    small, large = (encode(natural(np.random.default_rng(0), *size)) for size in ((40, 60), (90, 33)))
+    monkeypatch.setattr(bench, "Decoder", Decoder)
+    monkeypatch.setattr(bench.os, "_exit", lambda _: None)
+    commands, answers = BytesIO(), BytesIO()
+    pickle.dump(([small, large], Stream("image"), 32), commands)
+    pickle.dump((0.05, False), commands)
+    commands.seek(0)
+    monkeypatch.setattr(bench.sys, "stdin", SimpleNamespace(buffer=commands))
+    monkeypatch.setattr(bench.sys, "stdout", SimpleNamespace(buffer=answers))
+    bench._serve()
+    answers.seek(0)
+    frames, seconds, _ = pickle.load(answers)
+    assert frames == len(asked)
+    assert seconds >= 0.05
+    sizes = {len(small): (40, 60), len(large): (90, 33)}
+    for length, (top, left, bottom, right) in asked:
+        height, width = sizes[length]
+        assert 0 <= top < bottom <= height
+        assert 0 <= left < right <= width
+        assert bottom - top == right - left == 32
+    assert len(set(asked)) == 2 * bench._BOXES
 
 
 def test_batches_ready_before_a_turn_are_not_timed(frames):

@@ -78,13 +78,17 @@ def test_any_box(sampling):
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_rows_of_any_width(channels, mirrored):
+@pytest.mark.parametrize("stream", [False, True])
+def test_rows_of_any_width(channels, mirrored, stream):
     data = encode(FRAMES[0], "420", 1)
     full = whole(data, channels == 1)
     for width in range(1, 60):
         _, out = output(1, 5, width, channels)
         box = (20, 33, 25, 33 + width)
-        assert primed(channels).decode_crops([data], [0], SIZE, box, 1, out, mirrored=mirrored) == b"\0"
+        found = primed(channels).decode_crops(
+            [data], [0], SIZE, box, 1, out, mirrored=mirrored, stream=stream
+        )
+        assert found == b"\0"
         assert np.array_equal(out[0], full[20:25, 33 : 33 + width][:, :: -1 if mirrored else 1])
 
 
