@@ -32,7 +32,8 @@ inline constexpr std::uint32_t kNarrowest = 6;  // pixels of the scaled frame
 inline constexpr std::uint32_t kSmallest = 8;   // pixels; smaller frames are not worth the thought
 // libjpeg-turbo's colour conversion writes rows that start on 32 bytes past the caches, where it
 // does a fifth worse. So no row does: they start 16 bytes after. They lie whole pixels apart, and
-// there is room for one more, so that whoever wants them adjacent may see wider ones.
+// there is room for one more, so that whoever wants them adjacent may see wider ones. Those of a
+// whole frame are adjacent.
 inline constexpr std::size_t kRowStep = 32, kRowStart = 16;
 
 enum class Way : std::uint8_t {
@@ -105,10 +106,10 @@ class RegionDecoder {
             return {};
         if (header_.size() < frame.scan + kHeader) header_.resize(frame.scan + kHeader);
         const Bytes header{header_.data(), write_header(file, frame, held, header_.data())};
-        Region region = run(header, held, scale, out, room);
-        if (region.way == Way::kLeft || region.way == Way::kNoRoom) return region;
         const bool all =
             held.bottom - held.top == frame.height && held.right - held.left == frame.width;
+        Region region = run(header, held, scale, !all, out, room);
+        if (region.way == Way::kLeft || region.way == Way::kNoRoom) return region;
         region.way = all ? Way::kWhole : can_slice(frame) ? Way::kSliced : Way::kCropped;
         return trimmed(region, box, scale);
     }
@@ -148,7 +149,8 @@ class RegionDecoder {
     }
 
     // Decode what the scan reads, by a header for it.
-    Region run(Bytes header, Box held, std::uint32_t scale, std::uint8_t* out, std::size_t room) {
+    Region run(Bytes header, Box held, std::uint32_t scale, bool apart, std::uint8_t* out,
+               std::size_t room) {
         // Nothing here may need destroying: a jump passes it by.
         if (setjmp(jump_) != 0) {
             jpeg_abort_decompress(&info_);
@@ -167,8 +169,7 @@ class RegionDecoder {
         const JDIMENSION height = info_.output_height, width = info_.output_width;
         Region region;
         const std::size_t pixel = static_cast<std::size_t>(info_.output_components);
-        region.stride =
-            (width + kRowStep - 1) / kRowStep * kRowStep * pixel;  // whole pixels, whole steps
+        region.stride = (apart ? (width + kRowStep - 1) / kRowStep * kRowStep : width) * pixel;
         region.needed = kRowStep + region.stride * (height + 1);
         if (region.needed > room) {
             jpeg_abort_decompress(&info_);

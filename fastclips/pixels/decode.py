@@ -1,13 +1,12 @@
 """One frame as it is stored -> pixels. The only importer of simplejpeg and of Pillow.
 
-What a frame is shows in its first bytes, never in its name. Of a JPEG, the box that is asked for is decoded
-in native code where that saves work (`Rung`); whole JPEGs go to simplejpeg. Both are libjpeg-turbo, without
-the GIL. PNG, BMP and TIFF go to Pillow, which keeps the indices of a palette where OpenCV makes colours of
-them. A frame that is an array already is checked and passed on.
+What a frame is shows in its first bytes, never in its name. Of a JPEG of the usual kind, native code decodes
+the box that is asked for (`Rung`); other JPEGs, and whatever is wrong with one, are for simplejpeg. Both are
+libjpeg-turbo, without the GIL. PNG, BMP and TIFF go to Pillow, which keeps the indices of a palette where
+OpenCV makes colours of them. A frame that is an array already is checked and passed on.
 
 A `Decoder` serves one stream and owns its memory: JPEGs are decoded into a scratch buffer that only ever
-grows, so that a worker allocates nothing per frame. The buffer that the last frame fitted is tried first,
-and the header read only when that fails.
+grows, so that a worker allocates nothing per frame.
 
 Damage is never shown as pixels: whatever the decoder complains of, libjpeg's warnings included, raises
 `DamageError` with the reason; who knows the path adds it. A frame that ends too soon, or whose restart
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = ["Decoded", "Decoder", "Rung", "frame_size"]
 
 _JPEG = b"\xff\xd8\xff"
+_ALL = (0, 0, 2**16, 2**16)  # more than a JPEG can have
 _JPEG_PIXELS_PER_BYTE = 8 * 64  # one bit for a block of 8 x 8, by Huffman's code
 _BYTE = 8  # bits per channel
 _STRETCHED = {2: np.uint8(85), 4: np.uint8(17)}  # by bits: what a difference of 1 has become
@@ -62,9 +62,9 @@ class Rung(IntEnum):
     """
 
     SLICED = 0
-    """A JPEG's restart segments around the box."""
+    """A JPEG's blocks around the box, from the restart markers before them on."""
     CROPPED = 1
-    """A JPEG's blocks around the box; of all others only the lengths of their codes are read."""
+    """A JPEG's blocks around the box; of those before them only the lengths of their codes are read."""
     WHOLE = 2
     """A whole JPEG."""
     PILLOW = 3
@@ -169,8 +169,12 @@ class Decoder:
         """
         if isinstance(data, np.ndarray):
             return Decoded(self._given(data), 0, 0, 1, Rung.ARRAY)
-        if box is not None and self._takes_jpegs and (part := self._region(data, box, scale)) is not None:
+        if self._takes_jpegs and (part := self._region(data, box or _ALL, scale)) is not None:
             return part
+        return self._whole(data, scale)
+
+    def _whole(self, data: Encoded, scale: int) -> Decoded:
+        """Decode a frame of any kind, by libraries that know them all."""
         least = (0, 0)
         if scale != 1:
             scale, least = _scaling(data, scale)
@@ -234,7 +238,7 @@ class Decoder:
         -------
         bytes
             For each file the `Rung` by which its row was written; or a greater number, and the row is as it
-            was: the frame has another size, is better decoded whole or something is wrong with it, so that it
+            was: the frame has another size, is of another kind or something is wrong with it, so that it
             is for `decode`.
         """
         return self._regions.decode_crops(
@@ -242,7 +246,7 @@ class Decoder:
         )
 
     def _region(self, data: Encoded, box: Box, scale: int) -> Decoded | None:
-        """Decode a part of a JPEG, if that is worth while and there is nothing wrong with it."""
+        """Decode a part of a JPEG, if it is of the usual kind and there is nothing wrong with it."""
         found = self._regions.decode(data, self._scratch, box, scale)
         if isinstance(found, int):
             self._scratch = np.empty(found, np.uint8)
