@@ -41,8 +41,8 @@ examples:
   fastclips pack frames/ packed/ --codec raw            decoded pixels, for sets that fit
   fastclips pack videos/ packed/ --short-side 256       class/video.mp4 (avi, mkv, webm, ...), frame by frame
 
-Interrupted, it goes on after the last complete shard when it is started again, however it ended. The shards
-are tar files that any tar reads. In Python:
+Interrupted, it goes on after the last complete shard when it is started again, however it ended; if frames
+have changed meanwhile, delete DST first. The shards are tar files that any tar reads. In Python:
 
   dataset = fc.open("packed/")              the same clips, labels and pixels as fc.open("frames/")
   fc.pack(fc.open("frames/"), "packed/")    this command
@@ -90,7 +90,7 @@ class Packed:
 
     def __str__(self) -> str:
         overhead = self.bytes_shards - self.bytes_after
-        earlier = ", some of them from an earlier run" if self.resumed else ""
+        earlier = "; what an earlier run packed is kept as it is" if self.resumed else ""
         before, after = _amount(self.bytes_before), _amount(self.bytes_after)
         growth = self.bytes_after / self.bytes_before - 1 if self.bytes_before else 0.0
         heads = f"{self.path}: {self.videos:,} videos, {self.frames:,} frames{earlier}"
@@ -118,8 +118,12 @@ def pack(
 
     JPEG frames are transcoded without loss: `fastclips.open` of the pack gives the same clips, labels and
     pixels as the dataset. Pictures of other formats and masks are stored as they are; arrays become JPEGs and
-    PNG masks. What is interrupted goes on, when called again, after the last complete shard. The same
-    dataset and options give the same bytes, whatever the number of workers.
+    PNG masks. The same dataset and options give the same bytes, whatever the number of workers.
+
+    What is interrupted goes on, when called again, after the last complete shard. Other data or options are
+    refused then; data are other data if names, lengths or labels differ, or the first frames of up to 1,000
+    videos, evenly spread (of video files, sizes and times). A change of another frame is not noticed: after
+    that, delete `dst`.
 
     Parameters
     ----------
@@ -140,6 +144,7 @@ def pack(
         default; 0 for no markers.
     codec : {"jpeg", "raw"}
         ``"raw"`` stores the pixels that a loader with ``fast_dct=True`` decodes: large, and fast to read.
+        Where a loader shrinks them by 2 or more, the result is that of JPEGs with ``dct_scaling=False``.
     skip_damaged : bool
         Whether videos with a frame that cannot be read are left out. Without it such a frame stays in its
         place as it is, so that it is an error when it is loaded, as it is now.
@@ -297,25 +302,34 @@ def run(args: argparse.Namespace) -> int:
     FastclipsError
         If nothing can be packed.
     """
-    done = pack(
-        _dataset(args),
-        args.target,
-        short_side=args.short_side,
-        quality=args.quality,
-        restart=args.restart,
-        codec=args.codec,
-        skip_damaged=args.skip_damaged,
-        shard_size=args.shard_size,
-        workers=args.workers,
-    )
+    dataset = _dataset(args)
+    try:
+        done = pack(
+            dataset,
+            args.target,
+            short_side=args.short_side,
+            quality=args.quality,
+            restart=args.restart,
+            codec=args.codec,
+            skip_damaged=args.skip_damaged,
+            shard_size=args.shard_size,
+            workers=args.workers,
+        )
+    except KeyboardInterrupt:
+        print("Interrupted; the same command goes on after the last complete shard.", file=sys.stderr)
+        raise
     print(done)
-    for problem in done.problems[:_SHOWN]:
-        print(f"{problem.where}: {problem.why}", file=sys.stderr)
+    for where, why in ((problem.where, problem.why) for problem in done.problems[:_SHOWN]):
+        print(why if where in why else f"{where}: {why}", file=sys.stderr)
     if not done.problems:
         return 0
     more = f" (and {len(done.problems) - _SHOWN} more)" if len(done.problems) > _SHOWN else ""
     videos = len({problem.video for problem in done.problems})
     said = f"Could not read frames: {len(done.problems)} in all{more}, in videos: {videos}. "
+    if done.resumed:
+        said += (
+            f"What was mended since an earlier run is not looked at again: delete {done.path!r} for that. "
+        )
     if done.dropped:
         said += f"Left out: {first_few(done.dropped)}."
     else:
@@ -329,6 +343,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _dataset(args: argparse.Namespace) -> Dataset:
     """Open what is to be packed."""
+    if args.list is not None and not Path(args.list).is_file():
+        raise OptionError(f"--list {args.list!r}: there is no such file")
     if holds_movies(args.source):
         for knob in ("mask", "stream", "frames", "match"):
             if getattr(args, knob):

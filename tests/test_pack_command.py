@@ -2,15 +2,18 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers import run_python
 from packing import check_same, content, members, packed
+from PIL import Image
 
 import fastclips as fc
 from fastclips.cli import main
 from fastclips.errors import DataError, FrameError
+from fastclips.pixels.decode import Decoder
 
 
 def command(*arguments):
@@ -26,7 +29,7 @@ def test_a_folder(frames, tmp_path, capsys):
     assert err == ""
     check_same(fc.open(frames), fc.open(tmp_path / "pack"))
     assert command(frames, tmp_path / "pack") == 0
-    assert "some of them from an earlier run" in capsys.readouterr().out
+    assert "what an earlier run packed is kept as it is" in capsys.readouterr().out
 
 
 def test_it_is_the_function(frames, masks, tmp_path):
@@ -225,3 +228,48 @@ def test_the_index_is_said_in_words(frames, tmp_path):
     begin = -(-(40 + length) // 64) * 64 + offset
     lengths = np.frombuffer(data, dtype, shape[0], begin)
     assert lengths.tolist() == [len(content) for _, content in members(tmp_path / "pack")]
+
+
+def test_frames_that_a_loader_refuses_are_said(frames, tmp_path):
+    """They are whole, but have 16 bits, or a mask has colours: whatever its loader says, packing says."""
+    masks = tmp_path / "masks"
+    for path in sorted(frames.rglob("*.jpg")):
+        mask = masks / path.relative_to(frames).with_suffix(".png")
+        mask.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (64, 48)).save(mask)
+    Image.new("RGB", (64, 48)).save(masks / "class_0" / "video_0" / "frame_00003.png")
+    Image.fromarray(np.full((48, 64), 300, np.uint16)).save(masks / "class_0" / "video_0" / "frame_00007.png")
+    done, pack = packed(fc.open({"image": frames, "mask": masks}), tmp_path / "pack")
+    assert [Path(problem.where).name for problem in done.problems] == ["frame_00003.png", "frame_00007.png"]
+    for frame in (2, 6):
+        with pytest.raises(FrameError, match="must"):
+            Decoder(pack.streams[1]).decode(pack.storage.read("mask", 0, frame))
+    colours = {(0, 0, 0): 0}
+    Image.new("RGB", (64, 48), (1, 2, 3)).save(masks / "class_0" / "video_0" / "frame_00005.png")
+    done, _ = packed(fc.open({"image": frames, "mask": masks}, colors=colours), tmp_path / "colours")
+    assert "frame_00005.png" in {Path(problem.where).name for problem in done.problems}
+
+
+def test_what_was_mended_is_not_looked_at_again(frames, tmp_path, capsys):
+    root = shutil.copytree(frames, tmp_path / "f")
+    path = root / "class_0" / "video_0" / "frame_00003.jpg"
+    intact = path.read_bytes()
+    path.write_bytes(b"")
+    assert command(root, tmp_path / "pack") == 1
+    err = capsys.readouterr().err
+    assert err.count(str(path)) == 1
+    assert "since an earlier run" not in err
+    path.write_bytes(intact)
+    assert command(root, tmp_path / "pack") == 1
+    assert f"mended since an earlier run is not looked at again: delete '{tmp_path}/pack'" in (
+        capsys.readouterr().err
+    )
+
+
+def test_an_interrupt_says_how_to_go_on(frames, tmp_path, capsys, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fastclips.packing.packer.make_pack", interrupt)
+    assert command(frames, tmp_path / "pack") == 130
+    assert "the same command goes on" in capsys.readouterr().err

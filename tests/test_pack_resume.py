@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers import alive, make_frames, make_masks, wait_until
 from packing import check_same, content, packed
@@ -95,7 +96,7 @@ def test_an_interrupt_leaves_what_is_complete(many, whole, tmp_path):
         assert not (folder / ".packing" / "shard").exists()
     done, _ = packed(fc.open(many), folder, shard_size="40KiB")
     assert done.resumed
-    assert "some of them from an earlier run" in str(done)
+    assert "what an earlier run packed is kept as it is" in str(done)
     assert content(folder) == whole
 
 
@@ -161,7 +162,9 @@ def test_a_pack_that_is_there(many, whole, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "pack").iterdir()} == times
     assert (again.videos, again.frames, again.bytes_after) == (first.videos, first.frames, first.bytes_after)
     assert again.resumed
-    with pytest.raises(OptionError, match="is another pack: delete it, or give another folder"):
+    with pytest.raises(
+        OptionError, match="is a pack of other data or with other options: delete it, or give"
+    ):
         fc.pack(dataset, tmp_path / "pack", restart=1, workers=0)
     (tmp_path / "pack" / ".packing").mkdir()  # killed after the index, before its traces were removed
     fc.pack(dataset, tmp_path / "pack", shard_size="40KiB", workers=0)
@@ -275,7 +278,7 @@ def test_a_worker_that_dies(many, tmp_path, monkeypatch):
             self._process.kill()
 
     monkeypatch.setattr(crew._Worker, "give", deadly)
-    with pytest.raises(EngineError, match=r"was killed by signal 9 \(out of memory\? Try fewer workers\)"):
+    with pytest.raises(EngineError, match=r"by signal 9 \(out of memory\? Try fewer workers\), at 'class_"):
         fc.pack(fc.open(many), tmp_path / "pack", shard_size="40KiB", workers=2)
     monkeypatch.undo()
     fc.pack(fc.open(many), tmp_path / "pack", shard_size="40KiB", workers=0)
@@ -291,3 +294,62 @@ def test_masks_too(many, tmp_path, tmp_path_factory, monkeypatch):
             fc.pack(dataset, tmp_path / "pack", shard_size="60KiB", workers=0)
     fc.pack(dataset, tmp_path / "pack", shard_size="60KiB", workers=0)
     assert content(tmp_path / "pack") == content(tmp_path / "whole")
+
+
+# Whether it is the same that is packed
+
+
+def test_arrays_of_other_content_are_other_data(tmp_path):
+    one, other = (np.full((2, 3, 16, 16, 3), value, np.uint8) for value in (1, 2))
+    fc.pack(fc.open(images=one), tmp_path / "pack", workers=0)
+    assert fc.pack(fc.open(images=one), tmp_path / "pack", workers=0).resumed
+    with pytest.raises(OptionError, match="is a pack of other data"):
+        fc.pack(fc.open(images=other), tmp_path / "pack", workers=0)
+
+
+def test_other_masks_are_other_data(many, tmp_path, monkeypatch):
+    """Though images, names and numbers are the same: else half a pack would have the masks of each."""
+    roots = [make_masks(tmp_path / name, many) for name in ("one", "other")]
+    with monkeypatch.context() as patch:
+        cut_short(patch, 20)
+        with pytest.raises(KeyboardInterrupt):
+            fc.pack(fc.open({"image": many, "mask": roots[0]}), tmp_path / "pack", shard_size=1, workers=0)
+    with pytest.raises(OptionError, match="other data"):
+        fc.pack(fc.open({"image": many, "mask": roots[1]}), tmp_path / "pack", shard_size=1, workers=0)
+
+
+def test_frames_that_were_made_anew_are_other_data(tmp_path, monkeypatch):
+    source = make_frames(tmp_path / "f", videos=4, frames=2)
+    with monkeypatch.context() as patch:
+        cut_short(patch, 2)
+        with pytest.raises(KeyboardInterrupt):
+            fc.pack(fc.open(source), tmp_path / "pack", shard_size=1, workers=0)
+    make_frames(source, videos=4, frames=2, height=64)
+    with pytest.raises(OptionError, match="other data"):
+        fc.pack(fc.open(source), tmp_path / "pack", shard_size=1, workers=0)
+
+
+def test_a_pack_that_lost_a_shard_is_not_done(many, tmp_path):
+    dataset, folder = fc.open(many), tmp_path / "pack"
+    fc.pack(dataset, folder, shard_size="40KiB", workers=0)
+    os.truncate(folder / "00002.tar", 5000)
+    with pytest.raises(DataError, match=r"00002.tar' has 5000 bytes where .*restore it, or delete '.*pack'"):
+        fc.pack(dataset, folder, shard_size="40KiB", workers=0)
+    (folder / "00001.tar").unlink()
+    with pytest.raises(DataError, match=r"00001.tar': No such file or directory; restore it, or delete"):
+        fc.pack(dataset, folder, shard_size="40KiB", workers=0)
+
+
+def test_after_nothing_could_be_packed_frames_are_looked_at_again(many, tmp_path):
+    path = tmp_path / "f" / "a" / "b"
+    path.mkdir(parents=True)
+    intact = next(many.rglob("*.jpg")).read_bytes()
+    (path / "1.jpg").write_bytes(intact)
+    (path / "2.jpg").write_bytes(b"x")
+    dataset = fc.open(tmp_path / "f")
+    with pytest.raises(DataError, match="no video could be packed"):
+        fc.pack(dataset, tmp_path / "pack", skip_damaged=True, workers=0)
+    assert content(tmp_path / "pack") == {}
+    (path / "2.jpg").write_bytes(intact)
+    done = fc.pack(dataset, tmp_path / "pack", skip_damaged=True, workers=0)
+    assert (done.frames, done.problems, done.resumed) == (2, [], False)

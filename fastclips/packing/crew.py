@@ -102,6 +102,7 @@ class _Worker:
 
     def __init__(self, job: Job) -> None:
         self.tasks: deque[Task] = deque()
+        self._names = job.names
         self.results, theirs = os.pipe()
         job_fd = os.memfd_create("fastclips-job")
         try:
@@ -152,7 +153,7 @@ class _Worker:
         code = self._process.wait()
         why = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
         hint = " (out of memory? Try fewer workers)" if code == -signal.SIGKILL else ""
-        at = f", at {self.tasks[0]}" if self.tasks else ""
+        at = f", at {self._names[self.tasks[0].video]!r}" if self.tasks else ""
         raise EngineError(f"a process that packs {why}{hint}{at}; what it printed is on standard error")
 
     def stop(self) -> None:

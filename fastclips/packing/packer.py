@@ -6,6 +6,7 @@ import json
 import logging
 from dataclasses import replace
 from hashlib import blake2b
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -15,14 +16,13 @@ from fastclips.data.columns import Columns
 from fastclips.data.index import Index
 from fastclips.data.packs import INDEX, stream_meta
 from fastclips.data.scan import evenly
-from fastclips.errors import DataError, OptionError
+from fastclips.errors import DataError, FrameError, OptionError
 from fastclips.packing.crew import make_parts
 from fastclips.packing.parts import Job, Task, VideoFiles
 from fastclips.packing.shards import Shards
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -35,7 +35,7 @@ __all__ = ["Options", "make_pack"]
 
 _RUN = 64  # frames of a task
 _log = logging.getLogger(__name__)
-_SAMPLED = 1000  # videos whose paths tell one source from another
+_SAMPLED = 1000  # videos whose first frames tell one source from another
 
 
 class Options(NamedTuple):
@@ -107,6 +107,7 @@ def make_pack(dataset: Dataset, folder: Path, options: Options, workers: int) ->
         totals = {**vars(shards.totals), "dropped": [videos.names[video] for video in shards.totals.dropped]}
         if not shards.totals.videos:
             first = shards.totals.problems[0]
+            shards.discard()
             raise DataError(f"no video could be packed; the first error is {first.where!r}: {first.why}")
         shards.save(_index(shards, dataset, videos, options.encoding, {"made": made, "totals": totals}))
     return totals, resumed
@@ -134,21 +135,40 @@ def _videos(dataset: Dataset) -> _Videos:
 
 
 def _made(dataset: Dataset, videos: _Videos, options: Options) -> str:
-    """Return what tells this pack from others: data and options, but for the content of frames."""
+    """Return what tells this pack from others: data and options, but for the content of most frames."""
     digest = blake2b(digest_size=16)
     columns, meta = dataset.index.columns()
-    storage, first = dataset.storage, dataset.streams[0].name
-    paths = [
-        storage.where(first, int(videos.keys[row]), int(videos.firsts[row]))
-        for row in evenly(range(len(videos.keys)), _SAMPLED)
+    storage = dataset.storage
+    sampled = evenly(range(len(videos.keys)), _SAMPLED)
+    places = [
+        (stream.name, int(videos.keys[row]), int(videos.firsts[row]))
+        for stream in dataset.streams
+        for row in sampled
     ]
+    paths = [storage.where(*place) for place in places]
     how = [*vars(options.encoding).values(), options.shard_bytes, options.drop]
     digest.update(json.dumps([meta, stream_meta(dataset.streams), how, paths], sort_keys=True).encode())
     digest.update(dataset.index.names.digest())
     for name, column in columns.items():
         digest.update(f"{name} {column.dtype} {column.shape}".encode())
         digest.update(np.ascontiguousarray(column).data)
+    for place, path in zip(places, paths, strict=True):
+        digest.update(_content(storage, place, path))
     return digest.hexdigest()
+
+
+def _content(storage: Storage, place: tuple[str, int, int], path: str) -> bytes:
+    """Return a digest of a frame; of a video file, whose frames are dear, of its size and time."""
+    try:
+        if isinstance(storage, VideoFiles):
+            status = Path(path).stat()
+            data = f"{status.st_size} {status.st_mtime_ns}".encode()
+        else:
+            read = storage.read(*place)
+            data = np.ascontiguousarray(read).tobytes() if isinstance(read, np.ndarray) else read
+    except (OSError, FrameError):
+        data = b""
+    return blake2b(data, digest_size=16).digest()
 
 
 def _tasks(storage: Storage, videos: _Videos, start: int) -> Iterator[Task]:

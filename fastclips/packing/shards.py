@@ -326,6 +326,12 @@ class Shards:
         columns, meta = PackStorage.lay_out(files, places, shards, found["first"])
         return found["video"], found["count"], found["fps"], columns, meta
 
+    def discard(self) -> None:
+        """Remove what holds no video, so that another run looks at the frames again."""
+        for number in range(len(self._records)):
+            (self._folder / _shard_name(number)).unlink(missing_ok=True)
+        shutil.rmtree(self._work, ignore_errors=True)
+
     def save(self, columns: Columns) -> None:
         """Write the pack's index: from then on the folder is a pack."""
         columns.save(self._folder / INDEX)
@@ -357,11 +363,16 @@ def _is_made(folder: Path, made: str) -> bool:
     """Whether a folder is the pack that is to be made; refuse whatever cannot become it."""
     if is_pack(folder):
         try:
-            if Columns.load(folder / INDEX).meta.get("made") == made:
-                return True
+            columns = Columns.load(folder / INDEX)
         except (OSError, DataError):
-            pass  # what it is no longer matters
-        raise OptionError(f"{str(folder)!r} is another pack: delete it, or give another folder")
+            columns = None  # what it is no longer matters
+        if columns is not None and columns.meta.get("made") == made:
+            PackStorage(columns, str(folder)).check(f"restore it, or delete {str(folder)!r} and pack again")
+            return True
+        raise OptionError(
+            f"{str(folder)!r} is a pack of other data or with other options: delete it, or give another "
+            "folder"
+        )
     if folder.exists() and not folder.is_dir():
         raise OptionError(f"{str(folder)!r} is a file: give a folder")
     if folder.is_dir() and not (folder / UNFINISHED).is_dir() and any(folder.iterdir()):
