@@ -7,7 +7,9 @@ The command is opening and that function; what it prints is what the function re
 
 from __future__ import annotations
 
+import errno
 import sys
+from argparse import ArgumentTypeError
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -18,7 +20,7 @@ from fastclips.data.index import Dataset
 from fastclips.data.opening import open_dataset
 from fastclips.errors import DataError, OptionError
 from fastclips.options import checked_bool, checked_bytes, checked_choice, checked_int, first_few
-from fastclips.packing.movies import holds_movies, open_movies
+from fastclips.packing.movies import holds_movies, open_movies, without_movies
 
 if TYPE_CHECKING:
     import argparse
@@ -184,9 +186,11 @@ def pack(
     try:
         totals, resumed = make_pack(dataset, folder, options, checked_workers(workers))
     except OSError as error:
+        mend = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "mend that"
+        at = f" ({error.filename})" if error.filename else ""
         raise DataError(
-            f"cannot write the pack into {str(folder)!r}: {error.strerror}; what is complete of it stays: "
-            "make room and run the same again"
+            f"cannot write the pack into {str(folder)!r}: {error.strerror}{at}; what is complete of it "
+            f"stays: {mend} and run the same again"
         ) from error
     from fastclips.packing.parts import Problem  # noqa: PLC0415 - as above
 
@@ -302,6 +306,8 @@ def run(args: argparse.Namespace) -> int:
     FastclipsError
         If nothing can be packed.
     """
+    if args.list is not None and not Path(args.list).is_file():
+        raise OptionError(f"--list {args.list!r}: there is no such file")
     dataset = _dataset(args)
     try:
         done = pack(
@@ -343,8 +349,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _dataset(args: argparse.Namespace) -> Dataset:
     """Open what is to be packed."""
-    if args.list is not None and not Path(args.list).is_file():
-        raise OptionError(f"--list {args.list!r}: there is no such file")
     if holds_movies(args.source):
         for knob in ("mask", "stream", "frames", "match"):
             if getattr(args, knob):
@@ -365,8 +369,12 @@ def _dataset(args: argparse.Namespace) -> Dataset:
         return open_dataset(args.list, root=roots, columns=args.columns, **options)
     if args.columns is not None:
         options["columns"] = args.columns
+    without_movies(args.source)
     return open_dataset(roots, **options)
 
 
 def _restart(text: str) -> int | str:
-    return text if text == "row" else int(text)
+    try:
+        return text if text == "row" else int(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r}: must be a number of MCUs, or 'row'") from None
