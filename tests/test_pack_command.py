@@ -83,7 +83,7 @@ def test_other_names(frames, tmp_path):
     ("arguments", "message"),
     [
         (["--stream", "mask"], "--stream 'mask': must be a name and a folder"),
-        (["--list", "nowhere.txt"], "nowhere.txt"),
+        (["--list", "nowhere.txt"], "--list 'nowhere.txt': there is no such file"),
         (["--columns", "path label"], "columns='path label': is for lists"),
         (["--codec", "raw", "--restart", "2"], "restart=2 is for JPEGs"),
         (["--shard-size", "1x"], "shard_size='1x'"),
@@ -95,6 +95,12 @@ def test_mistakes(frames, tmp_path, capsys, arguments, message):
     assert err.startswith("fastclips: error: ")
     assert message in err
     assert not (tmp_path / "pack").exists()
+
+
+def test_an_interval_that_is_no_number(frames, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        command(frames, tmp_path / "pack", "--restart", "x")
+    assert "--restart: 'x': must be a number of MCUs, or 'row'" in capsys.readouterr().err
 
 
 def test_sources_that_are_none(tmp_path, capsys):

@@ -249,7 +249,7 @@ def test_a_full_disk(many, whole, tmp_path, monkeypatch, place):
             case "the index":
                 patch.setattr(shards.Shards, "save", full)
         with pytest.raises(
-            DataError, match=r"cannot write the pack into .*: No space left on device; what is"
+            DataError, match=r"cannot write the pack into .*: No space left on device; .*: make room"
         ):
             fc.pack(dataset, folder, shard_size="40KiB", workers=0)
     assert not (folder / "pack.index").exists()
@@ -265,7 +265,9 @@ def test_a_full_disk_in_a_worker(many, tmp_path):
     """The worker's error comes to the caller, with its number."""
     (tmp_path / "pack" / ".packing").mkdir(parents=True)
     (tmp_path / "pack" / ".packing" / "3.part").mkdir()  # cannot be written as a file
-    with pytest.raises(DataError, match=r"cannot write the pack into .*: Is a directory"):
+    with pytest.raises(
+        DataError, match=r"cannot write .*: Is a directory \(.*3.part\); .*: mend that and run"
+    ):
         fc.pack(fc.open(many), tmp_path / "pack", workers=2)
 
 
@@ -282,6 +284,12 @@ def test_a_worker_that_dies(many, tmp_path, monkeypatch):
         fc.pack(fc.open(many), tmp_path / "pack", shard_size="40KiB", workers=2)
     monkeypatch.undo()
     fc.pack(fc.open(many), tmp_path / "pack", shard_size="40KiB", workers=0)
+
+
+def test_a_worker_that_cannot_be_started(many, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(EngineError, match=r"cannot start a process that packs: .*'/nowhere/python'"):
+        fc.pack(fc.open(many), tmp_path / "pack", workers=2)
 
 
 def test_masks_too(many, tmp_path, tmp_path_factory, monkeypatch):

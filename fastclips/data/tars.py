@@ -208,7 +208,9 @@ def _members(path: Path) -> Iterator[tuple[str, tarfile.TarInfo]]:
                 if len(members) > _FORGET:  # of millions
                     members.clear()
             end = tar.offset
-    except (OSError, tarfile.TarError) as error:
+    except OSError as error:
+        raise DataError(f"cannot read {str(path)!r}: {error.strerror}") from error
+    except tarfile.TarError as error:
         if _begins_compressed(path):
             raise DataError(_said_compressed(path)) from error
         raise DataError(f"{str(path)!r} is no whole tar file: {error}") from error
@@ -224,11 +226,8 @@ def _refuse_both(path: Path, tars: list[str], frame: str | None) -> None:
 
 
 def _begins_compressed(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(8).startswith(_COMPRESSIONS)
-    except OSError:
-        return False
+    with path.open("rb") as file:
+        return file.read(8).startswith(_COMPRESSIONS)
 
 
 def _said_compressed(path: Path) -> str:

@@ -56,7 +56,7 @@ def make_parts(job: Job, tasks: Iterable[Task], workers: int) -> Iterator[Part]:
     Raises
     ------
     EngineError
-        A worker died.
+        A worker died, or could not be started.
     OSError
         A part cannot be written.
     """
@@ -65,8 +65,9 @@ def make_parts(job: Job, tasks: Iterable[Task], workers: int) -> Iterator[Part]:
 
         yield from map(Maker(job).make, tasks)
         return
-    crew = [_Worker(job) for _ in range(workers)]
+    crew: list[_Worker] = []
     try:
+        crew += (_Worker(job) for _ in range(workers))
         yield from _in_order(crew, iter(tasks))
     finally:
         for worker in crew:
@@ -122,8 +123,10 @@ class _Worker:
                 pass_fds=fds,
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
             )
-        except BaseException:
+        except BaseException as error:
             os.close(self.results)
+            if isinstance(error, OSError):
+                raise EngineError(f"cannot start a process that packs: {error}") from error
             raise
         finally:
             os.close(job_fd)
