@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -361,3 +362,37 @@ def test_after_nothing_could_be_packed_frames_are_looked_at_again(many, tmp_path
     (path / "2.jpg").write_bytes(intact)
     done = fc.pack(dataset, tmp_path / "pack", skip_damaged=True, workers=0)
     assert (done.frames, done.problems, done.resumed) == (2, [], False)
+
+
+@pytest.mark.parametrize("options", [{}, {"restart": 1}])
+def test_a_pack_that_another_process_has_just_finished_stays(many, tmp_path, monkeypatch, options):
+    """Whenever that is between a look at the folder and the lock: it is done, or it is refused."""
+    folder = tmp_path / "pack"
+    look, lock = shards._is_made, shards.fcntl.flock
+
+    def other():
+        monkeypatch.undo()
+        fc.pack(fc.open(many), folder, shard_size="40KiB", workers=0)
+
+    def look_before(*arguments):
+        found = look(*arguments)
+        other()
+        return found
+
+    def lock_after(*arguments):
+        other()
+        lock(*arguments)
+
+    for name, slow, refused in (("_is_made", look_before, bool(options)), ("fcntl.flock", lock_after, True)):
+        shutil.rmtree(folder, ignore_errors=True)
+        monkeypatch.setattr(f"fastclips.packing.shards.{name}", slow)
+        run = partial(fc.pack, fc.open(many), folder, shard_size="40KiB", workers=0, **options)
+        if refused:
+            with pytest.raises(OptionError, match=r"of other data or with other|another process packs into"):
+                run()
+        else:
+            assert run().resumed
+        assert fc.open(folder).storage.read("image", 0, 0)
+        times = {path: path.stat().st_mtime_ns for path in folder.glob("*.tar")}
+        fc.pack(fc.open(many), folder, shard_size="40KiB", workers=0)
+        assert {path: path.stat().st_mtime_ns for path in folder.glob("*.tar")} == times

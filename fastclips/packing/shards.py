@@ -124,13 +124,16 @@ class Shards:
         self._parts: list[tuple[Part, int]] = []  # of the video that was not ended, and where each lies
         if not self.complete:
             try:
-                self._prepare(made)
+                self._lock()
+                self.complete = _is_made(folder, made)  # perhaps since it was looked at first
+                if not self.complete:
+                    self._prepare(made)
             except BaseException:
                 self._unlock()
                 raise
         self._fresh()
 
-    def _prepare(self, made: str) -> None:
+    def _lock(self) -> None:
         try:
             self._work.mkdir(parents=True, exist_ok=True)
             self._lock_fd = os.open(self._work / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -138,8 +141,13 @@ class Shards:
             raise OptionError(f"cannot write into {str(self._folder)!r}: {error.strerror}") from error
         try:
             fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever had it removes it in the end, and what is removed locks nobody out.
+            if not os.path.samestat(os.fstat(self._lock_fd), (self._work / "lock").stat()):
+                raise BlockingIOError
         except OSError as error:
             raise OptionError(f"another process packs into {str(self._folder)!r}: wait for it") from error
+
+    def _prepare(self, made: str) -> None:
         before = self._work / "made"
         ours = before.exists() and before.read_text() == made
         if not ours and (self._work / "00000.record").exists():
