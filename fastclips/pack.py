@@ -20,7 +20,7 @@ from fastclips.data.index import Dataset
 from fastclips.data.opening import open_dataset
 from fastclips.errors import DataError, OptionError
 from fastclips.options import checked_bool, checked_bytes, checked_choice, checked_int, first_few
-from fastclips.packing.movies import holds_movies, open_movies, without_movies
+from fastclips.packing.movies import holds_movies, lists_movies, open_movies, without_movies
 
 if TYPE_CHECKING:
     import argparse
@@ -370,7 +370,20 @@ def _dataset(args: argparse.Namespace) -> Dataset:
     if args.columns is not None:
         options["columns"] = args.columns
     without_movies(args.source)
-    return open_dataset(roots, **options)
+    return _opened(args, roots, options)
+
+
+def _opened(args: argparse.Namespace, roots: object, options: dict[str, Any]) -> Dataset:
+    """Open folders, or a list as the source, which may be meant for video files."""
+    try:
+        return open_dataset(roots, **options)
+    except DataError as error:
+        source = Path(args.source)
+        if source.is_file() and lists_movies(source, args.columns):
+            raise DataError(
+                f"{error} If these are video files, give their folder as SRC, and --list {source}."
+            ) from error
+        raise
 
 
 def _restart(text: str) -> int | str:

@@ -118,6 +118,18 @@ def test_lists(movies, tmp_path):
     assert seen(simplejpeg.decode_jpeg(data.storage.read("image", 0, 19))) == 40 + 19
 
 
+def test_a_list_as_the_source(movies, tmp_path, capsys):
+    """It means folders of frames; of files, it is said how."""
+    root = shutil.copytree(movies, tmp_path / "v")
+    (root / "list.txt").write_text("a/one.mp4 0\nb/three.mp4 1\n")
+    assert command(root / "list.txt", tmp_path / "pack", "--columns", "path label") == 1
+    said = f"give their folder as SRC, and --list {root}/list.txt."
+    assert said in capsys.readouterr().err
+    (root / "list.txt").write_text("a/none 0\n")
+    assert command(root / "list.txt", tmp_path / "pack", "--columns", "path label") == 1
+    assert said not in capsys.readouterr().err
+
+
 def test_lists_with_starts_alone(movies, tmp_path, caplog):
     listed = tmp_path / "list.csv"
     listed.write_text("path,start,fps,label\nb/three,10,12.5,0\na/one,3,25,1\na/one,13,25,1\n")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fastclips.data.movies import Movie
     from fastclips.data.records import Records
 
-__all__ = ["MovieStorage", "holds_movies", "open_movies", "without_movies"]
+__all__ = ["MovieStorage", "holds_movies", "lists_movies", "open_movies", "without_movies"]
 
 _log = logging.getLogger(__name__)
 
@@ -94,6 +94,15 @@ def holds_movies(source: str | os.PathLike[str]) -> bool:
     if not path.is_dir():
         return path.is_file() and path.suffix.lower() in VIDEO_EXTENSIONS
     return next((is_movie for _, is_movie in _media(path)), False)
+
+
+def lists_movies(records: str | os.PathLike[str], columns: str | None) -> bool:
+    """Whether the first row of a list of videos names a video file that is there, beside it or below."""
+    try:
+        first = read_records(records, columns).paths[0]
+    except (DataError, OptionError):
+        return False
+    return (Path(records).parent / first).is_file() and without_video_extension(first) != first
 
 
 def without_movies(source: str | os.PathLike[str]) -> None:

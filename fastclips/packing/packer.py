@@ -7,6 +7,7 @@ import logging
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -189,12 +190,15 @@ def _fill(shards: Shards, dataset: Dataset, videos: _Videos, encoding: Encoding,
     known = bool((videos.counts > 0).all())
     unit, total = (" frames", int(videos.counts.sum())) if known else (" videos", len(videos.keys))
     done = int(videos.counts[:start].sum()) if known else start
-    begun, written = shards.totals.shards, 0
+    begun, written, frames = shards.totals.shards, 0, 0
+    started = monotonic()
     with tqdm(total=total, initial=done, desc="packing", unit=unit, disable=None, leave=False) as bar:
         for part in make_parts(job, _tasks(dataset.storage, videos, start), workers):
             written += part.size
             shards.add(part)
-            bar.set_postfix_str(f"{(begun + written) / 2**20:,.0f} MiB", refresh=False)
+            frames += len(part.lengths) // len(dataset.streams)
+            rate = "" if known else f"{frames / (monotonic() - started):,.0f} frames/s, "
+            bar.set_postfix_str(f"{rate}{(begun + written) / 2**20:,.0f} MiB", refresh=False)
             bar.update(part.task.frames if known else int(part.task.last))
     shards.finish(len(videos.keys))
 
