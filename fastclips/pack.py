@@ -7,7 +7,9 @@ The command is opening and that function; what it prints is what the function re
 
 from __future__ import annotations
 
+import errno
 import sys
+from argparse import ArgumentTypeError
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -18,7 +20,7 @@ from fastclips.data.index import Dataset
 from fastclips.data.opening import open_dataset
 from fastclips.errors import DataError, OptionError
 from fastclips.options import checked_bool, checked_bytes, checked_choice, checked_int, first_few
-from fastclips.packing.movies import holds_movies, open_movies
+from fastclips.packing.movies import holds_movies, lists_movies, open_movies, without_movies
 
 if TYPE_CHECKING:
     import argparse
@@ -41,8 +43,8 @@ examples:
   fastclips pack frames/ packed/ --codec raw            decoded pixels, for sets that fit
   fastclips pack videos/ packed/ --short-side 256       class/video.mp4 (avi, mkv, webm, ...), frame by frame
 
-Interrupted, it goes on after the last complete shard when it is started again, however it ended. The shards
-are tar files that any tar reads. In Python:
+Interrupted, it goes on after the last complete shard when it is started again, however it ended; if frames
+have changed meanwhile, delete DST first. The shards are tar files that any tar reads. In Python:
 
   dataset = fc.open("packed/")              the same clips, labels and pixels as fc.open("frames/")
   fc.pack(fc.open("frames/"), "packed/")    this command
@@ -90,7 +92,7 @@ class Packed:
 
     def __str__(self) -> str:
         overhead = self.bytes_shards - self.bytes_after
-        earlier = ", some of them from an earlier run" if self.resumed else ""
+        earlier = "; what an earlier run packed is kept as it is" if self.resumed else ""
         before, after = _amount(self.bytes_before), _amount(self.bytes_after)
         growth = self.bytes_after / self.bytes_before - 1 if self.bytes_before else 0.0
         heads = f"{self.path}: {self.videos:,} videos, {self.frames:,} frames{earlier}"
@@ -118,8 +120,12 @@ def pack(
 
     JPEG frames are transcoded without loss: `fastclips.open` of the pack gives the same clips, labels and
     pixels as the dataset. Pictures of other formats and masks are stored as they are; arrays become JPEGs and
-    PNG masks. What is interrupted goes on, when called again, after the last complete shard. The same
-    dataset and options give the same bytes, whatever the number of workers.
+    PNG masks. The same dataset and options give the same bytes, whatever the number of workers.
+
+    What is interrupted goes on, when called again, after the last complete shard. Other data or options are
+    refused then; data are other data if names, lengths or labels differ, or the first frames of up to 1,000
+    videos, evenly spread (of video files, sizes and times). A change of another frame is not noticed: after
+    that, delete `dst`.
 
     Parameters
     ----------
@@ -140,6 +146,7 @@ def pack(
         default; 0 for no markers.
     codec : {"jpeg", "raw"}
         ``"raw"`` stores the pixels that a loader with ``fast_dct=True`` decodes: large, and fast to read.
+        Where a loader shrinks them by 2 or more, the result is that of JPEGs with ``dct_scaling=False``.
     skip_damaged : bool
         Whether videos with a frame that cannot be read are left out. Without it such a frame stays in its
         place as it is, so that it is an error when it is loaded, as it is now.
@@ -179,9 +186,11 @@ def pack(
     try:
         totals, resumed = make_pack(dataset, folder, options, checked_workers(workers))
     except OSError as error:
+        mend = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "mend that"
+        at = f" ({error.filename})" if error.filename else ""
         raise DataError(
-            f"cannot write the pack into {str(folder)!r}: {error.strerror}; what is complete of it stays: "
-            "make room and run the same again"
+            f"cannot write the pack into {str(folder)!r}: {error.strerror}{at}; what is complete of it "
+            f"stays: {mend} and run the same again"
         ) from error
     from fastclips.packing.parts import Problem  # noqa: PLC0415 - as above
 
@@ -297,25 +306,36 @@ def run(args: argparse.Namespace) -> int:
     FastclipsError
         If nothing can be packed.
     """
-    done = pack(
-        _dataset(args),
-        args.target,
-        short_side=args.short_side,
-        quality=args.quality,
-        restart=args.restart,
-        codec=args.codec,
-        skip_damaged=args.skip_damaged,
-        shard_size=args.shard_size,
-        workers=args.workers,
-    )
+    if args.list is not None and not Path(args.list).is_file():
+        raise OptionError(f"--list {args.list!r}: there is no such file")
+    dataset = _dataset(args)
+    try:
+        done = pack(
+            dataset,
+            args.target,
+            short_side=args.short_side,
+            quality=args.quality,
+            restart=args.restart,
+            codec=args.codec,
+            skip_damaged=args.skip_damaged,
+            shard_size=args.shard_size,
+            workers=args.workers,
+        )
+    except KeyboardInterrupt:
+        print("Interrupted; the same command goes on after the last complete shard.", file=sys.stderr)
+        raise
     print(done)
-    for problem in done.problems[:_SHOWN]:
-        print(f"{problem.where}: {problem.why}", file=sys.stderr)
+    for where, why in ((problem.where, problem.why) for problem in done.problems[:_SHOWN]):
+        print(why if where in why else f"{where}: {why}", file=sys.stderr)
     if not done.problems:
         return 0
     more = f" (and {len(done.problems) - _SHOWN} more)" if len(done.problems) > _SHOWN else ""
     videos = len({problem.video for problem in done.problems})
     said = f"Could not read frames: {len(done.problems)} in all{more}, in videos: {videos}. "
+    if done.resumed:
+        said += (
+            f"What was mended since an earlier run is not looked at again: delete {done.path!r} for that. "
+        )
     if done.dropped:
         said += f"Left out: {first_few(done.dropped)}."
     else:
@@ -349,8 +369,25 @@ def _dataset(args: argparse.Namespace) -> Dataset:
         return open_dataset(args.list, root=roots, columns=args.columns, **options)
     if args.columns is not None:
         options["columns"] = args.columns
-    return open_dataset(roots, **options)
+    without_movies(args.source)
+    return _opened(args, roots, options)
+
+
+def _opened(args: argparse.Namespace, roots: object, options: dict[str, Any]) -> Dataset:
+    """Open folders, or a list as the source, which may be meant for video files."""
+    try:
+        return open_dataset(roots, **options)
+    except DataError as error:
+        source = Path(args.source)
+        if source.is_file() and lists_movies(source, args.columns):
+            raise DataError(
+                f"{error} If these are video files, give their folder as SRC, and --list {source}."
+            ) from error
+        raise
 
 
 def _restart(text: str) -> int | str:
-    return text if text == "row" else int(text)
+    try:
+        return text if text == "row" else int(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r}: must be a number of MCUs, or 'row'") from None

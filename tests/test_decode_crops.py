@@ -124,9 +124,7 @@ def test_what_is_for_decode_is_left():
 
 def test_a_box_that_leaves_the_frame_is_left():
     _, out = output(1, 40, 60, 3)
-    assert (
-        min(primed().decode_crops([encode(FRAMES[0])], [0], SIZE, (80, 33, 120, 93), 1, out)) > Rung.WHOLE
-    )
+    assert min(primed().decode_crops([encode(FRAMES[0])], [0], SIZE, (80, 33, 120, 93), 1, out)) > Rung.WHOLE
     assert (out == UNTOUCHED).all()
 
 

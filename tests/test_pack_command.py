@@ -2,15 +2,20 @@
 
 import json
 import shutil
+import struct
+import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers import run_python
 from packing import check_same, content, members, packed
+from PIL import Image
 
 import fastclips as fc
 from fastclips.cli import main
 from fastclips.errors import DataError, FrameError
+from fastclips.pixels.decode import Decoder
 
 
 def command(*arguments):
@@ -26,7 +31,7 @@ def test_a_folder(frames, tmp_path, capsys):
     assert err == ""
     check_same(fc.open(frames), fc.open(tmp_path / "pack"))
     assert command(frames, tmp_path / "pack") == 0
-    assert "some of them from an earlier run" in capsys.readouterr().out
+    assert "what an earlier run packed is kept as it is" in capsys.readouterr().out
 
 
 def test_it_is_the_function(frames, masks, tmp_path):
@@ -80,7 +85,7 @@ def test_other_names(frames, tmp_path):
     ("arguments", "message"),
     [
         (["--stream", "mask"], "--stream 'mask': must be a name and a folder"),
-        (["--list", "nowhere.txt"], "nowhere.txt"),
+        (["--list", "nowhere.txt"], "--list 'nowhere.txt': there is no such file"),
         (["--columns", "path label"], "columns='path label': is for lists"),
         (["--codec", "raw", "--restart", "2"], "restart=2 is for JPEGs"),
         (["--shard-size", "1x"], "shard_size='1x'"),
@@ -92,6 +97,12 @@ def test_mistakes(frames, tmp_path, capsys, arguments, message):
     assert err.startswith("fastclips: error: ")
     assert message in err
     assert not (tmp_path / "pack").exists()
+
+
+def test_an_interval_that_is_no_number(frames, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        command(frames, tmp_path / "pack", "--restart", "x")
+    assert "--restart: 'x': must be a number of MCUs, or 'row'" in capsys.readouterr().err
 
 
 def test_sources_that_are_none(tmp_path, capsys):
@@ -214,14 +225,75 @@ print(sorted({name.split(".")[0] for name in sys.modules} & {"tensorflow", "kera
     assert run_python(code, frames, tmp_path / "pack") == "[]\n"
 
 
-def test_the_index_is_said_in_words(frames, tmp_path):
-    """What a pack's header holds, for whoever reads it without fastclips."""
-    packed(fc.open(frames), tmp_path / "pack")
+def test_the_index_is_said_in_words(frames, masks, tmp_path):
+    """Frames are found without fastclips, by what the README says alone."""
+    rows = [{"path": f"class_{n % 2}/video_{n}", "start": n, "length": 4} for n in range(6)]
+    dataset = fc.open(rows, root={"image": frames, "mask": masks})
+    _, pack = packed(dataset, tmp_path / "pack", shard_size="20KiB")
     data = (tmp_path / "pack" / "pack.index").read_bytes()
-    length = int.from_bytes(data[16:24], "little")
+    magic, version, length, size, crc = struct.unpack_from("<8sQQQQ", data)
+    assert (magic, version, size, crc) == (b"fcolumns", 2, len(data), zlib.crc32(data[40:]))
     header = json.loads(data[40 : 40 + length])
-    assert header["meta"]["shards"] == ["00000.tar"]
-    dtype, shape, offset = header["arrays"]["pack.image.lengths"]
-    begin = -(-(40 + length) // 64) * 64 + offset
-    lengths = np.frombuffer(data, dtype, shape[0], begin)
-    assert lengths.tolist() == [len(content) for _, content in members(tmp_path / "pack")]
+    start = -(-(40 + length) // 64) * 64
+    arrays = {
+        name: np.frombuffer(data, dtype, shape[0], start + offset)
+        for name, (dtype, shape, offset) in header["arrays"].items()
+    }
+    shards = [(tmp_path / "pack" / name).read_bytes() for name in header["meta"]["shards"]]
+    assert len(shards) > 2
+    assert arrays["pack.ends"].tolist() == np.cumsum([len(shard) for shard in shards]).tolist()
+    every = b"".join(shards)
+    for stream in ("image", "mask"):
+        bases, blocks, lengths = (arrays[f"pack.{stream}.{name}"] for name in ("bases", "blocks", "lengths"))
+        for v in range(6):
+            for f in range(v, v + 4):
+                row = arrays["pack.begins"][v] + f - arrays["pack.firsts"][v]
+                begin = int(bases[v]) + 512 * int(blocks[row])
+                frame = every[begin : begin + int(lengths[row])]
+                assert frame == pack.storage.read(stream, v, f)
+                assert frame.startswith(b"\xff\xd8" if stream == "image" else b"\x89PNG")
+
+
+def test_frames_that_a_loader_refuses_are_said(frames, tmp_path):
+    """They are whole, but have 16 bits, or a mask has colours: whatever its loader says, packing says."""
+    masks = tmp_path / "masks"
+    for path in sorted(frames.rglob("*.jpg")):
+        mask = masks / path.relative_to(frames).with_suffix(".png")
+        mask.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (64, 48)).save(mask)
+    Image.new("RGB", (64, 48)).save(masks / "class_0" / "video_0" / "frame_00003.png")
+    Image.fromarray(np.full((48, 64), 300, np.uint16)).save(masks / "class_0" / "video_0" / "frame_00007.png")
+    done, pack = packed(fc.open({"image": frames, "mask": masks}), tmp_path / "pack")
+    assert [Path(problem.where).name for problem in done.problems] == ["frame_00003.png", "frame_00007.png"]
+    for frame in (2, 6):
+        with pytest.raises(FrameError, match="must"):
+            Decoder(pack.streams[1]).decode(pack.storage.read("mask", 0, frame))
+    colours = {(0, 0, 0): 0}
+    Image.new("RGB", (64, 48), (1, 2, 3)).save(masks / "class_0" / "video_0" / "frame_00005.png")
+    done, _ = packed(fc.open({"image": frames, "mask": masks}, colors=colours), tmp_path / "colours")
+    assert "frame_00005.png" in {Path(problem.where).name for problem in done.problems}
+
+
+def test_what_was_mended_is_not_looked_at_again(frames, tmp_path, capsys):
+    root = shutil.copytree(frames, tmp_path / "f")
+    path = root / "class_0" / "video_0" / "frame_00003.jpg"
+    intact = path.read_bytes()
+    path.write_bytes(b"")
+    assert command(root, tmp_path / "pack") == 1
+    err = capsys.readouterr().err
+    assert err.count(str(path)) == 1
+    assert "since an earlier run" not in err
+    path.write_bytes(intact)
+    assert command(root, tmp_path / "pack") == 1
+    assert f"mended since an earlier run is not looked at again: delete '{tmp_path}/pack'" in (
+        capsys.readouterr().err
+    )
+
+
+def test_an_interrupt_says_how_to_go_on(frames, tmp_path, capsys, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fastclips.packing.packer.make_pack", interrupt)
+    assert command(frames, tmp_path / "pack") == 130
+    assert "the same command goes on" in capsys.readouterr().err

@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers import alive, make_frames, make_masks, wait_until
 from packing import check_same, content, packed
@@ -95,7 +97,7 @@ def test_an_interrupt_leaves_what_is_complete(many, whole, tmp_path):
         assert not (folder / ".packing" / "shard").exists()
     done, _ = packed(fc.open(many), folder, shard_size="40KiB")
     assert done.resumed
-    assert "some of them from an earlier run" in str(done)
+    assert "what an earlier run packed is kept as it is" in str(done)
     assert content(folder) == whole
 
 
@@ -161,7 +163,9 @@ def test_a_pack_that_is_there(many, whole, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "pack").iterdir()} == times
     assert (again.videos, again.frames, again.bytes_after) == (first.videos, first.frames, first.bytes_after)
     assert again.resumed
-    with pytest.raises(OptionError, match="is another pack: delete it, or give another folder"):
+    with pytest.raises(
+        OptionError, match="is a pack of other data or with other options: delete it, or give"
+    ):
         fc.pack(dataset, tmp_path / "pack", restart=1, workers=0)
     (tmp_path / "pack" / ".packing").mkdir()  # killed after the index, before its traces were removed
     fc.pack(dataset, tmp_path / "pack", shard_size="40KiB", workers=0)
@@ -246,7 +250,7 @@ def test_a_full_disk(many, whole, tmp_path, monkeypatch, place):
             case "the index":
                 patch.setattr(shards.Shards, "save", full)
         with pytest.raises(
-            DataError, match=r"cannot write the pack into .*: No space left on device; what is"
+            DataError, match=r"cannot write the pack into .*: No space left on device; .*: make room"
         ):
             fc.pack(dataset, folder, shard_size="40KiB", workers=0)
     assert not (folder / "pack.index").exists()
@@ -262,7 +266,9 @@ def test_a_full_disk_in_a_worker(many, tmp_path):
     """The worker's error comes to the caller, with its number."""
     (tmp_path / "pack" / ".packing").mkdir(parents=True)
     (tmp_path / "pack" / ".packing" / "3.part").mkdir()  # cannot be written as a file
-    with pytest.raises(DataError, match=r"cannot write the pack into .*: Is a directory"):
+    with pytest.raises(
+        DataError, match=r"cannot write .*: Is a directory \(.*3.part\); .*: mend that and run"
+    ):
         fc.pack(fc.open(many), tmp_path / "pack", workers=2)
 
 
@@ -275,10 +281,16 @@ def test_a_worker_that_dies(many, tmp_path, monkeypatch):
             self._process.kill()
 
     monkeypatch.setattr(crew._Worker, "give", deadly)
-    with pytest.raises(EngineError, match=r"was killed by signal 9 \(out of memory\? Try fewer workers\)"):
+    with pytest.raises(EngineError, match=r"by signal 9 \(out of memory\? Try fewer workers\), at 'class_"):
         fc.pack(fc.open(many), tmp_path / "pack", shard_size="40KiB", workers=2)
     monkeypatch.undo()
     fc.pack(fc.open(many), tmp_path / "pack", shard_size="40KiB", workers=0)
+
+
+def test_a_worker_that_cannot_be_started(many, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(EngineError, match=r"cannot start a process that packs: .*'/nowhere/python'"):
+        fc.pack(fc.open(many), tmp_path / "pack", workers=2)
 
 
 def test_masks_too(many, tmp_path, tmp_path_factory, monkeypatch):
@@ -291,3 +303,96 @@ def test_masks_too(many, tmp_path, tmp_path_factory, monkeypatch):
             fc.pack(dataset, tmp_path / "pack", shard_size="60KiB", workers=0)
     fc.pack(dataset, tmp_path / "pack", shard_size="60KiB", workers=0)
     assert content(tmp_path / "pack") == content(tmp_path / "whole")
+
+
+# Whether it is the same that is packed
+
+
+def test_arrays_of_other_content_are_other_data(tmp_path):
+    one, other = (np.full((2, 3, 16, 16, 3), value, np.uint8) for value in (1, 2))
+    fc.pack(fc.open(images=one), tmp_path / "pack", workers=0)
+    assert fc.pack(fc.open(images=one), tmp_path / "pack", workers=0).resumed
+    with pytest.raises(OptionError, match="is a pack of other data"):
+        fc.pack(fc.open(images=other), tmp_path / "pack", workers=0)
+
+
+def test_other_masks_are_other_data(many, tmp_path, monkeypatch):
+    """Though images, names and numbers are the same: else half a pack would have the masks of each."""
+    roots = [make_masks(tmp_path / name, many) for name in ("one", "other")]
+    with monkeypatch.context() as patch:
+        cut_short(patch, 20)
+        with pytest.raises(KeyboardInterrupt):
+            fc.pack(fc.open({"image": many, "mask": roots[0]}), tmp_path / "pack", shard_size=1, workers=0)
+    with pytest.raises(OptionError, match="other data"):
+        fc.pack(fc.open({"image": many, "mask": roots[1]}), tmp_path / "pack", shard_size=1, workers=0)
+
+
+def test_frames_that_were_made_anew_are_other_data(tmp_path, monkeypatch):
+    source = make_frames(tmp_path / "f", videos=4, frames=2)
+    with monkeypatch.context() as patch:
+        cut_short(patch, 2)
+        with pytest.raises(KeyboardInterrupt):
+            fc.pack(fc.open(source), tmp_path / "pack", shard_size=1, workers=0)
+    make_frames(source, videos=4, frames=2, height=64)
+    with pytest.raises(OptionError, match="other data"):
+        fc.pack(fc.open(source), tmp_path / "pack", shard_size=1, workers=0)
+
+
+def test_a_pack_that_lost_a_shard_is_not_done(many, tmp_path):
+    dataset, folder = fc.open(many), tmp_path / "pack"
+    fc.pack(dataset, folder, shard_size="40KiB", workers=0)
+    os.truncate(folder / "00002.tar", 5000)
+    with pytest.raises(DataError, match=r"00002.tar' has 5000 bytes where .*restore it, or delete '.*pack'"):
+        fc.pack(dataset, folder, shard_size="40KiB", workers=0)
+    (folder / "00001.tar").unlink()
+    with pytest.raises(DataError, match=r"00001.tar': No such file or directory; restore it, or delete"):
+        fc.pack(dataset, folder, shard_size="40KiB", workers=0)
+
+
+def test_after_nothing_could_be_packed_frames_are_looked_at_again(many, tmp_path):
+    path = tmp_path / "f" / "a" / "b"
+    path.mkdir(parents=True)
+    intact = next(many.rglob("*.jpg")).read_bytes()
+    (path / "1.jpg").write_bytes(intact)
+    (path / "2.jpg").write_bytes(b"x")
+    dataset = fc.open(tmp_path / "f")
+    with pytest.raises(DataError, match="no video could be packed"):
+        fc.pack(dataset, tmp_path / "pack", skip_damaged=True, workers=0)
+    assert content(tmp_path / "pack") == {}
+    (path / "2.jpg").write_bytes(intact)
+    done = fc.pack(dataset, tmp_path / "pack", skip_damaged=True, workers=0)
+    assert (done.frames, done.problems, done.resumed) == (2, [], False)
+
+
+@pytest.mark.parametrize("options", [{}, {"restart": 1}])
+def test_a_pack_that_another_process_has_just_finished_stays(many, tmp_path, monkeypatch, options):
+    """Whenever that is between a look at the folder and the lock: it is done, or it is refused."""
+    folder = tmp_path / "pack"
+    look, lock = shards._is_made, shards.fcntl.flock
+
+    def other():
+        monkeypatch.undo()
+        fc.pack(fc.open(many), folder, shard_size="40KiB", workers=0)
+
+    def look_before(*arguments):
+        found = look(*arguments)
+        other()
+        return found
+
+    def lock_after(*arguments):
+        other()
+        lock(*arguments)
+
+    for name, slow, refused in (("_is_made", look_before, bool(options)), ("fcntl.flock", lock_after, True)):
+        shutil.rmtree(folder, ignore_errors=True)
+        monkeypatch.setattr(f"fastclips.packing.shards.{name}", slow)
+        run = partial(fc.pack, fc.open(many), folder, shard_size="40KiB", workers=0, **options)
+        if refused:
+            with pytest.raises(OptionError, match=r"of other data or with other|another process packs into"):
+                run()
+        else:
+            assert run().resumed
+        assert fc.open(folder).storage.read("image", 0, 0)
+        times = {path: path.stat().st_mtime_ns for path in folder.glob("*.tar")}
+        fc.pack(fc.open(many), folder, shard_size="40KiB", workers=0)
+        assert {path: path.stat().st_mtime_ns for path in folder.glob("*.tar")} == times

@@ -182,7 +182,7 @@ def test_compressed(root, tmp_path):
         with pytest.raises(DataError, match=r"is compressed, so no frame in it can be found: decompress it"):
             fc.open(tmp_path / name)
     (tmp_path / "g.tar").write_bytes(gzip.compress(path.read_bytes()))
-    with pytest.raises(DataError, match=r"g.tar' is no whole tar file"):
+    with pytest.raises(DataError, match=r"g.tar' is compressed, .*: decompress it"):
         fc.open(tmp_path / "g.tar")
 
 
@@ -265,3 +265,24 @@ def test_a_pack_that_was_not_finished(root, tmp_path):
     (tmp_path / "pack" / "pack.index").rename(tmp_path / "pack" / ".packing")
     with pytest.raises(DataError, match=r"is a pack that was not finished: pack into it again"):
         fc.open(tmp_path / "pack")
+
+
+@pytest.mark.parametrize("form", ["gnu", "pax"])
+def test_sparse(tmp_path, form):
+    path = tmp_path / "source" / "video" / "1.bmp"
+    path.parent.mkdir(parents=True)
+    with path.open("wb") as file:
+        file.write(b"BM")
+        file.truncate(10_000_000)
+    made = tar(tmp_path / "f.tar", tmp_path / "source", "--sparse", f"--format={form}")
+    assert made.stat().st_size < 100_000
+    with pytest.raises(DataError, match=r"'video/1.bmp' in '.*f.tar' is stored as sparse: make the tar with"):
+        fc.open(made)
+
+
+def test_frames_beside_tars(root, tmp_path):
+    """Either could be meant, and the others would be left out silently."""
+    tar(tmp_path / "f.tar", root)
+    shutil.copy(next(root.rglob("*.jpg")), tmp_path / "1.jpg")
+    with pytest.raises(DataError, match=r"holds tar files and frames, such as '1.jpg': divide them"):
+        fc.open(tmp_path)

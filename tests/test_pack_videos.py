@@ -1,6 +1,7 @@
 """Video files become packs: every frame, in order, at its rate, with its class."""
 
 import os
+import shutil
 import sys
 
 import numpy as np
@@ -12,8 +13,10 @@ from packing import content, members
 import fastclips as fc
 from fastclips.cli import main
 from fastclips.errors import DataError, OptionError
+from fastclips.packing.movies import _said_size
 
 pytest.importorskip("av")
+import av
 from videos import KINDS, available, decoded, seen, show, write_kind, write_movie
 
 LENGTHS = {"a/one": 13, "a/two": 5, "b/three": 30}
@@ -115,6 +118,18 @@ def test_lists(movies, tmp_path):
     assert seen(simplejpeg.decode_jpeg(data.storage.read("image", 0, 19))) == 40 + 19
 
 
+def test_a_list_as_the_source(movies, tmp_path, capsys):
+    """It means folders of frames; of files, it is said how."""
+    root = shutil.copytree(movies, tmp_path / "v")
+    (root / "list.txt").write_text("a/one.mp4 0\nb/three.mp4 1\n")
+    assert command(root / "list.txt", tmp_path / "pack", "--columns", "path label") == 1
+    said = f"give their folder as SRC, and --list {root}/list.txt."
+    assert said in capsys.readouterr().err
+    (root / "list.txt").write_text("a/none 0\n")
+    assert command(root / "list.txt", tmp_path / "pack", "--columns", "path label") == 1
+    assert said not in capsys.readouterr().err
+
+
 def test_lists_with_starts_alone(movies, tmp_path, caplog):
     listed = tmp_path / "list.csv"
     listed.write_text("path,start,fps,label\nb/three,10,12.5,0\na/one,3,25,1\na/one,13,25,1\n")
@@ -140,9 +155,49 @@ def test_a_file_that_is_damaged(tmp_path, capsys):
     names = list(fc.open(tmp_path / "pack").index.names)
     assert "a/good" in names
     assert "a/text" not in names
+    assert "a/cut" not in names
     assert f"{len(names)} videos" in out
     assert command(root, tmp_path / "other", "--skip-damaged") == 0
     assert list(fc.open(tmp_path / "other").index.names) == names
+
+
+@pytest.mark.parametrize("kind", ["ffv1.mkv", "vp9.webm"])
+def test_matroska_that_is_cut_short(tmp_path, capsys, kind):
+    """To a decoder it ends there, so that the video would have lost its end without a word."""
+    if not available(KINDS[kind][0]):
+        pytest.skip(f"no encoder for {kind}")
+    path = tmp_path / "v" / "a" / kind
+    write_kind(path, kind, [show(number) for number in range(40)])
+    assert command(tmp_path / "v", tmp_path / "whole") == 0
+    whole = path.read_bytes()
+    for size in (len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        assert command(tmp_path / "v", tmp_path / f"{size}") == 1
+        err = capsys.readouterr().err
+        assert f"{kind}' is cut short: it has {size} bytes of {len(whole)}" in err or "cannot be" in err
+
+
+def test_matroska_that_was_streamed_says_no_size(tmp_path):
+    path = tmp_path / "v" / "a" / "b.mkv"
+    path.parent.mkdir(parents=True)
+    for options in ({"live": "1"}, {}):
+        with av.open(str(path), "w", format="matroska", options=options) as container:
+            stream = container.add_stream("mjpeg", rate=25)
+            stream.height, stream.width, stream.pix_fmt = 48, 64, "yuvj420p"
+            for number in range(9):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(show(number), "rgb24")))
+            container.mux(stream.encode(None))
+        assert _said_size(str(path)) == (0 if options else path.stat().st_size)
+        target = tmp_path / ("live" if options else "plain")
+        assert fc.pack(tmp_path / "v", target, workers=0).frames == 9
+
+
+def test_videos_beside_frames_are_said(frames, movies, tmp_path, caplog):
+    root = shutil.copytree(frames, tmp_path / "f")
+    shutil.copy(movies / "a" / "one.mp4", root / "class_1" / "x.mp4")
+    assert command(root, tmp_path / "pack") == 0
+    assert "Left out video files in" in caplog.text
+    assert "'class_1/x.mp4'" in caplog.text
 
 
 def test_lists_that_want_more_than_there_is(movies, tmp_path, capsys):

@@ -26,7 +26,8 @@ So a frame takes 8 bytes for each stream. The header says ``pack`` (the format's
 ``streams``, ``classes``, ``labels``, and ``made``, by which the command knows what it has made before.
 
 **Reading** is by pread and never by mapping: cutting a mapped file short kills its readers. The header in
-front of a member is read with it and must tell its length, so that an index beside the wrong tar is noticed.
+front of a member is read with it and must tell its length, and in front of the first that is read, its name:
+so an index beside the wrong tar is noticed, though all frames of raw pixels have one length.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ INDEX = "pack.index"
 BLOCK = 512  # bytes: of a tar file
 VERSION = 1
 _OPEN = 64  # shards that a process keeps open
+_NAME = 100  # bytes of a name in a header
 _SPREAD = 2  # a range is read whole if it has at most so many bytes for each that is wanted
 _NPY = b"\x93NUMPY"
 _shapes: dict[bytes, tuple[int, ...]] = {}  # by header of a .npy member, of which there are few
@@ -83,7 +85,7 @@ class PackStorage:
     """
 
     __slots__ = (
-        *("_begins", "_ends", "_files", "_firsts", "_folder", "_open", "_places"),
+        *("_begins", "_ends", "_files", "_firsts", "_folder", "_named", "_open", "_places"),
         *("columns", "frame_counts", "videos"),
     )
 
@@ -94,6 +96,7 @@ class PackStorage:
         self._folder = folder
         self._ends: list[int] = columns["pack.ends"].tolist()
         self._firsts = columns["pack.firsts"]
+        self._named = "made" in columns.meta  # of others' tars, names may be written in many ways
         self._begins = columns["pack.begins"]
         names = [stream["name"] for stream in columns.meta["streams"]]
         self._files = {name: FileTable(columns, name) for name in names}
@@ -243,6 +246,8 @@ class PackStorage:
             raise FrameError(f"cannot read frame {where!r}: {why}; {_MEND}") from error
         if len(runs) == 1:
             held *= len(places)
+        if self._named:
+            self._check_name(*held[0], places[0][0], stream, video, next(iter(frames)))
         contents = []
         for frame, (start, length), (begin, data) in zip(frames, places, held, strict=True):
             try:
@@ -263,14 +268,25 @@ class PackStorage:
             for start, end in self._runs(self._find(stream, video, frames)):
                 self._advise(start, end)
 
+    def _check_name(self, begin: int, data: bytes, start: int, stream: str, video: int, frame: int) -> None:
+        """Hold a member's header to the name that the index has for it, which is in ASCII there, and cut."""
+        header = start - BLOCK - begin
+        name = self._member(stream, video, frame).encode("ascii", "replace")[:_NAME]
+        if data[header : header + _NAME].rstrip(b"\0") != name:
+            where = self.where(stream, video, frame)
+            raise FrameError(f"frame {where!r}: its tar has another member at its place: {_MEND}")
+
+    def _member(self, stream: str, video: int, frame: int) -> str:
+        name = self._files[stream].name(video, frame - self._firsts.item(video))
+        return f"{member_folder(self.videos[video], video)}/{os.fsdecode(name)}"
+
     def where(self, stream: str, video: int, frame: int) -> str:
         """Return the frame's shard and member, as ``/data/pack/00000.tar:video/000012.image.jpg``."""
         ((start, _),) = self._find(stream, video, (frame,))
         shards = self.columns.meta["shards"]
         shard = min(bisect_right(self._ends, start - BLOCK), len(shards) - 1)
         path = Path(self._folder, shards[shard])
-        member = self._files[stream].name(video, frame - self._firsts.item(video))
-        return f"{path}:{member_folder(self.videos[video], video)}/{os.fsdecode(member)}"
+        return f"{path}:{self._member(stream, video, frame)}"
 
     def _find(self, stream: str, video: int, frames: Collection[int]) -> list[tuple[int, int]]:
         """Return where frames begin, counted through the shards, and how many bytes each has."""

@@ -39,6 +39,7 @@ _BLOCK = 512
 _ZEROS = bytes(_BLOCK)
 _FORGET = 1000  # members that tarfile may hold
 _SHOW_AFTER = 2.0  # seconds before a progress bar appears
+_COMPRESSIONS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"(\xb5/\xfd", b"\x04\x22M\x18")  # how such files begin
 _COMPRESSED = re.compile(r"\.(tar\.\w+|tgz|tbz2?|txz|tzst)$", re.IGNORECASE).search
 _log = logging.getLogger(__name__)
 
@@ -49,16 +50,17 @@ def find_tars(root: str | os.PathLike[str]) -> list[Path]:
     Raises
     ------
     DataError
-        It is a compressed tar, or a pack that was not finished.
+        It is a compressed tar, a pack that was not finished, or a folder of tars and frames.
     """
     path = Path(root)
     if path.is_file():
         if _COMPRESSED(path.name):
-            raise DataError(f"{str(path)!r} is compressed, so no frame in it can be found: decompress it")
+            raise DataError(_said_compressed(path))
         return [path.absolute()] if path.suffix.lower() == ".tar" else []
     try:
         with os.scandir(path) as listed:
             names = []
+            frame = None
             for entry in listed:
                 if entry.name == UNFINISHED:
                     raise DataError(f"{str(path)!r} is a pack that was not finished: pack into it again")
@@ -68,8 +70,11 @@ def find_tars(root: str | os.PathLike[str]) -> list[Path]:
                     return []
                 if entry.name.lower().endswith(".tar"):
                     names.append(entry.name)
+                elif entry.name.lower().endswith(FRAME_EXTENSIONS):
+                    frame = entry.name
     except OSError:
         return []
+    _refuse_both(path, names, frame)
     return [path.absolute() / name for name in sorted(names, key=natural_key)]
 
 
@@ -166,6 +171,8 @@ def _scan(path: Path, status: os.stat_result) -> Columns:
     places: dict[str, tuple[int, int]] = {}
     for name, member in _members(path):
         place = member.offset_data, member.size
+        if member.issparse():
+            raise DataError(f"{name!r} in {str(path)!r} is stored as sparse: make the tar without --sparse")
         if member.islnk():  # of two names for one file, tar stores the second as a link
             place = places.get(_plain(member.linkname) or "", (-1, 0))
         elif not member.isreg():
@@ -201,12 +208,30 @@ def _members(path: Path) -> Iterator[tuple[str, tarfile.TarInfo]]:
                 if len(members) > _FORGET:  # of millions
                     members.clear()
             end = tar.offset
-    except (OSError, tarfile.TarError) as error:
+    except OSError as error:
+        raise DataError(f"cannot read {str(path)!r}: {error.strerror}") from error
+    except tarfile.TarError as error:
+        if _begins_compressed(path):
+            raise DataError(_said_compressed(path)) from error
         raise DataError(f"{str(path)!r} is no whole tar file: {error}") from error
     with path.open("rb") as file:
         file.seek(end)
         if file.read(_BLOCK) != _ZEROS:
             raise DataError(f"{str(path)!r} is no whole tar file: it does not end as one, at byte {end}")
+
+
+def _refuse_both(path: Path, tars: list[str], frame: str | None) -> None:
+    if tars and frame is not None:
+        raise DataError(f"{str(path)!r} holds tar files and frames, such as {frame!r}: divide them")
+
+
+def _begins_compressed(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(8).startswith(_COMPRESSIONS)
+
+
+def _said_compressed(path: Path) -> str:
+    return f"{str(path)!r} is compressed, so no frame in it can be found: decompress it"
 
 
 def _plain(name: str) -> str | None:

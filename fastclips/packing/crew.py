@@ -56,7 +56,7 @@ def make_parts(job: Job, tasks: Iterable[Task], workers: int) -> Iterator[Part]:
     Raises
     ------
     EngineError
-        A worker died.
+        A worker died, or could not be started.
     OSError
         A part cannot be written.
     """
@@ -65,8 +65,9 @@ def make_parts(job: Job, tasks: Iterable[Task], workers: int) -> Iterator[Part]:
 
         yield from map(Maker(job).make, tasks)
         return
-    crew = [_Worker(job) for _ in range(workers)]
+    crew: list[_Worker] = []
     try:
+        crew += (_Worker(job) for _ in range(workers))
         yield from _in_order(crew, iter(tasks))
     finally:
         for worker in crew:
@@ -102,6 +103,7 @@ class _Worker:
 
     def __init__(self, job: Job) -> None:
         self.tasks: deque[Task] = deque()
+        self._names = job.names
         self.results, theirs = os.pipe()
         job_fd = os.memfd_create("fastclips-job")
         try:
@@ -121,8 +123,10 @@ class _Worker:
                 pass_fds=fds,
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
             )
-        except BaseException:
+        except BaseException as error:
             os.close(self.results)
+            if isinstance(error, OSError):
+                raise EngineError(f"cannot start a process that packs: {error}") from error
             raise
         finally:
             os.close(job_fd)
@@ -152,7 +156,7 @@ class _Worker:
         code = self._process.wait()
         why = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
         hint = " (out of memory? Try fewer workers)" if code == -signal.SIGKILL else ""
-        at = f", at {self.tasks[0]}" if self.tasks else ""
+        at = f", at {self._names[self.tasks[0].video]!r}" if self.tasks else ""
         raise EngineError(f"a process that packs {why}{hint}{at}; what it printed is on standard error")
 
     def stop(self) -> None:

@@ -6,6 +6,7 @@ How many frames a file has is only known once it is opened, which its worker doe
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from pathlib import Path
@@ -18,7 +19,7 @@ from fastclips.data.labels import Labels, encode
 from fastclips.data.names import Names, natural_key
 from fastclips.data.records import read_records
 from fastclips.data.scan import FRAME_EXTENSIONS, SKIPPED, VIDEO_EXTENSIONS, without_video_extension
-from fastclips.errors import DataError, OptionError
+from fastclips.errors import DataError, FrameError, OptionError
 from fastclips.options import first_few
 from fastclips.spec import Stream
 
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
     from fastclips.data.movies import Movie
     from fastclips.data.records import Records
 
-__all__ = ["MovieStorage", "holds_movies", "open_movies"]
+__all__ = ["MovieStorage", "holds_movies", "lists_movies", "open_movies", "without_movies"]
+
+_log = logging.getLogger(__name__)
 
 
 class MovieStorage:
@@ -56,10 +59,15 @@ class MovieStorage:
         Raises
         ------
         FrameError
-            The file cannot be read.
+            The file cannot be read, or is Matroska (mkv, webm) that is cut short, which a decoder takes for
+            its end.
         """
         movie = self._open(video)
-        return movie.frame_count, movie.fps or 0.0, Path(movie.path).stat().st_size
+        size = Path(movie.path).stat().st_size
+        said = _said_size(movie.path)
+        if said > size:
+            raise FrameError(f"{movie.path!r} is cut short: it has {size} bytes of {said}")
+        return movie.frame_count, movie.fps or 0.0, size
 
     def read(self, stream: str, video: int, frame: int) -> NDArray[np.uint8]:  # noqa: ARG002 - there is one stream
         """Return a decoded frame, as `Storage.read`; in order it goes fastest."""
@@ -86,6 +94,22 @@ def holds_movies(source: str | os.PathLike[str]) -> bool:
     if not path.is_dir():
         return path.is_file() and path.suffix.lower() in VIDEO_EXTENSIONS
     return next((is_movie for _, is_movie in _media(path)), False)
+
+
+def lists_movies(records: str | os.PathLike[str], columns: str | None) -> bool:
+    """Whether the first row of a list of videos names a video file that is there, beside it or below."""
+    try:
+        first = read_records(records, columns).paths[0]
+    except (DataError, OptionError):
+        return False
+    return (Path(records).parent / first).is_file() and without_video_extension(first) != first
+
+
+def without_movies(source: str | os.PathLike[str]) -> None:
+    """Say it where video files lie in a folder whose frames are packed: these alone are."""
+    movie = next((name for name, is_movie in _media(Path(source)) if is_movie), None)
+    if movie is not None:
+        _log.warning("Left out video files in %r, such as %r: pack them apart.", str(source), movie)
 
 
 def open_movies(
@@ -218,6 +242,28 @@ def _media(top: Path) -> Iterator[tuple[str, bool]]:
             is_movie = name.lower().endswith(VIDEO_EXTENSIONS)
             if not _hidden(name) and (is_movie or name.lower().endswith(FRAME_EXTENSIONS)):
                 yield f"{start}/{name}" if start else name, is_movie
+
+
+def _said_size(path: str) -> int:
+    """Return how many bytes a Matroska file says that it has; 0 if it does not, or is something else.
+
+    It is two elements, a header and a segment, each an identifier of 4 bytes, a size and so many bytes. The
+    size (RFC 8794) is a number whose leading zero bits tell how many bytes follow the first; all ones stand
+    for "unknown", as in what was streamed.
+    """
+    end = 0
+    with Path(path).open("rb") as file:
+        for identifier in (b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"):
+            file.seek(end)
+            head = file.read(12)
+            if head[:4] != identifier or len(head) < 5 or not head[4]:  # noqa: PLR2004 - identifier, size
+                return 0
+            length = 9 - head[4].bit_length()
+            size = int.from_bytes(head[4 : 4 + length], "big") & ((1 << 7 * length) - 1)
+            if size == (1 << 7 * length) - 1:
+                return 0
+            end += 4 + length + size
+    return end
 
 
 def _hidden(name: str) -> bool:

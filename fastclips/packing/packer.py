@@ -6,6 +6,8 @@ import json
 import logging
 from dataclasses import replace
 from hashlib import blake2b
+from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -15,14 +17,13 @@ from fastclips.data.columns import Columns
 from fastclips.data.index import Index
 from fastclips.data.packs import INDEX, stream_meta
 from fastclips.data.scan import evenly
-from fastclips.errors import DataError, OptionError
+from fastclips.errors import DataError, FrameError, OptionError
 from fastclips.packing.crew import make_parts
 from fastclips.packing.parts import Job, Task, VideoFiles
 from fastclips.packing.shards import Shards
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -35,7 +36,7 @@ __all__ = ["Options", "make_pack"]
 
 _RUN = 64  # frames of a task
 _log = logging.getLogger(__name__)
-_SAMPLED = 1000  # videos whose paths tell one source from another
+_SAMPLED = 1000  # videos whose first frames tell one source from another
 
 
 class Options(NamedTuple):
@@ -107,6 +108,7 @@ def make_pack(dataset: Dataset, folder: Path, options: Options, workers: int) ->
         totals = {**vars(shards.totals), "dropped": [videos.names[video] for video in shards.totals.dropped]}
         if not shards.totals.videos:
             first = shards.totals.problems[0]
+            shards.discard()
             raise DataError(f"no video could be packed; the first error is {first.where!r}: {first.why}")
         shards.save(_index(shards, dataset, videos, options.encoding, {"made": made, "totals": totals}))
     return totals, resumed
@@ -134,21 +136,40 @@ def _videos(dataset: Dataset) -> _Videos:
 
 
 def _made(dataset: Dataset, videos: _Videos, options: Options) -> str:
-    """Return what tells this pack from others: data and options, but for the content of frames."""
+    """Return what tells this pack from others: data and options, but for the content of most frames."""
     digest = blake2b(digest_size=16)
     columns, meta = dataset.index.columns()
-    storage, first = dataset.storage, dataset.streams[0].name
-    paths = [
-        storage.where(first, int(videos.keys[row]), int(videos.firsts[row]))
-        for row in evenly(range(len(videos.keys)), _SAMPLED)
+    storage = dataset.storage
+    sampled = evenly(range(len(videos.keys)), _SAMPLED)
+    places = [
+        (stream.name, int(videos.keys[row]), int(videos.firsts[row]))
+        for stream in dataset.streams
+        for row in sampled
     ]
+    paths = [storage.where(*place) for place in places]
     how = [*vars(options.encoding).values(), options.shard_bytes, options.drop]
     digest.update(json.dumps([meta, stream_meta(dataset.streams), how, paths], sort_keys=True).encode())
     digest.update(dataset.index.names.digest())
     for name, column in columns.items():
         digest.update(f"{name} {column.dtype} {column.shape}".encode())
         digest.update(np.ascontiguousarray(column).data)
+    for place, path in zip(places, paths, strict=True):
+        digest.update(_content(storage, place, path))
     return digest.hexdigest()
+
+
+def _content(storage: Storage, place: tuple[str, int, int], path: str) -> bytes:
+    """Return a digest of a frame; of a video file, whose frames are dear, of its size and time."""
+    try:
+        if isinstance(storage, VideoFiles):
+            status = Path(path).stat()
+            data = f"{status.st_size} {status.st_mtime_ns}".encode()
+        else:
+            read = storage.read(*place)
+            data = np.ascontiguousarray(read).tobytes() if isinstance(read, np.ndarray) else read
+    except (OSError, FrameError):
+        data = b""
+    return blake2b(data, digest_size=16).digest()
 
 
 def _tasks(storage: Storage, videos: _Videos, start: int) -> Iterator[Task]:
@@ -169,12 +190,15 @@ def _fill(shards: Shards, dataset: Dataset, videos: _Videos, encoding: Encoding,
     known = bool((videos.counts > 0).all())
     unit, total = (" frames", int(videos.counts.sum())) if known else (" videos", len(videos.keys))
     done = int(videos.counts[:start].sum()) if known else start
-    begun, written = shards.totals.shards, 0
+    begun, written, frames = shards.totals.shards, 0, 0
+    started = monotonic()
     with tqdm(total=total, initial=done, desc="packing", unit=unit, disable=None, leave=False) as bar:
         for part in make_parts(job, _tasks(dataset.storage, videos, start), workers):
             written += part.size
             shards.add(part)
-            bar.set_postfix_str(f"{(begun + written) / 2**20:,.0f} MiB", refresh=False)
+            frames += len(part.lengths) // len(dataset.streams)
+            rate = "" if known else f"{frames / (monotonic() - started):,.0f} frames/s, "
+            bar.set_postfix_str(f"{rate}{(begun + written) / 2**20:,.0f} MiB", refresh=False)
             bar.update(part.task.frames if known else int(part.task.last))
     shards.finish(len(videos.keys))
 

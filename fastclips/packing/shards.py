@@ -124,13 +124,16 @@ class Shards:
         self._parts: list[tuple[Part, int]] = []  # of the video that was not ended, and where each lies
         if not self.complete:
             try:
-                self._prepare(made)
+                self._lock()
+                self.complete = _is_made(folder, made)  # perhaps since it was looked at first
+                if not self.complete:
+                    self._prepare(made)
             except BaseException:
                 self._unlock()
                 raise
         self._fresh()
 
-    def _prepare(self, made: str) -> None:
+    def _lock(self) -> None:
         try:
             self._work.mkdir(parents=True, exist_ok=True)
             self._lock_fd = os.open(self._work / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -138,8 +141,13 @@ class Shards:
             raise OptionError(f"cannot write into {str(self._folder)!r}: {error.strerror}") from error
         try:
             fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever had it removes it in the end, and what is removed locks nobody out.
+            if not os.path.samestat(os.fstat(self._lock_fd), (self._work / "lock").stat()):
+                raise BlockingIOError
         except OSError as error:
             raise OptionError(f"another process packs into {str(self._folder)!r}: wait for it") from error
+
+    def _prepare(self, made: str) -> None:
         before = self._work / "made"
         ours = before.exists() and before.read_text() == made
         if not ours and (self._work / "00000.record").exists():
@@ -326,6 +334,12 @@ class Shards:
         columns, meta = PackStorage.lay_out(files, places, shards, found["first"])
         return found["video"], found["count"], found["fps"], columns, meta
 
+    def discard(self) -> None:
+        """Remove what holds no video, so that another run looks at the frames again."""
+        for number in range(len(self._records)):
+            (self._folder / _shard_name(number)).unlink(missing_ok=True)
+        shutil.rmtree(self._work, ignore_errors=True)
+
     def save(self, columns: Columns) -> None:
         """Write the pack's index: from then on the folder is a pack."""
         columns.save(self._folder / INDEX)
@@ -357,11 +371,16 @@ def _is_made(folder: Path, made: str) -> bool:
     """Whether a folder is the pack that is to be made; refuse whatever cannot become it."""
     if is_pack(folder):
         try:
-            if Columns.load(folder / INDEX).meta.get("made") == made:
-                return True
+            columns = Columns.load(folder / INDEX)
         except (OSError, DataError):
-            pass  # what it is no longer matters
-        raise OptionError(f"{str(folder)!r} is another pack: delete it, or give another folder")
+            columns = None  # what it is no longer matters
+        if columns is not None and columns.meta.get("made") == made:
+            PackStorage(columns, str(folder)).check(f"restore it, or delete {str(folder)!r} and pack again")
+            return True
+        raise OptionError(
+            f"{str(folder)!r} is a pack of other data or with other options: delete it, or give another "
+            "folder"
+        )
     if folder.exists() and not folder.is_dir():
         raise OptionError(f"{str(folder)!r} is a file: give a folder")
     if folder.is_dir() and not (folder / UNFINISHED).is_dir() and any(folder.iterdir()):

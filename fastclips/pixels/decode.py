@@ -73,7 +73,6 @@ class Rung(IntEnum):
     """Nothing to decode: pixels were given."""
 
 
-
 class Decoded(NamedTuple):
     """Part of a frame, or all of it.
 

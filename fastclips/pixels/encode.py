@@ -8,8 +8,8 @@
     mask                  -> as it is; PNG where it is an array or changes size
     anything, decoded     -> .npy
 
-What a decoder makes of a frame is never guessed: bytes that go into a pack as they are were decoded, or, of a
-PNG, held to their checksums.
+What a decoder makes of a frame is never guessed: bytes that go into a pack as they are were decoded, or are
+those of a PNG whose checksums are right and whose depth and colour type a decoder took before.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ KINDS = ("jpg", "png", "bmp", "tif", "npy", "bin")  # extensions; the last of wh
 QUALITY = 90  # where pixels must be encoded and nobody said how well
 _STARTS = {b"\xff\xd8\xff": 0, b"\x89PNG\r\n\x1a\n": 1, b"BM": 2, b"II*\0": 3, b"MM\0*": 3, b"\x93NUMPY": 4}
 _SUBSAMPLING = "420"
+_PNG_DEPTH = slice(24, 26)  # where a PNG says its bits per channel and its colour type
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ class Encoder:
     def __init__(self, stream: Stream, encoding: Encoding) -> None:
         self._stream = stream
         self._encoding = encoding
+        self._taken: set[bytes] = set()  # depths and colour types of PNGs that were decoded
         # Raw pixels are those that a loader decodes by default; what is encoded anew deserves the exact ones.
         self._decoder = Decoder(stream, fast_dct=encoding.raw)
 
@@ -122,13 +124,28 @@ class Encoder:
             pixels = self._shrunk(self._decoder.decode(data).pixels)
             return self._of_pixels(pixels)
         if self._stream.mask:
-            return _as_it_is(data, self._decoder)
+            return self._as_it_is(data)
         if kind_of(data) == 0:
             try:
                 return Encoded(transcode(bytes(data), encoding.restart), 0)
             except ValueError:
                 pass  # damaged, or only beyond what a baseline file can say
-        return _as_it_is(data, self._decoder)._replace(kept=True)
+        return self._as_it_is(data)._replace(kept=True)
+
+    def _as_it_is(self, data: bytes | bytearray | memoryview) -> Encoded:
+        """Return a frame's own bytes, which are known to be whole and what its stream takes."""
+        kind = kind_of(data)
+        if kind != KINDS.index("png"):
+            self._decoder.decode(data)
+        elif not _is_whole_png(data):
+            raise FrameError(
+                f"truncated or damaged PNG of {len(data)} bytes: a checksum is wrong, or its end lacks"
+            )
+        elif (depth := bytes(data[_PNG_DEPTH])) not in self._taken:
+            self._decoder.decode(data)
+            if depth[0] <= 8 and self._stream.colors is None:  # noqa: PLR2004 - else values decide
+                self._taken.add(depth)
+        return Encoded(bytes(data), kind)
 
     def _changes(self, data: bytes | bytearray | memoryview) -> bool:
         """Whether a frame's pixels are to be encoded anew."""
@@ -167,18 +184,6 @@ def kind_of(data: bytes | bytearray | memoryview) -> int:
     """Return which of `KINDS` a file is, by its first bytes."""
     start = bytes(data[:8])
     return next((kind for begins, kind in _STARTS.items() if start.startswith(begins)), len(KINDS) - 1)
-
-
-def _as_it_is(data: bytes | bytearray | memoryview, decoder: Decoder) -> Encoded:
-    """Return a frame's own bytes, which are known to be whole."""
-    kind = kind_of(data)
-    if kind != KINDS.index("png"):
-        decoder.decode(data)
-    elif not _is_whole_png(data):
-        raise FrameError(
-            f"truncated or damaged PNG of {len(data)} bytes: a checksum is wrong, or its end lacks"
-        )
-    return Encoded(bytes(data), kind)
 
 
 def _is_whole_png(data: bytes | bytearray | memoryview) -> bool:
