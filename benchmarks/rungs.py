@@ -4,7 +4,7 @@
     python benchmarks/rungs.py --only "112 of 340x256, pack" --seconds 20
 
 Two loaders over the same clips take turns, 2 workers each: one as it is, and one whose renderer decodes every
-frame whole, without DCT scaling, and does everything else alike. Frames are film (`frames.py`; quality 88,
+frame whole by simplejpeg, without DCT scaling, and does everything else alike. Frames are film (`frames.py`; quality 88,
 4:2:0), packs are what `fastclips pack` makes of them. Clips of 16 frames, batches of 8, shuffled, a random
 flip for each; uint8. The third in turn is the bare loop of `fastclips bench`: random boxes of the same size,
 of bytes in memory, decoded by the same rung and dropped.
@@ -90,11 +90,11 @@ WORKS = (
 
 
 class WholeDecoder(Decoder):
-    """Decodes every frame whole, at its full size."""
+    """Decodes every frame whole, at its full size, by libjpeg-turbo alone: as other loaders do."""
 
     def decode(self, data: Any, box: Any = None, scale: int = 1) -> Decoded:  # noqa: ARG002 - not looked at
-        """Decode all of a frame."""
-        return super().decode(data)
+        """Decode all of a frame, by simplejpeg."""
+        return self._whole(data, 1)
 
     def decode_crops(self, files: Sequence[Any], *_: Any, **__: Any) -> bytes:
         """Leave all frames to `decode`."""
