@@ -134,11 +134,11 @@ class RegionDecoder:
         Returns (way, top, left, height, width, offset, stride): way 0 if restart markers led to the box, 1 if codes were passed, 2 if this is the whole frame; the output's offset and stride in bytes, the rest in pixels of the scaled frame. Or how many bytes the output must have; or None if this is left to another decoder.
         """
 
-    def decode_crops(self, files: list[bytes | bytearray | memoryview], rows: list[int], scratch: object, size: tuple[int, int], box: tuple[int, int, int, int], scale: int, mirrored: bool, past_caches: bool, output: NDArray[numpy.uint8]) -> bytes:
+    def decode_crops(self, files: list[bytes | bytearray | memoryview], rows: list[int], size: tuple[int, int], box: tuple[int, int, int, int], scale: int, mirrored: bool, past_caches: bool, output: NDArray[numpy.uint8]) -> bytes:
         """
         Write the same box of files into rows of an output, (rows, height, width, channels).
 
-        Returns a byte for each file: the way, as `decode`; or more if nothing was written, since the frame is not of that size, or left to another decoder, or the scratch memory is too small.
+        Returns a byte for each file: the way, as `decode`; or more if the frame is not of that size, or left to another decoder, and then its row holds anything.
         """
 
 def transcode(data: bytes, restart: int) -> bytes:

@@ -69,38 +69,35 @@ struct Crop {
     std::uint32_t height, width;  // of the frames, which must have this size
     Box box;
     std::uint32_t scale;
-    std::uint32_t out_height, out_width, channels;
+    std::uint32_t width_out, channels;
     bool mirrored, past_caches;
+    std::uint8_t* mirror;  // room for a row
 };
 
-// Decode a file's box through scratch memory, and write its pixels one after the other; kLeft or
-// kNoRoom if that was not done.
-inline Way decode_crop(RegionDecoder& decoder, Bytes file, const Crop& crop, std::uint8_t* scratch,
-                       std::size_t room, std::uint8_t* out) {
+// Decode a file's box, and write its pixels one after the other; kLeft if that was not done, or
+// only in part.
+inline Way decode_crop(RegionDecoder& decoder, Bytes file, const Crop& crop, std::uint8_t* out) {
     const std::optional<Frame> frame = parse(file);
     if (!frame || frame->height != crop.height || frame->width != crop.width) return Way::kLeft;
-    const Region region = decoder.decode(file, *frame, crop.box, crop.scale, scratch, room);
-    if (region.way == Way::kLeft || region.way == Way::kNoRoom) return region.way;
-    if (region.height != crop.out_height || region.width != crop.out_width) return Way::kLeft;
-    const std::size_t row = std::size_t{crop.out_width} * crop.channels;
+    const std::size_t row = std::size_t{crop.width_out} * crop.channels;
     const bool streams =
         crop.past_caches && row % 16 == 0 && reinterpret_cast<std::uintptr_t>(out) % 16 == 0;
-    std::vector<std::uint8_t> mirrored(crop.mirrored && streams ? row : 0);
-    for (std::uint32_t y = 0; y < crop.out_height; ++y, out += row) {
-        const std::uint8_t* from = scratch + region.offset + y * region.stride;
-        if (crop.mirrored) {
-            std::uint8_t* to = streams ? mirrored.data() : out;
-            detail::mirror(from, crop.out_width, crop.channels, to);
-            from = to;
-        }
-        if (streams) {
-            detail::stream(from, row, out);
-        } else if (!crop.mirrored) {
-            std::memcpy(out, from, row);
-        }
-    }
+    const Way way = decoder.decode_rows(
+        file, *frame, crop.box, crop.scale, [&](std::uint32_t y, const std::uint8_t* from) {
+            std::uint8_t* const to = out + y * row;
+            if (crop.mirrored) {
+                std::uint8_t* const turned = streams ? crop.mirror : to;
+                detail::mirror(from, crop.width_out, crop.channels, turned);
+                from = turned;
+            }
+            if (streams) {
+                detail::stream(from, row, to);
+            } else if (!crop.mirrored) {
+                std::memcpy(to, from, row);
+            }
+        });
     if (streams) detail::finish_streaming();
-    return region.way;
+    return way;
 }
 
 }  // namespace fastclips::jpeg

@@ -235,7 +235,8 @@ NB_MODULE(_native, m) {
                         return nb::int_(region.needed);
                     default:
                         return nb::make_tuple(static_cast<int>(region.way), region.top, region.left,
-                                              region.height, region.width, region.offset,
+                                              region.bottom - region.top,
+                                              region.right - region.left, region.offset,
                                               region.stride);
                 }
             },
@@ -252,7 +253,7 @@ NB_MODULE(_native, m) {
         .def(
             "decode_crops",
             [](RegionDecoder& self, nb::list files, std::vector<std::uint32_t> rows,
-               nb::object scratch, std::tuple<std::uint32_t, std::uint32_t> size,
+               std::tuple<std::uint32_t, std::uint32_t> size,
                std::tuple<std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t> box,
                std::uint32_t scale, bool mirrored, bool past_caches,
                nb::ndarray<std::uint8_t, nb::ndim<4>, nb::c_contig, nb::device::cpu> output) {
@@ -264,42 +265,50 @@ NB_MODULE(_native, m) {
                     throw nb::value_error("files and rows must be as many");
                 for (const std::uint32_t row : rows)
                     if (row >= output.shape(0)) throw nb::index_error("no such row");
-                const Buffer room(scratch, PyBUF_WRITABLE);
                 std::deque<Buffer> buffers;
                 for (nb::handle file : files) buffers.emplace_back(file, PyBUF_SIMPLE);
                 const auto [height, width] = size;
                 const auto [top, left, bottom, right] = box;
+                const fastclips::jpeg::Box inside{top, left, std::min(bottom, height),
+                                                  std::min(right, width)};
+                const auto shown = [scale](std::uint32_t from, std::uint32_t to) {
+                    return (to + scale - 1) / scale - from / scale;
+                };
+                std::string ways(files.size(), static_cast<char>(Way::kLeft));
+                if (inside.top >= inside.bottom || inside.left >= inside.right ||
+                    shown(inside.top, inside.bottom) != output.shape(1) ||
+                    shown(inside.left, inside.right) != output.shape(2))
+                    return nb::bytes(ways.data(), ways.size());
+                std::vector<std::uint8_t> mirror(output.shape(2) * output.shape(3));
                 const Crop crop{height,
                                 width,
-                                {top, left, bottom, right},
+                                inside,
                                 scale,
-                                static_cast<std::uint32_t>(output.shape(1)),
                                 static_cast<std::uint32_t>(output.shape(2)),
                                 self.channels(),
                                 mirrored,
-                                past_caches};
+                                past_caches,
+                                mirror.data()};
                 const std::size_t step = output.size() / output.shape(0);
-                std::string ways(files.size(), 0);
                 {
                     nb::gil_scoped_release release;
                     for (std::size_t i = 0; i < ways.size(); ++i)
                         ways[i] = static_cast<char>(fastclips::jpeg::decode_crop(
-                            self, buffers[i].bytes(), crop, room.data(), room.size(),
-                            output.data() + rows[i] * step));
+                            self, buffers[i].bytes(), crop, output.data() + rows[i] * step));
                 }
                 return nb::bytes(ways.data(), ways.size());
             },
             nb::sig("def decode_crops(self, files: list[bytes | bytearray | memoryview], rows: "
-                    "list[int], scratch: object, size: tuple[int, int], box: tuple[int, int, int, "
+                    "list[int], size: tuple[int, int], box: tuple[int, int, int, "
                     "int], scale: int, mirrored: bool, past_caches: bool, output: NDArray[numpy."
                     "uint8]) -> bytes"),
-            "files"_a, "rows"_a, "scratch"_a, "size"_a, "box"_a, "scale"_a, "mirrored"_a,
-            "past_caches"_a, "output"_a,
+            "files"_a, "rows"_a, "size"_a, "box"_a, "scale"_a, "mirrored"_a, "past_caches"_a,
+            "output"_a,
             "Write the same box of files into rows of an output, (rows, height, width, "
             "channels).\n\n"
-            "Returns a byte for each file: the way, as `decode`; or more if nothing was written, "
-            "since the frame is not of that size, or left to another decoder, or the scratch "
-            "memory is too small.");
+            "Returns a byte for each file: the way, as `decode`; or more if the frame is not of "
+            "that "
+            "size, or left to another decoder, and then its row holds anything.");
 
     m.def(
         "transcode",

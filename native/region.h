@@ -35,6 +35,7 @@ inline constexpr std::uint32_t kSmallest = 8;   // pixels; smaller frames are no
 // there is room for one more, so that whoever wants them adjacent may see wider ones. Those of a
 // whole frame are adjacent.
 inline constexpr std::size_t kRowStep = 32, kRowStart = 16;
+inline constexpr std::uint32_t kChunk = 16;  // rows at a time, which the nearest cache holds
 
 enum class Way : std::uint8_t {
     kSliced,   // from the restart markers before the box on
@@ -46,7 +47,7 @@ enum class Way : std::uint8_t {
 
 struct Region {
     Way way = Way::kLeft;
-    std::uint32_t top = 0, left = 0, height = 0, width = 0;  // in the scaled frame
+    std::uint32_t top = 0, left = 0, bottom = 0, right = 0;  // in the scaled frame
     std::size_t offset = 0, stride = 0;                      // bytes in the output
     std::size_t needed = 0;                                  // bytes of output, if there is no room
 };
@@ -91,27 +92,46 @@ class RegionDecoder {
     // Decode a box, in pixels of the full frame, at 1 / scale (1, 2, 4 or 8) of its size.
     Region decode(Bytes file, Box box, std::uint32_t scale, std::uint8_t* out, std::size_t room) {
         const std::optional<Frame> frame = parse(file);
-        return frame ? decode(file, *frame, box, scale, out, room) : Region{};
+        if (!frame) return {};
+        const Held held = prepare(file, *frame, box, scale);
+        if (held.way == Way::kLeft) return {};
+        Region region{held.way, held.box.top / scale, held.box.left / scale,
+                      up(held.box.bottom, scale), up(held.box.right, scale)};
+        const std::size_t pitch = held.way == Way::kWhole ? held.width : apart(held.width);
+        region.stride = pitch * channels();
+        region.needed = kRowStep + region.stride * (held.height + 1);
+        if (region.needed > room) {
+            region.way = Way::kNoRoom;
+            return region;
+        }
+        region.offset = start(out);
+        std::uint8_t* const first = out + region.offset;
+        const bool done = run(
+            held, scale, [&](std::uint32_t y, std::uint32_t) { return first + y * region.stride; },
+            [](std::uint32_t, std::uint32_t, JSAMPROW*) {});
+        if (!done) return {};
+        region.offset += held.down * region.stride + std::size_t{held.across} * channels();
+        return region;
     }
 
-    // The same of a file that was parsed.
-    Region decode(Bytes file, const Frame& frame, Box box, std::uint32_t scale, std::uint8_t* out,
-                  std::size_t room) {
-        if (!usable_ || !frame.simple || std::max(frame.height, frame.width) < kSmallest) return {};
-        box.bottom = std::min(box.bottom, frame.height);
-        box.right = std::min(box.right, frame.width);
-        if (box.top >= box.bottom || box.left >= box.right) return {};
-        const Box held = whole_mcus(frame, widened(frame, box, scale));
-        if (!find_segments(file, frame, starts_) || !scan_.begin(file, frame, starts_, held))
-            return {};
-        if (header_.size() < frame.scan + kHeader) header_.resize(frame.scan + kHeader);
-        const Bytes header{header_.data(), write_header(file, frame, held, header_.data())};
-        const bool all =
-            held.bottom - held.top == frame.height && held.right - held.left == frame.width;
-        Region region = run(header, held, scale, !all, out, room);
-        if (region.way == Way::kLeft || region.way == Way::kNoRoom) return region;
-        region.way = all ? Way::kWhole : can_slice(frame) ? Way::kSliced : Way::kCropped;
-        return trimmed(region, box, scale);
+    // The same of a file that was parsed, row by row: take(y, pixels) is called for each row of the
+    // box in turn. It may be that some are taken before something is found wrong.
+    template <typename Take>
+    Way decode_rows(Bytes file, const Frame& frame, Box box, std::uint32_t scale, Take take) {
+        const Held held = prepare(file, frame, box, scale);
+        if (held.way == Way::kLeft) return Way::kLeft;
+        const std::size_t stride = apart(held.width) * channels();
+        if (rows_.size() < kRowStep + stride * kChunk) rows_.resize(kRowStep + stride * kChunk);
+        std::uint8_t* const first = rows_.data() + start(rows_.data());
+        const std::uint32_t height = up(held.box.bottom, scale) - held.box.top / scale;
+        const bool done = run(
+            held, scale, [&](std::uint32_t, std::uint32_t i) { return first + i * stride; },
+            [&](std::uint32_t y, std::uint32_t count, JSAMPROW* rows) {
+                for (std::uint32_t i = 0; i < count; ++i)
+                    if (y + i - held.down < height)  // above the box that is a large number
+                        take(y + i - held.down, rows[i] + std::size_t{held.across} * channels());
+            });
+        return done ? held.way : Way::kLeft;
     }
 
   private:
@@ -130,6 +150,44 @@ class RegionDecoder {
     }
 
     static std::uint32_t up(std::uint32_t value, std::uint32_t by) { return (value + by - 1) / by; }
+    static std::size_t apart(std::size_t width) {
+        return (width + kRowStep - 1) / kRowStep * kRowStep;
+    }
+    static std::size_t start(const std::uint8_t* memory) {
+        return (kRowStep + kRowStart - reinterpret_cast<std::uintptr_t>(memory) % kRowStep) %
+               kRowStep;
+    }
+
+    // What is decoded for a box.
+    struct Held {
+        Way way = Way::kLeft;
+        Box box{};                            // what was asked for, within the frame
+        Bytes header{};                       // of a picture that is no larger
+        std::uint32_t height = 0, width = 0;  // of that, scaled
+        std::uint32_t down = 0, across = 0;   // where the box lies in it, scaled
+    };
+
+    // Get ready to run.
+    Held prepare(Bytes file, const Frame& frame, Box box, std::uint32_t scale) {
+        if (!usable_ || !frame.simple || std::max(frame.height, frame.width) < kSmallest) return {};
+        box.bottom = std::min(box.bottom, frame.height);
+        box.right = std::min(box.right, frame.width);
+        if (box.top >= box.bottom || box.left >= box.right) return {};
+        const Box mcus = whole_mcus(frame, widened(frame, box, scale));
+        if (!find_segments(file, frame, starts_) || !scan_.begin(file, frame, starts_, mcus))
+            return {};
+        if (header_.size() < frame.scan + kHeader) header_.resize(frame.scan + kHeader);
+        const std::uint32_t height = mcus.bottom - mcus.top, width = mcus.right - mcus.left;
+        return {height == frame.height && width == frame.width ? Way::kWhole
+                : can_slice(frame)                             ? Way::kSliced
+                                                               : Way::kCropped,
+                box,
+                {header_.data(), write_header(file, frame, mcus, header_.data())},
+                up(height, scale),
+                up(width, scale),
+                box.top / scale - mcus.top / scale,
+                box.left / scale - mcus.left / scale};
+    }
 
     // The box with what its pixels depend on, on whole pixels of the scaled frame.
     static Box widened(const Frame& frame, Box box, std::uint32_t scale) {
@@ -148,16 +206,17 @@ class RegionDecoder {
                 std::min(box.right * scale, frame.width)};
     }
 
-    // Decode what the scan reads, by a header for it.
-    Region run(Bytes header, Box held, std::uint32_t scale, bool apart, std::uint8_t* out,
-               std::size_t room) {
+    // Decode what the scan reads: place(y, i) says where row y goes, the i-th of up to kChunk rows,
+    // and take(y, count, rows) is told of them. False if something is wrong.
+    template <typename Place, typename Take>
+    bool run(const Held& held, std::uint32_t scale, Place place, Take take) {
         // Nothing here may need destroying: a jump passes it by.
         if (setjmp(jump_) != 0) {
             jpeg_abort_decompress(&info_);
-            return {};
+            return false;
         }
-        source_.next_input_byte = header.data;
-        source_.bytes_in_buffer = header.size;
+        source_.next_input_byte = held.header.data;
+        source_.bytes_in_buffer = held.header.size;
         info_.src = &source_;
         jpeg_read_header(&info_, TRUE);
         info_.out_color_space = gray_ ? JCS_GRAYSCALE : JCS_RGB;
@@ -166,42 +225,17 @@ class RegionDecoder {
         info_.scale_denom = scale;
         jpeg_start_decompress(&info_);
         reinterpret_cast<EntropyDecoder*>(info_.entropy)->decode_mcu = decode_mcu;
-        const JDIMENSION height = info_.output_height, width = info_.output_width;
-        Region region;
-        const std::size_t pixel = static_cast<std::size_t>(info_.output_components);
-        region.stride = (apart ? (width + kRowStep - 1) / kRowStep * kRowStep : width) * pixel;
-        region.needed = kRowStep + region.stride * (height + 1);
-        if (region.needed > room) {
-            jpeg_abort_decompress(&info_);
-            region.way = Way::kNoRoom;
-            return region;
-        }
-        region.offset =
-            (kRowStep + kRowStart - reinterpret_cast<std::uintptr_t>(out) % kRowStep) % kRowStep;
-        JSAMPROW rows[64];
-        while (info_.output_scanline < height) {
-            const JDIMENSION count = std::min<JDIMENSION>(64, height - info_.output_scanline);
-            for (JDIMENSION i = 0; i < count; ++i)
-                rows[i] = out + region.offset + region.stride * (info_.output_scanline + i);
-            jpeg_read_scanlines(&info_, rows, count);
+        if (info_.output_height != held.height || info_.output_width != held.width)
+            stop(reinterpret_cast<j_common_ptr>(&info_));
+        JSAMPROW rows[kChunk];
+        while (info_.output_scanline < held.height) {
+            const std::uint32_t first = info_.output_scanline;
+            const std::uint32_t most = std::min(kChunk, held.height - first);
+            for (std::uint32_t i = 0; i < most; ++i) rows[i] = place(first + i, i);
+            take(first, jpeg_read_scanlines(&info_, rows, most), rows);
         }
         jpeg_abort_decompress(&info_);  // there is no end to be read
-        if (!scan_.finish()) return {};
-        region.way = Way::kWhole;
-        region.top = held.top / scale;
-        region.left = held.left / scale;
-        return region;
-    }
-
-    // What of it is right to the last bit: the box, without margins.
-    Region trimmed(Region region, Box box, std::uint32_t scale) const {
-        const std::uint32_t top = box.top / scale, left = box.left / scale;
-        region.offset += (top - region.top) * region.stride + (left - region.left) * channels();
-        region.top = top;
-        region.left = left;
-        region.height = up(box.bottom, scale) - top;
-        region.width = up(box.right, scale) - left;
-        return region;
+        return scan_.finish();
     }
 
     [[noreturn]] static void stop(j_common_ptr info) {
@@ -213,7 +247,7 @@ class RegionDecoder {
     jpeg_source_mgr source_{};
     std::jmp_buf jump_;
     std::vector<std::uint32_t> starts_;
-    std::vector<std::uint8_t> header_;
+    std::vector<std::uint8_t> header_, rows_;
     Scan scan_;
     const bool gray_, fast_dct_;
     bool usable_ = false;

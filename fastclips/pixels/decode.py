@@ -236,13 +236,11 @@ class Decoder:
         Returns
         -------
         bytes
-            For each file the `Rung` by which its row was written; or a greater number, and the row is as it
-            was: the frame has another size, is of another kind or something is wrong with it, so that it
-            is for `decode`.
+            For each file the `Rung` by which its row was written; or a greater number, and the row holds
+            anything: the frame has another size, is of another kind or something is wrong with it, so that
+            it is for `decode`.
         """
-        return self._regions.decode_crops(
-            list(files), rows, self._scratch, size, box, scale, mirrored, stream, output
-        )
+        return self._regions.decode_crops(list(files), rows, size, box, scale, mirrored, stream, output)
 
     def _region(self, data: Encoded, box: Box, scale: int) -> Decoded | None:
         """Decode a part of a JPEG, if it is of the usual kind and there is nothing wrong with it."""
