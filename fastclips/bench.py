@@ -85,8 +85,8 @@ figures:
                         ceiling_cpu_ms_per_frame and whole_cpu_ms_per_frame in the bare loops'. Even on a
                         busy machine these compare
   ways                  which part of the loader's frames was decoded in each way, from 0 to 1: sliced
-                        (restart segments around the crop; what `fastclips pack` makes possible), cropped
-                        (blocks around the crop), whole
+                        (around the crop, by restart markers, which `fastclips pack` adds), cropped (around
+                        the crop, all codes before it passed), whole
   skipped               which part of all the frames' pixels was not decoded, from 0 to 1
   first_batch_s         from before the ClipLoader is made to its first batch; the folder was scanned before,
                         in open_s. The files may come from the disk or from the page cache: run it twice

@@ -39,10 +39,11 @@ class Stats:
     resident_bytes : int
         Memory of trainer, nursery and workers; shared pages count once (PSS).
     sliced_frames : int
-        Frames of all streams, masks included, of which only the restart segments around what is needed were
-        decoded.
+        JPEGs of all streams of which only the blocks around what is needed were decoded, from the restart
+        markers before them on.
     cropped_frames : int
-        JPEGs without usable restart markers, of which only the blocks around what is needed were decoded.
+        JPEGs without usable restart markers, of which only the blocks around what is needed were decoded,
+        and the codes before them passed.
     whole_frames : int
         JPEGs decoded whole.
     pillow_frames : int
@@ -143,8 +144,8 @@ class Stats:
             ("memory", f"{self.resident_bytes / 2**20:,.0f} MiB", "all processes"),
         ]
         ways = [
-            ("  by slices", self.sliced_frames, "restart segments around what is needed"),
-            ("  cropped", self.cropped_frames, "blocks around what is needed; a pack would slice them"),
+            ("  by slices", self.sliced_frames, "around what is needed, by restart markers"),
+            ("  cropped", self.cropped_frames, "around what is needed; a pack has restart markers"),
             ("  whole", self.whole_frames, ""),
             ("  no JPEG", self.pillow_frames, "frames and masks, slower than JPEG"),
         ]

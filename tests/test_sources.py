@@ -231,7 +231,7 @@ def test_a_batch_does_not_depend_on_how_it_is_decoded(folders):
     jpegs = stats.sliced_frames + stats.cropped_frames + stats.whole_frames
     assert min(jpegs, stats.pillow_frames) >= 24
     assert 0 < stats.skipped < 0.9
-    assert "restart segments" in str(stats)
+    assert "by restart markers" in str(stats)
     progressive, stats = served(folders, "progressive", workers=1)
     assert (stats.sliced_frames, stats.cropped_frames) == (0, 0)
     assert stats.whole_frames >= 24

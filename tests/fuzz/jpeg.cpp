@@ -1,6 +1,6 @@
-// libFuzzer's target: whatever bytes there are, parsing, scanning, slicing, cropping and decoding
-// read and write nothing outside their buffers, and what is made is a JPEG of the size that was
-// asked for. README.md here says how to run it.
+// libFuzzer's target: whatever bytes there are, parsing, scanning, reading and decoding read and
+// write nothing outside their buffers; what is decoded is what libjpeg-turbo alone makes of the
+// file, without a complaint; and a part equals the whole. README.md here says how to run it.
 #include <cstdio>
 #include <cstdlib>
 
@@ -35,45 +35,114 @@ Question ask(const std::uint8_t* data) {
             (data[8] & 8) != 0};
 }
 
-// A small JPEG that was made of a large one.
-void check_small(Bytes small, const Frame& frame, Box held) {
-    const auto again = parse(small);
-    demand(again && again->simple, "a part is a JPEG of the same kind");
-    demand(again->height == held.bottom - held.top && again->width == held.right - held.left,
-           "a part has the size of its box");
-    demand(again->mcu_height == frame.mcu_height && again->mcu_width == frame.mcu_width,
-           "a part has its file's subsampling");
-    std::vector<std::uint32_t> starts;
-    demand(find_segments(small, *again, starts), "a part has the markers that it calls for");
-}
+constexpr std::uint64_t kMost = 1u << 22;  // pixels that are decoded
 
-void check_parts(Bytes file, const Frame& frame, Box box) {
+void check_segments(Bytes file, const Frame& frame) {
     std::vector<std::uint32_t> starts;
-    if (!frame.simple || !find_segments(file, frame, starts)) return;
+    if (!find_segments(file, frame, starts)) return;
     for (std::size_t i = 1; i < starts.size(); ++i)
         demand(starts[i] >= starts[i - 1] + 2, "segments follow");
     demand(starts.back() <= file.size, "segments lie in the file");
-    box.bottom = std::min(box.bottom, frame.height);
-    box.right = std::min(box.right, frame.width);
-    if (box.top >= box.bottom || box.left >= box.right) return;
-    const auto covers = [&frame, box](Box held) {
-        demand(held.top <= box.top && held.left <= box.left && held.bottom >= box.bottom &&
-                   held.right >= box.right && held.bottom <= frame.height &&
-                   held.right <= frame.width,
-               "pieces cover the box");
-        return held;
-    };
-    if (can_slice(frame)) {
-        const Box held = covers(Grid(frame).around(frame, box));
-        std::vector<std::uint8_t> out(file.size);  // exactly, so that a byte more is found
-        const std::size_t size = slice(file, frame, starts, held, out.data());
-        demand(size <= out.size(), "a slice is no larger than its file");
-        check_small({out.data(), size}, frame, held);
+    const Box all{0, 0, frame.height, frame.width};
+    std::vector<std::uint8_t> header(frame.scan +
+                                     kHeader);  // exactly, so that a byte more is found
+    if (frame.simple)
+        demand(write_header(file, frame, all, header.data()) <= header.size(), "a header has room");
+}
+
+// All of a frame by libjpeg-turbo alone; nothing if it complains.
+class Plain {
+  public:
+    Plain() {
+        info_.err = jpeg_std_error(&errors_);
+        errors_.error_exit = [](j_common_ptr info) {
+            std::longjmp(static_cast<Plain*>(info->client_data)->jump_, 1);
+        };
+        errors_.emit_message = [](j_common_ptr info, int level) {
+            if (level < 0) info->err->error_exit(info);
+        };
+        info_.client_data = this;
+        jpeg_create_decompress(&info_);
     }
-    const Box held = covers(Grid(frame.mcu_height, frame.mcu_width).around(frame, box));
-    Cropper cropper;
-    if (const auto small = cropper.crop(file, frame, starts, held))
-        check_small(*small, frame, held);
+    ~Plain() { jpeg_destroy_decompress(&info_); }
+
+    std::vector<std::uint8_t> decode(Bytes file, const Question& question) {
+        pixels_.clear();
+        if (setjmp(jump_) != 0) {
+            jpeg_abort_decompress(&info_);
+            return {};
+        }
+        jpeg_mem_src(&info_, file.data, file.size);
+        jpeg_read_header(&info_, TRUE);
+        info_.out_color_space = question.gray ? JCS_GRAYSCALE : JCS_RGB;
+        info_.dct_method = question.fast_dct ? JDCT_IFAST : JDCT_ISLOW;
+        info_.scale_denom = question.scale;
+        info_.scale_num = 1;
+        jpeg_start_decompress(&info_);
+        const std::size_t row = std::size_t{info_.output_width} * (question.gray ? 1 : 3);
+        pixels_.resize(row * info_.output_height);
+        while (info_.output_scanline < info_.output_height) {
+            JSAMPROW to = pixels_.data() + row * info_.output_scanline;
+            jpeg_read_scanlines(&info_, &to, 1);
+        }
+        jpeg_finish_decompress(&info_);
+        return pixels_;
+    }
+
+  private:
+    jpeg_decompress_struct info_{};
+    jpeg_error_mgr errors_{};
+    std::jmp_buf jump_;
+    std::vector<std::uint8_t> pixels_;
+};
+
+// A region's pixels, one row after the other; nothing if it is left to others.
+std::vector<std::uint8_t> decode(RegionDecoder& decoder, Bytes file, Box box, std::uint32_t scale) {
+    std::vector<std::uint8_t> out(1), pixels;
+    Region region = decoder.decode(file, box, scale, out.data(), out.size());
+    if (region.way == Way::kNoRoom) {
+        out.resize(region.needed);
+        region = decoder.decode(file, box, scale, out.data(), out.size());
+        demand(region.way != Way::kNoRoom, "room is what was asked for");
+    }
+    if (region.way == Way::kLeft) return {};
+    demand(region.top == box.top / scale && region.left == box.left / scale,
+           "pixels begin with the box");
+    const std::size_t row = (region.right - region.left) * decoder.channels();
+    const std::size_t height = region.bottom - region.top;
+    demand(region.offset + region.stride * (height - 1) + row <= out.size(),
+           "pixels lie in the output");
+    for (std::size_t y = 0; y < height; ++y) {
+        const auto* from = out.data() + region.offset + y * region.stride;
+        pixels.insert(pixels.end(), from, from + row);
+    }
+    return pixels;
+}
+
+void check_pixels(Bytes file, const Frame& frame, const Question& question) {
+    RegionDecoder decoder(question.gray, question.fast_dct);
+    const Box box = question.box;
+    const auto part = decode(decoder, file, box, question.scale);
+    const std::uint32_t scale = question.scale;
+    const auto up = [scale](std::uint32_t value) { return (value + scale - 1) / scale; };
+    const std::size_t channels = decoder.channels();
+    const std::uint32_t left = box.left / scale, right = up(std::min(box.right, frame.width));
+    const std::size_t row = (right - left) * channels;
+    std::vector<std::uint8_t> rows(part.size());
+    const Way way = decoder.decode_rows(file, frame, box, scale,
+                                        [&](std::uint32_t y, const std::uint8_t* from) {
+                                            if (!rows.empty())
+                                                std::copy(from, from + row, rows.begin() + y * row);
+                                        });
+    demand((way == Way::kLeft) == part.empty() && rows == part, "rows are the region's");
+    const auto whole = decode(decoder, file, {0, 0, frame.height, frame.width}, scale);
+    if (whole.empty()) return;
+    demand(whole == Plain().decode(file, question), "pixels are libjpeg-turbo's");
+    const std::size_t width = up(frame.width) * channels, top = box.top / scale;
+    for (std::size_t y = 0; y * row < part.size(); ++y)
+        demand(std::equal(part.begin() + y * row, part.begin() + (y + 1) * row,
+                          whole.begin() + (top + y) * width + left * channels),
+               "a part equals the whole");
 }
 
 // The same file as a pack has it: with markers where they belong, and to be sliced if it is simple.
@@ -105,24 +174,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::vector<std::uint8_t> copy(data + kQuestion, data + size);
     const Bytes file{copy.data(), copy.size()};
     const auto frame = parse(file);
-    if (frame) check_parts(file, *frame, question.box);
+    if (frame) {
+        check_segments(file, *frame);
+        if (std::uint64_t{frame->height} * frame->width <= kMost)
+            check_pixels(file, *frame, question);
+    }
     check_transcoded(file, question.box.top % 64);
-    RegionDecoder decoder(question.gray, question.fast_dct);
-    std::vector<std::uint8_t> out(1);
-    Region region = decoder.decode(file, question.box, question.scale, out.data(), out.size());
-    if (region.way == Way::kNoRoom && region.needed < (1u << 24)) {
-        out.resize(region.needed);
-        region = decoder.decode(file, question.box, question.scale, out.data(), out.size());
-        demand(region.way != Way::kNoRoom, "room is what was asked for");
-    }
-    if (region.way == Way::kSliced || region.way == Way::kCropped) {
-        const std::size_t channels = question.gray ? 1 : 3;
-        demand(region.offset + region.stride * (region.height - 1) + region.width * channels <=
-                   out.size(),
-               "pixels lie in the output");
-        demand(region.top == question.box.top / question.scale &&
-                   region.left == question.box.left / question.scale,
-               "pixels begin with the box");
-    }
     return 0;
 }
