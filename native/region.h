@@ -16,11 +16,17 @@
 
 #include <algorithm>
 #include <csetjmp>
+#include <cstddef>
 #include <cstdio>
 #include <type_traits>
 
 // After cstdio, which it needs.
 #include <jpeglib.h>
+#if __has_include(<jpegint.h>)
+extern "C" {
+#include <jpegint.h>
+}
+#endif
 
 #include "jpeg.h"
 #include "scan.h"
@@ -135,13 +141,19 @@ class RegionDecoder {
     }
 
   private:
-    // The head of libjpeg-turbo's own structure of that name (jpegint.h), the same in all of its
-    // versions.
+    // The head of libjpeg-turbo's own structure of that name, the same in all of its versions.
+    // jpegint.h, which declares it, is not installed everywhere.
     struct EntropyDecoder {
         void (*start_pass)(j_decompress_ptr);
         boolean (*decode_mcu)(j_decompress_ptr, JBLOCKROW*);
     };
     static_assert(std::is_same_v<Block, JBLOCK>);
+#if __has_include(<jpegint.h>)
+    static_assert(offsetof(jpeg_entropy_decoder, decode_mcu) ==
+                      offsetof(EntropyDecoder, decode_mcu) &&
+                  std::is_same_v<decltype(jpeg_entropy_decoder::decode_mcu),
+                                 decltype(EntropyDecoder::decode_mcu)>);
+#endif
 
     static boolean decode_mcu(j_decompress_ptr info, JBLOCKROW* blocks) {
         if (!static_cast<RegionDecoder*>(info->client_data)->scan_.read(blocks))
