@@ -22,32 +22,32 @@ Result::
 
     growth:
     340x256, 18,721 bytes; boxes of 224x224
-      interval none:  -3.1%, boxes 0.99 times as fast as whole frames
-      interval    1:  +2.1%, boxes 1.49 times as fast as whole frames
-      interval    2:  -0.5%, boxes 1.43 times as fast as whole frames
-      interval    4:  -0.5%, boxes 1.43 times as fast as whole frames
-      interval  row:  -2.9%, boxes 1.02 times as fast as whole frames
+      interval none:  -3.1%, boxes 1.19 times as fast as whole frames
+      interval    1:  +2.1%, boxes 1.55 times as fast as whole frames
+      interval    2:  -0.5%, boxes 1.52 times as fast as whole frames
+      interval    4:  -0.5%, boxes 1.51 times as fast as whole frames
+      interval  row:  -2.9%, boxes 1.29 times as fast as whole frames
     340x256, 18,721 bytes; boxes of 112x112
       interval none:  -3.1%, boxes 1.85 times as fast as whole frames
-      interval    1:  +2.1%, boxes 4.52 times as fast as whole frames
-      interval    2:  -0.5%, boxes 4.08 times as fast as whole frames
-      interval    4:  -0.5%, boxes 4.09 times as fast as whole frames
-      interval  row:  -2.9%, boxes 2.42 times as fast as whole frames
+      interval    1:  +2.1%, boxes 4.60 times as fast as whole frames
+      interval    2:  -0.5%, boxes 4.57 times as fast as whole frames
+      interval    4:  -0.5%, boxes 4.58 times as fast as whole frames
+      interval  row:  -2.9%, boxes 2.68 times as fast as whole frames
     455x256, 24,425 bytes; boxes of 224x224
-      interval none:  -2.6%, boxes 1.21 times as fast as whole frames
-      interval    1:  +2.6%, boxes 1.91 times as fast as whole frames
-      interval    2:  +2.6%, boxes 1.90 times as fast as whole frames
-      interval    4:  +2.6%, boxes 1.92 times as fast as whole frames
-      interval  row:  -2.5%, boxes 1.21 times as fast as whole frames
+      interval none:  -2.6%, boxes 1.34 times as fast as whole frames
+      interval    1:  +2.6%, boxes 1.93 times as fast as whole frames
+      interval    2:  +2.6%, boxes 1.95 times as fast as whole frames
+      interval    4:  +2.6%, boxes 1.94 times as fast as whole frames
+      interval  row:  -2.5%, boxes 1.36 times as fast as whole frames
     640x360, 46,142 bytes; boxes of 224x224
-      interval none:  -2.2%, boxes 1.72 times as fast as whole frames
-      interval    1:  +3.4%, boxes 3.49 times as fast as whole frames
+      interval none:  -2.2%, boxes 1.77 times as fast as whole frames
+      interval    1:  +3.4%, boxes 3.56 times as fast as whole frames
       interval    2:  +0.6%, boxes 3.50 times as fast as whole frames
-      interval    4:  -0.8%, boxes 2.95 times as fast as whole frames
-      interval  row:  -2.1%, boxes 2.08 times as fast as whole frames
+      interval    4:  -0.8%, boxes 3.34 times as fast as whole frames
+      interval  row:  -2.1%, boxes 2.17 times as fast as whole frames
     speed:
-    340x256: 1,367 frames per second of CPU time
-    640x360: 552 frames per second of CPU time
+    340x256: 1,332 frames per second of CPU time
+    640x360: 598 frames per second of CPU time
     open:
     10,000,200 frames, index of 80 MiB, 8.4 bytes a frame
     opens in 0.062 s, 0.0 MB of private memory
