@@ -123,7 +123,9 @@ def jpeg_size(data: object) -> tuple[int, int] | None:
     """Height and width, if this is a JPEG with a header of a usual kind."""
 
 class RegionDecoder:
-    """Decodes boxes of JPEGs, one after the other."""
+    """
+    Decodes boxes of JPEGs, one after the other; not for two threads at once. No file may change meanwhile.
+    """
 
     def __init__(self, *, gray: bool, fast_dct: bool) -> None: ...
 
@@ -131,7 +133,7 @@ class RegionDecoder:
         """
         Write the pixels of (top, left, bottom, right), and what comes with them, to a buffer.
 
-        Returns (way, top, left, height, width, offset, stride): way 0 if restart markers led to the box, 1 if codes were passed, 2 if this is the whole frame; the output's offset and stride in bytes, the rest in pixels of the scaled frame. Or how many bytes the output must have; or None if this is left to another decoder.
+        Returns (rung, top, left, height, width, offset, stride): rung 0 if restart markers led to the box, 1 if codes were passed, 2 if this is the whole frame; the output's offset and stride in bytes, the rest in pixels of the scaled frame. Or how many bytes the output must have; or None if this is declined, for another decoder.
         """
 
     def decode_crops(self, files: list[bytes | bytearray | memoryview], rows: list[int], size: tuple[int, int], box: tuple[int, int, int, int], scale: int, mirrored: bool, past_caches: bool, output: NDArray[numpy.uint8]) -> bytes:

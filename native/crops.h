@@ -1,5 +1,4 @@
-// The same box of several JPEGs -> its places in a batch. One call decodes a clip: what lies
-// between two frames takes a tenth of the time in which a small box is decoded. No Python here.
+// The same box of several JPEGs -> its places in a batch, in one call for a clip. No Python here.
 #pragma once
 
 #ifdef __x86_64__
@@ -45,7 +44,7 @@ inline void mirror(const std::uint8_t* from, std::size_t pixels, std::size_t cha
     mirror_plainly(from, pixels, channels, to);
 }
 
-// Write a row past the caches; it lies on 16 bytes, and so does its end.
+// Write a row past the caches; `to` and `size` are multiples of 16.
 inline void stream(const std::uint8_t* from, std::size_t size, std::uint8_t* to) {
 #ifdef __x86_64__
     for (std::size_t i = 0; i < size; i += 16)
@@ -67,26 +66,27 @@ inline void finish_streaming() {
 // What is cut out of each frame, and how it is written.
 struct Crop {
     std::uint32_t height, width;  // of the frames, which must have this size
-    Box box;
+    Box box;                      // within them
     std::uint32_t scale;
-    std::uint32_t width_out, channels;
+    std::uint32_t height_out, width_out, channels;
     bool mirrored, past_caches;
-    std::uint8_t* mirror;  // room for a row
 };
 
-// Decode a file's box, and write its pixels one after the other; kLeft if that was not done, or
-// only in part.
-inline Way decode_crop(RegionDecoder& decoder, Bytes file, const Crop& crop, std::uint8_t* out) {
+// Decode a file's box, and write its pixels one after the other; kDeclined if that was not done, or
+// only in part. There is room for a row in `mirror`.
+inline Rung decode_crop(RegionDecoder& decoder, Bytes file, const Crop& crop, std::uint8_t* mirror,
+                        std::uint8_t* out) {
     const std::optional<Frame> frame = parse(file);
-    if (!frame || frame->height != crop.height || frame->width != crop.width) return Way::kLeft;
+    if (!frame || frame->height != crop.height || frame->width != crop.width)
+        return Rung::kDeclined;
     const std::size_t row = std::size_t{crop.width_out} * crop.channels;
     const bool streams =
         crop.past_caches && row % 16 == 0 && reinterpret_cast<std::uintptr_t>(out) % 16 == 0;
-    const Way way = decoder.decode_rows(
+    const Rung rung = decoder.decode_rows(
         file, *frame, crop.box, crop.scale, [&](std::uint32_t y, const std::uint8_t* from) {
             std::uint8_t* const to = out + y * row;
             if (crop.mirrored) {
-                std::uint8_t* const turned = streams ? crop.mirror : to;
+                std::uint8_t* const turned = streams ? mirror : to;
                 detail::mirror(from, crop.width_out, crop.channels, turned);
                 from = turned;
             }
@@ -97,7 +97,28 @@ inline Way decode_crop(RegionDecoder& decoder, Bytes file, const Crop& crop, std
             }
         });
     if (streams) detail::finish_streaming();
-    return way;
+    return rung;
+}
+
+// Decode a crop of several files, each into its own row of `out`; the rung of each goes into
+// `rungs`. All are declined if the box does not lie in the frame, or has another size than the
+// output.
+inline void decode_crops(RegionDecoder& decoder, const std::vector<Bytes>& files, const Crop& crop,
+                         const std::vector<std::uint32_t>& rows, std::uint8_t* out, char* rungs) {
+    const Box box = crop.box;
+    const auto shown = [&crop](std::uint32_t from, std::uint32_t to) {
+        return (to + crop.scale - 1) / crop.scale - from / crop.scale;
+    };
+    std::fill_n(rungs, files.size(), static_cast<char>(Rung::kDeclined));
+    if (box.top >= box.bottom || box.left >= box.right || box.bottom > crop.height ||
+        box.right > crop.width || shown(box.top, box.bottom) != crop.height_out ||
+        shown(box.left, box.right) != crop.width_out)
+        return;
+    const std::size_t row = std::size_t{crop.width_out} * crop.channels;
+    std::vector<std::uint8_t> mirror(row);
+    for (std::size_t i = 0; i < files.size(); ++i)
+        rungs[i] = static_cast<char>(decode_crop(decoder, files[i], crop, mirror.data(),
+                                                 out + rows[i] * crop.height_out * row));
 }
 
 }  // namespace fastclips::jpeg

@@ -71,7 +71,7 @@ class Codes {
     bool read(Bytes file, std::size_t at, bool& changed) {
         std::size_t size = 16;
         for (std::size_t i = 0; i < 16; ++i) size += file.data[at + i];
-        if (size > text_.size()) return false;
+        if (size > text_.size() || size > file.size - at) return false;
         changed = size != size_ || std::memcmp(text_.data(), file.data + at, size) != 0;
         if (!changed) return true;
         size_ = 0;

@@ -30,23 +30,23 @@ inline constexpr std::uint8_t kSof0 = 0xc0, kSof1 = 0xc1, kDht = 0xc4, kJpg = 0x
 inline constexpr std::uint8_t kSof15 = 0xcf, kCom = 0xfe;
 inline constexpr std::uint32_t kLargest = 65500;         // pixels on a side; libjpeg's own limit
 inline constexpr std::uint64_t kPixelsPerByte = 8 * 64;  // at most: a bit for a block of 8 x 8
-inline constexpr std::size_t kRuns = 8;                  // of a header that are copied, at most
+inline constexpr std::size_t kPieces = 8;                // of a header that are copied, at most
 
 // What stands before a file's first scan.
 struct Frame {
     std::uint32_t height = 0, width = 0, components = 0;
-    std::uint32_t mcu_height = 8, mcu_width = 8;  // pixels; right if it is simple
+    std::uint32_t mcu_height = 8, mcu_width = 8;  // pixels; valid only if simple
     std::uint32_t interval = 0;                   // MCUs from one restart marker to the next, or 0
     std::size_t scan = 0;                         // where entropy-coded data begin
     // One sequential Huffman scan of all components, gray or in a usual subsampling.
     bool simple = false;
 
-    struct Run {
+    struct Piece {
         std::size_t begin, end;
     };
     // Of the header what says how coefficients become a picture, but for the scan's own.
-    std::array<Run, kRuns> runs{};
-    std::size_t run_count = 0;
+    std::array<Piece, kPieces> pieces{};
+    std::size_t piece_count = 0;
     std::size_t sof = 0, sos = 0;  // where these markers stand
     // Where the counts of each Huffman table stand, 4 for DC, then 4 for AC; 0 for none.
     std::array<std::size_t, 8> tables{};
@@ -114,7 +114,7 @@ inline bool read_tables(Bytes file, std::size_t at, std::size_t end, Frame& fram
         if (end - at < 17 || (name & 15) > 3 || name >> 4 > 1) return false;
         std::size_t size = 17;
         for (std::size_t i = 1; i < 17; ++i) size += file.data[at + i];
-        if (end - at < size) return false;
+        if (size > 17 + 256 || end - at < size) return false;
         frame.tables[4u * (name >> 4) + (name & 3u)] = at + 1;
         at += size;
     }
@@ -133,10 +133,10 @@ inline bool read_quantizers(Bytes file, std::size_t at, std::size_t end, Frame& 
 }
 
 inline void keep(Frame& frame, std::size_t begin, std::size_t end) {
-    if (frame.run_count > 0 && frame.runs[frame.run_count - 1].end == begin) {
-        frame.runs[frame.run_count - 1].end = end;
-    } else if (frame.run_count < kRuns) {
-        frame.runs[frame.run_count++] = {begin, end};
+    if (frame.piece_count > 0 && frame.pieces[frame.piece_count - 1].end == begin) {
+        frame.pieces[frame.piece_count - 1].end = end;
+    } else if (frame.piece_count < kPieces) {
+        frame.pieces[frame.piece_count++] = {begin, end};
     } else {
         frame.simple = false;
     }
@@ -232,17 +232,17 @@ inline Box whole_mcus(const Frame& frame, Box box) {
 }
 
 // Write a header for a box of the frame, with no restart markers and Huffman tables of a single
-// code: whoever decodes by it needs no others. `out` has room for kHeader bytes more than
+// code: whoever decodes by it needs no others. `out` has room for kHeaderExtra bytes more than
 // frame.scan.
-inline constexpr std::size_t kHeader = 40;
+inline constexpr std::size_t kHeaderExtra = 40;
 inline std::size_t write_header(Bytes file, const Frame& frame, Box box, std::uint8_t* out) {
     std::uint8_t* to = out;
     const auto append = [&to](const std::uint8_t* from, std::size_t size) {
         std::memcpy(to, from, size);
         to += size;
     };
-    for (std::size_t i = 0; i < frame.run_count; ++i) {
-        const auto [begin, end] = frame.runs[i];
+    for (std::size_t i = 0; i < frame.piece_count; ++i) {
+        const auto [begin, end] = frame.pieces[i];
         if (begin <= frame.sof && frame.sof < end) {
             const std::uint32_t height = box.bottom - box.top, width = box.right - box.left;
             const std::uint8_t size[] = {
@@ -257,7 +257,7 @@ inline std::size_t write_header(Bytes file, const Frame& frame, Box box, std::ui
     constexpr std::uint8_t kTables[] = {kMark, kDht, 0, 38, 0x00, 1, 0, 0, 0,    0, 0, 0, 0, 0,
                                         0,     0,    0, 0,  0,    0, 0, 0, 0x10, 1, 0, 0, 0, 0,
                                         0,     0,    0, 0,  0,    0, 0, 0, 0,    0, 0, 0};
-    static_assert(sizeof kTables <= kHeader);
+    static_assert(sizeof kTables <= kHeaderExtra);
     append(kTables, sizeof kTables);
     append(file.data + frame.sos, frame.scan - frame.sos);
     for (std::uint32_t c = 0; c < frame.components; ++c)

@@ -20,7 +20,7 @@ using fastclips::Arena;
 using fastclips::State;
 using fastclips::jpeg::Crop;
 using fastclips::jpeg::RegionDecoder;
-using fastclips::jpeg::Way;
+using fastclips::jpeg::Rung;
 using Bytes = nb::ndarray<nb::numpy, std::uint8_t, nb::ndim<1>, nb::c_contig>;
 using Counters = nb::ndarray<nb::numpy, double, nb::ndim<2>, nb::c_contig>;
 
@@ -211,7 +211,9 @@ NB_MODULE(_native, m) {
         },
         "data"_a, "Height and width, if this is a JPEG with a header of a usual kind.");
 
-    nb::class_<RegionDecoder>(m, "RegionDecoder", "Decodes boxes of JPEGs, one after the other.")
+    nb::class_<RegionDecoder>(m, "RegionDecoder",
+                              "Decodes boxes of JPEGs, one after the other; not for two threads "
+                              "at once. No file may change meanwhile.")
         .def(nb::init<bool, bool>(), nb::kw_only(), "gray"_a, "fast_dct"_a)
         .def(
             "decode",
@@ -228,14 +230,14 @@ NB_MODULE(_native, m) {
                     region = self.decode(file.bytes(), {top, left, bottom, right}, scale,
                                          out.data(), out.size());
                 }
-                switch (region.way) {
-                    case Way::kLeft:
+                switch (region.rung) {
+                    case Rung::kDeclined:
                         return nb::none();
-                    case Way::kNoRoom:
+                    case Rung::kNoRoom:
                         return nb::int_(region.needed);
                     default:
-                        return nb::make_tuple(static_cast<int>(region.way), region.top, region.left,
-                                              region.bottom - region.top,
+                        return nb::make_tuple(static_cast<int>(region.rung), region.top,
+                                              region.left, region.bottom - region.top,
                                               region.right - region.left, region.offset,
                                               region.stride);
                 }
@@ -246,10 +248,10 @@ NB_MODULE(_native, m) {
             "data"_a, "output"_a, "box"_a, "scale"_a,
             "Write the pixels of (top, left, bottom, right), and what comes with them, to a "
             "buffer.\n\n"
-            "Returns (way, top, left, height, width, offset, stride): way 0 if restart markers "
+            "Returns (rung, top, left, height, width, offset, stride): rung 0 if restart markers "
             "led to the box, 1 if codes were passed, 2 if this is the whole frame; the output's "
             "offset and stride in bytes, the rest in pixels of the scaled frame. Or how many bytes "
-            "the output must have; or None if this is left to another decoder.")
+            "the output must have; or None if this is declined, for another decoder.")
         .def(
             "decode_crops",
             [](RegionDecoder& self, nb::list files, std::vector<std::uint32_t> rows,
@@ -269,41 +271,31 @@ NB_MODULE(_native, m) {
                 for (nb::handle file : files) buffers.emplace_back(file, PyBUF_SIMPLE);
                 const auto [height, width] = size;
                 const auto [top, left, bottom, right] = box;
-                const fastclips::jpeg::Box inside{top, left, std::min(bottom, height),
-                                                  std::min(right, width)};
-                const auto shown = [scale](std::uint32_t from, std::uint32_t to) {
-                    return (to + scale - 1) / scale - from / scale;
-                };
-                std::string ways(files.size(), static_cast<char>(Way::kLeft));
-                if (inside.top >= inside.bottom || inside.left >= inside.right ||
-                    shown(inside.top, inside.bottom) != output.shape(1) ||
-                    shown(inside.left, inside.right) != output.shape(2))
-                    return nb::bytes(ways.data(), ways.size());
-                std::vector<std::uint8_t> mirror(output.shape(2) * output.shape(3));
                 const Crop crop{height,
                                 width,
-                                inside,
+                                {top, left, bottom, right},
                                 scale,
+                                static_cast<std::uint32_t>(output.shape(1)),
                                 static_cast<std::uint32_t>(output.shape(2)),
                                 self.channels(),
                                 mirrored,
-                                past_caches,
-                                mirror.data()};
-                const std::size_t step = output.size() / output.shape(0);
+                                past_caches};
+                std::vector<fastclips::jpeg::Bytes> bytes;
+                for (const Buffer& buffer : buffers) bytes.push_back(buffer.bytes());
+                std::string rungs(bytes.size(), 0);
                 {
                     nb::gil_scoped_release release;
-                    for (std::size_t i = 0; i < ways.size(); ++i)
-                        ways[i] = static_cast<char>(fastclips::jpeg::decode_crop(
-                            self, buffers[i].bytes(), crop, output.data() + rows[i] * step));
+                    fastclips::jpeg::decode_crops(self, bytes, crop, rows, output.data(),
+                                                  rungs.data());
                 }
-                return nb::bytes(ways.data(), ways.size());
+                return nb::bytes(rungs.data(), rungs.size());
             },
             nb::sig("def decode_crops(self, files: list[bytes | bytearray | memoryview], rows: "
                     "list[int], size: tuple[int, int], box: tuple[int, int, int, "
                     "int], scale: int, mirrored: bool, past_caches: bool, output: NDArray[numpy."
                     "uint8]) -> bytes"),
             "files"_a, "rows"_a, "size"_a, "box"_a, "scale"_a, "mirrored"_a, "past_caches"_a,
-            "output"_a,
+            "output"_a.noconvert(),
             "Write the same box of files into rows of an output, (rows, height, width, "
             "channels).\n\n"
             "Returns a byte for each file: the way, as `decode`; or more if the frame is not of "

@@ -43,16 +43,16 @@ inline constexpr std::uint32_t kSmallest = 8;   // pixels; smaller frames are no
 inline constexpr std::size_t kRowStep = 32, kRowStart = 16;
 inline constexpr std::uint32_t kChunk = 16;  // rows at a time, which the nearest cache holds
 
-enum class Way : std::uint8_t {
-    kSliced,   // from the restart markers before the box on
-    kCropped,  // the codes before the box were passed
-    kWhole,    // all of it
-    kLeft,     // not decoded: no frame for this, or there is something wrong
-    kNoRoom,   // not decoded: the output is too small
+enum class Rung : std::uint8_t {
+    kSliced,    // from the restart markers before the box on
+    kCropped,   // the codes before the box were passed
+    kWhole,     // all of it
+    kDeclined,  // not decoded: no frame for this, or there is something wrong
+    kNoRoom,    // not decoded: the output is too small
 };
 
 struct Region {
-    Way way = Way::kLeft;
+    Rung rung = Rung::kDeclined;
     std::uint32_t top = 0, left = 0, bottom = 0, right = 0;  // in the scaled frame
     std::size_t offset = 0, stride = 0;                      // bytes in the output
     std::size_t needed = 0;                                  // bytes of output, if there is no room
@@ -100,14 +100,14 @@ class RegionDecoder {
         const std::optional<Frame> frame = parse(file);
         if (!frame) return {};
         const Held held = prepare(file, *frame, box, scale);
-        if (held.way == Way::kLeft) return {};
-        Region region{held.way, held.box.top / scale, held.box.left / scale,
+        if (held.rung == Rung::kDeclined) return {};
+        Region region{held.rung, held.box.top / scale, held.box.left / scale,
                       up(held.box.bottom, scale), up(held.box.right, scale)};
-        const std::size_t pitch = held.way == Way::kWhole ? held.width : apart(held.width);
+        const std::size_t pitch = held.rung == Rung::kWhole ? held.width : apart(held.width);
         region.stride = pitch * channels();
         region.needed = kRowStep + region.stride * (held.height + 1);
         if (region.needed > room) {
-            region.way = Way::kNoRoom;
+            region.rung = Rung::kNoRoom;
             return region;
         }
         region.offset = start(out);
@@ -123,9 +123,9 @@ class RegionDecoder {
     // The same of a file that was parsed, row by row: take(y, pixels) is called for each row of the
     // box in turn. It may be that some are taken before something is found wrong.
     template <typename Take>
-    Way decode_rows(Bytes file, const Frame& frame, Box box, std::uint32_t scale, Take take) {
+    Rung decode_rows(Bytes file, const Frame& frame, Box box, std::uint32_t scale, Take take) {
         const Held held = prepare(file, frame, box, scale);
-        if (held.way == Way::kLeft) return Way::kLeft;
+        if (held.rung == Rung::kDeclined) return Rung::kDeclined;
         const std::size_t stride = apart(held.width) * channels();
         if (rows_.size() < kRowStep + stride * kChunk) rows_.resize(kRowStep + stride * kChunk);
         std::uint8_t* const first = rows_.data() + start(rows_.data());
@@ -137,7 +137,7 @@ class RegionDecoder {
                     if (y + i - held.down < height)  // above the box that is a large number
                         take(y + i - held.down, rows[i] + std::size_t{held.across} * channels());
             });
-        return done ? held.way : Way::kLeft;
+        return done ? held.rung : Rung::kDeclined;
     }
 
   private:
@@ -172,7 +172,7 @@ class RegionDecoder {
 
     // What is decoded for a box.
     struct Held {
-        Way way = Way::kLeft;
+        Rung rung = Rung::kDeclined;
         Box box{};                            // what was asked for, within the frame
         Bytes header{};                       // of a picture that is no larger
         std::uint32_t height = 0, width = 0;  // of that, scaled
@@ -188,11 +188,11 @@ class RegionDecoder {
         const Box mcus = whole_mcus(frame, widened(frame, box, scale));
         if (!find_segments(file, frame, starts_) || !scan_.begin(file, frame, starts_, mcus))
             return {};
-        if (header_.size() < frame.scan + kHeader) header_.resize(frame.scan + kHeader);
+        if (header_.size() < frame.scan + kHeaderExtra) header_.resize(frame.scan + kHeaderExtra);
         const std::uint32_t height = mcus.bottom - mcus.top, width = mcus.right - mcus.left;
-        return {height == frame.height && width == frame.width ? Way::kWhole
-                : can_slice(frame)                             ? Way::kSliced
-                                                               : Way::kCropped,
+        return {height == frame.height && width == frame.width ? Rung::kWhole
+                : can_slice(frame)                             ? Rung::kSliced
+                                                               : Rung::kCropped,
                 box,
                 {header_.data(), write_header(file, frame, mcus, header_.data())},
                 up(height, scale),

@@ -1,10 +1,10 @@
-// The entropy-coded data of a JPEG -> the coefficients of a box. Only codes that lie between the
-// box and the restart marker before it are passed without need; where there is no marker, those of
-// the rows above are, for their lengths and DC values alone.
+// The entropy-coded data of a JPEG -> the coefficients of a box. Of the codes outside the box, only
+// those between it and the restart marker before its row are passed; where no marker stands at a
+// row's begin, also those of the rows above. Passing takes their lengths and DC values and stores
+// no coefficient.
 //
-// A segment that is read is read to its end: codes that end elsewhere than the data are damage. If
-// markers do not fix where each row begins, the last segment is read too: its end shows whether the
-// header tells the truth about the size.
+// A segment that is read is read to its end: codes that end elsewhere than the data are damage. The
+// last segment always is, since a header that lies about the size shows there.
 #pragma once
 
 #include <memory>
@@ -50,7 +50,6 @@ class Scan {
         row_ = frame.mcus_per_row();
         total_ = std::uint64_t{row_} * frame.mcu_rows();
         interval_ = frame.interval == 0 ? total_ : frame.interval;
-        sliceable_ = can_slice(frame);
         next_ = std::uint64_t{box.top / frame.mcu_height} * row_ + box.left / frame.mcu_width;
         columns_ = (box.right + frame.mcu_width - 1) / frame.mcu_width - box.left / frame.mcu_width;
         column_ = 0;
@@ -59,6 +58,12 @@ class Scan {
             ((box.bottom + frame.mcu_height - 1) / frame.mcu_height - box.top / frame.mcu_height);
         segment_ = kNone;
         at_ = stop_ = 0;
+        // All that is allocated, here: an exception must not pass through libjpeg.
+        if (clean_size_ < file.size - frame.scan + kAhead) {
+            clean_size_ = 0;
+            clean_ = std::make_unique<std::uint8_t[]>(file.size - frame.scan + kAhead);
+            clean_size_ = file.size - frame.scan + kAhead;
+        }
         components_ = frame.components;
         const std::uint8_t first = file.data[frame.sof + 11];
         luma_ = components_ == 1 ? 1 : (first >> 4) * (first & 15u);
@@ -97,7 +102,7 @@ class Scan {
     bool finish() {
         if (unread_ != 0 || !drain()) return false;
         const std::uint64_t last = (total_ - 1) / interval_;
-        return sliceable_ || segment_ == last || (open(last), drain());
+        return segment_ == last || (open(last), drain());
     }
 
   private:
@@ -132,10 +137,6 @@ class Scan {
 
     // Copy a segment without the zeros that stand behind 0xff.
     void unstuff(const std::uint8_t* from, std::size_t size) {
-        if (clean_size_ < size + kAhead) {
-            clean_size_ = size + kAhead;
-            clean_ = std::make_unique<std::uint8_t[]>(clean_size_);
-        }
         std::uint8_t* to = clean_.get();
         const std::uint8_t* const end = from + size;
         while (from < end) {
@@ -217,8 +218,8 @@ class Scan {
     [[gnu::always_inline]] bool pass_block(BitReader& reader, std::uint32_t component) {
         const AcCodes& codes = *component_ac_[component];
         if (!read_dc(reader, component)) return false;
-        // A filling of 56 bits or more holds two entries: one is 26 bits at most, the other 21, or
-        // 27 for DC; a code that is searched for is filled up for and leaves 30.
+        // A filling has 56 bits or more. Two entries take at most 2 x 21, a DC code and an entry
+        // 27 + 21; a code that is searched for is filled up for first, and leaves 30.
         std::uint32_t passed = 1;
         Step step = pass_codes(codes, reader, passed);
         while (step == Step::kMore) {
@@ -263,7 +264,6 @@ class Scan {
     std::uint64_t segment_ = kNone, at_ = 0, stop_ = 0;  // where the reader is, where it must stop
     std::uint32_t columns_ = 0, column_ = 0;             // of the box, MCUs
     std::uint32_t components_ = 0, luma_ = 1;            // blocks of luma in an MCU
-    bool sliceable_ = false;
     BitReader reader_{};
     std::size_t bits_ = 0;  // of the segment
     std::array<std::uint32_t, 3> dc_values_{};

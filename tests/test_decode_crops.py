@@ -136,6 +136,21 @@ def test_refused(error, files, rows, scale, shape):
         decoder().decode_crops([encode(FRAMES[0])] * files, rows, SIZE, BOX, scale, np.empty(shape, np.uint8))
 
 
+@pytest.mark.parametrize("order", ["strided", "F", "int16"])
+def test_an_output_that_would_be_copied_is_refused(order):
+    out = {
+        "strided": np.zeros((1, 40, 120, 3), np.uint8)[:, :, ::2],
+        "F": np.zeros((1, 40, 60, 3), np.uint8, order="F"),
+        "int16": np.zeros((1, 40, 60, 3), np.int16),
+    }[order]
+    with pytest.raises(TypeError):
+        decoder().decode_crops([encode(FRAMES[0])], [0], SIZE, BOX, 1, out)
+
+
+def test_no_files():
+    assert decoder().decode_crops([], [], SIZE, BOX, 1, np.zeros((0, 40, 60, 3), np.uint8)) == b""
+
+
 def test_an_output_that_may_not_be_written_is_refused():
     out = np.zeros((1, 40, 60, 3), np.uint8)
     out.flags.writeable = False

@@ -87,6 +87,26 @@ def test_a_header_that_lies_about_the_size(interval, height, width, optimize):
         DECODER.decode(lying, BOX)
 
 
+@pytest.mark.parametrize("sampling", ["gray", "444"])
+def test_a_lie_that_makes_whole_segments_of_parts(sampling):
+    """Segments of 4 and 3 MCUs become two rows of 4: only the last can tell."""
+    data = bytearray(encode(natural(np.random.default_rng(0), 8, 56), sampling, 4))
+    struct.pack_into(">HH", data, data.index(b"\xff\xc0") + 5, 16, 32)
+    with pytest.raises(FrameError):
+        DECODER.decode(data, (0, 0, 8, 32))
+
+
+@pytest.mark.parametrize("name", [0x13, 0x10])
+def test_a_table_of_too_many_symbols(name):
+    """Refused even where nobody reads by it, or another of that name follows."""
+    data = encode(FRAME)
+    body = bytes([name, *[0] * 14, 200, 100, *bytes(300)])
+    at = data.index(b"\xff\xc4")
+    damaged = data[:at] + b"\xff\xc4" + struct.pack(">H", 2 + len(body)) + body + data[at:]
+    with pytest.raises(FrameError):
+        DECODER.decode(damaged, BOX)
+
+
 def test_a_header_that_swaps_height_and_width():
     """As many MCUs in other rows: nobody can tell."""
     data = bytearray(encode(natural(np.random.default_rng(0), 48, 96)))

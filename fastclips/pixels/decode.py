@@ -1,8 +1,8 @@
 """One frame as it is stored -> pixels. The only importer of simplejpeg and of Pillow.
 
 What a frame is shows in its first bytes, never in its name. Of a JPEG of the usual kind, native code decodes
-the box that is asked for (`Rung`); other JPEGs, and whatever is wrong with one, are for simplejpeg. Both are
-libjpeg-turbo, without the GIL. PNG, BMP and TIFF go to Pillow, which keeps the indices of a palette where
+the box that is asked for (`Rung`); other JPEGs, and whatever is wrong with one, are for simplejpeg. In both
+libjpeg-turbo makes the pixels, without the GIL; the native code reads the coefficients itself. PNG, BMP and TIFF go to Pillow, which keeps the indices of a palette where
 OpenCV makes colours of them. A frame that is an array already is checked and passed on.
 
 A `Decoder` serves one stream and owns its memory: JPEGs are decoded into a scratch buffer that only ever
@@ -64,7 +64,7 @@ class Rung(IntEnum):
     SLICED = 0
     """A JPEG's blocks around the box, from the restart markers before them on."""
     CROPPED = 1
-    """A JPEG's blocks around the box; of those before them only the lengths of their codes are read."""
+    """A JPEG's blocks around the box; of those before them only the lengths of codes are read, and DC values."""
     WHOLE = 2
     """A whole JPEG."""
     PILLOW = 3
@@ -99,7 +99,7 @@ class Decoded(NamedTuple):
 
 
 class Decoder:
-    """Decodes the frames of a stream, one after the other, into memory of its own.
+    """Decodes the frames of a stream, one after the other, into memory of its own. Not thread-safe.
 
     Parameters
     ----------
@@ -214,7 +214,7 @@ class Decoder:
     ) -> bytes:
         """Decode the same box of several JPEGs into rows of an array, as far as that can be done in one call.
 
-        Python between two small boxes would take a sixth of the time.
+        Python between two small boxes would take a fifth of the time.
 
         Parameters
         ----------

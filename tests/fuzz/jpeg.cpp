@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "../../native/region.h"
+#include "../../native/crops.h"
 #include "../../native/transcode.h"
 
 using namespace fastclips::jpeg;
@@ -45,7 +45,7 @@ void check_segments(Bytes file, const Frame& frame) {
     demand(starts.back() <= file.size, "segments lie in the file");
     const Box all{0, 0, frame.height, frame.width};
     std::vector<std::uint8_t> header(frame.scan +
-                                     kHeader);  // exactly, so that a byte more is found
+                                     kHeaderExtra);  // exactly, so that a byte more is found
     if (frame.simple)
         demand(write_header(file, frame, all, header.data()) <= header.size(), "a header has room");
 }
@@ -100,12 +100,12 @@ class Plain {
 std::vector<std::uint8_t> decode(RegionDecoder& decoder, Bytes file, Box box, std::uint32_t scale) {
     std::vector<std::uint8_t> out(1), pixels;
     Region region = decoder.decode(file, box, scale, out.data(), out.size());
-    if (region.way == Way::kNoRoom) {
+    if (region.rung == Rung::kNoRoom) {
         out.resize(region.needed);
         region = decoder.decode(file, box, scale, out.data(), out.size());
-        demand(region.way != Way::kNoRoom, "room is what was asked for");
+        demand(region.rung != Rung::kNoRoom, "room is what was asked for");
     }
-    if (region.way == Way::kLeft) return {};
+    if (region.rung == Rung::kDeclined) return {};
     demand(region.top == box.top / scale && region.left == box.left / scale,
            "pixels begin with the box");
     const std::size_t row = (region.right - region.left) * decoder.channels();
@@ -119,29 +119,51 @@ std::vector<std::uint8_t> decode(RegionDecoder& decoder, Bytes file, Box box, st
     return pixels;
 }
 
+// Crops into memory of exactly their size, mirrored and not, through the caches and past them: the
+// pixels of a region, or none if it has none.
+void check_crops(RegionDecoder& decoder, Bytes file, Crop crop,
+                 const std::vector<std::uint8_t>& part) {
+    const std::size_t pixel = crop.channels, row = crop.width_out * pixel;
+    for (int mode = 0; mode < 4; ++mode) {
+        crop.mirrored = (mode & 1) != 0;
+        crop.past_caches = (mode & 2) != 0;
+        std::vector<std::uint8_t> out(row * crop.height_out);
+        char rung = 0;
+        decode_crops(decoder, {file}, crop, {0}, out.data(), &rung);
+        demand((rung == static_cast<char>(Rung::kDeclined)) == part.empty(), "crops are regions");
+        for (std::size_t i = 0; i < part.size(); i += pixel) {
+            const std::size_t x = i % row;
+            const std::size_t from = crop.mirrored ? i - x + (row - pixel - x) : i;
+            demand(std::equal(part.begin() + from, part.begin() + from + pixel, out.begin() + i),
+                   "crops have a region's pixels");
+        }
+    }
+}
+
 void check_pixels(Bytes file, const Frame& frame, const Question& question) {
-    RegionDecoder decoder(question.gray, question.fast_dct);
-    const Box box = question.box;
-    const auto part = decode(decoder, file, box, question.scale);
+    // Kept from file to file, as by a worker.
+    static RegionDecoder decoders[] = {{false, false}, {false, true}, {true, false}, {true, true}};
+    RegionDecoder& decoder = decoders[2 * question.gray + question.fast_dct];
     const std::uint32_t scale = question.scale;
     const auto up = [scale](std::uint32_t value) { return (value + scale - 1) / scale; };
-    const std::size_t channels = decoder.channels();
-    const std::uint32_t left = box.left / scale, right = up(std::min(box.right, frame.width));
-    const std::size_t row = (right - left) * channels;
-    std::vector<std::uint8_t> rows(part.size());
-    const Way way = decoder.decode_rows(file, frame, box, scale,
-                                        [&](std::uint32_t y, const std::uint8_t* from) {
-                                            if (!rows.empty())
-                                                std::copy(from, from + row, rows.begin() + y * row);
-                                        });
-    demand((way == Way::kLeft) == part.empty() && rows == part, "rows are the region's");
+    const Box box{question.box.top, question.box.left, std::min(question.box.bottom, frame.height),
+                  std::min(question.box.right, frame.width)};
+    const auto part = decode(decoder, file, question.box, scale);
+    if (box.top >= box.bottom || box.left >= box.right) return demand(part.empty(), "no pixels");
+    const std::uint32_t left = box.left / scale, right = up(box.right), top = box.top / scale;
+    const std::size_t row = (right - left) * std::size_t{decoder.channels()};
+    const std::uint32_t height = up(box.bottom) - top;
+    check_crops(decoder, file,
+                {frame.height, frame.width, box, scale, height, right - left, decoder.channels(),
+                 false, false},
+                part);
     const auto whole = decode(decoder, file, {0, 0, frame.height, frame.width}, scale);
     if (whole.empty()) return;
     demand(whole == Plain().decode(file, question), "pixels are libjpeg-turbo's");
-    const std::size_t width = up(frame.width) * channels, top = box.top / scale;
+    const std::size_t width = up(frame.width) * std::size_t{decoder.channels()};
     for (std::size_t y = 0; y * row < part.size(); ++y)
         demand(std::equal(part.begin() + y * row, part.begin() + (y + 1) * row,
-                          whole.begin() + (top + y) * width + left * channels),
+                          whole.begin() + (top + y) * width + left * decoder.channels()),
                "a part equals the whole");
 }
 
