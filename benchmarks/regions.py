@@ -24,10 +24,10 @@ Result::
 2 cores of a virtual machine whose host has other work.
 
 How to read: the sides take turns of one decode each, in an order that swaps. Times are medians; a ratio is
-the median over rounds of 24 frames, with quartiles. With restart markers a crop costs about
-what its share of the frame's MCUs costs, 18,900 of 87,000 pixels in the first line, and less, since its
-coefficients are read faster than libjpeg-turbo reads them. Of a plain JPEG all codes are passed, which takes a
-quarter of decoding it.
+the median over rounds of 24 frames, with quartiles. With restart markers a crop costs less than what its
+share of the frame's MCUs would, 18,900 of 87,000 pixels in the first line, since its coefficients are read
+faster than libjpeg-turbo reads them. Of a plain JPEG all codes are passed, which takes a quarter of decoding
+it.
 """  # noqa: D400 - a question
 
 from __future__ import annotations

@@ -5,9 +5,9 @@
 
 Two loaders over the same clips take turns, 2 workers each: one as it is, and one whose renderer decodes every
 frame whole by simplejpeg, without DCT scaling, and does everything else alike. Frames are film (`frames.py`;
-quality 88, 4:2:0), packs are what `fastclips pack` makes of them. Clips of 16 frames, batches of 8, shuffled, a
-random flip for each; uint8. The third in turn is the bare loop of `fastclips bench`: random boxes of the same
-size, of bytes in memory, decoded by the same rung and dropped.
+quality 88, 4:2:0), packs are what `fastclips pack` makes of them. Clips of 16 frames, batches of 8, shuffled,
+a random flip for each; uint8. The third in turn is the bare loop of `fastclips bench`: random boxes of the
+same size, of bytes in memory, decoded by the same rung and dropped.
 
 How to read: ratios are medians over rounds, with quartiles. `over whole` compares frames per second; by CPU
 is the same of CPU time per frame, of all processes. The efficiency is frames per second over those of the

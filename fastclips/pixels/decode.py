@@ -2,8 +2,9 @@
 
 What a frame is shows in its first bytes, never in its name. Of a JPEG of the usual kind, native code decodes
 the box that is asked for (`Rung`); other JPEGs, and whatever is wrong with one, are for simplejpeg. In both
-libjpeg-turbo makes the pixels, without the GIL; the native code reads the coefficients itself. PNG, BMP and TIFF go to Pillow, which keeps the indices of a palette where
-OpenCV makes colours of them. A frame that is an array already is checked and passed on.
+libjpeg-turbo makes the pixels, without the GIL; the native code reads the coefficients itself. PNG, BMP and
+TIFF go to Pillow, which keeps the indices of a palette where OpenCV makes colours of them. A frame that is an
+array already is checked and passed on.
 
 A `Decoder` serves one stream and owns its memory: JPEGs are decoded into a scratch buffer that only ever
 grows, so that a worker allocates nothing per frame.
@@ -64,7 +65,7 @@ class Rung(IntEnum):
     SLICED = 0
     """A JPEG's blocks around the box, from the restart markers before them on."""
     CROPPED = 1
-    """A JPEG's blocks around the box; of those before them only the lengths of codes are read, and DC values."""
+    """A JPEG's blocks around the box; of those before them only code lengths and DC values are read."""
     WHOLE = 2
     """A whole JPEG."""
     PILLOW = 3
