@@ -37,6 +37,7 @@ import os
 from bisect import bisect_right
 from contextlib import suppress
 from dataclasses import asdict
+from operator import add
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -231,25 +232,25 @@ class PackStorage:
         Frames that lie close together are read in one go, with what lies between. Of others, the kernel is
         told first which will be read.
         """
-        places = self._find(stream, video, frames)
-        runs = self._runs(places)
+        starts, lengths = self._find(stream, video, frames)
+        runs = self._runs(starts, lengths)
         try:
             if len(runs) > 1:
                 for start, end in runs:
                     self._advise(start, end)
             held = [(start, self._read(start, end)) for start, end in runs]
         except (OSError, DataError) as error:
-            if len(places) > 1:  # one of them, perhaps: whichever it is, its name belongs in the message
+            if len(starts) > 1:  # one of them, perhaps: whichever it is, its name belongs in the message
                 return [self.read_many(stream, video, (frame,))[0] for frame in frames]
             why = error.strerror if isinstance(error, OSError) else error
             where = self.where(stream, video, next(iter(frames)))
             raise FrameError(f"cannot read frame {where!r}: {why}; {_MEND}") from error
         if len(runs) == 1:
-            held *= len(places)
+            held *= len(starts)
         if self._named:
-            self._check_name(*held[0], places[0][0], stream, video, next(iter(frames)))
+            self._check_name(*held[0], starts[0], stream, video, next(iter(frames)))
         contents = []
-        for frame, (start, length), (begin, data) in zip(frames, places, held, strict=True):
+        for frame, start, length, (begin, data) in zip(frames, starts, lengths, held, strict=True):
             try:
                 contents.append(_content(data, start - begin, length))
             except DataError as error:  # noqa: PERF203 - free where there is none
@@ -265,7 +266,7 @@ class PackStorage:
             As for `read_many`.
         """
         with suppress(OSError, DataError):
-            for start, end in self._runs(self._find(stream, video, frames)):
+            for start, end in self._runs(*self._find(stream, video, frames)):
                 self._advise(start, end)
 
     def _check_name(self, begin: int, data: bytes, start: int, stream: str, video: int, frame: int) -> None:
@@ -282,13 +283,13 @@ class PackStorage:
 
     def where(self, stream: str, video: int, frame: int) -> str:
         """Return the frame's shard and member, as ``/data/pack/00000.tar:video/000012.image.jpg``."""
-        ((start, _),) = self._find(stream, video, (frame,))
+        ((start,), _) = self._find(stream, video, (frame,))
         shards = self.columns.meta["shards"]
         shard = min(bisect_right(self._ends, start - BLOCK), len(shards) - 1)
         path = Path(self._folder, shards[shard])
         return f"{path}:{self._member(stream, video, frame)}"
 
-    def _find(self, stream: str, video: int, frames: Collection[int]) -> list[tuple[int, int]]:
+    def _find(self, stream: str, video: int, frames: Collection[int]) -> tuple[list[int], list[int]]:
         """Return where frames begin, counted through the shards, and how many bytes each has."""
         known = 0 <= video < len(self._begins)
         first = self._firsts.item(video) if known else 0
@@ -300,20 +301,16 @@ class PackStorage:
         rows = np.array([*frames])  # in one go: these are looked up for each frame of each clip
         rows += self._begins.item(video) - first
         base = bases.item(video)
-        return [
-            (base + BLOCK * block, length)
-            for block, length in zip(blocks[rows].tolist(), lengths[rows].tolist(), strict=True)
-        ]
+        return [base + BLOCK * block for block in blocks[rows].tolist()], lengths[rows].tolist()
 
-    def _runs(self, places: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    def _runs(self, starts: list[int], lengths: list[int]) -> list[tuple[int, int]]:
         """Return what to read for frames, with the headers before them: all in one go, or each for itself."""
-        low = min(start for start, _ in places) - BLOCK
-        high = max(start + length for start, length in places)
-        if high - low <= _SPREAD * sum(length + BLOCK for _, length in places):
+        low, high = min(starts) - BLOCK, max(map(add, starts, lengths))
+        if high - low <= _SPREAD * (sum(lengths) + BLOCK * len(lengths)):
             shard = bisect_right(self._ends, low)
             if shard < len(self._ends) and high <= self._ends[shard]:
                 return [(low, high)]
-        return [(start - BLOCK, start + length) for start, length in places]
+        return [(start - BLOCK, start + length) for start, length in zip(starts, lengths, strict=True)]
 
     def _advise(self, start: int, end: int) -> None:
         file, begin = self._shard(bisect_right(self._ends, start))
@@ -372,9 +369,11 @@ class _Shard:
 
 def _content(data: bytes, at: int, length: int) -> memoryview | NDArray[np.uint8]:
     """Return what a member holds, which begins somewhere in data, its header before it."""
-    said = data[at - BLOCK + 124 : at - BLOCK + 136].strip(b" \0")  # bytes, in octal digits
-    if (said.lstrip(b"0") or said[-1:]) != b"%o" % length:
-        raise DataError(f"its tar has no member of {length} bytes at its place: {_MEND}")
+    said = data[at - BLOCK + 124 : at - BLOCK + 136]  # bytes, in octal digits, which some write otherwise
+    if said != b"%011o\0" % length:
+        said = said.strip(b" \0")
+        if (said.lstrip(b"0") or said[-1:]) != b"%o" % length:
+            raise DataError(f"its tar has no member of {length} bytes at its place: {_MEND}")
     if not length:
         raise DataError("is empty (0 bytes): it could not be read when the tar was made")
     member = memoryview(data)[at : at + length]

@@ -180,11 +180,13 @@ class Renderer:
             output[...] = stream.ignore if stream.mask else 0
             return {}
         shown, files, damage = self._read(stream.name, clip.video, shown)
-        counters[BYTES] += sum(map(_nbytes, files))
+        arrays = np.ndarray in set(map(type, files))
+        counters[BYTES] += sum(map(_nbytes if arrays else len, files))
         ended = perf_counter()
         counters[READ] += ended - began
         way = Way(self._spec, lane, clip, output, self._room(lane), stream=self._past_caches)
-        placing, placed = 0.0, None
+        placing = 0.0
+        placed: Collection[int] | None = () if arrays else None
         for (frame, steps), data in zip(shown.items(), files, strict=True):
             if placed and frame in placed:
                 continue
