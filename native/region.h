@@ -141,7 +141,7 @@ class RegionDecoder {
     }
 
   private:
-    // The head of libjpeg-turbo's own structure of that name, the same in all of its versions.
+    // The head of libjpeg-turbo's own structure of that name, the same in 2.1 and in 3.2.
     // jpegint.h, which declares it, is not installed everywhere.
     struct EntropyDecoder {
         void (*start_pass)(j_decompress_ptr);
