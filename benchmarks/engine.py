@@ -10,10 +10,10 @@ and submitting another batch included. A copy of the batch would cost what the l
 Result::
 
     crop      efficiency (quartiles)  frames/s  ceiling   CPU ms/frame (bare)
-    224          0.865 (0.839-0.913)    4,773    5,487         0.418 (0.360)
-    112          0.911 (0.888-0.975)    5,230    5,654         0.383 (0.347)
-    consumer, CPU us per batch: 356 (quartiles 320-498)
-    a copy of the batch:        1,536
+    224          0.906 (0.889-0.913)   11,564   12,778         0.173 (0.155)
+    112          0.867 (0.852-0.878)   18,036   20,796         0.111 (0.096)
+    consumer, CPU us per batch: 181 (quartiles 155-220)
+    a copy of the batch:        755
 
 2 cores of a virtual machine whose host has other work.
 

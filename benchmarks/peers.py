@@ -15,10 +15,10 @@ installed is left out.
 Result::
 
     loader        version         frames/s  CPU ms/frame   fastclips / it (quartiles)
-    fastclips     0.1.0              4,860         0.408   1.00 (1.00-1.00)
-    tf.data       2.21.0             3,758         0.663   1.27 (1.25-1.30)
-    tf.data crop  2.21.0             3,704         0.653   1.32 (1.29-1.37)
-    torch         2.13.0+cpu         2,375         0.762   2.06 (1.89-2.21)
+    fastclips     0.1.0             11,499         0.174   1.00 (1.00-1.00)
+    tf.data       2.21.0             5,890         0.401   1.94 (1.93-2.18)
+    tf.data crop  2.21.0             6,581         0.390   1.76 (1.72-1.83)
+    torch         2.13.0+cpu         3,701         0.524   3.09 (3.06-3.16)
 
 2 cores of a virtual machine whose host has other work.
 
