@@ -26,38 +26,39 @@ Result::
 
                                                                    frames/s  CPU ms/frame (quartiles)
     TimeDistributedImageDataGenerator(time_steps=5).flow_from_directory(d)
-      original (0.4)                                                  1,040  0.909 (0.841-0.984)
-      compat.TimeDistributedImageDataGenerator: the same call        12,909  0.073 (0.072-0.073)
-      CPU time, original / replacement                                       11.64 (11.56-12.48)
+      original (0.4)                                                  1,126  0.903 (0.892-0.908)
+      compat.TimeDistributedImageDataGenerator: the same call        25,465  0.079 (0.078-0.082)
+      CPU time, original / replacement                                       11.45 (10.70-11.61)
     the first again
-      original (0.4)                                                    918  0.848 (0.825-0.850)
-      with cache=0: each frame decoded whenever it is shown           2,112  0.333 (0.325-0.354)
-      CPU time, original / replacement                                       2.49 (2.39-2.54)
+      original (0.4)                                                  1,156  0.862 (0.856-0.869)
+      with cache=0: each frame decoded whenever it is shown           6,861  0.290 (0.287-0.292)
+      CPU time, original / replacement                                       2.99 (2.96-3.01)
     the same with rotation, zoom, flip, rescale
-      original (0.4)                                                    159  5.604 (5.469-5.646)
-      the same call                                                   1,108  0.942 (0.911-0.963)
-      CPU time, original / replacement                                       5.99 (5.93-6.00)
+      original (0.4)                                                    179  5.602 (5.582-5.621)
+      the same call                                                   2,129  0.929 (0.922-0.941)
+      CPU time, original / replacement                                       6.03 (6.03-6.10)
     ImageDataGenerator().flow_from_directory(d)
-      original (3.15.1)                                               2,025  0.508 (0.490-0.512)
-      compat.ImageDataGenerator: the same call                       12,991  0.080 (0.079-0.084)
-      CPU time, original / replacement                                       6.42 (5.86-6.67)
+      original (3.15.1)                                               1,892  0.542 (0.533-0.544)
+      compat.ImageDataGenerator: the same call                       24,454  0.081 (0.081-0.083)
+      CPU time, original / replacement                                       6.66 (6.38-6.69)
     fit(a Sequence: cv2.imread, crop, stack; workers=2)
-      original (5.0.0)                                                  862  0.789 (0.752-0.947)
-      fit(ClipSequence(ClipLoader(..., [RandomCrop(224)])))           2,317  0.332 (0.331-0.334)
-      CPU time, original / replacement                                       2.51 (2.27-2.73)
+      original (5.0.0)                                                1,836  0.812 (0.763-0.865)
+      fit(ClipSequence(ClipLoader(..., [RandomCrop(224)])))           8,209  0.216 (0.214-0.218)
+      CPU time, original / replacement                                       3.78 (3.56-3.98)
     keras_video.VideoFrameGenerator(nb_frames=5)
-      original (1.0.14)                                                 252  3.500 (3.368-3.592)
-      compat.keras_video: the same call                                 373  2.169 (2.153-2.202)
-      CPU time, original / replacement                                       1.63 (1.59-1.63)
+      original (1.0.14)                                                 390  3.470 (3.387-3.504)
+      compat.keras_video: the same call                                 955  2.070 (2.061-2.084)
+      CPU time, original / replacement                                       1.66 (1.63-1.70)
     tf.data: decode_and_crop_jpeg
-      original (2.21.0)                                               1,811  0.356 (0.352-0.386)
-      ClipLoader(..., [RandomCrop(224), RandomFlip()])                1,737  0.283 (0.280-0.284)
-      CPU time, original / replacement                                       1.25 (1.25-1.36)
+      original (2.21.0)                                               6,594  0.326 (0.318-0.357)
+      ClipLoader(..., [RandomCrop(224), RandomFlip()])                11,516  0.171 (0.169-0.172)
+      CPU time, original / replacement                                       1.94 (1.87-2.09)
 
-2 cores of a virtual machine that was doing other work at the time, which rates show and CPU time does not.
+2 cores of a virtual machine whose host has other work.
+
 The first and the fourth replacement decode each frame once, since all of them, 302 MB, fit into
 ``cache="1GiB"``: then nothing of the decoding is left in these figures. Without room for all (the second), it
-is two thirds of what is left: libjpeg-turbo alone takes 0.24 ms for one of these frames.
+is two thirds of what is left: one of these frames takes 0.2 ms.
 
 How to read: compare the two sides of a line. They take turns in processes of their own, in an order that is
 reversed from round to round; rates follow the load of the machine, CPU time hardly. It is that of all
