@@ -4,30 +4,33 @@
 
 One process, bytes in memory, 24 frames of film (`frames.py`; quality 88, 4:2:0), each box drawn anew.
 Full: simplejpeg decodes the frame into one reused buffer. Region: `Decoder.decode` with the box. Python's
-part is in both; neither copies the crop. Restart: MCUs from marker to marker, 0 for a plain JPEG. The last
-two decode at half the size.
+part is in both; neither copies the crop. Restart: MCUs from marker to marker, 0 for a plain JPEG. Lines
+with 1/2 decode at half the size.
 
 Result::
 
     simplejpeg 1.9.0; CPU time in us per decode, medians
     crop of frame          restart    bytes    full  region   full / region        rung
-    112 of 340x256               2   19,426   237.9    44.1   5.43 (5.32-5.50)   SLICED
-    224 of 640x360               2   47,371   582.0   131.3   4.41 (4.38-4.45)   SLICED
-    224 of 340x256               2   19,426   259.7   136.4   1.80 (1.76-1.85)   SLICED
-    112 of 340x256               0   18,914   233.0    96.5   2.41 (2.30-2.50)   CROPPED
-    224 of 640x360               0   45,990   555.1   245.9   2.25 (2.24-2.26)   CROPPED
-    224 of 340x256               0   18,914   228.8   150.9   1.52 (1.50-1.53)   CROPPED
-    224 of 340x256              22   18,952   233.3   146.1   1.59 (1.58-1.61)   SLICED
-    224 of 640x360, 1/2          2   47,371   482.3   105.6   4.54 (4.50-4.57)   SLICED
-    224 of 640x360, 1/2          0   45,990   458.1   219.4   2.07 (2.06-2.10)   CROPPED
+    112 of 340x256               2   19,426   243.5    46.1   5.26 (5.16-5.33)   SLICED
+    224 of 640x360               2   47,371   590.7   136.0   4.31 (4.27-4.34)   SLICED
+    224 of 340x256               2   19,426   245.3   132.7   1.85 (1.81-1.87)   SLICED
+    112 of 340x256               0   18,914   233.5    96.3   2.41 (2.39-2.45)   CROPPED
+    224 of 640x360               0   45,990   561.0   253.3   2.21 (2.20-2.22)   CROPPED
+    224 of 340x256               0   18,914   232.2   153.4   1.51 (1.49-1.52)   CROPPED
+    224 of 340x256              22   18,952   239.1   153.9   1.56 (1.54-1.58)   SLICED
+    224 of 640x360, 1/2          2   47,371   486.7   107.5   4.50 (4.45-4.54)   SLICED
+    224 of 640x360, 1/2          0   45,990   460.6   219.8   2.09 (2.07-2.10)   CROPPED
+    all of 340x256               0   18,914   232.1   186.2   1.24 (1.22-1.25)   WHOLE
+    all of 640x360               0   45,990   566.1   457.2   1.23 (1.21-1.25)   WHOLE
+    all of 340x256, 1/2          0   18,914   188.0   140.6   1.34 (1.32-1.35)   WHOLE
 
 2 cores of a virtual machine whose host has other work.
 
 How to read: the sides take turns of one decode each, in an order that swaps. Times are medians; a ratio is
 the median over rounds of 24 frames, with quartiles. With restart markers a crop costs less than what its
 share of the frame's MCUs would, 18,900 of 87,000 pixels in the first line, since its coefficients are read
-faster than libjpeg-turbo reads them. Of a plain JPEG all codes are passed, which takes a quarter of decoding
-it.
+faster than libjpeg-turbo reads them. Of a plain JPEG all codes before the crop are
+passed, which takes a quarter of decoding it.
 """  # noqa: D400 - a question
 
 from __future__ import annotations
@@ -55,7 +58,7 @@ class Work(NamedTuple):
     Parameters
     ----------
     crop : int
-        Side of the crop, pixels.
+        Side of the crop, pixels; 0 for the whole frame.
     width, height : int
         Of the frames.
     restart : int
@@ -81,6 +84,9 @@ WORKS = (
     Work(224, 340, 256, 22),  # whole rows: 352 / 16
     Work(224, 640, 360, 2, 2),
     Work(224, 640, 360, 0, 2),
+    Work(0, 340, 256, 0),
+    Work(0, 640, 360, 0),
+    Work(0, 340, 256, 0, 2),
 )
 
 
@@ -110,19 +116,21 @@ def measure(work: Work, rounds: int) -> None:
         for number, data in enumerate(files):
             top = int(random.integers(0, work.height - work.crop + 1))
             left = int(random.integers(0, work.width - work.crop + 1))
-            bottom, right = top + work.crop, left + work.crop
+            box = (top, left, top + work.crop, left + work.crop) if work.crop else None
             for side in (0, 1) if (turn + number) % 2 else (1, 0):
                 began = thread_time_ns()
                 if side == 0:  # the fast transform, but no fast upsampling
                     simplejpeg.decode_jpeg(data, "RGB", True, False, *least, buffer=buffer)
                 else:
-                    decoded = decoder.decode(data, (top, left, bottom, right), work.scale)
+                    decoded = decoder.decode(data, box, work.scale)
                     rungs.add(decoded.rung.name)
                 taken[turn - 1, number, side] = (thread_time_ns() - began) / 1000
     ratios = taken[..., 0].sum(axis=1) / taken[..., 1].sum(axis=1)
     low, middle, high = np.percentile(ratios, (25, 50, 75))
     full, region = np.median(taken, axis=(0, 1))
-    name = f"{work.crop} of {work.width}x{work.height}" + (f", 1/{work.scale}" if work.scale > 1 else "")
+    name = f"{work.crop or 'all'} of {work.width}x{work.height}" + (
+        f", 1/{work.scale}" if work.scale > 1 else ""
+    )
     print(
         f"{name:22} {work.restart:7} {np.mean([len(f) for f in files]):8,.0f} {full:7.1f} {region:7.1f}"
         f"   {middle:.2f} ({low:.2f}-{high:.2f})   {'/'.join(sorted(rungs))}"

@@ -140,7 +140,7 @@ class RegionDecoder:
         """
         Write the same box of files into rows of an output, (rows, height, width, channels).
 
-        Returns a byte for each file: the way, as `decode`; or more if the frame is not of that size, or left to another decoder, and then its row holds anything.
+        Returns a byte for each file: the rung, as `decode`; or more if the frame is not of that size, or declined, and then its row holds anything.
         """
 
 def transcode(data: bytes, restart: int) -> bytes:

@@ -325,8 +325,9 @@ def run(args: argparse.Namespace) -> int:
         print("Interrupted; the same command goes on after the last complete shard.", file=sys.stderr)
         raise
     print(done)
-    for where, why in ((problem.where, problem.why) for problem in done.problems[:_SHOWN]):
-        print(why if where in why else f"{where}: {why}", file=sys.stderr)
+    for problem in done.problems[:_SHOWN]:
+        named = problem.where in problem.why
+        print(problem.why if named else f"{problem.where}: {problem.why}", file=sys.stderr)
     if not done.problems:
         return 0
     more = f" (and {len(done.problems) - _SHOWN} more)" if len(done.problems) > _SHOWN else ""

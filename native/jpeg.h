@@ -214,9 +214,10 @@ inline bool find_segments(Bytes file, const Frame& frame, std::vector<std::uint3
     return false;
 }
 
-// Whether markers say where each row of MCUs begins: it is a whole number of segments.
+// Whether markers say where each row of MCUs of a simple frame begins: it is a whole number of
+// segments.
 inline bool can_slice(const Frame& frame) {
-    return frame.simple && frame.interval != 0 && frame.mcus_per_row() % frame.interval == 0;
+    return frame.interval != 0 && frame.mcus_per_row() % frame.interval == 0;
 }
 
 // The smallest box of whole MCUs around another, or up to the frame's edge.

@@ -298,9 +298,8 @@ NB_MODULE(_native, m) {
             "output"_a.noconvert(),
             "Write the same box of files into rows of an output, (rows, height, width, "
             "channels).\n\n"
-            "Returns a byte for each file: the way, as `decode`; or more if the frame is not of "
-            "that "
-            "size, or left to another decoder, and then its row holds anything.");
+            "Returns a byte for each file: the rung, as `decode`; or more if the frame is not of "
+            "that size, or declined, and then its row holds anything.");
 
     m.def(
         "transcode",

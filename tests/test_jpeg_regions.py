@@ -198,8 +198,8 @@ def test_metadata_are_left_out_and_tables_kept(restart, rung):
     check(decoded, whole(plain), BOX)
 
 
-def test_huffman_tables_that_lack_what_a_crop_needs():
-    """Optimised for DC values that hardly differ, while the first of a row is large."""
+def test_huffman_tables_of_few_sizes():
+    """Optimised for DC values that hardly differ, while the first in a crop differs much from black."""
     steps = np.linspace(0, 255, 40 * 16).repeat(1)[None].repeat(32, 0).astype(np.uint8)
     for values in (steps, 255 - steps):
         data = encode(np.stack([values] * 3, axis=-1), "420", quality=95, optimize=True)

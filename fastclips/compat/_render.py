@@ -22,6 +22,7 @@ import numpy as np
 from fastclips.compat._augment import PARAMETERS, brightness_table
 from fastclips.compat._files import ArrayList
 from fastclips.compat._spec import FIELD
+from fastclips.data.storage import count_bytes
 from fastclips.engine.arena import COUNTERS
 from fastclips.errors import FastclipsError, FrameError
 from fastclips.pixels import legacy_kernels, legacy_pictures
@@ -130,7 +131,7 @@ class Renderer:
         data: NDArray[Any] | bytes = b""
         if pixels is None:
             data = spec.storage.read(file) if given is None else given
-            counters[_BYTES] += data.nbytes if isinstance(data, np.ndarray) else len(data)
+            counters[_BYTES] += count_bytes(data)
         read = perf_counter()
         counters[_READ] += read - began
         if isinstance(data, np.ndarray):

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fastclips.data.names import FileNames
     from fastclips.data.scan import FrameTree
 
-__all__ = ["FileTable", "FolderStorage", "Storage", "read_many"]
+__all__ = ["FileTable", "FolderStorage", "Storage", "count_bytes", "read_many"]
 
 
 class Storage(Protocol):
@@ -94,6 +94,11 @@ def read_many(
     if read is not None:
         return read(stream, video, frames)
     return [storage.read(stream, video, frame) for frame in frames]
+
+
+def count_bytes(data: bytes | bytearray | memoryview | NDArray[Any]) -> int:
+    """Return how many bytes a frame has, encoded or decoded."""
+    return data.nbytes if isinstance(data, np.ndarray) else len(data)
 
 
 class _ReadMany(Protocol):

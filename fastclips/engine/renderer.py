@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastclips.data.storage import read_many
+from fastclips.data.storage import count_bytes, read_many
 from fastclips.engine.arena import COUNTERS, Damage
 from fastclips.engine.ways import Clip, Lane, Way, by
 from fastclips.errors import DamageError, FastclipsError, FrameError, OptionError
@@ -181,7 +181,7 @@ class Renderer:
             return {}
         shown, files, damage = self._read(stream.name, clip.video, shown)
         arrays = np.ndarray in set(map(type, files))
-        counters[BYTES] += sum(map(_nbytes if arrays else len, files))
+        counters[BYTES] += sum(map(count_bytes if arrays else len, files))
         ended = perf_counter()
         counters[READ] += ended - began
         way = Way(self._spec, lane, clip, output, self._room(lane), stream=self._past_caches)
@@ -287,10 +287,6 @@ def _place(
         way.place(part, turn)
         seconds += perf_counter() - began
     return seconds
-
-
-def _nbytes(data: Any) -> int:  # noqa: ANN401 - as stored
-    return data.nbytes if isinstance(data, np.ndarray) else len(data)
 
 
 def _without(shown: dict[int, list[int]], left_out: Collection[int]) -> dict[int, list[int]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol, runtime_checka
 import numpy as np
 
 from fastclips.data.packs import BLOCK, member_folder
+from fastclips.data.storage import count_bytes
 from fastclips.errors import FrameError
 from fastclips.pixels.encode import KINDS, Encoded, Encoder, kind_of
 from fastclips.pixels.resample import use_one_thread
@@ -207,7 +208,7 @@ class Maker:
                 content = b"" if isinstance(data, np.ndarray) else bytes(data)
                 kind = kind_of(content) if content else KINDS.index("png" if stream.mask else "jpg")
                 encoded = Encoded(content, kind)
-            part.source += data.nbytes if isinstance(data, np.ndarray) else len(data)
+            part.source += count_bytes(data)
             self._add(task, member_name(frame, stream.name, encoded.kind), encoded, part, file)
 
     def _add(self, task: Task, name: str, encoded: Encoded, part: Part, file: BinaryIO) -> None:
