@@ -55,7 +55,10 @@ def encode(pixels, sampling="420", restart=0, quality=88, *, optimize=False, **o
 
 def whole(data, gray=False, fast_dct=True, scale=1):
     """Decode a frame with simplejpeg, at a scale of libjpeg's."""
-    height, width, _, _ = simplejpeg.decode_jpeg_header(data)
+    try:
+        height, width, _, _ = simplejpeg.decode_jpeg_header(data)
+    except KeyError as error:
+        raise ValueError(f"simplejpeg has no name for subsampling {error}") from error
     pixels = simplejpeg.decode_jpeg(
         data,
         "GRAY" if gray else "RGB",

@@ -107,6 +107,20 @@ def test_a_table_of_too_many_symbols(name):
         DECODER.decode(damaged, BOX)
 
 
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("sampling", [0x13, 0x14, 0x24, 0x42, 0x44])
+def test_a_header_that_lies_about_the_subsampling(sampling, padded):
+    """0x14 is 4:4:1, which simplejpeg decodes and has no name for."""
+    data = bytearray(encode(FRAME))
+    data[data.index(b"\xff\xc0") + 11] = sampling
+    lying = bytes(data[:2] + b"\xff" * padded + data[2:])
+    with pytest.raises(FrameError):
+        DECODER.decode(lying, BOX)
+    if padded:
+        with pytest.raises(FrameError):
+            frame_size(lying)
+
+
 def test_a_header_that_swaps_height_and_width():
     """As many MCUs in other rows: nobody can tell."""
     data = bytearray(encode(natural(np.random.default_rng(0), 48, 96)))

@@ -338,9 +338,10 @@ def _header(data: Encoded) -> Header:
         return Header("JPEG", *size)
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data)
-    except ValueError as error:
+    except (ValueError, KeyError) as error:
+        why = "subsampling 4:4:1" if isinstance(error, KeyError) else error  # it has no name for that
         raise DamageError(
-            f"truncated, damaged or unusual header of a JPEG of {len(data)} bytes: {error}"
+            f"truncated, damaged or unusual header of a JPEG of {len(data)} bytes: {why}"
         ) from error
     check_size(height, width, _JPEG_PIXELS_PER_BYTE * len(data), len(data))
     return Header("JPEG", height, width)
