@@ -6,7 +6,9 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <cstring>
 #include <deque>
 
@@ -61,11 +63,15 @@ NB_MODULE(_native, m) {
 
     m.def(
         "die_with_parent",
-        [](int signal) {
-            if (prctl(PR_SET_PDEATHSIG, signal) != 0)
+        [](pid_t parent) {
+            if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
                 throw std::system_error(errno, std::generic_category(), "prctl");
+            if (getppid() != parent) raise(SIGKILL);  // it ended before it was asked about
         },
-        "signal"_a, "Have this process killed by a signal when the thread that forked it ends.");
+        "parent"_a,
+        "Have this process killed when the thread that started it ends, if it has not ended "
+        "yet.\n\n"
+        "The parent is that thread's process.");
 
     nb::class_<Arena>(m, "Arena",
                       "Shared memory of one loader; states are atomics, waits are futexes.\n\n"

@@ -3,6 +3,7 @@
 import errno
 import os
 import random
+import select
 import shutil
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import alive, make_frames, make_masks, wait_until
+from helpers import alive, make_frames, make_masks, run_python, wait_until
 from packing import check_same, content, packed
 
 import fastclips as fc
@@ -85,6 +86,79 @@ def test_workers_end_with_whoever_started_them(many, tmp_path):
     wait_until(lambda: not any(map(alive, pids)))
 
 
+def test_workers_that_outlive_it_change_nothing(many, whole, tmp_path, monkeypatch):
+    """Killed while its workers start, with tasks in their pipes, and run again at once."""
+    process = start(many, tmp_path / "pack", "--workers", "2")
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+
+    def started():
+        """Return workers that are on their way; stop them there, after exec, which their parent waits for."""
+        pids = [int(pid) for pid in children.read_text().split()]
+        pids = [pid for pid in pids if b"packing.crew" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        return pids
+
+    wait_until(lambda: len(started()) == 2)
+    pids = started()
+    wait_until(lambda: all(map(_has_tasks, pids)))
+    process.kill()
+    process.wait()
+    add = shards.Shards.add
+
+    def slow(self, part):
+        if part.task.number == 1:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+            wait_until(lambda: not any(map(alive, pids)))
+            (own,) = (tmp_path / "pack" / ".packing").glob("parts-*")
+            assert [path.name for path in own.iterdir()] == ["1.part"]
+        add(self, part)
+
+    monkeypatch.setattr(shards.Shards, "add", slow)
+    fc.pack(fc.open(many), tmp_path / "pack", shard_size="40KiB", workers=0)
+    assert content(tmp_path / "pack") == whole
+
+
+def _has_tasks(pid):
+    """Whether something waits on a process's standard input."""
+    with Path(f"/proc/{pid}/fd/0").open("rb", buffering=0) as pipe:
+        return bool(select.select([pipe], [], [], 0)[0])
+
+
+def test_killed_at_every_sync(many, tmp_path):
+    """Whatever it was writing then is written again, and nothing stays beside it."""
+    code = """
+import os, signal, sys
+import fastclips as fc
+
+many, target = fc.open(sys.argv[1]), sys.argv[2]
+
+def killed(syncs):
+    def sync(fd):
+        nonlocal syncs
+        syncs -= 1
+        if not syncs:
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.fsync = sync
+
+status = syncs = 1
+while status:
+    folder = f"{target}/{syncs:03d}"
+    if os.fork() == 0:
+        killed(syncs)
+        fc.pack(many, folder, shard_size="200KiB", workers=0)
+        os._exit(0)
+    _, status = os.wait()
+    fc.pack(many, folder, shard_size="200KiB", workers=0)
+    syncs += 1
+"""
+    run_python(code, many, tmp_path)
+    *others, whole = (content(folder) for folder in sorted(tmp_path.iterdir()))
+    assert len(others) > 4 * (len(whole) - 1)
+    assert all(other == whole for other in others)
+
+
 def test_an_interrupt_leaves_what_is_complete(many, whole, tmp_path):
     folder = tmp_path / "pack"
     process = start(many, folder, "--workers", "1")
@@ -93,7 +167,7 @@ def test_an_interrupt_leaves_what_is_complete(many, whole, tmp_path):
     process.wait()
     assert process.returncode in (0, 130)
     if process.returncode:
-        assert not list((folder / ".packing").glob("*.part"))
+        assert not list((folder / ".packing").glob("parts-*"))
         assert not (folder / ".packing" / "shard").exists()
     done, _ = packed(fc.open(many), folder, shard_size="40KiB")
     assert done.resumed
@@ -147,7 +221,8 @@ def test_what_was_harmed_is_made_again(many, whole, tmp_path, monkeypatch, harm)
         case "bad record":
             record.write_bytes(record.read_bytes()[:-1] + b"!")
         case "rests":
-            for name in ("7.part", "shard"):
+            (folder / ".packing" / "parts-x").mkdir()
+            for name in ("parts-x/7.part", "shard"):
                 (folder / ".packing" / name).write_bytes(b"rest")
         case "the first record":
             (folder / ".packing" / "00000.record").unlink()
@@ -254,7 +329,7 @@ def test_a_full_disk(many, whole, tmp_path, monkeypatch, place):
         ):
             fc.pack(dataset, folder, shard_size="40KiB", workers=0)
     assert not (folder / "pack.index").exists()
-    assert not list(folder.rglob("*.part"))
+    assert not list((folder / ".packing").glob("parts-*"))
     assert not (folder / ".packing" / "shard").exists()
     done, pack = packed(dataset, folder, shard_size="40KiB")
     assert done.resumed
@@ -262,14 +337,33 @@ def test_a_full_disk(many, whole, tmp_path, monkeypatch, place):
     check_same(dataset, pack)
 
 
-def test_a_full_disk_in_a_worker(many, tmp_path):
+def test_a_full_disk_in_a_worker(many, tmp_path, monkeypatch):
     """The worker's error comes to the caller, with its number."""
-    (tmp_path / "pack" / ".packing").mkdir(parents=True)
-    (tmp_path / "pack" / ".packing" / "3.part").mkdir()  # cannot be written as a file
+    make = shards.tempfile.mkdtemp
+
+    def blocked(**options):
+        folder = make(**options)
+        (Path(folder) / "3.part").mkdir()  # cannot be written as a file
+        return folder
+
+    monkeypatch.setattr(shards.tempfile, "mkdtemp", blocked)
     with pytest.raises(
         DataError, match=r"cannot write .*: Is a directory \(.*3.part\); .*: mend that and run"
     ):
         fc.pack(fc.open(many), tmp_path / "pack", workers=2)
+
+
+def test_a_part_that_lost_its_end(many, tmp_path, monkeypatch):
+    make = parts.Maker.make
+
+    def cut(self, task):
+        part = make(self, task)
+        os.truncate(part.path, part.size - (task.number == 3))
+        return part
+
+    monkeypatch.setattr(parts.Maker, "make", cut)
+    with pytest.raises(DataError, match=r"cannot write .*: it has \d+ of \d+ bytes \(.*3.part\); .*: mend"):
+        fc.pack(fc.open(many), tmp_path / "pack", workers=0)
 
 
 def test_a_worker_that_dies(many, tmp_path, monkeypatch):

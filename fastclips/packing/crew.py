@@ -112,12 +112,12 @@ class _Worker:
             os.lseek(job_fd, 0, os.SEEK_SET)
             fds = (job_fd, theirs, *blocks)
             code = (
-                f"import sys; argv = sys.argv[1:]; sys.path[:] = argv[{len(fds)}:]; "
-                f"from fastclips.packing.crew import main; main(*map(int, argv[:{len(fds)}]))"
+                f"import sys; argv = sys.argv[1:]; sys.path[:] = argv[{len(fds) + 1}:]; "
+                f"from fastclips.packing.crew import main; main(*map(int, argv[:{len(fds) + 1}]))"
             )
             path = [entry or str(Path.cwd()) for entry in sys.path if isinstance(entry, str)]
             self._process = subprocess.Popen(
-                [sys.executable, "-c", code, *map(str, fds), *path],
+                [sys.executable, "-c", code, *map(str, (os.getpid(), *fds)), *path],
                 stdin=subprocess.PIPE,
                 stdout=2,
                 pass_fds=fds,
@@ -193,11 +193,13 @@ def _read(fd: int, size: int) -> bytes | None:
     return data
 
 
-def main(job_fd: int, results: int, *blocks: int) -> None:
+def main(parent: int, job_fd: int, results: int, *blocks: int) -> None:
     """Be a worker: do tasks until there are no more.
 
     Parameters
     ----------
+    parent : int
+        The process that packs: with it this one ends.
     job_fd : int
         The pickled job.
     results : int
@@ -206,7 +208,7 @@ def main(job_fd: int, results: int, *blocks: int) -> None:
         Descriptors of what the job's pickle leaves out.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt at the terminal is for the caller
-    die_with_parent(signal.SIGKILL)
+    die_with_parent(parent)
     from fastclips.packing.parts import Maker  # noqa: PLC0415 - after the signals are as they should be
 
     with os.fdopen(job_fd, "rb") as file:

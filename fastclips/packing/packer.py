@@ -185,7 +185,7 @@ def _tasks(storage: Storage, videos: _Videos, start: int) -> Iterator[Task]:
 
 def _fill(shards: Shards, dataset: Dataset, videos: _Videos, encoding: Encoding, workers: int) -> None:
     """Write all shards that are not there."""
-    job = Job(dataset.storage, dataset.streams, encoding, videos.names, str(shards.folder))
+    job = Job(dataset.storage, dataset.streams, encoding, videos.names, str(shards.parts_folder))
     start = shards.next_video
     known = bool((videos.counts > 0).all())
     unit, total = (" frames", int(videos.counts.sum())) if known else (" videos", len(videos.keys))

@@ -5,7 +5,8 @@ While a pack is made, its folder holds ``.packing``::
     made            what is packed and how: a run that differs does not go on with it
     lock            held by the process that packs
     00000.record    what a complete shard holds, as `Columns`
-    shard, 17.part  what is being written
+    shard           what is being written
+    parts-*/        what it is made of; one folder for each run, which its workers may outlive
 
 A shard is complete once its record is there: the tar is written under ``.packing``, synced and renamed, then
 the record is. Whoever goes on takes the complete shards for done and removes everything else. The index comes
@@ -14,10 +15,12 @@ last, so a folder without one is no pack.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
 import shutil
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -165,9 +168,14 @@ class Shards:
         for path in self._folder.iterdir():
             if _SHARD.fullmatch(path.name) and path.name not in kept:
                 path.unlink()
-        for path in self._work.iterdir():
-            if path.suffix == ".part" or path.name == "shard":
-                path.unlink()
+        self._remove_rests()
+        self._parts_folder = Path(tempfile.mkdtemp(prefix="parts-", dir=self._work))
+
+    def _remove_rests(self) -> None:
+        """Remove what is half-written."""
+        (self._work / "shard").unlink(missing_ok=True)
+        for path in self._work.glob("parts-*"):
+            shutil.rmtree(path, ignore_errors=True)
 
     def _record(self, number: int) -> Columns | None:
         """Return what a shard holds, if it is complete."""
@@ -187,9 +195,9 @@ class Shards:
         totals.dropped += meta["dropped"]
 
     @property
-    def folder(self) -> Path:
+    def parts_folder(self) -> Path:
         """Where parts go."""
-        return self._work
+        return self._parts_folder
 
     def add(self, part: Part) -> None:
         """Append a part to the shard, and close the shard if it is full.
@@ -342,7 +350,8 @@ class Shards:
 
     def save(self, columns: Columns) -> None:
         """Write the pack's index: from then on the folder is a pack."""
-        columns.save(self._folder / INDEX)
+        columns.save(self._work / INDEX)  # what a killed run leaves of it is removed with the rest
+        (self._work / INDEX).rename(self._folder / INDEX)
         _sync(self._folder)
 
     def __enter__(self) -> Self:
@@ -357,8 +366,7 @@ class Shards:
         if is_pack(self._folder):
             shutil.rmtree(self._work, ignore_errors=True)
         else:
-            for path in (*self._work.glob("*.part"), self._work / "shard"):
-                path.unlink(missing_ok=True)
+            self._remove_rests()
         self._unlock()
 
     def _unlock(self) -> None:
@@ -407,7 +415,10 @@ def _append(path: str, fd: int, size: int) -> None:
     try:
         done = 0
         while done < size:
-            done += os.sendfile(fd, source, done, size - done)
+            sent = os.sendfile(fd, source, done, size - done)
+            if not sent:
+                raise OSError(errno.EIO, f"it has {done} of {size} bytes", path)
+            done += sent
     finally:
         os.close(source)
     Path(path).unlink()
