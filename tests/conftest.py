@@ -1,7 +1,20 @@
-"""Data that many tests read, made once."""
+"""Data that many tests read, made once; and how properties are tested.
+
+They are tried with the same examples each time, so that a change that is right never fails for another's
+fault, and without a deadline, since a busy machine is no failure. To look for more::
+
+    pytest --hypothesis-profile explore
+"""
 
 import pytest
 from helpers import frames_of, make_frames, make_masks
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "fixed", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("explore", settings.get_profile("fixed"), derandomize=False)
+settings.load_profile("fixed")
 
 
 @pytest.fixture(scope="session")

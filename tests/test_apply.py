@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 from helpers import make_frames, make_masks
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from slow_steps import slow_run
 
@@ -184,7 +184,6 @@ def one_by_one(steps, clip, draws):
 
 
 @given(st.lists(picture_steps, max_size=4), st.lists(standardising_steps, max_size=3), st.integers(0, 2**32))
-@settings(deadline=None)
 def test_any_list_with_functions(pictures, standardising, seed):
     steps, random = [*pictures, *standardising], np.random.default_rng(seed)
     clip = random.integers(0, 256, (3, 6, 16, 3), np.uint8)

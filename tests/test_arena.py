@@ -104,7 +104,7 @@ class ArenaStates(RuleBasedStateMachine):
 
 
 TestArenaStates = ArenaStates.TestCase
-TestArenaStates.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestArenaStates.settings = settings(max_examples=60, stateful_step_count=40)
 
 
 def test_another_process_sees_the_same():

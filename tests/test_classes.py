@@ -4,7 +4,7 @@ import csv
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fastclips.data.records import read_records
@@ -112,10 +112,10 @@ names = st.text(st.sampled_from("abc 12"), min_size=1, max_size=8).map(str.strip
 
 @given(st.lists(st.lists(names, min_size=2, unique=True), min_size=1), st.sampled_from([",", ";", "|", ", "]))
 def test_names_with_blanks_stay_whole(rows, between):
-    records = read_records({"path": ["v"] * len(rows), "labels": [between.join(row) for row in rows]})
     flat = "".join(part for row in rows for part in row).replace(" ", "")
-    if not flat.isdigit():
-        assert records.labels == list(map(tuple, rows))
+    assume(not flat.isdigit())  # nothing but numbers may be divided by blanks too
+    records = read_records({"path": ["v"] * len(rows), "labels": [between.join(row) for row in rows]})
+    assert records.labels == list(map(tuple, rows))
 
 
 def test_a_class_that_stands_twice(tmp_path):

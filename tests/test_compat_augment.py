@@ -27,7 +27,7 @@ def noise(seed, *shape):
 
 
 @given(sizes, sizes, sizes, sizes, st.sampled_from([1, 3, 4]), st.sampled_from([np.uint8, np.float32]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_gather_takes_pillows_pixels(height, width, tall, wide, channels, dtype):
     frame = noise(height * width, height, width, channels)
     out = np.empty((tall, wide, channels), dtype)
@@ -39,7 +39,7 @@ def test_gather_takes_pillows_pixels(height, width, tall, wide, channels, dtype)
 
 
 @given(sizes, sizes, sizes, sizes)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_gather_makes_pillows_grey(height, width, tall, wide):
     frame = noise(height + width, height, width, 3)
     out = np.empty((tall, wide, 1), np.float32)
@@ -92,7 +92,7 @@ def test_gather_refuses_what_does_not_fit(wrong):
     dtype=st.sampled_from([np.uint8, np.float32, np.float64]),
     whole=st.booleans(),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_affine_agrees_with_scipy(seed, height, width, order, mode, dtype, whole):
     """To a float32's rounding; where positions fall on pixels exactly, borders included."""
     ndimage = pytest.importorskip("scipy.ndimage")
@@ -173,7 +173,7 @@ def test_nothing_on_draws_nothing_but_two_coins():
 
 
 @given(st.floats(-0.5, 3), st.sampled_from(["L", "RGB", "RGBA"]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_brightness_is_pillows(factor, mode):
     frame = noise(5, 16, 16, len(mode))
     image = Image.fromarray(frame[:, :, 0] if mode == "L" else frame)

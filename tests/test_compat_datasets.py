@@ -52,7 +52,7 @@ def images(tmp_path_factory):
 # --- windows of arrays
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(data=st.data())
 def test_windows_are_slices(data):
     """Each window, its target, and all of them once: against slices."""

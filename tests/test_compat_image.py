@@ -146,7 +146,7 @@ def test_a_setting_that_includes_another_turns_it_on(settings):
 
 
 @given(n=st.integers(1, 9), batch_size=st.integers(1, 5), seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_each_sample_once_an_epoch_in_the_seeds_order(n, batch_size, seed):
     x = np.arange(n, dtype=np.float32).reshape(n, 1, 1, 1)
     it = ImageDataGenerator().flow(x, batch_size=batch_size, seed=seed, workers=0)

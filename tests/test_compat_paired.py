@@ -29,7 +29,7 @@ def epoch(generator):
     return [next(generator) for _ in range(len(generator))]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     samples=st.integers(1, 9),
     steps=st.none() | st.integers(1, 3),

@@ -11,7 +11,7 @@ from fastclips.compat._resizing import Resizer
 
 
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     frame=st.tuples(st.integers(1, 80), st.integers(1, 80)),
     size=st.tuples(st.integers(1, 80), st.integers(1, 80)),

@@ -44,7 +44,7 @@ def numbers(x):
     return np.rint(x[:, 0, 0, 0] * 255 / 20).astype(int).tolist()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     chosen=st.lists(st.integers(0, COUNT - 1), min_size=1, max_size=12),
     batch_size=st.integers(1, 5),

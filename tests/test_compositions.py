@@ -40,7 +40,7 @@ def numbers(draw, count):
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.lists(st.integers(0, 1), min_size=1, max_size=3), st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_composition(height, width, frames, data):
     """Pictures within rounding (and OpenCV's, before 5.0, to a 32nd of a pixel), masks exactly."""
     transforms, border = data.draw(compositions(height, width))
@@ -65,7 +65,7 @@ def test_any_composition(height, width, frames, data):
 
 
 @given(st.lists(st.integers(0, 1), min_size=1, max_size=3), st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_steps_behind_any_composition(frames, data):
     """They see what the geometry gives without them; what lies outside is filled behind them."""
     transforms, border = data.draw(compositions(20, 26))

@@ -99,7 +99,7 @@ TRANSFORMS = [
     transforms=st.sampled_from(TRANSFORMS),
     draws=st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=9),
 )
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_damage_is_another_ticket(frames, damaged, transforms, draws):
     row, found = rendered(Store(damaged), transforms, frames, draws, repeats=True)
     plain = [frame if frame >= 0 else ~frame for frame in frames]
@@ -152,7 +152,6 @@ many = st.lists(
 
 
 @given(many)
-@settings(deadline=None)
 def test_a_note_holds_whole_entries(found):
     damage = [Damage(*one) for one in found]
     note = damage_to_note(damage)

@@ -9,7 +9,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 import simplejpeg
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -436,7 +436,7 @@ def test_other_truncated_files_raise_or_are_whole(data, part):
 
 
 @given(st.sampled_from(JPEGS + OTHERS), st.data())
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 def test_damage_raises_frame_error_or_nothing(data, draws):
     damaged = bytearray(data)
     for _ in range(draws.draw(st.integers(1, 4))):

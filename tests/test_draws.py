@@ -6,13 +6,11 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import fastclips.planning.draws
 from fastclips.planning.draws import Draws, Purpose
-
-relaxed = settings(deadline=None)  # a busy machine is no failure
 
 
 def philox(counter, key):
@@ -81,7 +79,6 @@ def test_golden_draws():
     ]
 
 
-@relaxed
 @given(
     seed=st.integers(0, 2**64 - 1),
     epoch=st.integers(0, 2**63 - 1),
@@ -113,7 +110,6 @@ def test_units_take_the_upper_53_bits(monkeypatch):
     assert Draws(0, 0).units(Purpose.RECIPE, 0, 1, 5).tolist() == [[0, 0, 2**-53, 0.5, 1 - 2**-53]]
 
 
-@relaxed
 @given(
     seed=st.integers(0, 2**64 - 1),
     purpose=st.sampled_from(Purpose),

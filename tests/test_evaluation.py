@@ -7,15 +7,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fastclips.errors import OptionError
 from fastclips.evaluation import average_views
 from fastclips.planning.plan import Plan
 from fastclips.planning.samplers import RandomWindow, Segments, Views, Windows
-
-relaxed = settings(deadline=None)  # a busy machine is no failure
 
 
 def loader_of(counts, sampler, **given_options):
@@ -52,7 +50,6 @@ def naive(loader, ranks, epoch):
     )
 
 
-@relaxed
 @given(
     counts=st.lists(st.integers(0, 20), max_size=8).map(lambda counts: [*counts, 9]),
     sampler=st.sampled_from([Windows(3, step=1), Views(4), RandomWindow(5), Segments(3, views=2)]),

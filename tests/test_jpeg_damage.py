@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jpegs import SAMPLINGS, check, encode, markers, natural, whole
 
@@ -193,7 +193,7 @@ DAMAGED = [encode(FRAME, sampling, restart) for sampling in SAMPLINGS for restar
 
 
 @given(st.sampled_from(DAMAGED), st.integers(0, 2**32), st.integers(1, 4), st.sampled_from([1, 2, 4, 8]))
-@settings(max_examples=1000, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=1000)
 def test_changed_bytes(data, seed, count, scale):
     """What the whole frame shows without a complaint, its parts show too."""
     draws = random.Random(seed)

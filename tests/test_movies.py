@@ -52,7 +52,7 @@ def test_the_usual_kinds_are_tested(files):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=list(HealthCheck))
 @given(calls=st.lists(st.lists(st.integers(0, COUNT - 1), max_size=5).map(sorted), min_size=1, max_size=4))
 @pytest.mark.usefixtures("seeks")
 def test_frames_are_those_of_a_whole_decode(files, kind, calls):

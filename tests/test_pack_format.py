@@ -57,7 +57,7 @@ def test_each_frame_is_its_member(made):
         assert by_name[member] == data.storage.read("image", video, frame)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 5), st.lists(st.integers(0, 8), min_size=1, max_size=12))
 def test_many_are_as_one_by_one(made, video, frames):
     """In any order, near and far, in one read or several."""
@@ -214,7 +214,7 @@ def test_shards_of_another_pack(pack):
             data.storage.read("image", 0, frame)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(1, 200))
 def test_an_index_that_is_shifted(made, shift):
     """Whatever place an index names, what comes from there is a member of that length, or an error."""

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import fastclips.planning.plan
@@ -17,9 +17,6 @@ from fastclips.planning.clips import Videos
 from fastclips.planning.draws import Draws, Purpose
 from fastclips.planning.plan import Plan
 from fastclips.planning.samplers import RandomWindow, Segments, Views, Windows
-
-relaxed = settings(deadline=None)  # a busy machine is no failure
-
 
 SAMPLERS = [
     Windows(3),
@@ -100,7 +97,6 @@ def all_batches(plan, epoch):
     return [plan.tickets(epoch, batch) for batch in range(len(plan))]
 
 
-@relaxed
 @given(options(), st.integers(0, 3), st.integers(1, 6), st.integers(1, 5), st.booleans())
 def test_plan_is_the_naive_plan(given_options, epoch, batch_size, world, drop_last):
     expected = naive_epoch(**given_options, epoch=epoch)
@@ -136,7 +132,6 @@ def test_plan_is_the_naive_plan(given_options, epoch, batch_size, world, drop_la
                 assert ticket["draws"].tolist() == own.tolist()
 
 
-@relaxed
 @given(options(), st.integers(0, 3), st.integers(1, 6), st.integers(1, 5), st.booleans())
 def test_ranks_share_an_epoch(given_options, epoch, batch_size, world, drop_last):
     try:
@@ -171,7 +166,6 @@ def served_clips(table):
     return list(zip(*(table[name][real].tolist() for name in ("video", "view", "start")), strict=True))
 
 
-@relaxed
 @given(options(), st.integers(1, 6), st.integers(1, 5))
 def test_table_is_the_tickets(given_options, batch_size, world):
     plans = [Plan(**given_options, batch_size=batch_size, rank=rank, world=world) for rank in range(world)]
@@ -191,7 +185,6 @@ def test_table_is_the_tickets(given_options, batch_size, world):
                 assert frames.tolist() == tickets["frames"][:, :steps].tolist()
 
 
-@relaxed
 @given(options(), st.integers(1, 6), st.integers(1, 6), st.integers(1, 4))
 def test_a_clip_does_not_depend_on_how_the_epoch_is_cut(given_options, batch_size, other_size, world):
     whole = {}
@@ -204,7 +197,6 @@ def test_a_clip_does_not_depend_on_how_the_epoch_is_cut(given_options, batch_siz
                 assert ticket.tobytes() == whole[int(ticket["position"])]
 
 
-@relaxed
 @given(options(), st.randoms(use_true_random=False))
 def test_random_access_equals_sequential(given_options, random):
     plan = Plan(**given_options, batch_size=2)
@@ -216,7 +208,6 @@ def test_random_access_equals_sequential(given_options, random):
         assert fresh.tickets(*place)[0].tobytes() == in_order[place]
 
 
-@relaxed
 @given(options(), st.integers(1, 4), st.integers(1, 3), st.integers(1, 9))
 def test_a_run_is_its_batches(given_options, batch_size, world, most):
     for rank in range(world):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fastclips.planning.draws import Draws
@@ -44,7 +44,6 @@ def test_the_outermost_draws_fall_on_clips_with_a_chance(monkeypatch, word, weig
     }
 
 
-@settings(deadline=None)
 @given(st.lists(st.just(0.0) | st.floats(0, 1e308), min_size=1, max_size=8), st.sampled_from([0, 2**64 - 1]))
 def test_no_draw_falls_on_weight_0(weights, word):
     if not any(weights):

@@ -164,7 +164,7 @@ def test_what_a_users_function_may_leave(roomy, monkeypatch, function, size, tex
         assert min(row.min() for row in rows) < max(row.max() for row in rows)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(
     shape=st.lists(st.sampled_from([1, 2, 3, 4, 7, 30, 97, 500]), min_size=0, max_size=4),
     dtype=st.sampled_from(["uint8", "bool", "int32", "float16", "float64"]),

@@ -127,7 +127,7 @@ units = st.floats(0, 1, exclude_max=True)
     ignore=st.integers(0, 255),
     weight=st.sampled_from([0.0, 1.0, 0.3]),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_everything_at_once(
     frames, draws, channels, channels_first, normalize, arrays, mapping, ignore, weight
 ):

@@ -29,7 +29,7 @@ def test_the_jpegs_hold_the_same_pixels():
 
 
 @given(st.data(), st.booleans())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_any_composition_of_every_kind_of_jpeg(data, dct_scaling):
     """Cut, cropped, whole: bit for bit the same."""
     transforms, _ = data.draw(compositions(*SIZE))
@@ -50,7 +50,7 @@ def test_any_composition_of_every_kind_of_jpeg(data, dct_scaling):
 
 
 @given(st.data(), st.sampled_from(["nearest", "constant", "reflect", "wrap"]), st.integers(1, 3))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_warp_reads_nothing_outside_its_source(data, fill, log_scale):
     """What lies there may be anything."""
     angle, zoom = data.draw(st.floats(-180, 180)), data.draw(st.floats(0.1, 8))

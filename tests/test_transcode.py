@@ -66,7 +66,7 @@ def test_pixels_are_the_same(subsampling):
             same(transcode(data, restart), data)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(1, 70),
     st.integers(1, 200),
