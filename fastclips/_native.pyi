@@ -121,6 +121,18 @@ class Arena:
     def discard(self) -> None:
         """Give the memory back; whoever still maps it reads zeros."""
 
+def read_files(folder: bytes, names: list[bytes]) -> list[memoryview] | None:
+    """
+    Read files of a folder, in one go; None if one is empty or cannot be read.
+    """
+
+def find_members(data: bytes, starts: list[int], lengths: list[int]) -> tuple[list[memoryview], bool]:
+    """
+    Views of a tar's members, and whether any is a .npy file.
+
+    As far as each has bytes, and the header before it says how many.
+    """
+
 def jpeg_size(data: object) -> tuple[int, int] | None:
     """Height and width, if this is a JPEG with a header of a usual kind."""
 

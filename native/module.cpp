@@ -14,6 +14,7 @@
 
 #include "arena.h"
 #include "crops.h"
+#include "frames.h"
 #include "transcode.h"
 
 namespace nb = nanobind;
@@ -44,6 +45,38 @@ class Buffer {
   private:
     Py_buffer view_{};
 };
+
+// A part of what a memoryview shows.
+nb::object part(nb::handle view, std::size_t begin, std::size_t end) {
+    return view[nb::slice(static_cast<Py_ssize_t>(begin), static_cast<Py_ssize_t>(end))];
+}
+
+nb::object view_of(nb::handle object) { return nb::steal(PyMemoryView_FromObject(object.ptr())); }
+
+// Add views of files to a list; false if one cannot be read.
+bool read_files(const char* folder, const char* const* names, std::size_t count, nb::list& views) {
+    fastclips::OpenFiles files;
+    {
+        nb::gil_scoped_release release;
+        if (!files.open(folder, names, count)) return false;
+    }
+    // One memory for all: many of a few KiB would be given back to the kernel after each clip.
+    const auto memory =
+        nb::steal(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(files.total())));
+    if (!memory) throw nb::python_error();
+    auto* const bytes = reinterpret_cast<std::uint8_t*>(PyBytes_AS_STRING(memory.ptr()));
+    {
+        nb::gil_scoped_release release;
+        if (!files.read(bytes)) return false;
+    }
+    const nb::object all = view_of(memory);
+    std::size_t at = 0;
+    for (const std::size_t size : files.sizes()) {
+        views.append(part(all, at, at + size));
+        at += size;
+    }
+    return true;
+}
 
 }  // namespace
 
@@ -207,6 +240,52 @@ NB_MODULE(_native, m) {
             "Why the nursery gave up; empty while it has not.")
         .def("discard", &Arena::discard,
              "Give the memory back; whoever still maps it reads zeros.");
+
+    m.def(
+        "read_files",
+        [](nb::bytes folder, nb::list names) -> std::optional<nb::list> {
+            constexpr std::size_t kAtOnce = 64;  // descriptors
+            std::vector<const char*> each;
+            for (nb::handle name : names) each.push_back(nb::cast<nb::bytes>(name).c_str());
+            nb::list views;
+            for (std::size_t i = 0; i < each.size(); i += kAtOnce)
+                if (!read_files(folder.c_str(), &each[i], std::min(kAtOnce, each.size() - i),
+                                views))
+                    return std::nullopt;
+            return views;
+        },
+        nb::sig("def read_files(folder: bytes, names: list[bytes]) -> list[memoryview] | None"),
+        "folder"_a, "names"_a,
+        "Read files of a folder, in one go; None if one is empty or cannot be read.");
+
+    m.def(
+        "find_members",
+        [](nb::bytes data, std::vector<std::size_t> starts, std::vector<std::size_t> lengths) {
+            if (starts.size() != lengths.size())
+                throw nb::value_error("starts and lengths must be as many");
+            const auto* const bytes = reinterpret_cast<const std::uint8_t*>(data.c_str());
+            const nb::object all = view_of(data);
+            nb::list views;
+            bool arrays = false;
+            for (std::size_t i = 0; i < starts.size(); ++i) {
+                const std::size_t start = starts[i], length = lengths[i];
+                if (start < fastclips::tar::kBlock || start > data.size() ||
+                    length > data.size() - start)
+                    throw nb::index_error("no such place");
+                const std::uint8_t* const member = bytes + start;
+                if (length == 0 ||
+                    !fastclips::tar::tells_size(member - fastclips::tar::kBlock, length))
+                    break;
+                arrays |= fastclips::is_npy(member, length);
+                views.append(part(all, start, start + length));
+            }
+            return std::tuple(views, arrays);
+        },
+        nb::sig("def find_members(data: bytes, starts: list[int], lengths: list[int]) -> "
+                "tuple[list[memoryview], bool]"),
+        "data"_a, "starts"_a, "lengths"_a,
+        "Views of a tar's members, and whether any is a .npy file.\n\n"
+        "As far as each has bytes, and the header before it says how many.");
 
     m.def(
         "jpeg_size",

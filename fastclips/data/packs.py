@@ -44,6 +44,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib import format as npy
 
+from fastclips._native import find_members
 from fastclips.data.columns import Columns
 from fastclips.data.index import Index
 from fastclips.data.names import Names
@@ -245,16 +246,16 @@ class PackStorage:
             why = error.strerror if isinstance(error, OSError) else error
             where = self.where(stream, video, next(iter(frames)))
             raise FrameError(f"cannot read frame {where!r}: {why}; {_MEND}") from error
-        if len(runs) == 1:
-            held *= len(starts)
         if self._named:
             self._check_name(*held[0], starts[0], stream, video, next(iter(frames)))
-        contents = []
-        for frame, start, length, (begin, data) in zip(frames, starts, lengths, held, strict=True):
-            try:
-                contents.append(_content(data, start - begin, length))
-            except DataError as error:  # noqa: PERF203 - free where there is none
-                raise FrameError(f"frame {self.where(stream, video, frame)!r}: {error}") from None
+        contents: list[memoryview | NDArray[np.uint8]] = []
+        try:
+            for begin, data in held:
+                run = slice(len(contents), len(contents) + len(starts) // len(held))
+                contents += _contents(data, [start - begin for start in starts[run]], lengths[run])
+        except _MemberError as error:
+            frame = list(frames)[len(contents) + error.place]
+            raise FrameError(f"frame {self.where(stream, video, frame)!r}: {error}") from None
         return contents
 
     def advise(self, stream: str, video: int, frames: Collection[int]) -> None:
@@ -278,7 +279,7 @@ class PackStorage:
             raise FrameError(f"frame {where!r}: its tar has another member at its place: {_MEND}")
 
     def _member(self, stream: str, video: int, frame: int) -> str:
-        name = self._files[stream].name(video, frame - self._firsts.item(video))
+        (name,) = self._files[stream].names(video, (frame - self._firsts.item(video),))
         return f"{member_folder(self.videos[video], video)}/{os.fsdecode(name)}"
 
     def where(self, stream: str, video: int, frame: int) -> str:
@@ -367,21 +368,28 @@ class _Shard:
         return data
 
 
-def _content(data: bytes, at: int, length: int) -> memoryview | NDArray[np.uint8]:
-    """Return what a member holds, which begins somewhere in data, its header before it."""
-    said = data[at - BLOCK + 124 : at - BLOCK + 136]  # bytes, in octal digits, which some write otherwise
-    if said != b"%011o\0" % length:
-        said = said.strip(b" \0")
-        if (said.lstrip(b"0") or said[-1:]) != b"%o" % length:
-            raise DataError(f"its tar has no member of {length} bytes at its place: {_MEND}")
-    if not length:
-        raise DataError("is empty (0 bytes): it could not be read when the tar was made")
-    member = memoryview(data)[at : at + length]
-    return _pixels(member) if data.startswith(_NPY, at) else member
+class _MemberError(Exception):
+    def __init__(self, place: int, why: str) -> None:
+        super().__init__(why)
+        self.place = place
 
 
-def _pixels(data: memoryview) -> NDArray[np.uint8]:
-    """View a .npy file of uint8."""
+def _contents(
+    data: bytes, starts: list[int], lengths: list[int]
+) -> list[memoryview] | list[memoryview | NDArray[np.uint8]]:
+    """Return what members hold that begin somewhere in data, their headers before them."""
+    members, some_npy = find_members(data, starts, lengths)
+    if (place := len(members)) < len(starts):
+        if not lengths[place]:
+            raise _MemberError(place, "is empty (0 bytes): it could not be read when the tar was made")
+        raise _MemberError(place, f"its tar has no member of {lengths[place]} bytes at its place: {_MEND}")
+    return [_pixels(place, member) for place, member in enumerate(members)] if some_npy else members
+
+
+def _pixels(place: int, data: memoryview) -> memoryview | NDArray[np.uint8]:
+    """View a .npy file of uint8 as its array; leave others as they are."""
+    if data[: len(_NPY)] != _NPY:
+        return data
     end = 10 + int.from_bytes(data[8:10], "little")
     header = bytes(data[:end])
     shape = _shapes.get(header)
@@ -395,7 +403,7 @@ def _pixels(data: memoryview) -> NDArray[np.uint8]:
             _shapes[header] = shape
         return np.frombuffer(data, np.uint8, offset=end).reshape(shape)
     except ValueError as error:
-        raise DataError(f"is no array of pixels ({error})") from None
+        raise _MemberError(place, f"is no array of pixels ({error})") from None
 
 
 def member_folder(name: str, number: int) -> str:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from fastclips._native import read_files
 from fastclips.data.columns import Columns
 from fastclips.data.names import Names
 from fastclips.errors import FrameError
@@ -154,7 +155,8 @@ class FolderStorage:
     def _path(self, stream: str, video: int, frame: int) -> bytes:
         if not (0 <= video < len(self.videos) and 0 <= frame < self.frame_counts.item(video)):
             raise IndexError(f"there is no frame {frame} of video {video} in the storage")
-        return b"%b/%b" % (self._folder(stream, video), self._streams[stream][1].name(video, frame))
+        (name,) = self._streams[stream][1].names(video, (frame,))
+        return b"%b/%b" % (self._folder(stream, video), name)
 
     def _folder(self, stream: str, video: int) -> bytes:
         name = self.videos.encoded(video)
@@ -182,6 +184,18 @@ class FolderStorage:
         if not data:
             raise FrameError(f"frame {os.fsdecode(path)!r} is empty (0 bytes): extract it again.")
         return data
+
+    def read_many(self, stream: str, video: int, frames: Collection[int]) -> Sequence[bytes | memoryview]:
+        """Return several frames of a video, as the function `read_many`."""
+        known = 0 <= video < len(self.videos) and 0 <= min(frames) <= max(frames) < self.frame_counts.item(
+            video
+        )
+        if known:
+            names = self._streams[stream][1].names(video, frames)
+            found = read_files(self._folder(stream, video), names)
+            if found is not None:
+                return found
+        return [self.read(stream, video, frame) for frame in frames]  # which says what is wrong
 
     def where(self, stream: str, video: int, frame: int) -> str:
         """Return the frame's path, as `Storage.where`."""
@@ -241,13 +255,13 @@ class FileTable:
             arrays.update({f"storage.{stream}.{name}": array for name, array in columns.items()})
         return arrays
 
-    def name(self, video: int, frame: int) -> bytes:
-        """Return the name of a file; not checked."""
+    def names(self, video: int, frames: Collection[int]) -> list[bytes]:
+        """Return names of files; not checked."""
         template, first = self._template.item(video), self._first.item(video)
         if template < 0:
-            return self._listed.encoded(first + frame)
-        name: bytes = self._templates.encoded(template) % (first + frame * self._stride.item(video))
-        return name
+            return [self._listed.encoded(first + frame) for frame in frames]
+        name, stride = self._templates.encoded(template), self._stride.item(video)
+        return [name % (first + frame * stride) for frame in frames]
 
 
 def _columns(videos: list[FileNames]) -> dict[str, NDArray[Any]]:
