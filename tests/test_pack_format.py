@@ -104,6 +104,42 @@ def test_advice_is_never_an_error(pack):
         data.storage.advise("image", video, [1, 2])
 
 
+def test_what_is_in_memory_is_seldom_asked_for(pack, monkeypatch):
+    storage = fc.open(pack).storage
+    held, asked, looked = True, [], []
+
+    def holds(_, at):
+        looked.append(at)
+        return held
+
+    monkeypatch.setattr(packs._Shard, "holds", holds)
+    monkeypatch.setattr(packs._Shard, "advise", lambda _, *place: asked.append(place))
+    for _ in range(1000):
+        storage.advise("image", 0, [0, 1])
+    assert not asked
+    assert len(looked) < 2 * (packs._OFTEN + 1000 / packs._OFTEN + 1)
+    held = False
+    for _ in range(packs._OFTEN + 100):
+        storage.advise("image", 0, [0, 1])
+    assert len(asked) > 100
+
+
+def test_the_kernel_tells_what_it_has_in_memory(tmp_path):
+    path = tmp_path / "x.tar"
+    path.write_bytes(bytes(2**20))
+    shard = packs._Shard(str(path), 2**20)
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    ends = (0, 2**20 - 1)
+    dropped = [shard.holds(at) for at in ends]
+    shard.read(0, 2**20)
+    if any(dropped) or not shard.holds(0):
+        pytest.skip("this file system keeps what it is asked to drop, or does not tell what it has")
+    assert all(map(shard.holds, ends))
+    assert not shard.holds(2**20)
+
+
 def test_a_storage_without_read_many(frames):
     data = fc.open(frames)
     found = read_many(data.storage, "image", 1, (3, 5))

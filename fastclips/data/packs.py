@@ -71,6 +71,8 @@ VERSION = 1
 _OPEN = 64  # shards that a process keeps open
 _NAME = 100  # bytes of a name in a header
 _SPREAD = 2  # a range is read whole if it has at most so many bytes for each that is wanted
+_OFTEN = 64  # runs of frames in memory after which only each 64th is looked at
+_NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)  # CPython may have been built without
 _NPY = b"\x93NUMPY"
 _shapes: dict[bytes, tuple[int, ...]] = {}  # by header of a .npy member, of which there are few
 
@@ -87,7 +89,18 @@ class PackStorage:
     """
 
     __slots__ = (
-        *("_begins", "_ends", "_files", "_firsts", "_folder", "_named", "_open", "_places"),
+        *(
+            "_asked",
+            "_begins",
+            "_ends",
+            "_files",
+            "_firsts",
+            "_folder",
+            "_in_memory",
+            "_named",
+            "_open",
+            "_places",
+        ),
         *("columns", "frame_counts", "videos"),
     )
 
@@ -107,6 +120,7 @@ class PackStorage:
             for name in names
         }
         self._open: dict[int, _Shard] = {}
+        self._asked = self._in_memory = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PackStorage, (self.columns, self._folder)
@@ -261,13 +275,23 @@ class PackStorage:
     def advise(self, stream: str, video: int, frames: Collection[int]) -> None:
         """Tell the kernel that frames will be read soon; what is wrong with them, reading them will say.
 
+        Where it has all of many in memory already, only some are looked at, until one is not there.
+
         Parameters
         ----------
         stream, video, frames
             As for `read_many`.
         """
+        self._asked += 1
+        if self._in_memory >= _OFTEN and self._asked % _OFTEN:
+            return
         with suppress(OSError, DataError):
-            for start, end in self._runs(*self._find(stream, video, frames)):
+            runs = self._runs(*self._find(stream, video, frames))
+            if all(self._is_in_memory(*run) for run in runs):
+                self._in_memory += 1
+                return
+            self._in_memory = 0
+            for start, end in runs:
                 self._advise(start, end)
 
     def _check_name(self, begin: int, data: bytes, start: int, stream: str, video: int, frame: int) -> None:
@@ -317,6 +341,11 @@ class PackStorage:
         file, begin = self._shard(bisect_right(self._ends, start))
         file.advise(start - begin, end - start)
 
+    def _is_in_memory(self, start: int, end: int) -> bool:
+        """Whether the kernel has the ends of a range, without asking for them."""
+        file, begin = self._shard(bisect_right(self._ends, start))
+        return file.holds(start - begin) and file.holds(end - begin - 1)
+
     def _read(self, start: int, end: int) -> bytes:
         file, begin = self._shard(bisect_right(self._ends, start))
         return file.read(start - begin, end - start)
@@ -357,6 +386,13 @@ class _Shard:
 
     def advise(self, start: int, length: int) -> None:
         os.posix_fadvise(self._fd, start, length, os.POSIX_FADV_WILLNEED)
+
+    def holds(self, at: int) -> bool:
+        """Whether the kernel has a byte in memory; False where it does not tell."""
+        try:
+            return _NOWAIT is not None and os.preadv(self._fd, [bytearray(1)], at, _NOWAIT) == 1
+        except OSError:
+            return False
 
     def read(self, start: int, length: int) -> bytes:
         data = os.pread(self._fd, length, start)

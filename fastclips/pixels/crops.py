@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from numbers import Real
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 
@@ -49,6 +49,11 @@ def _size(value: int | tuple[int, int], name: str) -> tuple[int, int]:
     ):
         raise OptionError(f"{name} must be a positive int or (height, width), not {value!r}")
     return int(pair[0]), int(pair[1])
+
+
+def _given(size: int | tuple[int, int]) -> tuple[int, int]:
+    """Return a transform's size, which is a pair once the transform is made."""
+    return cast("tuple[int, int]", size)
 
 
 def _check_fits(size: tuple[int, int], geometry: Geometry, name: str) -> None:
@@ -92,11 +97,11 @@ class RandomCrop:
 
     def compose(self, geometry: Geometry, draws: Sequence[float]) -> Geometry:
         """Return the map of this transform after `geometry`."""
-        height, width = size = _size(self.size, "")
+        height, width = size = _given(self.size)
         _check_fits(size, geometry, "RandomCrop")
         top = _pick(draws[0], geometry.y.size - height + 1)
         left = _pick(draws[1], geometry.x.size - width + 1)
-        return geometry._replace(y=geometry.y.crop(top, height), x=geometry.x.crop(left, width))
+        return geometry.crop((top, left), size)
 
 
 @dataclass(frozen=True)
@@ -118,10 +123,10 @@ class CenterCrop:
 
     def compose(self, geometry: Geometry, draws: Sequence[float]) -> Geometry:  # noqa: ARG002 - protocol
         """Return the map of this transform after `geometry`."""
-        height, width = size = _size(self.size, "")
+        height, width = size = _given(self.size)
         _check_fits(size, geometry, "CenterCrop")
         top, left = (geometry.y.size - height) // 2, (geometry.x.size - width) // 2
-        return geometry._replace(y=geometry.y.crop(top, height), x=geometry.x.crop(left, width))
+        return geometry.crop((top, left), size)
 
 
 @dataclass(frozen=True)
@@ -145,7 +150,7 @@ class ThreeCrop:
 
     def compose_view(self, geometry: Geometry, number: int) -> Geometry:
         """Return the map of view `number`, from 0, after `geometry`."""
-        height, width = size = _size(self.size, "")
+        height, width = size = _given(self.size)
         _check_fits(size, geometry, "ThreeCrop")
         down, across = geometry.y.size - height, geometry.x.size - width
         top, left = down // 2, across // 2
@@ -153,7 +158,7 @@ class ThreeCrop:
             top = (0, top, down)[number]
         else:
             left = (0, left, across)[number]
-        return geometry._replace(y=geometry.y.crop(top, height), x=geometry.x.crop(left, width))
+        return geometry.crop((top, left), size)
 
 
 @dataclass(frozen=True)
@@ -179,14 +184,14 @@ class TenCrop:
 
     def compose_view(self, geometry: Geometry, number: int) -> Geometry:
         """Return the map of view `number`, from 0, after `geometry`."""
-        height, width = size = _size(self.size, "")
+        height, width = size = _given(self.size)
         _check_fits(size, geometry, "TenCrop")
         mirrored, place = divmod(number, 5)
         down, across = geometry.y.size - height, geometry.x.size - width
         corners = ((0, 0), (0, across), (down, 0), (down, across), (down // 2, across // 2))
         top, left = corners[place]
-        x = geometry.x.crop(left, width)
-        return geometry._replace(y=geometry.y.crop(top, height), x=x.mirror() if mirrored else x)
+        geometry = geometry.crop((top, left), size)
+        return geometry._replace(x=geometry.x.mirror()) if mirrored else geometry
 
 
 @dataclass(frozen=True)
@@ -236,7 +241,7 @@ class RandomResizedCrop:
         aspect = pick_power(low, high, draws[1])
         tall = min(max(_round(math.sqrt(area / aspect)), 1), height)
         wide = min(max(_round(math.sqrt(area * aspect)), 1), width)
-        return _cut_and_resize(geometry, (tall, wide), draws[2:], _size(self.size, ""))
+        return _cut_and_resize(geometry, (tall, wide), draws[2:], _given(self.size))
 
 
 @dataclass(frozen=True)
@@ -279,7 +284,7 @@ class MultiScaleCrop:
         """Return the map of this transform after `geometry`."""
         scale = self.scales[_pick(draws[0], len(self.scales))]
         side = max(_round(min(geometry.y.size, geometry.x.size) * scale), 1)
-        return _cut_and_resize(geometry, (side, side), draws[1:], _size(self.size, ""))
+        return _cut_and_resize(geometry, (side, side), draws[1:], _given(self.size))
 
 
 @dataclass(frozen=True)
@@ -409,7 +414,7 @@ class Resize:
         """Return the map of this transform after `geometry`."""
         sizes = geometry.y.size, geometry.x.size
         if self.size is not None:
-            height, width = _size(self.size, "")
+            height, width = _given(self.size)
         elif self.short_side is not None:
             height, width = (_round(size * (self.short_side / min(sizes))) for size in sizes)
         else:

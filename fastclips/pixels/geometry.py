@@ -72,6 +72,11 @@ class Axis(NamedTuple):
         """First and last edge of the source that the output covers."""
         return min(self.start, self.stop), max(self.start, self.stop)
 
+    def lies_within(self, size: int) -> bool:
+        """Whether the output covers nothing beyond a source of so many pixels."""
+        low, high = self.box
+        return low > -_SLACK and high < size + _SLACK
+
     @property
     def is_exact(self) -> bool:
         """Whether every output pixel is one source pixel."""
@@ -79,7 +84,8 @@ class Axis(NamedTuple):
 
     def crop(self, first: int, size: int) -> Axis:
         """Keep `size` output pixels from `first` on."""
-        return Axis(size, self.start + self.scale * first, self.start + self.scale * (first + size))
+        scale = self.scale
+        return Axis(size, self.start + scale * first, self.start + scale * (first + size))
 
     def window(self, first: float, extent: float) -> Axis:
         """Spread the output over `extent` of its pixels, from edge `first` on; these may lie beyond it."""
@@ -154,6 +160,11 @@ class Geometry(NamedTuple):
         axes = np.array([[self.y.scale, 0, self.y.start], [0, self.x.scale, self.x.start], [0, 0, 1]])
         return axes[:2] if self.warp is None else np.array(self.warp) @ axes
 
+    def crop(self, corner: tuple[int, int], size: tuple[int, int]) -> Geometry:
+        """Keep a box of the output: `size` pixels from `corner` on, down and across."""
+        y, x = self.y.crop(corner[0], size[0]), self.x.crop(corner[1], size[1])
+        return Geometry(y, x, self.warp, self.scale)
+
     def turn(self, linear: tuple[tuple[float, float], tuple[float, float]]) -> Geometry:
         """Turn or shear about the centre of the output, whose size stays.
 
@@ -191,10 +202,9 @@ class Geometry(NamedTuple):
             the frame; otherwise a warp of the whole output.
         """
         scales = SCALES if dct_scaling else ()
-        boxes = ((self.y.box, height), (self.x.box, width))
-        if self.warp is None and all(low > -_SLACK and high < size + _SLACK for (low, high), size in boxes):
+        if self.warp is None and self.y.lies_within(height) and self.x.lies_within(width):
             if self.is_crop:  # the common case, and so the shortest way
-                return self._replace(scale=1)
+                return Geometry(self.y, self.x)
             for scale in scales:
                 y, x = self.y.snap_to(scale, height), self.x.snap_to(scale, width)
                 if y is not None and x is not None:

@@ -185,7 +185,7 @@ class Recipe:
         """Numbers in [0, 1) used up per clip."""
         return self.geometry_draws + count_draws(self.steps, self.time_steps)
 
-    @property
+    @cached_property
     def views(self) -> int:
         """How many times a clip comes, each time in another view: the product over all transforms."""
         return math.prod(transform.views for transform in self.transforms if _has_views(transform))
