@@ -194,6 +194,8 @@ class Renderer:
                 size = self._size(lane, clip, frame, data)
                 if placed is None:
                     placed = way.place_crops(decoder, size, shown, files, counters)
+                    if len(placed) == len(shown):
+                        break
                 if frame not in placed:
                     placing += _place(way, decoder, data, size, steps, counters)
             except FastclipsError as error:

@@ -160,13 +160,17 @@ class Way:
             mirrored=geometry.flip,
             stream=self._past_caches,
         )
-        done = {frame for frame, rung in zip(shown, rungs, strict=True) if rung <= _LAST}
+        done: Collection[int] = shown.keys()
+        if max(rungs) > _LAST:
+            done = {frame for frame, rung in zip(shown, rungs, strict=True) if rung <= _LAST}
         sizes.update(dict.fromkeys(done, (size, name)))
-        for frame, (first, *others) in shown.items():
-            if others and frame in done:
-                output[others] = output[first]
-        for number in range(_LAST + 1):
-            counters[SLICED + number] += rungs.count(number)
+        if len(shown) < len(output):
+            for frame, (first, *others) in shown.items():
+                if others and frame in done:
+                    output[others] = output[first]
+        for rung in {*rungs}:
+            if rung <= _LAST:
+                counters[SLICED + rung] += rungs.count(rung)
         counters[PIXELS] += len(done) * size[0] * size[1] / geometry.scale**2
         counters[DECODED] += len(done) * geometry.y.size * geometry.x.size
         return done
