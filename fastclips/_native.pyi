@@ -121,9 +121,11 @@ class Arena:
     def discard(self) -> None:
         """Give the memory back; whoever still maps it reads zeros."""
 
-def read_files(folder: bytes, names: list[bytes]) -> list[memoryview] | None:
+def read_files(folder: bytes, names: list[bytes]) -> list[memoryview] | tuple[int, int]:
     """
-    Read files of a folder, in one go; None if one is empty or cannot be read.
+    Read files of a folder, in one go.
+
+    Or say which place cannot be read, and the error's number: 0 if that file is empty.
     """
 
 def find_members(data: bytes, starts: list[int], lengths: list[int]) -> tuple[list[memoryview], bool]:

@@ -10,6 +10,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <optional>
+#include <utility>
 #include <vector>
 
 namespace fastclips {
@@ -31,42 +33,57 @@ class Descriptor {
 // Files of a folder that are open, to be read one behind the other.
 class OpenFiles {
   public:
-    // False if one cannot be opened, or is empty.
-    bool open(const char* folder, const char* const* names, std::size_t count) {
+    struct Failure {
+        std::size_t place;
+        int error;  // as errno; 0 if the file is empty
+    };
+
+    std::optional<Failure> open(const char* folder, const char* const* names, std::size_t count) {
         const Descriptor at(::open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC));
-        if (at.get() < 0) return false;
+        if (at.get() < 0) return Failure{0, errno};
         files_.reserve(count);
         for (std::size_t i = 0; i < count; ++i) {
             Descriptor file(openat(at.get(), names[i], O_RDONLY | O_CLOEXEC));
             struct stat status;
-            if (file.get() < 0 || fstat(file.get(), &status) != 0 || status.st_size <= 0)
-                return false;
-            files_.push_back(std::move(file));
-            sizes_.push_back(static_cast<std::size_t>(status.st_size));
-            total_ += sizes_.back();
+            if (file.get() < 0 || fstat(file.get(), &status) != 0) return Failure{i, errno};
+            const auto size = static_cast<std::size_t>(std::max<off_t>(status.st_size, 0));
+            files_.push_back({std::move(file), total_, size});
+            total_ += size;
         }
-        return true;
+        return std::nullopt;
     }
 
-    // False if one cannot be read, or has become shorter.
-    bool read(std::uint8_t* to) const {
-        for (std::size_t i = 0; i < files_.size(); ++i)
-            for (std::size_t left = sizes_[i]; left > 0;) {
-                const ssize_t got = ::read(files_[i].get(), to, left);
-                if (got < 0 && errno == EINTR) continue;
-                if (got <= 0) return false;
-                to += got;
-                left -= static_cast<std::size_t>(got);
+    // Into so many bytes as there are in all.
+    std::optional<Failure> read(std::uint8_t* to) {
+        for (std::size_t i = 0; i < files_.size(); ++i) {
+            File& file = files_[i];
+            std::size_t got = 0;
+            while (got < file.size) {
+                const ssize_t more =
+                    ::read(file.descriptor.get(), to + file.start + got, file.size - got);
+                if (more < 0 && errno == EINTR) continue;
+                if (more < 0) return Failure{i, errno};
+                if (more == 0) break;  // it has become shorter
+                got += static_cast<std::size_t>(more);
             }
-        return true;
+            if (got == 0) return Failure{i, 0};
+            file.size = got;
+        }
+        return std::nullopt;
     }
 
-    const std::vector<std::size_t>& sizes() const { return sizes_; }
+    // Of a file in memory.
+    std::size_t start(std::size_t i) const { return files_[i].start; }
+    std::size_t size(std::size_t i) const { return files_[i].size; }
     std::size_t total() const { return total_; }
 
   private:
-    std::vector<Descriptor> files_;
-    std::vector<std::size_t> sizes_;
+    struct File {
+        Descriptor descriptor;
+        std::size_t start, size;
+    };
+
+    std::vector<File> files_;
     std::size_t total_ = 0;
 };
 

@@ -20,6 +20,7 @@
 namespace nb = nanobind;
 using namespace nb::literals;
 using fastclips::Arena;
+using fastclips::OpenFiles;
 using fastclips::State;
 using fastclips::jpeg::Crop;
 using fastclips::jpeg::RegionDecoder;
@@ -53,29 +54,27 @@ nb::object part(nb::handle view, std::size_t begin, std::size_t end) {
 
 nb::object view_of(nb::handle object) { return nb::steal(PyMemoryView_FromObject(object.ptr())); }
 
-// Add views of files to a list; false if one cannot be read.
-bool read_files(const char* folder, const char* const* names, std::size_t count, nb::list& views) {
-    fastclips::OpenFiles files;
+// Add views of files to a list, unless one cannot be read.
+std::optional<OpenFiles::Failure> read_files(const char* folder, const char* const* names,
+                                             std::size_t count, nb::list& views) {
+    OpenFiles files;
     {
         nb::gil_scoped_release release;
-        if (!files.open(folder, names, count)) return false;
+        if (const auto failure = files.open(folder, names, count)) return failure;
     }
-    // One memory for all: many of a few KiB would be given back to the kernel after each clip.
-    const auto memory =
+    // One memory for all: many small ones would go back to the kernel after each clip.
+    const nb::object memory =
         nb::steal(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(files.total())));
     if (!memory) throw nb::python_error();
     auto* const bytes = reinterpret_cast<std::uint8_t*>(PyBytes_AS_STRING(memory.ptr()));
     {
         nb::gil_scoped_release release;
-        if (!files.read(bytes)) return false;
+        if (const auto failure = files.read(bytes)) return failure;
     }
     const nb::object all = view_of(memory);
-    std::size_t at = 0;
-    for (const std::size_t size : files.sizes()) {
-        views.append(part(all, at, at + size));
-        at += size;
-    }
-    return true;
+    for (std::size_t i = 0; i < count; ++i)
+        views.append(part(all, files.start(i), files.start(i) + files.size(i)));
+    return std::nullopt;
 }
 
 }  // namespace
@@ -243,20 +242,23 @@ NB_MODULE(_native, m) {
 
     m.def(
         "read_files",
-        [](nb::bytes folder, nb::list names) -> std::optional<nb::list> {
-            constexpr std::size_t kAtOnce = 64;  // descriptors
+        [](nb::bytes folder, nb::list names) -> nb::object {
+            constexpr std::size_t kAtOnce = 16;  // descriptors
             std::vector<const char*> each;
             for (nb::handle name : names) each.push_back(nb::cast<nb::bytes>(name).c_str());
             nb::list views;
             for (std::size_t i = 0; i < each.size(); i += kAtOnce)
-                if (!read_files(folder.c_str(), &each[i], std::min(kAtOnce, each.size() - i),
-                                views))
-                    return std::nullopt;
+                if (const auto failure = read_files(folder.c_str(), &each[i],
+                                                    std::min(kAtOnce, each.size() - i), views))
+                    return nb::make_tuple(i + failure->place, failure->error);
             return views;
         },
-        nb::sig("def read_files(folder: bytes, names: list[bytes]) -> list[memoryview] | None"),
+        nb::sig(
+            "def read_files(folder: bytes, names: list[bytes]) -> list[memoryview] | tuple[int, "
+            "int]"),
         "folder"_a, "names"_a,
-        "Read files of a folder, in one go; None if one is empty or cannot be read.");
+        "Read files of a folder, in one go.\n\n"
+        "Or say which place cannot be read, and the error's number: 0 if that file is empty.");
 
     m.def(
         "find_members",

@@ -17,6 +17,7 @@ from packing import members, packed
 from PIL import Image
 
 import fastclips as fc
+from fastclips._native import find_members
 from fastclips.data import packs
 from fastclips.data.columns import Columns
 from fastclips.data.packs import PackStorage, open_pack
@@ -248,6 +249,58 @@ def test_shards_of_another_pack(pack):
             FrameError, match=r"its tar has (another member|no member of \d+ bytes) at its place"
         ):
             data.storage.read("image", 0, frame)
+
+
+def tells(header, size):
+    """Whether a tar header says a size, in octal digits, which some write otherwise."""
+    digits = header[124:136].strip(b" \0")
+    return bool(digits) and (digits.lstrip(b"0") or b"0") == b"%o" % size
+
+
+def field(size, width, before, after):
+    return (before + b"%0*o" % (width, size) + after)[:12].ljust(12, b"\0")
+
+
+sizes = st.integers(0, 600)
+fields = st.builds(
+    lambda size, more, *how: (field(size, *how), size + more),
+    sizes,
+    st.sampled_from([0, 0, 0, 0, 1]),
+    st.integers(1, 11),
+    st.sampled_from([b"", b" ", b"\0", b"  "]),
+    st.sampled_from([b"", b"\0", b" ", b" \0", b"8", b"x", b"0 0"]),
+)
+
+
+@settings(max_examples=500)
+@given(st.lists(fields | st.tuples(st.binary(min_size=12, max_size=12), sizes), max_size=6))
+def test_members_are_found_as_far_as_their_headers_are_right(places):
+    data, starts = b"", []
+    for number, (said, length) in enumerate(places):
+        starts.append(len(data) + 512)
+        data += said.rjust(136, b"h").ljust(512, b"t") + bytes([number]) * length
+    lengths = [length for _, length in places]
+    wrong = [
+        not length or not tells(data[start - 512 : start], length)
+        for start, length in zip(starts, lengths, strict=True)
+    ]
+    right = [*wrong, True].index(True)
+    found, npy = find_members(data, starts, lengths)
+    assert [bytes(member) for member in found] == [bytes([n]) * lengths[n] for n in range(right)]
+    assert not npy
+
+
+def test_places_outside_what_was_read_are_no_members():
+    data = bytes(512) + b"\x93NUMPY" + bytes(506)
+    for start, length in ((511, 1), (1025, 0), (1024, 1), (512, 513), (2**62, 2**62)):
+        with pytest.raises(IndexError):
+            find_members(data, [start], [length])
+    with pytest.raises(ValueError, match="as many"):
+        find_members(data, [512], [])
+    with pytest.raises(TypeError):
+        find_members(data, [-1], [1])
+    whole = data[:124] + b"00000001000\0" + data[136:]
+    assert find_members(whole, [512], [512]) == ([whole[512:]], True)
 
 
 @settings(max_examples=100)

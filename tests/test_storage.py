@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -156,12 +160,73 @@ def test_a_link_to_a_file_that_is_gone_names_its_path(tmp_path):
         stored(tmp_path).read("image", 0, 1)
 
 
-def test_a_short_read_is_continued(tmp_path, monkeypatch):
-    write(tmp_path, "a/v/1.jpg", data=bytes(range(256)) * 40)
+@given(st.lists(st.integers(0, 49)))
+def test_many_are_read_as_each(many, frames):
+    found = many.read_many("image", 1, frames) if frames else []
+    assert [bytes(data) for data in found] == [Path(many.where("image", 1, n)).read_bytes() for n in frames]
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """Videos of 50 files, each of its own length."""
+    root = tmp_path_factory.mktemp("many")
+    for video in "ab":
+        for n in range(50):
+            write(root, f"{video}/f{n:02d}.jpg", data=video.encode() * (1 + 997 * n))
+    return stored(root)
+
+
+@pytest.mark.parametrize("frame", [0, 15, 16, 49])
+@pytest.mark.parametrize(
+    ("harm", "why", "number"),
+    [
+        (Path.unlink, "No such file", errno.ENOENT),
+        (lambda path: (path.unlink(), path.mkdir()), "Is a directory", errno.EISDIR),
+        (lambda path: path.write_bytes(b""), "is empty", None),
+    ],
+)
+def test_of_many_the_one_that_cannot_be_read_is_named(tmp_path, frame, harm, why, number):
+    write(tmp_path, *(f"a/v/{n}.jpg" for n in range(50)))
     storage = stored(tmp_path)
-    read = os.read
-    monkeypatch.setattr(os, "read", lambda file, size: read(file, min(size, 1000)))
-    assert storage.read("image", 0, 0) == bytes(range(256)) * 40
+    harm(tmp_path / f"a/v/{frame}.jpg")
+    with pytest.raises(FrameError, match=rf"'{tmp_path}/a/v/{frame}.jpg'.*{why}") as caught:
+        storage.read_many("image", 0, range(50))
+    assert getattr(caught.value.__cause__, "errno", None) == number
+    with pytest.raises(IndexError, match="there is no frame 50 of video 0"):
+        storage.read_many("image", 0, range(51))
+
+
+def test_a_folder_that_vanished(tmp_path):
+    write(tmp_path, "a/v/1.jpg", "a/v/2.jpg")
+    storage = stored(tmp_path)
+    (tmp_path / "a").rename(tmp_path / "b")
+    with pytest.raises(FrameError, match=f"cannot read frame '{tmp_path}/a/v/1.jpg': No such file"):
+        storage.read_many("image", 0, (0, 1))
+
+
+def test_a_file_that_is_shorter_than_the_system_says(tmp_path):
+    """As one that is cut short while it is read."""
+    source = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    if not source.exists() or source.stat().st_size <= len(source.read_bytes()):
+        pytest.skip("no such file here")
+    write(tmp_path, "a/v/1.jpg", "a/v/3.jpg")
+    (tmp_path / "a/v/2.jpg").symlink_to(source)
+    found = stored(tmp_path).read_many("image", 0, (0, 1, 2))
+    assert [bytes(data) for data in found] == [b"a/v/1.jpg", source.read_bytes(), b"a/v/3.jpg"]
+
+
+def test_more_files_than_a_process_may_open(many):
+    code = """
+import pickle, resource, sys
+storage = pickle.load(sys.stdin.buffer)
+resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]),) * 2)
+print(len(storage.read_many("image", 0, range(50))))
+"""
+    run = partial(subprocess.run, input=pickle.dumps(many), capture_output=True, check=False)
+    assert run([sys.executable, "-c", code, "64"]).stdout == b"50\n"
+    few = run([sys.executable, "-c", code, "12"])
+    assert b"FrameError: cannot read frame" in few.stderr
+    assert b"Too many open files" in few.stderr
 
 
 def test_reading_leaves_no_file_open(tmp_path):
@@ -170,7 +235,7 @@ def test_reading_leaves_no_file_open(tmp_path):
     storage = stored(tmp_path)
     storage.read("image", 0, 0)
     with pytest.raises(FrameError):
-        storage.read("image", 0, 1)
+        storage.read_many("image", 0, (0, 1))
     open_files = {os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()}
     assert not any(file.startswith(str(tmp_path)) for file in open_files)
 

@@ -152,11 +152,13 @@ class FolderStorage:
         arrays = FileTable.columns(list(next(iter(videos.values()))), videos)
         return cls(Columns.pack(arrays, {"roots": {stream: tree.root for stream, tree in trees.items()}}))
 
-    def _path(self, stream: str, video: int, frame: int) -> bytes:
-        if not (0 <= video < len(self.videos) and 0 <= frame < self.frame_counts.item(video)):
-            raise IndexError(f"there is no frame {frame} of video {video} in the storage")
-        (name,) = self._streams[stream][1].names(video, (frame,))
-        return b"%b/%b" % (self._folder(stream, video), name)
+    def _paths(self, stream: str, video: int, frames: Collection[int]) -> tuple[bytes, list[bytes]]:
+        """Return the folder of a video, and names of files in it."""
+        count = self.frame_counts.item(video) if 0 <= video < len(self.videos) else 0
+        if min(frames) < 0 or max(frames) >= count:
+            wrong = next(frame for frame in frames if not 0 <= frame < count)
+            raise IndexError(f"there is no frame {wrong} of video {video} in the storage")
+        return self._folder(stream, video), self._streams[stream][1].names(video, frames)
 
     def _folder(self, stream: str, video: int) -> bytes:
         name = self.videos.encoded(video)
@@ -164,42 +166,30 @@ class FolderStorage:
 
     def read(self, stream: str, video: int, frame: int) -> bytes:
         """Return one whole encoded frame, as `Storage.read`."""
-        path = self._path(stream, video, frame)
-        try:
-            file = os.open(path, os.O_RDONLY)
-            try:
-                size = os.fstat(file).st_size
-                data = os.read(file, size)
-                while len(data) < size and (more := os.read(file, size - len(data))):
-                    data += more
-            finally:
-                os.close(file)
-        except OSError as error:
-            raise FrameError(
-                f"cannot read frame {os.fsdecode(path)!r}: {error.strerror}. "
-                "If files changed since the dataset was opened, open it again, with a new index= file if "
-                "there is one; if frames= has a place for the number, a pattern such as 'img_*.jpg' takes "
-                "the files that are there."
-            ) from error
-        if not data:
-            raise FrameError(f"frame {os.fsdecode(path)!r} is empty (0 bytes): extract it again.")
-        return data
+        return bytes(self.read_many(stream, video, (frame,))[0])
 
-    def read_many(self, stream: str, video: int, frames: Collection[int]) -> Sequence[bytes | memoryview]:
+    def read_many(self, stream: str, video: int, frames: Collection[int]) -> list[memoryview]:
         """Return several frames of a video, as the function `read_many`."""
-        known = 0 <= video < len(self.videos) and 0 <= min(frames) <= max(frames) < self.frame_counts.item(
-            video
-        )
-        if known:
-            names = self._streams[stream][1].names(video, frames)
-            found = read_files(self._folder(stream, video), names)
-            if found is not None:
-                return found
-        return [self.read(stream, video, frame) for frame in frames]  # which says what is wrong
+        folder, names = self._paths(stream, video, frames)
+        found = read_files(folder, names)
+        if isinstance(found, list):
+            return found
+        place, number = found
+        path = b"%b/%b" % (folder, names[place])
+        if not number:
+            raise FrameError(f"frame {os.fsdecode(path)!r} is empty (0 bytes): extract it again.")
+        error = OSError(number, os.strerror(number), path)
+        raise FrameError(
+            f"cannot read frame {os.fsdecode(path)!r}: {error.strerror}. "
+            "If files changed since the dataset was opened, open it again, with a new index= file if "
+            "there is one; if frames= has a place for the number, a pattern such as 'img_*.jpg' takes "
+            "the files that are there."
+        ) from error
 
     def where(self, stream: str, video: int, frame: int) -> str:
         """Return the frame's path, as `Storage.where`."""
-        return os.fsdecode(self._path(stream, video, frame))
+        folder, (name,) = self._paths(stream, video, (frame,))
+        return os.fsdecode(b"%b/%b" % (folder, name))
 
     def folder(self, stream: str, video: int) -> str:
         """Return the folder of a video."""

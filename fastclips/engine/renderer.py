@@ -199,11 +199,7 @@ class Renderer:
                 if frame not in placed:
                     placing += _place(way, decoder, data, size, steps, counters)
             except FastclipsError as error:
-                if not (self._spec.repeats_damaged and isinstance(error, DamageError)):
-                    where = storage.where(stream.name, clip.video, frame)
-                    raise FrameError(f"{where}: {error}") from None
-                damage[frame] = str(error)
-                clip.sizes.pop(frame, None)
+                damage[frame] = self._damage(stream, clip, frame, error)
         began = ended
         ended = perf_counter()
         counters[DECODE] += ended - began - placing
@@ -217,6 +213,14 @@ class Renderer:
             raise FrameError(f"{where}: {error}") from error.__cause__
         counters[KERNEL] += perf_counter() - ended
         return damage
+
+    def _damage(self, stream: Stream, clip: Clip, frame: int, error: FastclipsError) -> str:
+        """Return why a frame is to be replaced, if it is."""
+        if not (self._spec.repeats_damaged and isinstance(error, DamageError)):
+            where = self._spec.storage.where(stream.name, clip.video, frame)
+            raise FrameError(f"{where}: {error}") from None
+        clip.sizes.pop(frame, None)
+        return str(error)
 
     def _size(self, lane: Lane, clip: Clip, frame: int, data: Any) -> tuple[int, int]:  # noqa: ANN401 - as stored
         """Return a frame's size, which is that of the clip's other streams."""
