@@ -113,8 +113,8 @@ def test_what_is_in_memory_is_seldom_asked_for(pack, monkeypatch):
         looked.append(at)
         return held
 
-    monkeypatch.setattr(packs._Shard, "holds", holds)
-    monkeypatch.setattr(packs._Shard, "advise", lambda _, *place: asked.append(place))
+    monkeypatch.setattr(packs.Shard, "holds", holds)
+    monkeypatch.setattr(packs.Shard, "advise", lambda _, *place: asked.append(place))
     for _ in range(1000):
         storage.advise("image", 0, [0, 1])
     assert not asked
@@ -128,7 +128,7 @@ def test_what_is_in_memory_is_seldom_asked_for(pack, monkeypatch):
 def test_the_kernel_tells_what_it_has_in_memory(tmp_path):
     path = tmp_path / "x.tar"
     path.write_bytes(bytes(2**20))
-    shard = packs._Shard(str(path), 2**20)
+    shard = packs.Shard(str(path), 2**20)
     with path.open("rb+") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

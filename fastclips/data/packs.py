@@ -32,7 +32,6 @@ so an index beside the wrong tar is noticed, though all frames of raw pixels hav
 
 from __future__ import annotations
 
-import io
 import os
 from bisect import bisect_right
 from contextlib import suppress
@@ -42,11 +41,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.lib import format as npy
 
-from fastclips._native import find_members
 from fastclips.data.columns import Columns
 from fastclips.data.index import Index
+from fastclips.data.members import MEND, MemberError, Shard, contents
 from fastclips.data.names import Names
 from fastclips.data.storage import FileTable
 from fastclips.errors import DataError, FrameError
@@ -72,9 +70,6 @@ _OPEN = 64  # shards that a process keeps open
 _NAME = 100  # bytes of a name in a header
 _SPREAD = 2  # a range is read whole if it has at most so many bytes for each that is wanted
 _OFTEN = 64  # runs of frames in memory after which only each 64th is looked at
-_NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)  # CPython may have been built without
-_NPY = b"\x93NUMPY"
-_shapes: dict[bytes, tuple[int, ...]] = {}  # by header of a .npy member, of which there are few
 
 
 class PackStorage:
@@ -119,7 +114,7 @@ class PackStorage:
             name: tuple(columns[f"pack.{name}.{column}"] for column in ("bases", "blocks", "lengths"))
             for name in names
         }
-        self._open: dict[int, _Shard] = {}
+        self._open: dict[int, Shard] = {}
         self._asked = self._in_memory = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -259,18 +254,18 @@ class PackStorage:
                 return [self.read_many(stream, video, (frame,))[0] for frame in frames]
             why = error.strerror if isinstance(error, OSError) else error
             where = self.where(stream, video, next(iter(frames)))
-            raise FrameError(f"cannot read frame {where!r}: {why}; {_MEND}") from error
+            raise FrameError(f"cannot read frame {where!r}: {why}; {MEND}") from error
         if self._named:
             self._check_name(*held[0], starts[0], stream, video, next(iter(frames)))
-        contents: list[memoryview | NDArray[np.uint8]] = []
+        found: list[memoryview | NDArray[np.uint8]] = []
         try:
             for begin, data in held:
-                run = slice(len(contents), len(contents) + len(starts) // len(held))
-                contents += _contents(data, [start - begin for start in starts[run]], lengths[run])
-        except _MemberError as error:
-            frame = list(frames)[len(contents) + error.place]
+                run = slice(len(found), len(found) + len(starts) // len(held))
+                found += contents(data, [start - begin for start in starts[run]], lengths[run])
+        except MemberError as error:
+            frame = list(frames)[len(found) + error.place]
             raise FrameError(f"frame {self.where(stream, video, frame)!r}: {error}") from None
-        return contents
+        return found
 
     def advise(self, stream: str, video: int, frames: Collection[int]) -> None:
         """Tell the kernel that frames will be read soon; what is wrong with them, reading them will say.
@@ -300,7 +295,7 @@ class PackStorage:
         name = self._member(stream, video, frame).encode("ascii", "replace")[:_NAME]
         if data[header : header + _NAME].rstrip(b"\0") != name:
             where = self.where(stream, video, frame)
-            raise FrameError(f"frame {where!r}: its tar has another member at its place: {_MEND}")
+            raise FrameError(f"frame {where!r}: its tar has another member at its place: {MEND}")
 
     def _member(self, stream: str, video: int, frame: int) -> str:
         (name,) = self._files[stream].names(video, (frame - self._firsts.item(video),))
@@ -350,7 +345,7 @@ class PackStorage:
         file, begin = self._shard(bisect_right(self._ends, start))
         return file.read(start - begin, end - start)
 
-    def _shard(self, number: int) -> tuple[_Shard, int]:
+    def _shard(self, number: int) -> tuple[Shard, int]:
         """Return a shard, open, and the number of its first byte."""
         if number == len(self._ends):
             raise DataError("the index names a place behind the last tar")
@@ -358,88 +353,11 @@ class PackStorage:
         shard = self._open.get(number)
         if shard is None:
             path = os.path.join(self._folder, self.columns.meta["shards"][number])  # noqa: PTH118 - called often
-            shard = _Shard(path, self._ends[number] - begin)
+            shard = Shard(path, self._ends[number] - begin)
             while len(self._open) >= _OPEN:
                 self._open.pop(next(iter(self._open)), None)
             self._open[number] = shard
         return shard, begin
-
-
-_MEND = "if the tar has changed, open it again, or pack again"
-
-
-class _Shard:
-    """An open tar file, closed with the last reference, so never under a thread that reads from it."""
-
-    __slots__ = ("_fd",)
-
-    def __init__(self, path: str, size: int) -> None:
-        self._fd = -1
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        found = os.fstat(self._fd).st_size
-        if found != size:
-            raise DataError(f"the tar has {found} bytes where its index says {size}")
-
-    def __del__(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-
-    def advise(self, start: int, length: int) -> None:
-        os.posix_fadvise(self._fd, start, length, os.POSIX_FADV_WILLNEED)
-
-    def holds(self, at: int) -> bool:
-        """Whether the kernel has a byte in memory; False where it does not tell."""
-        try:
-            return _NOWAIT is not None and os.preadv(self._fd, [bytearray(1)], at, _NOWAIT) == 1
-        except OSError:
-            return False
-
-    def read(self, start: int, length: int) -> bytes:
-        data = os.pread(self._fd, length, start)
-        while len(data) < length:
-            more = os.pread(self._fd, length - len(data), start + len(data))
-            if not more:
-                raise DataError("the tar was cut short")
-            data += more
-        return data
-
-
-class _MemberError(Exception):
-    def __init__(self, place: int, why: str) -> None:
-        super().__init__(why)
-        self.place = place
-
-
-def _contents(
-    data: bytes, starts: list[int], lengths: list[int]
-) -> list[memoryview] | list[memoryview | NDArray[np.uint8]]:
-    """Return what members hold that begin somewhere in data, their headers before them."""
-    members, some_npy = find_members(data, starts, lengths)
-    if (place := len(members)) < len(starts):
-        if not lengths[place]:
-            raise _MemberError(place, "is empty (0 bytes): it could not be read when the tar was made")
-        raise _MemberError(place, f"its tar has no member of {lengths[place]} bytes at its place: {_MEND}")
-    return [_pixels(place, member) for place, member in enumerate(members)] if some_npy else members
-
-
-def _pixels(place: int, data: memoryview) -> memoryview | NDArray[np.uint8]:
-    """View a .npy file of uint8 as its array; leave others as they are."""
-    if data[: len(_NPY)] != _NPY:
-        return data
-    end = 10 + int.from_bytes(data[8:10], "little")
-    header = bytes(data[:end])
-    shape = _shapes.get(header)
-    try:
-        if shape is None:
-            file = io.BytesIO(header)
-            npy.read_magic(file)
-            shape, fortran, dtype = npy.read_array_header_1_0(file)
-            if fortran or dtype != np.uint8:
-                raise ValueError(f"an array of {dtype}")  # noqa: TRY301 - as what NumPy refuses
-            _shapes[header] = shape
-        return np.frombuffer(data, np.uint8, offset=end).reshape(shape)
-    except ValueError as error:
-        raise _MemberError(place, f"is no array of pixels ({error})") from None
 
 
 def member_folder(name: str, number: int) -> str:
