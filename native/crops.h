@@ -55,7 +55,9 @@ inline void stream(const std::uint8_t* from, std::size_t size, std::uint8_t* to)
 #endif
 }
 
-// Have memory in the nearest cache soon, to be written to; it may be anybody's.
+// Bring memory that will be written to into the nearest cache. It need not belong to this process.
+// For
+// __builtin_prefetch the compiler makes a prefetch for reading, which leaves the line shared.
 inline void expect(const std::uint8_t* at, std::size_t size) {
 #ifdef __x86_64__
     for (std::size_t i = 0; i < size; i += 64) asm volatile("prefetchw %0" : : "m"(at[i]));
@@ -72,8 +74,8 @@ inline void finish_streaming() {
 
 }  // namespace detail
 
-// A batch is written once and in no cache. Short rows are fetched some rows ahead; long ones, which
-// would drive the decoder's tables out of the caches, are written past them.
+// Rows of a batch are in no cache when they are written. So they are brought there some rows ahead;
+// but long ones, which would drive the decoder's tables out, are written past the caches if asked.
 constexpr std::size_t kAhead = 4, kLong = 512;
 
 // What is cut out of each frame, and how it is written.

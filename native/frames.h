@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -18,9 +19,12 @@ namespace fastclips {
 
 class Descriptor {
   public:
-    explicit Descriptor(int fd) : fd_(fd) {}
-    Descriptor(Descriptor&& other) noexcept : fd_(other.fd_) { other.fd_ = -1; }
-    Descriptor& operator=(Descriptor&&) = delete;
+    explicit Descriptor(int fd = -1) : fd_(fd) {}
+    Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+    Descriptor& operator=(Descriptor&& other) noexcept {
+        std::swap(fd_, other.fd_);
+        return *this;
+    }
     ~Descriptor() {
         if (fd_ >= 0) close(fd_);
     }
@@ -30,7 +34,8 @@ class Descriptor {
     int fd_;
 };
 
-// Files of a folder that are open, to be read one behind the other.
+// Files of a folder that are open, to be read one behind the other. Where a signal interrupts, the
+// caller looks at it and calls again.
 class OpenFiles {
   public:
     struct Failure {
@@ -39,52 +44,56 @@ class OpenFiles {
     };
 
     std::optional<Failure> open(const char* folder, const char* const* names, std::size_t count) {
-        const Descriptor at(::open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC));
-        if (at.get() < 0) return Failure{0, errno};
+        if (folder_.get() < 0)
+            folder_ = Descriptor(::open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC));
+        if (folder_.get() < 0) return Failure{0, errno};
         files_.reserve(count);
-        for (std::size_t i = 0; i < count; ++i) {
-            Descriptor file(openat(at.get(), names[i], O_RDONLY | O_CLOEXEC));
+        while (files_.size() < count) {
+            const std::size_t place = files_.size();
+            Descriptor file(openat(folder_.get(), names[place], O_RDONLY | O_CLOEXEC));
             struct stat status;
-            if (file.get() < 0 || fstat(file.get(), &status) != 0) return Failure{i, errno};
+            if (file.get() < 0 || fstat(file.get(), &status) != 0) return Failure{place, errno};
             const auto size = static_cast<std::size_t>(std::max<off_t>(status.st_size, 0));
-            files_.push_back({std::move(file), total_, size});
+            if (size > kMost - total_) return Failure{place, EFBIG};
+            files_.push_back({std::move(file), total_, size, 0});
             total_ += size;
         }
         return std::nullopt;
     }
 
-    // Into so many bytes as there are in all.
+    // Into so many bytes as there are in all. What was read is closed.
     std::optional<Failure> read(std::uint8_t* to) {
-        for (std::size_t i = 0; i < files_.size(); ++i) {
-            File& file = files_[i];
-            std::size_t got = 0;
-            while (got < file.size) {
+        for (; read_ < files_.size(); ++read_) {
+            File& file = files_[read_];
+            while (file.got < file.size) {
                 const ssize_t more =
-                    ::read(file.descriptor.get(), to + file.start + got, file.size - got);
-                if (more < 0 && errno == EINTR) continue;
-                if (more < 0) return Failure{i, errno};
+                    ::read(file.descriptor.get(), to + file.start + file.got, file.size - file.got);
+                if (more < 0) return Failure{read_, errno};
                 if (more == 0) break;  // it has become shorter
-                got += static_cast<std::size_t>(more);
+                file.got += static_cast<std::size_t>(more);
             }
-            if (got == 0) return Failure{i, 0};
-            file.size = got;
+            if (file.got == 0) return Failure{read_, 0};
+            file.descriptor = Descriptor();
         }
         return std::nullopt;
     }
 
-    // Of a file in memory.
+    // Of a file in memory, once it is read.
     std::size_t start(std::size_t i) const { return files_[i].start; }
-    std::size_t size(std::size_t i) const { return files_[i].size; }
+    std::size_t size(std::size_t i) const { return files_[i].got; }
     std::size_t total() const { return total_; }
 
   private:
+    static constexpr std::size_t kMost = std::numeric_limits<std::ptrdiff_t>::max() / 2;
+
     struct File {
         Descriptor descriptor;
-        std::size_t start, size;
+        std::size_t start, size, got;
     };
 
+    Descriptor folder_;
     std::vector<File> files_;
-    std::size_t total_ = 0;
+    std::size_t total_ = 0, read_ = 0;
 };
 
 namespace tar {

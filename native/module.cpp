@@ -6,9 +6,7 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 #include <sys/prctl.h>
-#include <unistd.h>
 
-#include <csignal>
 #include <cstring>
 #include <deque>
 
@@ -52,25 +50,43 @@ nb::object part(nb::handle view, std::size_t begin, std::size_t end) {
     return view[nb::slice(static_cast<Py_ssize_t>(begin), static_cast<Py_ssize_t>(end))];
 }
 
-nb::object view_of(nb::handle object) { return nb::steal(PyMemoryView_FromObject(object.ptr())); }
+nb::object checked(PyObject* made) {
+    if (made == nullptr) throw nb::python_error();
+    return nb::steal(made);
+}
+
+nb::object view_of(nb::handle object) { return checked(PyMemoryView_FromObject(object.ptr())); }
+
+// Call without the GIL until no signal interrupts it, or the signal's handler raises.
+template <typename Work>
+std::optional<OpenFiles::Failure> uninterrupted(Work work) {
+    while (true) {
+        std::optional<OpenFiles::Failure> failure;
+        {
+            nb::gil_scoped_release release;
+            failure = work();
+        }
+        if (!failure || failure->error != EINTR) return failure;
+        if (PyErr_CheckSignals() != 0) throw nb::python_error();
+    }
+}
 
 // Add views of files to a list, unless one cannot be read.
 std::optional<OpenFiles::Failure> read_files(const char* folder, const char* const* names,
                                              std::size_t count, nb::list& views) {
     OpenFiles files;
-    {
-        nb::gil_scoped_release release;
-        if (const auto failure = files.open(folder, names, count)) return failure;
-    }
+    if (const auto failure = uninterrupted([&] { return files.open(folder, names, count); }))
+        return failure;
     // One memory for all: many small ones would go back to the kernel after each clip.
-    const nb::object memory =
-        nb::steal(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(files.total())));
-    if (!memory) throw nb::python_error();
-    auto* const bytes = reinterpret_cast<std::uint8_t*>(PyBytes_AS_STRING(memory.ptr()));
-    {
-        nb::gil_scoped_release release;
-        if (const auto failure = files.read(bytes)) return failure;
+    PyObject* const made =
+        PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(files.total()));
+    if (made == nullptr) {
+        PyErr_Clear();
+        return OpenFiles::Failure{0, ENOMEM};
     }
+    const nb::object memory = nb::steal(made);
+    auto* const bytes = reinterpret_cast<std::uint8_t*>(PyBytes_AS_STRING(made));
+    if (const auto failure = uninterrupted([&] { return files.read(bytes); })) return failure;
     const nb::object all = view_of(memory);
     for (std::size_t i = 0; i < count; ++i)
         views.append(part(all, files.start(i), files.start(i) + files.size(i)));
@@ -95,15 +111,11 @@ NB_MODULE(_native, m) {
 
     m.def(
         "die_with_parent",
-        [](pid_t parent) {
-            if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
+        [](int signal) {
+            if (prctl(PR_SET_PDEATHSIG, signal) != 0)
                 throw std::system_error(errno, std::generic_category(), "prctl");
-            if (getppid() != parent) raise(SIGKILL);  // it ended before it was asked about
         },
-        "parent"_a,
-        "Have this process killed when the thread that started it ends, if it has not ended "
-        "yet.\n\n"
-        "The parent is that thread's process.");
+        "signal"_a, "Have this process killed by a signal when the thread that forked it ends.");
 
     nb::class_<Arena>(m, "Arena",
                       "Shared memory of one loader; states are atomics, waits are futexes.\n\n"
@@ -245,7 +257,12 @@ NB_MODULE(_native, m) {
         [](nb::bytes folder, nb::list names) -> nb::object {
             constexpr std::size_t kAtOnce = 16;  // descriptors
             std::vector<const char*> each;
-            for (nb::handle name : names) each.push_back(nb::cast<nb::bytes>(name).c_str());
+            for (nb::handle name : names) {
+                const auto bytes = nb::cast<nb::bytes>(name);
+                each.push_back(bytes.c_str());
+                if (std::strlen(each.back()) != bytes.size())
+                    throw nb::value_error("a name has a zero byte");
+            }
             nb::list views;
             for (std::size_t i = 0; i < each.size(); i += kAtOnce)
                 if (const auto failure = read_files(folder.c_str(), &each[i],

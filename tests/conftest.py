@@ -9,11 +9,17 @@ fault, and without a deadline, since a busy machine is no failure. To look for m
 import pytest
 from helpers import frames_of, make_frames, make_masks
 from hypothesis import HealthCheck, settings
+from hypothesis.database import DirectoryBasedExampleDatabase
 
 settings.register_profile(
     "fixed", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.register_profile("explore", settings.get_profile("fixed"), derandomize=False)
+settings.register_profile(
+    "explore",
+    settings.get_profile("fixed"),
+    derandomize=False,
+    database=DirectoryBasedExampleDatabase(".hypothesis/examples"),
+)
 settings.load_profile("fixed")
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import pickle
+import shutil
 import subprocess
 import sys
+import tempfile
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -81,9 +84,11 @@ def test_where_names_every_file(images, masks):
             assert shown == [f"/root/{stream}/v{video}/{name}" for name in names]
 
 
-def test_numpy_numbers_read_the_same(paired):
+def test_numpy_numbers_read_the_same(paired, tmp_path):
     storage = FolderStorage.of(paired[1])
     assert storage.read("mask", np.int64(2), np.int32(11)) == storage.read("mask", 2, 11)
+    many = stored(write(tmp_path / "many", *(f"n/v/{n:06d}.jpg" for n in range(100, 400))))
+    assert many.read("image", 0, np.uint8(200)) == many.read("image", 0, 200)
 
 
 @pytest.mark.parametrize(("video", "frame"), [(0, 3), (1, -1), (-1, 0), (-2, 0), (2, 12), (3, 0), (0, 4)])
@@ -160,9 +165,9 @@ def test_a_link_to_a_file_that_is_gone_names_its_path(tmp_path):
         stored(tmp_path).read("image", 0, 1)
 
 
-@given(st.lists(st.integers(0, 49)))
+@given(st.lists(st.integers(0, 49), min_size=1))
 def test_many_are_read_as_each(many, frames):
-    found = many.read_many("image", 1, frames) if frames else []
+    found = many.read_many("image", 1, frames)
     assert [bytes(data) for data in found] == [Path(many.where("image", 1, n)).read_bytes() for n in frames]
 
 
@@ -227,6 +232,79 @@ print(len(storage.read_many("image", 0, range(50))))
     few = run([sys.executable, "-c", code, "12"])
     assert b"FrameError: cannot read frame" in few.stderr
     assert b"Too many open files" in few.stderr
+
+
+SHIM = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int calls = 0;
+
+static int interrupted(void) {
+    if (++calls % 3 != 0) return 0;
+    if (getenv("SHIM_SIGNAL")) raise(SIGINT);
+    errno = EINTR;
+    return 1;
+}
+
+int openat(int at, const char* name, int flags, ...) {
+    int (*real)(int, const char*, int, ...) = dlsym(RTLD_NEXT, "openat");
+    if (strstr(name, ".jpg") && interrupted()) return -1;
+    return real(at, name, flags);
+}
+
+ssize_t read(int fd, void* to, size_t size) {
+    ssize_t (*real)(int, void*, size_t) = dlsym(RTLD_NEXT, "read");
+    char link[32], path[4096];
+    strcpy(link, "/proc/self/fd/");
+    for (int digit = 1000, at = 14; digit > 0; digit /= 10) link[at++] = '0' + fd / digit % 10, link[at] = 0;
+    char* number = link + 14;
+    while (*number == '0' && number[1]) memmove(number, number + 1, strlen(number));
+    ssize_t length = readlink(link, path, sizeof path - 1);
+    path[length < 0 ? 0 : length] = 0;
+    if (!strstr(path, ".jpg")) return real(fd, to, size);
+    return interrupted() ? -1 : real(fd, to, size < 1000 ? size : 1000);
+}
+"""
+
+
+def test_short_and_interrupted_reads_are_continued(many, tmp_path):
+    if not (compiler := shutil.which("cc")):
+        pytest.skip("no C compiler")
+    (tmp_path / "shim.c").write_text(SHIM)
+    build = [compiler, "-shared", "-fPIC", "-o", tmp_path / "shim.so", tmp_path / "shim.c", "-ldl"]
+    subprocess.run(build, check=True)
+    code = """
+import pickle, sys
+from hashlib import sha256
+storage = pickle.load(sys.stdin.buffer)
+print(sha256(b"".join(storage.read_many("image", 0, range(50)))).hexdigest())
+"""
+    run = partial(subprocess.run, [sys.executable, "-c", code], input=pickle.dumps(many), capture_output=True)
+    environment = {**os.environ, "LD_PRELOAD": str(tmp_path / "shim.so")}
+    whole = sha256(b"".join(many.read("image", 0, n) for n in range(50))).hexdigest()
+    assert run(env=environment, check=True).stdout.decode().split() == [whole]
+    assert b"KeyboardInterrupt" in run(env={**environment, "SHIM_SIGNAL": "1"}, check=False).stderr
+
+
+def test_sizes_that_nothing_can_hold():
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as root:
+        write(Path(root), *(f"a/v/{n}.jpg" for n in range(3)))
+        storage = stored(root)
+        try:
+            for n in range(3):
+                os.truncate(f"{root}/a/v/{n}.jpg", 2**62 - 1)
+        except OSError:
+            pytest.skip("this file system has no such files")
+        with pytest.raises(FrameError, match=r"cannot read frame .*a/v/1.jpg': File too large") as caught:
+            storage.read_many("image", 0, range(3))
+        assert caught.value.__cause__.errno == errno.EFBIG
 
 
 def test_reading_leaves_no_file_open(tmp_path):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,9 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["MEND", "MemberError", "Shard", "contents"]
 
 MEND = "if the tar has changed, open it again, or pack again"
-_NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)  # CPython may have been built without
+_NOWAIT: int = getattr(os, "RWF_NOWAIT", 0)  # CPython may have been built without
 _NPY = b"\x93NUMPY"
-_shapes: dict[bytes, tuple[int, ...]] = {}  # by header of a .npy member, of which there are few
 
 
 class MemberError(Exception):
@@ -57,10 +58,11 @@ class Shard:
         It has another size.
     """
 
-    __slots__ = ("_fd",)
+    __slots__ = ("_fd", "_tells")
 
     def __init__(self, path: str, size: int) -> None:
         self._fd = -1
+        self._tells = _NOWAIT > 0
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         found = os.fstat(self._fd).st_size
         if found != size:
@@ -76,10 +78,12 @@ class Shard:
 
     def holds(self, at: int) -> bool:
         """Whether the kernel has a byte in memory; False where it does not tell."""
-        try:
-            return _NOWAIT is not None and os.preadv(self._fd, [bytearray(1)], at, _NOWAIT) == 1
-        except OSError:
-            return False
+        if self._tells:
+            try:
+                return os.preadv(self._fd, [bytearray(1)], at, _NOWAIT) == 1
+            except OSError as error:
+                self._tells = error.errno != errno.EOPNOTSUPP  # as of overlayfs and tmpfs
+        return False
 
     def read(self, start: int, length: int) -> bytes:
         """Return a range, all of it.
@@ -137,16 +141,18 @@ def _pixels(place: int, data: memoryview) -> memoryview | NDArray[np.uint8]:
     if data[: len(_NPY)] != _NPY:
         return data
     end = 10 + int.from_bytes(data[8:10], "little")
-    header = bytes(data[:end])
-    shape = _shapes.get(header)
     try:
-        if shape is None:
-            file = io.BytesIO(header)
-            npy.read_magic(file)
-            shape, fortran, dtype = npy.read_array_header_1_0(file)
-            if fortran or dtype != np.uint8:
-                raise ValueError(f"an array of {dtype}")  # noqa: TRY301 - as what NumPy refuses
-            _shapes[header] = shape
-        return np.frombuffer(data, np.uint8, offset=end).reshape(shape)
-    except ValueError as error:
+        return np.frombuffer(data, np.uint8, offset=end).reshape(_shape(bytes(data[:end])))
+    except Exception as error:  # noqa: BLE001 - NumPy reads a header as Python, and lets out what that leads to
         raise MemberError(place, f"is no array of pixels ({error})") from None
+
+
+@lru_cache  # there are few
+def _shape(header: bytes) -> tuple[int, ...]:
+    """Return the shape that the header of a .npy file tells."""
+    file = io.BytesIO(header)
+    npy.read_magic(file)
+    shape, fortran, dtype = npy.read_array_header_1_0(file)
+    if fortran or dtype != np.uint8 or len(shape) not in (2, 3):
+        raise ValueError(f"an array of {dtype}, {shape}")
+    return shape

@@ -69,7 +69,7 @@ VERSION = 1
 _OPEN = 64  # shards that a process keeps open
 _NAME = 100  # bytes of a name in a header
 _SPREAD = 2  # a range is read whole if it has at most so many bytes for each that is wanted
-_OFTEN = 64  # runs of frames in memory after which only each 64th is looked at
+_SURE = 64
 
 
 class PackStorage:
@@ -115,7 +115,7 @@ class PackStorage:
             for name in names
         }
         self._open: dict[int, Shard] = {}
-        self._asked = self._in_memory = 0
+        self._in_memory: dict[str, int] = {}  # by stream: calls of advise since it had to be given
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PackStorage, (self.columns, self._folder)
@@ -270,22 +270,23 @@ class PackStorage:
     def advise(self, stream: str, video: int, frames: Collection[int]) -> None:
         """Tell the kernel that frames will be read soon; what is wrong with them, reading them will say.
 
-        Where it has all of many in memory already, only some are looked at, until one is not there.
+        It takes long to hear that it has them in memory already. After `_SURE` calls in a row for which it
+        had, only each `_SURE`-th is looked at, until one is for frames that are not there.
 
         Parameters
         ----------
         stream, video, frames
             As for `read_many`.
         """
-        self._asked += 1
-        if self._in_memory >= _OFTEN and self._asked % _OFTEN:
+        row = self._in_memory.get(stream, 0)
+        self._in_memory[stream] = row + 1
+        if row >= _SURE and row % _SURE:
             return
         with suppress(OSError, DataError):
             runs = self._runs(*self._find(stream, video, frames))
             if all(self._is_in_memory(*run) for run in runs):
-                self._in_memory += 1
                 return
-            self._in_memory = 0
+            self._in_memory[stream] = 0
             for start, end in runs:
                 self._advise(start, end)
 
@@ -318,7 +319,7 @@ class PackStorage:
             wrong = next(frame for frame in frames if not first <= frame < beyond)
             raise IndexError(f"there is no frame {wrong} of video {video} in the pack")
         bases, blocks, lengths = self._places[stream]
-        rows = np.array([*frames])  # in one go: these are looked up for each frame of each clip
+        rows = np.array([*frames], np.int64)  # in one go: these are looked up for each frame of each clip
         rows += self._begins.item(video) - first
         base = bases.item(video)
         return [base + BLOCK * block for block in blocks[rows].tolist()], lengths[rows].tolist()
@@ -337,7 +338,7 @@ class PackStorage:
         file.advise(start - begin, end - start)
 
     def _is_in_memory(self, start: int, end: int) -> bool:
-        """Whether the kernel has the ends of a range, without asking for them."""
+        """Whether the kernel has the ends of a range."""
         file, begin = self._shard(bisect_right(self._ends, start))
         return file.holds(start - begin) and file.holds(end - begin - 1)
 

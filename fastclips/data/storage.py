@@ -79,8 +79,10 @@ def read_many(
     ----------
     storage : Storage
         Where from.
-    stream, video, frames
+    stream, video
         As for `Storage.read`.
+    frames : collection of int
+        As for `Storage.read`; one at least.
 
     Returns
     -------
@@ -250,9 +252,9 @@ class FileTable:
         """Return names of files; not checked."""
         template, first = self._template.item(video), self._first.item(video)
         if template < 0:
-            return [self._listed.encoded(first + frame) for frame in frames]
+            return [self._listed.encoded(first + int(frame)) for frame in frames]
         name, stride = self._templates.encoded(template), self._stride.item(video)
-        return [name % (first + frame * stride) for frame in frames]
+        return [name % (first + int(frame) * stride) for frame in frames]
 
 
 def _columns(videos: list[FileNames]) -> dict[str, NDArray[Any]]:

@@ -91,8 +91,9 @@ class Nursery:
         pid = os.fork()
         if pid == 0:
             try:
-                die_with_parent(nursery)
-                work(self._arena, self._spec, worker, index)
+                die_with_parent(signal.SIGKILL)
+                if os.getppid() == nursery:  # it may have died before it was asked about
+                    work(self._arena, self._spec, worker, index)
             except BaseException:  # noqa: BLE001 - a forked process must not unwind into its parent's code
                 traceback.print_exc()
             finally:

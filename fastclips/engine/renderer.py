@@ -194,7 +194,7 @@ class Renderer:
                 size = self._size(lane, clip, frame, data)
                 if placed is None:
                     placed = way.place_crops(decoder, size, shown, files, counters)
-                    if len(placed) == len(shown):
+                    if len(placed) == len(shown):  # so all have the size of this one
                         break
                 if frame not in placed:
                     placing += _place(way, decoder, data, size, steps, counters)

@@ -112,12 +112,12 @@ class _Worker:
             os.lseek(job_fd, 0, os.SEEK_SET)
             fds = (job_fd, theirs, *blocks)
             code = (
-                f"import sys; argv = sys.argv[1:]; sys.path[:] = argv[{len(fds) + 1}:]; "
-                f"from fastclips.packing.crew import main; main(*map(int, argv[:{len(fds) + 1}]))"
+                f"import sys; argv = sys.argv[1:]; sys.path[:] = argv[{len(fds)}:]; "
+                f"from fastclips.packing.crew import main; main(*map(int, argv[:{len(fds)}]))"
             )
             path = [entry or str(Path.cwd()) for entry in sys.path if isinstance(entry, str)]
             self._process = subprocess.Popen(
-                [sys.executable, "-c", code, *map(str, (os.getpid(), *fds)), *path],
+                [sys.executable, "-c", code, *map(str, fds), *path],
                 stdin=subprocess.PIPE,
                 stdout=2,
                 pass_fds=fds,
@@ -169,6 +169,13 @@ class _Worker:
             self._process.stdin.close()
 
 
+def _is_alone() -> bool:
+    """Whether whoever gave the tasks is gone: it may have been before this process could ask to go too."""
+    poll = select.poll()
+    poll.register(0, 0)
+    return bool(poll.poll(0))
+
+
 def _send(file: IO[bytes], value: object) -> None:
     data = pickle.dumps(value)
     file.write(_LENGTH.pack(len(data)) + data)
@@ -193,13 +200,11 @@ def _read(fd: int, size: int) -> bytes | None:
     return data
 
 
-def main(parent: int, job_fd: int, results: int, *blocks: int) -> None:
+def main(job_fd: int, results: int, *blocks: int) -> None:
     """Be a worker: do tasks until there are no more.
 
     Parameters
     ----------
-    parent : int
-        The process that packs: with it this one ends.
     job_fd : int
         The pickled job.
     results : int
@@ -208,13 +213,13 @@ def main(parent: int, job_fd: int, results: int, *blocks: int) -> None:
         Descriptors of what the job's pickle leaves out.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt at the terminal is for the caller
-    die_with_parent(parent)
+    die_with_parent(signal.SIGKILL)
     from fastclips.packing.parts import Maker  # noqa: PLC0415 - after the signals are as they should be
 
     with os.fdopen(job_fd, "rb") as file:
         make = Maker(load(file, blocks)).make
     with os.fdopen(results, "wb") as out:
-        while (task := _receive(0)) is not None:
+        while (task := _receive(0)) is not None and not _is_alone():
             try:
                 result: Part | Exception = make(task)
             except (OSError, FastclipsError) as error:
