@@ -22,11 +22,9 @@ class State(enum.Enum):
 
     FAILED = 4
 
-def die_with_parent(parent: int) -> None:
+def die_with_parent(signal: int) -> None:
     """
-    Have this process killed when the thread that started it ends, if it has not ended yet.
-
-    The parent is that thread's process.
+    Have this process killed by a signal when the thread that forked it ends.
     """
 
 class Arena:
