@@ -56,7 +56,7 @@ def test_killed_at_random_moments(many, whole, tmp_path, workers):
         enough = done + draws.randrange(2) if kills < 5 else len(whole)
         while len(list((folder / ".packing").glob("*.record"))) < enough and process.poll() is None:
             time.sleep(0.001)
-        time.sleep(draws.uniform(0.0, 0.02))
+        time.sleep(draws.uniform(0.0, 0.02) if kills else 0.0)
         if kills >= 5:
             process.wait(60)
         process.kill()
