@@ -123,13 +123,28 @@ def test_what_is_in_memory_is_seldom_asked_for(frames, masks, tmp_path, monkeypa
         for stream in streams:
             storage.advise(stream, 0, [0, 1])
     assert not asked
-    assert len(looked) < 2 * 2 * (packs._SURE + 1000 / packs._SURE + 1)
+    assert len(looked) < 2 * packs._PLACES * (packs._SURE + 1000 / packs._LOOK + 1)
     held = False
     for stream in streams:
         asked.clear()
-        for _ in range(packs._SURE + 100):
+        for _ in range(packs._LOOK + 100):
             storage.advise(stream, 0, [0, 1])
         assert len(asked) > 100
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.3, 0.6, 1.0])
+def test_a_part_that_is_not_in_memory_is_asked_for(pack, monkeypatch, missing):
+    storage = fc.open(pack).storage
+    looked, asked = [], []
+    monkeypatch.setattr(packs.Shard, "advise", lambda _, *place: asked.append(place))
+    monkeypatch.setattr(packs.Shard, "holds", lambda _, at: looked.append(at) or True)
+    storage.advise("image", 0, range(9))
+    assert not asked
+    first, last = min(looked), max(looked)
+    low, high = (first + (last - first) * share for share in (missing - 0.13, missing + 0.13))
+    monkeypatch.setattr(packs.Shard, "holds", lambda _, at: not low <= at <= high)
+    storage.advise("image", 0, range(9))
+    assert asked == [(first, last + 1 - first)]
 
 
 def test_the_kernel_tells_what_it_has_in_memory(tmp_path):

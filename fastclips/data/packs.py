@@ -69,7 +69,8 @@ VERSION = 1
 _OPEN = 64  # shards that a process keeps open
 _NAME = 100  # bytes of a name in a header
 _SPREAD = 2  # a range is read whole if it has at most so many bytes for each that is wanted
-_SURE = 64
+_SURE, _LOOK = 64, 16
+_PLACES = 5  # of a range, its ends among them
 
 
 class PackStorage:
@@ -271,7 +272,7 @@ class PackStorage:
         """Tell the kernel that frames will be read soon; what is wrong with them, reading them will say.
 
         It takes long to hear that it has them in memory already. After `_SURE` calls in a row for which it
-        had, only each `_SURE`-th is looked at, until one is for frames that are not there.
+        had, only each `_LOOK`-th is looked at, until one is for frames that are not there.
 
         Parameters
         ----------
@@ -280,7 +281,7 @@ class PackStorage:
         """
         row = self._in_memory.get(stream, 0)
         self._in_memory[stream] = row + 1
-        if row >= _SURE and row % _SURE:
+        if row >= _SURE and row % _LOOK:
             return
         with suppress(OSError, DataError):
             runs = self._runs(*self._find(stream, video, frames))
@@ -338,9 +339,10 @@ class PackStorage:
         file.advise(start - begin, end - start)
 
     def _is_in_memory(self, start: int, end: int) -> bool:
-        """Whether the kernel has the ends of a range."""
+        """Whether the kernel has a range, by some places in it: its ends alone may be other clips'."""
         file, begin = self._shard(bisect_right(self._ends, start))
-        return file.holds(start - begin) and file.holds(end - begin - 1)
+        last, steps = end - start - 1, range(_PLACES)
+        return all(file.holds(start - begin + last * step // (_PLACES - 1)) for step in steps)
 
     def _read(self, start: int, end: int) -> bytes:
         file, begin = self._shard(bisect_right(self._ends, start))
