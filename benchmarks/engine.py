@@ -10,10 +10,10 @@ and submitting another batch included. A copy of the batch would cost what the l
 Result::
 
     crop      efficiency (quartiles)  frames/s  ceiling   CPU ms/frame (bare)
-    224          0.906 (0.889-0.913)   11,564   12,778         0.173 (0.155)
-    112          0.867 (0.852-0.878)   18,036   20,796         0.111 (0.096)
-    consumer, CPU us per batch: 181 (quartiles 155-220)
-    a copy of the batch:        755
+    224          0.911 (0.895-0.921)   11,561   12,817         0.173 (0.155)
+    112          0.881 (0.875-0.907)   18,509   21,015         0.107 (0.095)
+    consumer, CPU us per batch: 221 (quartiles 202-257)
+    a copy of the batch:        824
 
 2 cores of a virtual machine whose host has other work.
 

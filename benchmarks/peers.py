@@ -15,10 +15,10 @@ installed is left out.
 Result::
 
     loader        version         frames/s  CPU ms/frame   fastclips / it (quartiles)
-    fastclips     0.1.0             11,499         0.174   1.00 (1.00-1.00)
-    tf.data       2.21.0             5,890         0.401   1.94 (1.93-2.18)
-    tf.data crop  2.21.0             6,581         0.390   1.76 (1.72-1.83)
-    torch         2.13.0+cpu         3,701         0.524   3.09 (3.06-3.16)
+    fastclips     0.1.0             11,822         0.168   1.00 (1.00-1.00)
+    tf.data       2.21.0             5,774         0.466   2.04 (2.00-2.15)
+    tf.data crop  2.21.0             6,155         0.377   1.91 (1.85-1.99)
+    torch         2.13.0+cpu         3,557         0.544   3.35 (3.26-3.47)
 
 2 cores of a virtual machine whose host has other work.
 

@@ -12,14 +12,14 @@ same size, of bytes in memory, decoded by the same rung and dropped.
 Result::
 
                                     over whole  by CPU  frames/s  CPU ms        efficiency  by CPU
-    112 of 340x256, pack      4.80 (4.59-5.02)    4.92    36,278   0.054  0.82 (0.77-0.84)    0.83
-    224 of 640x360, pack      4.28 (4.18-4.35)    4.26    13,122   0.152  0.88 (0.87-0.90)    0.88
-    224 of 340x256, pack      1.86 (1.85-1.91)    1.87    13,791   0.144  0.92 (0.90-0.93)    0.92
-    112 of 340x256, folder    2.38 (2.35-2.41)    2.37    18,230   0.111  0.87 (0.87-0.89)    0.86
-    224 of 640x360, folder    2.24 (2.19-2.26)    2.24     7,381   0.270  0.93 (0.91-0.94)    0.92
-    0.25..1 to 112, pack      2.52 (2.48-2.59)    2.49     7,412   0.270
-    pairs, 224 of 640x360     1.96 (1.90-2.00)    1.94     3,791   0.523
-        the mask takes 71% of a pair's CPU time
+    112 of 340x256, pack      5.15 (4.92-5.20)    5.04    37,873   0.054  0.84 (0.80-0.86)    0.83
+    224 of 640x360, pack      4.41 (4.22-4.50)    4.32    13,244   0.151  0.88 (0.85-0.90)    0.87
+    224 of 340x256, pack      1.90 (1.84-1.94)    1.89    13,852   0.144  0.92 (0.90-0.94)    0.91
+    112 of 340x256, folder    2.46 (2.41-2.51)    2.48    18,684   0.107  0.89 (0.87-0.92)    0.89
+    224 of 640x360, folder    2.40 (2.36-2.45)    2.40     7,515   0.266  0.94 (0.92-0.95)    0.92
+    0.25..1 to 112, pack      2.56 (2.51-2.62)    2.52     7,448   0.269
+    pairs, 224 of 640x360     1.90 (1.87-1.94)    1.93     3,558   0.553
+        the mask takes 73% of a pair's CPU time
 
 2 cores of a virtual machine whose host has other work.
 
@@ -28,8 +28,8 @@ is the same of CPU time per frame, of all processes. The efficiency is frames pe
 bare loop; there is none where frames are resampled. Of pairs, the last line says which part of the pair's CPU
 time its mask takes, by a loader of the images alone: a PNG is decoded whole, whatever the crop.
 
-What is missing to an efficiency of 1 is some 9 us a frame in the first line, most of it Python's, whatever
-the crop; then reading, and writing to the batch.
+What is missing to an efficiency of 1 is some 8 us a frame in the first line. More than half of that is Python's,
+whatever the crop; then reading, and writing to the batch.
 """  # noqa: D400 - a question
 
 # ruff: noqa: ANN401 - options and data pass through
