@@ -28,8 +28,8 @@ is the same of CPU time per frame, of all processes. The efficiency is frames pe
 bare loop; there is none where frames are resampled. Of pairs, the last line says which part of the pair's CPU
 time its mask takes, by a loader of the images alone: a PNG is decoded whole, whatever the crop.
 
-What is missing to an efficiency of 1 is some 8 us a frame in the first line. More than half of that is Python's,
-whatever the crop; then reading, and writing to the batch.
+What is missing to an efficiency of 1 is some 8 us a frame in the first line. More than half of that is
+Python's, whatever the crop; then reading, and writing to the batch.
 """  # noqa: D400 - a question
 
 # ruff: noqa: ANN401 - options and data pass through
