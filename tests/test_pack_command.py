@@ -14,7 +14,7 @@ from PIL import Image
 
 import fastclips as fc
 from fastclips.cli import main
-from fastclips.errors import DataError, FrameError
+from fastclips.errors import DataError, FrameError, OptionError
 from fastclips.pixels.decode import Decoder
 
 
@@ -297,3 +297,11 @@ def test_an_interrupt_says_how_to_go_on(frames, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("fastclips.packing.packer.make_pack", interrupt)
     assert command(frames, tmp_path / "pack") == 130
     assert "the same command goes on" in capsys.readouterr().err
+
+
+def test_arrays_of_other_content_are_other_data(tmp_path):
+    one, other = (np.full((2, 3, 16, 16, 3), value, np.uint8) for value in (1, 2))
+    fc.pack(fc.open(images=one), tmp_path / "pack", workers=0)
+    assert fc.pack(fc.open(images=one), tmp_path / "pack", workers=0).resumed
+    with pytest.raises(OptionError, match="is a pack of other data"):
+        fc.pack(fc.open(images=other), tmp_path / "pack", workers=0)

@@ -12,7 +12,6 @@ import time
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
 from helpers import alive, make_frames, make_masks, run_python, wait_until
 from packing import check_same, content, packed
@@ -86,16 +85,16 @@ def test_workers_end_with_whoever_started_them(many, tmp_path):
     wait_until(lambda: not any(map(alive, pids)))
 
 
-def test_workers_that_outlive_it_change_nothing(many, whole, tmp_path, monkeypatch):
-    """Killed while its workers start, with tasks in their pipes, and run again at once."""
+@pytest.fixture
+def orphans(many, tmp_path):
+    """Workers of a run that was killed while they started: stopped there, with tasks in their pipes."""
     process = start(many, tmp_path / "pack", "--workers", "2")
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
 
     def started():
-        """Return workers that are on their way; stop them there, after exec, which their parent waits for."""
         pids = [int(pid) for pid in children.read_text().split()]
         pids = [pid for pid in pids if b"packing.crew" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-        for pid in pids:
+        for pid in pids:  # not before exec, which their parent waits for
             os.kill(pid, signal.SIGSTOP)
         return pids
 
@@ -104,13 +103,26 @@ def test_workers_that_outlive_it_change_nothing(many, whole, tmp_path, monkeypat
     wait_until(lambda: all(map(_has_tasks, pids)))
     process.kill()
     process.wait()
+    return pids
+
+
+def let_end(pids):
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: not any(map(alive, pids)))
+
+
+def test_workers_that_outlive_it_do_nothing(orphans, tmp_path):
+    let_end(orphans)
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_workers_that_outlive_it_change_nothing(orphans, many, whole, tmp_path, monkeypatch):
     add = shards.Shards.add
 
     def slow(self, part):
         if part.task.number == 1:
-            for pid in pids:
-                os.kill(pid, signal.SIGCONT)
-            wait_until(lambda: not any(map(alive, pids)))
+            let_end(orphans)
             (own,) = (tmp_path / "pack" / ".packing").glob("parts-*")
             assert [path.name for path in own.iterdir()] == ["1.part"]
         add(self, part)
@@ -400,14 +412,6 @@ def test_masks_too(many, tmp_path, tmp_path_factory, monkeypatch):
 
 
 # Whether it is the same that is packed
-
-
-def test_arrays_of_other_content_are_other_data(tmp_path):
-    one, other = (np.full((2, 3, 16, 16, 3), value, np.uint8) for value in (1, 2))
-    fc.pack(fc.open(images=one), tmp_path / "pack", workers=0)
-    assert fc.pack(fc.open(images=one), tmp_path / "pack", workers=0).resumed
-    with pytest.raises(OptionError, match="is a pack of other data"):
-        fc.pack(fc.open(images=other), tmp_path / "pack", workers=0)
 
 
 def test_other_masks_are_other_data(many, tmp_path, monkeypatch):

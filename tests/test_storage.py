@@ -239,7 +239,7 @@ SHIM = r"""
 #include <dlfcn.h>
 #include <errno.h>
 #include <signal.h>
-#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -262,10 +262,7 @@ int openat(int at, const char* name, int flags, ...) {
 ssize_t read(int fd, void* to, size_t size) {
     ssize_t (*real)(int, void*, size_t) = dlsym(RTLD_NEXT, "read");
     char link[32], path[4096];
-    strcpy(link, "/proc/self/fd/");
-    for (int digit = 1000, at = 14; digit > 0; digit /= 10) link[at++] = '0' + fd / digit % 10, link[at] = 0;
-    char* number = link + 14;
-    while (*number == '0' && number[1]) memmove(number, number + 1, strlen(number));
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t length = readlink(link, path, sizeof path - 1);
     path[length < 0 ? 0 : length] = 0;
     if (!strstr(path, ".jpg")) return real(fd, to, size);

@@ -69,7 +69,7 @@ VERSION = 1
 _OPEN = 64  # shards that a process keeps open
 _NAME = 100  # bytes of a name in a header
 _SPREAD = 2  # a range is read whole if it has at most so many bytes for each that is wanted
-_SURE, _LOOK = 64, 16
+_SURE, _LOOK = 64, 16  # calls of `PackStorage.advise`, which says what for
 _PLACES = 5  # of a range, its ends among them
 
 
@@ -85,18 +85,7 @@ class PackStorage:
     """
 
     __slots__ = (
-        *(
-            "_asked",
-            "_begins",
-            "_ends",
-            "_files",
-            "_firsts",
-            "_folder",
-            "_in_memory",
-            "_named",
-            "_open",
-            "_places",
-        ),
+        *("_begins", "_ends", "_files", "_firsts", "_folder", "_in_memory", "_named", "_open", "_places"),
         *("columns", "frame_counts", "videos"),
     )
 
@@ -116,7 +105,7 @@ class PackStorage:
             for name in names
         }
         self._open: dict[int, Shard] = {}
-        self._in_memory: dict[str, int] = {}  # by stream: calls of advise since it had to be given
+        self._in_memory: dict[str, int] = {}  # by stream: calls of `advise` since it last asked the kernel
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PackStorage, (self.columns, self._folder)
