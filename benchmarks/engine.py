@@ -44,7 +44,7 @@ def bench(folder: Path, crop: int, workers: int, seconds: float) -> dict[str, fl
     """Run `fastclips bench` and return what it measured."""
     options = {"--crop": crop, "--workers": workers, "--seconds": seconds}
     words = [str(word) for pair in options.items() for word in pair]
-    command = [sys.executable, "-m", "fastclips.cli", "bench", str(folder), *words, "--json"]
+    command = [sys.executable, "-m", "fastclips.commands.cli", "bench", str(folder), *words, "--json"]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 

@@ -37,7 +37,7 @@ import numpy as np
 from frames import write_frames
 
 import fastclips as fc
-from fastclips.data import saved
+from fastclips.data import saved_index
 from fastclips.data.files import Files
 from fastclips.data.index import Index
 from fastclips.data.labels import Labels
@@ -65,7 +65,7 @@ def make(root: Path, path: Path, videos: int) -> None:
     keys = np.arange(videos, dtype=np.int64)
     index = Index(storage.videos, keys, np.zeros_like(keys), storage.frame_counts, labels, classes)
     options = Files({"image": root}, None, None, None, True, None, None, False)
-    saved._packed(storage, index, options.made_from()).save(path)  # noqa: SLF001 - folders are not there
+    saved_index._packed(storage, index, options.made_from()).save(path)  # noqa: SLF001 - folders are not there
 
 
 OPEN = """

@@ -87,10 +87,11 @@ from fastclips.data.columns import Columns
 from fastclips.data.index import Index
 from fastclips.data.labels import Labels
 from fastclips.data.names import FileNames, Names
-from fastclips.data.packs import BLOCK, INDEX, PackStorage, stream_meta
+from fastclips.data.pack_storage import BLOCK, INDEX, PackStorage, stream_meta
 from fastclips.data.storage import read_many
-from fastclips.pixels.decode import Decoder
-from fastclips.spec import ClipSpec, Stream
+from fastclips.engine.clip_spec import ClipSpec
+from fastclips.pixels.decoding.decoder import Decoder
+from fastclips.spec import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

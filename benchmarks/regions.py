@@ -45,7 +45,7 @@ import simplejpeg
 from frames import film
 from PIL import Image
 
-from fastclips.pixels.decode import Decoder
+from fastclips.pixels.decoding.decoder import Decoder
 from fastclips.spec import Stream
 
 FRAMES = 24

@@ -52,11 +52,11 @@ from frames import write_frames
 from PIL import Image
 
 import fastclips as fc
-from fastclips.bench import _TURN_S as TURN_S
-from fastclips.bench import _Engine, _Loops, _sample, _Turn
+from fastclips.commands.bench import _TURN_S as TURN_S
+from fastclips.commands.bench import _Engine, _Loops, _sample, _Turn
+from fastclips.engine.clip_spec import ClipSpec
 from fastclips.engine.renderer import Renderer
-from fastclips.pixels.decode import Decoded, Decoder, Rung
-from fastclips.spec import ClipSpec
+from fastclips.pixels.decoding.decoder import Decoded, Decoder, Rung
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -29,7 +29,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fastclips.pixels.kernels import crop, crop_table
+from fastclips.pixels.geometry.kernels import crop, crop_table
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture

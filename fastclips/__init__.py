@@ -20,9 +20,8 @@ from fastclips.data.opening import open_dataset as open  # noqa: A004 - fc.open 
 from fastclips.errors import ClosedError, DataError, EngineError, FastclipsError, FrameError, OptionError
 from fastclips.evaluation import average_views
 from fastclips.loader import ClipLoader
-from fastclips.pack import Packed, pack
-from fastclips.pixels.apply import Apply
-from fastclips.pixels.crops import (
+from fastclips.packing.pack import Packed, pack
+from fastclips.pixels.geometry.crops import (
     CenterCrop,
     MultiScaleCrop,
     RandomCrop,
@@ -32,10 +31,9 @@ from fastclips.pixels.crops import (
     TenCrop,
     ThreeCrop,
 )
-from fastclips.pixels.effects import Blur, Cutout, GaussianNoise, SaltAndPepper
-from fastclips.pixels.fitting import fit_feature_wise, fit_zca
-from fastclips.pixels.normalize import Normalize
-from fastclips.pixels.photometric import (
+from fastclips.pixels.geometry.warps import RandomRotation, RandomShear, RandomShift, RandomZoom
+from fastclips.pixels.steps.apply import Apply
+from fastclips.pixels.steps.color import (
     Brightness,
     ChannelShift,
     Contrast,
@@ -45,11 +43,13 @@ from fastclips.pixels.photometric import (
     Saturation,
     SaturationValue,
 )
-from fastclips.pixels.standardize import ZCA, FeatureWise, PerSample, Rescale
-from fastclips.pixels.warps import RandomRotation, RandomShear, RandomShift, RandomZoom
+from fastclips.pixels.steps.effects import Blur, Cutout, GaussianNoise, SaltAndPepper
+from fastclips.pixels.steps.normalize import Normalize
+from fastclips.pixels.steps.standardize import ZCA, FeatureWise, PerSample, Rescale
 from fastclips.planning.choices import FrameDrop, Reverse, SpeedJitter
 from fastclips.planning.samplers import RandomWindow, Segments, Views, Windows
-from fastclips.stats import Stats
+from fastclips.serving.fitting import fit_feature_wise, fit_zca
+from fastclips.serving.stats import Stats
 
 __all__ = [
     "ZCA",

@@ -150,7 +150,7 @@ class RegionDecoder:
         Returns (rung, top, left, height, width, offset, stride): rung 0 if restart markers led to the box, 1 if codes were passed, 2 if this is the whole frame; the output's offset and stride in bytes, the rest in pixels of the scaled frame. Or how many bytes the output must have; or None if this is declined, for another decoder.
         """
 
-    def decode_crops(self, files: list[bytes | bytearray | memoryview], rows: list[int], size: tuple[int, int], box: tuple[int, int, int, int], scale: int, mirrored: bool, past_caches: bool, output: NDArray[numpy.uint8]) -> bytes:
+    def decode_crops(self, files: list[bytes | bytearray | memoryview], rows: list[int], size: tuple[int, int], box: tuple[int, int, int, int], scale: int, mirrored: bool, bypass_cache: bool, output: NDArray[numpy.uint8]) -> bytes:
         """
         Write the same box of files into rows of an output, (rows, height, width, channels).
 

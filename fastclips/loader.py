@@ -1,4 +1,4 @@
-"""ClipLoader: from a user's options to plan, recipe and engine (`fastclips.batches` does the serving)."""
+"""`ClipLoader`: a user's options become plan, recipe and engine; `serving.batches` serves them."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from fastclips.batches import Batches, Planned, checked_workers
 from fastclips.data.index import Dataset
+from fastclips.engine.clip_spec import ClipSpec
 from fastclips.errors import OptionError
-from fastclips.labelling import ServedLabels
-from fastclips.options import checked_bool, checked_choice
-from fastclips.outputs import Outputs
-from fastclips.pixels.layout import find_layout
-from fastclips.pixels.transforms import compile_recipe
+from fastclips.options import checked_bool, checked_choice, checked_workers
+from fastclips.pixels.recipe import compile_recipe
 from fastclips.planning.choices import split_choices
 from fastclips.planning.clips import ClipSampler, Videos
 from fastclips.planning.draws import Draws
 from fastclips.planning.launchers import resolve_rank
 from fastclips.planning.plan import Plan
 from fastclips.planning.weights import clip_chances
-from fastclips.spec import WEIGHT, ClipSpec
-from fastclips.tables import PlanTable
+from fastclips.serving.batches import Batches, Planned
+from fastclips.serving.layout import find_layout
+from fastclips.serving.outputs import Outputs
+from fastclips.serving.plan_table import PlanTable
+from fastclips.serving.served_labels import ServedLabels
+from fastclips.spec import WEIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from fastclips.pixels.steps import PixelStep
-    from fastclips.pixels.transforms import GeometryTransform, ViewTransform
+    from fastclips.pixels.recipe import GeometryTransform, ViewTransform
+    from fastclips.pixels.steps.base import PixelStep
     from fastclips.planning.choices import FrameChoice
 
 __all__ = ["ClipLoader"]
@@ -305,7 +306,7 @@ class ClipLoader(Batches):
             a frame around steps that are padding. What is not bytes is stretched to the range that the sheet
             says.
         """
-        from fastclips.sheet import contact_sheet  # noqa: PLC0415 - training draws nothing
+        from fastclips.preview.sheet import contact_sheet  # noqa: PLC0415 - training draws nothing
 
         return contact_sheet(self, self._outputs.names, clips, epoch)
 

@@ -84,7 +84,7 @@ struct Crop {
     Box box;                      // within them
     std::uint32_t scale;
     std::uint32_t height_out, width_out, channels;
-    bool mirrored, past_caches;
+    bool mirrored, bypass_cache;
 };
 
 // Decode a file's box, and write its pixels one after the other; kDeclined if that was not done, or
@@ -95,7 +95,7 @@ inline Rung decode_crop(RegionDecoder& decoder, Bytes file, const Crop& crop, st
     if (!frame || frame->height != crop.height || frame->width != crop.width)
         return Rung::kDeclined;
     const std::size_t row = std::size_t{crop.width_out} * crop.channels;
-    const bool streams = crop.past_caches && row >= kLong && row % 16 == 0 &&
+    const bool streams = crop.bypass_cache && row >= kLong && row % 16 == 0 &&
                          reinterpret_cast<std::uintptr_t>(out) % 16 == 0;
     const Rung rung = decoder.decode_rows(
         file, *frame, crop.box, crop.scale, [&](std::uint32_t y, const std::uint8_t* from) {

@@ -361,7 +361,7 @@ NB_MODULE(_native, m) {
             [](RegionDecoder& self, nb::list files, std::vector<std::uint32_t> rows,
                std::tuple<std::uint32_t, std::uint32_t> size,
                std::tuple<std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t> box,
-               std::uint32_t scale, bool mirrored, bool past_caches,
+               std::uint32_t scale, bool mirrored, bool bypass_cache,
                nb::ndarray<std::uint8_t, nb::ndim<4>, nb::c_contig, nb::device::cpu> output) {
                 if (scale != 1 && scale != 2 && scale != 4 && scale != 8)
                     throw nb::value_error("scale must be 1, 2, 4 or 8");
@@ -383,7 +383,7 @@ NB_MODULE(_native, m) {
                                 static_cast<std::uint32_t>(output.shape(2)),
                                 self.channels(),
                                 mirrored,
-                                past_caches};
+                                bypass_cache};
                 std::vector<fastclips::jpeg::Bytes> bytes;
                 for (const Buffer& buffer : buffers) bytes.push_back(buffer.bytes());
                 std::string rungs(bytes.size(), 0);
@@ -396,9 +396,9 @@ NB_MODULE(_native, m) {
             },
             nb::sig("def decode_crops(self, files: list[bytes | bytearray | memoryview], rows: "
                     "list[int], size: tuple[int, int], box: tuple[int, int, int, "
-                    "int], scale: int, mirrored: bool, past_caches: bool, output: NDArray[numpy."
+                    "int], scale: int, mirrored: bool, bypass_cache: bool, output: NDArray[numpy."
                     "uint8]) -> bytes"),
-            "files"_a, "rows"_a, "size"_a, "box"_a, "scale"_a, "mirrored"_a, "past_caches"_a,
+            "files"_a, "rows"_a, "size"_a, "box"_a, "scale"_a, "mirrored"_a, "bypass_cache"_a,
             "output"_a.noconvert(),
             "Write the same box of files into rows of an output, (rows, height, width, "
             "channels).\n\n"

@@ -8,9 +8,10 @@ from slow_geometry import SlowMap
 
 import fastclips as fc
 from fastclips.engine.arena import COUNTERS
+from fastclips.engine.clip_spec import ClipSpec
 from fastclips.engine.renderer import Renderer
-from fastclips.pixels.transforms import compile_recipe
-from fastclips.spec import WEIGHT, ClipSpec, Field, SlotLayout, Stream, Weighting, ticket_dtype
+from fastclips.pixels.recipe import compile_recipe
+from fastclips.spec import WEIGHT, Field, SlotLayout, Stream, Weighting, ticket_dtype
 
 IGNORE = 77
 WEIGHTS = tuple(float(np.float32(value / 7)) for value in range(256))

@@ -14,7 +14,7 @@ from slow_steps import slow_run
 
 import fastclips as fc
 from fastclips.functions import UserFunction
-from fastclips.pixels.steps import CompiledSteps, count_draws, try_functions
+from fastclips.pixels.steps.compiled import CompiledSteps, count_draws, try_functions
 from fastclips.spec import Trial
 
 CLIP = fc.Windows(4, tail="pad")  # of each video frames 0 to 3, then 4, 5, 5, 5

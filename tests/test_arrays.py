@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from fastclips.data.arrays import ArrayStorage
 from fastclips.data.columns import dump
+from fastclips.engine.clip_spec import ClipSpec
 from fastclips.engine.pool import Inline, Pool
 from fastclips.errors import DataError, FrameError, OptionError
-from fastclips.pixels.transforms import compile_recipe
-from fastclips.spec import ClipSpec, Field, SlotLayout, Stream, ticket_dtype
+from fastclips.pixels.recipe import compile_recipe
+from fastclips.spec import Field, SlotLayout, Stream, ticket_dtype
 
 SHAPE = (3, 4, 5, 6, 3)
 

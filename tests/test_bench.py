@@ -14,8 +14,8 @@ from helpers import alive, make_frames, run_python, wait_until
 from jpegs import encode, natural
 
 import fastclips as fc
-from fastclips import bench
-from fastclips.cli import main
+from fastclips.commands import bench
+from fastclips.commands.cli import main
 from fastclips.errors import EngineError
 from fastclips.spec import Stream
 
@@ -157,7 +157,7 @@ def test_batches_ready_before_a_turn_are_not_timed(frames):
     """What the workers prepared ahead is taken before the clock starts, and nothing is left running."""
     script = f"""
 import fastclips as fc
-from fastclips import bench
+from fastclips.commands import bench
 bench._TURN_S = 0.0
 with fc.ClipLoader(fc.open({str(frames)!r}), fc.Windows(4), batch_size=2, workers=2, repeat=True) as loader:
     engine = bench._Engine(loader, 4)
@@ -214,7 +214,7 @@ def start(folder, *options):
         [
             sys.executable,
             "-m",
-            "fastclips.cli",
+            "fastclips.commands.cli",
             "bench",
             str(folder),
             "--crop",

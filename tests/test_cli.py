@@ -5,7 +5,7 @@ import pytest
 from helpers import run_python
 
 import fastclips
-from fastclips.cli import main
+from fastclips.commands.cli import main
 from fastclips.errors import DataError
 
 
@@ -56,38 +56,40 @@ def test_wrong_usage(capsys, wrong):
 def test_help_imports_nothing_heavy():
     script = """
 import sys
-from fastclips.cli import main
+from fastclips.commands.cli import main
 try:
     main(["--help"])
 except SystemExit:
     pass
 heavy = {"tensorflow", "keras", "torch", "jax", "numba", "cv2", "PIL.ImageDraw"}
-heavy |= {"fastclips.bench", "fastclips.demo", "fastclips.preview", "fastclips.sheet"}
+heavy |= {f"fastclips.commands.{name}" for name in ("bench", "demo", "preview")} | {"fastclips.preview.sheet"}
 print(sorted(heavy & set(sys.modules)))
 """
     assert run_python(script).splitlines()[-1] == "[]"
 
 
 def test_errors_are_one_line(monkeypatch, capsys):
-    monkeypatch.setattr("fastclips.bench.run", lambda _: (_ for _ in ()).throw(DataError("first\nsecond")))
+    monkeypatch.setattr(
+        "fastclips.commands.bench.run", lambda _: (_ for _ in ()).throw(DataError("first\nsecond"))
+    )
     assert main(["bench", "frames"]) == 1
     assert capsys.readouterr().err == "fastclips: error: first second\n"
 
 
 def test_interrupt(monkeypatch):
-    monkeypatch.setattr("fastclips.bench.run", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("fastclips.commands.bench.run", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
     assert main(["bench", "frames"]) == 130
 
 
 def test_other_errors_keep_their_traceback(monkeypatch):
-    monkeypatch.setattr("fastclips.bench.run", lambda _: 1 // 0)
+    monkeypatch.setattr("fastclips.commands.bench.run", lambda _: 1 // 0)
     with pytest.raises(ZeroDivisionError):
         main(["bench", "frames"])
 
 
 def test_a_folder_that_is_not_there(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "fastclips.cli", "bench", str(tmp_path / "none")],
+        [sys.executable, "-m", "fastclips.commands.cli", "bench", str(tmp_path / "none")],
         capture_output=True,
         text=True,
         check=False,

@@ -23,10 +23,11 @@ from hypothesis.extra import numpy as npst
 
 import fastclips as fc
 from fastclips.data.columns import _PREFIX, Columns, dump, load
+from fastclips.engine.clip_spec import ClipSpec
 from fastclips.engine.pool import Pool
 from fastclips.errors import DataError
-from fastclips.pixels.transforms import compile_recipe
-from fastclips.spec import ClipSpec, Field, SlotLayout, Stream, ticket_dtype
+from fastclips.pixels.recipe import compile_recipe
+from fastclips.spec import Field, SlotLayout, Stream, ticket_dtype
 
 LARGE = 192 * 2**20  # bytes: several times what a worker has of its own
 SMALL = {"a": np.arange(10), "b": np.array([True, False])}

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
-from fastclips.compat._augment import Augmentation, Standardization, brightness_table
-from fastclips.pixels.legacy_kernels import FILL_MODES, affine, gather, nearest_indices
+from fastclips.compat._base.augmentation import Augmentation, Standardization, brightness_table
+from fastclips.compat._base.legacy_kernels import FILL_MODES, affine, gather, nearest_indices
 
 IDENTITY = np.arange(256)
 sizes = st.integers(1, 70)

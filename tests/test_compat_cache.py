@@ -10,8 +10,8 @@ import pytest
 from helpers import write_jpeg
 from PIL import Image
 
-from fastclips.compat._cache import FrameCache
-from fastclips.compat._files import FileList
+from fastclips.compat._base.cache import FrameCache
+from fastclips.compat._base.files import FileList
 from fastclips.compat.image import ImageDataGenerator
 from fastclips.errors import OptionError
 
@@ -136,7 +136,7 @@ def test_closing_frees_what_was_kept(root, monkeypatch):
             super().__init__(*args)
             made.append(weakref.ref(self))
 
-    monkeypatch.setattr("fastclips.compat._pictures.FrameCache", Noted)
+    monkeypatch.setattr("fastclips.compat.image.iterator.FrameCache", Noted)
     batches = flow(root)
     next(batches)
     assert [cache() is None for cache in made] == [False]

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastclips as fc
-from fastclips.compat.paired import paired_random_crop
+from fastclips.compat.arrays.paired import paired_random_crop
 
 HEIGHT, WIDTH = 11, 9
 

@@ -17,9 +17,9 @@ av = pytest.importorskip("av", reason="video extra")
 from videos import LENGTHS, epoch, seen, show, write_movie  # noqa: E402 - needs av
 
 from fastclips.compat import keras_video as kv  # noqa: E402 - as above
-from fastclips.compat._movies import ClipCache, spread  # noqa: E402 - as above
-from fastclips.compat._windows import Windows  # noqa: E402 - as above
-from fastclips.data.movies import Movie  # noqa: E402 - as above
+from fastclips.compat.keras_video.render import ClipCache, spread  # noqa: E402 - as above
+from fastclips.compat.keras_video.windows import Windows  # noqa: E402 - as above
+from fastclips.data.video_files import Movie  # noqa: E402 - as above
 from fastclips.errors import FrameError  # noqa: E402 - as above
 
 

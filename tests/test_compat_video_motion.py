@@ -11,8 +11,8 @@ from videos import epoch, write_movie  # noqa: E402 - needs av
 
 from fastclips.compat import keras_video as kv  # noqa: E402 - as above
 from fastclips.compat.image import ImageDataGenerator  # noqa: E402 - as above
+from fastclips.compat.keras_video.motion import FLOW, Motion  # noqa: E402 - as above
 from fastclips.errors import OptionError  # noqa: E402 - as above
-from fastclips.pixels.flow import FLOW, Motion  # noqa: E402 - as above
 
 
 class Marked:

@@ -8,7 +8,7 @@ from helpers import run_python
 av = pytest.importorskip("av", reason="video extra")
 
 from fastclips.compat import keras_video as kv  # noqa: E402 - needs av
-from fastclips.compat._patterns import find_videos  # noqa: E402 - as above
+from fastclips.compat.keras_video.patterns import find_videos  # noqa: E402 - as above
 from fastclips.errors import DataError, OptionError  # noqa: E402 - as above
 
 

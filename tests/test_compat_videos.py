@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastclips.compat._videos import Runs, group
+from fastclips.compat._base.videos import Runs, group
 
 
 def runs_of(lengths, shuffled=False):

@@ -15,7 +15,7 @@ from slow_geometry import SlowMap
 from slow_steps import slow_run
 
 import fastclips as fc
-from fastclips.pixels.transforms import compile_recipe
+from fastclips.pixels.recipe import compile_recipe
 from fastclips.spec import WEIGHT
 
 when = {"p": st.sampled_from([0, 0.5, 1]), "per": st.sampled_from(["clip", "frame"])}

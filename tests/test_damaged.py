@@ -103,7 +103,7 @@ def test_damaged_frames_are_replaced_and_listed(harmed, expected, workers, caplo
     assert len(listed) == len(dict(listed)) == stats.damaged_frames == 12
     assert dict(listed).keys() == lost | gone
     assert "replaced" in str(stats)
-    found = [record for record in caplog.records if record.name == "fastclips.batches"]
+    found = [record for record in caplog.records if record.name == "fastclips.serving.batches"]
     assert [record.levelno for record in found] == [logging.WARNING] * 12
     assert [record.args[:2] for record in found] == listed
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 import fastclips as fc
 from fastclips.engine.arena import COUNTERS, Arena, Damage, damage_to_note, note_to_damage
+from fastclips.engine.clip_spec import ClipSpec
 from fastclips.engine.renderer import Renderer
-from fastclips.pixels.transforms import compile_recipe
-from fastclips.spec import WEIGHT, ClipSpec, Field, SlotLayout, Stream, Weighting, ticket_dtype
+from fastclips.pixels.recipe import compile_recipe
+from fastclips.spec import WEIGHT, Field, SlotLayout, Stream, Weighting, ticket_dtype
 
 HEIGHT, WIDTH, FRAMES = 20, 28, 5
 PICTURES = {

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fastclips.errors import FrameError
-from fastclips.pixels.decode import Decoder, frame_size
+from fastclips.pixels.decoding.decoder import Decoder, frame_size
 from fastclips.spec import Stream
 
 IMAGE, GRAY, MASK = Stream("image"), Stream("gray", channels=1), Stream("mask", mask=True)

@@ -10,7 +10,7 @@ from PIL import Image
 from rendering import Store, render
 
 import fastclips as fc
-from fastclips.pixels.decode import Decoder, Rung
+from fastclips.pixels.decoding.decoder import Decoder, Rung
 from fastclips.spec import Stream
 
 SIZE = (96, 160)

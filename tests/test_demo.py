@@ -3,22 +3,25 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from helpers import decode, make_frames, run_python
 
-from fastclips import demo
-from fastclips.cli import main
+from fastclips.commands import demo
+from fastclips.commands.cli import main
 from fastclips.data.opening import open_dataset
 from fastclips.errors import DataError, FastclipsError, OptionError
+from fastclips.testing import frames as made
 
 SMALL = """
 import sys
-from fastclips import demo
-from fastclips.cli import main
-demo.MOTIONS = {"left": (-1, 0), "right": (1, 0)}
+from fastclips.commands import demo
+from fastclips.commands.cli import main
+from fastclips.testing import frames
+frames.MOTIONS = {"left": (-1, 0), "right": (1, 0)}
 demo.VIDEOS = 4
 sys.exit(main(sys.argv[1:]))
 """
@@ -34,17 +37,17 @@ def arguments(*words):
 
 
 def films(direction, videos, seed):
-    return np.stack([demo.film(np.random.default_rng([seed, v]), direction) for v in range(videos)])
+    return np.stack([made.film(np.random.default_rng([seed, v]), direction) for v in range(videos)])
 
 
 def test_the_first_frame_is_the_same_in_every_class_and_the_last_is_not():
-    videos = [demo.film(np.random.default_rng(5), direction) for direction in demo.MOTIONS.values()]
+    videos = [made.film(np.random.default_rng(5), direction) for direction in made.MOTIONS.values()]
     assert all(np.array_equal(videos[0][0], video[0]) for video in videos)
     assert all(not np.array_equal(videos[0][-1], video[-1]) for video in videos[1:])
 
 
 def test_things_move_as_the_class_says():
-    for x, y in demo.MOTIONS.values():
+    for x, y in made.MOTIONS.values():
         votes = np.zeros(2)
         for video in films((x, y), 12, seed=1):
             first, second = (cv2.GaussianBlur(frame, (5, 5), 0).mean(2) for frame in video[:2])
@@ -63,7 +66,7 @@ def test_single_frames_do_not_tell_the_class():
 
     def seen(seed, videos):
         frames, labels = [], []
-        for label, direction in enumerate(demo.MOTIONS.values()):
+        for label, direction in enumerate(made.MOTIONS.values()):
             some = films(direction, videos, seed=[seed, label])[:, [0, 6, 11]].reshape(-1, 96, 128, 3)
             blocks = some.reshape(-1, 6, 16, 8, 16, 3).astype(float)
             parts = (blocks.mean((2, 4)), blocks.std((2, 4)), np.diff(some.astype(float), axis=1).std((1, 2)))
@@ -79,17 +82,19 @@ def test_single_frames_do_not_tell_the_class():
     assert ((held_out @ weights).argmax(1) == truth).mean() < 0.43
 
 
-def test_the_written_frames_are_deterministic_and_decode(tmp_path, monkeypatch):
-    monkeypatch.setattr(demo, "VIDEOS", 2)
-    sizes = [demo.write_frames(tmp_path / name, seed) for name, seed in (("a", 0), ("b", 0), ("c", 1))]
+def test_the_written_frames_are_deterministic_and_decode(tmp_path):
+    sizes = [
+        made.write_frames(tmp_path / name, videos=2, seed=seed)
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    ]
     a, b, c = ({p.relative_to(tmp_path / n): p for p in (tmp_path / n).rglob("*.jpg")} for n in "abc")
     assert sizes[0] == sizes[1] == sum(path.stat().st_size for path in a.values())
     assert list(a) == list(b) == list(c)
     assert all(a[name].read_bytes() == b[name].read_bytes() != c[name].read_bytes() for name in a)
     assert {decode(path).shape for path in a.values()} == {(96, 128, 3)}
-    assert len({path.read_bytes() for path in a.values()}) == len(a) == 4 * 2 * demo.FRAMES
+    assert len({path.read_bytes() for path in a.values()}) == len(a) == 4 * 2 * 12
     data = open_dataset(tmp_path / "a")
-    assert data.classes == tuple(demo.MOTIONS)
+    assert data.classes == tuple(made.MOTIONS)
     assert data.index.names[0] == "down/video_001"
 
 
@@ -203,8 +208,8 @@ def test_an_interrupt_leaves_nothing(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(demo, "_import_keras", lambda: None)
     written = []
 
-    def interrupted(folder):
-        folder.joinpath("frame.jpg").touch()
+    def interrupted(folder, **_):
+        Path(folder, "frame.jpg").touch()
         written.extend(tmp_path.rglob("*.jpg"))
         raise KeyboardInterrupt
 

@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 from slow_steps import ON_FRAMES
 
 from fastclips.errors import OptionError
-from fastclips.pixels.effects import Blur, Cutout, GaussianNoise, SaltAndPepper
-from fastclips.pixels.filters import gaussian
-from fastclips.pixels.noise import normal_field, word_field
+from fastclips.pixels.steps.effects import Blur, Cutout, GaussianNoise, SaltAndPepper
+from fastclips.pixels.steps.filters import gaussian
+from fastclips.pixels.steps.noise import normal_field, word_field
 
 units = st.floats(0, 1, exclude_max=True)
 sides = st.integers(1, 9)

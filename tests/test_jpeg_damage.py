@@ -12,7 +12,7 @@ from jpegs import SAMPLINGS, check, encode, markers, natural, whole
 
 from fastclips._native import RegionDecoder, jpeg_size
 from fastclips.errors import FrameError
-from fastclips.pixels.decode import Decoder, Rung, frame_size
+from fastclips.pixels.decoding.decoder import Decoder, Rung, frame_size
 from fastclips.spec import Stream
 
 FRAME = natural(np.random.default_rng(0), 40, 72)

@@ -9,7 +9,7 @@ from jpegs import SAMPLINGS, check, encode, markers, mcus, natural, random_box, 
 from PIL import Image
 
 from fastclips.errors import FrameError
-from fastclips.pixels.decode import Decoder, Rung, frame_size
+from fastclips.pixels.decoding.decoder import Decoder, Rung, frame_size
 from fastclips.spec import Stream
 
 IMAGE, GRAY = Stream("image"), Stream("gray", channels=1)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numba import config
 
-from fastclips.pixels import kernels
+from fastclips.pixels.geometry import kernels
 
 GUARD = 64  # elements around the output that no kernel may touch
 compiled_only = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="about compiling")
@@ -163,9 +163,11 @@ def test_streaming_changes_nothing(box, flip, channels_first, dtype, whole):
     start = -memory.ctypes.data % 64 + 64
     out = memory[start : start + expected.nbytes].view(expected.dtype).reshape(shape)
     if dtype:
-        kernels.crop_table(source, top, left, flip, table, out, channels_first=channels_first, stream=True)
+        kernels.crop_table(
+            source, top, left, flip, table, out, channels_first=channels_first, bypass_cache=True
+        )
     else:
-        kernels.crop(source, top, left, flip, out, channels_first=channels_first, stream=True)
+        kernels.crop(source, top, left, flip, out, channels_first=channels_first, bypass_cache=True)
     assert np.array_equal(as_last(out, channels_first), expected)
     assert (memory[:start] == 77).all()
     assert (memory[start + expected.nbytes :] == 77).all()
@@ -180,7 +182,7 @@ def test_a_large_picture_is_staged_in_blocks():
             (3, 256, 320) if channels_first else (256, 320, 3)
         )
         for flip in (False, True):
-            kernels.crop(source, 11, 13, flip, out, channels_first=channels_first, stream=True)
+            kernels.crop(source, 11, 13, flip, out, channels_first=channels_first, bypass_cache=True)
             expected = naive_crop(source, 11, 13, 256, 320, flip)
             assert np.array_equal(as_last(out, channels_first), expected)
 

@@ -5,7 +5,7 @@ import pytest
 from rendering import IGNORE, render, scene
 
 import fastclips as fc
-from fastclips.pixels.transforms import compile_recipe
+from fastclips.pixels.recipe import compile_recipe
 
 VIDEOS, FRAMES = 12, 4
 CLASSES = ["straight", "left", "right", "u-turn"]

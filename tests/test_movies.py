@@ -16,8 +16,8 @@ av = pytest.importorskip("av", reason="video extra")
 
 from videos import KINDS, available, decoded, seen, show, write_kind, write_movie  # noqa: E402 - needs av
 
-from fastclips.data import movies  # noqa: E402 - as above
-from fastclips.data.movies import Movie  # noqa: E402 - as above
+from fastclips.data import video_files  # noqa: E402 - as above
+from fastclips.data.video_files import Movie  # noqa: E402 - as above
 from fastclips.errors import FrameError, OptionError  # noqa: E402 - as above
 
 COUNT = 50
@@ -42,7 +42,7 @@ def seeks(monkeypatch):
     """Seek for any frame that is 3 away; count the seeks."""
     done = []
     seek = Movie._seek
-    monkeypatch.setattr(movies, "_WORTH_SEEKING", 3)
+    monkeypatch.setattr(video_files, "_WORTH_SEEKING", 3)
     monkeypatch.setattr(Movie, "_seek", lambda *arguments: (done.append(arguments[2]), seek(*arguments)))
     return done
 
@@ -267,7 +267,7 @@ def test_no_thread_is_started(files):
     code = """
 import os, sys
 import numpy
-from fastclips.data.movies import Movie
+from fastclips.data.video_files import Movie
 before = len(os.listdir("/proc/self/task"))
 movie = Movie(sys.argv[1])
 movie.frames([0, 40, 49])
@@ -279,7 +279,7 @@ print(movie.frame_count, len(os.listdir("/proc/self/task")) - before, "tensorflo
 
 def test_without_pyav_the_extra_is_named():
     done = subprocess.run(
-        [sys.executable, "-c", "import sys; sys.modules['av'] = None; import fastclips.data.movies"],
+        [sys.executable, "-c", "import sys; sys.modules['av'] = None; import fastclips.data.video_files"],
         capture_output=True,
         text=True,
         check=False,

@@ -13,9 +13,9 @@ from packing import check_same, content, members, packed
 from PIL import Image
 
 import fastclips as fc
-from fastclips.cli import main
+from fastclips.commands.cli import main
 from fastclips.errors import DataError, FrameError, OptionError
-from fastclips.pixels.decode import Decoder
+from fastclips.pixels.decoding.decoder import Decoder
 
 
 def command(*arguments):

@@ -20,10 +20,10 @@ from PIL import Image
 
 import fastclips as fc
 from fastclips._native import find_members
-from fastclips.data import packs
+from fastclips.data import pack_storage
 from fastclips.data.columns import Columns
 from fastclips.data.members import MemberError, contents
-from fastclips.data.packs import PackStorage, open_pack
+from fastclips.data.pack_storage import PackStorage, open_pack
 from fastclips.data.storage import read_many
 from fastclips.errors import DataError, FrameError
 
@@ -117,17 +117,17 @@ def test_what_is_in_memory_is_seldom_asked_for(frames, masks, tmp_path, monkeypa
         looked.append(at)
         return held
 
-    monkeypatch.setattr(packs.Shard, "holds", holds)
-    monkeypatch.setattr(packs.Shard, "advise", lambda _, *place: asked.append(place))
+    monkeypatch.setattr(pack_storage.Shard, "holds", holds)
+    monkeypatch.setattr(pack_storage.Shard, "advise", lambda _, *place: asked.append(place))
     for _ in range(1000):
         for stream in streams:
             storage.advise(stream, 0, [0, 1])
     assert not asked
-    assert len(looked) < 2 * packs._PLACES * (packs._SURE + 1000 / packs._LOOK + 1)
+    assert len(looked) < 2 * pack_storage._PLACES * (pack_storage._SURE + 1000 / pack_storage._LOOK + 1)
     held = False
     for stream in streams:
         asked.clear()
-        for _ in range(packs._LOOK + 100):
+        for _ in range(pack_storage._LOOK + 100):
             storage.advise(stream, 0, [0, 1])
         assert len(asked) > 100
 
@@ -136,13 +136,13 @@ def test_what_is_in_memory_is_seldom_asked_for(frames, masks, tmp_path, monkeypa
 def test_a_part_that_is_not_in_memory_is_asked_for(pack, monkeypatch, missing):
     storage = fc.open(pack).storage
     looked, asked = [], []
-    monkeypatch.setattr(packs.Shard, "advise", lambda _, *place: asked.append(place))
-    monkeypatch.setattr(packs.Shard, "holds", lambda _, at: looked.append(at) or True)
+    monkeypatch.setattr(pack_storage.Shard, "advise", lambda _, *place: asked.append(place))
+    monkeypatch.setattr(pack_storage.Shard, "holds", lambda _, at: looked.append(at) or True)
     storage.advise("image", 0, range(9))
     assert not asked
     first, last = min(looked), max(looked)
     low, high = (first + (last - first) * share for share in (missing - 0.13, missing + 0.13))
-    monkeypatch.setattr(packs.Shard, "holds", lambda _, at: not low <= at <= high)
+    monkeypatch.setattr(pack_storage.Shard, "holds", lambda _, at: not low <= at <= high)
     storage.advise("image", 0, range(9))
     assert asked == [(first, last + 1 - first)]
 
@@ -150,7 +150,7 @@ def test_a_part_that_is_not_in_memory_is_asked_for(pack, monkeypatch, missing):
 def test_the_kernel_tells_what_it_has_in_memory(tmp_path):
     path = tmp_path / "x.tar"
     path.write_bytes(bytes(2**20))
-    shard = packs.Shard(str(path), 2**20)
+    shard = pack_storage.Shard(str(path), 2**20)
     with path.open("rb+") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -170,7 +170,7 @@ def test_where_the_kernel_does_not_tell_it_is_not_asked_again(pack, monkeypatch)
 
     calls = []
     monkeypatch.setattr(os, "preadv", refuse)
-    shard = packs.Shard(str(pack / "00000.tar"), (pack / "00000.tar").stat().st_size)
+    shard = pack_storage.Shard(str(pack / "00000.tar"), (pack / "00000.tar").stat().st_size)
     assert not any(shard.holds(at) for at in (0, 1, 2))
     assert len(calls) == 1
 
@@ -200,7 +200,7 @@ def open_files():
 
 
 def test_few_files_are_open(made, monkeypatch):
-    monkeypatch.setattr(packs, "_OPEN", 1)
+    monkeypatch.setattr(pack_storage, "_OPEN", 1)
     data = fc.open(made)
     assert len(data.storage.columns.meta["shards"]) > 2
     before = open_files()

@@ -38,7 +38,7 @@ def whole(many, tmp_path_factory):
 
 
 def start(source, target, *options):
-    code = "import sys; from fastclips.cli import main; sys.exit(main(sys.argv[1:]))"
+    code = "import sys; from fastclips.commands.cli import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "pack", source, target, "--shard-size", "40KiB", *options]
     return subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL)
 

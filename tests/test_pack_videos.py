@@ -11,9 +11,9 @@ from helpers import picture, write_jpeg
 from packing import content, members
 
 import fastclips as fc
-from fastclips.cli import main
+from fastclips.commands.cli import main
 from fastclips.errors import DataError, OptionError
-from fastclips.packing.movies import _said_size
+from fastclips.packing.video_sources import _said_size
 
 pytest.importorskip("av")
 import av
@@ -238,6 +238,6 @@ def test_mistakes(movies, tmp_path):
 
 def test_without_pyav(movies, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
-    monkeypatch.delitem(sys.modules, "fastclips.data.movies", raising=False)
+    monkeypatch.delitem(sys.modules, "fastclips.data.video_files", raising=False)
     with pytest.raises(OptionError, match=r'pip install "fastclips\[video\]"'):
         fc.pack(movies, tmp_path / "pack")

@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from fastclips.painting import Span, mask_colors, paint_mask
+from fastclips.preview.painting import Span, mask_colors, paint_mask
 
 
 def test_colours_of_masks_are_told_apart_by_any_eyes():

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from slow_steps import ON_FRAMES
 
 from fastclips.errors import OptionError
-from fastclips.pixels.photometric import (
+from fastclips.pixels.steps.color import (
     Brightness,
     ChannelShift,
     Contrast,

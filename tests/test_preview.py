@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
 import fastclips as fc
-from fastclips.cli import main
-from fastclips.painting import mask_colors
-from fastclips.sheet import lay_out
+from fastclips.commands.cli import main
+from fastclips.preview.painting import mask_colors
+from fastclips.preview.sheet import lay_out
 
 STRIPES = {(250, 250, 250), (150, 150, 150)}  # of what a mask ignores
 

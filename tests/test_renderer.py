@@ -14,11 +14,12 @@ from PIL import Image
 
 import fastclips as fc
 from fastclips.engine.arena import COUNTERS
+from fastclips.engine.clip_spec import ClipSpec
 from fastclips.engine.renderer import Renderer
-from fastclips.pixels.crops import TenCrop, ThreeCrop
-from fastclips.pixels.layout import find_layout
-from fastclips.pixels.transforms import compile_recipe
-from fastclips.spec import WEIGHT, ClipSpec, Field, SlotLayout, Stream, Weighting, ticket_dtype
+from fastclips.pixels.geometry.crops import TenCrop, ThreeCrop
+from fastclips.pixels.recipe import compile_recipe
+from fastclips.serving.layout import find_layout
+from fastclips.spec import WEIGHT, Field, SlotLayout, Stream, Weighting, ticket_dtype
 
 HEIGHT, WIDTH, FRAMES = 20, 28, 6
 CLASSES = 5

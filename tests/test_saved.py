@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastclips as fc
-from fastclips.data import files, saved, scan
+from fastclips.data import files, saved_index, scan
 from fastclips.data.columns import Columns
 from fastclips.errors import DataError, OptionError
 
@@ -199,7 +199,7 @@ def test_an_index_that_cannot_be_written(rawframes, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(saved.Columns, "save", full)
+    monkeypatch.setattr(saved_index.Columns, "save", full)
     with pytest.raises(OptionError, match=r"index='.*/i': cannot be written: No space left on device"):
         fc.open(rawframes / "rawframes", index=rawframes / "i")
 

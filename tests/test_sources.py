@@ -10,9 +10,9 @@ from rendering import Store, compositions, render
 from slow_geometry import SlowMap
 
 import fastclips as fc
-from fastclips.pixels.geometry import Axis, Geometry
-from fastclips.pixels.sources import find_source, localize
-from fastclips.pixels.transforms import compile_recipe
+from fastclips.pixels.geometry.affine import Axis, Geometry
+from fastclips.pixels.geometry.regions import find_source, localize
+from fastclips.pixels.recipe import compile_recipe
 
 SIZE = (90, 132)
 PIXELS = natural(np.random.default_rng(4), *SIZE)

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fastclips.errors import OptionError
-from fastclips.pixels.fitting import fit_feature_wise, fit_zca
-from fastclips.pixels.standardize import ZCA, FeatureWise, PerSample, Rescale
-from fastclips.pixels.steps import CompiledSteps
+from fastclips.pixels.steps.compiled import CompiledSteps
+from fastclips.pixels.steps.standardize import ZCA, FeatureWise, PerSample, Rescale
+from fastclips.serving.fitting import fit_feature_wise, fit_zca
 
 stacks = st.sampled_from([1, 3]).flatmap(
     lambda channels: st.lists(

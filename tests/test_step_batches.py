@@ -5,7 +5,7 @@ import pytest
 from helpers import make_frames, make_masks
 
 import fastclips as fc
-from fastclips.pixels.steps import CompiledSteps
+from fastclips.pixels.steps.compiled import CompiledSteps
 
 GEOMETRY = [fc.RandomCrop(32), fc.RandomFlip()]
 TABLE = [fc.Brightness(0.3), fc.Contrast(0.5, p=0.5), fc.Gamma(0.5, 2)]

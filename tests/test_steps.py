@@ -8,11 +8,8 @@ from hypothesis import strategies as st
 from slow_steps import slow_run
 
 from fastclips.errors import OptionError
-from fastclips.pixels.effects import Blur, Cutout, GaussianNoise, SaltAndPepper
-from fastclips.pixels.kernels import crop_table
-from fastclips.pixels.legs import is_step
-from fastclips.pixels.normalize import Normalize
-from fastclips.pixels.photometric import (
+from fastclips.pixels.geometry.kernels import crop_table
+from fastclips.pixels.steps.color import (
     Brightness,
     ChannelShift,
     Contrast,
@@ -22,8 +19,11 @@ from fastclips.pixels.photometric import (
     Saturation,
     SaturationValue,
 )
-from fastclips.pixels.standardize import ZCA, FeatureWise, PerSample, Rescale
-from fastclips.pixels.steps import CompiledSteps, count_draws
+from fastclips.pixels.steps.compiled import CompiledSteps, count_draws
+from fastclips.pixels.steps.effects import Blur, Cutout, GaussianNoise, SaltAndPepper
+from fastclips.pixels.steps.normalize import Normalize
+from fastclips.pixels.steps.stages import is_step
+from fastclips.pixels.steps.standardize import ZCA, FeatureWise, PerSample, Rescale
 
 SIZE = (6, 7)  # of the frames here
 units = st.floats(0, 1, exclude_max=True)

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastclips as fc
-from fastclips.pixels.crops import TenCrop, ThreeCrop
-from fastclips.pixels.resample import resample
-from fastclips.pixels.transforms import compile_recipe
+from fastclips.pixels.geometry.crops import TenCrop, ThreeCrop
+from fastclips.pixels.geometry.resample import resample
+from fastclips.pixels.recipe import compile_recipe
 
 sizes = st.integers(1, 300)
 units = st.floats(0, 1, exclude_max=True)

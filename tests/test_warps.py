@@ -14,7 +14,7 @@ from rendering import IGNORE, MODES, render, scene
 from slow_geometry import SlowMap
 
 import fastclips as fc
-from fastclips.pixels.transforms import compile_recipe
+from fastclips.pixels.recipe import compile_recipe
 from fastclips.spec import WEIGHT
 
 PADDING = {"nearest": "edge", "reflect": "symmetric", "wrap": "wrap"}

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastclips.adapters.passes import Pass, Passes, as_tuple
-from fastclips.batches import Batches
 from fastclips.errors import OptionError
 from fastclips.options import checked_int
+from fastclips.serving.batches import Batches
 
 try:
     import keras

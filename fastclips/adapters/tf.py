@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastclips.loader import ClipLoader
+    from fastclips.serving.batches import Batches
 
 __all__ = ["to_tf_dataset"]
 
 _PREFETCHED = 2  # batches, each of which keeps a slot from the workers
 
 
-def to_tf_dataset(loader: ClipLoader) -> tf.data.Dataset:
+def to_tf_dataset(loader: Batches) -> tf.data.Dataset:
     """Serve a loader through tf.data: see `ClipLoader.to_tf_dataset`.
 
     Two batches are decoded at once, to learn their shapes. TensorFlow is not told how many there are, since
@@ -40,7 +40,7 @@ def to_tf_dataset(loader: ClipLoader) -> tf.data.Dataset:
 
     Parameters
     ----------
-    loader : ClipLoader
+    loader : Batches
         Each iteration over the dataset is one over the loader.
 
     Returns

@@ -63,11 +63,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastclips.compat._augment import PARAMETERS
-from fastclips.compat._clips import Sampling
-from fastclips.compat._flows import DataFrameIterator, DirectoryIterator, NumpyArrayIterator
-from fastclips.compat._pictures import PictureIterator
-from fastclips.compat.image import ImageDataGenerator
+from fastclips.compat._base.augmentation import PARAMETERS
+from fastclips.compat.image.clips import Sampling
+from fastclips.compat.image.flows import DataFrameIterator, DirectoryIterator, NumpyArrayIterator
+from fastclips.compat.image.generator import ImageDataGenerator
+from fastclips.compat.image.iterator import PictureIterator
 from fastclips.errors import OptionError
 from fastclips.options import checked_bool, checked_choice, checked_int
 
@@ -109,7 +109,7 @@ class _ClipIterator(PictureIterator):
         spec: Any = super().spec()
         if not self.image_data_generator.legacy:
             return spec  # type: ignore[no-any-return] # what it was
-        from fastclips.compat._repeating import RepeatingSpec  # noqa: PLC0415 - the workers' modules
+        from fastclips.compat.image.repeating import RepeatingSpec  # noqa: PLC0415 - the workers' modules
 
         return RepeatingSpec(
             **{field.name: getattr(spec, field.name) for field in fields(spec)},

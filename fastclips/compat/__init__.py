@@ -24,10 +24,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fastclips.compat import TimeDistributedImageDataGenerator, keras_video
-    from fastclips.compat.datasets import image_dataset_from_directory, timeseries_dataset_from_array
+    from fastclips.compat.arrays import paired_random_crop
+    from fastclips.compat.datasets import (
+        DataGenerator,
+        image_dataset_from_directory,
+        timeseries_dataset_from_array,
+    )
     from fastclips.compat.image import ImageDataGenerator
-    from fastclips.compat.paired import paired_random_crop
-    from fastclips.compat.sequence import DataGenerator
 
 __all__ = [
     "DataGenerator",
@@ -40,10 +43,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "DataGenerator": "sequence",
+    "DataGenerator": "datasets",
     "ImageDataGenerator": "image",
     "image_dataset_from_directory": "datasets",
-    "paired_random_crop": "paired",
+    "paired_random_crop": "arrays",
     "timeseries_dataset_from_array": "datasets",
 }
 _MODULES = ("TimeDistributedImageDataGenerator", "keras_video")

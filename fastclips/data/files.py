@@ -26,7 +26,7 @@ import numpy as np
 from fastclips.data.index import Index
 from fastclips.data.labels import Labels, encode
 from fastclips.data.names import natural_key, template_of
-from fastclips.data.packs import PackStorage
+from fastclips.data.pack_storage import PackStorage
 from fastclips.data.pairing import pair
 from fastclips.data.records import read_records
 from fastclips.data.scan import FrameTree, choose_folders, evenly, name_folders, scan_folders, scan_tree

@@ -3,8 +3,8 @@
 ::
 
     folders, or a list of them --files.py--> FolderStorage + Index ─┐
-                                    or --saved.py--┘                 ├──> Dataset
-    tar files, packs --------packs.py-------> PackStorage + Index ──┤
+                                    or --saved_index.py--┘           ├──> Dataset
+    tar files, packs -----pack_storage.py--> PackStorage + Index ──┤
     arrays ---------------------------------> ArrayStorage + Index ─┘
 
 Here it is only told which of these the user has, and what the streams are.
@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastclips.data import saved
 from fastclips.data.arrays import ArrayStorage
 from fastclips.data.files import Files
 from fastclips.data.index import Dataset, Index
 from fastclips.data.labels import Labels, from_array
 from fastclips.data.names import Names, natural_key
-from fastclips.data.packs import is_pack, open_pack
+from fastclips.data.pack_storage import is_pack, open_pack
+from fastclips.data.saved_index import load_or_scan
 from fastclips.data.tars import find_tars
 from fastclips.errors import OptionError
 from fastclips.options import checked_choice, checked_classes, checked_int
@@ -173,7 +173,7 @@ def open_dataset(
     if index is None:
         storage, table, _ = files.open()
     else:
-        storage, table = saved.load_or_scan(index, files)
+        storage, table = load_or_scan(index, files)
     return Dataset(storage, table, streams)
 
 

@@ -8,7 +8,7 @@ on). What it does hold lies in `Columns`, which all processes share.
 
     FolderStorage.of({stream: FrameTree})         frames that are files
     ArrayStorage (arrays.py)                      frames that are parts of arrays
-    PackStorage (packs.py)                        frames that are members of tar files
+    PackStorage (pack_storage.py)                 frames that are members of tar files
     storage.read(stream, video, frame) -> bytes
     read_many(storage, stream, video, frames)     in one go, where the storage can
 """

@@ -49,7 +49,13 @@ __all__ = [
 
 COUNTERS = (
     *("read_s", "decode_s", "kernel_s", "wait_s", "clips", "frames", "bytes", "pid"),
-    *("sliced", "cropped", "whole", "pillow", "arrays"),  # frames, by `fastclips.pixels.decode.Rung`
+    *(
+        "sliced",
+        "cropped",
+        "whole",
+        "pillow",
+        "arrays",
+    ),  # frames, by `fastclips.pixels.decoding.decoder.Rung`
     *("pixels", "decoded_pixels"),  # of those frames, at the scale at which they were decoded
 )
 """Columns of `Arena.counters`: what each worker has spent and done since the loader began."""

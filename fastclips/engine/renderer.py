@@ -15,11 +15,11 @@ import numpy as np
 
 from fastclips.data.storage import count_bytes, read_many
 from fastclips.engine.arena import COUNTERS, Damage
-from fastclips.engine.ways import Clip, Lane, Way, by
+from fastclips.engine.clip_placer import Clip, Lane, Way, by
 from fastclips.errors import DamageError, FastclipsError, FrameError, OptionError
-from fastclips.pixels import kernels
-from fastclips.pixels.crops import swap_table
-from fastclips.pixels.decode import Decoder
+from fastclips.pixels.decoding.decoder import Decoder
+from fastclips.pixels.geometry import kernels
+from fastclips.pixels.geometry.crops import swap_table
 from fastclips.spec import WEIGHT
 
 if TYPE_CHECKING:
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastclips.pixels.transforms import Swapping
-    from fastclips.spec import ClipSpec, Stream
+    from fastclips.engine.clip_spec import ClipSpec
+    from fastclips.pixels.recipe import Swapping
+    from fastclips.spec import Stream
 
 __all__ = ["Renderer"]
 
@@ -72,7 +73,7 @@ class Renderer:
         self._lanes = [self._lane(stream) for stream in spec.streams]
         self._scratch: dict[str, NDArray[np.uint8]] = {}  # of pictures before their pixel steps
         self._weights = np.array([spec.weighting.table if spec.weighting else ()], np.float32)
-        self._past_caches = single_threaded and spec.layout.nbytes > _CACHED
+        self._bypass_cache = single_threaded and spec.layout.nbytes > _CACHED
 
     def _lane(self, stream: Stream) -> Lane:
         spec, decoder = self._spec, Decoder(stream, fast_dct=self._spec.fast_dct)
@@ -184,7 +185,7 @@ class Renderer:
         counters[BYTES] += sum(map(count_bytes if arrays else len, files))
         ended = perf_counter()
         counters[READ] += ended - began
-        way = Way(self._spec, lane, clip, output, self._room(lane), stream=self._past_caches)
+        way = Way(self._spec, lane, clip, output, self._room(lane), bypass_cache=self._bypass_cache)
         placing = 0.0
         placed: Collection[int] | None = () if arrays else None
         for (frame, steps), data in zip(shown.items(), files, strict=True):
@@ -270,7 +271,7 @@ class Renderer:
     ) -> None:
         """Write the weight of each pixel of a clip's mask; 0 at the steps of which it tells nothing."""
         flat = mask.reshape(-1, mask.shape[-1])
-        kernels.crop_table(flat, 0, 0, False, table, out.reshape(flat.shape), stream=self._past_caches)
+        kernels.crop_table(flat, 0, 0, False, table, out.reshape(flat.shape), bypass_cache=self._bypass_cache)
         out[none] = 0
 
 

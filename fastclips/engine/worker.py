@@ -76,7 +76,7 @@ def work(arena: Arena, spec: RenderSpec, worker: int, index: int) -> None:
     index : int
         Its row of counters, which a replacement takes over.
     """
-    from fastclips.pixels.resample import use_one_thread  # noqa: PLC0415 - OpenCV is the workers'
+    from fastclips.pixels.geometry.resample import use_one_thread  # noqa: PLC0415 - OpenCV is the workers'
 
     use_one_thread()
     try:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from fastclips.data.columns import Columns
 from fastclips.data.index import Index
-from fastclips.data.packs import INDEX, stream_meta
+from fastclips.data.pack_storage import INDEX, stream_meta
 from fastclips.data.scan import evenly
 from fastclips.errors import DataError, FrameError, OptionError
 from fastclips.packing.crew import make_parts
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from fastclips.data.index import Dataset
     from fastclips.data.names import Names
     from fastclips.data.storage import Storage
-    from fastclips.pixels.encode import Encoding
+    from fastclips.packing.encode import Encoding
 
 __all__ = ["Options", "make_pack"]
 

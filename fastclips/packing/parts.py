@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol, runtime_checka
 
 import numpy as np
 
-from fastclips.data.packs import BLOCK, member_folder
+from fastclips.data.pack_storage import BLOCK, member_folder
 from fastclips.data.storage import count_bytes
 from fastclips.errors import FrameError
-from fastclips.pixels.encode import KINDS, Encoded, Encoder, kind_of
-from fastclips.pixels.resample import use_one_thread
+from fastclips.packing.encode import KINDS, Encoded, Encoder, kind_of
+from fastclips.pixels.geometry.resample import use_one_thread
 
 if TYPE_CHECKING:
     from fastclips.data.names import Names
     from fastclips.data.storage import Storage
-    from fastclips.pixels.decode import Stored
-    from fastclips.pixels.encode import Encoding
+    from fastclips.packing.encode import Encoding
+    from fastclips.pixels.decoding.decoder import Stored
     from fastclips.spec import Stream
 
 __all__ = ["Job", "Maker", "Part", "Problem", "Task", "member_name", "padding"]

@@ -29,7 +29,7 @@ import numpy as np
 
 from fastclips.data.columns import Columns
 from fastclips.data.names import FileNames
-from fastclips.data.packs import BLOCK, INDEX, PackStorage, is_pack
+from fastclips.data.pack_storage import BLOCK, INDEX, PackStorage, is_pack
 from fastclips.data.tars import UNFINISHED
 from fastclips.errors import DataError, OptionError
 from fastclips.packing.parts import Problem, member_name

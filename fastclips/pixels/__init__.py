@@ -1,4 +1,5 @@
-"""From bytes to pixels in their place: decoding, the geometry map, and the loops over pixels.
+"""From bytes to pixels in their place: decoding, geometry, pixel steps.
 
-`transforms` declares, `geometry` maps, `decode` and `kernels` do; nothing here knows of processes.
+`recipe` turns a list of transforms into one geometry map and an ordered list of pixel steps. Nothing in this
+room knows of processes.
 """

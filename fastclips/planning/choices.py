@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 from fastclips.errors import OptionError
-from fastclips.pixels.knobs import checked_number
+from fastclips.options import checked_number
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -126,7 +126,7 @@ void check_crops(RegionDecoder& decoder, Bytes file, Crop crop,
     const std::size_t pixel = crop.channels, row = crop.width_out * pixel;
     for (int mode = 0; mode < 4; ++mode) {
         crop.mirrored = (mode & 1) != 0;
-        crop.past_caches = (mode & 2) != 0;
+        crop.bypass_cache = (mode & 2) != 0;
         std::vector<std::uint8_t> out(row * crop.height_out);
         char rung = 0;
         decode_crops(decoder, {file}, crop, {0}, out.data(), &rung);

@@ -1,0 +1,1 @@
+"""Command line: `fastclips demo`, `preview`, `pack` and `bench`; `cli` dispatches."""

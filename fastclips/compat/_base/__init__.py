@@ -1,0 +1,1 @@
+"""What the generators of several libraries share: iteration, files, classes, augmentation."""

@@ -1,0 +1,484 @@
+"""What every generator of compat returns: an endless iterator of batches that Keras's ``fit`` takes as well.
+
+A subclass says what a sample is; order, randomness, serving and Keras are done here. ::
+
+    n, batch_size, shuffle, seed   given to `Iterator.__init__`, with `time_steps` and `draws`, the sizes of
+                                   the next two
+    frames(samples)                sample numbers (B,) -> file numbers (B, T), for the ticket
+    draw(random, samples)          a RandomState -> (B, draws) float64, for the ticket
+    spec()                         what renders it, a `fastclips.spec.RenderSpec` with `self.ticket_dtype` and
+                                   batches of `self.rows` rows; asked for when the first batch is
+    assemble(arrays, rows)         rendered arrays by name, and ``"draws"``; the batch's sample numbers ->
+                                   what the user gets, ``x`` or a tuple
+    version()                      the objects that `spec` depends on and that may be replaced; then a new one
+                                   is asked for
+
+A ticket (`sample_ticket`) is what the renderer gets: ``epoch``, ``sample``, ``draws``, ``frames`` (and
+``video``, the sample again, for messages). The renderer is imported by workers alone.
+
+**Order and randomness** are those of Keras's own iterator under ``next()``, from private generators: epoch e
+has the order ``RandomState(seed + e * len).permutation(n)`` (if shuffled), and the numbers of batch b are
+drawn from ``RandomState(seed + e * len + b)``, after the permutation for b = 0. Without a seed, one is drawn
+once. So a batch is a function of (seed, epoch, batch), for any number of workers.
+
+**Serving.** ``next()`` serves batch after batch without end, each sample once an epoch; ``it[i]`` any batch
+of the present epoch, read ahead where ``i`` goes up by one; ``fit`` each batch of the epoch once, in order
+(`fastclips.adapters.passes`). The processes begin with the first batch, and end with `close`, or with the
+iterator.
+
+**Keras.** ``fit`` takes what is a `PyDataset` (Keras 3) or a `Sequence` (Keras 2, tf_keras), so an iterator
+is made to be one: of whichever of ``keras`` and ``tf_keras`` is imported when it is made; if none is, Keras
+is imported if it is installed (``tf_keras`` where TF_USE_LEGACY_KERAS asks for it). Importing this module
+imports neither.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import weakref
+from contextlib import suppress
+from functools import cache
+from importlib import import_module
+from operator import is_not
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from fastclips.adapters.passes import Passes, as_tuple, asked_by_keras
+from fastclips.errors import ClosedError, FrameError, OptionError
+from fastclips.options import checked_bool, checked_bytes, checked_int, checked_workers
+from fastclips.serving.batches import Batches, Planned
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from collections.abc import Iterator as AnyIterator
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+    from typing_extensions import Self
+
+    from fastclips.serving.stats import Stats
+    from fastclips.spec import RenderSpec
+
+__all__ = ["Iterator", "sample_ticket"]
+
+_TRUE = {"1", "true", "True"}  # what TensorFlow takes for yes
+_SEEDS = 2**32  # what a RandomState takes
+
+
+def sample_ticket(time_steps: int, draws: int) -> np.dtype[np.void]:
+    """Return the dtype of a ticket.
+
+    Parameters
+    ----------
+    time_steps : int
+        File numbers of a sample.
+    draws : int
+        Numbers drawn for it.
+
+    Returns
+    -------
+    numpy.dtype
+        ``sample`` and ``video`` are the sample's number, ``frames`` (time_steps,) int64 file numbers,
+        ``draws`` (draws,) float64.
+    """
+    return np.dtype(
+        [
+            ("epoch", "<i8"),
+            ("sample", "<i8"),
+            ("video", "<i8"),
+            ("draws", "<f8", (draws,)),
+            ("frames", "<i8", (time_steps,)),
+        ]
+    )
+
+
+class Iterator(Passes):
+    """Batches of samples, without end.
+
+    Parameters
+    ----------
+    n : int
+        Samples, at least 1.
+    batch_size : int
+        Samples in a batch; the last one of an epoch may be smaller.
+    shuffle : bool
+        Whether each epoch has an order of its own.
+    seed : int or None
+        0 to 2**32 - 1; None draws one.
+    time_steps, draws : int
+        File numbers and random numbers of a sample's ticket.
+    drop_last : bool
+        Whether a smaller last batch is left out.
+    workers : int or None
+        Worker processes; as many as there are cores by default; 0 does the work in the caller.
+    memory : str or int
+        Ceiling for the workers' batches in shared memory.
+    use_multiprocessing, max_queue_size
+        Keras's; the first is ignored with a warning if it is True.
+
+    Attributes
+    ----------
+    n, samples : int
+        Samples in an epoch.
+    batch_size, shuffle, seed
+        As given; `seed` as it was drawn if none was given.
+    batch_index : int
+        The batch that ``next()`` serves next.
+    total_batches_seen : int
+        Batches served, in whatever way.
+    epoch : int
+        The epoch that is being served.
+
+    Raises
+    ------
+    OptionError
+        If an argument is out of range.
+    """
+
+    def __new__(cls, *_: object, **__: object) -> Self:
+        """Make it a dataset of the Keras that is there."""
+        kind: Any = cls
+        made: Self = object.__new__(_with_bases(kind, _keras_bases()))
+        return made
+
+    def __init__(
+        self,
+        n: int,
+        batch_size: int = 32,
+        shuffle: bool = True,
+        seed: int | None = None,
+        *,
+        time_steps: int = 1,
+        draws: int = 0,
+        drop_last: bool = False,
+        workers: int | None = None,
+        memory: str | int = "1GiB",
+        use_multiprocessing: bool = False,
+        max_queue_size: int = 10,  # noqa: ARG002 - Keras's, of its own queue
+    ) -> None:
+        super().__init__()
+        self.use_multiprocessing = use_multiprocessing
+        self.n = self.samples = checked_int(n, "n", 1, 2**62)
+        self.batch_size = checked_int(batch_size, "batch_size", 1)
+        self.shuffle = checked_bool(shuffle, "shuffle")
+        self.seed = _drawn_seed() if seed is None else checked_int(seed, "seed", 0, _SEEDS)
+        self.batch_index = 0
+        self.total_batches_seen = 0
+        self.rows = min(self.batch_size, self.n)
+        self.ticket_dtype = sample_ticket(time_steps, draws)
+        self._length = self.n // self.batch_size if drop_last else -(-self.n // self.batch_size)
+        if not self._length:
+            raise OptionError(
+                f"batch_size={batch_size}: there are {self.n} samples, so with drop_last no batch is left"
+            )
+        self._processes = checked_workers(workers)
+        checked_bytes(memory, "memory")
+        self._memory = memory
+        self._lock = threading.RLock()
+        self._shared_random = np.random.RandomState()
+        self._batches: Batches | None = None
+        self._version: tuple[object, ...] = ()  # held, or another object might get the id of one
+        self._closed = False
+        self._served: int | None = None  # the epoch of the batch that next() served last, if that is known
+        self._indexed = (0, -1)  # epoch and batch last asked for by index
+        self._orders: dict[int, tuple[NDArray[np.int64], Any]] = {}  # the latest epochs'
+
+    # --- what a subclass says
+
+    def frames(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the file numbers of samples.
+
+        Parameters
+        ----------
+        samples : ndarray of int64, (B,)
+            Sample numbers.
+
+        Returns
+        -------
+        ndarray of int64, (B, time_steps)
+        """
+        return samples[:, None]
+
+    def draw(self, random: np.random.RandomState, samples: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Draw what is random about a batch.
+
+        Parameters
+        ----------
+        random : numpy.random.RandomState
+            The batch's own.
+        samples : ndarray of int64, (B,)
+            Sample numbers.
+
+        Returns
+        -------
+        ndarray of float64, (B, draws)
+        """
+        del random
+        return np.zeros((len(samples), self.ticket_dtype["draws"].shape[0]))
+
+    def spec(self) -> RenderSpec:
+        """Return how a batch is rendered."""
+        raise NotImplementedError
+
+    def version(self) -> tuple[object, ...]:
+        """Return other objects, by ``is``, whenever `spec` or what is drawn would be another."""
+        return ()
+
+    def assemble(self, arrays: Mapping[str, NDArray[Any]], rows: NDArray[np.int64]) -> Any:  # noqa: ANN401 - the user's choice
+        """Make a batch as the user gets it.
+
+        Parameters
+        ----------
+        arrays : mapping of str to ndarray
+            What was rendered, by field, and ``"draws"``, (B, draws).
+        rows : ndarray of int64, (B,)
+            Sample numbers.
+
+        Returns
+        -------
+        array or tuple
+            ``x``, ``(x, y)`` or ``(x, y, weight)``; several inputs or targets as tuples.
+        """
+        raise NotImplementedError
+
+    # --- order
+
+    @property
+    def index_array(self) -> NDArray[np.int64]:
+        """The order of the epoch that is being served, (n,); not to be changed.
+
+        After the last batch of ``next()``, still the order that this one is of.
+        """
+        with self._lock:
+            return self._order(self.epoch if self._served is None else self._served)[0]
+
+    def _random(self, epoch: int, batch: int) -> np.random.RandomState:
+        """Return the one generator, seeded anew, which takes a fiftieth of making another; hold the lock."""
+        self._shared_random.seed((self.seed + epoch * self._length + batch) % _SEEDS)
+        return self._shared_random
+
+    def _order(self, epoch: int) -> tuple[NDArray[np.int64], Any]:
+        """Return an epoch's order, and the state of the generator after it was drawn."""
+        found = self._orders.get(epoch)
+        if found is None:
+            random = self._random(epoch, 0)
+            order = np.asarray(random.permutation(self.n) if self.shuffle else np.arange(self.n), np.int64)
+            order.flags.writeable = False
+            found = order, random.get_state()
+            self._orders = {other: self._orders[other] for other in list(self._orders)[-1:]}
+            self._orders[epoch] = found
+        return found
+
+    def _plan(self, epoch: int, batch: int) -> Planned:
+        """Return a batch's tickets."""
+        order, state = self._order(epoch)
+        samples = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+        random = self._random(epoch, batch)
+        if batch == 0:
+            random.set_state(state)
+        tickets = np.zeros(len(samples), self.ticket_dtype)
+        tickets["epoch"] = epoch
+        tickets["sample"] = tickets["video"] = samples
+        tickets["frames"] = self.frames(samples)
+        tickets["draws"] = draws = self.draw(random, samples)
+        return Planned(tickets, {"~samples": samples, "draws": draws})
+
+    # --- serving
+
+    def _serving(self) -> Batches:
+        """Return what serves, begun anew if what it depends on has changed."""
+        if self._closed:
+            raise ClosedError("the iterator was closed; make another")
+        version = self.version()
+        changed = any(map(is_not, version, self._version))
+        if self._batches is not None and changed:
+            self._batches.close()
+            self._batches = None
+        if self._batches is None:
+            self._version = version
+            schedule = _Schedule(self)
+            self._batches = Batches(schedule, self.spec(), workers=self._processes, memory=self._memory)
+        return self._batches
+
+    def _in_turn(self, epoch: int, batch: int) -> Any:  # noqa: ANN401 - as assemble()
+        self.total_batches_seen += 1
+        return next(self._serving().epoch(epoch, batch))
+
+    def _begin(self, epoch: int, start: int) -> AnyIterator[Any]:
+        self.batch_index, self._served = 0, None
+        return _InTurn(weakref.ref(self), epoch, start)
+
+    def _by_index(self, index: int, *, probe: bool) -> Any:  # noqa: ANN401 - as assemble()
+        if not -len(self) <= index < len(self):
+            raise OptionError(f"it[{index}]: there are {len(self)} batches, 0 to {len(self) - 1}")
+        place = self.epoch, range(len(self))[index]
+        with self._lock:
+            if probe:
+                return as_tuple(self._serving().batch(*place))
+            self._served = None
+            sequential = place == (self._indexed[0], self._indexed[1] + 1)
+            self._indexed = place
+            if sequential and place[1]:
+                return self._in_turn(*place)
+            self.total_batches_seen += 1
+            return self._serving().batch(*place)
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        asker = asked_by_keras(self, "__len__")
+        if asker is not None and asker.f_code.co_name == "generator_fn":  # Keras 2 begins an epoch
+            self._begin_pass(asker)
+        return self._length
+
+    def __iter__(self) -> Self:
+        """Return itself: the batches of ``next()``."""
+        return self
+
+    def __next__(self) -> Any:  # noqa: ANN401 - as assemble()
+        """Serve the next batch; after the last one of an epoch, the first one of the next."""
+        with self._lock:
+            place = self.epoch, self.batch_index
+            after = (place[0], place[1] + 1) if place[1] + 1 < self._length else (place[0] + 1, 0)
+            try:
+                batch = self._in_turn(*place)
+            except FrameError:
+                self.epoch, self.batch_index = after  # whoever catches it goes on behind it
+                raise
+            self.epoch, self.batch_index = after
+            self._served = place[0]
+            return batch
+
+    def next(self) -> Any:  # noqa: ANN401 - as assemble()
+        """Serve the next batch, as the built-in ``next`` does."""
+        return next(self)
+
+    def reset(self) -> None:
+        """Begin a new epoch with the next batch, unless it would be one anyway."""
+        with self._lock:
+            self._served = None
+            if self.batch_index:
+                self.epoch, self.batch_index = self.epoch + 1, 0
+
+    def on_epoch_begin(self) -> None:
+        """Do nothing; called by Keras."""
+
+    def on_epoch_end(self) -> None:
+        """Go on to the next epoch; Keras calls it, and loops over ``it[i]`` do."""
+        asker = asked_by_keras(self, "on_epoch_end")
+        self._served = None
+        if asker is None or asker.f_code.co_name == "_run":  # Keras 2's queue for workers
+            self.epoch, self.batch_index = self.epoch + 1, 0
+        else:
+            super().on_epoch_end()
+
+    def stats(self) -> Stats:
+        """Return what was done so far and what it took.
+
+        Returns
+        -------
+        Stats
+            Print it for a table and a sentence of advice.
+        """
+        with self._lock:
+            return self._serving().stats()
+
+    def close(self) -> None:
+        """End the worker processes and free the frames kept. Batches already served stay good.
+
+        Closing twice is fine.
+        """
+        self._closed = True
+        batches, self._batches = self._batches, None  # whose frames may fill much memory, without workers too
+        if batches is not None:
+            batches.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an iterator has processes of its own: make it where it is used")
+
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self).__name__}: {self.n} samples in {self._length} batches of {self.batch_size}, "
+            f"{self._processes} workers>"
+        )
+
+
+class _InTurn:
+    """An epoch of an iterator, batch after batch. Whoever else is served in between does not disturb it."""
+
+    def __init__(self, owner: Callable[[], Iterator | None], epoch: int, start: int) -> None:
+        self._owner, self._place = owner, (epoch, start)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:  # noqa: ANN401 - as Iterator.assemble()
+        owner = self._owner()
+        if owner is None or self._place[1] == len(owner):
+            raise StopIteration
+        with owner._lock:  # noqa: SLF001 - a part of it
+            batch = owner._in_turn(*self._place)  # noqa: SLF001 - as above
+        self._place = self._place[0], self._place[1] + 1
+        return batch
+
+
+class _Schedule:
+    """An iterator's batches, for `Batches`; it keeps no reference, so both end together."""
+
+    time_steps: int
+
+    def __init__(self, owner: Iterator) -> None:
+        self._owner: Iterator = weakref.proxy(owner)
+        self.time_steps = owner.ticket_dtype["frames"].shape[0]
+
+    @property
+    def fingerprint(self) -> str:
+        """What the order depends on."""
+        owner = self._owner
+        return f"{owner.n}-{owner.batch_size}-{owner.shuffle}-{owner.seed}"
+
+    def __len__(self) -> int:
+        return len(self._owner)
+
+    def run(self, epoch: int, batch: int, most: int) -> AnyIterator[Planned]:
+        """Plan up to `most` batches in a row."""
+        for number in range(batch, min(batch + most, len(self))):
+            yield self._owner._plan(epoch, number)  # noqa: SLF001 - a part of it
+
+    def assemble(self, arrays: Mapping[str, NDArray[Any]]) -> Any:  # noqa: ANN401 - as Iterator.assemble()
+        """Make a batch as the user gets it."""
+        rendered = {name: array for name, array in arrays.items() if name != "~samples"}
+        return self._owner.assemble(rendered, arrays["~samples"])
+
+
+def _drawn_seed() -> int:
+    return int(np.random.SeedSequence().generate_state(1)[0])
+
+
+def _keras_bases() -> tuple[type, ...]:
+    """Return the dataset classes of the Keras that is there: of each that is imported, or else of Keras."""
+    loaded = [sys.modules[name] for name in ("keras", "tf_keras") if name in sys.modules]
+    for name in ("tf_keras", "keras") if os.environ.get("TF_USE_LEGACY_KERAS") in _TRUE else ("keras",):
+        if not loaded:
+            with suppress(ImportError):
+                loaded = [import_module(name)]
+    bases = (getattr(getattr(module, "utils", None), "Sequence", None) for module in loaded)
+    return tuple(dict.fromkeys(base for base in bases if isinstance(base, type)))
+
+
+@cache
+def _with_bases(cls: type[Any], bases: tuple[type, ...]) -> type[Any]:
+    missing = tuple(base for base in bases if not issubclass(cls, base))
+    if not missing:
+        return cls
+    return type(cls.__name__, (cls, *missing), {"__module__": cls.__module__, "__doc__": cls.__doc__})

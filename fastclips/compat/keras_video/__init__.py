@@ -1,0 +1,21 @@
+"""The generators of keras-video-generators 1.0.14, for video files."""
+
+from fastclips.compat.keras_video.generators import (
+    METHOD_ABS_DIFF,
+    METHOD_DIFF_MASK,
+    METHOD_FLOW_MASK,
+    METHOD_OPTICAL_FLOW,
+    OpticalFlowGenerator,
+    SlidingFrameGenerator,
+    VideoFrameGenerator,
+)
+
+__all__ = [
+    "METHOD_ABS_DIFF",
+    "METHOD_DIFF_MASK",
+    "METHOD_FLOW_MASK",
+    "METHOD_OPTICAL_FLOW",
+    "OpticalFlowGenerator",
+    "SlidingFrameGenerator",
+    "VideoFrameGenerator",
+]

@@ -1,0 +1,108 @@
+"""Windows of videos as keras-video-generators lists them, and what a header or a decoder says of videos.
+
+Of a video of n frames, of which a clip of T is to cover S (all n, or so many seconds), a window is ``S - T``
+frames long, at least T. The T frames are ``ceil(S / T) - 1`` apart, or closer if they would not fit; windows
+begin at every frame from which on one fits. Of a video shorter than T there is one, with frames repeated.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+from fastclips.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["Windows", "look_up"]
+
+_SHOW_AFTER = 2.0  # seconds before a progress bar appears
+
+
+class Windows:
+    """Windows by number, video after video.
+
+    Parameters
+    ----------
+    counts : ndarray of int64, (videos,)
+        Frames of each video.
+    covered : ndarray of int64, (videos,)
+        Frames that a clip of it is to cover.
+    time_steps : int
+        Frames of a clip.
+    """
+
+    def __init__(self, counts: NDArray[np.int64], covered: NDArray[np.int64], time_steps: int) -> None:
+        covered = np.clip(covered, 1, counts)
+        lengths = np.maximum(covered - time_steps, time_steps)
+        fitting = (lengths - 1) // max(time_steps - 1, 1)
+        self._counts, self._places = counts, np.arange(time_steps)
+        self._steps = np.maximum(np.minimum(-(-covered // time_steps) - 1, fitting), 1)
+        self._first = np.concatenate(([0], np.cumsum(np.maximum(counts - lengths, 0) + 1)))
+
+    def __len__(self) -> int:
+        return int(self._first[-1])
+
+    def videos(self, windows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the video of each window."""
+        return np.searchsorted(self._first, windows, "right") - 1
+
+    def frames(self, windows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the frames of each window, (windows, T)."""
+        videos = self.videos(windows)
+        counts, places = self._counts[videos, None], self._places
+        frames = (windows - self._first[videos])[:, None] + self._steps[videos, None] * places
+        repeated = places * (counts - 1) // max(len(places) - 1, 1)
+        return np.where(counts < len(places), repeated, frames)
+
+
+def look_up(files: Sequence[str], *, timed: bool) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return how many frames videos have, exactly, and how many a second.
+
+    Parameters
+    ----------
+    files : sequence of str
+        Their paths.
+    timed : bool
+        Whether frames per second must be known.
+
+    Returns
+    -------
+    counts : ndarray of int64, (videos,)
+    fps : ndarray of float64, (videos,)
+        NaN where the header does not say.
+
+    Raises
+    ------
+    FrameError
+        If a video cannot be read.
+    DataError
+        If `timed` and a header does not say.
+    """
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        found = pool.map(partial(_look_at, timed=timed), files)
+        both = list(
+            tqdm(found, "counting frames", len(files), leave=False, delay=_SHOW_AFTER, unit=" videos")
+        )
+    return np.array([count for count, _ in both], np.int64), np.array([fps for _, fps in both])
+
+
+def _look_at(path: str, *, timed: bool) -> tuple[int, float]:
+    from fastclips.data.video_files import Movie  # noqa: PLC0415 - needs PyAV
+
+    with Movie(path) as movie:
+        fps = movie.fps
+        if timed and fps is None:
+            raise DataError(
+                f"{path!r} does not say how many frames a second it has, as sequence_time= needs: convert it"
+            )
+        return movie.frame_count, fps or math.nan

@@ -1,0 +1,270 @@
+"""Video files as what is packed: each is a video, whose frames are decoded in order.
+
+How many frames a file has is only known once it is opened, which its worker does; until then an index says
+-1. So these datasets are for packing alone, and what a loader reads are packs.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastclips.data.index import Dataset, Index
+from fastclips.data.labels import Labels, encode
+from fastclips.data.names import Names, natural_key
+from fastclips.data.records import read_records
+from fastclips.data.scan import FRAME_EXTENSIONS, SKIPPED, VIDEO_EXTENSIONS, without_video_extension
+from fastclips.errors import DataError, FrameError, OptionError
+from fastclips.options import first_few
+from fastclips.spec import Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from fastclips.data.records import Records
+    from fastclips.data.video_files import Movie
+
+__all__ = ["MovieStorage", "holds_movies", "lists_movies", "open_movies", "without_movies"]
+
+_log = logging.getLogger(__name__)
+
+
+class MovieStorage:
+    """Frames of video files, read one after the other.
+
+    Parameters
+    ----------
+    paths : Names
+        Absolute paths of the files.
+    """
+
+    def __init__(self, paths: Names) -> None:
+        self._paths = paths
+        self._movie: Movie | None = None
+        self._video = -1
+
+    def __reduce__(self) -> tuple[type[MovieStorage], tuple[Names]]:
+        return MovieStorage, (self._paths,)
+
+    def open_video(self, video: int) -> tuple[int, float, int]:
+        """Return how many frames a video has, how many a second (0 if unknown), and its bytes.
+
+        Raises
+        ------
+        FrameError
+            The file cannot be read, or is Matroska (mkv, webm) that is cut short, which a decoder takes for
+            its end.
+        """
+        movie = self._open(video)
+        size = Path(movie.path).stat().st_size
+        said = _said_size(movie.path)
+        if said > size:
+            raise FrameError(f"{movie.path!r} is cut short: it has {size} bytes of {said}")
+        return movie.frame_count, movie.fps or 0.0, size
+
+    def read(self, stream: str, video: int, frame: int) -> NDArray[np.uint8]:  # noqa: ARG002 - there is one stream
+        """Return a decoded frame, as `Storage.read`; in order it goes fastest."""
+        return self._open(video).frames([frame])[0]
+
+    def where(self, stream: str, video: int, frame: int) -> str:  # noqa: ARG002 - as above
+        """Return the file's path."""
+        return self._paths[video]
+
+    def _open(self, video: int) -> Movie:
+        from fastclips.data.video_files import Movie  # noqa: PLC0415 - PyAV is an extra
+
+        if self._movie is None or video != self._video:
+            if self._movie is not None:
+                self._movie.close()
+                self._movie = None
+            self._movie, self._video = Movie(self._paths[video]), video
+        return self._movie
+
+
+def holds_movies(source: str | os.PathLike[str]) -> bool:
+    """Whether a path is a video file, or a folder in which the first frame or video found is one."""
+    path = Path(source)
+    if not path.is_dir():
+        return path.is_file() and path.suffix.lower() in VIDEO_EXTENSIONS
+    return next((is_movie for _, is_movie in _media(path)), False)
+
+
+def lists_movies(records: str | os.PathLike[str], columns: str | None) -> bool:
+    """Whether the first row of a list of videos names a video file that is there, beside it or below."""
+    try:
+        first = read_records(records, columns).paths[0]
+    except (DataError, OptionError):
+        return False
+    return (Path(records).parent / first).is_file() and without_video_extension(first) != first
+
+
+def without_movies(source: str | os.PathLike[str]) -> None:
+    """Say it where video files lie in a folder whose frames are packed: these alone are."""
+    movie = next((name for name, is_movie in _media(Path(source)) if is_movie), None)
+    if movie is not None:
+        _log.warning("Left out video files in %r, such as %r: pack them apart.", str(source), movie)
+
+
+def open_movies(
+    source: str | os.PathLike[str],
+    *,
+    records: str | os.PathLike[str] | None = None,
+    columns: str | None = None,
+    labelled: bool = True,
+) -> Dataset:
+    """Find video files.
+
+    Parameters
+    ----------
+    source : path
+        A folder of class/video.mp4, or a video file.
+    records, columns
+        A list of videos whose paths count from `source`, and its columns, as of `fastclips.open`.
+    labelled : bool
+        Whether labels are wanted.
+
+    Returns
+    -------
+    Dataset
+        Names are paths without the files' extensions.
+
+    Raises
+    ------
+    OptionError
+        PyAV is missing.
+    DataError
+        There are none, there are frames too, or the list does not fit.
+    """
+    try:
+        import fastclips.data.video_files  # noqa: F401, PLC0415 - only to know
+    except ImportError as error:
+        raise OptionError(str(error)) from error
+    top = Path(source).absolute()
+    if top.is_file():
+        return _dataset([str(top)], [top.stem], None, ())
+    if records is not None:
+        return _of_records(top, read_records(records, columns), labelled=labelled)
+    media = sorted(_media(top), key=lambda one: natural_key(one[0]))
+    frame = next((name for name, is_movie in media if not is_movie), None)
+    if frame is not None:
+        raise DataError(f"{str(top)!r} holds video files and frames, such as {frame!r}: divide them")
+    if not media:
+        raise DataError(f"no video files in {str(top)!r}: expected class/video.mp4")
+    names = [without_video_extension(name) for name, _ in media]
+    _refuse_twins(names)
+    below = ["/" in name for name in names]
+    labels: Labels | None = None
+    classes: tuple[str, ...] = ()
+    if labelled and any(below):
+        if not all(below):
+            raise DataError(
+                f"{names[below.index(False)]!r} lies in no class folder, as others do: move it, or pack "
+                "without labels"
+            )
+        of_video = [name.partition("/")[0] for name in names]
+        classes = tuple(sorted(set(of_video), key=natural_key))
+        number = {name: place for place, name in enumerate(classes)}
+        labels = Labels.of_classes(np.array([number[name] for name in of_video], np.int64), len(classes))
+    return _dataset([f"{top}/{name}" for name, _ in media], names, labels, classes)
+
+
+def _of_records(top: Path, records: Records, *, labelled: bool) -> Dataset:
+    files: dict[str, str] = {}
+    for path in dict.fromkeys(records.paths):
+        spellings = (path, *(f"{path}{extension}" for extension in VIDEO_EXTENSIONS))
+        found = next((name for name in spellings if (top / name).is_file()), None)
+        if found is None:
+            row = records.where(records.paths.index(path))
+            raise DataError(f"{row}: there is no video file {path!r} in {str(top)!r}")
+        files[path] = found
+    number = {file: place for place, file in enumerate(dict.fromkeys(files.values()))}
+    names = [without_video_extension(file) for file in number]
+    _refuse_twins(names)
+    keys = np.array([number[files[path]] for path in records.paths], np.int64)
+    counts = np.full(len(keys), -1, np.int64)
+    if records.length is not None:
+        counts = np.array(records.length, np.int64)
+    elif records.kind == "frame_labels" and labelled and records.labels is not None:
+        counts = np.array([len(row) for row in records.labels], np.int64)
+    labels: Labels | None = None
+    classes: tuple[str, ...] = ()
+    if labelled and records.kind is not None and records.labels is not None:
+        labels, classes = encode(records.kind, records.labels, None, counts, records.where, key=natural_key)
+    data = _dataset([str(top / file) for file in number], names, labels, classes, keys, counts)
+    more: dict[str, Any] = {}
+    if records.start is not None:
+        more["starts"] = np.array(records.start, np.int64)
+    if records.fps is not None:
+        more["fps"] = np.array(records.fps, np.float64)
+    return Dataset(data.storage, Index(**{**vars(data.index), **more}), data.streams)
+
+
+def _dataset(
+    paths: list[str],
+    names: list[str],
+    labels: Labels | None,
+    classes: tuple[str, ...],
+    keys: NDArray[np.int64] | None = None,
+    counts: NDArray[np.int64] | None = None,
+) -> Dataset:
+    if keys is None:
+        keys = np.arange(len(paths), dtype=np.int64)
+    index = Index(
+        names=Names.of(names).take(keys),
+        keys=keys,
+        starts=np.zeros(len(keys), np.int64),
+        frame_counts=np.full(len(keys), -1, np.int64) if counts is None else counts,
+        labels=labels,
+        classes=classes,
+    )
+    return Dataset(MovieStorage(Names.of(paths)), index, (Stream("image"),))
+
+
+def _refuse_twins(names: list[str]) -> None:
+    twins = [name for name, count in Counter(names).items() if count > 1]
+    if twins:
+        raise DataError(f"several video files would be called {first_few(twins)}: rename all but one of each")
+
+
+def _media(top: Path) -> Iterator[tuple[str, bool]]:
+    """Yield frames and video files below a folder: the path from there, and whether it is a video."""
+    for folder, below, files in os.walk(top, followlinks=True):
+        below[:] = sorted((name for name in below if not _hidden(name)), key=natural_key)
+        start = folder[len(str(top)) :].lstrip("/")
+        for name in sorted(files, key=natural_key):
+            is_movie = name.lower().endswith(VIDEO_EXTENSIONS)
+            if not _hidden(name) and (is_movie or name.lower().endswith(FRAME_EXTENSIONS)):
+                yield f"{start}/{name}" if start else name, is_movie
+
+
+def _said_size(path: str) -> int:
+    """Return how many bytes a Matroska file says that it has; 0 if it does not, or is something else.
+
+    It is two elements, a header and a segment, each an identifier of 4 bytes, a size and so many bytes. The
+    size (RFC 8794) is a number whose leading zero bits tell how many bytes follow the first; all ones stand
+    for "unknown", as in what was streamed.
+    """
+    end = 0
+    with Path(path).open("rb") as file:
+        for identifier in (b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"):
+            file.seek(end)
+            head = file.read(12)
+            if head[:4] != identifier or len(head) < 5 or not head[4]:  # noqa: PLR2004 - identifier, size
+                return 0
+            length = 9 - head[4].bit_length()
+            size = int.from_bytes(head[4 : 4 + length], "big") & ((1 << 7 * length) - 1)
+            if size == (1 << 7 * length) - 1:
+                return 0
+            end += 4 + length + size
+    return end
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name in SKIPPED

@@ -1,0 +1,1 @@
+"""Pixel steps: what is done to the values of a picture after its geometry."""

@@ -1,0 +1,1 @@
+"""Contact sheets: clips drawn as the model will see them."""

@@ -1,0 +1,139 @@
+"""What was served, in its order: the way back from predictions to videos and files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastclips.errors import FrameError
+from fastclips.pixels.decoding.decoder import frame_size
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fastclips.data.index import Dataset
+    from fastclips.planning.plan import Plan
+    from fastclips.serving.served_labels import ServedLabels
+
+__all__ = ["PlanTable"]
+
+
+class PlanTable(Mapping[str, "NDArray[Any]"]):
+    """The clips of an epoch in served order, by column; each column is made when it is first asked for.
+
+    =========== ========================================================================================
+    position    int64 (rows,): place in the epoch, over all ranks
+    video       int64 (rows,): row of ``dataset.index``
+    name        object (rows,): the video's name
+    start       int64 (rows,): the first frame, counted within the video
+    view        int64 (rows,): which view of the video, 0 where there is one
+    padding     bool (rows,): whether the row only fills up a batch; its weight is 0
+    label       what the target ``"label"`` is, as it is served; missing where the dataset has no labels
+    frames      int32 (rows, T): frames within the video, ``~frame`` (below 0) where one is repeated
+    paths       object (rows, T): path of each frame of the first stream
+    size        int64 (rows, 2): height and width of each video's first frame, which is read for it
+    =========== ========================================================================================
+
+    Parameters
+    ----------
+    plan : Plan
+        Whose epoch.
+    dataset : Dataset
+        What it planned.
+    labels : ServedLabels
+        Its labels as they are served.
+    epoch : int
+        At least 0.
+    rank : int, optional
+        Another rank than the plan's.
+    """
+
+    def __init__(
+        self, plan: Plan, dataset: Dataset, labels: ServedLabels, epoch: int, rank: int | None = None
+    ) -> None:
+        self._dataset, self._labels = dataset, labels
+        self._plan, self._place = plan, (epoch, rank)
+        self._columns: dict[str, NDArray[Any]] = plan.table(epoch, rank)
+        self._names = dict.fromkeys((*self._columns, *_MADE))
+        if labels.kind is None:
+            del self._names["label"]
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if name not in self._columns:
+            if name not in self._names:
+                raise KeyError(f"there is no column {name!r}; there are {', '.join(self)}")
+            self._columns[name] = _MADE[name](self)
+        return self._columns[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    __hash__ = None  # type: ignore[assignment] # a table of arrays
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __repr__(self) -> str:
+        return f"<PlanTable: {len(self['video'])} rows of {', '.join(self)}>"
+
+    def _per_video(self, of: Callable[[int], Any], dtype: Any, shape: tuple[int, ...]) -> NDArray[Any]:  # noqa: ANN401 - NumPy's
+        """Work out something once for each video, and repeat it for its rows."""
+        videos, rows = np.unique(self["video"], return_inverse=True)
+        found = np.empty((len(videos), *shape), dtype)
+        for place, video in enumerate(videos.tolist()):
+            found[place] = of(video)
+        return found[rows]
+
+    def _label(self) -> NDArray[Any]:
+        labels, epoch = self._labels, self._place[0]
+        frames = (
+            self["frames"] if labels.kind == "frame_labels" else np.zeros((len(self["video"]), 0), np.int32)
+        )
+        draws = self._plan.recipe_draws(epoch, self["position"], labels.columns)
+        return labels.targets(self["video"], frames, draws)
+
+    def _name(self) -> NDArray[Any]:
+        return self._per_video(self._dataset.index.names.__getitem__, object, ())
+
+    def _sizes(self) -> NDArray[Any]:
+        return self._per_video(self._size, np.int64, (2,))
+
+    def _frames(self) -> NDArray[Any]:
+        return self._plan.frames(*self._place)
+
+    def _size(self, video: int) -> tuple[int, int]:
+        index, storage = self._dataset.index, self._dataset.storage
+        place = self._dataset.streams[0].name, int(index.keys[video]), int(index.starts[video])
+        data = storage.read(*place)
+        try:
+            return frame_size(data)
+        except FrameError as error:
+            raise FrameError(f"{storage.where(*place)}: {error}") from None
+
+    def _paths(self) -> NDArray[Any]:
+        index, storage, stream = self._dataset.index, self._dataset.storage, self._dataset.streams[0].name
+        frames = self["frames"]
+        shown = np.where(frames < 0, ~frames, frames) + index.starts[self["video"]][:, None]
+        keys = index.keys[self["video"]].tolist()
+        paths = np.empty(frames.shape, object)
+        for row, (key, steps) in enumerate(zip(keys, shown.tolist(), strict=True)):
+            paths[row] = [storage.where(stream, key, frame) for frame in steps]
+        return paths
+
+
+# By name, and not as bound methods, which would keep a table alive until a collection.
+_MADE: dict[str, Callable[[PlanTable], Any]] = {
+    "name": PlanTable._name,  # noqa: SLF001 - of this module
+    "label": PlanTable._label,  # noqa: SLF001
+    "frames": PlanTable._frames,  # noqa: SLF001
+    "paths": PlanTable._paths,  # noqa: SLF001
+    "size": PlanTable._sizes,  # noqa: SLF001
+}

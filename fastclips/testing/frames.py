@@ -1,0 +1,149 @@
+"""Made-up videos with the image statistics of film, for examples, tests and the demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+if TYPE_CHECKING:
+    import os
+
+    from numpy.typing import NDArray
+
+__all__ = ["MOTIONS", "film", "write_frames"]
+
+MOTIONS = {"down": (0, 1), "left": (-1, 0), "right": (1, 0), "up": (0, -1)}  # class: direction (x, y)
+
+
+def write_frames(
+    folder: str | os.PathLike[str],
+    *,
+    videos: int = 4,
+    frames: int = 12,
+    height: int = 96,
+    width: int = 128,
+    seed: int = 0,
+) -> int:
+    """Write a small dataset of JPEG frames whose class is the direction in which things move.
+
+    The files are ``folder/class/video_001/frame_00001.jpg``; the classes are ``down``, ``left``, ``right``
+    and ``up``. No single frame tells the class. The pictures have texture and noise, so that they cost about
+    as much to decode as film.
+
+    Parameters
+    ----------
+    folder : path
+        Folder to write to; it must not hold these videos yet.
+    videos : int
+        Videos of each class.
+    frames : int
+        Frames of each video.
+    height, width : int
+        Size of the frames in pixels, each at least 32.
+    seed : int
+        The same seed gives the same files.
+
+    Returns
+    -------
+    int
+        Bytes written.
+
+    Raises
+    ------
+    FileExistsError
+        If a folder of one of the videos exists.
+
+    Examples
+    --------
+    >>> import fastclips as fc
+    >>> from fastclips.testing import write_frames
+    >>> written = write_frames("motions/", videos=2)
+    >>> fc.open("motions/").classes
+    ('down', 'left', 'right', 'up')
+    """
+    written = 0
+    todo = [(number, video) for number in range(len(MOTIONS)) for video in range(1, videos + 1)]
+    for number, video in tqdm(todo, "writing frames", unit=" videos", leave=False, disable=None, ncols=80):
+        name, direction = list(MOTIONS.items())[number]
+        place = Path(folder) / name / f"video_{video:03d}"
+        place.mkdir(parents=True)
+        rng = np.random.default_rng([seed, number, video])
+        for frame, picture in enumerate(film(rng, direction, frames, height, width), 1):
+            _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 88])
+            written += (place / f"frame_{frame:05d}.jpg").write_bytes(jpeg)
+    return written
+
+
+def film(
+    rng: np.random.Generator,
+    direction: tuple[int, int],
+    frames: int = 12,
+    height: int = 96,
+    width: int = 128,
+) -> NDArray[np.uint8]:
+    """Make one video: textured ellipses drift over a textured background.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of everything but the direction.
+    direction : (int, int)
+        Unit vector (x, y) along which the ellipses drift. The first frame does not depend on it.
+    frames : int
+        Number of frames.
+    height, width : int
+        Size in pixels.
+
+    Returns
+    -------
+    ndarray of uint8, (frames, height, width, 3)
+        Pictures.
+    """
+    size = (width, height)
+    background = _texture(rng, rng.uniform(80, 175, 3), size, contrast=14)
+    things = [_thing(rng, size) for _ in range(rng.integers(4, 7))]
+    starts = rng.uniform(0, size, (len(things), 2))
+    speeds = rng.uniform(3, 5, (len(things), 1)) * direction
+    noise = np.float32(rng.uniform(3, 6))
+    video = np.empty((frames, height, width, 3), np.uint8)
+    for frame in range(frames):
+        picture = background
+        for thing, place in zip(things, starts + frame * speeds, strict=True):
+            move = np.column_stack([np.eye(2), place])
+            colour, opacity = (
+                cv2.warpAffine(layer, move, size, borderMode=cv2.BORDER_WRAP) for layer in thing
+            )
+            picture = cv2.blendLinear(colour, picture, opacity, 1 - opacity)
+        picture = picture + noise * rng.standard_normal(picture.shape, np.float32)
+        video[frame] = np.clip(picture, 0, 255)
+    return video
+
+
+def _texture(
+    rng: np.random.Generator, colour: NDArray[np.float64], size: tuple[int, int], contrast: float
+) -> NDArray[np.float32]:
+    """Draw a picture with equal contrast in every octave, most of it in brightness."""
+    width, height = size
+    total = np.zeros((height, width, 3), np.float32)
+    for cell in (2, 4, 8, 16, 32):
+        coarse = rng.standard_normal((height // cell, width // cell, 4), np.float32)
+        octave = cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)
+        total += octave[..., 3:] + 0.4 * octave[..., :3]
+    return np.asarray(colour + total * (contrast / total.std()), np.float32)
+
+
+def _thing(
+    rng: np.random.Generator, size: tuple[int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Draw a light or dark textured ellipse in the middle: colours and opacity."""
+    width, height = size
+    y, x = np.mgrid[:height, :width] - np.array([height, width])[:, None, None] / 2
+    angle, radius, ratio = rng.uniform(0, np.pi), rng.uniform(8, 15), rng.uniform(0.6, 1)
+    along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    opacity = np.clip(radius - np.hypot(along, across / ratio), 0, 1)
+    colour = rng.choice([68, 188]) + rng.uniform(-45, 45, 3)
+    return _texture(rng, colour, size, contrast=20), opacity.astype(np.float32)
