@@ -2,8 +2,8 @@
 
 What 0.1.0 wrote opens and gives the same bits, or is refused by name. `RECIPES` are functions from the data's
 folder and a number of workers to the batches of one epoch; digests.json holds the SHA-256 of each as 0.1.0
-served it. A digest is never changed because a change to the library changed it: then the bits are others, and
-the release is no longer the same for those who resume their training on it.
+served it, and states.json where loaders were on the way (`reference_states`). No digest is replaced because a
+change to the library changed it: the bits are others then, and whoever goes on training gets other batches.
 
     python tests/reference_epochs.py --write                  digests of recipes that have none yet
     python tests/reference_epochs.py --write --replace NAME   and of this one anew
@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 import pytest
 from reference_sources import RECIPES
+from reference_states import STATES, begin
 
 DATA = Path(__file__).parent / "data" / "v0_1_0"
 PIECES = 32  # into which an output is cut for its means
@@ -84,6 +85,12 @@ def measure(name, root=DATA, workers=0):
     return entry
 
 
+def measure_state(name, root=DATA):
+    """What states.json holds of a loader."""
+    state, rest = begin(name, root)
+    return {"state": state, "sha256": digest(rest)}
+
+
 def depends_on(name):
     """What the bits of a recipe depend on beside the version of the library."""
     found = {}
@@ -105,15 +112,16 @@ def close_to(found, known):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Write digests of recipes that have none yet.")
+    parser = argparse.ArgumentParser(description="Write what has no digest yet.")
     parser.add_argument("--write", action="store_true", required=True)
-    parser.add_argument("--replace", action="append", default=[], metavar="NAME", choices=list(RECIPES))
+    parser.add_argument("--replace", action="append", default=[], metavar="NAME", choices=[*RECIPES, *STATES])
     arguments = parser.parse_args()
-    path = DATA / "digests.json"
-    known = json.loads(path.read_text()) if path.exists() else {}
-    new = {name: measure(name) for name in RECIPES if name not in known or name in arguments.replace}
-    path.write_text(dumps({**known, **new}))
-    print(f"{len(new)} written: {', '.join(new)}")  # noqa: T201 - a command
+    for file, names, measured in (("digests", RECIPES, measure), ("states", STATES, measure_state)):
+        path = DATA / f"{file}.json"
+        known = json.loads(path.read_text()) if path.exists() else {}
+        new = {name: measured(name) for name in names if name not in known or name in arguments.replace}
+        path.write_text(dumps({**known, **new}))
+        print(f"{len(new)} written to {path.name}: {', '.join(new)}")  # noqa: T201 - a command
 
 
 def dumps(entries):
