@@ -155,6 +155,13 @@ def set_times(folder):
         os.utime(path, (TIME, TIME))
 
 
+def copied(data, root):
+    """Copy a folder, with the times that its files had when they were indexed, to be written into."""
+    shutil.copytree(data, root)
+    set_times(root)
+    return root
+
+
 def write(path, data):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)

@@ -18,10 +18,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
 import pytest
+from reference_data import copied
 from reference_sources import RECIPES
 from reference_states import STATES, begin
 
@@ -77,15 +79,15 @@ def means(batches):
     return found
 
 
-def measure(name, root=DATA, workers=0):
+def measure(name, root):
     """What digests.json holds of a recipe."""
-    entry = {"sha256": digest(RECIPES[name](root, workers))}
+    entry = {"sha256": digest(RECIPES[name](root))}
     if depends_on(name):
-        entry |= {"depends on": depends_on(name), "means": means(RECIPES[name](root, workers))}
+        entry |= {"depends on": depends_on(name), "means": means(RECIPES[name](root))}
     return entry
 
 
-def measure_state(name, root=DATA):
+def measure_state(name, root):
     """What states.json holds of a loader."""
     state, rest = begin(name, root)
     return {"state": state, "sha256": digest(rest)}
@@ -116,12 +118,14 @@ def main():
     parser.add_argument("--write", action="store_true", required=True)
     parser.add_argument("--replace", action="append", default=[], metavar="NAME", choices=[*RECIPES, *STATES])
     arguments = parser.parse_args()
-    for file, names, measured in (("digests", RECIPES, measure), ("states", STATES, measure_state)):
-        path = DATA / f"{file}.json"
-        known = json.loads(path.read_text()) if path.exists() else {}
-        new = {name: measured(name) for name in names if name not in known or name in arguments.replace}
-        path.write_text(dumps({**known, **new}))
-        print(f"{len(new)} written to {path.name}: {', '.join(new)}")  # noqa: T201 - a command
+    with TemporaryDirectory() as folder:
+        root = copied(DATA, Path(folder) / "data")
+        for file, names, measured in (("digests", RECIPES, measure), ("states", STATES, measure_state)):
+            path = DATA / f"{file}.json"
+            known = json.loads(path.read_text()) if path.exists() else {}
+            new = {n: measured(n, root) for n in names if n not in known or n in arguments.replace}
+            path.write_text(dumps({**known, **new}))
+            print(f"{len(new)} written to {path.name}: {', '.join(new)}")  # noqa: T201 - a command
 
 
 def dumps(entries):

@@ -1,10 +1,9 @@
 """What version 0.1.0 wrote opens and gives the same bits: see `reference_epochs`."""
 
 import json
-import shutil
 
 import pytest
-from reference_data import set_times
+from reference_data import copied
 from reference_epochs import DATA, RECIPES, close_to, depends_on, digest, means
 
 DIGESTS = json.loads((DATA / "digests.json").read_text())
@@ -13,10 +12,8 @@ WITH_WORKERS = ("windows_shuffled", "warp_all_reflect", "pack_masked", "time_dis
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """The data at another place, with the times that files had when they were indexed."""
-    root = shutil.copytree(DATA, tmp_path_factory.mktemp("reference") / "data")
-    set_times(root)
-    return root
+    """The data at another place."""
+    return copied(DATA, tmp_path_factory.mktemp("reference") / "data")
 
 
 @pytest.mark.parametrize("name", DIGESTS)

@@ -9,7 +9,7 @@ import zlib
 
 import pytest
 from packing import content
-from reference_data import PLACE, TIME, pack_arrays, set_times
+from reference_data import PLACE, TIME, copied, pack_arrays
 from reference_epochs import DATA, digest
 from reference_recipes import CROP, SHUFFLED, WINDOWS, folder, serve
 from reference_sources import RECIPES
@@ -24,10 +24,8 @@ LISTED = {"columns": "path length label", "frames": "img_{:05d}.jpg"}
 
 @pytest.fixture
 def root(tmp_path):
-    """The data at another place, to be written into, with the times that files had when they were indexed."""
-    root = shutil.copytree(DATA, tmp_path / "data")
-    set_times(root)
-    return root
+    """The data at another place."""
+    return copied(DATA, tmp_path / "data")
 
 
 # States
