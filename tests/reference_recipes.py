@@ -54,7 +54,10 @@ SHUFFLED = {"shuffle": True, "seed": 11}
 
 
 @recipes(
-    plain={}, shuffled=SHUFFLED, seeded={"shuffle": True, "seed": 2**63 + 5}, drop_last={"drop_last": True}
+    plain={},
+    shuffled=SHUFFLED,
+    seeded={"shuffle": True, "seed": 2**63 + 5},
+    drop_last={"drop_last": True, "batch_size": 3},
 )
 def windows(root, workers, given):
     return serve(folder(root), fc.Windows(4), [fc.CenterCrop((40, 48))], workers=workers, **given)
