@@ -1,0 +1,138 @@
+"""What version 0.1.0 makes of the data in tests/data/v0_1_0, by name: the yardstick of every later version.
+
+What 0.1.0 wrote opens and gives the same bits, or is refused by name. `RECIPES` are functions from the data's
+folder and a number of workers to the batches of one epoch; digests.json holds the SHA-256 of each as 0.1.0
+served it, and states.json where loaders were on the way (`reference_states`). No digest is replaced because a
+change to the library changed it: the bits are others then, and whoever goes on training gets other batches.
+
+    python tests/reference_epochs.py --write                  digests of recipes that have none yet
+    python tests/reference_epochs.py --write --replace NAME   and of this one anew
+
+Only what users may import is used here, so that modules can be moved.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import cv2
+import numpy as np
+import pytest
+from reference_data import copied
+from reference_sources import RECIPES
+from reference_states import STATES, begin
+
+DATA = Path(__file__).parent / "data" / "v0_1_0"
+PIECES = 32  # into which an output is cut for its means
+
+# OpenCV works on floats in vectors as wide as the CPU's, which may change single values of these. On a CPU
+# with the same instructions as where they were written the bits must be the same; on another one, the means.
+DEPENDS_ON_CPU = {
+    *(name for name in RECIPES if name.startswith("warp_")),
+    "movies_flow",
+    "pixels_blur",
+    "pixels_grayscale",
+    "pixels_many",
+    "pixels_of_frames",
+    "pixels_saturation",
+}
+# Decoding video files and converting their colours is FFmpeg's: with its other versions, likewise.
+DEPENDS_ON_FFMPEG = {name for name in RECIPES if name.startswith("movies_")}
+
+
+def arrays_of(batch):
+    """The arrays of a batch in order, those of a dict by name."""
+    if isinstance(batch, Mapping):
+        return [array for name in sorted(batch) for array in arrays_of(batch[name])]
+    if isinstance(batch, (tuple, list)):
+        return [array for part in batch for array in arrays_of(part)]
+    return [np.asarray(batch)]
+
+
+def digest(batches):
+    """The SHA-256 of all arrays of an epoch: dtype, shape and bytes, in order."""
+    found = hashlib.sha256()
+    for batch in batches:
+        for array in arrays_of(batch):
+            found.update(f"{array.dtype.str}{array.shape}".encode())
+            if array.dtype == object:  # names
+                found.update(json.dumps(array.tolist()).encode())
+            else:
+                found.update(np.ascontiguousarray(array).data)
+        found.update(b"batch")
+    return found.hexdigest()
+
+
+def means(batches):
+    """Mean of each piece of each output of an epoch, behind its size and its standard deviation."""
+    outputs = zip(*map(arrays_of, batches), strict=True)
+    found = []
+    for output in outputs:
+        values = np.concatenate([array.ravel() for array in output]).astype(np.float64)
+        pieces = np.array_split(values, min(PIECES, values.size))
+        found.append([values.size, *(round(float(x), 5) for x in (values.std(), *map(np.mean, pieces)))])
+    return found
+
+
+def measure(name, root):
+    """What digests.json holds of a recipe."""
+    entry = {"sha256": digest(RECIPES[name](root))}
+    if depends_on(name):
+        entry |= {"depends on": depends_on(name), "means": means(RECIPES[name](root))}
+    return entry
+
+
+def measure_state(name, root):
+    """What states.json holds of a loader."""
+    state, rest = begin(name, root)
+    return {"state": state, "sha256": digest(rest)}
+
+
+def depends_on(name):
+    """What the bits of a recipe depend on beside the version of the library."""
+    found = {}
+    if name in DEPENDS_ON_CPU:
+        found["CPU"] = f"OpenCV's {cv2.getCPUFeaturesLine()}"
+    if name in DEPENDS_ON_FFMPEG:
+        av = pytest.importorskip("av", reason="video extra")
+        found["FFmpeg"] = ".".join(map(str, av.library_versions["libavcodec"]))
+    return found
+
+
+def close_to(found, known):
+    """Whether means are those that are known, but for single values."""
+    for one, other in zip(found, known, strict=True):
+        tolerance = 0.01 * other[1] + 1e-6
+        if one[0] != other[0] or not np.allclose(one[1:], other[1:], rtol=0, atol=tolerance):
+            return False
+    return True
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Write what has no digest yet.")
+    parser.add_argument("--write", action="store_true", required=True)
+    parser.add_argument("--replace", action="append", default=[], metavar="NAME", choices=[*RECIPES, *STATES])
+    arguments = parser.parse_args()
+    with TemporaryDirectory() as folder:
+        root = copied(DATA, Path(folder) / "data")
+        for file, names, measured in (("digests", RECIPES, measure), ("states", STATES, measure_state)):
+            path = DATA / f"{file}.json"
+            known = json.loads(path.read_text()) if path.exists() else {}
+            new = {n: measured(n, root) for n in names if n not in known or n in arguments.replace}
+            path.write_text(dumps({**known, **new}))
+            print(f"{len(new)} written to {path.name}: {', '.join(new)}")  # noqa: T201 - a command
+
+
+def dumps(entries):
+    """JSON with a line for each entry."""
+    lines = (f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in entries.items())
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+if __name__ == "__main__":
+    main()
