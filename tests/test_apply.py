@@ -271,7 +271,7 @@ def test_what_is_no_function(function, said):
         fc.Apply(function)
     with pytest.raises(fc.OptionError, match="Apply's per='step': must be one of 'clip', 'frame'"):
         fc.Apply(np.mean, per="step")
-    with pytest.raises(fc.OptionError, match="Apply's p must be a number from 0 to 1, not 2"):
+    with pytest.raises(fc.OptionError, match="Apply's p=2: must be a number from 0 to 1"):
         fc.Apply(np.mean, p=2)
 
 

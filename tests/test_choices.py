@@ -125,11 +125,11 @@ def test_shares_are_as_asked():
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: Reverse(2), "Reverse's p must be a number from 0 to 1, not 2"),
-        (lambda: FrameDrop("0.1"), "FrameDrop's p must be a number from 0 to 1, not '0.1'"),
-        (lambda: FrameDrop(True), "FrameDrop's p must be a number from 0 to 1, not True"),
-        (lambda: SpeedJitter(0, 2), "SpeedJitter's low must be a number from 0.015625 to 64, not 0"),
-        (lambda: SpeedJitter(1, 65), "SpeedJitter's high must be a number from .* to 64, not 65"),
+        (lambda: Reverse(2), "Reverse's p=2: must be a number from 0 to 1"),
+        (lambda: FrameDrop("0.1"), "FrameDrop's p='0.1': must be a number from 0 to 1"),
+        (lambda: FrameDrop(True), "FrameDrop's p=True: must be a number from 0 to 1"),
+        (lambda: SpeedJitter(0, 2), "SpeedJitter's low=0: must be a number from 0.015625 to 64"),
+        (lambda: SpeedJitter(1, 65), "SpeedJitter's high=65: must be a number from .* to 64.*"),
         (lambda: SpeedJitter(2, 1), r"SpeedJitter's low=2.0 is above high=1.0"),
     ],
 )

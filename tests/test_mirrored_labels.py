@@ -139,7 +139,7 @@ def test_labels_that_cannot_be_swapped(labels, pairs, said):
         ({"label_map": {"a": "c", "b": "c"}}, "label_map has 'c' in two places"),
         ({"label_map": {"a": "a"}}, "label_map has 'a' in two places"),
         ({"label_map": {"a": 1.5}}, r"a class in RandomFlip's label_map=1\.5"),
-        ({"label_map": ["a", "b"]}, r"label_map must be a mapping, .*not \['a', 'b'\]"),
+        ({"label_map": ["a", "b"]}, r"label_map=\['a', 'b'\]: must be a mapping"),
         ({"label_map": SWAP, "per": "frame"}, "label_map=, .*and per='frame', .* choose one"),
         ({"mask_map": {3: 256}}, "a value in RandomFlip's mask_map=256: must be an integer from 0 to 255"),
         ({"mask_map": {"left": "right"}}, "a value in RandomFlip's mask_map='left'"),

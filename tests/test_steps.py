@@ -222,7 +222,7 @@ def test_what_is_a_step():
 @pytest.mark.parametrize(
     ("steps", "channels", "said"),
     [
-        ([Brightness], 3, "photometric.Brightness'> is no pixel step; use instances"),
+        ([Brightness], 3, "color.Brightness'> is no pixel step; use instances"),
         ([{}], 3, "{} is no pixel step"),
         (
             [Normalize(), Hue(9)],

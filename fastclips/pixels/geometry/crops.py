@@ -47,7 +47,7 @@ def _size(value: int | tuple[int, int], name: str) -> tuple[int, int]:
     if len(pair) != 2 or any(  # noqa: PLR2004 - height and width
         isinstance(v, bool) or not isinstance(v, (int, np.integer)) or v < 1 for v in pair
     ):
-        raise OptionError(f"{name} must be a positive int or (height, width), not {value!r}")
+        raise OptionError(f"{name}={value!r}: must be a positive int or (height, width)")
     return int(pair[0]), int(pair[1])
 
 
@@ -226,7 +226,7 @@ class RandomResizedCrop:
         object.__setattr__(self, "size", _size(self.size, "RandomResizedCrop's size"))
         area = checked_range(self.area, "RandomResizedCrop's area", 0, 1)
         if area[0] == 0:
-            raise OptionError(f"RandomResizedCrop's area must be above 0, not {self.area!r}")
+            raise OptionError(f"RandomResizedCrop's area={self.area!r}: must be above 0")
         object.__setattr__(self, "area", area)
         aspect = checked_range(self.aspect, "RandomResizedCrop's aspect", 0.01, 100)
         object.__setattr__(self, "aspect", aspect)
@@ -275,7 +275,7 @@ class MultiScaleCrop:
             scales = ()
         if not scales or min(scales) == 0:
             raise OptionError(
-                f"MultiScaleCrop's scales must be a list of numbers above 0 and at most 1, not {given!r}"
+                f"MultiScaleCrop's scales={given!r}: must be a list of numbers above 0 and at most 1"
             )
         object.__setattr__(self, "scales", scales)
         check_per(self)
@@ -324,7 +324,7 @@ class RandomFlip:
         for name in ("p", "vertical"):
             value = getattr(self, name)
             if not isinstance(value, Real) or not 0 <= float(value) <= 1:
-                raise OptionError(f"RandomFlip's {name} must lie between 0 and 1, not {value!r}")
+                raise OptionError(f"RandomFlip's {name}={value!r}: must lie between 0 and 1")
             object.__setattr__(self, name, float(value))  # compared in two processes, and for arrays
         object.__setattr__(self, "label_map", _pairs(self.label_map, "label_map", _checked_class))
         object.__setattr__(self, "mask_map", _pairs(self.mask_map, "mask_map", _checked_value))
@@ -401,7 +401,7 @@ class Resize:
         if name == "size":
             object.__setattr__(self, "size", _size(value, "Resize's size"))
         elif isinstance(value, (tuple, list)):
-            raise OptionError(f"Resize's {name} must be a positive int, not {value!r}")
+            raise OptionError(f"Resize's {name}={value!r}: must be a positive int")
         else:
             object.__setattr__(self, name, _size(value, f"Resize's {name}")[0])
 
@@ -437,7 +437,7 @@ def _pairs(value: object, knob: str, checked: Callable[[object], Any]) -> tuple[
     given = tuple(value.items()) if isinstance(value, Mapping) else value
     pairs = given if isinstance(given, tuple) else (None,)
     if not all(isinstance(pair, tuple) and len(pair) == _PAIR for pair in pairs):
-        raise OptionError(f"RandomFlip's {knob} must be a mapping, as in {{3: 4}}, not {value!r}")
+        raise OptionError(f"RandomFlip's {knob}={value!r}: must be a mapping, as in {{3: 4}}")
     partners: dict[object, object] = {}
     for pair in pairs:
         for one, other in (pair, pair[::-1]):

@@ -250,8 +250,8 @@ def _factors(low: object, high: object) -> tuple[float, float]:
         spread = checked_number(low, "", 0, 1 - _FACTORS[0])
     except OptionError:
         raise OptionError(
-            "RandomZoom's low, given alone, is how far the factor may lie from 1: it must be a number from 0 "
-            f"to {1 - _FACTORS[0]:g}, not {low!r}; or give low and high, or height and width"
+            f"RandomZoom's low={low!r}: without high, it is the largest distance of the factor from 1 and "
+            f"must be a number from 0 to {1 - _FACTORS[0]:g}; or give low and high, or height and width"
         ) from None
     return 1 - spread, 1 + spread
 
@@ -266,7 +266,7 @@ def _check_border(transform: Any) -> None:  # noqa: ANN401 - any transform that 
     except OptionError:
         parts = ()
     if len(parts) not in (1, 3):
-        raise OptionError(f"{name}'s fill_value must be a byte, 0 to 255, or three, not {value!r}")
+        raise OptionError(f"{name}'s fill_value={value!r}: must be a byte, 0 to 255, or three")
     if any(parts) and transform.fill != "constant":
         raise OptionError(
             f"{name} has fill_value={value!r} and fill={transform.fill!r}, which makes no use of it: give "

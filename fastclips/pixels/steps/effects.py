@@ -175,14 +175,14 @@ class Cutout:
             height, width = (checked_int(side, "", 1) for side in pair)
         except ValueError:
             raise OptionError(
-                f"Cutout's size must be a positive int or (height, width), not {self.size!r}"
+                f"Cutout's size={self.size!r}: must be a positive int or (height, width)"
             ) from None
         object.__setattr__(self, "size", (height, width))
         object.__setattr__(self, "count", checked_int(self.count, "Cutout's count", 1, 65))
         if isinstance(self.value, (tuple, list)):
             value: object = tuple(checked_number(part, "Cutout's value", 0, 255) for part in self.value)
             if len(self.value) != 3:  # noqa: PLR2004 - red, green, blue
-                raise OptionError(f"Cutout's value must be one number or three, not {self.value!r}")
+                raise OptionError(f"Cutout's value={self.value!r}: must be one number or three")
         else:
             value = checked_number(self.value, "Cutout's value", 0, 255)
         object.__setattr__(self, "value", value)

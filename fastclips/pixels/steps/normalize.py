@@ -45,12 +45,10 @@ class Normalize:
                 value = np.empty(0)
             given = np.asarray(getattr(self, name)).dtype.kind
             if given not in "iuf" or value.shape not in ((1,), (3,)) or not np.isfinite(value).all():
-                raise OptionError(
-                    f"Normalize's {name} must be one number or three, not {getattr(self, name)!r}"
-                )
+                raise OptionError(f"Normalize's {name}={getattr(self, name)!r}: must be one number or three")
             object.__setattr__(self, name, tuple(value.tolist()))
         if min(self.std) <= 0:  # type: ignore[arg-type]
-            raise OptionError(f"Normalize's std must be positive, not {self.std!r}")
+            raise OptionError(f"Normalize's std={self.std!r}: must be positive")
         if not 0 <= min(self.mean) <= max(self.mean) <= 1:  # type: ignore[arg-type]
             raise OptionError(
                 f"Normalize's mean is of values scaled to [0, 1], not {self.mean!r}: divide by 255"

@@ -258,7 +258,7 @@ def _numbers(value: object, knob: str) -> NDArray[np.float64]:
     except (TypeError, ValueError):
         numbers = np.empty(0)
     if not numbers.size or not np.isfinite(numbers).all():
-        raise OptionError(f"{knob} must be finite numbers, not {value!r:.80}")
+        raise OptionError(f"{knob}={value!r:.80}: must be finite numbers")
     return numbers
 
 
