@@ -28,10 +28,15 @@ def test_a_meter_adds_to_the_counters_it_has_something_for():
 
 def test_a_meter_counts_the_work_of_a_clip_that_failed():
     counters = np.zeros(len(COUNTERS))
-    with pytest.raises(FrameError), Meter(counters) as meter:
-        meter.lap(READ)
-        meter.lap(DECODE)
-        raise FrameError("cut short")
+
+    def fail():
+        with Meter(counters) as meter:
+            meter.lap(READ)
+            meter.lap(DECODE)
+            raise FrameError("cut short")
+
+    with pytest.raises(FrameError):
+        fail()
     assert counters[[READ, DECODE]].all()
     assert not counters[COUNTERS.index("clips")]
 

@@ -21,6 +21,7 @@ from fastclips.errors import FrameError
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from typing_extensions import Self
 
 __all__ = ["BYTES", "DECODE", "KERNEL", "PILLOW", "READ", "Meter", "at_path"]
 
@@ -51,7 +52,7 @@ class Meter:
         self._counters, self._sums = counters, _NOTHING.copy()
         self._lap = perf_counter()
 
-    def __enter__(self) -> Meter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -92,9 +93,7 @@ class Meter:
         self._sums[_FRAMES] += frames
 
 
-def at_path(
-    error: Exception, path: str, *, video: int | None = None, frame: int | None = None
-) -> FrameError:
+def at_path(error: Exception, path: str, *, video: int | None = None, frame: int | None = None) -> FrameError:
     """Return an error that names a frame's file: a new one, unless `error` has a path already.
 
     Raise it ``from error.__cause__``: the new error says all that `error` says.
