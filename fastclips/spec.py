@@ -121,14 +121,11 @@ class Field:
         makes it.
     dtype : str
         NumPy's name of the type, such as ``"uint8"``.
-    trials : tuple of Trial
-        Of each user's function on the way, in order.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
-    trials: tuple[Any, ...] = ()
 
     @property
     def row_bytes(self) -> int:

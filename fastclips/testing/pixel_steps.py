@@ -143,7 +143,7 @@ def _check_result(
 def _all_draws(step: PixelStep, random: np.random.Generator) -> list[list[float]]:
     """Return draws to try: the least, nearly the largest, and some between."""
     few = [[0.0] * step.draws, [float(np.nextafter(1, 0))] * step.draws]
-    return few + random.random((2, step.draws)).tolist()
+    return [*few, *random.random((2, step.draws)).tolist()]
 
 
 def _check_values(step: PixelStep, copy: PixelStep, channels: int, random: np.random.Generator) -> None:
