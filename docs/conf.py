@@ -38,10 +38,11 @@ html_title = f"fastclips {release}"
 html_static_path = ["_static"]
 html_css_files = ["fastclips.css"]
 html_show_sourcelink = False
+html_sidebars = {"*": [], "api/**": ["sidebar-nav-bs"]}  # elsewhere the header is all
 html_theme_options = {
     "logo": {"text": "fastclips"},
     "navbar_align": "left",
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 7,
     "show_prev_next": True,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
