@@ -3,11 +3,14 @@
 A block that cannot be run has a comment in the line before it, ``<!-- not run: the reason -->``.
 """
 
+import inspect
 import os
 import re
 import shlex
 import shutil
+from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -171,3 +174,27 @@ def test_every_benchmark_has_a_line():
     assert all(f"`{name}`" in table for name in files - {"frames.py"})
     called = re.findall(r"benchmarks/(\w+\.py)", (ROOT / "docs/performance.md").read_text())
     assert set(called) <= files
+
+
+def test_every_public_name_is_in_the_reference():
+    listed = set()
+    for page in (ROOT / "docs/api").glob("*.md"):
+        home = ""
+        for line in page.read_text().splitlines():
+            if found := re.match(r"\.\. currentmodule:: (\S+)", line):
+                home = found[1]
+            elif found := re.match(r"   (\w+)$", line):
+                listed.add(f"{home}.{found[1]}")
+    homes = ["fastclips", "fastclips.compat"]
+    homes += [name for name in ("fastclips.testing",) if find_spec(name)]
+    homes += ["fastclips.adapters.keras"] if find_spec("keras") else []
+    public = {
+        f"{home}.{name}"
+        for home in homes
+        for name in import_module(home).__all__
+        if not inspect.ismodule(getattr(import_module(home), name))
+    }
+    assert public <= listed
+    for name in listed - public:
+        home, _, last = name.rpartition(".")
+        assert home == "fastclips.adapters.keras" or hasattr(import_module(home), last), name
