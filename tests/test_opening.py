@@ -1,4 +1,4 @@
-"""Data sets as people have them, opened as the README says."""
+"""Data sets as people have them, opened as docs/data.md says."""
 
 import re
 

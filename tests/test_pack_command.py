@@ -226,7 +226,7 @@ print(sorted({name.split(".")[0] for name in sys.modules} & {"tensorflow", "kera
 
 
 def test_the_index_is_said_in_words(frames, masks, tmp_path):
-    """Frames are found without fastclips, by what the README says alone."""
+    """Frames are found without fastclips, by what docs/formats.md says alone."""
     rows = [{"path": f"class_{n % 2}/video_{n}", "start": n, "length": 4} for n in range(6)]
     dataset = fc.open(rows, root={"image": frames, "mask": masks})
     _, pack = packed(dataset, tmp_path / "pack", shard_size="20KiB")
