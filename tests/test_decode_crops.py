@@ -38,6 +38,7 @@ def decoder(channels=3, *, fast_dct=True):
     return Decoder(Stream("image", channels=channels), fast_dct=fast_dct)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 def test_any_box(sampling):
     random = np.random.default_rng(sorted(SAMPLINGS).index(sampling))

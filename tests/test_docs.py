@@ -95,6 +95,7 @@ CHECKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("page", "name"), with_code, ids=[name for _, name in with_code])
 def test_python_blocks_run(page, name, data, tmp_path, monkeypatch, capsys):
     blocks = blocks_to_run(page)

@@ -118,6 +118,7 @@ def data(tmp_path_factory):
     return make_manual_data(tmp_path_factory.mktemp("manual"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_run(name, data, tmp_path, monkeypatch):
     if ".adapters." in name or ".compat" in name:
