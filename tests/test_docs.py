@@ -199,3 +199,13 @@ def test_every_public_name_is_in_the_reference():
     for name in listed - public:
         home, _, last = name.rpartition(".")
         assert home == "fastclips.adapters.keras" or hasattr(import_module(home), last), name
+
+
+def test_every_room_is_in_the_architecture():
+    rows = re.findall(r"^\| (`.+?`) \|", (ROOT / "docs/architecture.md").read_text(), re.MULTILINE)
+    named = {name.rstrip("/") for row in rows for name in re.findall(r"`([\w/]+)`", row)}
+    here = {path.stem for path in (ROOT / "fastclips").glob("[a-z]*") if path.suffix in ("", ".py")}
+    assert here <= {name.split("/")[0] for name in named}
+    for name in named - {"native"}:
+        place = ROOT / "fastclips" / name
+        assert place.is_dir() or place.with_suffix(".py").exists(), name
