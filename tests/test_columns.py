@@ -23,6 +23,7 @@ from hypothesis.extra import numpy as npst
 
 import fastclips as fc
 from fastclips.data.columns import _PREFIX, Columns, dump, load
+from fastclips.data.storage import Storage
 from fastclips.engine.clip_spec import ClipSpec
 from fastclips.engine.pool import Pool
 from fastclips.errors import DataError
@@ -321,7 +322,7 @@ def test_another_process_attaches():
     assert done.stdout == "499500 yes\n"
 
 
-class BlobStorage:
+class BlobStorage(Storage):
     """Frames in one column, each beginning where another column says; two blocks."""
 
     def __init__(self, files, size):
