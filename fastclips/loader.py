@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Literal
 
 from fastclips.data.index import Dataset
 from fastclips.engine.clip_spec import ClipSpec
@@ -19,18 +15,17 @@ from fastclips.planning.draws import Draws
 from fastclips.planning.launchers import resolve_rank
 from fastclips.planning.plan import Plan
 from fastclips.planning.weights import clip_chances
-from fastclips.serving.batches import Batches, Planned
+from fastclips.serving.batches import Batches
+from fastclips.serving.clip_schedule import ClipSchedule
 from fastclips.serving.layout import find_layout
 from fastclips.serving.outputs import Outputs
 from fastclips.serving.plan_table import PlanTable
 from fastclips.serving.served_labels import ServedLabels
-from fastclips.spec import WEIGHT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     import tensorflow as tf
-    from numpy.typing import NDArray
     from PIL import Image
 
     from fastclips.pixels.recipe import GeometryTransform, ViewTransform
@@ -38,57 +33,6 @@ if TYPE_CHECKING:
     from fastclips.planning.choices import FrameChoice
 
 __all__ = ["ClipLoader"]
-
-
-class ClipSchedule:
-    """A plan over a dataset's videos, and what its batches are made of.
-
-    Parameters
-    ----------
-    plan : Plan
-        Which clips, by rows of the index.
-    dataset : Dataset
-        Where they lie.
-    outputs : Outputs
-        What a batch is made of.
-    """
-
-    def __init__(self, plan: Plan, dataset: Dataset, outputs: Outputs) -> None:
-        self._plan, self._dataset, self._outputs = plan, dataset, outputs
-
-    @property
-    def time_steps(self) -> int:
-        """Frames in a clip."""
-        return self._plan.sampler.time_steps
-
-    def __len__(self) -> int:
-        """Batches per epoch."""
-        return len(self._plan)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """The plan's, and the videos' names."""
-        index = self._dataset.index
-        digest = blake2b(self._plan.fingerprint.encode() + index.names.digest(), digest_size=8)
-        digest.update(index.starts.tobytes())
-        return digest.hexdigest()
-
-    def run(self, epoch: int, batch: int, most: int) -> Iterator[Planned]:
-        """Plan up to `most` batches in a row; their tickets name what the storage knows."""
-        index, steps = self._dataset.index, self.time_steps
-        for tickets, padding in self._plan.run(epoch, batch, most):
-            videos, frames = tickets["video"].copy(), tickets["frames"]
-            known = self._outputs.known(videos, frames[:, :steps], padding, tickets["draws"])
-            starts = index.starts[videos][:, None].astype(np.int32)
-            tickets["frames"] = np.where(frames < 0, frames - starts, frames + starts)  # ~(f + s) is ~f - s
-            tickets["video"] = index.keys[videos]
-            if self._outputs.weighting is not None:
-                tickets["weight"] = known[WEIGHT]
-            yield Planned(tickets, known)
-
-    def assemble(self, arrays: Mapping[str, NDArray[Any]]) -> Any:  # noqa: ANN401 - the user's choice
-        """Make ``x``, ``(x, y)`` or ``(x, y, weight)``."""
-        return self._outputs.assemble(arrays)
 
 
 class ClipLoader(Batches):

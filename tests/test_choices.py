@@ -88,16 +88,15 @@ def test_the_plan_follows_choices_everywhere(sampler):
     choices = [Reverse(0.5), FrameDrop(0.2), SpeedJitter(0.5, 2)]
     options = {"draws": 3, "batch_size": 3, "shuffle": True, "seed": 2}
     plan, plain = (Plan([17, 9, 30], sampler, choices=some, **options) for some in (choices, ()))
-    served = np.concatenate(
-        [plan.tickets(4, batch)[0]["frames"][:, : sampler.time_steps] for batch in range(len(plan))]
-    )
+    served = np.concatenate([plan.clips(4, batch).frames for batch in range(len(plan))])
     np.testing.assert_array_equal(plan.frames(4), served)
     first = plan.frames(4)[:, 0]
     np.testing.assert_array_equal(plan.table(4)["start"], np.where(first < 0, ~first, first))
     assert not np.array_equal(plan.frames(4), plain.frames(4))
     for batch in range(len(plan)):  # nothing else is drawn otherwise
         for name in ("video", "draws", "position"):
-            np.testing.assert_array_equal(plan.tickets(4, batch)[0][name], plain.tickets(4, batch)[0][name])
+            changed, same = (getattr(some.clips(4, batch), name) for some in (plan, plain))
+            np.testing.assert_array_equal(changed, same)
     assert plan.fingerprint != plain.fingerprint
 
 
