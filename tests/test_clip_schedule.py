@@ -37,7 +37,7 @@ def test_tickets_name_what_the_storage_knows(parts, time_steps):
 def test_the_weight_of_a_ticket_tells_padding(parts):
     arguments = {"batch_size": 3, "workers": 0, "world": 2}
     for rank in (0, 1):
-        with fc.ClipLoader(parts, fc.Windows(5, short="pad"), rank=rank, **arguments) as loader:
+        with fc.ClipLoader(parts, fc.Windows(4, short="pad"), rank=rank, **arguments) as loader:
             tickets = np.concatenate([part.tickets for part in loader.schedule.run(0, 0, 8)])
             assert (tickets["weight"] == ~loader.plan_table(0)["padding"]).all()
     assert loader.plan_table(0)["padding"].any()
