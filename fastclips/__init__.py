@@ -47,6 +47,7 @@ from fastclips.pixels.steps.effects import Blur, Cutout, GaussianNoise, SaltAndP
 from fastclips.pixels.steps.normalize import Normalize
 from fastclips.pixels.steps.standardize import ZCA, FeatureWise, PerSample, Rescale
 from fastclips.planning.choices import FrameDrop, Reverse, SpeedJitter
+from fastclips.planning.clips import Clips, ClipSampler
 from fastclips.planning.samplers import RandomWindow, Segments, Views, Windows
 from fastclips.serving.fitting import fit_feature_wise, fit_zca
 from fastclips.serving.stats import Stats
@@ -59,6 +60,8 @@ __all__ = [
     "CenterCrop",
     "ChannelShift",
     "ClipLoader",
+    "ClipSampler",
+    "Clips",
     "ClosedError",
     "Contrast",
     "Cutout",

@@ -10,7 +10,7 @@ from fastclips.errors import OptionError
 from fastclips.options import checked_bool, checked_choice, checked_workers
 from fastclips.pixels.recipe import compile_recipe
 from fastclips.planning.choices import split_choices
-from fastclips.planning.clips import ClipSampler, Videos
+from fastclips.planning.clips import Videos, checked_sampler
 from fastclips.planning.draws import Draws
 from fastclips.planning.launchers import resolve_rank
 from fastclips.planning.plan import Plan
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from fastclips.pixels.recipe import GeometryTransform, ViewTransform
     from fastclips.pixels.steps.base import PixelStep
     from fastclips.planning.choices import FrameChoice
+    from fastclips.planning.clips import ClipSampler
 
 __all__ = ["ClipLoader"]
 
@@ -143,8 +144,7 @@ class ClipLoader(Batches):
         workers = checked_workers(workers)
         if not isinstance(dataset, Dataset):
             raise OptionError(f"dataset={dataset!r}: must be what fastclips.open(folder) returns")
-        if isinstance(clips, type) or not isinstance(clips, ClipSampler):
-            raise OptionError(f"clips={clips!r}: must be a sampler, such as Windows(time_steps=16)")
+        clips = checked_sampler(clips)
         self.dataset, index = dataset, dataset.index
         choices, transforms = split_choices(transforms)
         recipe = compile_recipe(

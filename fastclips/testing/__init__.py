@@ -1,5 +1,6 @@
 """Data for examples and tests, and checks for pixel steps, samplers and storages of your own."""
 
 from fastclips.testing.frames import write_frames
+from fastclips.testing.samplers import check_sampler
 
-__all__ = ["write_frames"]
+__all__ = ["check_sampler", "write_frames"]
