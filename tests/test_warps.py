@@ -15,7 +15,7 @@ from slow_geometry import SlowMap
 
 import fastclips as fc
 from fastclips.pixels.recipe import compile_recipe
-from fastclips.spec import WEIGHT
+from fastclips.reserved import WEIGHT
 
 PADDING = {"nearest": "edge", "reflect": "symmetric", "wrap": "wrap"}
 units = st.floats(0, 1, exclude_max=True)

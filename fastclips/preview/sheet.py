@@ -20,8 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from fastclips.options import checked_int
 from fastclips.preview.painting import Span, Strip, paint_mask, strips
-from fastclips.serving.layout import LABEL
-from fastclips.serving.outputs import VALID
+from fastclips.reserved import LABEL, VALID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastclips.reserved import WEIGHT
 from fastclips.serving.batches import Planned
-from fastclips.spec import WEIGHT, ticket_dtype
+from fastclips.spec import ticket_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

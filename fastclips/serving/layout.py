@@ -17,7 +17,8 @@ import numpy as np
 from fastclips.errors import DamageError, FrameError, OptionError
 from fastclips.pixels.decoding.decoder import Decoder, frame_size
 from fastclips.pixels.steps.compiled import try_functions
-from fastclips.spec import WEIGHT, Field, SlotLayout
+from fastclips.reserved import LABEL, WEIGHT
+from fastclips.spec import Field, SlotLayout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -33,9 +34,8 @@ if TYPE_CHECKING:
 
     Seen = TypeVar("Seen")
 
-__all__ = ["LABEL", "find_layout"]
+__all__ = ["find_layout"]
 
-LABEL = "label"  # the target that is no stream
 _PASSED = 10_000  # damaged frames, on the way to one that is not
 _PROBED = 32  # videos whose first frame is measured where no transform fixes the size
 

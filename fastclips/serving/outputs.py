@@ -16,9 +16,9 @@ import numpy as np
 
 from fastclips.errors import OptionError
 from fastclips.planning.weights import by_class, by_mask_value, by_video
-from fastclips.serving.layout import LABEL
+from fastclips.reserved import AUTO, LABEL, VALID, WEIGHT
 from fastclips.serving.served_labels import ServedLabels
-from fastclips.spec import WEIGHT, Weighting
+from fastclips.spec import Weighting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 
     from fastclips.data.index import Dataset
 
-__all__ = ["VALID", "Outputs"]
+__all__ = ["Outputs"]
 
-VALID = "valid"  # (B, T) bool: whether a step shows a frame of its own, and not one repeated as padding
 _STEPS, _PIXELS = 2, 4  # axes of a weight of steps, (B, T), and of pixels, (B, T, H, W)
 
 
@@ -76,7 +75,7 @@ class Outputs:
     ) -> None:
         self._dataset = dataset
         self._labels = labels or ServedLabels(dataset)
-        if isinstance(targets, str) and targets == "auto":
+        if isinstance(targets, str) and targets == AUTO:
             targets = None if dataset.index.labels is None else LABEL
         self._inputs, self._targets = _names(inputs, "inputs"), _names(targets, "targets")
         names = dict.fromkeys((*self._inputs[0], *self._targets[0]))
