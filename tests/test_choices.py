@@ -129,7 +129,7 @@ def test_shares_are_as_asked():
         (lambda: FrameDrop(True), "FrameDrop's p=True: must be a number from 0 to 1"),
         (lambda: SpeedJitter(0, 2), "SpeedJitter's low=0: must be a number from 0.015625 to 64"),
         (lambda: SpeedJitter(1, 65), "SpeedJitter's high=65: must be a number from .* to 64.*"),
-        (lambda: SpeedJitter(2, 1), r"SpeedJitter's low=2.0 is above high=1.0"),
+        (lambda: SpeedJitter(2, 1), r"SpeedJitter's low=2.0: must not be above high=1.0"),
     ],
 )
 def test_refused(make, text):
