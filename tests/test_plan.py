@@ -109,6 +109,7 @@ def by_row(clips):
     return list(zip(clips.position.tolist(), clips.padding.tolist(), rows, strict=True))
 
 
+@pytest.mark.slow
 @given(options(), st.integers(0, 3), st.integers(1, 6), st.integers(1, 5), st.booleans())
 def test_plan_is_the_naive_plan(given_options, epoch, batch_size, world, drop_last):
     expected = naive_epoch(**given_options, epoch=epoch)
@@ -174,6 +175,7 @@ def served_clips(table):
     return list(zip(*(table[name][real].tolist() for name in ("video", "view", "start")), strict=True))
 
 
+@pytest.mark.slow
 @given(options(), st.integers(1, 6), st.integers(1, 5))
 def test_table_is_the_batches(given_options, batch_size, world):
     plans = [Plan(**given_options, batch_size=batch_size, rank=rank, world=world) for rank in range(world)]
@@ -193,6 +195,7 @@ def test_table_is_the_batches(given_options, batch_size, world):
                 assert frames.tolist() == clips.frames.tolist()
 
 
+@pytest.mark.slow
 @given(options(), st.integers(1, 6), st.integers(1, 6), st.integers(1, 4))
 def test_a_clip_does_not_depend_on_how_the_epoch_is_cut(given_options, batch_size, other_size, world):
     whole = {}
@@ -205,6 +208,7 @@ def test_a_clip_does_not_depend_on_how_the_epoch_is_cut(given_options, batch_siz
                 assert padding or row == whole[position]
 
 
+@pytest.mark.slow
 @given(options(), st.randoms(use_true_random=False))
 def test_random_access_equals_sequential(given_options, random):
     plan = Plan(**given_options, batch_size=2)
@@ -216,6 +220,7 @@ def test_random_access_equals_sequential(given_options, random):
         assert content(fresh.clips(*place)) == in_order[place]
 
 
+@pytest.mark.slow
 @given(options(), st.integers(1, 4), st.integers(1, 3), st.integers(1, 9))
 def test_a_run_is_its_batches(given_options, batch_size, world, most):
     for rank in range(world):

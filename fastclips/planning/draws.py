@@ -137,5 +137,5 @@ class Draws:
 
 def to_units(words: NDArray[np.uint64]) -> NDArray[np.float64]:
     """Return numbers in [0, 1) of the same shape: the upper 53 bits of each word, so they are exact."""
-    units: NDArray[np.float64] = (words >> np.uint64(11)) * 2.0**-53
+    units: NDArray[np.float64] = np.multiply(words >> np.uint64(11), 2.0**-53, dtype=np.float64)
     return units
