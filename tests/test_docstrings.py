@@ -23,24 +23,11 @@ from fastclips.compat import TimeDistributedImageDataGenerator, keras_video
 
 # Names without a section that they need; a name that has all of them must not be here.
 LACKING = """
-fastclips.Apply
-fastclips.Blur
-fastclips.Brightness
 fastclips.CenterCrop
-fastclips.ChannelShift
-fastclips.Contrast
-fastclips.Cutout
 fastclips.Dataset
-fastclips.FeatureWise
 fastclips.FrameDrop
-fastclips.Gamma
-fastclips.GaussianNoise
-fastclips.Grayscale
-fastclips.Hue
 fastclips.MultiScaleCrop
-fastclips.Normalize
 fastclips.Packed
-fastclips.PerSample
 fastclips.RandomCrop
 fastclips.RandomFlip
 fastclips.RandomResizedCrop
@@ -49,12 +36,8 @@ fastclips.RandomShear
 fastclips.RandomShift
 fastclips.RandomWindow
 fastclips.RandomZoom
-fastclips.Rescale
 fastclips.Resize
 fastclips.Reverse
-fastclips.SaltAndPepper
-fastclips.Saturation
-fastclips.SaturationValue
 fastclips.Segments
 fastclips.SpeedJitter
 fastclips.Stats
@@ -62,13 +45,10 @@ fastclips.TenCrop
 fastclips.ThreeCrop
 fastclips.Views
 fastclips.Windows
-fastclips.ZCA
 fastclips.compat.TimeDistributedImageDataGenerator.TimeDistributedDataFrameIterator
 fastclips.compat.TimeDistributedImageDataGenerator.TimeDistributedDirectoryIterator
 fastclips.compat.keras_video.OpticalFlowGenerator
 fastclips.compat.keras_video.SlidingFrameGenerator
-fastclips.fit_feature_wise
-fastclips.fit_zca
 fastclips.open
 fastclips.pack
 """
