@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALIGNMENT",
-    "WEIGHT",
     "Field",
     "RenderSpec",
     "SlotLayout",
@@ -28,7 +27,6 @@ __all__ = [
 ]
 
 ALIGNMENT = 64  # bytes: a cache line, and what TensorFlow needs to alias an array instead of copying it
-WEIGHT = "sample_weight"  # the field that is no stream
 
 
 @dataclass(frozen=True)

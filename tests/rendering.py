@@ -12,7 +12,8 @@ from fastclips.engine.arena import COUNTERS
 from fastclips.engine.clip_spec import ClipSpec
 from fastclips.engine.renderer import Renderer
 from fastclips.pixels.recipe import compile_recipe
-from fastclips.spec import WEIGHT, Field, SlotLayout, Stream, Weighting, ticket_dtype
+from fastclips.reserved import WEIGHT
+from fastclips.spec import Field, SlotLayout, Stream, Weighting, ticket_dtype
 
 IGNORE = 77
 WEIGHTS = tuple(float(np.float32(value / 7)) for value in range(256))

@@ -19,8 +19,9 @@ from fastclips.engine.clip_spec import ClipSpec
 from fastclips.engine.renderer import Renderer
 from fastclips.pixels.geometry.crops import TenCrop, ThreeCrop
 from fastclips.pixels.recipe import compile_recipe
+from fastclips.reserved import WEIGHT
 from fastclips.serving.layout import find_layout
-from fastclips.spec import WEIGHT, Field, SlotLayout, Stream, Weighting, ticket_dtype
+from fastclips.spec import Field, SlotLayout, Stream, Weighting, ticket_dtype
 
 HEIGHT, WIDTH, FRAMES = 20, 28, 6
 CLASSES = 5

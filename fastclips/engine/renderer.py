@@ -20,7 +20,7 @@ from fastclips.errors import DamageError, FastclipsError, FrameError, OptionErro
 from fastclips.pixels.decoding.decoder import Decoder
 from fastclips.pixels.geometry import kernels
 from fastclips.pixels.geometry.crops import swap_table
-from fastclips.spec import WEIGHT
+from fastclips.reserved import WEIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

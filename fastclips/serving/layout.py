@@ -18,7 +18,8 @@ import numpy as np
 from fastclips.errors import DamageError, FrameError, OptionError
 from fastclips.pixels.decoding.decoder import Decoder, frame_size
 from fastclips.pixels.steps.compiled import try_functions
-from fastclips.spec import WEIGHT, Field, SlotLayout
+from fastclips.reserved import LABEL, WEIGHT
+from fastclips.spec import Field, SlotLayout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -36,9 +37,8 @@ if TYPE_CHECKING:
 
     Seen = TypeVar("Seen")
 
-__all__ = ["LABEL", "FoundLayout", "find_layout"]
+__all__ = ["FoundLayout", "find_layout"]
 
-LABEL = "label"  # the target that is no stream
 _MOST_DAMAGED = 10_000  # damaged frames to skip in search of an intact one
 _MEASURED = 32  # videos whose first frame is measured if no transform fixes the size
 

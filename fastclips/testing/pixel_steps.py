@@ -216,12 +216,10 @@ def _check_served(step: PixelStep, images: NDArray[np.uint8], seed: int) -> None
         dataset, Windows(time_steps), [step], batch_size=len(images), seed=seed, workers=0
     ) as loader:
         served = np.array(loader.batch(0, 0))
-        tickets, _ = loader._plan.tickets(0, 0)  # noqa: SLF001 - the draws are nowhere else
+        draws_of_clips = next(loader.schedule.run(0, 0, 1)).tickets["draws"]
     needed = (step.draws + (step.p is not None)) * (time_steps if step.per == "frame" else 1)
-    _expect(
-        tickets["draws"].shape[1] == needed, f"{name}: the plan has {tickets['draws'].shape[1]} draws for it"
-    )
-    for clip, shown, draws in zip(images, served, tickets["draws"].tolist(), strict=True):
+    _expect(draws_of_clips.shape[1] == needed, f"{name}: the plan has {draws_of_clips.shape[1]} draws for it")
+    for clip, shown, draws in zip(images, served, draws_of_clips.tolist(), strict=True):
         expected = _reference(step, clip, draws)
         if step.kind == "function":
             same = np.array_equal(shown, expected)
