@@ -1,5 +1,7 @@
 """Pixel steps on their way through a loader: after the geometry, on pictures alone, the same everywhere."""
 
+import pickle
+
 import numpy as np
 import pytest
 from helpers import make_frames, make_masks
@@ -192,3 +194,22 @@ def test_whitening_is_the_same_in_any_process(pairs):
         with fc.ClipLoader(pairs, clips, steps, batch_size=2, workers=workers) as loader:
             found.append(np.concatenate([x for x, _ in loader]))
     np.testing.assert_array_equal(*found)
+
+
+def test_pixel_steps_are_compiled_once(pairs, monkeypatch):
+    """In the layout; renderers here and in workers use that."""
+    made = []
+    compile_steps = CompiledSteps.__init__
+    monkeypatch.setattr(CompiledSteps, "__init__", lambda *args: (made.append(args), compile_steps(*args))[1])
+    serve(pairs, FRAMES)
+    assert len(made) == 1
+
+
+def test_a_worker_gets_the_pixel_steps_of_the_recipe_compiled(pairs):
+    """In one pickle, so that what a step holds, such as a matrix, travels once."""
+    with fc.ClipLoader(pairs, fc.Windows(4), FRAMES, batch_size=2, workers=0) as loader:
+        spec = pickle.loads(pickle.dumps(loader._engine._render.__self__._spec))
+    assert not {"recipe", "pixel_steps"} & vars(spec).keys()
+    compiled = spec.pixel_steps["image"]
+    assert [listed.step for listed in compiled._steps] == FRAMES
+    assert all(a.step is b for a, b in zip(compiled._steps, spec.recipe.steps, strict=True))
