@@ -18,7 +18,8 @@ frame choices       `Reverse`, `FrameDrop`, `SpeedJitter`
 geometry            `Resize`, `CenterCrop`, `RandomCrop`, `RandomResizedCrop`, `MultiScaleCrop`, `ThreeCrop`,
                     `TenCrop`, `RandomFlip`, `RandomRotation`, `RandomShift`, `RandomShear`, `RandomZoom`
 pixel steps         `Brightness`, `ChannelShift`, `Contrast`, `Gamma`, `Grayscale`, `Hue`, `Saturation`,
-                    `SaturationValue`, `Blur`, `Cutout`, `GaussianNoise`, `SaltAndPepper`, `Apply`
+                    `SaturationValue`, `Blur`, `Cutout`, `GaussianNoise`, `SaltAndPepper`, `Apply`; your own:
+                    `PixelStep`
 standardising       `Rescale`, `Normalize`, `PerSample`, `FeatureWise`, `ZCA`; `fit_feature_wise`, `fit_zca`
 batches             `ClipLoader`, `Stats`, `average_views`
 errors              `FastclipsError`: `OptionError`, `DataError`, `FrameError`, `EngineError`, `ClosedError`
@@ -50,6 +51,7 @@ from fastclips.pixels.geometry.crops import (
 )
 from fastclips.pixels.geometry.warps import RandomRotation, RandomShear, RandomShift, RandomZoom
 from fastclips.pixels.steps.apply import Apply
+from fastclips.pixels.steps.base import PixelStep
 from fastclips.pixels.steps.color import (
     Brightness,
     ChannelShift,
@@ -98,6 +100,7 @@ __all__ = [
     "OptionError",
     "Packed",
     "PerSample",
+    "PixelStep",
     "RandomCrop",
     "RandomFlip",
     "RandomResizedCrop",

@@ -185,7 +185,7 @@ class ClipLoader(Batches):
             marks_padding=self.world > 1 and not drop_last,
         )
         repeats_damaged = checked_choice(damaged, "damaged", ("error", "repeat")) == "repeat"
-        layout = find_layout(
+        found = find_layout(
             dataset,
             recipe,
             clips.time_steps,
@@ -199,8 +199,10 @@ class ClipLoader(Batches):
             storage=dataset.storage,
             streams=tuple(streams[name] for name in outputs.streams),
             recipe=recipe,
-            layout=layout,
+            pixel_steps=found.pixel_steps,
+            layout=found.slots,
             time_steps=clips.time_steps,
+            size=found.size,
             fast_dct=checked_bool(fast_dct, "fast_dct"),
             weighting=outputs.weighting,
             repeats_damaged=repeats_damaged,

@@ -84,7 +84,7 @@ def decoded(data, channels=3):
 
 def render(streams, store, recipe, frames, *, draws=(), view=0, weight=1.0, weighting=None, size=(8, 12)):
     """A row by the renderer, from a row of rubbish, and its counters."""
-    steps, fields = len(frames), []
+    steps, fields, pixel_steps = len(frames), [], {}
     for stream in streams:
         if stream.mask:
             fields.append(Field(stream.name, (steps, *size), "uint8"))
@@ -92,10 +92,21 @@ def render(streams, store, recipe, frames, *, draws=(), view=0, weight=1.0, weig
             across = (stream.channels, *size) if recipe.channels_first else (*size, stream.channels)
             compiled = recipe.compiled(stream.channels)
             fields.append(Field(stream.name, (steps, *across), compiled.dtype if compiled else "uint8"))
+            pixel_steps |= {stream.name: compiled} if compiled else {}
     if weighting:
         fields.append(Field(WEIGHT, (steps, *size), "float32"))
     layout = SlotLayout(1, tuple(fields))
-    spec = ClipSpec(store, tuple(streams), recipe, layout, steps, fast_dct=True, weighting=weighting)
+    spec = ClipSpec(
+        store,
+        tuple(streams),
+        recipe,
+        pixel_steps,
+        layout,
+        steps,
+        size,
+        fast_dct=True,
+        weighting=weighting,
+    )
     ticket = np.zeros(1, ticket_dtype(steps, recipe.draws))[0]
     ticket["video"], ticket["view"], ticket["weight"] = 7, view, weight
     ticket["frames"][:steps] = frames
@@ -292,7 +303,7 @@ def found(names, transforms=(), channels_first=False, weighting=None, start=0):
         ),
     )
     recipe = compile_recipe(transforms, channels_first=channels_first)
-    return {field.name: field for field in find_layout(dataset, recipe, 5, 2, names, weighting).fields}
+    return {field.name: field for field in find_layout(dataset, recipe, 5, 2, names, weighting).slots.fields}
 
 
 def test_layout():
