@@ -9,6 +9,42 @@ import numpy
 from numpy.typing import NDArray
 
 
+CACHE_LINE: int = 64
+
+PAGE: int = 4096
+
+NOTE_BYTES: int = 1016
+
+TAR_BLOCK: int = 512
+
+NPY_MAGIC: bytes = ...
+
+JPEG_PIXELS_PER_BYTE: int = 512
+
+SMALLEST_JPEG: int = 8
+
+class Rung(enum.IntEnum):
+    """The ways a frame is decoded, cheapest first. All give the same pixels."""
+
+    SLICED = 0
+    """
+    A JPEG's blocks around the box, from the restart markers before them on.
+    """
+
+    CROPPED = 1
+    """
+    A JPEG's blocks around the box; of the blocks before them only code lengths and DC values are read.
+    """
+
+    WHOLE = 2
+    """A whole JPEG."""
+
+    PILLOW = 3
+    """A whole file of another format, by Pillow."""
+
+    ARRAY = 4
+    """Nothing to decode: pixels were given."""
+
 class State(enum.Enum):
     """What a cell's word says of its ticket."""
 
@@ -101,7 +137,7 @@ class Arena:
         """The DONE cells of a settled slot that have a note."""
 
     def set_note(self, cell: int, text: bytes) -> None:
-        """Say why a ticket fails, or what its row lacks; cut to 1016 bytes."""
+        """Say why a ticket fails, or what its row lacks; cut to NOTE_BYTES."""
 
     def note(self, cell: int) -> bytes:
         """What set_note said."""
@@ -147,14 +183,14 @@ class RegionDecoder:
         """
         Write the pixels of (top, left, bottom, right), and what comes with them, to a buffer.
 
-        Returns (rung, top, left, height, width, offset, stride): rung 0 if restart markers led to the box, 1 if codes were passed, 2 if this is the whole frame; the output's offset and stride in bytes, the rest in pixels of the scaled frame. Or how many bytes the output must have; or None if this is declined, for another decoder.
+        Returns (rung, top, left, height, width, offset, stride): the `Rung`, at most WHOLE; the output's offset and stride in bytes, the rest in pixels of the scaled frame. Or how many bytes the output must have; or None if this is declined, for another decoder.
         """
 
     def decode_crops(self, files: list[bytes | bytearray | memoryview], rows: list[int], size: tuple[int, int], box: tuple[int, int, int, int], scale: int, mirrored: bool, bypass_cache: bool, output: NDArray[numpy.uint8]) -> bytes:
         """
         Write the same box of files into rows of an output, (rows, height, width, channels).
 
-        Returns a byte for each file: the rung, as `decode`; or more if the frame is not of that size, or declined, and then its row holds anything.
+        Returns a byte for each file: the `Rung`; or more than WHOLE if the frame is not of that size, or declined, and then its row holds anything.
         """
 
 def transcode(data: bytes, restart: int) -> bytes:

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <limits>
 #include <optional>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -115,9 +116,11 @@ inline bool tells_size(const std::uint8_t* header, std::uint64_t size) {
 
 }  // namespace tar
 
+inline constexpr std::string_view kNpyMagic = "\x93NUMPY";
+
 // Whether this begins as a .npy file does.
 inline bool is_npy(const std::uint8_t* data, std::size_t size) {
-    return size >= 6 && std::memcmp(data, "\x93NUMPY", 6) == 0;
+    return size >= kNpyMagic.size() && std::memcmp(data, kNpyMagic.data(), kNpyMagic.size()) == 0;
 }
 
 }  // namespace fastclips

@@ -67,11 +67,13 @@ static_assert(offsetof(Header, published) == kLine);
 static_assert(offsetof(Header, settled) == 2 * kLine);
 static_assert(offsetof(Header, note) == 3 * kLine);
 
+inline constexpr std::size_t kNoteBytes = 1016;
+
 // Before each ticket in its cell.
 struct CellHead {
     std::uint32_t deaths;  // workers that died while holding this ticket
     std::uint32_t note_bytes;
-    char note[1016];  // why the ticket failed, or what its row lacks; UTF-8
+    char note[kNoteBytes];  // why the ticket failed, or what its row lacks; UTF-8
 };
 static_assert(sizeof(CellHead) == 1024);
 static_assert(offsetof(CellHead, note) == 8);

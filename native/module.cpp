@@ -102,6 +102,26 @@ NB_MODULE(_native, m) {
         "The arena, slots and tickets in one shared memfd; regions of JPEGs, and JPEGs made "
         "baseline.";
 
+    // What Python and C++ both count by.
+    m.attr("CACHE_LINE") = fastclips::kLine;
+    m.attr("PAGE") = fastclips::kPage;
+    m.attr("NOTE_BYTES") = fastclips::kNoteBytes;
+    m.attr("TAR_BLOCK") = fastclips::tar::kBlock;
+    m.attr("NPY_MAGIC") = nb::bytes(fastclips::kNpyMagic.data(), fastclips::kNpyMagic.size());
+    m.attr("JPEG_PIXELS_PER_BYTE") = fastclips::jpeg::kPixelsPerByte;
+    m.attr("SMALLEST_JPEG") = fastclips::jpeg::kSmallest;
+
+    nb::enum_<Rung>(m, "Rung", nb::is_arithmetic(),
+                    "The ways a frame is decoded, cheapest first. All give the same pixels.")
+        .value("SLICED", Rung::kSliced,
+               "A JPEG's blocks around the box, from the restart markers before them on.")
+        .value("CROPPED", Rung::kCropped,
+               "A JPEG's blocks around the box; of the blocks before them only code lengths and DC "
+               "values are read.")
+        .value("WHOLE", Rung::kWhole, "A whole JPEG.")
+        .value("PILLOW", Rung::kPillow, "A whole file of another format, by Pillow.")
+        .value("ARRAY", Rung::kArray, "Nothing to decode: pixels were given.");
+
     nb::enum_<State>(m, "State", "What a cell's word says of its ticket.")
         .value("EMPTY", State::kEmpty)
         .value("READY", State::kReady)
@@ -223,7 +243,7 @@ NB_MODULE(_native, m) {
             [](Arena& a, std::uint32_t cell, nb::bytes text) {
                 a.set_note(cell, {text.c_str(), text.size()});
             },
-            "cell"_a, "text"_a, "Say why a ticket fails, or what its row lacks; cut to 1016 bytes.")
+            "cell"_a, "text"_a, "Say why a ticket fails, or what its row lacks; cut to NOTE_BYTES.")
         .def(
             "note",
             [](const Arena& a, std::uint32_t cell) {
@@ -324,7 +344,7 @@ NB_MODULE(_native, m) {
             [](RegionDecoder& self, nb::object data, nb::object output,
                std::tuple<std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t> box,
                std::uint32_t scale) -> nb::object {
-                if (scale != 1 && scale != 2 && scale != 4 && scale != 8)
+                if (!fastclips::jpeg::is_scale(scale))
                     throw nb::value_error("scale must be 1, 2, 4 or 8");
                 const Buffer file(data, PyBUF_SIMPLE), out(output, PyBUF_WRITABLE);
                 const auto [top, left, bottom, right] = box;
@@ -352,10 +372,10 @@ NB_MODULE(_native, m) {
             "data"_a, "output"_a, "box"_a, "scale"_a,
             "Write the pixels of (top, left, bottom, right), and what comes with them, to a "
             "buffer.\n\n"
-            "Returns (rung, top, left, height, width, offset, stride): rung 0 if restart markers "
-            "led to the box, 1 if codes were passed, 2 if this is the whole frame; the output's "
-            "offset and stride in bytes, the rest in pixels of the scaled frame. Or how many bytes "
-            "the output must have; or None if this is declined, for another decoder.")
+            "Returns (rung, top, left, height, width, offset, stride): the `Rung`, at most WHOLE; "
+            "the output's offset and stride in bytes, the rest in pixels of the scaled frame. Or "
+            "how many bytes the output must have; or None if this is declined, for another "
+            "decoder.")
         .def(
             "decode_crops",
             [](RegionDecoder& self, nb::list files, std::vector<std::uint32_t> rows,
@@ -363,7 +383,7 @@ NB_MODULE(_native, m) {
                std::tuple<std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t> box,
                std::uint32_t scale, bool mirrored, bool bypass_cache,
                nb::ndarray<std::uint8_t, nb::ndim<4>, nb::c_contig, nb::device::cpu> output) {
-                if (scale != 1 && scale != 2 && scale != 4 && scale != 8)
+                if (!fastclips::jpeg::is_scale(scale))
                     throw nb::value_error("scale must be 1, 2, 4 or 8");
                 if (output.shape(3) != self.channels())
                     throw nb::value_error("output must have the channels of what is decoded");
@@ -402,7 +422,7 @@ NB_MODULE(_native, m) {
             "output"_a.noconvert(),
             "Write the same box of files into rows of an output, (rows, height, width, "
             "channels).\n\n"
-            "Returns a byte for each file: the rung, as `decode`; or more if the frame is not of "
+            "Returns a byte for each file: the `Rung`; or more than WHOLE if the frame is not of "
             "that size, or declined, and then its row holds anything.");
 
     m.def(

@@ -43,13 +43,21 @@ inline constexpr std::uint32_t kSmallest = 8;   // pixels; smaller frames are no
 inline constexpr std::size_t kRowStep = 32, kRowStart = 16;
 inline constexpr std::uint32_t kChunk = 16;  // rows at a time, which the nearest cache holds
 
+// How a frame is decoded, cheapest first. Python has the rungs before kDeclined; it climbs those
+// after kWhole itself.
 enum class Rung : std::uint8_t {
     kSliced,    // from the restart markers before the box on
     kCropped,   // the codes before the box were passed
     kWhole,     // all of it
+    kPillow,    // all of it, by Pillow
+    kArray,     // pixels were given
     kDeclined,  // not decoded: no frame for this, or there is something wrong
     kNoRoom,    // not decoded: the output is too small
 };
+
+inline bool is_scale(std::uint32_t scale) {
+    return scale == 1 || scale == 2 || scale == 4 || scale == 8;
+}
 
 struct Region {
     Rung rung = Rung::kDeclined;

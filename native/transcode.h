@@ -17,6 +17,8 @@
 #include <csetjmp>
 #include <cstdlib>
 
+#include "jpeg.h"
+
 namespace fastclips {
 
 // The divisor of a row's MCUs that is nearest to what is asked, the larger of two that are equally
@@ -101,8 +103,6 @@ class Transcoder {
 
   private:
     static constexpr std::size_t kHeader = 4096;  // bytes, and more than a header takes
-    static constexpr std::uint64_t kPixelsPerByte =
-        8 * 64;                         // one bit for a block, by Huffman's code
     static constexpr int kScans = 100;  // some 10 are usual; each costs a pass over all blocks
     static constexpr int kSmoothed =
         10;  // coefficients that a decoder may guess, the first one too
@@ -115,7 +115,7 @@ class Transcoder {
         reader_.next_input_byte = data;
         reader_.bytes_in_buffer = size;
         jpeg_read_header(&source_, TRUE);
-        if (std::uint64_t{source_.image_width} * source_.image_height > kPixelsPerByte * size)
+        if (std::uint64_t{source_.image_width} * source_.image_height > jpeg::kPixelsPerByte * size)
             stop("its header promises more than it can hold");
         jvirt_barray_ptr* const blocks = jpeg_read_coefficients(&source_);
         if (is_smoothed()) stop("a progressive JPEG without its last scans");

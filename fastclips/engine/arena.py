@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastclips._native import Arena, State, die_with_parent
+from fastclips._native import NOTE_BYTES, Arena, Rung, State, die_with_parent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,18 +49,11 @@ __all__ = [
 
 COUNTERS = (
     *("read_s", "decode_s", "kernel_s", "wait_s", "clips", "frames", "bytes", "pid"),
-    *(
-        "sliced",
-        "cropped",
-        "whole",
-        "pillow",
-        "arrays",
-    ),  # frames, by `fastclips.pixels.decoding.decoder.Rung`
+    *(rung.name.lower() for rung in Rung),  # frames decoded that way
     *("pixels", "decoded_pixels"),  # of those frames, at the scale at which they were decoded
 )
 """Columns of `Arena.counters`: what each worker has spent and done since the loader began."""
 
-_NOTE_BYTES = 1016  # of a cell, see native/layout.h
 _REST_BYTES = 16  # of a note: how many more there were
 
 
@@ -164,7 +157,7 @@ def damage_to_note(damage: Sequence[Damage]) -> bytes:
         All of it, reasons cut to what room there is; or the first ones and how many there are beside.
     """
     heads = [b"%d %d " % (stream, frame) for stream, frame, _ in damage]
-    room, kept = _NOTE_BYTES - _REST_BYTES, len(heads)
+    room, kept = NOTE_BYTES - _REST_BYTES, len(heads)
     while (left := room - sum(map(len, heads[:kept])) - kept) < 0:  # a byte each: the end of a line
         kept -= 1
     share = left // kept

@@ -17,7 +17,6 @@ only by who decodes it.
 
 from __future__ import annotations
 
-from enum import IntEnum
 from io import BytesIO
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,7 +26,7 @@ from PIL.BmpImagePlugin import BmpImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from fastclips._native import RegionDecoder, jpeg_size
+from fastclips._native import JPEG_PIXELS_PER_BYTE, SMALLEST_JPEG, RegionDecoder, Rung, jpeg_size
 from fastclips.errors import DamageError, FrameError
 from fastclips.pixels.decoding.headers import Header, check_size, read_header
 from fastclips.pixels.decoding.mask_colors import ColorMap, first_colors
@@ -49,29 +48,9 @@ __all__ = ["Decoded", "Decoder", "Rung", "frame_size"]
 
 _JPEG = b"\xff\xd8\xff"
 _ALL = (0, 0, 2**16, 2**16)  # more than a JPEG can have
-_JPEG_PIXELS_PER_BYTE = 8 * 64  # one bit for a block of 8 x 8, by Huffman's code
 _BYTE = 8  # bits per channel
 _STRETCHED = {2: np.uint8(85), 4: np.uint8(17)}  # by bits: what a difference of 1 has become
 _READERS: dict[str, type[ImageFile]] = {"PNG": PngImageFile, "BMP": BmpImageFile, "TIFF": TiffImageFile}
-_SMALLEST = 8  # pixels of the longer side: simplejpeg picks another scale for smaller JPEGs
-
-
-class Rung(IntEnum):
-    """The ways a frame is decoded, cheapest first.
-
-    All give the same pixels.
-    """
-
-    SLICED = 0
-    """A JPEG's blocks around the box, from the restart markers before them on."""
-    CROPPED = 1
-    """A JPEG's blocks around the box; of those before them only code lengths and DC values are read."""
-    WHOLE = 2
-    """A whole JPEG."""
-    PILLOW = 3
-    """A whole file of another format."""
-    ARRAY = 4
-    """Nothing to decode: pixels were given."""
 
 
 class Decoded(NamedTuple):
@@ -326,7 +305,7 @@ def _scaling(data: Encoded, scale: int) -> tuple[int, tuple[int, int]]:
     """Return the scale at which a whole file can be decoded, and what makes simplejpeg take that one."""
     if data[:3] == _JPEG:
         height, width = frame_size(data)
-        if max(height, width) >= _SMALLEST:
+        if max(height, width) >= SMALLEST_JPEG:  # for smaller ones simplejpeg picks another scale
             return scale, (-(-height // scale), -(-width // scale))
     return 1, (0, 0)
 
@@ -343,7 +322,7 @@ def _header(data: Encoded) -> Header:
         raise DamageError(
             f"truncated, damaged or unusual header of a JPEG of {len(data)} bytes: {why}"
         ) from error
-    check_size(height, width, _JPEG_PIXELS_PER_BYTE * len(data), len(data))
+    check_size(height, width, JPEG_PIXELS_PER_BYTE * len(data), len(data))
     return Header("JPEG", height, width)
 
 

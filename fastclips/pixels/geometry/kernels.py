@@ -37,6 +37,8 @@ from numba import boolean, config, int64, njit, types, uint8, uint16, uint32
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
+from fastclips._native import CACHE_LINE
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -52,7 +54,7 @@ _ONE = np.uint64(1)
 _THREE = np.uint64(3)
 _ENTRIES = np.uint64(256)
 _NONE = np.uint64(0)
-_LINE = np.uint64(64)  # bytes of a cache line
+_LINE = np.uint64(CACHE_LINE)
 _LOCK_S = 30.0  # several times what compiling takes
 _STAGING = 8 * 1024  # bytes, to stay within the first level of cache
 
@@ -245,9 +247,9 @@ def _plan(
     start = top * pitch + (left + (width - 1 if flip else 0)) * channels
     row = width * out.itemsize * (1 if planar else channels)
     block = 0
-    if bypass_cache and row > 0 and height * row % 64 == 0 and out.ctypes.data % 64 == 0:
+    if bypass_cache and row > 0 and height * row % CACHE_LINE == 0 and out.ctypes.data % CACHE_LINE == 0:
         lines = 1
-        while lines * row % 64:
+        while lines * row % CACHE_LINE:
             lines += 1
         block = _STAGING // (lines * row * (channels if planar else 1)) * lines
     return fits, start, pitch, height, width, channels, block
