@@ -4,7 +4,7 @@ A recipe is one geometry map and an ordered list of pixel steps::
 
     output pixel --(map)--> source position --(resample once)--> value --(steps)--> --(fill outside)-->
 
-Each geometry transform (`geometry.crops`, `geometry.warps`) composes its own map onto the one
+Each geometry transform (`geometry.crops`, `.flips`, `.warps`) composes its own map onto the one
 before it, so that however many are listed, a pixel is resampled at most once, and a pure crop or flip not at
 all. A map that neither turns nor leaves the frame covers whole source pixels; every other is as exact as
 floating point, and one border rule says what lies beyond the frame. Geometry holds for every stream, pixel
@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 from fastclips.errors import OptionError
 from fastclips.options import checked_bool
 from fastclips.pixels.geometry.affine import Axis, Border, Geometry
-from fastclips.pixels.geometry.crops import RandomFlip
+from fastclips.pixels.geometry.flips import RandomFlip
 from fastclips.pixels.steps.compiled import CompiledSteps, count_draws
 from fastclips.pixels.steps.normalize import Normalize
 from fastclips.pixels.steps.stages import FUNCTION, is_picture, is_step, kind_of
