@@ -60,7 +60,7 @@ struct BitReader {
         bits <<= code.bits();
         count -= code.bits();
     }
-    std::size_t place() const { return static_cast<std::size_t>(next - base) * 8 - count; }
+    std::size_t position() const { return static_cast<std::size_t>(next - base) * 8 - count; }
 };
 
 // A Huffman table from a JPEG's header: codes of up to 16 bits, in order.

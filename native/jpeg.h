@@ -200,14 +200,14 @@ void find_marks(const std::uint8_t* at, const std::uint8_t* end, Found found) {
 #ifdef __SSE2__
     const __m128i mark = _mm_set1_epi8(static_cast<char>(kMark));
     for (; end - at >= 64; at += 64) {
-        std::uint64_t places = 0;
+        std::uint64_t marks = 0;
         for (int i = 0; i < 64; i += 16) {
             const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at + i));
             const int equal = _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, mark));
-            places |= std::uint64_t{static_cast<std::uint16_t>(equal)} << i;
+            marks |= std::uint64_t{static_cast<std::uint16_t>(equal)} << i;
         }
-        for (; places != 0; places &= places - 1)
-            if (!found(at + __builtin_ctzll(places))) return;
+        for (; marks != 0; marks &= marks - 1)
+            if (!found(at + __builtin_ctzll(marks))) return;
     }
 #endif
     for (; at < end; ++at) {
@@ -250,8 +250,8 @@ inline bool can_slice(const Frame& frame) {
 
 // The smallest box of whole MCUs around a box, within the frame.
 inline Box whole_mcus(const Frame& frame, Box box) {
-    const auto up = [](std::uint32_t value, std::uint32_t step, std::uint32_t most) {
-        const std::uint32_t whole = (value + step - 1) / step * step;
+    const auto up = [](std::uint32_t value, std::uint32_t unit, std::uint32_t most) {
+        const std::uint32_t whole = (value + unit - 1) / unit * unit;
         return whole < most ? whole : most;
     };
     return {box.top / frame.mcu_height * frame.mcu_height,

@@ -95,7 +95,7 @@ class Scan {
             column_ = 0;
             next_ += row_ - columns_;
         }
-        return reader.place() <= bits_;
+        return reader.position() <= bits_;
     }
 
     // Whether the whole box was read, and its segments and the last one end where they should.
@@ -133,7 +133,7 @@ class Scan {
     }
 
     // Go to the end of the segment; false if its codes end elsewhere.
-    bool drain() { return pass(stop_ - at_) && bits_ - reader_.place() < 8; }
+    bool drain() { return pass(stop_ - at_) && bits_ - reader_.position() < 8; }
 
     // Copy a segment without the zeros stuffed after 0xff.
     void unstuff(const std::uint8_t* from, std::size_t size) {
@@ -170,7 +170,7 @@ class Scan {
                 if (!pass_one(reader, 0)) return false;
             for (std::uint32_t c = 1; c < components_; ++c)
                 if (!pass_one(reader, c)) return false;
-            if (reader.place() > bits_) return false;
+            if (reader.position() > bits_) return false;
         }
         reader_ = reader;
         return true;
@@ -222,40 +222,40 @@ class Scan {
         // an entry 27 + 21. Before a search() there is another fill(), and 30 bits are left after
         // it.
         std::uint32_t passed = 1;
-        Step step = pass_codes(codes, reader, passed);
-        while (step == Step::kMore) {
+        Passed state = pass_codes(codes, reader, passed);
+        while (state == Passed::kMore) {
             reader.fill();
-            step = pass_codes(codes, reader, passed);
-            if (step == Step::kMore) step = pass_codes(codes, reader, passed);
+            state = pass_codes(codes, reader, passed);
+            if (state == Passed::kMore) state = pass_codes(codes, reader, passed);
         }
-        return step == Step::kEnd;
+        return state == Passed::kEnd;
     }
 
-    enum class Step { kMore, kEnd, kWrong };
+    enum class Passed { kMore, kEnd, kWrong };
 
     // Pass the AC codes of one entry.
-    [[gnu::always_inline]] static Step pass_codes(const AcCodes& codes, BitReader& reader,
-                                                  std::uint32_t& passed) {
+    [[gnu::always_inline]] static Passed pass_codes(const AcCodes& codes, BitReader& reader,
+                                                    std::uint32_t& passed) {
         const std::uint32_t entry = codes.look_run(reader.bits);
         const std::uint32_t after = passed + (entry >> 6);
         if (after < 64) {
             reader.pass(entry & 63);
             passed = after;
-            return Step::kMore;
+            return Passed::kMore;
         }
         // The entry ends the block, unless the block is full before the entry's last codes: these
         // belong to the next block.
         if (entry >> 6 >= 64 ? after < 128 : after == 64) {
             reader.pass(entry & 63);
-            return Step::kEnd;
+            return Passed::kEnd;
         }
         reader.fill();
         const Code found = codes.search(reader.bits);
         reader.pass(found);
-        if (found.advance() == AcCodes::kEnd) return Step::kEnd;
+        if (found.advance() == AcCodes::kEnd) return Passed::kEnd;
         passed += found.advance();
-        if (found.bits() == 0 || passed > 64) return Step::kWrong;
-        return passed == 64 ? Step::kEnd : Step::kMore;
+        if (found.bits() == 0 || passed > 64) return Passed::kWrong;
+        return passed == 64 ? Passed::kEnd : Passed::kMore;
     }
 
     Bytes file_{};

@@ -29,8 +29,9 @@ inline unsigned restart_interval(unsigned row, unsigned asked) {
     unsigned best = row;
     for (unsigned small = 1; small * small <= row; ++small) {
         if (row % small != 0) continue;
-        for (const unsigned one : {small, row / small})
-            if (off(one) < off(best) || (off(one) == off(best) && one > best)) best = one;
+        for (const unsigned divisor : {small, row / small})
+            if (off(divisor) < off(best) || (off(divisor) == off(best) && divisor > best))
+                best = divisor;
     }
     return best;
 }
