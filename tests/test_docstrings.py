@@ -26,7 +26,6 @@ LACKING = """
 fastclips.Apply
 fastclips.Blur
 fastclips.Brightness
-fastclips.CenterCrop
 fastclips.ChannelShift
 fastclips.Contrast
 fastclips.Cutout
@@ -37,20 +36,11 @@ fastclips.Gamma
 fastclips.GaussianNoise
 fastclips.Grayscale
 fastclips.Hue
-fastclips.MultiScaleCrop
 fastclips.Normalize
 fastclips.Packed
 fastclips.PerSample
-fastclips.RandomCrop
-fastclips.RandomFlip
-fastclips.RandomResizedCrop
-fastclips.RandomRotation
-fastclips.RandomShear
-fastclips.RandomShift
 fastclips.RandomWindow
-fastclips.RandomZoom
 fastclips.Rescale
-fastclips.Resize
 fastclips.Reverse
 fastclips.SaltAndPepper
 fastclips.Saturation
@@ -58,8 +48,6 @@ fastclips.SaturationValue
 fastclips.Segments
 fastclips.SpeedJitter
 fastclips.Stats
-fastclips.TenCrop
-fastclips.ThreeCrop
 fastclips.Views
 fastclips.Windows
 fastclips.ZCA
