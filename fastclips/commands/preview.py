@@ -20,7 +20,7 @@ from fastclips.options import checked_int
 from fastclips.pixels.geometry.crops import RandomCrop, Resize
 from fastclips.pixels.geometry.flips import RandomFlip
 from fastclips.planning.samplers import Windows
-from fastclips.serving.layout import LABEL
+from fastclips.reserved import LABEL
 
 if TYPE_CHECKING:
     import argparse
