@@ -43,12 +43,12 @@ from fastclips.pixels.geometry.crops import (
     CenterCrop,
     MultiScaleCrop,
     RandomCrop,
-    RandomFlip,
     RandomResizedCrop,
     Resize,
     TenCrop,
     ThreeCrop,
 )
+from fastclips.pixels.geometry.flips import RandomFlip
 from fastclips.pixels.geometry.warps import RandomRotation, RandomShear, RandomShift, RandomZoom
 from fastclips.pixels.steps.apply import Apply
 from fastclips.pixels.steps.base import PixelStep

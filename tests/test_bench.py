@@ -181,7 +181,7 @@ with fc.ClipLoader(fc.open({str(frames)!r}), fc.Windows(4), batch_size=2, worker
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--crop", "49"], "larger than the frame's 48x64"),
+        (["--crop", "49"], "at most the frame's 48x64"),
         (["--seconds", "0"], "seconds=0.0"),
         (["--seconds", "nan"], "seconds=nan"),
         (["--workers", "-1"], "workers=-1"),

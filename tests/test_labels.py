@@ -228,7 +228,7 @@ def test_values_that_cannot_be_are_refused(kind, values, classes, message):
         ([], r"classes=\[\]: must be a sequence of names"),
         (["run", ""], "must be a sequence of names"),
         (["run", 3], "must be a sequence of names"),
-        (["run", "walk", "run"], "classes= names 'run' twice; each class has one name"),
+        (["run", "walk", "run"], "must be different names, but 'run' is there twice"),
     ],
 )
 def test_classes_that_cannot_be_are_refused(classes, message):
@@ -335,7 +335,7 @@ def test_arrays_that_cannot_be_are_refused(error, array, classes, message):
         (
             np.ma.masked_array([0, 1], [0, 1]),
             OptionError,
-            "labels= is a masked array, whose mask would be lost",
+            "labels: must be a plain array; the mask of a masked array",
         ),
         (["a", float("nan"), "b"], OptionError, "labels= mixes names with others"),
         ([0, "a", 1], OptionError, "labels= mixes names with others"),

@@ -467,7 +467,7 @@ def test_options_shared_with_bench_read_the_same(capsys):
         (["--clips", "0"], "clips=0"),
         (["--epoch", "-1"], "epoch=-1"),
         (["--seed", "-1"], "seed=-1"),
-        (["--crop", "99"], "larger than the frame's 48x64"),
+        (["--crop", "99"], "at most the frame's 48x64"),
         (["--short-side", "0"], "0"),
         (["--time-steps", "99"], "no video gives a clip"),
         (["--stream", "other"], "stream=other=: must be NAME=DIR"),

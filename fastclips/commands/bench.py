@@ -43,7 +43,8 @@ from fastclips.engine.arena import COUNTERS
 from fastclips.errors import EngineError, OptionError
 from fastclips.loader import ClipLoader
 from fastclips.pixels.decoding.decoder import Decoder, frame_size
-from fastclips.pixels.geometry.crops import RandomCrop, RandomFlip
+from fastclips.pixels.geometry.crops import RandomCrop
+from fastclips.pixels.geometry.flips import RandomFlip
 from fastclips.planning.samplers import Windows
 from fastclips.serving.stats import resident_bytes
 

@@ -17,7 +17,8 @@ from fastclips.data.opening import open_dataset
 from fastclips.errors import OptionError
 from fastclips.loader import ClipLoader
 from fastclips.options import checked_int
-from fastclips.pixels.geometry.crops import RandomCrop, RandomFlip, Resize
+from fastclips.pixels.geometry.crops import RandomCrop, Resize
+from fastclips.pixels.geometry.flips import RandomFlip
 from fastclips.planning.samplers import Windows
 from fastclips.reserved import LABEL
 

@@ -374,7 +374,7 @@ def from_array(
 
 
 def _array(labels: object) -> NDArray[Any]:
-    refuse_masked(labels, "labels=")
+    refuse_masked(labels, "labels")
     if isinstance(labels, (list, tuple)) and len({isinstance(one, str) for one in labels}) > 1:
         raise OptionError("labels= mixes names with others: give names alone, or numbers alone")
     try:

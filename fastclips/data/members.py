@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.lib import format as npy
 
-from fastclips._native import find_members
+from fastclips._native import NPY_MAGIC, find_members
 from fastclips.errors import DataError
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ __all__ = ["MEND", "MemberError", "Shard", "contents"]
 
 MEND = "if the tar has changed, open it again, or pack again"
 _NOWAIT: int = getattr(os, "RWF_NOWAIT", 0)  # CPython may have been built without
-_NPY = b"\x93NUMPY"
 
 
 class MemberError(Exception):
@@ -138,7 +137,7 @@ def contents(
 
 def _pixels(place: int, data: memoryview) -> memoryview | NDArray[np.uint8]:
     """View a .npy file as its array; leave others as they are."""
-    if data[: len(_NPY)] != _NPY:
+    if data[: len(NPY_MAGIC)] != NPY_MAGIC:
         return data
     end = 10 + int.from_bytes(data[8:10], "little")
     try:

@@ -42,6 +42,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastclips._native import TAR_BLOCK as BLOCK
 from fastclips.data.columns import Columns
 from fastclips.data.index import Index
 from fastclips.data.members import MEND, MemberError, Shard, contents
@@ -64,7 +65,6 @@ if TYPE_CHECKING:
 __all__ = ["BLOCK", "INDEX", "PackStorage", "is_pack", "member_folder", "open_pack", "stream_meta"]
 
 INDEX = "pack.index"
-BLOCK = 512  # bytes: of a tar file
 VERSION = 1
 _OPEN = 64  # shards that a process keeps open
 _NAME = 100  # bytes of a name in a header

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from fastclips._native import TAR_BLOCK
 from fastclips.data.columns import MAGIC, Columns
 from fastclips.data.names import Names, natural_key
 from fastclips.data.scan import FRAME_EXTENSIONS, SKIPPED, FrameTree, gather_videos
@@ -35,8 +36,7 @@ __all__ = ["UNFINISHED", "Member", "Tars", "find_tars"]
 
 UNFINISHED = ".packing"  # a folder in which a pack is being made holds it
 _VERSION = 1
-_BLOCK = 512
-_ZEROS = bytes(_BLOCK)
+_ZEROS = bytes(TAR_BLOCK)
 _FORGET = 1000  # members that tarfile may hold
 _SHOW_AFTER = 2.0  # seconds before a progress bar appears
 _COMPRESSIONS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"(\xb5/\xfd", b"\x04\x22M\x18")  # how such files begin
@@ -216,7 +216,7 @@ def _members(path: Path) -> Iterator[tuple[str, tarfile.TarInfo]]:
         raise DataError(f"{str(path)!r} is no whole tar file: {error}") from error
     with path.open("rb") as file:
         file.seek(end)
-        if file.read(_BLOCK) != _ZEROS:
+        if file.read(TAR_BLOCK) != _ZEROS:
             raise DataError(f"{str(path)!r} is no whole tar file: it does not end as one, at byte {end}")
 
 

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
+from fastclips._native import PAGE
 from fastclips.data.columns import dump
 from fastclips.engine.arena import (
     COUNTERS,
@@ -54,7 +55,6 @@ _KEPT = 8  # batches that consumers hold at a time: TensorFlow 4, JAX with its d
 _AHEAD = 3  # batches beyond those that the workers are on
 _WAIT_MS = 100  # between looks at whether the nursery lives
 _STOP_S = 5.0  # how long an orderly end may take
-_PAGE = 4096
 
 
 class Batch(NamedTuple):
@@ -329,7 +329,7 @@ def _slots(geometry: dict[str, int], memory: int, wanted: int) -> int:
             "the batch smaller"
         )
     more = Arena.nbytes_of(slots=_LEAST_SLOTS + 1, **geometry) - least
-    per_slot = more + _PAGE  # the cells of one more slot may begin a page
+    per_slot = more + PAGE  # the cells of one more slot may begin a page
     return min(_LEAST_SLOTS + (memory - least) // per_slot, max(wanted, _LEAST_SLOTS))
 
 

@@ -19,7 +19,7 @@ from fastclips.engine.rendering import BYTES, DECODE, KERNEL, READ, Meter, at_pa
 from fastclips.errors import DamageError, FastclipsError, FrameError, OptionError
 from fastclips.pixels.decoding.decoder import Decoder
 from fastclips.pixels.geometry import kernels
-from fastclips.pixels.geometry.crops import swap_table
+from fastclips.pixels.geometry.flips import swap_table
 from fastclips.reserved import WEIGHT
 
 if TYPE_CHECKING:

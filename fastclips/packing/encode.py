@@ -23,7 +23,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from fastclips._native import transcode
+from fastclips._native import NPY_MAGIC, transcode
 from fastclips.errors import FrameError
 from fastclips.pixels.decoding.decoder import Decoder, frame_size
 from fastclips.pixels.geometry.resample import shrink
@@ -38,7 +38,7 @@ __all__ = ["KINDS", "Encoded", "Encoder", "Encoding", "kind_of"]
 
 KINDS = ("jpg", "png", "bmp", "tif", "npy", "bin")  # extensions; the last of what is none of the others
 QUALITY = 90  # where pixels must be encoded and nobody said how well
-_STARTS = {b"\xff\xd8\xff": 0, b"\x89PNG\r\n\x1a\n": 1, b"BM": 2, b"II*\0": 3, b"MM\0*": 3, b"\x93NUMPY": 4}
+_STARTS = {b"\xff\xd8\xff": 0, b"\x89PNG\r\n\x1a\n": 1, b"BM": 2, b"II*\0": 3, b"MM\0*": 3, NPY_MAGIC: 4}
 _SUBSAMPLING = "420"
 _PNG_DEPTH = slice(24, 26)  # where a PNG says its bits per channel and its colour type
 
