@@ -116,7 +116,7 @@ def test_a_missing_frame_is_an_error_or_dropped(tmp_path, caplog):
         open_dataset(streams)
     data = open_dataset(streams, unpaired="drop")
     assert [data.storage.read("image", 0, frame) for frame in (0, 1)] == [b"i/a/v/0.jpg", b"i/a/v/3.jpg"]
-    assert "Left out what has no partner: 0 videos (none) and 2 frames." in caplog.messages
+    assert "Dropped 0 videos (none) and 2 frames without a partner." in caplog.messages
 
 
 def test_no_stream():

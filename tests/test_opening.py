@@ -125,7 +125,7 @@ def test_a_part_beyond_the_video(rawframes, start, length):
 
 def test_a_list_that_is_longer_than_its_folders(rawframes):
     with pytest.raises(
-        DataError, match=r"img_00009\.jpg' does not exist, though the list gives its folder 9 frames"
+        DataError, match=r"img_00009\.jpg' does not exist, but the list gives its folder at least 9"
     ):
         fc.open([("dive/a", 0, 0, 9)], root=rawframes / "rawframes", frames="img_{:05d}.jpg")
 
@@ -153,7 +153,7 @@ def test_numbered_rows_without_a_folder(rawframes):
     root = rawframes / "rawframes"
     rows = [("dive/gone", 0, 0, 5), ("dive/a", 1, 0, 5)]
     with pytest.raises(
-        DataError, match=r"row 0 .*cannot look into '.*/dive/gone': No such file .*; set root=, correct"
+        DataError, match=r"row 0 .*cannot read the folder '.*/dive/gone': No such file .*; set root=, correct"
     ):
         fc.open(rows, root=root, frames="img_{:05d}.jpg")
     with pytest.raises(DataError, match="No such file or directory; correct the list"):
@@ -264,7 +264,7 @@ def test_youtube_vos_with_masks_for_some(tmp_path, caplog):
     data = fc.open(roots, labels=None, unpaired="drop")
     assert data.index.frame_counts.tolist() == [3]
     assert data.storage.where("image", 0, 1).endswith("0a2f/00005.jpg")
-    assert "Left out what has no partner: 0 videos (none) and 8 frames." in caplog.messages
+    assert "Dropped 0 videos (none) and 8 frames without a partner." in caplog.messages
 
 
 def test_cityscapes_names(tmp_path):

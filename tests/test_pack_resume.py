@@ -64,7 +64,7 @@ def test_killed_at_random_moments(many, whole, tmp_path, workers):
         for path in folder.glob("*.tar"):  # a tar that is there is whole
             assert path.read_bytes() == whole[path.name]
         if not (folder / "pack.index").exists():
-            with pytest.raises(DataError, match=r"was not finished|no frames in|does not exist"):
+            with pytest.raises(DataError, match=r"is an unfinished pack|no frames in|does not exist"):
                 fc.open(folder)
         now = len(list((folder / ".packing").glob("*.record")))
         assert now >= done or (folder / "pack.index").exists()

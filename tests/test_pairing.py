@@ -159,7 +159,7 @@ def test_youtube_vos_has_a_mask_for_every_fifth_frame(caplog):
     assert list(paired["image"].videos) == list(paired["mask"].videos) == ["003234408d", "0043f083b5"]
     assert paired["image"].videos["0043f083b5"] == FileNames(19, "%05d.jpg", 0, 5)
     assert paired["mask"].videos["0043f083b5"] == FileNames(19, "%05d.png", 0, 5)
-    assert caplog.messages == ["Left out what has no partner: 1 videos ('00f') and 216 frames."]
+    assert caplog.messages == ["Dropped 1 videos ('00f') and 216 frames without a partner."]
 
 
 def test_cityscapes_pairs_by_city_sequence_and_frame():
@@ -231,9 +231,9 @@ def test_equal_counts_of_different_frames_do_not_pair():
     [
         ("(", " (missing ), unterminated subpattern at position 0)"),
         ("*", " (nothing to repeat at position 0)"),
-        (b"x", ", as text"),
-        (re.compile("x"), ", as text"),
-        (3, ", as text"),
+        (b"x", "must be a str"),
+        (re.compile("x"), "must be a str"),
+        (3, "must be a str"),
     ],
 )
 def test_a_match_that_is_no_pattern(match, why):
@@ -257,7 +257,7 @@ def test_a_match_that_finds_the_same_in_two_frames(match, names):
     with pytest.raises(DataError) as caught:
         pair(trees(image={"a/v": names}), match)
     assert str(caught.value) == (
-        f"match= finds the same in '{names[0]}' and '{names[1]}' of '/image/a/v': it must tell frames apart."
+        f"match= finds the same in '{names[0]}' and '{names[1]}' of '/image/a/v': keys of frames must differ."
     )
 
 
