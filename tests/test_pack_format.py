@@ -24,7 +24,7 @@ from fastclips.data import pack_storage
 from fastclips.data.columns import Columns
 from fastclips.data.members import MemberError, contents
 from fastclips.data.pack_storage import PackStorage, open_pack
-from fastclips.data.storage import read_many
+from fastclips.data.storage import Storage
 from fastclips.errors import DataError, FrameError
 
 
@@ -68,7 +68,7 @@ def test_many_are_as_one_by_one(made, video, frames):
     storage = fc.open(made).storage
     alone = [storage.read("image", video, frame) for frame in frames]
     assert list(map(bytes, storage.read_many("image", video, frames))) == alone
-    assert list(map(bytes, read_many(storage, "image", video, frames))) == alone
+    assert list(map(bytes, storage.read_many("image", video, frames))) == alone
 
 
 def test_close_frames_are_read_in_one_go(made, monkeypatch):
@@ -175,10 +175,17 @@ def test_where_the_kernel_does_not_tell_it_is_not_asked_again(pack, monkeypatch)
     assert len(calls) == 1
 
 
-def test_a_storage_without_read_many(frames):
-    data = fc.open(frames)
-    found = read_many(data.storage, "image", 1, (3, 5))
-    assert found == [data.storage.read("image", 1, frame) for frame in (3, 5)]
+def test_a_storage_without_a_read_many_of_its_own(frames):
+    class Plain(Storage):
+        def __init__(self, storage):
+            self.read = storage.read
+
+        def read(self, stream, video, frame):
+            raise NotImplementedError
+
+    storage = fc.open(frames).storage
+    found = Plain(storage).read_many("image", 1, (3, 5))
+    assert found == [storage.read("image", 1, frame) for frame in (3, 5)]
 
 
 @pytest.mark.parametrize("place", [(0, -1), (0, 9), (-1, 0), (6, 0)])
