@@ -17,6 +17,7 @@ if not _sys.platform.startswith("linux"):
 
 from fastclips.data.index import Dataset
 from fastclips.data.opening import open_dataset as open  # noqa: A004 - fc.open reads as intended
+from fastclips.data.storage import Storage
 from fastclips.errors import ClosedError, DataError, EngineError, FastclipsError, FrameError, OptionError
 from fastclips.evaluation import average_views
 from fastclips.loader import ClipLoader
@@ -95,6 +96,7 @@ __all__ = [
     "Segments",
     "SpeedJitter",
     "Stats",
+    "Storage",
     "TenCrop",
     "ThreeCrop",
     "Views",

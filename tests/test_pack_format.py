@@ -246,7 +246,7 @@ def test_eight_bytes_a_frame(made):
 def test_a_shard_cut_short_before_it_is_opened(pack, size):
     path = pack / "00001.tar"
     os.truncate(path, size % path.stat().st_size)
-    with pytest.raises(DataError, match=r"00001.tar' has \d+ bytes where its index says \d+; restore it"):
+    with pytest.raises(DataError, match=r"00001.tar' has \d+ bytes, but its index says \d+; restore it"):
         fc.open(pack)
 
 
@@ -421,7 +421,7 @@ def test_a_damaged_index(pack, harm):
         case "columns":
             arrays = {name: array for name, array in columns.items() if name != "pack.image.blocks"}
             Columns.pack(arrays, columns.meta).save(path)
-    message = {"version": "is of version 99", "columns": "is no whole index of a pack"}.get(
+    message = {"version": "has pack format version 99", "columns": "is not a complete index of a pack"}.get(
         harm, "pack.index'"
     )
     with pytest.raises(DataError, match=rf"{message}.*pack again"):
@@ -432,7 +432,7 @@ def test_an_index_that_names_streams_it_has_not(pack):
     columns = Columns.load(pack / "pack.index")
     streams = [{**columns.meta["streams"][0], "name": "mask"}]
     Columns.pack(dict(columns), {**columns.meta, "streams": streams}).save(pack / "pack.index")
-    with pytest.raises(DataError, match="is no whole index of a pack"):
+    with pytest.raises(DataError, match="is not a complete index of a pack"):
         fc.open(pack)
 
 

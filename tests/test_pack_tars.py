@@ -114,7 +114,7 @@ def test_images_and_masks(root, tmp_path):
     paths = {"image": tar(tmp_path / "i.tar", root), "mask": tar(tmp_path / "m.tar", masks)}
     folders = {"image": root, "mask": masks}
     check_same(fc.open(folders), fc.open(paths), targets="mask")
-    with pytest.raises(OptionError, match=r"the stream 'mask' is no tar file, but others are"):
+    with pytest.raises(OptionError, match=r"the stream 'mask' is not a tar file, but other streams are"):
         fc.open({**paths, "mask": masks})
 
 
@@ -236,7 +236,7 @@ def test_no_frames(tmp_path):
 
 def test_no_index_beside_a_listing(root, tmp_path):
     path = tar(tmp_path / "f.tar", root)
-    with pytest.raises(OptionError, match=r"index=.*tar files keep what they hold beside them"):
+    with pytest.raises(OptionError, match=r"index=.*a listing is already saved beside each tar"):
         fc.open(path, index=tmp_path / "i")
     assert not (tmp_path / "i").exists()
 
@@ -255,7 +255,7 @@ def test_packs_are_opened_by_themselves(root, tmp_path):
         {"source": {"image": tmp_path / "pack"}},
         {"source": [("a", 0)], "root": tmp_path / "pack"},
     ):
-        with pytest.raises(OptionError, match=r"is a pack: open it by itself"):
+        with pytest.raises(OptionError, match=r"is a pack: open it alone"):
             fc.open(**wrong)
     assert content(tmp_path / "pack") == before
 

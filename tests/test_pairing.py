@@ -184,7 +184,7 @@ def test_absolute_folders_pair_where_files_differ():
 
 ADVICE = (
     "Streams are paired by the videos' folders and the frames' names without extension, or by match=: add "
-    "what is missing, or leave out its partners with unpaired='drop'."
+    "the missing files, or drop their partners with unpaired='drop'."
 )
 
 
@@ -266,8 +266,8 @@ def test_dropping_everything(masks):
     with pytest.raises(DataError) as caught:
         pair(trees(image={"v": ["1.jpg"]}, mask=masks), drop=True)
     assert str(caught.value) == (
-        "unpaired='drop' leaves nothing: no frame of '/image' has a partner in each stream; videos are "
-        "paired by their folders, frames by name or by match=."
+        "unpaired='drop' leaves nothing: no frame of '/image' has a partner in each stream. Videos are "
+        "paired by folder, frames by name or by match=."
     )
 
 
@@ -277,6 +277,7 @@ def test_absolute_folders_would_be_the_same_in_every_stream(match):
     with pytest.raises(DataError) as caught:
         pair(trees(image=videos, mask=videos), match)
     assert str(caught.value) == (
-        "two of the streams 'image', 'mask' would show the same files, those in '/data/v': a path that "
-        "begins with '/' is below no root. List paths from the roots, or give each stream its own frames=."
+        "two of the streams 'image', 'mask' would show the same files in '/data/v': a path that begins "
+        "with '/' is not below any root. List paths relative to the roots, or give each stream "
+        "its own frames=."
     )

@@ -228,7 +228,7 @@ def test_a_list_whose_labels_are_called_otherwise_warns(tmp_path, caplog):
     (message,) = caplog.messages
     assert message == (
         f"Ignored 'class' of '{tmp_path}/train.txt'. No column is named 'label' or 'labels' or "
-        "'frame_labels' or 'target': there will be no labels."
+        "'frame_labels' or 'target', so there are no labels."
     )
     assert caplog.records[0].levelname == "WARNING"
 
@@ -256,7 +256,7 @@ def test_a_list_whose_labels_are_called_otherwise_warns(tmp_path, caplog):
         (
             "path label",
             "a/b 1\na/1.JPG 1\nc/2.tiff 2\n",
-            r"line 2 of '.*': path 'a/1\.JPG' is a frame; 2 of 3 paths are frames: each row must name a folder",
+            r"line 2 of '.*': path 'a/1\.JPG' is a frame; 2 of 3 paths are frames: each row must name",
         ),
         ("path label", "  \n", r"'.*' has no rows\."),
         (None, "path,label\n", r"'.*' has no rows\."),
@@ -277,12 +277,12 @@ def test_a_list_whose_labels_are_called_otherwise_warns(tmp_path, caplog):
         (
             None,
             "path length label\na 3 1\n",
-            "is 'path length label': a header must be separated by commas, .* set columns='path length label'",
+            "is 'path length label': a header must be separated by commas, .* set columns='path length",
         ),
         (
             "path length labels",
             "a b 3 1\n",
-            "length 'b' must be .* A path must not hold a blank here: separate the fields by another character",
+            "length 'b' must be .* A path must not hold a blank here: separate the fields by another",
         ),
     ],
 )

@@ -181,10 +181,10 @@ def refusal(root, frames=None, **options):
     ("scan", "expected"),
     [
         (scan_tree, "a folder of class/video/frame"),
-        (lambda root: scan_folders(root, ["a"]), "the folder that a list's paths are relative to, root="),
+        (lambda root: scan_folders(root, ["a"]), "the folder that the list's paths are relative to, root="),
         (
             lambda root: name_folders(root, {"a": 1}, "{}.jpg"),
-            "the folder that a list's paths are relative to, root=",
+            "the folder that the list's paths are relative to, root=",
         ),
     ],
 )
@@ -409,10 +409,10 @@ def test_up_to_1000_videos_are_looked_at_evenly_spread(tmp_path, monkeypatch):
     for video in lengths:
         frames_of(tmp_path, video, 1)
     (tmp_path / "v29/img_00001.jpg").unlink()
-    with pytest.raises(DataError, match="'v29': '.*' has neither"):
+    with pytest.raises(DataError, match=r"'v29': '.*' has neither"):
         name_folders(tmp_path, lengths, "img_{:05d}.jpg")
     monkeypatch.setattr(scan, "_PROBED", 4)
-    with pytest.raises(DataError, match="'v29': '.*' has neither"):
+    with pytest.raises(DataError, match=r"'v29': '.*' has neither"):
         name_folders(tmp_path, lengths, "img_{:05d}.jpg")
     frames_of(tmp_path, "v29", 1)
     (tmp_path / "v28/img_00001.jpg").unlink()
@@ -464,7 +464,8 @@ def test_lengths_without_a_last_frame(tmp_path):
         name_folders(tmp_path, {"v": 5}, "img_{:05d}.jpg")
     assert str(caught.value) == (
         f"'v': '{tmp_path}/v/img_00005.jpg' does not exist, but the list gives its folder at least 5 "
-        "frames: correct the list, or set frames= to a pattern such as 'img_*.jpg', so that folders are listed."
+        "frames: correct the list, or set frames= to a pattern such as 'img_*.jpg', so that folders are "
+        "listed."
     )
 
 
@@ -474,6 +475,6 @@ def test_lengths_of_folders_that_count_from_0_and_from_1(tmp_path):
     with pytest.raises(DataError) as caught:
         name_folders(tmp_path, {"v": 2, "w": 2}, "img_{:05d}.jpg")
     assert str(caught.value) == (
-        f"frames count from 0 in '{tmp_path}/w' and from 1 in '{tmp_path}/v': set frames= to a pattern such as "
-        "'img_*.jpg', so that folders are listed."
+        f"frames count from 0 in '{tmp_path}/w' and from 1 in '{tmp_path}/v': set frames= to a pattern such "
+        "as 'img_*.jpg', so that folders are listed."
     )

@@ -43,6 +43,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, final
 from uuid import uuid4
 
+import cloudpickle
 import numpy as np
 
 from fastclips.errors import DataError
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["MAGIC", "REMEDY", "Columns", "dump", "load"]
+__all__ = ["MAGIC", "REMEDY", "Columns", "dump", "load", "load_shared"]
 
 MAGIC = b"fcolumns"  # the first bytes of a block
 REMEDY = "delete it, and it is made again"
@@ -252,7 +253,7 @@ class Columns(Mapping[str, "NDArray[Any]"]):
         return _from_bytes, (self._memory[:],)
 
 
-def dump(value: object, file: IO[bytes]) -> list[Columns]:
+def dump(value: object, file: IO[bytes], *, by_value: bool = False) -> list[Columns]:
     """Pickle a value for another process on this machine, without the `Columns` in it.
 
     Parameters
@@ -261,6 +262,8 @@ def dump(value: object, file: IO[bytes]) -> list[Columns]:
         Any picklable object.
     file : file object
         The pickle is written to it.
+    by_value : bool
+        Whether classes of a script or a notebook are pickled by value, by cloudpickle.
 
     Returns
     -------
@@ -272,7 +275,8 @@ def dump(value: object, file: IO[bytes]) -> list[Columns]:
     Exception
         Any error that pickling `value` raises.
     """
-    pickler = _Pickler(file, protocol=5)
+    pickler = (_CloudPickler if by_value else _Pickler)(file, protocol=5)
+    pickler.left_out = []
     pickler.dump(value)
     return pickler.left_out
 
@@ -292,15 +296,20 @@ def load(file: IO[bytes], fds: Sequence[int]) -> Any:  # noqa: ANN401 - any dump
     object
         The value. It shares its blocks with the process that dumped it.
     """
+    return load_shared(file, [Columns.attach(fd) for fd in fds])
+
+
+def load_shared(file: IO[bytes], left_out: Sequence[Columns]) -> Any:  # noqa: ANN401 - any dumped value
+    """Unpickle a value that `dump` wrote, with the columns that it left out."""
     unpickler = _Unpickler(file)
-    unpickler.left_out = [Columns.attach(fd) for fd in fds]
+    unpickler.left_out = left_out
     return unpickler.load()
 
 
-class _Pickler(pickle.Pickler):
-    def __init__(self, file: IO[bytes], protocol: int) -> None:
-        super().__init__(file, protocol)
-        self.left_out: list[Columns] = []
+class _Sharing:
+    """Part of a pickler that leaves out columns."""
+
+    left_out: list[Columns]
 
     def persistent_id(self, value: object) -> int | None:
         if type(value) is not Columns:
@@ -310,8 +319,16 @@ class _Pickler(pickle.Pickler):
         return self.left_out.index(value)
 
 
+class _Pickler(_Sharing, pickle.Pickler):
+    pass
+
+
+class _CloudPickler(_Sharing, cloudpickle.Pickler):  # type: ignore[misc] # it has no types
+    pass
+
+
 class _Unpickler(pickle.Unpickler):
-    left_out: list[Columns]
+    left_out: Sequence[Columns]
 
     def persistent_load(self, number: int) -> Columns:
         return self.left_out[number]

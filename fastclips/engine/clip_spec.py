@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from fastclips.data.storage import Storage
+from fastclips.data.storage import SentStorage, Storage
 from fastclips.functions import from_script, to_worker
 from fastclips.spec import ticket_dtype
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ClipSpec"]
 
-_PICKLED = "_pickled_recipe"
+_PICKLED, _SENT = "_pickled_recipe", "_sent_storage"
 
 
 @dataclass(frozen=True)
@@ -67,16 +67,21 @@ class ClipSpec:
                 self.storage.advise(stream.name, video, some)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Let the recipe travel as bytes, which nobody unpickles but who asks for it: workers alone."""
+        """Pickle the recipe and the storage as bytes, which only workers unpickle, after the fork."""
         state = dict(self.__dict__)
         if "recipe" in state:
             state[_PICKLED] = to_worker(state.pop("recipe"), "transforms")
+        if "storage" in state:
+            state[_SENT] = SentStorage.of(state.pop("storage"))
         return state
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - called for what is missing: a pickled recipe
-        if name != "recipe" or _PICKLED not in self.__dict__:
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - called for a missing attribute: recipe or storage
+        if name == "recipe" and _PICKLED in self.__dict__:
+            self.__dict__[name] = from_script(self.__dict__[_PICKLED], "transforms")
+        elif name == "storage" and _SENT in self.__dict__:
+            self.__dict__[name] = self.__dict__[_SENT].unpickled()
+        else:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        self.__dict__[name] = from_script(self.__dict__[_PICKLED], "transforms")
         return self.__dict__[name]
 
     @property

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastclips.data.storage import count_bytes
+from fastclips.data.storage import count_bytes, opened
 from fastclips.engine.arena import COUNTERS, Damage
 from fastclips.engine.clip_placer import Clip, Lane, Way, by
 from fastclips.errors import DamageError, FastclipsError, FrameError, OptionError
@@ -70,6 +70,7 @@ class Renderer:
 
     def __init__(self, spec: ClipSpec, *, single_threaded: bool = False) -> None:
         self._spec = spec
+        self._storage = spec.storage  # in a worker: unpickled here
         self._lanes = [self._lane(stream) for stream in spec.streams]
         self._scratch: dict[str, NDArray[np.uint8]] = {}  # of pictures before their pixel steps
         self._weights = np.array([spec.weighting.table if spec.weighting else ()], np.float32)
@@ -239,7 +240,7 @@ class Renderer:
     ) -> tuple[dict[int, list[int]], Sequence[Any], dict[int, str]]:
         """Read frames: return those that can be read, their data, and why the others cannot."""
         try:
-            return shown, self._spec.storage.read_many(stream, video, shown), {}
+            return shown, opened(self._storage).read_many(stream, video, shown), {}
         except FrameError:
             if not self._spec.repeats_damaged:
                 raise

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastclips.data.storage import opened
 from fastclips.errors import DamageError, FrameError, OptionError
 from fastclips.pixels.decoding.decoder import Decoder, frame_size
 from fastclips.pixels.steps.compiled import try_functions
@@ -178,7 +179,7 @@ def _look(
     dataset: Dataset, stream: str, row: int, see: Callable[[Stored], Seen], most: int
 ) -> tuple[Seen, str]:
     """Look at the first frame from a video on that is not damaged, of so many; say where it lies."""
-    index, storage = dataset.index, dataset.storage
+    index, storage = dataset.index, opened(dataset.storage)
     places = (
         (index.keys.item(at), index.starts.item(at) + frame)
         for at in range(row, len(index.keys))
