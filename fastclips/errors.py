@@ -45,7 +45,7 @@ class OptionError(FastclipsError, ValueError):
     >>> fc.Windows(time_steps=0)
     Traceback (most recent call last):
         ...
-    fastclips.errors.OptionError: time_steps=0: must be an integer from 1 to 2147483647
+    fastclips.errors.OptionError: time_steps=0: must be an integer from 1 to 1048575
     """
 
 
@@ -71,9 +71,9 @@ class FrameError(DataError):
     --------
     A storage raises it for a frame that it cannot read:
 
-    >>> error = fc.FrameError("cannot read frame 'v/7.jpg': No such file", path="v/7.jpg", reason="No such
-    file") >>> str(error), error.path, error.reason
-    ("cannot read frame 'v/7.jpg': No such file", 'v/7.jpg', 'No such file')
+    >>> error = fc.FrameError("cannot read 'v/7.jpg': it is empty", path="v/7.jpg", reason="it is empty")
+    >>> str(error), error.path, error.reason
+    ("cannot read 'v/7.jpg': it is empty", 'v/7.jpg', 'it is empty')
     """
 
     def __init__(

@@ -320,7 +320,7 @@ def test_another_process_attaches():
     assert done.stdout == "499500 yes\n"
 
 
-class BlobStorage:
+class BlobStorage(fc.Storage):
     """Frames in one column, each beginning where another column says; two blocks."""
 
     def __init__(self, files, size):
@@ -389,7 +389,9 @@ class Unpicklable(BlobStorage):
 
 def test_what_cannot_be_pickled_says_so():
     before = descriptors()
-    with pytest.raises(TypeError, match=r"cannot pickle '_thread\.lock' object"):
+    with pytest.raises(
+        fc.OptionError, match=r"cannot be sent to workers: cannot pickle '_thread\.lock' object"
+    ):
         Pool(make_spec(Unpicklable()), workers=1, memory=2**24)
     assert descriptors() == before
 

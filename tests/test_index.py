@@ -75,7 +75,7 @@ def test_class_folders_that_hold_frames_are_videos_and_logged(tmp_path, caplog):
     (message,) = caplog.messages
     assert message == (
         f"Each of the 2 classes in '{tmp_path}' is a single video, since the class folders hold frames. "
-        "If these folders are videos of one class, open the folder above, or give labels=None."
+        "If these folders are videos of one class, open the parent folder, or set labels=None."
     )
 
 
@@ -127,7 +127,7 @@ def test_no_stream():
 @pytest.mark.parametrize("masks", ["label", ["label"]])
 def test_a_mask_that_is_no_stream(tmp_path, masks):
     write(tmp_path, "a/v/1.jpg")
-    with pytest.raises(OptionError, match=r"names 'label', but the streams are image\."):
+    with pytest.raises(OptionError, match=r"must name streams, but 'label' is not one of image"):
         open_dataset(tmp_path, masks=masks)
 
 

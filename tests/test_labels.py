@@ -122,9 +122,9 @@ def test_saved_arrays_hold_numbers_alone_and_classes_of_frames_are_small():
 
 def test_saved_labels_that_are_unknown_are_refused():
     columns, meta = encoded("label", [0, 1])[0].columns()
-    with pytest.raises(DataError, match="saved labels of kind 'other' and columns 'numbers' are unknown"):
+    with pytest.raises(DataError, match="saved labels have the unknown kind 'other' or columns 'numbers'"):
         Labels.from_columns(columns, {**meta, "kind": "other"})
-    with pytest.raises(DataError, match="saved labels of kind 'labels' and columns 'numbers' are unknown"):
+    with pytest.raises(DataError, match="saved labels have the unknown kind 'labels' or columns 'numbers'"):
         Labels.from_columns(columns, {**meta, "kind": "labels"})
 
 
@@ -197,7 +197,7 @@ def test_targets_without_classes():
         ("label", [0, 34870123], None, "line 2: class 34870123 would make 34870124 classes. If the numbers"),
         ("label", [0, 10**30], None, "would make 1000000000000000000000000000001 classes"),
         ("label", ["a", "x", "y"], ["a", "b"], "line 2: 'x' is not one of the 2 classes 'a', 'b'"),
-        ("labels", [(0,), (), (1, -4)], None, "line 3: class -4 is below 0"),
+        ("labels", [(0,), (), (1, -4)], None, "line 3: class -4 is negative"),
         (
             "labels",
             [(), ("a",), ("a", "x")],
@@ -210,9 +210,9 @@ def test_targets_without_classes():
             "frame_labels",
             arrays([[0, 1, 2], [0, 1, 7]]),
             list("abc"),
-            "line 2: class 7, but classes= names 3",
+            "line 2: class 7, but classes= has 3 names",
         ),
-        ("frame_labels", arrays([[0, 1, 2], [0, -1, 7]]), None, "line 2: class -1 is below 0"),
+        ("frame_labels", arrays([[0, 1, 2], [0, -1, 7]]), None, "line 2: class -1 is negative"),
     ],
 )
 def test_values_that_cannot_be_are_refused(kind, values, classes, message):
@@ -300,7 +300,7 @@ def test_arrays_take_names_for_their_classes():
             OptionError,
             np.zeros((2, 4), int),
             None,
-            r"labels= is int64 of shape \(2, 4\); must be .* \(videos, 3\)",
+            r"labels= is int64 of shape \(2, 4\): must be .* \(videos, 3\)",
         ),
         (OptionError, np.zeros((2, 1), int), None, r"labels= of shape \(2, 1\) has one axis too many"),
         (OptionError, np.zeros((2, 3, 1), int), None, r"labels= is int64 of shape \(2, 3, 1\)"),
@@ -308,18 +308,18 @@ def test_arrays_take_names_for_their_classes():
         (OptionError, np.zeros(2, complex), None, "labels= is complex128"),
         (OptionError, np.array([1, "a"], object), None, "labels= is object"),
         (OptionError, [["a"]], None, r"labels= of shape \(1, 1\) has one axis too many"),
-        (OptionError, [[1, 2], [1]], None, "labels= is no array "),
+        (OptionError, [[1, 2], [1]], None, "labels= is not an array "),
         (OptionError, [], None, r"labels= of shape \(0,\) is empty"),
         (OptionError, 3, None, "labels=3: must be an array with one item for each video"),
         (OptionError, [[True, False]], ["a"], "classes= has 1 names, but labels= has 2 columns"),
-        (DataError, [0, -1], None, r"labels\[1\]: class -1 is below 0"),
+        (DataError, [0, -1], None, r"labels\[1\]: class -1 is negative"),
         (
             DataError,
             np.array([0, 2**64 - 1], np.uint64),
             None,
             r"labels\[1\]: class 18446744073709551615 would",
         ),
-        (DataError, [[0, 0, 0], [0, 5, 0]], ["a"], r"labels\[1\]: class 5, but classes= names 1, which are"),
+        (DataError, [[0, 0, 0], [0, 5, 0]], ["a"], r"labels\[1\]: class 5, but classes= has 1 names"),
         (DataError, ["a", "b"], ["a"], r"labels\[1\]: 'b' is not one of the 1 classes 'a'"),
         (DataError, ["a", ""], None, r"labels\[1\]: '' is not one of the 1 classes 'a'"),
     ],
@@ -346,7 +346,7 @@ def test_arrays_that_cannot_be_are_refused(error, array, classes, message):
             OptionError,
             r"labels= of shape \(3, 1\) has one axis too many: give labels\[:, 0\]",
         ),
-        ([[0, 1], [2]], OptionError, r"several classes of each video are bools \(videos, classes\)"),
+        ([[0, 1], [2]], OptionError, r"for several classes per video, give bools \(videos, classes\)"),
     ],
 )
 def test_arrays_that_would_be_misread(labels, error, text):

@@ -201,7 +201,7 @@ def test_frame_labels_and_dropped_frames(tmp_path):
     frames_of(tmp_path / "image", "v", 4)
     frames_of(tmp_path / "mask", "v", 3)
     roots = {"image": tmp_path / "image", "mask": tmp_path / "mask"}
-    with pytest.raises(DataError, match=r"row 0 .*unpaired='drop' leaves out frames of this video"):
+    with pytest.raises(DataError, match=r"row 0 .*unpaired='drop' drops frames of this video"):
         fc.open([{"path": "v", "frame_labels": [0, 1, 0, 1]}], root=roots, unpaired="drop")
 
 
@@ -280,7 +280,7 @@ def test_dropped_frames_and_parts_do_not_mix(tmp_path):
     frames_of(tmp_path / "image", "v", 5)
     frames_of(tmp_path / "mask", "v", 4)
     roots = {"image": tmp_path / "image", "mask": tmp_path / "mask"}
-    with pytest.raises(DataError, match="start, length and frame_labels would mean"):
+    with pytest.raises(DataError, match="start, length and frame_labels would refer to other"):
         fc.open([{"path": "v", "start": 1, "length": 2}], root=roots, unpaired="drop")
 
 

@@ -238,7 +238,7 @@ def test_an_index_that_is_cut_short(rawframes):
     path = rawframes / "i"
     fc.open(rawframes / "rawframes", index=path)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(DataError, match=r"'.*/i' has .* bytes where .*: delete it"):
+    with pytest.raises(DataError, match=r"'.*/i' has .* bytes, but .*: delete it"):
         fc.open(rawframes / "rawframes", index=path)
 
 

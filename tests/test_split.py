@@ -246,7 +246,7 @@ def test_too_few_groups():
         dataset([0, 0, 1], 2).split(0.2, group=[1, 1, 2])
     assert str(caught.value) == (
         "validation=0.2 of 2 groups leaves 2 for training and 0 for validation, but both need at least 1: "
-        "Change validation= or add videos."
+        "change validation=, or add videos"
     )
 
 

@@ -277,7 +277,8 @@ def find_array(source: Any, name: str) -> Npy | NDArray[Any]:  # noqa: ANN401 - 
         return file
     if isinstance(source, np.ma.MaskedArray):
         raise OptionError(
-            f"{name} is a masked array, whose mask would be lost: give array.filled(), and the mask as a stream"
+            f"{name} is a masked array, whose mask would be lost: give array.filled(), "
+            "and the mask as a stream"
         )
     error = None
     try:
@@ -290,8 +291,8 @@ def find_array(source: Any, name: str) -> Npy | NDArray[Any]:  # noqa: ANN401 - 
         raise OptionError(f"{name}={source!r}: must be an array {_PICTURE}")
     shapes = dict.fromkeys(getattr(video, "shape", None) for video in source)
     raise OptionError(
-        f"{name}: videos have different shapes, {first_few(list(shapes))}, but must make an array {_PICTURE}: "
-        "cut them to one length and size, or keep them as folders of frames"
+        f"{name}: videos have different shapes, {first_few(list(shapes))}, but must make an array "
+        f"{_PICTURE}: cut them to one length and size, or keep them as folders of frames"
     ) from error
 
 
@@ -349,6 +350,6 @@ def _check_alike(shapes: Mapping[str, tuple[int, ...]]) -> None:
     for name, shape in shapes.items():
         if shape[:4] != shapes[first][:4]:
             raise OptionError(
-                f"{first} is {shapes[first]} and {name} is {shape}: streams must agree in {_MASK}, the videos, "
-                "frames, height and width"
+                f"{first} is {shapes[first]} and {name} is {shape}: streams must agree in {_MASK}, the "
+                "videos, frames, height and width"
             )

@@ -120,7 +120,7 @@ def _key(match: str | None) -> Callable[[str], Hashable] | None:
     if match is None:
         return None
     if not isinstance(match, str):
-        raise OptionError(f"match={match!r}: must be a str, a regular expression")
+        raise OptionError(f"match={match!r}: must be a regular expression, as a str")
     try:
         search = re.compile(match).search
     except re.error as error:

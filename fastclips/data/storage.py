@@ -172,7 +172,7 @@ class Storage(ABC):
     def advise(self, stream: str, video: int, frames: Collection[int]) -> None:  # noqa: B027 - a default
         """Learn in the trainer which frames will be read soon. By default, do nothing.
 
-        Parameters are those of `read_many`. The call must be fast and must not raise for missing frames.
+        Parameters are those of `read_many`. The call must be fast, and ignore frames that cannot be read.
         """
 
     def open_in_worker(self) -> None:  # noqa: B027 - a default
@@ -193,7 +193,8 @@ def opened(storage: Storage) -> Storage:
         known, process = _opened.get(id(storage), (None, 0))
         if known is None or known() is not storage or process != os.getpid():
             storage.open_in_worker()
-            _opened[id(storage)] = weakref.ref(storage), os.getpid()
+            key = id(storage)
+            _opened[key] = weakref.ref(storage, lambda _: _opened.pop(key, None)), os.getpid()
     return storage
 
 
