@@ -81,6 +81,7 @@ def any_array(draw):
     return array.transpose(draw(st.permutations(range(len(shape)))))[steps]
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(max_size=5), any_array(), max_size=4))
 def test_arrays_come_back(tmp_path_factory, arrays):
     meta = {"names": ["ä", "\udce9"], "count": len(arrays)}
@@ -347,6 +348,7 @@ def make_spec(storage):
     return ClipSpec(storage, streams, compile_recipe(()), layout, time_steps=2, fast_dct=True)
 
 
+@pytest.mark.slow
 def test_workers_share_what_the_trainer_holds(tmp_path):
     """Frames come out right, and nobody has a copy: not the nursery, not a worker."""
     files = sorted(make_frames(tmp_path, videos=1, frames=4).rglob("*.jpg"))

@@ -121,7 +121,7 @@ def _read(storage: Storage, stream: str, video: int, frame: int) -> Any:  # noqa
         is_picture = data.ndim == 3 and data.shape[-1] in _CHANNELS  # noqa: PLR2004 - (H, W, C)
         _require(
             data.size and (is_picture or data.ndim == 2),  # noqa: PLR2004 - (H, W)
-            f"{call} returned an array of shape {data.shape}: must be (H, W, 3), (H, W, 1), or (H, W) of a mask",
+            f"{call} returned an array of shape {data.shape}: must be (H, W, 3), (H, W, 1), or (H, W)",
         )
     else:
         _require(
@@ -134,7 +134,7 @@ def _read(storage: Storage, stream: str, video: int, frame: int) -> Any:  # noqa
 def _digest(data: Any) -> str:  # noqa: ANN401 - bytes, a memoryview, or pixels
     is_array = isinstance(data, np.ndarray)
     digest = blake2b(repr(data.shape if is_array else None).encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(data) if is_array else data)
+    digest.update(np.ascontiguousarray(data).data if is_array else data)
     return digest.hexdigest()
 
 
@@ -192,32 +192,32 @@ def _check_many(storage: Storage, streams: Sequence[str], frame_counts: Sequence
 
 
 def _check_missing(storage: Storage, streams: Sequence[str], frame_counts: Sequence[int]) -> None:
-    videos = len(frame_counts)
     for stream in streams:
-        for video, frame in ((0, frame_counts[0]), (0, -1), (videos, 0), (-1, 0)):
-            few = (
-                f"video {video} has {frame_counts[0]} frames" if video == 0 else f"there are {videos} videos"
-            )
-            missing: dict[str, Callable[[], object]] = {
-                _call((stream, video, frame)): lambda: storage.read(stream, video, frame),
-                f"read_many({stream!r}, {video}, [{frame}])": lambda: storage.read_many(
-                    stream, video, [frame]
-                ),
-            }
-            for call, read in missing.items():
-                try:
-                    read()
-                except IndexError:
-                    continue
-                except FrameError as error:
-                    _require(
-                        error.path, f"{call} raised a FrameError without path=: set it to the frame's path"
-                    )
-                    continue
-                except Exception as error:
-                    name = type(error).__name__
-                    raise AssertionError(f"{call} raised {name}: must be IndexError or FrameError") from error
-                raise AssertionError(f"{call} returned a frame, but {few}: raise IndexError")
+        for video, frame in ((0, frame_counts[0]), (0, -1), (len(frame_counts), 0), (-1, 0)):
+            _check_refused(storage.read, stream, video, frame, frame_counts)
+            _check_refused(storage.read_many, stream, video, [frame], frame_counts)
+
+
+def _check_refused(
+    read: Callable[..., object],
+    stream: str,
+    video: int,
+    frames: Any,
+    frame_counts: Sequence[int],
+) -> None:
+    call = f"{read.__name__}({stream!r}, {video}, {frames})"
+    try:
+        read(stream, video, frames)
+    except IndexError:
+        return
+    except FrameError as error:
+        _require(error.path, f"{call} raised a FrameError without path=: set it to the frame's path")
+        return
+    except Exception as error:
+        name = type(error).__name__
+        raise AssertionError(f"{call} raised {name}: must be IndexError or FrameError") from error
+    few = f"video 0 has {frame_counts[0]} frames" if video == 0 else f"there are {len(frame_counts)} videos"
+    raise AssertionError(f"{call} returned a frame, but {few}: raise IndexError")
 
 
 def _check_copy(sent: SentStorage, name: str, places: Places, expected: list[str]) -> None:
@@ -289,5 +289,6 @@ def _result(pid: int, pipe: int) -> str:
             message = f"+reads in a forked process did not end within {_PATIENCE_S:.0f} s".encode()
     _, status = os.waitpid(pid, 0)
     if not message:
-        return f"a forked process that read from the storage died, with exit code {os.waitstatus_to_exitcode(status)}"
+        code = os.waitstatus_to_exitcode(status)
+        return f"a forked process that read from the storage died with exit code {code}"
     return message[1:].decode()
