@@ -199,10 +199,10 @@ def _check_missing(storage: Storage, streams: Sequence[str], frame_counts: Seque
 
 
 def _check_refused(
-    read: Callable[..., object],
+    read: Callable[[str, int, Any], object],
     stream: str,
     video: int,
-    frames: Any,
+    frames: int | list[int],
     frame_counts: Sequence[int],
 ) -> None:
     call = f"{read.__name__}({stream!r}, {video}, {frames})"
