@@ -381,7 +381,7 @@ class Dataset:
         >>> training, validation = data.split(0.34, seed=1)
         >>> len(training), len(validation), validation.index.labels.per_video.tolist()
         (4, 2, [0, 1])
-        >>> sides = data.split(0.5, group=lambda name: int(name[-1]) // 2)  # pairs of videos
+        >>> sides = data.split(1 / 3, group=lambda name: int(name[-1]) // 2)  # three pairs of videos
         >>> [len(side) for side in sides]
         [4, 2]
         """
