@@ -352,7 +352,7 @@ def test_options_of_opening(frames, tmp_path):
         ):
             fc.open(tmp_path / "pack", **knob)
     packed(bare, tmp_path / "bare")
-    with pytest.raises(OptionError, match="there are no labels of classes"):
+    with pytest.raises(OptionError, match="the dataset has no labels of classes"):
         fc.open(tmp_path / "bare", classes=["a"])
 
 
@@ -369,7 +369,7 @@ def test_numbers_get_names(frames, tmp_path, kind):
 
 def test_targets_have_no_names(frames, tmp_path):
     packed(fc.open([{"path": "class_0/video_0", "target": 0.5}], root=frames), tmp_path / "pack")
-    with pytest.raises(OptionError, match="there are no labels of classes"):
+    with pytest.raises(OptionError, match="the dataset has no labels of classes"):
         fc.open(tmp_path / "pack", classes=["a"])
 
 

@@ -82,8 +82,8 @@ class Columns(Mapping[str, "NDArray[Any]"]):
         The block's name in messages.
     verify : bool
         Whether to compare the checksum, which only a saved block has.
-    remedy : str
-        What messages tell the user to do about a damaged block.
+    remedy : str, optional
+        What messages tell the user to do about a damaged block; by default, to delete it.
 
     Raises
     ------
@@ -93,7 +93,7 @@ class Columns(Mapping[str, "NDArray[Any]"]):
 
     __slots__ = ("__weakref__", "_arrays", "_fd", "_memory", "_meta")
 
-    def __init__(self, fd: int, source: str, *, verify: bool = False, remedy: str = REMEDY) -> None:
+    def __init__(self, fd: int, source: str, *, verify: bool = False, remedy: str | None = None) -> None:
         try:
             start, header = _read_header(fd, source, verify=verify, remedy=remedy)
             self._memory = mmap.mmap(fd, 0, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
@@ -104,7 +104,7 @@ class Columns(Mapping[str, "NDArray[Any]"]):
                     for name, (dtype, shape, offset) in header["arrays"].items()
                 }
             except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-                raise DataError(f"{source} has a damaged header ({error}): {remedy}") from error
+                raise DataError(f"{source} has a damaged header ({error}): {remedy or REMEDY}") from error
         except BaseException:
             os.close(fd)
             raise
@@ -159,15 +159,15 @@ class Columns(Mapping[str, "NDArray[Any]"]):
         return cls(_memfd(write), "packed columns")
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, remedy: str = REMEDY) -> Columns:
+    def load(cls, path: str | os.PathLike[str], *, remedy: str | None = None) -> Columns:
         """Map a file that `save` wrote.
 
         Parameters
         ----------
         path : path
             The file. It is read completely once, to compare its checksum.
-        remedy : str
-            What messages tell the user to do about a damaged file.
+        remedy : str, optional
+            What messages tell the user to do about a damaged file; by default, to delete it.
 
         Returns
         -------
@@ -386,12 +386,14 @@ def _checksum(fd: int) -> int:
     return found
 
 
-def _read_header(fd: int, source: str, *, verify: bool, remedy: str) -> tuple[int, dict[str, Any]]:
+def _read_header(fd: int, source: str, *, verify: bool, remedy: str | None) -> tuple[int, dict[str, Any]]:
     """Check a block's size; return the offset of its data, and its header."""
     status = os.fstat(fd)
     prefix = os.pread(fd, _PREFIX.size, 0) if stat.S_ISREG(status.st_mode) else b""
     if prefix[: len(MAGIC)] != MAGIC[: len(prefix)] or not prefix:
-        raise DataError(f"{source} does not hold saved columns (it begins with {prefix[:8]!r})")
+        reason = f"{source} does not hold saved columns (it begins with {prefix[:8]!r})"
+        raise DataError(f"{reason}: {remedy}" if remedy else reason)  # it may be anyone's: not to be deleted
+    remedy = remedy or REMEDY
     if len(prefix) < _PREFIX.size:
         raise DataError(f"{source} is truncated to {status.st_size} bytes: {remedy}")
     _, version, length, total, checksum = _PREFIX.unpack(prefix)
