@@ -1,7 +1,7 @@
 """Examples in docstrings are run, and every public name has parameters, returns and an example.
 
 An example finds frames/, masks/, packed/, train.txt and testlist01.txt in the working directory, and `fc` and
-`np` in its namespace.
+`np` in its namespace. frames/ has 6 videos in 2 classes, each of 12 JPEGs of 48x64.
 """
 
 import doctest
@@ -31,7 +31,6 @@ fastclips.ChannelShift
 fastclips.Contrast
 fastclips.Cutout
 fastclips.FeatureWise
-fastclips.FrameDrop
 fastclips.Gamma
 fastclips.GaussianNoise
 fastclips.Grayscale
@@ -46,21 +45,14 @@ fastclips.RandomResizedCrop
 fastclips.RandomRotation
 fastclips.RandomShear
 fastclips.RandomShift
-fastclips.RandomWindow
 fastclips.RandomZoom
 fastclips.Rescale
 fastclips.Resize
-fastclips.Reverse
 fastclips.SaltAndPepper
 fastclips.Saturation
 fastclips.SaturationValue
-fastclips.Segments
-fastclips.SpeedJitter
-fastclips.Stats
 fastclips.TenCrop
 fastclips.ThreeCrop
-fastclips.Views
-fastclips.Windows
 fastclips.ZCA
 fastclips.compat.TimeDistributedImageDataGenerator.TimeDistributedDataFrameIterator
 fastclips.compat.TimeDistributedImageDataGenerator.TimeDistributedDirectoryIterator
@@ -113,18 +105,18 @@ def missing(thing):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Small, unlike what the pages read: six videos of 12 frames, 48x64, in two classes."""
     root = tmp_path_factory.mktemp("examples")
     frames = make_frames(root / "frames")
-    make_masks(root / "masks", frames)
+    masks = make_masks(root / "masks", frames)
     names = sorted(str(path.relative_to(frames)) for path in frames.glob("*/*"))
     (root / "train.txt").write_text("".join(f"{name} {n % 2}\n" for n, name in enumerate(names)))
     (root / "testlist01.txt").write_text("".join(f"{name}.avi\n" for name in names[:3]))
-    fc.pack(fc.open({"image": frames, "mask": root / "masks"}), root / "packed", workers=0)
+    fc.pack(fc.open({"image": frames, "mask": masks}), root / "packed", workers=0)
     return root
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_run(name, data, tmp_path, monkeypatch):
     if ".adapters." in name or ".compat" in name:

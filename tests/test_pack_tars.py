@@ -216,7 +216,9 @@ def test_links(root, tmp_path):
     path = source / "class_0" / "video_0" / "frame_00002.jpg"
     path.unlink()
     path.symlink_to("frame_00001.jpg")
-    with pytest.raises(DataError, match=r"'class_0/video_0/frame_00002.jpg' in '.*f.tar' is a link, not a regular"):
+    with pytest.raises(
+        DataError, match=r"'class_0/video_0/frame_00002.jpg' in '.*f.tar' is a link, not a regular"
+    ):
         fc.open(tar(tmp_path / "f.tar", source))
     check_same(fc.open(source), fc.open(tar(tmp_path / "g.tar", source, "--dereference")))
     path.unlink()

@@ -9,7 +9,8 @@ import numpy as np
 
 from fastclips.errors import OptionError
 from fastclips.options import checked_int
-from fastclips.spec import WEIGHT, Stream
+from fastclips.reserved import RESERVED
+from fastclips.spec import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["MASKS", "make_streams", "mask_options"]
 
 MASKS = ("mask",)  # the streams that are masks by default
-_RESERVED = ("auto", "label", "valid", WEIGHT)
 _VALUES = 256  # of a byte
 _OF_MASK = "a mask's value in values"
 
@@ -43,11 +43,11 @@ def make_streams(names: Sequence[str], masks: Iterable[str], mask: dict[str, Any
     if not isinstance(masks, (str, Iterable)):
         raise OptionError(f"masks={masks!r}: must be names of streams, as in ('mask',)")
     masks = (masks,) if isinstance(masks, str) else tuple(masks)
-    taken = [name for name in names if name in _RESERVED or not isinstance(name, str) or not name]
+    taken = [name for name in names if name in RESERVED or not isinstance(name, str) or not name]
     if taken:
         raise OptionError(
             f"a stream cannot be named {taken[0]!r}: must be a str that is not empty and none of "
-            f"{', '.join(_RESERVED)}"
+            f"{', '.join(RESERVED)}"
         )
     if not names:
         raise OptionError("source={}: must name a stream, as in source={'image': path}")
