@@ -42,6 +42,7 @@ from fastclips.data.files import Files
 from fastclips.data.index import Index
 from fastclips.data.labels import Labels
 from fastclips.data.names import FileNames
+from fastclips.data.roots import Root
 from fastclips.data.scan import FrameTree
 from fastclips.data.storage import FolderStorage
 
@@ -64,7 +65,7 @@ def make(root: Path, path: Path, videos: int) -> None:
     labels = Labels.of_classes(np.arange(videos, dtype=np.int64) // per_class, len(classes))
     keys = np.arange(videos, dtype=np.int64)
     index = Index(storage.videos, keys, np.zeros_like(keys), storage.frame_counts, labels, classes)
-    options = Files({"image": root}, None, None, None, True, None, None, False)
+    options = Files({"image": Root(root)}, None, None, None, True, None, None, False)
     saved_index._packed(storage, index, options.made_from()).save(path)  # noqa: SLF001 - folders are not there
 
 

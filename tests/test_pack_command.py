@@ -86,7 +86,7 @@ def test_other_names(frames, tmp_path):
     [
         (["--stream", "mask"], "--stream 'mask': must be a name and a folder"),
         (["--list", "nowhere.txt"], "--list 'nowhere.txt': there is no such file"),
-        (["--columns", "path label"], "columns='path label': is for lists"),
+        (["--columns", "path label"], "columns='path label': is for lists of videos"),
         (["--codec", "raw", "--restart", "2"], "restart=2 is for JPEGs"),
         (["--shard-size", "1x"], "shard_size='1x'"),
     ],

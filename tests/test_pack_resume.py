@@ -66,7 +66,7 @@ def test_killed_at_random_moments(many, whole, tmp_path, workers):
         for path in folder.glob("*.tar"):  # a tar that is there is whole
             assert path.read_bytes() == whole[path.name]
         if not (folder / "pack.index").exists():
-            with pytest.raises(DataError, match=r"was not finished|no frames in|does not exist"):
+            with pytest.raises(DataError, match=r"is an unfinished pack|no frames in|does not exist"):
                 fc.open(folder)
         now = len(list((folder / ".packing").glob("*.record")))
         assert now >= done or (folder / "pack.index").exists()
@@ -442,7 +442,7 @@ def test_a_pack_that_lost_a_shard_is_not_done(many, tmp_path):
     dataset, folder = fc.open(many), tmp_path / "pack"
     fc.pack(dataset, folder, shard_size="40KiB", workers=0)
     os.truncate(folder / "00002.tar", 5000)
-    with pytest.raises(DataError, match=r"00002.tar' has 5000 bytes where .*restore it, or delete '.*pack'"):
+    with pytest.raises(DataError, match=r"00002.tar' has 5000 bytes, but .*restore it, or delete '.*pack'"):
         fc.pack(dataset, folder, shard_size="40KiB", workers=0)
     (folder / "00001.tar").unlink()
     with pytest.raises(DataError, match=r"00001.tar': No such file or directory; restore it, or delete"):

@@ -344,15 +344,15 @@ def test_options_of_opening(frames, tmp_path):
     classes = ("other", "class_1", "class_0")
     check_same(fc.open(frames, classes=classes), fc.open(tmp_path / "pack", classes=classes))
     assert fc.open(tmp_path / "pack", classes=classes).classes == classes
-    with pytest.raises(DataError, match="classes= lacks 'class_1'"):
+    with pytest.raises(DataError, match="classes= must name 'class_1'"):
         fc.open(tmp_path / "pack", classes=["class_0", "x"])
     for knob in ({"root": "x"}, {"columns": "path"}, {"frames": "*"}, {"match": "x"}, {"index": "i"}):
         with pytest.raises(
-            OptionError, match=rf"{next(iter(knob))}= is for frames that are files; .* is a pack"
+            OptionError, match=rf"{next(iter(knob))}= is for frames in files, but .* is a pack"
         ):
             fc.open(tmp_path / "pack", **knob)
     packed(bare, tmp_path / "bare")
-    with pytest.raises(OptionError, match="there are no labels of classes"):
+    with pytest.raises(OptionError, match="the dataset has no labels of classes"):
         fc.open(tmp_path / "bare", classes=["a"])
 
 
@@ -363,13 +363,13 @@ def test_numbers_get_names(frames, tmp_path, kind):
     packed(fc.open(rows, root=frames), tmp_path / "pack")
     classes = ["a", "b", "c", "d"]
     check_same(fc.open(rows, root=frames, classes=classes), fc.open(tmp_path / "pack", classes=classes))
-    with pytest.raises(DataError, match="classes= lacks '2'"):
+    with pytest.raises(DataError, match="classes= must name '2'"):
         fc.open(tmp_path / "pack", classes=["a", "b"])
 
 
 def test_targets_have_no_names(frames, tmp_path):
     packed(fc.open([{"path": "class_0/video_0", "target": 0.5}], root=frames), tmp_path / "pack")
-    with pytest.raises(OptionError, match="there are no labels of classes"):
+    with pytest.raises(OptionError, match="the dataset has no labels of classes"):
         fc.open(tmp_path / "pack", classes=["a"])
 
 

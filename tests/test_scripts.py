@@ -66,7 +66,8 @@ def test_a_storage_from_beside_the_script(frames, tmp_path):
     """What the trainer can import, the workers can."""
     (tmp_path / "mine.py").write_text(
         textwrap.dedent("""
-        class Storage:
+        import fastclips as fc
+        class Storage(fc.Storage):
             def __init__(self, inner): self.inner = inner
             def read(self, *key): return self.inner.read(*key)
             def where(self, *key): return self.inner.where(*key)

@@ -39,6 +39,7 @@ import simplejpeg  # what the engine is compared with
 from tqdm import tqdm
 
 from fastclips.data.opening import open_dataset
+from fastclips.data.storage import opened
 from fastclips.engine.arena import COUNTERS
 from fastclips.errors import EngineError, OptionError
 from fastclips.loader import ClipLoader
@@ -373,7 +374,7 @@ def _sample(dataset: Dataset) -> list[bytes]:
             int(dataset.index.keys[video]),
             int(number - ends[video] + dataset.index.frame_counts[video]),
         )
-        data = dataset.storage.read(*place)
+        data = opened(dataset.storage).read(*place)
         if not isinstance(data, bytes) or not data.startswith(b"\xff\xd8"):
             raise OptionError(
                 f"{dataset.storage.where(*place)}: bench compares the decoding of JPEGs, and this is none"

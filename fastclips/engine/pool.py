@@ -187,7 +187,6 @@ class Pool:
     """
 
     def __init__(self, spec: RenderSpec, *, workers: int, memory: int) -> None:
-        _check_importable(spec)
         rows = spec.layout.batch_size
         self._ahead = math.ceil(workers / rows) + _AHEAD
         geometry = {
@@ -397,12 +396,3 @@ class _Nursery:
 
 # The nursery forks, so its libraries must not start threads.
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-
-
-def _check_importable(spec: RenderSpec) -> None:
-    kind = type(getattr(spec, "storage", None))
-    if kind.__module__ == "__main__":
-        raise OptionError(
-            f"{kind.__name__}, a storage, is defined in the script itself, which workers do not run; move it "
-            "to a module beside the script and import it, or set workers=0"
-        )

@@ -17,6 +17,7 @@ from fastclips.data.columns import Columns
 from fastclips.data.index import Index
 from fastclips.data.pack_storage import INDEX, stream_meta
 from fastclips.data.scan import evenly
+from fastclips.data.storage import opened
 from fastclips.errors import DataError, FrameError, OptionError
 from fastclips.packing.crew import make_parts
 from fastclips.packing.parts import Job, Task, VideoFiles
@@ -165,7 +166,7 @@ def _content(storage: Storage, place: tuple[str, int, int], path: str) -> bytes:
             status = Path(path).stat()
             data = f"{status.st_size} {status.st_mtime_ns}".encode()
         else:
-            read = storage.read(*place)
+            read = opened(storage).read(*place)
             data = np.ascontiguousarray(read).tobytes() if isinstance(read, np.ndarray) else read
     except (OSError, FrameError):
         data = b""

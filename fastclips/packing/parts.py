@@ -8,12 +8,12 @@ from __future__ import annotations
 import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from fastclips.data.pack_storage import BLOCK, member_folder
-from fastclips.data.storage import count_bytes
+from fastclips.data.storage import SentStorage, count_bytes, opened
 from fastclips.errors import FrameError
 from fastclips.packing.encode import KINDS, Encoded, Encoder, kind_of
 from fastclips.pixels.geometry.resample import use_one_thread
@@ -51,6 +51,12 @@ class Job:
     encoding: Encoding
     names: Names
     folder: str
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "storage": SentStorage.of(self.storage)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, storage=state["storage"].unpickled())
 
 
 class Task(NamedTuple):
@@ -164,6 +170,7 @@ class Maker:
 
     def __init__(self, job: Job) -> None:
         use_one_thread()
+        opened(job.storage)
         self._job = job
         self._encoders = {stream.name: Encoder(stream, job.encoding) for stream in job.streams}
 

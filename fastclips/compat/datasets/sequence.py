@@ -36,8 +36,8 @@ from fastclips.compat._base.epochs import Epochs
 from fastclips.compat._base.files import FileList
 from fastclips.compat.datasets.frame_spec import FrameSpec, Masks
 from fastclips.data.names import stem
-from fastclips.data.opening import mask_options
 from fastclips.data.scan import FRAME_EXTENSIONS
+from fastclips.data.streams import mask_options
 from fastclips.errors import DataError, OptionError
 from fastclips.options import checked_bool, checked_int, first_few
 from fastclips.spec import Stream
