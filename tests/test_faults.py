@@ -202,10 +202,10 @@ def lets_no_signal_in(frame):
 
 
 def test_an_interrupt_anywhere_loses_nothing(frames):
-    """A KeyboardInterrupt at each line of loader, pool and arena in turn, in the middle of an epoch."""
+    """A KeyboardInterrupt at each line of these modules in turn, in the middle of an epoch."""
     with make_loader(frames) as loader:
         expected = [x.copy() for x, _ in loader]
-    sources = tuple(f"fastclips/{name}.py" for name in ("loader", "engine/pool", "engine/arena"))
+    sources = tuple(f"fastclips/{name}.py" for name in ("loader", "engine/pool", "engine/arena", "processes"))
     with make_loader(frames, 1) as loader:
         engine = loader._engine
         for line in itertools.count(1):

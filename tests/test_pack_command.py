@@ -294,7 +294,7 @@ def test_an_interrupt_says_how_to_go_on(frames, tmp_path, capsys, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fastclips.packing.packer.make_pack", interrupt)
+    monkeypatch.setattr("fastclips.packing.make_pack.make_pack", interrupt)
     assert command(frames, tmp_path / "pack") == 130
     assert "the same command goes on" in capsys.readouterr().err
 

@@ -21,11 +21,13 @@ from itertools import count
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
-from fastclips.data.columns import load
 from fastclips.engine.arena import COUNTERS, Arena, die_with_parent, from_note, to_note
 from fastclips.engine.worker import work
+from fastclips.processes import cause_of_death
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fastclips.spec import RenderSpec
 
 __all__ = ["main"]
@@ -108,7 +110,7 @@ class Nursery:
         pid, worker, index = self._alive.pop(pidfd)
         os.close(pidfd)
         _, status = os.waitpid(pid, 0)
-        cause = _cause(os.waitstatus_to_exitcode(status))
+        cause = cause_of_death(os.waitstatus_to_exitcode(status))
         clips = self._arena.counters()[:, _CLIPS].sum()
         self._deaths = self._deaths + 1 if clips == self._clips else 1
         self._clips = clips
@@ -128,36 +130,25 @@ class Nursery:
         return self._fork(index)
 
 
-def _cause(code: int) -> str:
-    if code >= 0:
-        return f"with exit code {code}"
-    hint = " (out of memory? see the kernel's log)" if -code == signal.SIGKILL else ""
-    return f"by {signal.Signals(-code).name}{hint}"
-
-
-def main(workers: int, arena_fd: int, spec_fd: int, trainer: int, *shared: int) -> None:
+def main(load: Callable[[], RenderSpec], workers: int, arena_fd: int, trainer: int) -> None:
     """Run a nursery.
 
     Parameters
     ----------
+    load : callable
+        Returns the spec; its errors are the nursery's last words.
     workers : int
         How many workers to keep.
-    arena_fd, spec_fd : int
-        Descriptors of the arena and of a file that holds the dumped `RenderSpec`.
+    arena_fd : int
+        Descriptor of the arena.
     trainer : int
         A pidfd of the trainer.
-    *shared : int
-        Descriptors of the columns that were left out of the dump.
     """
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, as a trainer may, children could not be reaped
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a trainer may ignore it; then no worker could be reaped
     arena = Arena.attach(arena_fd)
     os.close(arena_fd)
     try:
-        with os.fdopen(spec_fd, "rb") as file:
-            spec = load(file, shared)
-        for fd in shared:
-            os.close(fd)
-        nursery = Nursery(arena, spec, workers)
+        nursery = Nursery(arena, load(), workers)
         gc.freeze()  # a collection in a worker would copy the pages it shares
         nursery.run(trainer, sys.stdin.fileno())
     except Exception as error:

@@ -14,19 +14,12 @@ from __future__ import annotations
 
 import math
 import os
-import select
-import signal
-import subprocess
-import sys
 import weakref
-from contextlib import suppress
-from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from fastclips.data.columns import dump
 from fastclips.engine.arena import (
     COUNTERS,
     Arena,
@@ -38,11 +31,10 @@ from fastclips.engine.arena import (
 )
 from fastclips.engine.worker import make_renderer
 from fastclips.errors import ClosedError, EngineError, FrameError, OptionError
+from fastclips.processes import Process
 from fastclips.spec import ALIGNMENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from fastclips.spec import RenderSpec
@@ -206,9 +198,9 @@ class Pool:
         self.notes: list[tuple[np.void, bytes]] = []
         self.waited_s = 0.0
         self._advise = getattr(spec, "advise", _no_advice)
-        self._nursery = _Nursery(self._arena, spec, workers)
+        self._nursery = _start_nursery(self._arena, spec, workers)
         pids = self.counters[:, COUNTERS.index("pid")]
-        self._stop = weakref.finalize(self, self._nursery.stop, lambda: bool(pids.any()))
+        self._stop = weakref.finalize(self, _stop_nursery, self._nursery, pids)
 
     @property
     def slots(self) -> int:
@@ -333,70 +325,23 @@ def _slots(geometry: dict[str, int], memory: int, wanted: int) -> int:
     return min(_LEAST_SLOTS + (memory - least) // per_slot, max(wanted, _LEAST_SLOTS))
 
 
-class _Nursery:
-    """The nursery's process, watched through a pidfd.
-
-    `subprocess` guards its view of a child by a lock that an interrupt may leave locked for good; a pidfd
-    needs none, and every wait on it is bounded.
-    """
-
-    def __init__(self, arena: Arena, spec: RenderSpec, workers: int) -> None:
-        trainer = os.pidfd_open(os.getpid())
-        spec_fd = os.memfd_create("fastclips-spec")
-        try:
-            with os.fdopen(spec_fd, "wb", closefd=False) as file:
-                columns = dump(spec, file)
-            os.lseek(spec_fd, 0, os.SEEK_SET)
-            shared = [block.fd for block in columns]
-            numbers = (workers, arena.fd, spec_fd, trainer, *shared)
-            # Its own process group: an interrupt at the terminal is for the trainer. The same session:
-            # schedulers may share the machine out by session. The trainer's sys.path travels as arguments,
-            # and replaces what -c would put before it.
-            code = (
-                f"import os, sys; os.setpgrp(); argv = sys.argv[1:]; sys.path[:] = argv[{len(numbers)}:]; "
-                f"from fastclips.engine.nursery import main; main(*map(int, argv[:{len(numbers)}]))"
-            )
-            path = [entry or str(Path.cwd()) for entry in sys.path if isinstance(entry, str)]
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", code, *map(str, numbers), *path],
-                stdin=subprocess.PIPE,
-                stdout=2,  # what user code prints must not mix with the trainer's output
-                pass_fds=numbers[1:],
-                env={**os.environ, **dict.fromkeys(_ONE_THREAD, "1")},
-            )
-        finally:
-            os.close(spec_fd)
-            os.close(trainer)
-        self.pid = self._process.pid
-        self._pidfd = os.pidfd_open(self.pid)
-        self._owner = os.getpid()
-
-    def ended(self, seconds: float) -> bool:
-        """Wait for so long at most; say whether the process has ended."""
-        poll = select.poll()
-        poll.register(self._pidfd, select.POLLIN)
-        return bool(poll.poll(int(seconds * 1000)))
-
-    def stop(self, has_workers: Callable[[], bool]) -> None:
-        """End it: in order if it has workers to end, else at once. Called once."""
-        if os.getpid() != self._owner:
-            return  # a forked child of the trainer ends; the nursery is not its own
-        with suppress(OSError):
-            if has_workers():
-                os.write(self._process.stdin.fileno(), b"stop")  # type: ignore[union-attr] # it is a pipe
-        if not (has_workers() and self.ended(_STOP_S)):
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)  # its workers die with it
-            self.ended(_STOP_S)
-        with suppress(ChildProcessError):
-            os.waitpid(self.pid, os.WNOHANG)
-        self._process.returncode = 0  # reaped here: subprocess has nothing left to do
-        with suppress(OSError):
-            self._process.stdin.close()  # type: ignore[union-attr] # as above
-        os.close(self._pidfd)
+def _start_nursery(arena: Arena, spec: RenderSpec, workers: int) -> Process:
+    trainer = os.pidfd_open(os.getpid())
+    try:
+        return Process(
+            "fastclips.engine.nursery:main",
+            spec,
+            [workers, arena.fd, trainer],
+            fds=[arena.fd, trainer],
+            bound=False,  # the thread that makes a loader may end before the loader does
+        )
+    finally:
+        os.close(trainer)
 
 
-# The nursery forks, so its libraries must not start threads.
-_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+def _stop_nursery(nursery: Process, pids: NDArray[np.float64]) -> None:
+    """End the nursery; it is given time only if it has workers to end."""
+    nursery.stop(_STOP_S if pids.any() else 0.0)
 
 
 def _check_importable(spec: RenderSpec) -> None:

@@ -16,7 +16,7 @@ from fastclips.packing.video_sources import holds_movies, open_movies
 if TYPE_CHECKING:
     import os
 
-    from fastclips.packing.encode import Encoding
+    from fastclips.packing.encoder import Encoding
     from fastclips.packing.parts import Problem
 
 __all__ = ["RESTART", "Packed", "pack"]
@@ -145,7 +145,7 @@ def pack(
         raise OptionError(
             f"pack takes a dataset, as fastclips.open returns it, or a folder of video files, not {dataset!r}"
         )
-    from fastclips.packing.packer import Options, make_pack  # noqa: PLC0415 - OpenCV and more, for this alone
+    from fastclips.packing.make_pack import Options, make_pack  # noqa: PLC0415 - OpenCV and more, for this alone
 
     options = Options(
         _encoding(short_side, quality, restart, codec),
@@ -179,7 +179,7 @@ def pack(
 
 
 def _encoding(short_side: int | None, quality: int | None, restart: int | str | None, codec: str) -> Encoding:
-    from fastclips.packing.encode import Encoding  # noqa: PLC0415 - as above
+    from fastclips.packing.encoder import Encoding  # noqa: PLC0415 - as above
 
     raw = checked_choice(codec, "codec", ("jpeg", "raw")) == "raw"
     if short_side is not None:

@@ -15,17 +15,17 @@ import numpy as np
 from fastclips.data.pack_storage import BLOCK, member_folder
 from fastclips.data.storage import count_bytes
 from fastclips.errors import FrameError
-from fastclips.packing.encode import KINDS, Encoded, Encoder, kind_of
+from fastclips.packing.encoder import KINDS, Encoded, Encoder, kind_of
 from fastclips.pixels.geometry.resample import use_one_thread
 
 if TYPE_CHECKING:
     from fastclips.data.names import Names
     from fastclips.data.storage import Storage
-    from fastclips.packing.encode import Encoding
+    from fastclips.packing.encoder import Encoding
     from fastclips.pixels.decoding.decoder import Stored
     from fastclips.spec import Stream
 
-__all__ = ["Job", "Maker", "Part", "Problem", "Task", "member_name", "padding"]
+__all__ = ["Job", "Part", "PartMaker", "Problem", "Task", "member_name", "padding"]
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def padding(size: int) -> int:
     return -size % BLOCK
 
 
-class Maker:
+class PartMaker:
     """Makes one part after the other.
 
     Parameters

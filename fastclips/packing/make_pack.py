@@ -18,9 +18,9 @@ from fastclips.data.index import Index
 from fastclips.data.pack_storage import INDEX, stream_meta
 from fastclips.data.scan import evenly
 from fastclips.errors import DataError, FrameError, OptionError
-from fastclips.packing.crew import make_parts
 from fastclips.packing.parts import Job, Task, VideoFiles
 from fastclips.packing.shards import Shards
+from fastclips.packing.workers import make_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from fastclips.data.index import Dataset
     from fastclips.data.names import Names
     from fastclips.data.storage import Storage
-    from fastclips.packing.encode import Encoding
+    from fastclips.packing.encoder import Encoding
 
 __all__ = ["Options", "make_pack"]
 
