@@ -28,6 +28,7 @@ def test_help(capsys, command, monkeypatch):
     out = capsys.readouterr().out
     assert out.startswith(" ".join(["usage: fastclips", *command]))
     assert "--help" in out
+    assert max(map(len, out.splitlines())) <= 80
 
 
 def test_help_of_bench_explains_every_figure(capsys):

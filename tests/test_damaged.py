@@ -13,6 +13,7 @@ from PIL import Image
 from storages import DiesOnce
 
 import fastclips as fc
+from fastclips.serving import layout
 
 IGNORE = 255
 CUT = np.s_[8:40, 12:52]
@@ -355,11 +356,11 @@ def test_looking_has_an_end(tmp_path, monkeypatch):
     for number in (1, 2, 3):
         (frames / f"class_0/video_0/frame_0000{number}.jpg").unlink()
     options = {"clips": fc.Windows(4), "batch_size": 4, "damaged": "repeat", "workers": 0}
-    monkeypatch.setattr(fc.pixels.layout, "_PASSED", 3)
+    monkeypatch.setattr(layout, "_PASSED", 3)
     with fc.ClipLoader(dataset, **options) as loader:
         ((x, _),) = loader
         np.testing.assert_array_equal(x, np.broadcast_to(x[0, 3], x.shape))
-    monkeypatch.setattr(fc.pixels.layout, "_PASSED", 2)
+    monkeypatch.setattr(layout, "_PASSED", 2)
     with pytest.raises(fc.FrameError, match=r"frame_00001.jpg.*No such file"):
         fc.ClipLoader(dataset, **options)
 

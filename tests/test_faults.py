@@ -85,7 +85,7 @@ def test_a_clip_that_kills_every_worker_is_named(many):
     dataset = fc.open(many)
     poisoned = fc.Dataset(Poison(dataset.storage, 0), dataset.index, (Stream("image"),))
     with fc.ClipLoader(poisoned, fc.Windows(4), batch_size=4, workers=2) as loader:
-        with pytest.raises(fc.FrameError, match="3 workers died over this clip, the last one by SIGSEGV"):
+        with pytest.raises(fc.FrameError, match="3 workers died over this clip, the last worker by SIGSEGV"):
             list(loader)
         assert len(list(loader.epoch(0, start=1))) == 17
 
@@ -247,7 +247,7 @@ def test_a_storage_that_lives_in_the_script_is_refused(frames, monkeypatch):
     monkeypatch.setattr(Mine, "__module__", "__main__")
     dataset = fc.open(frames)
     mine = fc.Dataset(Mine(dataset.storage, -1), dataset.index, dataset.streams)
-    with pytest.raises(fc.OptionError, match="Mine, a storage, is defined in the script itself"):
+    with pytest.raises(fc.OptionError, match="storage=Mine: must not be defined in the script itself"):
         fc.ClipLoader(mine, fc.Windows(4), batch_size=4, workers=1)
 
 

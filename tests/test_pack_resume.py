@@ -183,7 +183,7 @@ def test_an_interrupt_leaves_what_is_complete(many, whole, tmp_path):
         assert not (folder / ".packing" / "shard").exists()
     done, _ = packed(fc.open(many), folder, shard_size="40KiB")
     assert done.resumed
-    assert "what an earlier run packed is kept as it is" in str(done)
+    assert "shards of an earlier run are kept" in str(done)
     assert content(folder) == whole
 
 
@@ -251,7 +251,7 @@ def test_a_pack_that_is_there(many, whole, tmp_path):
     assert (again.videos, again.frames, again.bytes_after) == (first.videos, first.frames, first.bytes_after)
     assert again.resumed
     with pytest.raises(
-        OptionError, match="is a pack of other data or with other options: delete it, or give"
+        OptionError, match="is a pack of other data or with other options; delete it, or give"
     ):
         fc.pack(dataset, tmp_path / "pack", restart=1, workers=0)
     (tmp_path / "pack" / ".packing").mkdir()  # killed after the index, before its traces were removed
@@ -285,12 +285,12 @@ def test_folders_that_are_something_else(many, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_bytes(b"x")
     dataset = fc.open(many)
-    with pytest.raises(OptionError, match="is a file: give a folder"):
+    with pytest.raises(OptionError, match="is a file; give a folder"):
         fc.pack(dataset, tmp_path / "file", workers=0)
-    with pytest.raises(OptionError, match="is not empty: give a new folder"):
+    with pytest.raises(OptionError, match="is not empty; give a new folder"):
         fc.pack(dataset, tmp_path / "full", workers=0)
     assert list((tmp_path / "full").iterdir()) == [tmp_path / "full" / "thesis.txt"]
-    with pytest.raises(OptionError, match="cannot write into"):
+    with pytest.raises(OptionError, match="cannot be written to"):
         fc.pack(dataset, tmp_path / "file" / "below", workers=0)
 
 
@@ -360,7 +360,7 @@ def test_a_full_disk_in_a_worker(many, tmp_path, monkeypatch):
 
     monkeypatch.setattr(shards.tempfile, "mkdtemp", blocked)
     with pytest.raises(
-        DataError, match=r"cannot write .*: Is a directory \(.*3.part\); .*: mend that and run"
+        DataError, match=r"cannot write .*: Is a directory \(.*3.part\); .*: correct this and pack"
     ):
         fc.pack(fc.open(many), tmp_path / "pack", workers=2)
 
@@ -374,7 +374,9 @@ def test_a_part_that_lost_its_end(many, tmp_path, monkeypatch):
         return part
 
     monkeypatch.setattr(parts.PartMaker, "make", cut)
-    with pytest.raises(DataError, match=r"cannot write .*: it has \d+ of \d+ bytes \(.*3.part\); .*: mend"):
+    with pytest.raises(
+        DataError, match=r"cannot write .*: the file has \d+ of \d+ bytes \(.*3.part\); .*: correct"
+    ):
         fc.pack(fc.open(many), tmp_path / "pack", workers=0)
 
 

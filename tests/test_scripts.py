@@ -204,6 +204,7 @@ def test_what_workers_cannot_import_is_named(frames, tmp_path):
         [sys.executable, "train.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )
     assert (
-        "one said EngineError: transforms cannot be unpickled in a worker: ModuleNotFoundError" in done.stdout
+        "a worker raised EngineError: transforms cannot be unpickled in a worker: ModuleNotFoundError"
+        in done.stdout
     )
     assert "No module named 'hidden'" in done.stdout

@@ -126,29 +126,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _MANUAL
     parser.add_argument("folder", metavar="DIR", help="folder of class/video/frame.jpg, or a pack")
     parser.add_argument(
-        "--time-steps", metavar="N", type=int, default=16, help="frames in a clip (%(default)s)"
+        "--time-steps", metavar="N", type=int, default=16, help="frames in a clip (default: %(default)s)"
     )
     parser.add_argument(
         "--step",
         metavar="N",
         type=int,
         default=8,
-        help="frames from one clip's start to the next (%(default)s)",
+        help="frames from one clip's start to the next (default: %(default)s)",
     )
     parser.add_argument(
-        "--crop", metavar="PIXELS", type=int, default=224, help="side of the random crop (%(default)s)"
+        "--crop",
+        metavar="PIXELS",
+        type=int,
+        default=224,
+        help="side of the random crop (default: %(default)s)",
     )
     parser.add_argument(
-        "--batch-size", metavar="N", type=int, default=8, help="clips in a batch (%(default)s)"
+        "--batch-size", metavar="N", type=int, default=8, help="clips in a batch (default: %(default)s)"
     )
     parser.add_argument(
-        "--workers", metavar="N", type=int, help="worker processes; 0 for none (one per core)"
+        "--workers", metavar="N", type=int, help="worker processes; 0 for none (default: one per core)"
     )
     parser.add_argument(
-        "--memory", metavar="SIZE", default="1GiB", help="ceiling for the batches' memory (%(default)s)"
+        "--memory",
+        metavar="SIZE",
+        default="1GiB",
+        help="ceiling for the batches' memory (default: %(default)s)",
     )
     parser.add_argument(
-        "--seconds", metavar="S", type=float, default=6.0, help="time of all turns together (%(default)s)"
+        "--seconds",
+        metavar="S",
+        type=float,
+        default=6.0,
+        help="time of all turns together (default: %(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="print one line of JSON and no progress")
 
