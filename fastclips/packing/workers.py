@@ -51,25 +51,25 @@ def make_parts(job: Job, tasks: Iterable[Task], workers: int) -> Iterator[Part]:
 
         yield from map(PartMaker(job).make, tasks)
         return
-    crew: list[_Worker] = []
+    pool: list[_Worker] = []
     try:
-        crew += (_Worker(job) for _ in range(workers))
-        yield from _in_order(crew, iter(tasks))
+        pool += (_Worker(job) for _ in range(workers))
+        yield from _in_order(pool, iter(tasks))
     finally:
-        for worker in crew:
+        for worker in pool:
             worker.process.stop()
 
 
-def _in_order(crew: list[_Worker], tasks: Iterator[Task]) -> Iterator[Part]:
+def _in_order(pool: list[_Worker], tasks: Iterator[Task]) -> Iterator[Part]:
     given: deque[int] = deque()  # numbers of tasks whose parts were not yielded yet
     done: dict[int, Part] = {}
     poll = select.poll()
-    by_fd = {worker.process.answers: worker for worker in crew}
+    by_fd = {worker.process.answers: worker for worker in pool}
     for fd in by_fd:
         poll.register(fd, select.POLLIN)
     while True:
-        for worker in sorted(crew, key=lambda worker: len(worker.tasks)):
-            while len(worker.tasks) < _TASKS_EACH and len(given) < _AHEAD * len(crew):
+        for worker in sorted(pool, key=lambda worker: len(worker.tasks)):
+            while len(worker.tasks) < _TASKS_EACH and len(given) < _AHEAD * len(pool):
                 task = next(tasks, None)
                 if task is None:
                     break
