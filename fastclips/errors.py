@@ -37,7 +37,32 @@ class DataError(FastclipsError, ValueError):
 
 
 class FrameError(DataError):
-    """One frame is missing, damaged or of another size; the message holds its path."""
+    """A frame is missing, damaged or of another size than the others.
+
+    Parameters
+    ----------
+    message : str
+        Full text, with the path and the remedy.
+    path : str, optional
+        Path of the frame.
+    reason : str, optional
+        The cause alone, without the path: ``"No such file or directory"``.
+    video, frame : int, optional
+        The storage's own numbers of the video and the frame.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: str | None = None,
+        reason: str | None = None,
+        video: int | None = None,
+        frame: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.path, self.video, self.frame = path, video, frame
+        self.reason = message if reason is None else reason
 
 
 class DamageError(FrameError):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from slow_geometry import SlowMap
 
 import fastclips as fc
+from fastclips.data.storage import Storage
 from fastclips.engine.arena import COUNTERS
 from fastclips.engine.clip_spec import ClipSpec
 from fastclips.engine.renderer import Renderer
@@ -18,7 +19,7 @@ WEIGHTS = tuple(float(np.float32(value / 7)) for value in range(256))
 MODES = ("nearest", "constant", "reflect", "wrap")
 
 
-class Store:
+class Store(Storage):
     """One video's frames, in memory."""
 
     def __init__(self, **streams):

@@ -3,10 +3,11 @@
 import os
 import signal
 
+from fastclips.data.storage import Storage
 from fastclips.errors import FrameError
 
 
-class Poison:
+class Poison(Storage):
     """A storage in which reading one frame kills the process."""
 
     def __init__(self, storage, video):

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastclips as fc
+from fastclips.data.storage import Storage
 from fastclips.engine.arena import COUNTERS, Arena, Damage, damage_to_note, note_to_damage
 from fastclips.engine.clip_spec import ClipSpec
 from fastclips.engine.renderer import Renderer
@@ -27,7 +28,7 @@ LABELS = [np.random.default_rng(seed).integers(0, 5, (HEIGHT, WIDTH), np.uint8) 
 STREAMS = (Stream("a"), Stream("m", mask=True, ignore=77), Stream("b"), Stream("n", mask=True, ignore=78))
 
 
-class Store:
+class Store(Storage):
     """One video in memory, of which something is damaged."""
 
     def __init__(self, damaged=()):
@@ -90,6 +91,7 @@ TRANSFORMS = [
 ]
 
 
+@pytest.mark.slow
 @given(
     frames=st.lists(st.integers(-FRAMES, FRAMES - 1), min_size=1, max_size=8),
     damaged=st.dictionaries(

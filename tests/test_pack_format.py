@@ -24,7 +24,7 @@ from fastclips.data import pack_storage
 from fastclips.data.columns import Columns
 from fastclips.data.members import MemberError, contents
 from fastclips.data.pack_storage import PackStorage, open_pack
-from fastclips.data.storage import read_many
+from fastclips.data.storage import Storage
 from fastclips.errors import DataError, FrameError
 
 
@@ -68,7 +68,7 @@ def test_many_are_as_one_by_one(made, video, frames):
     storage = fc.open(made).storage
     alone = [storage.read("image", video, frame) for frame in frames]
     assert list(map(bytes, storage.read_many("image", video, frames))) == alone
-    assert list(map(bytes, read_many(storage, "image", video, frames))) == alone
+    assert list(map(bytes, storage.read_many("image", video, frames))) == alone
 
 
 def test_close_frames_are_read_in_one_go(made, monkeypatch):
@@ -84,6 +84,7 @@ def test_close_frames_are_read_in_one_go(made, monkeypatch):
     assert (len(reads), len(advice)) == (2, 2)
 
 
+@pytest.mark.slow
 def test_what_comes_next_is_asked_for_ahead(made, monkeypatch):
     """As batches are submitted, in the caller's process, whose reads these are not."""
     data = fc.open(made)
@@ -175,10 +176,17 @@ def test_where_the_kernel_does_not_tell_it_is_not_asked_again(pack, monkeypatch)
     assert len(calls) == 1
 
 
-def test_a_storage_without_read_many(frames):
-    data = fc.open(frames)
-    found = read_many(data.storage, "image", 1, (3, 5))
-    assert found == [data.storage.read("image", 1, frame) for frame in (3, 5)]
+def test_a_storage_without_a_read_many_of_its_own(frames):
+    class Plain(Storage):
+        def __init__(self, storage):
+            self.read = storage.read
+
+        def read(self, stream, video, frame):
+            raise NotImplementedError
+
+    storage = fc.open(frames).storage
+    found = Plain(storage).read_many("image", 1, (3, 5))
+    assert found == [storage.read("image", 1, frame) for frame in (3, 5)]
 
 
 @pytest.mark.parametrize("place", [(0, -1), (0, 9), (-1, 0), (6, 0)])
@@ -306,6 +314,7 @@ fields = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(st.lists(fields | st.tuples(st.binary(min_size=12, max_size=12), sizes), max_size=6))
 def test_members_are_found_as_far_as_their_headers_are_right(places):
@@ -337,6 +346,7 @@ def test_places_outside_what_was_read_are_no_members():
     assert find_members(whole, [512], [512]) == ([whole[512:]], True)
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(st.dictionaries(st.integers(0, 127), st.integers(0, 255), max_size=4))
 def test_a_damaged_array_is_an_error_or_has_the_same_pixels(changes):
@@ -359,6 +369,7 @@ def test_a_damaged_array_is_an_error_or_has_the_same_pixels(changes):
         assert not member.startswith(b"\x93NUMPY")
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(st.integers(1, 200))
 def test_an_index_that_is_shifted(made, shift):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import fastclips as fc
+from fastclips.data.storage import Storage
 from fastclips.engine.arena import COUNTERS
 from fastclips.engine.clip_spec import ClipSpec
 from fastclips.engine.renderer import Renderer
@@ -32,7 +33,7 @@ PIXELS = random.integers(0, 256, (FRAMES, HEIGHT, WIDTH, 3), np.uint8)
 LABELS = random.integers(0, CLASSES, (FRAMES, HEIGHT, WIDTH), np.uint8)
 
 
-class Store:
+class Store(Storage):
     """Frames of one video in memory; counts what is read."""
 
     def __init__(self, **streams):

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from fastclips.data.columns import Columns
+from fastclips.data.storage import Storage
 from fastclips.errors import DataError, FrameError, OptionError
 from fastclips.options import first_few
 
@@ -39,7 +40,7 @@ _CHANNELS = (1, 3)
 _CHANNELS_AXIS = 2  # of pictures from where channels come first: (N, T, C, H, W)
 
 
-class ArrayStorage:
+class ArrayStorage(Storage):
     """Videos that are arrays, in memory or in .npy files; made by `open`.
 
     Parameters

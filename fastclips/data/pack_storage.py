@@ -46,7 +46,7 @@ from fastclips.data.columns import Columns
 from fastclips.data.index import Index
 from fastclips.data.members import MEND, MemberError, Shard, contents
 from fastclips.data.names import Names
-from fastclips.data.storage import FileTable
+from fastclips.data.storage import FileTable, Storage
 from fastclips.errors import DataError, FrameError
 from fastclips.spec import Stream
 
@@ -73,7 +73,7 @@ _SURE, _LOOK = 64, 16  # calls of `PackStorage.advise`, which says what for
 _PLACES = 5  # of a range, its ends among them
 
 
-class PackStorage:
+class PackStorage(Storage):
     """Frames that are members of tar files.
 
     Parameters
@@ -227,7 +227,7 @@ class PackStorage:
     def read_many(
         self, stream: str, video: int, frames: Collection[int]
     ) -> Sequence[memoryview | NDArray[np.uint8]]:
-        """Return several frames of a video, as `fastclips.data.storage.read_many`.
+        """Return several frames of a video, as `Storage.read_many`.
 
         Frames that lie close together are read in one go, with what lies between. Of others, the kernel is
         told first which will be read.

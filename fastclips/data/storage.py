@@ -10,13 +10,14 @@ on). What it does hold lies in `Columns`, which all processes share.
     ArrayStorage (arrays.py)                      frames that are parts of arrays
     PackStorage (pack_storage.py)                 frames that are members of tar files
     storage.read(stream, video, frame) -> bytes
-    read_many(storage, stream, video, frames)     in one go, where the storage can
+    storage.read_many(stream, video, frames)      in one go, where the storage can
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Protocol
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,18 +34,21 @@ if TYPE_CHECKING:
     from fastclips.data.names import FileNames
     from fastclips.data.scan import FrameTree
 
-__all__ = ["FileTable", "FolderStorage", "Storage", "count_bytes", "read_many"]
+__all__ = ["FileTable", "FolderStorage", "Storage", "count_bytes"]
 
 
-class Storage(Protocol):
-    """What every kind of storage does. Immutable, picklable, and safe to use after a fork.
+class Storage(ABC):
+    """Source of frames: the base class of every storage.
 
-    One that gains by it may have two methods more: `read_many`, see the function of that name, and
-    ``advise(stream, video, frames)``, which is told what will be read soon.
+    A storage is immutable. The trainer makes it and pickles it once; workers are forked with it and read from
+    it, each in its own process.
     """
 
+    __slots__ = ()
+
+    @abstractmethod
     def read(self, stream: str, video: int, frame: int) -> bytes | NDArray[np.uint8]:
-        """Return one whole frame.
+        """Return one frame.
 
         Parameters
         ----------
@@ -56,48 +60,47 @@ class Storage(Protocol):
         Returns
         -------
         bytes or ndarray of uint8
-            An encoded frame, at least one byte; or a decoded one, (H, W, C) or for masks (H, W).
+            An encoded frame, at least one byte; or decoded pixels, (H, W, C), or (H, W) for masks.
 
         Raises
         ------
         FrameError
-            The frame is missing, empty or cannot be read; the message holds its path.
+            If the frame is missing, empty or cannot be read.
         """
-        ...
 
     def where(self, stream: str, video: int, frame: int) -> str:
-        """Return the frame's path, for messages; it need not exist."""
-        ...
+        """Return the path of a frame, for messages; the file need not exist."""
+        return f"{stream}, video {video}, frame {frame}"
 
+    def read_many(
+        self, stream: str, video: int, frames: Collection[int]
+    ) -> Sequence[bytes | memoryview | NDArray[np.uint8]]:
+        """Return several frames of a video; by default, `read` is called for each.
 
-def read_many(
-    storage: Storage, stream: str, video: int, frames: Collection[int]
-) -> Sequence[bytes | memoryview | NDArray[np.uint8]]:
-    """Return several frames of a video, in one go if the storage can: it has a `read_many` then.
+        Parameters
+        ----------
+        stream, video
+            As for `read`.
+        frames : collection of int
+            As for `read`, at least one.
 
-    Parameters
-    ----------
-    storage : Storage
-        Where from.
-    stream, video
-        As for `Storage.read`.
-    frames : collection of int
-        As for `Storage.read`; one at least.
+        Returns
+        -------
+        sequence of bytes, memoryview or ndarray of uint8
+            As `read` returns each, or views of it.
 
-    Returns
-    -------
-    sequence of bytes, memoryview or ndarray of uint8
-        As `Storage.read` returns each, or views of what was read.
+        Raises
+        ------
+        FrameError
+            As `read`.
+        """
+        return [self.read(stream, video, frame) for frame in frames]
 
-    Raises
-    ------
-    FrameError
-        As `Storage.read`.
-    """
-    read: _ReadMany | None = getattr(storage, "read_many", None)
-    if read is not None:
-        return read(stream, video, frames)
-    return [storage.read(stream, video, frame) for frame in frames]
+    def advise(self, stream: str, video: int, frames: Collection[int]) -> None:  # noqa: B027 - a default
+        """Learn in the trainer which frames workers will read soon; by default, do nothing."""
+
+    def open_in_worker(self) -> None:  # noqa: B027 - a default
+        """Start in a worker, after the fork, what needs threads or connections; by default, do nothing."""
 
 
 def count_bytes(data: bytes | bytearray | memoryview | NDArray[Any]) -> int:
@@ -105,13 +108,7 @@ def count_bytes(data: bytes | bytearray | memoryview | NDArray[Any]) -> int:
     return data.nbytes if isinstance(data, np.ndarray) else len(data)
 
 
-class _ReadMany(Protocol):
-    def __call__(
-        self, stream: str, video: int, frames: Collection[int]
-    ) -> Sequence[bytes | memoryview | NDArray[np.uint8]]: ...
-
-
-class FolderStorage:
+class FolderStorage(Storage):
     """Frames that are files, in one folder for each video and stream.
 
     Made by `of`. A video takes its name, 8 bytes for where that begins and 8 for its count of frames, and in
@@ -172,7 +169,7 @@ class FolderStorage:
         return bytes(self.read_many(stream, video, (frame,))[0])
 
     def read_many(self, stream: str, video: int, frames: Collection[int]) -> list[memoryview]:
-        """Return several frames of a video, as the function `read_many`."""
+        """Return several frames of a video, as `Storage.read_many`."""
         folder, names = self._paths(stream, video, frames)
         found = read_files(folder, names)
         if isinstance(found, list):

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from fastclips.data.storage import Storage
 from fastclips.functions import from_script, to_worker
 from fastclips.spec import ticket_dtype
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fastclips.data.storage import Storage
     from fastclips.pixels.recipe import Recipe
     from fastclips.spec import SlotLayout, Stream, Weighting
 
@@ -58,14 +58,13 @@ class ClipSpec:
 
     def advise(self, tickets: NDArray[np.void]) -> None:
         """Tell the storage which frames will be read soon, if it wants to know."""
-        advise = getattr(self.storage, "advise", None)
-        if advise is None:
+        if type(self.storage).advise is Storage.advise:
             return
         frames = tickets["frames"][:, : self.time_steps]
         shown = np.where(frames < 0, ~frames, frames).tolist()
         for video, some in zip(tickets["video"].tolist(), shown, strict=True):
             for stream in self.streams:
-                advise(stream.name, video, some)
+                self.storage.advise(stream.name, video, some)
 
     def __getstate__(self) -> dict[str, Any]:
         """Let the recipe travel as bytes, which nobody unpickles but who asks for it: workers alone."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastclips.data.storage import count_bytes, read_many
+from fastclips.data.storage import count_bytes
 from fastclips.engine.arena import COUNTERS, Damage
 from fastclips.engine.clip_placer import Clip, Lane, Way, by
 from fastclips.errors import DamageError, FastclipsError, FrameError, OptionError
@@ -239,7 +239,7 @@ class Renderer:
     ) -> tuple[dict[int, list[int]], Sequence[Any], dict[int, str]]:
         """Read frames: return those that can be read, their data, and why the others cannot."""
         try:
-            return shown, read_many(self._spec.storage, stream, video, shown), {}
+            return shown, self._spec.storage.read_many(stream, video, shown), {}
         except FrameError:
             if not self._spec.repeats_damaged:
                 raise
@@ -247,7 +247,7 @@ class Renderer:
         for frame in shown:
             try:
                 files[frame] = self._spec.storage.read(stream, video, frame)
-            except FrameError as error:  # noqa: PERF203 - the way of few clips
+            except FrameError as error:
                 cause = error.__cause__
                 if isinstance(cause, OSError) and cause.errno in _SHORTAGES:
                     raise

@@ -19,6 +19,7 @@ from fastclips.data.labels import Labels, encode
 from fastclips.data.names import Names, natural_key
 from fastclips.data.records import read_records
 from fastclips.data.scan import FRAME_EXTENSIONS, SKIPPED, VIDEO_EXTENSIONS, without_video_extension
+from fastclips.data.storage import Storage
 from fastclips.errors import DataError, FrameError, OptionError
 from fastclips.options import first_few
 from fastclips.spec import Stream
@@ -42,7 +43,7 @@ __all__ = [
 _log = logging.getLogger(__name__)
 
 
-class VideoFileStorage:
+class VideoFileStorage(Storage):
     """Frames of video files, read one after the other.
 
     Parameters

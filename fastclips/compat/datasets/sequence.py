@@ -272,7 +272,7 @@ def _names(ids: Sequence[Any], labels: Mapping[Any, str] | Sequence[str] | None)
     for one in ids:
         try:
             names.append(os.fspath(labels[one]))
-        except (LookupError, TypeError) as error:  # noqa: PERF203 - tells which id
+        except (LookupError, TypeError) as error:
             raise OptionError(
                 f"labels= has no file name for the id {one!r} ({type(error).__name__}: {error})"
             ) from error
