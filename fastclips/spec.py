@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -18,18 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALIGNMENT",
-    "WEIGHT",
     "Field",
     "RenderSpec",
     "SlotLayout",
     "Stream",
-    "Trial",
     "Weighting",
     "ticket_dtype",
 ]
 
 ALIGNMENT = 64  # bytes: a cache line, and what TensorFlow needs to alias an array instead of copying it
-WEIGHT = "sample_weight"  # the field that is no stream
 
 
 @dataclass(frozen=True)
@@ -109,24 +106,6 @@ def ticket_dtype(time_steps: int, draws: int) -> np.dtype[np.void]:
     return np.dtype([(name, kind, shape) if shape else (name, kind) for name, kind, shape in fields])
 
 
-class Trial(NamedTuple):
-    """What came of trying out a user's function on a clip.
-
-    Parameters
-    ----------
-    given : tuple of int
-        Shape of the clip that reached it: (T, H, W, C), if no other function was before it.
-    returned : tuple of int
-        Shape of the clip that left it.
-    dtype : str
-        Of what left it.
-    """
-
-    given: tuple[int, ...]
-    returned: tuple[int, ...]
-    dtype: str
-
-
 @dataclass(frozen=True)
 class Field:
     """One array of a batch: what every stream becomes.
@@ -140,14 +119,11 @@ class Field:
         makes it.
     dtype : str
         NumPy's name of the type, such as ``"uint8"``.
-    trials : tuple of Trial
-        Of each user's function on the way, in order.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
-    trials: tuple[Trial, ...] = ()
 
     @property
     def row_bytes(self) -> int:

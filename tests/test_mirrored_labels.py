@@ -115,16 +115,16 @@ def test_without_a_map_nothing_is_swapped():
         (
             NUMBERS,
             {"left": "wright"},
-            "label_map names the class 'wright'; the dataset's are 'straight', 'left'",
+            "label_map names 'wright': must be a class of the dataset, which has 'straight', 'left'",
         ),
         (NUMBERS, {1: 4}, "a class in RandomFlip's label_map=4: must be an integer from 0 to 3"),
-        (NUMBERS, {"left": "right", 1: 3}, "has the class 'left' twice, by name and by number"),
+        (NUMBERS, {"left": "right", 1: 3}, "must name a class once, but names 'left' by name and by number"),
         (
             np.zeros((VIDEOS, 2), np.float32),
             SWAP,
-            "swaps classes, but this dataset has targets that are numbers",
+            "needs classes, but this dataset has targets that are numbers",
         ),
-        (None, SWAP, "swaps classes, but this dataset has no labels"),
+        (None, SWAP, "needs classes, but this dataset has no labels"),
     ],
 )
 def test_labels_that_cannot_be_swapped(labels, pairs, said):

@@ -34,7 +34,7 @@ def pairs(tmp_path_factory):
 
 
 def serve(data, steps, workers=0, **options):
-    """An epoch's batches, and the tickets' draws of each."""
+    """An epoch's batches, and the draws of each."""
     settings = {"clips": fc.Windows(4, tail="pad"), "batch_size": 2, "shuffle": True, "seed": 5, **options}
     settings = {
         "inputs": ("image", "mask"),
@@ -43,7 +43,7 @@ def serve(data, steps, workers=0, **options):
         **settings,
     }
     with fc.ClipLoader(data, **settings) as loader:
-        draws = [loader._plan.tickets(1, batch)[0]["draws"] for batch in range(len(loader))]
+        draws = [loader._plan.clips(1, batch).draws for batch in range(len(loader))]
         return [{name: array.copy() for name, array in x.items()} for x, _ in loader.epoch(1)], draws
 
 
@@ -89,7 +89,7 @@ def test_gray_pictures(pairs):
         (x,) = loader
     assert (x.shape, x.dtype) == (images.shape, np.float32)
     assert 0 <= x.min() < x.max() <= 1
-    with pytest.raises(fc.OptionError, match="is about colours, but gray pictures have none"):
+    with pytest.raises(fc.OptionError, match="needs colour, but the pictures are gray"):
         fc.ClipLoader(gray, fc.Windows(4), [fc.Hue(20)], batch_size=2, workers=0)
     del pairs
 

@@ -98,9 +98,9 @@ def test_the_loader_agrees_with_the_composed_map(tmp_path, transforms):
         dct_scaling=False,
     ) as loader:
         x, y = next(iter(loader))
-        tickets, _ = loader._plan.tickets(0, 0)
-    for row, ticket in enumerate(tickets):
-        geometry = recipe.geometry(48, 64, ticket["draws"].tolist())
+        draws = loader._plan.clips(0, 0).draws
+    for row, own in enumerate(draws.tolist()):
+        geometry = recipe.geometry(48, 64, own)
         folder = root / f"class_{row}" / f"video_{row}"
         for step in range(2):
             pixels = decode(folder / f"frame_{step + 1:05d}.jpg")

@@ -15,7 +15,7 @@ from slow_geometry import SlowMap
 
 import fastclips as fc
 from fastclips.pixels.recipe import compile_recipe
-from fastclips.spec import WEIGHT
+from fastclips.reserved import WEIGHT
 
 PADDING = {"nearest": "edge", "reflect": "symmetric", "wrap": "wrap"}
 units = st.floats(0, 1, exclude_max=True)
@@ -301,16 +301,17 @@ def test_through_the_loader(pairs):
             workers=workers,
         ) as loader:
             served[workers] = [{name: x.copy() for name, x in batch.items()} for batch, _ in loader]
-            tickets = [loader._plan.tickets(0, batch)[0] for batch in range(len(loader))]
+            planned = [loader._plan.clips(0, batch) for batch in range(len(loader))]
     outside = padded = 0
-    for one, other, rows in zip(served[0], served[2], tickets, strict=True):
+    for one, other, clips in zip(served[0], served[2], planned, strict=True):
         for name in ("image", "mask"):
             np.testing.assert_array_equal(one[name], other[name])
-        for image, mask, ticket in zip(one["image"], one["mask"], rows, strict=True):
-            hole = SlowMap(transforms[:4], ticket["draws"].tolist(), (48, 64)).outside
+        rows = zip(one["image"], one["mask"], clips.draws.tolist(), clips.frames, strict=True)
+        for image, mask, draws, frames in rows:
+            hole = SlowMap(transforms[:4], draws, (48, 64)).outside
             assert (image[:, hole] == 2).all()
             assert (mask[:, hole] == 255).all()
-            shown = ticket["frames"] >= 0
+            shown = frames >= 0
             tile = (image[:, ~hole, 0] * 255 - 10) / 20
             assert (np.abs(tile - mask[:, ~hole])[shown] < 0.3).mean() > 0.85, "but between two tiles"
             assert (mask[~shown] == 255).all()
