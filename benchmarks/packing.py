@@ -14,9 +14,10 @@ open     `fastclips.open` of a pack of 10,000,000 frames in a fresh process. The
          shards are sparse files of the right size
 cold     milliseconds to read a clip of 16 frames after the page cache has dropped its file
          (``posix_fadvise(DONTNEED)``): from a folder, from a pack frame by frame, and from a pack in one call
-         (`read_many`). The three take turns, with clips in random order. Then the same within a loader of two
-         workers (crops of 112, shuffled): a worker's milliseconds of reading, and frames per second. "asked
-         for ahead" is the normal loader, which tells the kernel of each batch when it is submitted
+         (`Storage.read_many`). The three take turns, with clips in random order. Then the same within a
+         loader of two workers (crops of 112, shuffled): a worker's milliseconds of reading, and frames per
+         second. "asked for ahead" is the normal loader, which tells the kernel of each batch when it is
+         submitted
 
 Result::
 
@@ -88,7 +89,6 @@ from fastclips.data.index import Index
 from fastclips.data.labels import Labels
 from fastclips.data.names import FileNames, Names
 from fastclips.data.pack_storage import BLOCK, INDEX, PackStorage, stream_meta
-from fastclips.data.storage import read_many
 from fastclips.engine.clip_spec import ClipSpec
 from fastclips.pixels.decoding.decoder import Decoder
 from fastclips.spec import Stream
@@ -222,12 +222,12 @@ def cold(top: Path) -> None:
     os.sync()
     files, shards = list((top / "cold").rglob("*.jpg")), list((top / "packed").glob("*.tar"))
     sides: dict[str, tuple[list[Path], Callable[[int, range], object]]] = {
-        "folder": (files, lambda video, frames: read_many(folder.storage, "image", video, frames)),
+        "folder": (files, lambda video, frames: folder.storage.read_many("image", video, frames)),
         "pack, frame by frame": (
             shards,
             lambda v, frames: [pack.storage.read("image", v, f) for f in frames],
         ),
-        "pack, in one go": (shards, lambda video, frames: read_many(pack.storage, "image", video, frames)),
+        "pack, in one go": (shards, lambda video, frames: pack.storage.read_many("image", video, frames)),
     }
     for dilation in (1, 4):
         span = dilation * (LENGTH - 1) + 1

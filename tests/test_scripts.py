@@ -66,7 +66,9 @@ def test_a_storage_from_beside_the_script(frames, tmp_path):
     """What the trainer can import, the workers can."""
     (tmp_path / "mine.py").write_text(
         textwrap.dedent("""
-        class Storage:
+        from fastclips.data.storage import Storage
+
+        class Mine(Storage):
             def __init__(self, inner): self.inner = inner
             def read(self, *key): return self.inner.read(*key)
             def where(self, *key): return self.inner.where(*key)
@@ -76,7 +78,7 @@ def test_a_storage_from_beside_the_script(frames, tmp_path):
         textwrap.dedent(f"""
         import dataclasses, mine, fastclips as fc
         dataset = fc.open({str(frames)!r})
-        dataset = dataclasses.replace(dataset, storage=mine.Storage(dataset.storage))
+        dataset = dataclasses.replace(dataset, storage=mine.Mine(dataset.storage))
         with fc.ClipLoader(dataset, fc.Windows(4), batch_size=4, workers=2) as loader:
             print("served", len(list(loader)))
         """)

@@ -1,4 +1,4 @@
-"""Synthetic data for examples and tests."""
+"""Synthetic data for examples and tests, and checks for your own pixel steps and samplers."""
 
 from fastclips.testing.frames import write_frames
 from fastclips.testing.pixel_steps import check_pixel_step
