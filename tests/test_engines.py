@@ -253,7 +253,9 @@ def test_the_budget_is_a_ceiling(frames):
 
 
 def test_too_small_a_budget_states_the_least(frames):
-    with pytest.raises(fc.OptionError, match=r"memory=100000 bytes is less than the \d+ that 3 batches need"):
+    with pytest.raises(
+        fc.OptionError, match=r"memory=100000: must be at least \d+ bytes, the room of 3 batches"
+    ):
         make_loader(frames, 1, memory=100_000)
     with pytest.raises(fc.OptionError, match="memory='1 lot': must be a number of bytes"):
         make_loader(frames, 1, memory="1 lot")

@@ -87,7 +87,7 @@ def test_a_clip_that_kills_every_worker_is_named(many):
     dataset = fc.open(many)
     poisoned = fc.Dataset(Poison(dataset.storage, 0), dataset.index, (Stream("image"),))
     with fc.ClipLoader(poisoned, fc.Windows(4), batch_size=4, workers=2) as loader:
-        with pytest.raises(fc.FrameError, match="3 workers died over this clip, the last one by SIGSEGV"):
+        with pytest.raises(fc.FrameError, match="3 workers died over this clip, the last worker by SIGSEGV"):
             list(loader)
         assert len(list(loader.epoch(0, start=1))) == 17
 
@@ -204,10 +204,10 @@ def lets_no_signal_in(frame):
 
 
 def test_an_interrupt_anywhere_loses_nothing(frames):
-    """A KeyboardInterrupt at each line of loader, pool and arena in turn, in the middle of an epoch."""
+    """A KeyboardInterrupt at each line of these modules in turn, in the middle of an epoch."""
     with make_loader(frames) as loader:
         expected = [x.copy() for x, _ in loader]
-    sources = tuple(f"fastclips/{name}.py" for name in ("loader", "engine/pool", "engine/arena"))
+    sources = tuple(f"fastclips/{name}.py" for name in ("loader", "engine/pool", "engine/arena", "processes"))
     with make_loader(frames, 1) as loader:
         engine = loader._engine
         for line in itertools.count(1):

@@ -1,4 +1,4 @@
-"""Data for examples and tests, and checks for pixel steps, samplers and storages of your own."""
+"""Synthetic data for examples and tests, and checks for your own pixel steps and samplers."""
 
 from fastclips.testing.frames import write_frames
 from fastclips.testing.pixel_steps import check_pixel_step
