@@ -10,7 +10,7 @@ from helpers import frames_of
 
 import fastclips as fc
 from fastclips.data.storage import SentStorage, opened
-from fastclips.packing.video_sources import MovieStorage
+from fastclips.packing.video_sources import VideoFileStorage
 from fastclips.testing import check_storage
 
 COUNTS = [12] * 6
@@ -61,7 +61,7 @@ def test_built_in_storages_keep_the_contract(kind, request):
 
 def test_video_files_inherit():
     """They are for packing alone, which reads their frames in order."""
-    assert issubclass(MovieStorage, fc.Storage)
+    assert issubclass(VideoFileStorage, fc.Storage)
 
 
 # Storages of others
