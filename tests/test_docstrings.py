@@ -23,23 +23,10 @@ from fastclips.compat import TimeDistributedImageDataGenerator, keras_video
 
 # Names without a section that they need; a name that has all of them must not be here.
 LACKING = """
-fastclips.Apply
-fastclips.Blur
-fastclips.Brightness
 fastclips.CenterCrop
-fastclips.ChannelShift
-fastclips.Contrast
-fastclips.Cutout
 fastclips.Dataset
-fastclips.FeatureWise
-fastclips.Gamma
-fastclips.GaussianNoise
-fastclips.Grayscale
-fastclips.Hue
 fastclips.MultiScaleCrop
-fastclips.Normalize
 fastclips.Packed
-fastclips.PerSample
 fastclips.RandomCrop
 fastclips.RandomFlip
 fastclips.RandomResizedCrop
@@ -47,20 +34,13 @@ fastclips.RandomRotation
 fastclips.RandomShear
 fastclips.RandomShift
 fastclips.RandomZoom
-fastclips.Rescale
 fastclips.Resize
-fastclips.SaltAndPepper
-fastclips.Saturation
-fastclips.SaturationValue
 fastclips.TenCrop
 fastclips.ThreeCrop
-fastclips.ZCA
 fastclips.compat.TimeDistributedImageDataGenerator.TimeDistributedDataFrameIterator
 fastclips.compat.TimeDistributedImageDataGenerator.TimeDistributedDirectoryIterator
 fastclips.compat.keras_video.OpticalFlowGenerator
 fastclips.compat.keras_video.SlidingFrameGenerator
-fastclips.fit_feature_wise
-fastclips.fit_zca
 fastclips.open
 fastclips.pack
 """

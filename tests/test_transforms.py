@@ -204,7 +204,7 @@ def test_views_larger_than_the_frame(crop):
         (lambda: fc.Normalize((1, 2)), "one number or three"),
         (lambda: fc.Normalize(std=0), "must be positive"),
         (lambda: fc.Normalize("x"), "one number or three"),
-        (lambda: fc.Normalize((123.675, 116.28, 103.53)), "divide by 255"),
+        (lambda: fc.Normalize((123.675, 116.28, 103.53)), "divide it by 255"),
         (lambda: fc.Normalize(0, 1e-9, "float16"), "too much for dtype='float16'"),
         (lambda: fc.Resize(short_side=(3, 4)), r"=\(3, 4\): must"),
         (lambda: fc.RandomFlip("0.5"), "='0.5': must"),

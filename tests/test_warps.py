@@ -127,7 +127,7 @@ def test_what_is_outside_is_filled_after_the_steps(step, channels_first):
     outside = SlowMap([fc.RandomRotation(rotation)], [0.5], (24, 36)).outside
     assert 0.1 < outside.mean() < 0.6
     images = [np.moveaxis(row["image"], 1, -1) if channels_first else row["image"] for row in (filled, plain)]
-    assert images[0].dtype == getattr(step, "dtype", "uint8")
+    assert images[0].dtype == (step.dtype or "uint8")
     assert (images[0][:, outside] == [3, 0, 250]).all()
     np.testing.assert_array_equal(images[0][:, ~outside], images[1][:, ~outside])
     mask, weights = filled["mask"], filled[WEIGHT]
@@ -204,7 +204,7 @@ def test_one_border_for_all():
         fc.RandomRotation(3),
         fc.RandomRotation(3, fill="constant"),
     ):
-        said = f"{same[0]!r} and {other!r} fill what lies beyond the frame by different rules"
+        said = f"{same[0]!r} and {other!r} fill the pixels outside the frame by different rules"
         with pytest.raises(fc.OptionError, match=re.escape(said)):
             compile_recipe([*same, other])
     one, two = (fc.RandomShear(3, fill="constant", fill_value=value) for value in (1, 2))
