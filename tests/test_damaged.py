@@ -122,7 +122,7 @@ def test_what_is_listed_is_the_same_for_any_number_of_workers(harmed):
     reasons = " | ".join(why for _, why in lists[0])
     for word in (
         "No such file or directory",
-        "frame is empty (0 bytes)",
+        "is empty (0 bytes)",
         "truncated or damaged JPEG of",
         "neither JPEG, PNG, BMP nor TIFF",
         "header of a JPEG of 20 bytes",
