@@ -33,6 +33,7 @@ from fastclips.pixels.geometry.crops import (
 )
 from fastclips.pixels.geometry.warps import RandomRotation, RandomShear, RandomShift, RandomZoom
 from fastclips.pixels.steps.apply import Apply
+from fastclips.pixels.steps.base import PixelStep
 from fastclips.pixels.steps.color import (
     Brightness,
     ChannelShift,
@@ -78,6 +79,7 @@ __all__ = [
     "OptionError",
     "Packed",
     "PerSample",
+    "PixelStep",
     "RandomCrop",
     "RandomFlip",
     "RandomResizedCrop",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -23,7 +23,6 @@ __all__ = [
     "RenderSpec",
     "SlotLayout",
     "Stream",
-    "Trial",
     "Weighting",
     "ticket_dtype",
 ]
@@ -109,24 +108,6 @@ def ticket_dtype(time_steps: int, draws: int) -> np.dtype[np.void]:
     return np.dtype([(name, kind, shape) if shape else (name, kind) for name, kind, shape in fields])
 
 
-class Trial(NamedTuple):
-    """What came of trying out a user's function on a clip.
-
-    Parameters
-    ----------
-    given : tuple of int
-        Shape of the clip that reached it: (T, H, W, C), if no other function was before it.
-    returned : tuple of int
-        Shape of the clip that left it.
-    dtype : str
-        Of what left it.
-    """
-
-    given: tuple[int, ...]
-    returned: tuple[int, ...]
-    dtype: str
-
-
 @dataclass(frozen=True)
 class Field:
     """One array of a batch: what every stream becomes.
@@ -147,7 +128,7 @@ class Field:
     name: str
     shape: tuple[int, ...]
     dtype: str
-    trials: tuple[Trial, ...] = ()
+    trials: tuple[Any, ...] = ()
 
     @property
     def row_bytes(self) -> int:

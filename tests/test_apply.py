@@ -14,8 +14,8 @@ from slow_steps import slow_run
 
 import fastclips as fc
 from fastclips.functions import UserFunction
+from fastclips.pixels.steps.base import Trial
 from fastclips.pixels.steps.compiled import CompiledSteps, count_draws, try_functions
-from fastclips.spec import Trial
 
 CLIP = fc.Windows(4, tail="pad")  # of each video frames 0 to 3, then 4, 5, 5, 5
 GEOMETRY = [fc.RandomCrop(20), fc.RandomFlip()]
@@ -236,10 +236,13 @@ def test_what_a_function_gets():
             [fc.Apply(lambda x: x / 2), fc.Brightness(0.1)],
             r"Brightness.* stands after Apply.*leaves the scale",
         ),
-        ([fc.Apply(lambda x: x[..., :1]), fc.Hue(9)], "is about colours, but gray pictures have none"),
-        ([fc.Apply(lambda x: x[1:]), fc.Hue(9, per="frame")], "for each of its 4 frames: give per='clip'"),
-        ([fc.Apply(np.sum), fc.Apply(np.sum, per="frame")], "for each of its 4 frames: give per='clip'"),
-        ([fc.Apply(lambda x: x / 2, p=0.5)], r"makes float64 .* of uint8 .*: let it return what it gets"),
+        ([fc.Apply(lambda x: x[..., :1]), fc.Hue(9)], "needs colour, but the pictures are gray"),
+        ([fc.Apply(lambda x: x[1:]), fc.Hue(9, per="frame")], "for each of 4 frames: give it per='clip'"),
+        ([fc.Apply(np.sum), fc.Apply(np.sum, per="frame")], "for each of 4 frames: give it per='clip'"),
+        (
+            [fc.Apply(lambda x: x / 2, p=0.5)],
+            r"makes float64 .* of uint8 .*: return the shape and dtype",
+        ),
         ([fc.Apply(lambda x: x[:, ::2], p=0.5)], r"or give p=1"),
         ([fc.RandomShift(3, fill="constant"), fc.Apply(np.mean)], "fill='constant' .* give another fill"),
     ],

@@ -88,7 +88,7 @@ def test_gray_pictures(pairs):
         (x,) = loader
     assert (x.shape, x.dtype) == (images.shape, np.float32)
     assert 0 <= x.min() < x.max() <= 1
-    with pytest.raises(fc.OptionError, match="is about colours, but gray pictures have none"):
+    with pytest.raises(fc.OptionError, match="needs colour, but the pictures are gray"):
         fc.ClipLoader(gray, fc.Windows(4), [fc.Hue(20)], batch_size=2, workers=0)
     del pairs
 

@@ -22,7 +22,6 @@ from fastclips.pixels.steps.color import (
 from fastclips.pixels.steps.compiled import CompiledSteps, count_draws
 from fastclips.pixels.steps.effects import Blur, Cutout, GaussianNoise, SaltAndPepper
 from fastclips.pixels.steps.normalize import Normalize
-from fastclips.pixels.steps.stages import is_step
 from fastclips.pixels.steps.standardize import ZCA, FeatureWise, PerSample, Rescale
 
 SIZE = (6, 7)  # of the frames here
@@ -214,11 +213,6 @@ def test_lists_and_steps_travel():
     np.testing.assert_array_equal(out, run(steps, clip, draws))
 
 
-def test_what_is_a_step():
-    assert all(map(is_step, [Brightness(0.1), Hue(3), PerSample(), Normalize(), Rescale()]))
-    assert not any(map(is_step, [Brightness, {"a": 1}, None, "Hue", np.zeros(3)]))
-
-
 @pytest.mark.parametrize(
     ("steps", "channels", "said"),
     [
@@ -230,13 +224,17 @@ def test_what_is_a_step():
             r"Hue\(degrees=9.*stands after Normalize\(.*leaves the scale.*put it before",
         ),
         ([PerSample(), Gamma(1, 2)], 3, r"Gamma\(low=1.*stands after PerSample\(dtype='float32'\)"),
-        ([Rescale(), Normalize()], 3, r"Normalize divides by 255 itself, so Rescale\(.* twice: leave it out"),
+        (
+            [Rescale(), Normalize()],
+            3,
+            r"Normalize divides by 255 itself, .*Rescale\(.* twice: leave it out",
+        ),
         ([PerSample(), Normalize()], 3, r"Normalize\(.* stands after PerSample\(.* scale of bytes"),
-        ([Hue(9)], 1, r"Hue\(.* is about colours, but gray pictures have none"),
-        ([SaturationValue()], 1, r"SaturationValue\(.* is about colours"),
-        ([Saturation(0.2)], 1, r"Saturation\(.* is about colours"),
-        ([Grayscale()], 1, r"Grayscale\(.* is about colours"),
-        ([Cutout(3, value=(1, 2, 3))], 1, r"Cutout\(.*value=\(1.0, 2.0, 3.0\).* is about colours"),
+        ([Hue(9)], 1, r"Hue\(.* needs colour, but the pictures are gray"),
+        ([SaturationValue()], 1, r"SaturationValue\(.* needs colour"),
+        ([Saturation(0.2)], 1, r"Saturation\(.* needs colour"),
+        ([Grayscale()], 1, r"Grayscale\(.* needs colour"),
+        ([Cutout(3, value=(1, 2, 3))], 1, r"Cutout\(.*value=\(1.0, 2.0, 3.0\).* needs colour"),
         ([Normalize((0.1, 0.2, 0.3))], 1, "Normalize's mean=.* give one number"),
         ([FeatureWise((1, 2, 3), 4)], 1, r"FeatureWise\(mean=\(1.0, 2.0, 3.0\), .* give one number"),
         (
@@ -273,7 +271,7 @@ def test_frames_of_another_size(step, said):
     [
         (np.empty((2, *SIZE, 3), np.float32), 2, "out must be uint8 (2, 6, 7, 3), not float32"),
         (np.empty((1, *SIZE, 3), np.uint8), 2, "not uint8 (1, 6, 7, 3)"),
-        (np.empty((2, *SIZE, 3), np.uint8), 1, "1 draws for a clip that uses up 2"),
+        (np.empty((2, *SIZE, 3), np.uint8), 1, "1 draws for a clip that uses 2"),
     ],
 )
 def test_arrays_that_do_not_fit(out, draws, said):

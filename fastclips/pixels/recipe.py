@@ -30,17 +30,17 @@ from fastclips.errors import OptionError
 from fastclips.options import checked_bool
 from fastclips.pixels.geometry.affine import Axis, Border, Geometry
 from fastclips.pixels.geometry.crops import RandomFlip
+from fastclips.pixels.steps.base import METHODS, PixelStep
 from fastclips.pixels.steps.compiled import CompiledSteps, count_draws
 from fastclips.pixels.steps.normalize import Normalize
-from fastclips.pixels.steps.stages import FUNCTION, is_picture, is_step, kind_of
+from fastclips.pixels.steps.stages import is_picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from typing_extensions import TypeIs
 
-    from fastclips.pixels.steps.base import PixelStep
-    from fastclips.spec import Trial
+    from fastclips.pixels.steps.base import Trial
 
 __all__ = [
     "GeometryTransform",
@@ -226,7 +226,7 @@ class Recipe:
     @cached_property
     def has_functions(self) -> bool:
         """Whether functions of the user's are among the steps."""
-        return any(kind_of(step) == FUNCTION for step in self.steps)
+        return any(step.kind == "function" for step in self.steps)
 
     def moves_channels(self, shape: tuple[int, ...]) -> bool:
         """Say whether a clip, (T, H, W, C) if it is of pictures, comes as (T, C, H, W)."""
@@ -309,8 +309,8 @@ def compile_recipe(
     except TypeError:
         raise OptionError(f"transforms={transforms!r}: must be a list, as in [RandomCrop(224)]") from None
     for transform in transforms:
-        if is_step(transform):
-            steps.append(transform)  # type: ignore[arg-type] # as it was just found to be
+        if isinstance(transform, PixelStep):
+            steps.append(transform)
         elif not isinstance(transform, type) and isinstance(transform, (GeometryTransform, ViewTransform)):
             geometry.append(transform)
         else:
@@ -324,6 +324,9 @@ def compile_recipe(
 
 
 def _instead(given: object) -> str:
+    method = next((name for name in METHODS.values() if hasattr(given, name)), None)
+    if method is not None and not isinstance(given, type):
+        return f"a class with the method {method}() must subclass fastclips.PixelStep"
     if callable(given) and not isinstance(given, type):
         return "a function of yours goes into Apply(...), or Apply(..., per='frame')"
     return "use instances, such as RandomCrop(224)"

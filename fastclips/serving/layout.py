@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from fastclips.pixels.decoding.decoder import Stored
     from fastclips.pixels.geometry.affine import Border
     from fastclips.pixels.recipe import Recipe
-    from fastclips.spec import Stream, Trial, Weighting
+    from fastclips.pixels.steps.base import Trial
+    from fastclips.spec import Stream, Weighting
 
     Seen = TypeVar("Seen")
 

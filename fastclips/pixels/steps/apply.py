@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import traceback
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastclips.errors import FastclipsError, FrameError
 from fastclips.functions import UserFunction
 from fastclips.options import check_chance
-from fastclips.spec import Trial
+from fastclips.pixels.steps.base import PixelStep, Trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ _KINDS = "biufc"  # NumPy's letters of what a batch can hold
 
 
 @dataclass(frozen=True)
-class Apply:
+class Apply(PixelStep):
     """Call a function of yours on pictures, at its place among the pixel steps.
 
     It gets an array that it may overwrite: uint8, as a batch would hold it, where everything before it keeps
@@ -59,11 +59,12 @@ class Apply:
         What it is called with, and how often.
     """
 
+    kind = "function"
     function: Callable[..., Any]  # a UserFunction, once it is checked
     _: KW_ONLY
     p: float = 1.0
     per: str = "clip"
-    draws: ClassVar[int] = 1
+    draws = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "function", UserFunction(self.function, "Apply's function"))

@@ -9,12 +9,13 @@ runs the steps clips what comes out (`fastclips.pixels.steps.compiled`).
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastclips.options import check_chance, checked_factors, checked_number, checked_powers
 from fastclips.pixels.ranges import pick, pick_power
+from fastclips.pixels.steps.base import PixelStep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +39,7 @@ _LUMA = np.tile([0.299, 0.587, 0.114], (3, 1))  # Rec. 601
 
 
 @dataclass(frozen=True)
-class Brightness:
+class Brightness(PixelStep):
     """Multiply by a factor.
 
     Parameters
@@ -52,12 +53,13 @@ class Brightness:
         What is drawn once: the frames of a clip share it, or each has its own.
     """
 
+    kind = "table"
     low: float
     high: float | None = None
     _: KW_ONLY
     p: float = 1.0
     per: str = "clip"
-    draws: ClassVar[int] = 1
+    draws = 1
 
     def __post_init__(self) -> None:
         _set_factors(self)
@@ -68,7 +70,7 @@ class Brightness:
 
 
 @dataclass(frozen=True)
-class Contrast:
+class Contrast(PixelStep):
     """Multiply the distance from 127.5, the middle of all values, by a factor.
 
     About the middle rather than the frame's own mean, so that it needs no look at the frame.
@@ -84,12 +86,13 @@ class Contrast:
         What is drawn once: the frames of a clip share it, or each has its own.
     """
 
+    kind = "table"
     low: float
     high: float | None = None
     _: KW_ONLY
     p: float = 1.0
     per: str = "clip"
-    draws: ClassVar[int] = 1
+    draws = 1
 
     def __post_init__(self) -> None:
         _set_factors(self)
@@ -100,7 +103,7 @@ class Contrast:
 
 
 @dataclass(frozen=True)
-class ChannelShift:
+class ChannelShift(PixelStep):
     """Add a number, another one to each channel.
 
     Parameters
@@ -113,11 +116,12 @@ class ChannelShift:
         What is drawn once: the frames of a clip share it, or each has its own.
     """
 
+    kind = "table"
     levels: float
     _: KW_ONLY
     p: float = 1.0
     per: str = "clip"
-    draws: ClassVar[int] = 3  # gray pictures use the first
+    draws = 3  # gray pictures use the first
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "levels", checked_number(self.levels, "ChannelShift's levels", 0, 255))
@@ -130,7 +134,7 @@ class ChannelShift:
 
 
 @dataclass(frozen=True)
-class Gamma:
+class Gamma(PixelStep):
     """Raise values, scaled to [0, 1], to a power: above 1 darkens, below 1 lightens.
 
     Parameters
@@ -144,12 +148,13 @@ class Gamma:
         What is drawn once: the frames of a clip share it, or each has its own.
     """
 
+    kind = "table"
     low: float
     high: float
     _: KW_ONLY
     p: float = 1.0
     per: str = "clip"
-    draws: ClassVar[int] = 1
+    draws = 1
 
     def __post_init__(self) -> None:
         _set_powers(self)
@@ -161,7 +166,7 @@ class Gamma:
 
 
 @dataclass(frozen=True)
-class Saturation:
+class Saturation(PixelStep):
     """Blend with gray: a factor of 0 leaves the luma of Rec. 601, above 1 colours get stronger.
 
     Parameters
@@ -175,13 +180,14 @@ class Saturation:
         What is drawn once: the frames of a clip share it, or each has its own.
     """
 
+    kind = "frame"
     low: float
     high: float | None = None
     _: KW_ONLY
     p: float = 1.0
     per: str = "clip"
-    draws: ClassVar[int] = 1
-    needs_color: ClassVar[bool] = True
+    draws = 1
+    needs_color = True
 
     def __post_init__(self) -> None:
         _set_factors(self)
@@ -200,7 +206,7 @@ class Saturation:
 
 
 @dataclass(frozen=True)
-class SaturationValue:
+class SaturationValue(PixelStep):
     """Raise saturation and value of HSV, both scaled to [0, 1], to a power each; the hue stays.
 
     Parameters
@@ -214,13 +220,14 @@ class SaturationValue:
         What is drawn once: the frames of a clip share it, or each has its own.
     """
 
+    kind = "frame"
     low: float = 0.25
     high: float = 4.0
     _: KW_ONLY
     p: float = 1.0
     per: str = "clip"
-    draws: ClassVar[int] = 2
-    needs_color: ClassVar[bool] = True
+    draws = 2
+    needs_color = True
 
     def __post_init__(self) -> None:
         _set_powers(self)
@@ -239,7 +246,7 @@ class SaturationValue:
 
 
 @dataclass(frozen=True)
-class Hue:
+class Hue(PixelStep):
     """Turn the hue of HSV; saturation and value stay.
 
     Parameters
@@ -252,12 +259,13 @@ class Hue:
         What is drawn once: the frames of a clip share it, or each has its own.
     """
 
+    kind = "frame"
     degrees: float
     _: KW_ONLY
     p: float = 1.0
     per: str = "clip"
-    draws: ClassVar[int] = 1
-    needs_color: ClassVar[bool] = True
+    draws = 1
+    needs_color = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "degrees", checked_number(self.degrees, "Hue's degrees", 0, 180))
@@ -276,7 +284,7 @@ class Hue:
 
 
 @dataclass(frozen=True)
-class Grayscale:
+class Grayscale(PixelStep):
     """Replace all three channels by the luma of Rec. 601.
 
     Parameters
@@ -287,11 +295,12 @@ class Grayscale:
         Whether it acts on all frames of a clip or none, or on each by itself.
     """
 
+    kind = "frame"
     _: KW_ONLY
     p: float = 1.0
     per: str = "clip"
-    draws: ClassVar[int] = 0
-    needs_color: ClassVar[bool] = True
+    draws = 0
+    needs_color = True
 
     def __post_init__(self) -> None:
         check_chance(self)

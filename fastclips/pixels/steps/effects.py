@@ -10,13 +10,14 @@ Noise is a sensor's: each frame of a clip gets its own, however strong it is for
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastclips.errors import OptionError
 from fastclips.options import check_chance, checked_bool, checked_int, checked_number, checked_range
 from fastclips.pixels.ranges import pick
+from fastclips.pixels.steps.base import PixelStep
 from fastclips.pixels.steps.noise import normal_field, word_field
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _NO_BLUR = 0.05  # pixels: a neighbour weighs exp(-200)
 
 
 @dataclass(frozen=True)
-class GaussianNoise:
+class GaussianNoise(PixelStep):
     """Add a number of a normal distribution to each value, another one in each channel.
 
     Parameters
@@ -45,12 +46,13 @@ class GaussianNoise:
         Whether all frames of a clip get the same noise.
     """
 
+    kind = "frame"
     std: float | tuple[float, float]
     _: KW_ONLY
     p: float = 1.0
     per: str = "clip"
     fixed: bool = False
-    draws: ClassVar[int] = 2  # std, the field's key
+    draws = 2  # std, the field's key
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "std", checked_range(self.std, "GaussianNoise's std", 0, 255))
@@ -66,7 +68,7 @@ class GaussianNoise:
 
 
 @dataclass(frozen=True)
-class SaltAndPepper:
+class SaltAndPepper(PixelStep):
     """Make some pixels white and as many black, in all channels.
 
     Parameters
@@ -82,12 +84,13 @@ class SaltAndPepper:
         Whether it is the same pixels in all frames of a clip.
     """
 
+    kind = "frame"
     share: float | tuple[float, float]
     _: KW_ONLY
     p: float = 1.0
     per: str = "clip"
     fixed: bool = False
-    draws: ClassVar[int] = 2  # share, the field's key
+    draws = 2  # share, the field's key
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "share", checked_range(self.share, "SaltAndPepper's share", 0, 1))
@@ -106,7 +109,7 @@ class SaltAndPepper:
 
 
 @dataclass(frozen=True)
-class Blur:
+class Blur(PixelStep):
     """Weigh each pixel's neighbours by a Gaussian, cut off at 3 `sigma`; the frame is mirrored at its border.
 
     Parameters
@@ -120,11 +123,12 @@ class Blur:
         What is drawn once: the frames of a clip share `sigma`, or each has its own.
     """
 
+    kind = "frame"
     sigma: float | tuple[float, float]
     _: KW_ONLY
     p: float = 1.0
     per: str = "clip"
-    draws: ClassVar[int] = 1
+    draws = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sigma", checked_range(self.sigma, "Blur's sigma", 0, 100))
@@ -145,7 +149,7 @@ class Blur:
 
 
 @dataclass(frozen=True)
-class Cutout:
+class Cutout(PixelStep):
     """Fill boxes with one value, anywhere within the frame; they may overlap.
 
     Parameters
@@ -162,6 +166,7 @@ class Cutout:
         What is drawn once: the frames of a clip have the same boxes, or each has its own.
     """
 
+    kind = "frame"
     size: int | tuple[int, int]
     count: int = 1
     value: float | tuple[float, float, float] = 0.0
@@ -186,17 +191,9 @@ class Cutout:
         else:
             value = checked_number(self.value, "Cutout's value", 0, 255)
         object.__setattr__(self, "value", value)
+        object.__setattr__(self, "draws", 2 * self.count)  # top and left of each box
+        object.__setattr__(self, "needs_color", isinstance(value, tuple))
         check_chance(self)
-
-    @property
-    def draws(self) -> int:
-        """Numbers in [0, 1) used up: two for each box."""
-        return 2 * self.count
-
-    @property
-    def needs_color(self) -> bool:
-        """Whether the value is a colour."""
-        return isinstance(self.value, tuple)
 
     def check_frame(self, shape: tuple[int, ...]) -> None:
         """Refuse frames, (H, W, C), in which no box fits."""

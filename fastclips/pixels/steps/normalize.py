@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastclips.errors import OptionError
 from fastclips.options import checked_dtype
+from fastclips.pixels.steps.base import PixelStep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,7 @@ __all__ = ["Normalize"]
 
 
 @dataclass(frozen=True)
-class Normalize:
+class Normalize(PixelStep):
     """Turn bytes into (value / 255 - mean) / std.
 
     Applies to pictures alone, after their geometry; nothing before it may leave the scale of bytes.
@@ -32,10 +33,11 @@ class Normalize:
         Type of the batch.
     """
 
+    kind = "table"
     mean: float | tuple[float, ...] = 0.0
     std: float | tuple[float, ...] = 1.0
     dtype: str = "float32"
-    of_bytes: ClassVar[bool] = True
+    of_bytes = True
 
     def __post_init__(self) -> None:
         for name in ("mean", "std"):
@@ -58,14 +60,17 @@ class Normalize:
         if largest > np.finfo(self.dtype).max:
             raise OptionError(f"Normalize's values reach {largest:.3g}, too much for dtype={self.dtype!r}")
 
-    def values(self, values: NDArray[Any], draws: Sequence[float] = ()) -> NDArray[Any]:  # noqa: ARG002 - none
-        """Apply to a (C, n) table of values on the scale of bytes, float64 or float32."""
+    def check_channels(self, channels: int) -> None:
+        """Refuse gray pictures if there are numbers for red, green and blue."""
         for name, numbers in (("mean", self.mean), ("std", self.std)):
-            if len(numbers) > len(values):  # type: ignore[arg-type]
+            if len(numbers) > channels:  # type: ignore[arg-type]
                 raise OptionError(
                     f"Normalize's {name}={numbers} is for red, green and blue, but gray pictures have one "
                     "channel: give one number"
                 )
+
+    def values(self, values: NDArray[Any], draws: Sequence[float] = ()) -> NDArray[Any]:  # noqa: ARG002 - none
+        """Apply to a (C, n) table of values on the scale of bytes, float64 or float32."""
         mean, std = (
             np.broadcast_to(np.asarray(v, values.dtype), len(values))[:, None] for v in (self.mean, self.std)
         )

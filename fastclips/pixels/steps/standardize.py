@@ -17,6 +17,7 @@ import numpy as np
 
 from fastclips.errors import OptionError
 from fastclips.options import checked_bool, checked_dtype, checked_number
+from fastclips.pixels.steps.base import PixelStep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +32,7 @@ _MIXED = 64  # rows of a matrix at a time, which stay in a cache for all frames 
 
 
 @dataclass(frozen=True)
-class Rescale:
+class Rescale(PixelStep):
     """Turn bytes into value * scale + offset.
 
     Parameters
@@ -42,6 +43,7 @@ class Rescale:
         Type of the batch.
     """
 
+    kind = "table"
     scale: float = 1 / 255
     offset: float = 0.0
     dtype: str = "float32"
@@ -58,7 +60,7 @@ class Rescale:
 
 
 @dataclass(frozen=True)
-class PerSample:
+class PerSample(PixelStep):
     """Subtract from each clip its own mean and divide by its own standard deviation.
 
     Both are over all frames, pixels and channels of the clip, and are taken from the values that reach this
@@ -70,12 +72,13 @@ class PerSample:
         Type of the batch.
     """
 
+    kind = "clip"
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dtype", checked_dtype(self.dtype, "PerSample"))
 
-    def apply_clip(self, frames: NDArray[np.float32]) -> None:
+    def apply_clip(self, frames: NDArray[np.float32], draws: Sequence[float] = ()) -> None:  # noqa: ARG002 - none
         """Apply to a clip, (T, H, W, C), in place."""
         from fastclips.pixels.steps.filters import mean_and_variance  # noqa: PLC0415 - OpenCV is the workers'
 
@@ -88,7 +91,7 @@ class PerSample:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FeatureWise:
+class FeatureWise(PixelStep):
     """Subtract a mean and divide by a standard deviation that were learnt from a data set.
 
     Parameters
@@ -107,6 +110,7 @@ class FeatureWise:
     fastclips.serving.fitting.fit_feature_wise : Learns it from frames.
     """
 
+    kind = "table"
     mean: ArrayLike
     std: ArrayLike
     dtype: str = "float32"
@@ -135,7 +139,9 @@ class FeatureWise:
         checked_bool(self.of_bytes, "FeatureWise's of_bytes")
         largest = (np.maximum(np.abs(mean), np.abs(255 - mean)) / (std + _EPSILON)).max()
         _check_reach(self, largest, self.dtype)
-        if len(shape) == _PIXEL_WISE:  # half the size on the way to the workers
+        if len(shape) == _PIXEL_WISE:
+            object.__setattr__(self, "kind", "frame")
+            # float32: half the size on the way to the workers
             object.__setattr__(self, "mean", mean.astype(np.float32))
             object.__setattr__(self, "std", std.astype(np.float32))
 
@@ -153,12 +159,17 @@ class FeatureWise:
         mean, std = self._pair
         return np.broadcast_shapes(mean.shape, std.shape)
 
-    def values(self, values: NDArray[Any], draws: Sequence[float] = ()) -> NDArray[Any]:  # noqa: ARG002 - protocol
-        """Apply to a (C, n) table of values, if there are numbers for channels."""
-        if self.shape[0] not in (1, len(values)):
+    def check_channels(self, channels: int) -> None:
+        """Refuse pictures of other channels than there are numbers for."""
+        if len(self.shape) == _PIXEL_WISE:
+            _check_pixel_wise(self, self.shape, channels)
+        elif self.shape[0] not in (1, channels):
             raise OptionError(
                 f"{self!r} is for red, green and blue, but gray pictures have one channel: give one number"
             )
+
+    def values(self, values: NDArray[Any], draws: Sequence[float] = ()) -> NDArray[Any]:  # noqa: ARG002 - protocol
+        """Apply to a (C, n) table of values, if there are numbers for channels."""
         mean, std = (numbers[:, None].astype(values.dtype) for numbers in self._pair)
         return np.asarray((values - mean) / (std + _EPSILON), values.dtype)
 
@@ -180,7 +191,7 @@ class FeatureWise:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ZCA:
+class ZCA(PixelStep):
     """Whiten small frames: subtract the mean frame, then mix all values so that none goes with another.
 
     A frame of n values takes a matrix of n x n, so 32x32 in colour takes 36 MiB; each worker holds it.
@@ -201,6 +212,7 @@ class ZCA:
     fastclips.serving.fitting.fit_zca : Learns it from frames.
     """
 
+    kind = "clip"
     matrix: ArrayLike
     mean: ArrayLike
     dtype: str = "float32"
@@ -236,11 +248,15 @@ class ZCA:
         """Of the frames: (H, W, C)."""
         return self._pair[1].shape
 
+    def check_channels(self, channels: int) -> None:
+        """Refuse pictures of other channels."""
+        _check_pixel_wise(self, self.shape, channels)
+
     def check_frame(self, shape: tuple[int, ...]) -> None:
         """Refuse frames, (H, W, C), of another shape."""
         _check_size(self, self.shape, shape)
 
-    def apply_clip(self, frames: NDArray[np.float32]) -> None:
+    def apply_clip(self, frames: NDArray[np.float32], draws: Sequence[float] = ()) -> None:  # noqa: ARG002 - none
         """Apply to a clip, (T, H, W, C), in place."""
         matrix, mean = self._pair
         rows = (frames - mean).reshape(len(frames), -1)
@@ -266,6 +282,11 @@ def _check_reach(step: object, largest: float, dtype: str) -> None:
     """Refuse numbers that take bytes out of the dtype's range."""
     if float(largest) > float(np.finfo(dtype).max):  # not in NumPy's types, of which one is small
         raise OptionError(f"{type(step).__name__}'s values reach {largest:.3g}, too much for dtype={dtype!r}")
+
+
+def _check_pixel_wise(step: PixelStep, shape: tuple[int, ...], channels: int) -> None:
+    if shape[2] != channels:
+        raise OptionError(f"{step!r} is for frames of {shape[2]} channels, but the pictures have {channels}")
 
 
 def _check_size(step: object, shape: tuple[int, ...], frame: tuple[int, ...]) -> None:
