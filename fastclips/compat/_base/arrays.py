@@ -57,7 +57,8 @@ class ArrayRows(Storage):
         found = held["rows"] if isinstance(held, Columns) else held
         self._file = found if isinstance(found, Npy) else None
         self.array = None if isinstance(found, Npy) else found[first : first + length]
-        self.shape, self.dtype = (length, *found.shape[1:]), found.dtype
+        self.shape: tuple[int, ...] = (length, *found.shape[1:])
+        self.dtype: np.dtype[Any] = found.dtype
         self._scratch = np.empty(0, np.uint8)  # of `cut`
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -98,8 +99,8 @@ class ArrayRows(Storage):
             raise OptionError(f"{name} of dtype {found.dtype}: must be an array of numbers")
         if not found.shape or 0 in found.shape:
             raise OptionError(f"{name} of shape {found.shape}: must hold at least one item")
-        copied = shared and not isinstance(found, Npy)
-        return cls(Columns.pack({"rows": found}) if copied else found, name, 0, found.shape[0])
+        held = Columns.pack({"rows": found}) if shared and not isinstance(found, Npy) else found
+        return cls(held, name, 0, found.shape[0])
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -131,11 +132,10 @@ class ArrayRows(Storage):
         if self.array is not None:
             row: NDArray[Any] = self.array[frame]
             return row
-        return self._read(np.empty(prod(self.shape[1:]) * self.dtype.itemsize, np.uint8), (), frame, 1)[0]
+        row = self._read(np.empty(prod(self.shape[1:]) * self.dtype.itemsize, np.uint8), (), frame, 1)
+        return row.reshape(self.shape[1:])
 
-    def _read(
-        self, out: NDArray[np.uint8], lead: tuple[int, ...], first: int, count: int
-    ) -> NDArray[Any]:
+    def _read(self, out: NDArray[np.uint8], lead: tuple[int, ...], first: int, count: int) -> NDArray[Any]:
         """Read a part of the file into `out`, and return that as an array."""
         file = self._file
         assert file is not None  # noqa: S101 - the callers look

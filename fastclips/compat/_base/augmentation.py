@@ -70,7 +70,7 @@ class Augmentation:
         return cls(**{option.name: getattr(generator, option.name) for option in fields(cls)})
 
     def draw(self, random: np.random.RandomState, height: int, width: int) -> dict[str, Any]:
-        """Draw `PARAMETERS` for a frame, as Keras's ``get_random_transform`` draws from the global generator."""
+        """Draw `PARAMETERS` for a frame, in the order of Keras's ``get_random_transform``."""
         theta = random.uniform(-self.rotation_range, self.rotation_range) if self.rotation_range else 0
         tx = _shift(random, self.height_shift_range, height)
         ty = _shift(random, self.width_shift_range, width)
@@ -218,7 +218,9 @@ def brightness_table(brightness: float) -> NDArray[np.uint8]:
 def _brightened(frame: _Frame, brightness: float) -> _Frame:
     """Change the brightness as Keras does: in bytes, stretched to 0 to 255 if values are outside."""
     if frame.shape[2] not in (1, 3, 4):
-        raise OptionError(f"brightness_range= with frames of {frame.shape[2]} channels: frames must have 1, 3 or 4")
+        raise OptionError(
+            f"brightness_range= with frames of {frame.shape[2]} channels: frames must have 1, 3 or 4"
+        )
     table = brightness_table(brightness)
     if frame.dtype == np.uint8:
         changed = table[frame]

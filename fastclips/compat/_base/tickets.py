@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fastclips.compat._base.augmentation import Augmentation
+
 __all__ = ["DrawLayout", "sample_ticket"]
 
 _SET = len(PARAMETERS) + 1
@@ -73,8 +75,18 @@ class DrawLayout:
         return self.sets * _SET + self.named
 
     def sets_of(self, draws: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return a view of draws (B, size) as (B, sets, numbers of a set); the last number is the function's."""
+        """Return a view of draws (B, size) as sets, (B, sets, 11); the last number is the function's."""
         return draws[:, : self.sets * _SET].reshape(len(draws), self.sets, _SET)
+
+    def draw(
+        self, augmentation: Augmentation, random: np.random.RandomState, samples: int, size: Sequence[int]
+    ) -> NDArray[np.float64]:
+        """Return draws (samples, size) with parameters for frames of a height and width; the rest is 0."""
+        draws = np.zeros((samples, self.size))
+        for sets in self.sets_of(draws):
+            for numbers in sets:
+                numbers[:-1] = augmentation.to_vector(augmentation.draw(random, *size))
+        return draws
 
     def of_frame(self, draws: Sequence[float], step: int) -> tuple[Sequence[float], float]:
         """Return the parameters of a frame of a sample, and the number for the user's function."""

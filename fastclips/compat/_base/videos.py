@@ -1,11 +1,11 @@
-"""Files in a flat list as videos, and windows that stay inside them.
+"""Videos in a flat list of files, and windows that stay inside them.
 
 ::
 
-    group(filenames)              which files are frames of one video, in order of time   -> Runs
-    runs.share(...)               the videos of a subset, or a video's part of one        -> Runs
-    runs.cut(codes)               each run ended where a code changes                     -> Runs
-    runs.windows(T, step, ...)    where each clip begins                                  -> (samples,)
+    group(filenames)              the frames of each video, in order of time              -> Runs
+    runs.share(...)               the videos of a subset, or a part of one video          -> Runs
+    runs.cut(codes)               runs that end where a code changes                      -> Runs
+    runs.windows(T, step, ...)    where each clip begins                                  -> (clips,)
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class Runs:
     Parameters
     ----------
     files : ndarray of int64, shape (frames,)
-        The frames' places in the list, run after run, oldest first.
+        The frames' numbers in the list, run after run, oldest first.
     begins, ends : ndarray of int64, shape (runs,)
-        Where each run lies in `files`.
+        Where each run begins and ends in `files`.
     names : tuple of str
-        What to call each run.
+        Name of each run, for messages.
     """
 
     files: NDArray[np.int64]
@@ -50,26 +50,26 @@ class Runs:
     names: tuple[str, ...]
 
     def share(self, codes: NDArray[np.int64], fraction: float, subset: str) -> tuple[Runs, dict[int, str]]:
-        """Return the part of the videos that belongs to a subset, each code's videos divided for themselves.
+        """Return the videos of a subset; the videos of each code are divided separately.
 
-        Validation takes the first videos: as many as `fraction` says, rounded, but one at least and never
-        all. Where there is one video only, it takes the frames before a cut.
+        Validation takes the first videos: `fraction` of them, rounded, but at least one and never all. If a
+        code has a single video, validation takes the frames before a cut.
 
         Parameters
         ----------
         codes : ndarray of int64, shape (files in the list,)
-            Of each file, such as its class; a video's is that of its first frame.
+            Code of each file, such as its class; the code of a video is that of its first frame.
         fraction : float
-            Between 0 and 1: validation's part.
+            Validation's fraction, between 0 and 1.
         subset : "training" or "validation"
             Which part.
 
         Returns
         -------
         runs : Runs
-            Of the subset.
+            The runs of the subset.
         cut : dict of int to str
-            The names of the videos that were cut in two, by code.
+            Names of the videos that were cut in two, by code.
         """
         validation, cut = subset == "validation", {}
         begins, ends = self.begins.copy(), self.ends.copy()
@@ -89,18 +89,7 @@ class Runs:
         return Runs(self.files, begins[kept], ends[kept], names), cut
 
     def cut(self, codes: NDArray[np.int64]) -> Runs:
-        """Return the runs ended wherever a code changes from one frame to the next.
-
-        Parameters
-        ----------
-        codes : ndarray of int64, shape (files in the list,)
-            Of each file, such as its class.
-
-        Returns
-        -------
-        Runs
-            As many or more.
-        """
+        """Return runs that end wherever the code (files in the list,) of a frame differs from the next's."""
         changes = np.flatnonzero(np.diff(codes[self.files])) + 1
         begins, ends, names = [], [], []
         for begin, end, name in zip(self.begins.tolist(), self.ends.tolist(), self.names, strict=True):
@@ -112,17 +101,12 @@ class Runs:
         return Runs(self.files, np.array(begins, np.int64), np.array(ends, np.int64), tuple(names))
 
     def windows(self, time_steps: int, step: int, dilation: int) -> NDArray[np.int64]:
-        """Return where each window begins: all that fit, run by run.
+        """Return where all windows that fit begin in `files`, run by run, (windows,).
 
         Parameters
         ----------
         time_steps, step, dilation : int
             Frames in a window, from window to window, from frame to frame.
-
-        Returns
-        -------
-        ndarray of int64, shape (windows,)
-            Places in `files`: the window's frames are `time_steps` places from there on, `dilation` apart.
         """
         counts = (self.ends - self.begins - (dilation * (time_steps - 1) + 1)) // step + 1
         counts = np.maximum(counts, 0)
@@ -131,21 +115,21 @@ class Runs:
 
 
 def group(filenames: Sequence[str], *, folders: bool) -> Runs:
-    """Tell which files are frames of one video.
+    """Group files into videos.
 
     Parameters
     ----------
     filenames : sequence of str
         Paths, with ``/`` between folders.
     folders : bool
-        Whether a folder in a folder, as in ``class/video/0001.jpg``, is one video whatever its frames are
-        called. Everywhere else a video is the files of one folder that are called alike but for the number
-        at the end of their names.
+        Whether a folder in a folder, as in ``class/video/0001.jpg``, is one video, whatever the names of its
+        frames. Everywhere else, a video is the files of a folder whose names differ only in the number at the
+        end.
 
     Returns
     -------
     Runs
-        In the order in which their first files come; inside each, files are in natural order.
+        In the order of their first files; the files of a run are in natural order.
     """
     groups: dict[str, list[int]] = {}
     for number, name in enumerate(filenames):

@@ -3,20 +3,19 @@
 ::
 
     picture   bytes -> uint8 (H, W, C) -> resized, unrounded -> * scale -> "x"
-    mask      bytes -> uint8 (H, W) -> resized by nearest neighbour -> what its values mean -> "y"
+    mask      bytes -> uint8 (H, W) -> resized by nearest neighbour -> class of each value -> "y"
 """
 
 from __future__ import annotations
 
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastclips.compat._base import legacy_pictures
-from fastclips.compat._base.files import CHANNELS
+from fastclips.compat._base.rendering import SampleRenderer, read_frame
 from fastclips.compat.datasets.resizing import Resizer
-from fastclips.engine.arena import COUNTERS
+from fastclips.engine.rendering import DECODE, KERNEL, at_path
 from fastclips.errors import FastclipsError, FrameError
 from fastclips.pixels.decoding.decoder import Decoded, Decoder, Rung
 from fastclips.pixels.geometry.affine import Axis, Geometry
@@ -30,140 +29,123 @@ if TYPE_CHECKING:
 
     from fastclips.compat._base.files import FileList
     from fastclips.compat.datasets.frame_spec import FrameSpec, Masks
+    from fastclips.engine.rendering import Meter
 
 __all__ = ["FrameRenderer"]
 
-_READ, _DECODE, _KERNEL, _CLIPS, _FRAMES, _BYTES, _SLICED, _PIXELS, _DECODED = map(
-    COUNTERS.index,
-    ("read_s", "decode_s", "kernel_s", "clips", "frames", "bytes", "sliced", "pixels", "decoded_pixels"),
-)
 
-
-class FrameRenderer:
+class FrameRenderer(SampleRenderer):
     """Turns a ticket into a row.
 
     Parameters
     ----------
     spec : FrameSpec
-        What to read and what to make of it.
+        What to render.
     single_threaded : bool
-        Makes no difference.
+        As for `SampleRenderer`.
     """
 
-    def __init__(self, spec: FrameSpec, *, single_threaded: bool = False) -> None:  # noqa: ARG002 - the contract
-        self._spec = spec
-        self._channels = CHANNELS[spec.color_mode]
-        channels = 1 if spec.color_mode == "grayscale" else 3
-        self._decoder = Decoder(Stream("image", channels=channels))
+    _spec: FrameSpec
+
+    def __init__(self, spec: FrameSpec, *, single_threaded: bool = False) -> None:
+        super().__init__(spec, single_threaded=single_threaded)
+        picture = spec.picture
+        self._decoder = Decoder(Stream("image", channels=1 if picture.color_mode == "grayscale" else 3))
         self._resizer: Resizer | None = None  # of the last frame's size: most are alike
-        self._frame = np.empty((*spec.size, self._channels), np.float32)
-        self._masks = None if spec.masks is None else _MaskRenderer(spec.masks, spec.size)
+        self._frame = np.empty((*picture.size, picture.channels), np.float32)
+        self._masks = None if spec.masks is None else _MaskRenderer(spec.masks, picture.size)
 
-    def render(self, ticket: np.void, row: Mapping[str, NDArray[Any]], counters: NDArray[np.float64]) -> None:
-        """Write a row: see `fastclips.engine.worker.AnyRenderer`.
+    def write(self, ticket: np.void, row: Mapping[str, NDArray[Any]], meter: Meter) -> int:
+        """Write a row; return its number of frames."""
+        spec, numbers = self._spec, ticket["frames"].tolist()
+        self._write_stream("x", spec.files, numbers, self._write_picture, row, meter)
+        if spec.masks is not None and self._masks is not None:
+            self._write_stream("y", spec.masks.files, numbers, self._masks.write, row, meter)
+        return len(numbers)
 
-        Raises
-        ------
-        FrameError
-            If a file is missing, damaged or not what it should be; the message holds its path.
-        """
-        numbers = ticket["frames"].tolist()
-        self._stream(self._spec.files, numbers, self._write, row["x"], counters)
-        if self._spec.masks is not None and self._masks is not None:
-            self._stream(self._spec.masks.files, numbers, self._masks.write, row["y"], counters)
-        counters[_FRAMES] += len(numbers)
-        counters[_CLIPS] += 1
-
-    def _stream(
+    def _write_stream(
         self,
+        name: str,
         files: FileList,
         numbers: list[int],
-        write: Callable[[bytes, NDArray[Any], NDArray[np.float64]], None],
-        row: NDArray[Any],
-        counters: NDArray[np.float64],
+        write: Callable[[bytes, NDArray[Any], Meter], None],
+        row: Mapping[str, NDArray[Any]],
+        meter: Meter,
     ) -> None:
-        for number, out in zip(numbers, row if self._spec.clips else row[None], strict=True):
-            began = perf_counter()
-            data = files.read(number)
-            counters[_BYTES] += len(data)
-            counters[_READ] += perf_counter() - began
+        for number, out in zip(numbers, row[name] if self._spec.clips else row[name][None], strict=True):
+            data = read_frame(files, name, number, meter)
             try:
-                write(data, out, counters)
+                write(data, out, meter)
             except FastclipsError as error:
-                raise FrameError(f"{files.where(number)}: {error}") from None
+                path = files.where(name, 0, number)
+                raise at_path(error, path, frame=number) from error.__cause__
 
-    def _write(self, data: bytes, out: NDArray[np.float32], counters: NDArray[np.float64]) -> None:
-        spec, began = self._spec, perf_counter()
+    def _write_picture(self, data: bytes, out: NDArray[np.float32], meter: Meter) -> None:
+        spec = self._spec
         frame, resizer = self._decoded(data)
-        decoded = perf_counter()
-        target = self._frame if spec.channels_first else out
+        meter.lap(DECODE)
+        target = self._frame if spec.picture.channels_first else out
         resizer(frame.pixels, target, frame.top, frame.left)
         if spec.scale != 1:
             target *= np.float32(spec.scale)
         if target is not out:
             out[:] = np.moveaxis(target, -1, 0)
-        counters[_DECODE] += decoded - began
-        counters[_KERNEL] += perf_counter() - decoded
-        counters[_PIXELS] += resizer.frame[0] * resizer.frame[1]
-        _count(frame, counters)
+        meter.lap(KERNEL)
+        _count(frame, resizer.frame, meter)
 
     def _decoded(self, data: bytes) -> tuple[Decoded, Resizer]:
-        """Return what is needed of a frame, and what resizes it."""
-        spec = self._spec
-        if spec.color_mode == "rgba" or data[:3] == b"GIF":
-            pixels = legacy_pictures.load(data, spec.color_mode, None, "nearest", keep_aspect=False)
+        """Return the part of a frame that is needed, and its resizer."""
+        picture = self._spec.picture
+        if picture.color_mode == "rgba" or data[:3] == b"GIF":
+            pixels = legacy_pictures.load(data, picture.color_mode, None, "nearest", keep_aspect=False)
             return Decoded(pixels, 0, 0, 1, Rung.PILLOW), self._resizer_of(pixels.shape[:2])
-        if spec.aspect == "crop":
+        if picture.aspect == "crop":
             resizer = self._resizer_of(self._decoder.size(data))
             return self._decoder.decode(data, resizer.box), resizer
         frame = self._decoder.decode(data)
         return frame, self._resizer_of(frame.pixels.shape[:2])
 
     def _resizer_of(self, size: tuple[int, ...]) -> Resizer:
-        spec = self._spec
+        picture = self._spec.picture
         if self._resizer is None or self._resizer.frame != size:
-            self._resizer = Resizer((size[0], size[1]), spec.size, spec.interpolation, spec.aspect)
+            self._resizer = Resizer((size[0], size[1]), picture.size, picture.interpolation, picture.aspect)
         return self._resizer
 
 
 class _MaskRenderer:
-    """Writes masks: by one table, from the values in the file to what is served."""
+    """Writes masks, by one table from the values in the file to what is served."""
 
     def __init__(self, masks: Masks, size: tuple[int, int]) -> None:
         self._classes, self._size = masks.classes, size
         self._decoder = Decoder(masks.stream)
-        meant = np.array(masks.stream.values or range(256), np.uint8)
-        ignored = meant == (-1 if masks.ignore is None else masks.ignore)
+        values = np.array(masks.stream.values or range(256), np.uint8)
+        ignored = values == (-1 if masks.ignore is None else masks.ignore)
         if masks.classes == 1:
-            meant = np.where(ignored, meant, meant != 0).astype(np.uint8)
-        self._meant, self._wrong = meant, (meant >= max(masks.classes, 2)) & ~ignored
-        self._table: NDArray[Any] = meant
+            values = np.where(ignored, values, values != 0).astype(np.uint8)
+        self._values, self._wrong = values, (values >= max(masks.classes, 2)) & ~ignored
+        self._table: NDArray[Any] = values
         if masks.one_hot:
             classes = np.arange(masks.classes) + (masks.classes == 1)
-            self._table = ((meant[:, None] == classes) & ~ignored[:, None]).astype(np.float32)
+            self._table = ((values[:, None] == classes) & ~ignored[:, None]).astype(np.float32)
 
-    def write(self, data: bytes, out: NDArray[Any], counters: NDArray[np.float64]) -> None:
-        began = perf_counter()
+    def write(self, data: bytes, out: NDArray[Any], meter: Meter) -> None:
         frame = self._decoder.decode(data)
-        decoded, mask = perf_counter(), frame.pixels
-        counters[_PIXELS] += mask.size
-        _count(frame, counters)
+        meter.lap(DECODE)
+        (height, width), (rows, columns) = self._size, frame.pixels.shape
+        _count(frame, (rows, columns), meter)
         picked = np.empty(self._size, np.uint8)
-        (height, width), (rows, columns) = self._size, mask.shape
         whole = Geometry(Axis(height, 0.0, float(rows)), Axis(width, 0.0, float(columns)))
-        resample(mask, whole, nearest=True, out=picked)
+        resample(frame.pixels, whole, nearest=True, out=picked)
         if self._wrong[picked].any():
-            value = int(self._meant[picked[self._wrong[picked]]].max())
+            value = int(self._values[picked[self._wrong[picked]]].max())
             raise FrameError(
                 f"is a mask with the value {value}, but n_classes={self._classes}: give "
-                f"n_classes={value + 1}, say what it means by values={{{value}: 1}}, or that it means "
-                f"nothing by ignore={value}"
+                f"n_classes={value + 1}, its class by values={{{value}: 1}}, or ignore={value} if it is "
+                "no class"
             )
         np.take(self._table, picked, axis=0, out=out, mode="clip")
-        counters[_DECODE] += decoded - began
-        counters[_KERNEL] += perf_counter() - decoded
+        meter.lap(KERNEL)
 
 
-def _count(frame: Decoded, counters: NDArray[np.float64]) -> None:
-    counters[_SLICED + frame.rung] += 1
-    counters[_DECODED] += frame.pixels.shape[0] * frame.pixels.shape[1]
+def _count(frame: Decoded, size: tuple[int, int], meter: Meter) -> None:
+    meter.add_decoded(frame.rung, size[0] * size[1], frame.pixels.shape[0] * frame.pixels.shape[1])

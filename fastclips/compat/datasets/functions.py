@@ -1,46 +1,49 @@
 """Keras's `timeseries_dataset_from_array` and `image_dataset_from_directory`, for clips.
 
-The arguments are those of Keras 3, with a few more. What differs:
+The arguments are those of Keras 3, and a few more. What you may notice:
 
 ======================================  ===============================================================
 Keras                                   here
 ======================================  ===============================================================
-a `tf.data.Dataset`                     an iterator that ``fit``, ``evaluate`` and ``predict`` take on every
-                                        backend; a loop over it serves one epoch, ``len()`` tells its
-                                        batches. It reads ahead by itself; for ``map`` and the like there
-                                        is ``to_tf_dataset()``
-only images                             ``time_steps=8`` makes clips (B, T, H, W, C) of the frames of a
+returns a `tf.data.Dataset`             returns an iterator for ``fit``, ``evaluate`` and ``predict`` on every
+                                        backend. A loop over it serves one epoch, and ``len()`` is its number
+                                        of batches. It reads ahead by itself; ``to_tf_dataset()`` makes a
+                                        `tf.data.Dataset`, for ``map`` and the like
+serves images only                      ``time_steps=8`` serves clips (B, T, H, W, C) of the frames of a
                                         folder, split by video; without it, images as in Keras
-``shuffle`` within 8 batches            over everything, in an order of each epoch's own
-arrays become one big constant          one in memory is used where it is, a .npy file stays on disk
-labels in a list are shuffled in place  the caller's list is left alone
-``start_index`` reads past targets      windows end where data or targets do
-``end_index=len(data)`` is refused      it is the end
-a split of 0 files trains on none       is refused
-``batch_size=None``                     refused: a batch of 1 is ``batch_size=1``
+``shuffle`` within 8 batches            over all samples, in an order of each epoch
+copies arrays into a constant           an array in memory is used as it is, a .npy file stays on disk
+shuffles a list of labels in place      the caller's list stays as it is
+``start_index`` reads past targets      windows end with the data or the targets
+refuses ``end_index=len(data)``         it is the end
+trains on no file, by a small split     raises an error
+takes ``batch_size=None``               raises an error: a batch of 1 is ``batch_size=1``
 ``format="grain"``                      makes no difference
-"nearest" gives uint8                   all interpolations give float32
+uint8 with ``"nearest"``                float32 with every interpolation
 gray of a PNG by libpng's formula       by Pillow's; of a JPEG its own luma, as in Keras
-rgba refuses JPEG                       its alpha is 255
-an error of TensorFlow's for a file     `fastclips.FrameError` with the file's path
+refuses JPEG with ``"rgba"``            its alpha is 255
+raises TensorFlow's error for a file    raises `fastclips.FrameError` with the path of the file
 ======================================  ===============================================================
 
-Pixels of `image_dataset_from_directory` agree with Keras's to 0.01, of 0 to 255, for every interpolation.
+Pixels of `image_dataset_from_directory` agree with those of Keras to 0.01, of 0 to 255, for every
+interpolation.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastclips.compat._base.files import CHANNELS
-from fastclips.compat.arrays.parts import Item, Part, Window, open_source
+from fastclips.compat._base.arrays import ArrayRows
+from fastclips.compat._base.iterator import drawn_seed
+from fastclips.compat._base.keras import keras_setting
+from fastclips.compat._base.pictures import CHANNELS, Picture, checked_size
+from fastclips.compat.arrays.parts import Item, Part, Window
 from fastclips.compat.datasets.frame_spec import INTERPOLATIONS
-from fastclips.compat.datasets.iterators import FolderDataset, Picture, SeriesDataset
+from fastclips.compat.datasets.iterators import FolderDataset, SeriesDataset
 from fastclips.compat.datasets.listing import find_videos
 from fastclips.errors import OptionError
 from fastclips.options import checked_bool, checked_choice, checked_int, checked_workers
@@ -50,7 +53,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-__all__ = ["FolderDataset", "SeriesDataset", "image_dataset_from_directory", "timeseries_dataset_from_array"]
+__all__ = ["image_dataset_from_directory", "timeseries_dataset_from_array"]
 
 
 def timeseries_dataset_from_array(
@@ -69,7 +72,7 @@ def timeseries_dataset_from_array(
     workers: int | None = 0,
     memory: str | int = "1GiB",
 ) -> SeriesDataset:
-    """Serve windows of an array of frames, or of anything else that follows each other in time.
+    """Return batches of windows of an array, such as frames or other items in order of time.
 
     Parameters
     ----------
@@ -85,18 +88,18 @@ def timeseries_dataset_from_array(
     sampling_rate : int
         Items from one item of a window to the next.
     batch_size : int
-        Windows in a batch; the last one may be smaller.
+        Windows in a batch; the last batch may be smaller.
     shuffle : bool
         Whether each epoch has an order of its own.
     seed : int, optional
-        Of the order, 0 to 2**32 - 1. Without it, one is drawn.
+        Seed of the order, 0 to 2**32 - 1. By default, a seed is drawn.
     start_index, end_index : int, optional
-        The first item that windows may hold, and the first one after it that they may not.
+        The first item of windows, and the first item after them.
     format : {"tf", "grain"}
         Makes no difference.
     workers : int, optional
-        Worker processes. A window is a copy, so by default it is made in the caller, straight from `data`;
-        workers read ahead from slow disks. None is as many as there are cores.
+        Worker processes. By default 0: a window is only a copy, so the caller makes it, straight from `data`.
+        Workers help with slow disks, as they read ahead. None stands for the number of cores.
     memory : str or int
         Ceiling for the workers' batches in shared memory.
 
@@ -108,31 +111,33 @@ def timeseries_dataset_from_array(
     Raises
     ------
     OptionError
-        An argument is out of range, or no window fits.
+        If an argument is out of range, or no window fits.
     DataError
-        A file cannot be read.
+        If a file cannot be read.
 
     Examples
     --------
-    >>> dataset = timeseries_dataset_from_array("frames.npy", labels, 16, batch_size=8)  # doctest: +SKIP
-    >>> model.fit(dataset, epochs=10)  # doctest: +SKIP
+    >>> dataset = fc.compat.timeseries_dataset_from_array(np.arange(6), np.arange(6) * 10, 3, batch_size=2)
+    >>> for x, y in dataset:
+    ...     print(x.tolist(), y.tolist())
+    [[0, 1, 2], [1, 2, 3]] [0, 10]
+    [[2, 3, 4], [3, 4, 5]] [20, 30]
     """
     checked_choice(format, "format", ("tf", "grain"))
     shared = checked_workers(workers) > 0
     length = checked_int(sequence_length, "sequence_length", 1)
     stride = checked_int(sequence_stride, "sequence_stride", 1)
     rate = checked_int(sampling_rate, "sampling_rate", 1)
-    source = open_source(data, "data", shared=shared)
-    items = source.shape[0]
-    start = checked_int(0 if start_index is None else start_index, "start_index", 0, items)
-    end = checked_int(items if end_index is None else end_index, "end_index", start + 1, items + 1)
+    rows = ArrayRows.open(data, "data", shared=shared)
+    start = checked_int(0 if start_index is None else start_index, "start_index", 0, len(rows))
+    end = checked_int(len(rows) if end_index is None else end_index, "end_index", start + 1, len(rows) + 1)
     stop = end - (length - 1) * rate  # windows begin before it
-    parts: dict[str, Part] = {"x": Window(source, length)}
+    parts: dict[str, Part] = {"x": Window(rows, length)}
     beside = ""
     if targets is not None:
-        other = open_source(targets, "targets", shared=shared)
-        parts["y"], stop = Item(other), min(stop, other.shape[0])
-        beside = f" and {other.shape[0]} targets"
+        other = ArrayRows.open(targets, "targets", shared=shared)
+        parts["y"], stop = Item(other), min(stop, len(other))
+        beside = f" and {len(other)} targets"
     if stop <= start:
         raise OptionError(
             f"sequence_length={length} with sampling_rate={rate} spans {(length - 1) * rate + 1} items, but "
@@ -176,59 +181,60 @@ def image_dataset_from_directory(
     workers: int | None = None,
     memory: str | int = "1GiB",
 ) -> FolderDataset | list[FolderDataset]:
-    """Serve clips, or images, of a folder whose folders are classes.
+    """Return batches of clips, or images, of a folder whose folders are classes.
 
-    With `time_steps`, a video is a folder of frames, ``class/video/frame.jpg``, in natural order; frames that
-    lie directly in a class are told apart by their names without the number at the end.
+    With `time_steps`, a video is a folder of frames, ``class/video/frame.jpg``, in natural order. Frames that
+    lie directly in the folder of a class belong to one video if their names differ only in the number at the
+    end.
 
     Parameters
     ----------
     directory : path
         The folder.
     labels : "inferred", None or list of int
-        The folders in it; nothing; or a label for each video (without `time_steps` each file), in the order
-        of their paths.
+        The folders in it; none; or a label for each video (without `time_steps` each file), in the order of
+        their paths.
     label_mode : {"int", "categorical", "binary"} or None
         int32 (B,), float32 (B, classes) one-hot, float32 (B, 1) of two classes, or no labels.
     class_names : list of str, optional
-        The classes' folders in the order of their labels; others are left out.
+        Folders of classes in the order of their labels; other folders are left out.
     color_mode : {"rgb", "grayscale", "rgba"}
         3, 1 or 4 channels.
     batch_size : int
-        Clips in a batch; the last one may be smaller.
+        Clips in a batch; the last batch may be smaller.
     image_size : int or (int, int)
         Side, or (height, width), of the frames, in pixels.
     shuffle : bool
         Whether each epoch has an order of its own.
     seed : int, optional
-        Of the order and of the split, 0 to 2**32 - 1. Without it, one is drawn.
+        Seed of the order and of the split, 0 to 2**32 - 1. By default, a seed is drawn.
     validation_split : float, optional
-        Share of the videos, or files, to validate on, rounded down; those that come last, after they were
-        shuffled if `shuffle` is on. The same files as in Keras, where there is no `time_steps`.
+        Fraction of the videos, or files, to validate on, rounded down: the last ones, after shuffling if
+        `shuffle` is on. Without `time_steps`, the same files as in Keras.
     subset : {"training", "validation", "both"}, optional
         Which part; both as a list, of which validation is not shuffled.
     interpolation : str
         ``"bilinear"``, ``"nearest"``, ``"bicubic"``, ``"area"``, ``"lanczos3"``, ``"lanczos5"``,
-        ``"gaussian"`` or ``"mitchellcubic"``, as `tf.image.resize` has them.
+        ``"gaussian"`` or ``"mitchellcubic"``, as in `tf.image.resize`.
     follow_links : bool
         Whether links to folders are followed.
     crop_to_aspect_ratio, pad_to_aspect_ratio : bool
-        Whether the aspect is kept by cutting off what is too much, or by zeros around the frame.
+        Whether the proportions are kept, by cropping the frame or by zeros around it.
     data_format : {"channels_last", "channels_first"}, optional
-        As Keras is set, where it is imported; otherwise last.
+        Order of axes; by default the setting of Keras if it is imported, else channels last.
     format : {"tf", "grain"}
         Makes no difference.
     verbose : bool
         Whether to print how much was found.
     time_steps : int, optional
-        Frames in a clip; None serves images.
+        Frames of a clip, T; None serves images.
     step : int, optional
         Frames from the start of one clip of a video to the start of the next; by default clips neither
         overlap nor leave gaps.
     dilation : int
         Frames from one frame of a clip to the next.
     workers : int, optional
-        Worker processes; as many as there are cores by default; 0 does the work in the caller.
+        Worker processes; by default as many as cores; with 0 the caller does the work.
     memory : str or int
         Ceiling for the workers' batches in shared memory.
 
@@ -240,36 +246,39 @@ def image_dataset_from_directory(
     Raises
     ------
     OptionError
-        An argument is out of range or does not go with another, or a part has no clip.
+        If an argument is out of range or does not go with another, or a part has no clip.
     DataError
-        The folder, or a file in it, is not there.
+        If the folder, or a file in it, is missing.
 
     Examples
     --------
-    >>> training, validation = image_dataset_from_directory(  # doctest: +SKIP
-    ...     "frames/", time_steps=8, validation_split=0.2, subset="both", seed=0
+    >>> training, validation = fc.compat.image_dataset_from_directory(
+    ...     "frames/", image_size=32, time_steps=4, validation_split=0.2, subset="both", seed=0, workers=0
     ... )
-    >>> model.fit(training, validation_data=validation)  # doctest: +SKIP
+    Found 72 files of 6 videos belonging to 2 classes.
+    >>> for x, y in validation:
+    ...     x.shape, x.dtype, y.tolist()
+    ((3, 4, 32, 32, 3), dtype('float32'), [1, 1, 1])
     """
     checked_choice(format, "format", ("tf", "grain"))
-    batch_size, seed = _checked_batch(batch_size), _checked_seed(seed)
-    shuffle = checked_bool(shuffle, "shuffle")
+    batch_size, shuffle = _checked_batch(batch_size), checked_bool(shuffle, "shuffle")
     share = _checked_split(validation_split, subset)
     if share and shuffle and seed is None:
         raise OptionError(
-            "validation_split= of shuffled videos needs a seed=, so that its two parts do not overlap"
+            f"validation_split={validation_split!r} with shuffle=True: needs a seed=, so that training and "
+            "validation do not overlap"
         )
-    seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+    seed = drawn_seed() if seed is None else checked_int(seed, "seed", 0, 2**32)
     picture = Picture(
+        checked_size(image_size, "image_size", square=True),
         checked_choice(color_mode, "color_mode", tuple(CHANNELS)),
-        _checked_size(image_size),
         checked_choice(interpolation, "interpolation", INTERPOLATIONS),
         _checked_aspect(crop_to_aspect_ratio, pad_to_aspect_ratio),
         _checked_format(data_format),
     )
     clips = time_steps is not None
     if not clips and (step is not None or dilation != 1):
-        raise OptionError(f"step={step!r} and dilation={dilation!r} are of clips: give time_steps= too")
+        raise OptionError(f"step={step!r}, dilation={dilation!r}: need time_steps=, since they are for clips")
     steps = checked_int(time_steps, "time_steps", 1) if clips else 1
     dilation = checked_int(dilation, "dilation", 1)
     offsets = dilation * np.arange(steps)
@@ -306,12 +315,8 @@ def image_dataset_from_directory(
 
 def _checked_batch(batch_size: int | None) -> int:
     if batch_size is None:
-        raise OptionError("batch_size=None: batches of one sample are batch_size=1")
+        raise OptionError("batch_size=None: must be an integer from 1; give batch_size=1 for single samples")
     return checked_int(batch_size, "batch_size", 1)
-
-
-def _checked_seed(seed: int | None) -> int | None:
-    return None if seed is None else checked_int(seed, "seed", 0, 2**32)
 
 
 def _checked_split(share: float | None, subset: str | None) -> float:
@@ -324,28 +329,19 @@ def _checked_split(share: float | None, subset: str | None) -> float:
         )
     checked_choice(subset, "subset", ("training", "validation", "both"))
     if isinstance(share, bool) or not isinstance(share, Real) or not 0 < share < 1:
-        raise OptionError(f"validation_split={share!r}: must lie between 0 and 1")
+        raise OptionError(f"validation_split={share!r}: must be between 0 and 1")
     return float(share)
-
-
-def _checked_size(size: object) -> tuple[int, int]:
-    pair = tuple(size) if isinstance(size, (list, tuple)) else (size, size)
-    if len(pair) != 2:  # noqa: PLR2004 - height and width
-        raise OptionError(f"image_size={size!r}: must be one integer, or (height, width)")
-    return checked_int(pair[0], "image_size", 1), checked_int(pair[1], "image_size", 1)
 
 
 def _checked_aspect(crop: object, pad: object) -> str | None:
     crop, pad = checked_bool(crop, "crop_to_aspect_ratio"), checked_bool(pad, "pad_to_aspect_ratio")
     if crop and pad:
-        raise OptionError("crop_to_aspect_ratio=True and pad_to_aspect_ratio=True: choose one")
+        raise OptionError("crop_to_aspect_ratio=True, pad_to_aspect_ratio=True: give one of them")
     return "crop" if crop else "pad" if pad else None
 
 
 def _checked_format(data_format: str | None) -> bool:
     """Return whether channels come first."""
-    keras = sys.modules.get("keras")
-    if data_format is None and keras is not None:
-        data_format = keras.config.image_data_format()
     choices = ("channels_last", "channels_first")
-    return checked_choice(data_format or choices[0], "data_format", choices) == choices[1]
+    data_format = data_format or keras_setting("image_data_format", choices[0])
+    return checked_choice(data_format, "data_format", choices) == choices[1]

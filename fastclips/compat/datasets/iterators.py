@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,23 +17,24 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fastclips.compat._base.pictures import Picture
     from fastclips.compat.arrays.parts import Part
     from fastclips.compat.datasets.listing import Found
 
-__all__ = ["FolderDataset", "Picture", "SeriesDataset"]
+__all__ = ["FolderDataset", "SeriesDataset"]
 
 
 class SeriesDataset(Epochs):
-    """Windows of arrays; made by `timeseries_dataset_from_array`.
+    """Batches of windows of arrays; made by `timeseries_dataset_from_array`.
 
     Parameters
     ----------
     parts : mapping of str to Part
         ``"x"``, and perhaps ``"y"``.
     starts, offsets : ndarray of int64
-        Each window's first item, and what to add for each of its items.
-    batch_size, shuffle, seed, workers, memory
-        As for `timeseries_dataset_from_array`.
+        The first item of each window, and from there to each of its items.
+    *arguments, **options
+        As for `fastclips.compat._base.iterator.Iterator`.
     """
 
     def __init__(
@@ -41,23 +42,11 @@ class SeriesDataset(Epochs):
         parts: Mapping[str, Part],
         starts: NDArray[np.int64],
         offsets: NDArray[np.int64],
-        batch_size: int,
-        shuffle: bool,
-        seed: int | None,
-        *,
-        workers: int | None,
-        memory: str | int,
+        *arguments: Any,  # noqa: ANN401 - passed on
+        **options: Any,  # noqa: ANN401 - passed on
     ) -> None:
         self._parts, self._starts, self._offsets = parts, starts, offsets
-        super().__init__(
-            len(starts),
-            batch_size,
-            shuffle,
-            seed,
-            time_steps=len(offsets),
-            workers=workers,
-            memory=memory,
-        )
+        super().__init__(len(starts), *arguments, time_steps=len(offsets), **options)
 
     def frames(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the items of windows, (B, T)."""
@@ -67,48 +56,30 @@ class SeriesDataset(Epochs):
         """Return how a batch is rendered."""
         return CutSpec(self._parts, self.rows, self.ticket_dtype)
 
-    def assemble(
-        self,
-        arrays: Mapping[str, NDArray[Any]],
-        rows: NDArray[np.int64],  # noqa: ARG002 - Iterator's
-    ) -> Any:  # noqa: ANN401 - as above
-        """Return x or (x, y)."""
-        return (arrays["x"], arrays["y"]) if "y" in arrays else arrays["x"]
-
-
-class Picture(NamedTuple):
-    """How a frame is made, in the order of `FrameSpec`."""
-
-    color_mode: str
-    size: tuple[int, int]
-    interpolation: str
-    aspect: str | None
-    channels_first: bool
-
 
 class FolderDataset(Epochs):
-    """Clips or images of a folder; made by `image_dataset_from_directory`.
+    """Batches of clips or images of a folder; made by `image_dataset_from_directory`.
 
     Parameters
     ----------
     found : Found
-        What the folder holds.
+        Content of the folder.
     starts : ndarray of int64, (N,)
         Where each clip begins among the frames of all videos.
     offsets : ndarray of int64, (T,), or None
-        What to add for each of its frames; None for images.
+        From there to each of its frames; None for images.
     picture : Picture
-        How a frame is made.
-    batch_size, shuffle, seed, workers, memory
-        As for `image_dataset_from_directory`.
+        How files become frames.
+    *arguments, **options
+        As for `fastclips.compat._base.iterator.Iterator`.
 
     Attributes
     ----------
     class_names : list of str or None
-        Of the labels, in order.
+        Names of the classes, in the order of the labels.
     file_paths : list
-        The path of each sample, in the order in which they come without `shuffle`; of a clip, a list of the
-        paths of its frames.
+        The path of each sample, in the order without `shuffle`; for clips, lists of the paths of their
+        frames.
     """
 
     def __init__(
@@ -117,27 +88,15 @@ class FolderDataset(Epochs):
         starts: NDArray[np.int64],
         offsets: NDArray[np.int64] | None,
         picture: Picture,
-        batch_size: int,
-        shuffle: bool,
-        seed: int,
-        *,
-        workers: int | None,
-        memory: str | int,
+        *arguments: Any,  # noqa: ANN401 - passed on
+        **options: Any,  # noqa: ANN401 - passed on
     ) -> None:
         self._found, self._starts, self._picture = found, starts, picture
         self._clips = offsets is not None
         self._offsets = np.zeros(1, np.int64) if offsets is None else offsets
         self.class_names = found.class_names
         self._labels = None if found.labels is None else found.labels[found.runs.files[starts]]
-        super().__init__(
-            len(starts),
-            batch_size,
-            shuffle,
-            seed,
-            time_steps=len(self._offsets),
-            workers=workers,
-            memory=memory,
-        )
+        super().__init__(len(starts), *arguments, time_steps=len(self._offsets), **options)
 
     @cached_property
     def file_paths(self) -> list[Any]:
@@ -153,26 +112,14 @@ class FolderDataset(Epochs):
 
     def spec(self) -> FrameSpec:
         """Return how a batch is rendered."""
-        picture = self._picture
-        return FrameSpec(
-            self._found.files,
-            self.rows,
-            self.ticket_dtype,
-            picture.size,
-            self._clips,
-            picture.color_mode,
-            picture.interpolation,
-            picture.aspect,
-            channels_first=picture.channels_first,
-        )
+        return FrameSpec(self._found.files, self.rows, self.ticket_dtype, self._picture, self._clips)
 
     def assemble(self, arrays: Mapping[str, NDArray[Any]], rows: NDArray[np.int64]) -> Any:  # noqa: ANN401 - Iterator's
         """Return x or (x, y)."""
+        x, mode = arrays["x"], self._found.label_mode
         if self._labels is None:
-            return arrays["x"]
+            return x
         labels = self._labels[rows]
-        if self._found.label_mode == "categorical":
-            return arrays["x"], np.eye(len(self.class_names or ()), dtype=np.float32)[labels]
-        return arrays["x"], labels[:, None].astype(
-            np.float32
-        ) if self._found.label_mode == "binary" else labels
+        if mode == "categorical":
+            return x, np.eye(len(self.class_names or ()), dtype=np.float32)[labels]
+        return x, labels[:, None].astype(np.float32) if mode == "binary" else labels

@@ -5,7 +5,8 @@ The files of a sample are one formula::
     files[(starts[sample] + offsets) % len(files)]
 
     windows of videos     `files` video after video, offsets 0, d, 2d, ...: oldest first, within one video
-    flat                  all files in a row, offsets 0, -1, -2, ...: newest first, past the borders of videos,
+    flat                  all files in a row, offsets 0, -1, -2, ...: newest first, past the borders of
+    videos,
                           as in TimeDistributedImageDataGenerator 0.4; with one time step, single pictures
 """
 
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Clips", "Sampling"]
 
 _VIDEOS = (
-    "A video is a folder in the folder of its class, or the files whose names differ only in the number at the "
-    "end, such as run_0001.jpg, run_0002.jpg"
+    "A video is a folder in the folder of its class, or the files whose names differ only in the number at "
+    "the end, such as run_0001.jpg, run_0002.jpg"
 )
 
 
@@ -164,8 +165,8 @@ class Sampling:
             )
         if short.any():
             warn(
-                f"time_steps={self.time_steps}: {short.sum()} of {len(lengths)} videos have fewer than {span} "
-                f"frames and give no clip, such as {runs.names[int(np.argmax(short))]!r}"
+                f"time_steps={self.time_steps}: {short.sum()} of {len(lengths)} videos have fewer than "
+                f"{span} frames and give no clip, such as {runs.names[int(np.argmax(short))]!r}"
             )
         starts = runs.windows(self.time_steps, self.step, self.dilation)
         return Clips(runs.files, starts, self.dilation * np.arange(self.time_steps))

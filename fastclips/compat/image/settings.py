@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 from functools import cached_property
 from numbers import Real
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastclips.compat._base.augmentation import Augmentation, Standardization
+from fastclips.compat._base.keras import keras_setting
 from fastclips.compat._base.warn import warn
 from fastclips.compat.image.clips import Sampling
 from fastclips.errors import OptionError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     _Range = float | Sequence[float]
 
-__all__ = ["Settings", "warn_channels"]
+__all__ = ["Settings", "checked_steps", "warn_channels"]
 
 _FRAME, _PICTURES, _CLIPS = 3, 4, 5  # axes
 _PICTURE_CHANNELS = (1, 3, 4)
@@ -90,11 +90,13 @@ class Settings:
             self.brightness_range = _pair(self.brightness_range, "brightness_range")
         checked_choice(self.fill_mode, "fill_mode", _FILL_MODES)
         self.data_format = checked_choice(
-            _of_keras("image_data_format", "channels_last") if self.data_format is None else self.data_format,
+            keras_setting("image_data_format", "channels_last")
+            if self.data_format is None
+            else self.data_format,
             "data_format",
             ("channels_last", "channels_first"),
         )
-        self.dtype = np.dtype(_of_keras("floatx", "float32") if self.dtype is None else self.dtype).name
+        self.dtype = np.dtype(keras_setting("floatx", "float32") if self.dtype is None else self.dtype).name
         self.channel_axis, self.row_axis, self.col_axis = (1, 2, 3) if self.channels_first else (3, 1, 2)
         if self.validation_split and not 0 < self.validation_split < 1:
             raise OptionError(f"validation_split={self.validation_split!r}: must be between 0 and 1")
@@ -129,20 +131,8 @@ class Settings:
         return Sampling(flat=True) if self.time_steps is None else Sampling(self.time_steps)
 
     def steps_of(self, shape: tuple[int, ...]) -> int | None:
-        """Return how many frames the clips of an array have; None for pictures.
-
-        Raises
-        ------
-        OptionError
-            If the array has other axes.
-        """
-        steps = self.time_steps
-        if steps is None and len(shape) != _PICTURES:
-            hint = f"; for clips give ImageDataGenerator(time_steps={shape[1]})" * (len(shape) == _CLIPS)
-            raise OptionError(f"x of shape {shape}: must have 4 axes, (N, H, W, C){hint}")
-        if steps is not None and (len(shape) != _CLIPS or shape[1] != steps):
-            raise OptionError(f"x of shape {shape}: must be (N, {steps}, H, W, C) with time_steps={steps}")
-        return steps
+        """Return how many frames the clips of an array have; None for pictures."""
+        return checked_steps(shape, self.time_steps)
 
     @property
     def augmentation(self) -> Augmentation:
@@ -176,7 +166,7 @@ class Settings:
         matrix = self.zca_whitening_matrix if self.zca_whitening else None
         if matrix is not None and len(matrix) != int(np.prod(shape)):
             raise OptionError(
-                f"zca_whitening was fitted on frames of {len(matrix)} values, and these have the shape {shape}: "
+                f"zca_whitening was fitted on frames of {len(matrix)} values, these have the shape {shape}: "
                 "fit the generator on frames of this size"
             )
         for name, fitted in (("mean", self.mean), ("std", self.std)):
@@ -317,6 +307,16 @@ class Settings:
             self.zca_whitening_matrix = (u * (np.sqrt(len(data)) / (s + self.zca_epsilon))).dot(u.T)
 
 
+def checked_steps(shape: tuple[int, ...], steps: int | None) -> int | None:
+    """Return the frames of a clip, or None for pictures; refuse an array that has other axes."""
+    if steps is None and len(shape) != _PICTURES:
+        hint = f"; for clips give ImageDataGenerator(time_steps={shape[1]})" * (len(shape) == _CLIPS)
+        raise OptionError(f"x of shape {shape}: must have 4 axes, (N, H, W, C){hint}")
+    if steps is not None and (len(shape) != _CLIPS or shape[1] != steps):
+        raise OptionError(f"x of shape {shape}: must be (N, {steps}, H, W, C) with time_steps={steps}")
+    return steps
+
+
 def warn_channels(shape: tuple[int, ...], axis: int, data_format: str | None) -> None:
     """Warn if frames cannot be pictures."""
     if shape[axis] not in _PICTURE_CHANNELS:
@@ -324,15 +324,6 @@ def warn_channels(shape: tuple[int, ...], axis: int, data_format: str | None) ->
             f"frames of shape {shape[1:]} have {shape[axis]} channels with data_format={data_format!r}; "
             "pictures have 1, 3 or 4"
         )
-
-
-def _of_keras(name: str, default: str) -> str:
-    """Return a setting of the Keras that is imported."""
-    for package in ("keras", "tf_keras"):
-        backend = getattr(sys.modules.get(package), "backend", None)
-        if hasattr(backend, name):
-            return str(getattr(backend, name)())
-    return default
 
 
 def _pair(value: Any, name: str) -> tuple[float, float]:  # noqa: ANN401 - the user's

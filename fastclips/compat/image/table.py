@@ -1,17 +1,18 @@
-"""The table of `ImageDataGenerator.flow_from_dataframe`: its columns, and the classes that one holds.
+"""The table of `ImageDataGenerator.flow_from_dataframe`: its columns, and the classes that a column holds.
 
-A table is whatever gives a column by its name: a pandas DataFrame, which nothing here imports, or a dict.
+A table is any object that returns a column for its name: a pandas DataFrame, or a dict. Nothing here imports
+pandas.
 """
 
 from __future__ import annotations
 
 import os
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastclips.compat._base.folders import FORMATS
+from fastclips.compat._base.warn import warn
 from fastclips.errors import OptionError
 from fastclips.options import first_few
 
@@ -35,11 +36,11 @@ _BINARY = 2
 
 
 class WrongTypeError(OptionError, TypeError):
-    """An argument is of a type that cannot work; as `OptionError`, and a TypeError as in Keras."""
+    """An argument has a wrong type: an `OptionError` that is also a TypeError, as in Keras."""
 
 
 class Table:
-    """The columns of a table, and which of its rows are kept."""
+    """The columns of a table, without the rows that were left out."""
 
     def __init__(self, frame: Any, x_col: str, directory: str) -> None:  # noqa: ANN401 - see DataFrameIterator
         self._frame, self._x_col, self._directory = frame, x_col, directory
@@ -59,23 +60,17 @@ class Table:
             column = self._frame[name]
         except (KeyError, TypeError, IndexError):
             raise OptionError(
-                f"the table has no column {name!r}; it has {first_few(list(self._frame))}"
+                f"the table has no column {name!r}; its columns are {first_few(list(self._frame))}"
             ) from None
         return np.asarray(column) if hasattr(column, "dtype") else _objects(column)
 
     def column(self, name: str) -> NDArray[Any]:
-        """Return a column's rows that are kept."""
+        """Return a column, without the rows that were left out."""
         found: NDArray[Any] = self._whole(name)[self._rows]
         return found
 
     def weights(self, name: str) -> NDArray[Any]:
-        """Return a column of numbers.
-
-        Raises
-        ------
-        WrongTypeError
-            If it holds something else.
-        """
+        """Return a column of numbers."""
         found = self.column(name)
         if found.dtype.kind not in "iuf":
             raise WrongTypeError(f"weight_col={name!r}: must hold numbers, not {found.dtype}")
@@ -94,16 +89,16 @@ class Table:
         self.names = [self.names[place] for place in self.last_kept]
 
     def keep_files(self) -> None:
-        """Keep rows whose file is there and a picture by its name."""
+        """Keep the rows whose file exists and is a picture by its name."""
         good = [
             name.lower().endswith(FORMATS) and os.path.isfile(os.path.join(self._directory, name))  # noqa: PTH113, PTH118 - as given
             for name in self.names
         ]
         if not all(good):
             missing = self.names[good.index(False)]
-            _warn(
+            warn(
                 f"x_col={self._x_col!r}: {good.count(False)} of {len(good)} names are no picture in "
-                f"{self._directory!r}, such as {missing!r}; these rows are left out"
+                f"{self._directory!r}, such as {missing!r}; their rows are left out"
             )
             self.keep(np.flatnonzero(good).tolist())
 
@@ -115,7 +110,7 @@ def _objects(values: Any) -> NDArray[Any]:  # noqa: ANN401 - any sequence
 
 
 def _numbers(values: NDArray[Any]) -> NDArray[Any]:
-    """Return a column as numbers, if that is what it holds."""
+    """Return a column as numbers, if it holds numbers."""
     if values.dtype != object:
         return values
     made = np.array(values.tolist())
@@ -128,7 +123,7 @@ def classes_of(
     mode: str | None,
     given: Sequence[str] | None,
 ) -> tuple[list[str], list[Any]]:
-    """Return the names of classes, and each row's; rows without a known class are left out."""
+    """Return the names of the classes, and those of each row; leave out rows without a known class."""
     if not isinstance(y_col, str):
         raise WrongTypeError(f"y_col={y_col!r}: class_mode={mode!r} takes one column")
     labels = table.column(y_col).tolist()
@@ -162,7 +157,7 @@ def _known(label: Any, names: list[str]) -> Any:  # noqa: ANN401 - a name, or se
 
 
 def numbered(label: Any, numbers: dict[str, int]) -> Any:  # noqa: ANN401 - as above
-    """Return the number of a class, or of each of several."""
+    """Return the number of a class, or the numbers of several."""
     return numbers[label] if isinstance(label, str) else [numbers[name] for name in label]
 
 
@@ -174,7 +169,7 @@ def several(y_col: Any) -> list[str]:  # noqa: ANN401 - a list, if right
 
 
 def run_codes(values: Any, count: int) -> NDArray[np.int64]:  # noqa: ANN401 - as Targets
-    """Return a number for each row that is the same where classes are."""
+    """Return a number for each row; rows of the same class have the same number."""
     if values is None:
         return np.zeros(count, np.int64)
     known: dict[Any, int] = {}
@@ -183,10 +178,10 @@ def run_codes(values: Any, count: int) -> NDArray[np.int64]:  # noqa: ANN401 - a
 
 
 def without_repeats(table: Table, values: Any) -> Any:  # noqa: ANN401 - as Targets
-    """Keep the first of rows with the same file, since a video shows each of its frames once."""
+    """Keep the first of the rows with the same file: a video shows each of its frames once."""
     first = {name: place for place, name in reversed(list(enumerate(table.names)))}
     kept = sorted(first.values())
-    _warn(f"{len(table) - len(kept)} rows name a file that another one names; each frame is taken once")
+    warn(f"{len(table) - len(kept)} rows name a file that another row names; each frame is taken once")
     table.keep(kept)
     return None if values is None else [values[place] for place in kept]
 
@@ -196,9 +191,5 @@ def taken(values: Any, places: NDArray[np.int64]) -> Any:  # noqa: ANN401 - as T
     if values is None:
         return None
     if isinstance(values, tuple):
-        return tuple(one[places] for one in values)
+        return tuple(column[places] for column in values)
     return [values[place] for place in places.tolist()] if isinstance(values, list) else values[places]
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, stacklevel=6)
