@@ -399,7 +399,7 @@ def test_a_damaged_frame_is_named(videos, tmp_path):
         ({"image_size": (8, 8, 3)}, r"image_size=\(8, 8, 3\)"),
         ({"image_size": 0}, "image_size=0"),
         ({"interpolation": "box"}, "interpolation='box'"),
-        ({"crop_to_aspect_ratio": True, "pad_to_aspect_ratio": True}, "give one of them"),
+        ({"crop_to_aspect_ratio": True, "pad_to_aspect_ratio": True}, "only one may be True"),
         ({"data_format": "last"}, "data_format='last'"),
         ({"validation_split": 0.2}, "validation_split=0.2 and subset=None"),
         ({"subset": "training"}, "validation_split=None and subset='training'"),

@@ -47,7 +47,7 @@ several targets       a tuple                                 a list (a tuple al
 ``save_to_dir``       a file for each frame                   fails (works with ``legacy=True``)
 ====================  ======================================  ============================================
 
-`fastclips.compat.image.generator` lists further differences; its rows on randomness, folders and errors apply
+`fastclips.compat.image` lists further differences; its rows on randomness, folders and errors apply
 here, too.
 """
 
@@ -86,7 +86,7 @@ _EITHER = ("clip", "frame")
 
 
 class _ClipIterator(PictureIterator):
-    """What both flows over files share."""
+    """Draws and rendering of both flows over files."""
 
     image_data_generator: TimeDistributedImageDataGenerator
 
@@ -169,7 +169,7 @@ class TimeDistributedImageDataGenerator(ImageDataGenerator):
     _directory_iterator = TimeDistributedDirectoryIterator
     _dataframe_iterator = TimeDistributedDataFrameIterator
 
-    # Keyword-only is here what is positional in Keras, and the other way round.
+    # In Keras, interpolation_order is positional and time_steps does not exist.
     time_steps: int = field(default=5, kw_only=False)
     interpolation_order: int = field(default=1, kw_only=True)
     step: int = field(default=1, kw_only=True)

@@ -262,9 +262,9 @@ class Standardization:
     zca_matrix: NDArray[Any] | None = field(default=None, compare=False)
 
     @property
-    def does_nothing(self) -> bool:
-        """Whether frames stay as they are."""
-        return not (self.function or self.rescale or self._whole) and self.mean is None and self.std is None
+    def _changes(self) -> bool:
+        """Whether there is something to do after the user's function."""
+        return bool(self.rescale or self._whole) or self.mean is not None or self.std is not None
 
     @property
     def _whole(self) -> bool:
@@ -278,11 +278,9 @@ class Standardization:
         """
         if self.function is not None:
             frame = np.asarray(self.function(draw, frame))
-        if self.does_nothing:
+        if not self._changes:
             return frame
-        if frame.dtype.kind != "f" and (
-            self.rescale or self._whole or self.mean is not None or self.std is not None
-        ):
+        if frame.dtype.kind != "f":
             frame = frame.astype(np.float32)
         if self.rescale:
             frame *= self.rescale

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["FrameCache"]
 
 _WRITTEN = 2**32  # a mark, above any CRC-32
+_NORESERVE = 0x4000  # Linux's MAP_NORESERVE, without a name in Python 3.10: only written pages count
+_FLAGS = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | _NORESERVE
 
 
 class FrameCache:
@@ -68,7 +70,7 @@ class FrameCache:
         mark = np.dtype(np.uint64 if self._checked else np.bool_)
         size = self._frames * prod(self._shape)
         start = -(-size // mark.itemsize) * mark.itemsize
-        memory = mmap.mmap(-1, start + self._frames * mark.itemsize)
+        memory = mmap.mmap(-1, start + self._frames * mark.itemsize, _FLAGS)
         pixels = np.frombuffer(memory, np.uint8, size).reshape(self._frames, *self._shape)
         return pixels, np.frombuffer(memory, mark, self._frames, start)
 

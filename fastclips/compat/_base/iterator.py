@@ -352,7 +352,7 @@ class Iterator(Passes):
 
 
 class _InTurn:
-    """An epoch of an iterator, batch after batch, whatever else is served in between."""
+    """An epoch of an iterator, batch after batch; other requests in between do not affect it."""
 
     def __init__(self, owner: Callable[[], Iterator | None], epoch: int, start: int) -> None:
         self._owner, self._place = owner, (epoch, start)
@@ -381,7 +381,7 @@ class _Schedule:
 
     @property
     def fingerprint(self) -> str:
-        """What the order depends on."""
+        """Identity of the order of batches."""
         owner = self._owner
         return f"{owner.n}-{owner.batch_size}-{owner.shuffle}-{owner.seed}"
 

@@ -1,4 +1,4 @@
-"""What all renderers of compat share. Runs in workers."""
+"""Base of the renderers of compat. Runs in workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a renderer is told about a sample: its ticket, and the layout of the numbers drawn for it.
+"""Tickets, which tell a renderer about a sample, and the layout of the numbers drawn for it.
 
 A clip of pictures is augmented once, or each of its frames is. Each augmentation takes one set of numbers::
 

@@ -24,7 +24,7 @@ __all__ = ["Crop", "CutRenderer", "CutSpec", "Item", "Part", "Window"]
 
 @dataclass(frozen=True)
 class Part(ABC):
-    """What a row of a batch takes of an array (N, ...).
+    """A part of an array (N, ...) that a row of a batch shows.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Part(ABC):
 
     @abstractmethod
     def write(self, sample: int, draws: list[float], frames: list[int], out: NDArray[Any]) -> None:
-        """Copy what a ticket says."""
+        """Copy the part of a sample, by the draws and the frames of its ticket."""
 
 
 @dataclass(frozen=True)

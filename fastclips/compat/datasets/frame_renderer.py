@@ -113,7 +113,7 @@ class FrameRenderer(SampleRenderer):
 
 
 class _MaskRenderer:
-    """Writes masks, by one table from the values in the file to what is served."""
+    """Writes masks, by one table from the values in the file to those of a batch."""
 
     def __init__(self, masks: Masks, size: tuple[int, int]) -> None:
         self._classes, self._size = masks.classes, size

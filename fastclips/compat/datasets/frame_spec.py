@@ -1,4 +1,4 @@
-"""What an engine is told about frames of one size, and masks beside them.
+"""How frames of one size, and masks beside them, are rendered, as a value.
 
 A ticket's frames are numbers of files, the same for pictures and masks. Nothing is random.
 """

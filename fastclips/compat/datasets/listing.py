@@ -12,6 +12,8 @@ are in natural order (`fastclips.compat._base.videos`).
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -51,8 +53,9 @@ def _checked_labels(labels: object, expected: int, unit: str) -> list[int]:
     return [int(label) for label in labels]
 
 
+@dataclass(frozen=True)
 class Found:
-    """A directory's files, videos and labels.
+    """Files, videos and labels of a directory.
 
     Parameters
     ----------
@@ -60,17 +63,10 @@ class Found:
         The directory.
     names : list of str
         Paths of the files from there.
-    clips : bool
-        Whether a video is a folder of frames; otherwise each file is a video.
-
-    Attributes
-    ----------
     runs : Runs
         The videos, by numbers of files.
-    unit : str
-        ``"video"`` or ``"file"``, for messages.
-    files : FileList
-        The files, for workers.
+    unit : "video" or "file"
+        What a video is called in messages: a folder of frames, or a single file.
     labels : ndarray of int32, (files,), or None
         The class of each file.
     label_mode : str or None
@@ -79,19 +75,22 @@ class Found:
         Names of the classes.
     """
 
-    def __init__(self, top: str, names: list[str], *, clips: bool) -> None:
-        self.top, self.names, self.clips = top, names, clips
-        self.unit = "video" if clips else "file"
-        numbers = np.arange(len(names))
-        self.runs = group(names, folders=True) if clips else Runs(numbers, numbers, numbers + 1, tuple(names))
-        self.files = FileList.of(names, top)
-        self.labels: NDArray[np.int32] | None = None  # of each file
-        self.label_mode: str | None = None
-        self.class_names: list[str] | None = None
+    top: str
+    names: list[str]
+    runs: Runs
+    unit: str
+    labels: NDArray[np.int32] | None = None
+    label_mode: str | None = None
+    class_names: list[str] | None = None
+
+    @cached_property
+    def files(self) -> FileList:
+        """The files, for workers."""
+        return FileList.of(self.names, self.top)
 
     def told(self) -> str:
         """Return how much was found, as a sentence."""
-        files = f"{len(self.names)} files" + f" of {len(self.runs.begins)} videos" * self.clips
+        files = f"{len(self.names)} files" + f" of {len(self.runs.begins)} videos" * (self.unit == "video")
         classes = "" if self.class_names is None else f" belonging to {len(self.class_names)} classes"
         return f"Found {files}{classes}."
 
@@ -204,34 +203,33 @@ def find_videos(
     check_folder(top)
     folders = _class_folders(top, checked_classes(class_names)) if inferred else [""]
     by_class = [listed_files(top, name, follow_links=follow_links, formats=FORMATS) for name in folders]
-    found = Found(top, [*chain.from_iterable(by_class)], clips=clips)
-    if not found.names:
+    names = [*chain.from_iterable(by_class)]
+    if not names:
         where = f" in {first_few(folders)}" if inferred else ""
         raise DataError(f"directory={top!r}: there are no files of {', '.join(FORMATS)}{where}")
+    every = np.arange(len(names))
+    runs = group(names, folders=True) if clips else Runs(every, every, every + 1, tuple(names))
+    unit = "video" if clips else "file"
     if labels is None:
-        return found
-    runs = found.runs
-    found.label_mode = label_mode
+        return Found(top, names, runs, unit)
     if inferred:
-        found.class_names = folders
-        found.labels = np.repeat(np.arange(len(folders), dtype=np.int32), [*map(len, by_class)])
+        codes = np.repeat(np.arange(len(folders), dtype=np.int32), [*map(len, by_class)])
     else:
-        given = _checked_labels(labels, len(runs.begins), found.unit)
+        given = _checked_labels(labels, len(runs.begins), unit)
         classes = sorted(set(given))
-        found.class_names = [str(label) for label in classes]
-        found.labels = np.empty(len(runs.files), np.int32)
-        found.labels[runs.files] = np.repeat(np.array(given, np.int32), runs.ends - runs.begins)
+        folders = [str(label) for label in classes]
+        codes = np.empty(len(names), np.int32)
+        codes[runs.files] = np.repeat(np.array(given, np.int32), runs.ends - runs.begins)
         if label_mode != "int" and classes != list(range(len(classes))):
             raise OptionError(
                 f"labels= are {first_few(classes)}: must be 0, 1, 2, ... without gaps with "
                 f"label_mode={label_mode!r}"
             )
-    if label_mode == "binary" and len(found.class_names) != 2:  # noqa: PLR2004 - binary
+    if label_mode == "binary" and len(folders) != 2:  # noqa: PLR2004 - binary
         raise OptionError(
-            f"label_mode='binary': needs 2 classes, and there are {len(found.class_names)}: "
-            f"{first_few(found.class_names)}"
+            f"label_mode='binary': needs 2 classes, and there are {len(folders)}: {first_few(folders)}"
         )
-    return found
+    return Found(top, names, runs, unit, codes, label_mode, folders)
 
 
 def _class_folders(top: str, names: tuple[str, ...] | None) -> list[str]:

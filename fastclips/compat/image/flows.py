@@ -20,17 +20,8 @@ from fastclips.compat._base.warn import warn
 from fastclips.compat.image.clips import Clips
 from fastclips.compat.image.iterator import PictureIterator
 from fastclips.compat.image.settings import warn_channels
-from fastclips.compat.image.table import (
-    Table,
-    WrongTypeError,
-    classes_of,
-    numbered,
-    run_codes,
-    several,
-    taken,
-    without_repeats,
-)
-from fastclips.compat.image.targets import Targets
+from fastclips.compat.image.table import Table, WrongTypeError
+from fastclips.compat.image.targets import Targets, taken
 from fastclips.errors import DataError, OptionError
 from fastclips.options import checked_bool, checked_choice, first_few
 
@@ -133,32 +124,11 @@ class NumpyArrayIterator(PictureIterator):
 
 
 class _FileIterator(PictureIterator):
-    """Batches of samples that are files.
+    """Batches of samples that are files: a list of them, with targets (`values`, for `Targets`) by file.
 
-    Parameters
-    ----------
-    generator : Settings
-        Augments and standardises the samples.
-    directory : str
-        Folder that names start from.
-    files : sequence of str
-        Names of the files.
-    values : sequence or tuple of ndarray
-        Targets by file, as for `Targets`.
-    codes : ndarray of int, (files,)
-        Equal for files of one class.
-    sampling : Sampling
-        How clips are cut.
-    classes : int or None
-        Number of classes, if targets are classes.
-    weights : ndarray, optional
-        By file.
-    folders : bool
-        Whether a folder in a folder is one video.
-    class_mode, subset, target_size, color_mode, interpolation, keep_aspect_ratio
-        As for `ImageDataGenerator.flow_from_directory`.
-    **options
-        As for `PictureIterator`.
+    `codes` are equal for files of one class, `classes` is the number of classes if targets are classes, and
+    `folders` whether a folder in a folder is one video. The user's options are those of
+    `ImageDataGenerator.flow_from_directory`.
     """
 
     directory: str
@@ -200,7 +170,7 @@ class _FileIterator(PictureIterator):
         self.directory, self.class_mode, self.subset, self.split = directory, class_mode, subset, subset
         self.target_size, self.color_mode, self.interpolation = picture.size, color_mode, interpolation
         self.keep_aspect_ratio = keep_aspect_ratio
-        self.labels = taken(values, clips.newest)
+        self.labels = None if values is None else taken(values, clips.newest)
         if class_mode in _CLASS_MODES:
             self.classes = self.labels
         targets = Targets(
@@ -360,22 +330,18 @@ class DataFrameIterator(_FileIterator):
         table = Table(dataframe, x_col, top)
         if validate_filenames:
             table.keep_files()
-        values: Any = None
-        found: list[str] | None = None
-        if class_mode in _CLASS_MODES:
-            found, labels = classes_of(table, y_col, class_mode, classes)
-            self.class_indices = {name: number for number, name in enumerate(found)}
-            values = [numbered(label, self.class_indices) for label in labels]
+        classify = class_mode in _CLASS_MODES
+        if classify:
+            self.class_indices = table.classify(y_col, class_mode, classes)
         elif classes:
             warn(f"classes= is ignored with class_mode={class_mode!r}")
         if sampling.flat:
             table.keep(range(*subset_range(subset, image_data_generator.validation_split, len(table))))
-            values = None if values is None else [values[place] for place in table.last_kept]
-        elif len(set(table.names)) < len(table):
-            values = without_repeats(table, values)
-        codes = run_codes(values, len(table))
+        else:
+            table.keep_first()
+        values: Any = table.classes
         if class_mode == "multi_output":
-            values = tuple(np.array(table.column(name).tolist()) for name in several(y_col))
+            values = table.columns(y_col)
         elif class_mode == "raw":
             values = table.matrix(y_col)
         super().__init__(
@@ -383,9 +349,9 @@ class DataFrameIterator(_FileIterator):
             top,
             table.names,
             values,
-            codes,
+            table.codes(),
             sampling,
-            classes=None if found is None else len(found),
+            classes=len(self.class_indices) if classify else None,
             weights=None if weight_col is None else table.weights(weight_col),
             folders=False,
             class_mode=class_mode,

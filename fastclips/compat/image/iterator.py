@@ -62,13 +62,9 @@ class PictureIterator(Iterator):
         Further inputs, by sample.
     per_frame : bool
         Whether each frame of a clip has draws of its own.
-    save_to_dir, save_prefix, save_format
-        Where the pictures of each batch are saved, too.
-    cache : str or int
-        If all frames fit into so much memory, resized but before anything else, each is decoded once.
-    batch_size, shuffle, seed
-        As for `Iterator`.
-    **options
+    save_to_dir, save_prefix, save_format, cache
+        As for `ImageDataGenerator.flow` and ``flow_from_directory``.
+    batch_size, shuffle, seed, **options
         As for `Iterator`.
     """
 

@@ -1,6 +1,6 @@
-"""Settings of an `ImageDataGenerator`: its options, what they do to one frame, and how it learns from data.
+"""Settings of an `ImageDataGenerator`: its options, their effect on one frame, and its statistics.
 
-`Settings.augmentation` and `Settings.standardization` make of the options the values that travel to workers.
+`Settings.augmentation` and `Settings.standardization` return the options as values that travel to workers.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _INCLUDED = {
 
 @dataclass(eq=False, repr=False)
 class Settings:
-    """Options of `ImageDataGenerator`, in Keras's order, and what they do."""
+    """Options of `ImageDataGenerator`, in Keras's order, and their effects."""
 
     featurewise_center: bool = False
     samplewise_center: bool = False
@@ -140,7 +140,7 @@ class Settings:
         return Augmentation.of(self)
 
     def standardization(self, *, say: bool = False) -> Standardization:
-        """Return the last part, as a value, without what is not fitted yet; `say` warns of that."""
+        """Return the last part, as a value, without statistics that are not fitted; `say` warns of these."""
         wanted = {
             "featurewise_center": (self.featurewise_center, self.mean),
             "featurewise_std_normalization": (self.featurewise_std_normalization, self.std),

@@ -1,4 +1,4 @@
-"""What an engine is told about samples of pictures; the trainer makes it, and imports no more than this."""
+"""How samples of pictures are rendered, as a value. The trainer imports this module, workers the renderer."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class PictureSpec:
     augmentation : Augmentation
         Applies the draws.
     standardization : Standardization
-        What follows.
+        Follows the augmentation.
     picture : Picture or None
         How files become frames.
     working : str

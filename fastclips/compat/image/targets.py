@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from fastclips.compat.image.clips import Clips
 
-__all__ = ["Targets"]
+__all__ = ["Targets", "taken"]
 
 
 class Targets:
@@ -59,10 +59,8 @@ class Targets:
 
     def _of(self, rows: NDArray[np.int64]) -> Any:  # noqa: ANN401 - an array, or several
         files = self._clips.frames(rows) if self._per_frame else self._clips.newest[rows]
-        if self._mode == "multi_output":
-            return tuple(values[files] for values in self._values)
-        if self._mode in {"raw", "arrays"}:
-            return self._values[files]
+        if self._mode in {"multi_output", "raw", "arrays"}:
+            return taken(self._values, files)
         labels = [self._values[file] for file in files.reshape(-1)]
         if self._mode == "categorical":
             y = np.zeros((len(labels), self._classes), self._dtype)
@@ -71,3 +69,10 @@ class Targets:
         else:
             y = np.asarray(labels, self._dtype)
         return y.reshape(*files.shape, *y.shape[1:])
+
+
+def taken(values: Any, places: NDArray[np.int64]) -> Any:  # noqa: ANN401 - as for Targets
+    """Return the targets of some files."""
+    if isinstance(values, tuple):
+        return tuple(column[places] for column in values)
+    return [values[place] for place in places.tolist()] if isinstance(values, list) else values[places]
