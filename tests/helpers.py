@@ -53,6 +53,24 @@ def make_masks(root, like, height=48, width=64):
     return root
 
 
+def make_manual_data(root):
+    """What the README and the pages in docs/ read: frames/, masks/, packed/, train.txt and testlist01.txt."""
+    root = Path(root)
+    make_frames(root / "frames", videos=10, frames=24, height=256, width=340)
+    indices = np.add.outer(np.arange(256), np.arange(340)) % 21
+    mask = Image.fromarray(indices.astype(np.uint8))
+    mask.putpalette(np.random.default_rng(0).integers(0, 256, 768).tolist())
+    for path in (root / "frames").rglob("*.jpg"):
+        target = root / "masks" / path.relative_to(root / "frames").with_suffix(".png")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        mask.save(target)
+    names = sorted(str(path.relative_to(root / "frames")) for path in (root / "frames").glob("*/*"))
+    (root / "train.txt").write_text("".join(f"{name} 24 {n % 2}\n" for n, name in enumerate(names)))
+    (root / "testlist01.txt").write_text("".join(f"{name}.avi\n" for name in names[:3]))
+    fc.pack(fc.open({"image": root / "frames", "mask": root / "masks"}), root / "packed", workers=0)
+    return root
+
+
 def decode(path):
     """A frame's pixels, straight from the library."""
     return simplejpeg.decode_jpeg(Path(path).read_bytes(), "RGB", fastdct=True)

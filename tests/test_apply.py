@@ -73,6 +73,7 @@ FUNCTIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("function", "per", "shape", "dtype"), FUNCTIONS.values(), ids=FUNCTIONS)
 def test_any_result_in_any_number_of_workers(pairs, function, per, shape, dtype):
     """The same bytes; masks, the order and the trainer's generators are as without a function."""
@@ -100,6 +101,7 @@ def test_what_is_drawn_differs_from_frame_to_frame_and_clip_to_clip(pairs):
         assert len({frame.tobytes() for clip in found for frame in clip}) == 24
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_share_of_clips_or_frames(pairs, workers):
     plain = serve(pairs, [])["image"]
@@ -111,6 +113,7 @@ def test_a_share_of_clips_or_frames(pairs, workers):
     np.testing.assert_array_equal(serve(pairs, [fc.Apply(lambda x: 255 - x, p=0)])["image"], plain)
 
 
+@pytest.mark.slow
 def test_channels_first(pairs):
     """The last axis of a picture moves; any other result is left alone."""
     for function, shape in [
@@ -183,6 +186,7 @@ def one_by_one(steps, clip, draws):
     return one_by_one(rest[1:], np.ascontiguousarray(result), draws[count:])
 
 
+@pytest.mark.slow
 @given(st.lists(picture_steps, max_size=4), st.lists(standardising_steps, max_size=3), st.integers(0, 2**32))
 def test_any_list_with_functions(pictures, standardising, seed):
     steps, random = [*pictures, *standardising], np.random.default_rng(seed)
@@ -259,6 +263,7 @@ def test_what_fills_must_be_a_number_of_what_is_made(pairs, dtype, value):
         serve(pairs, [shift, fc.Apply(lambda clip: (clip // 2).astype(dtype))])
 
 
+@pytest.mark.slow
 def test_what_is_outside_is_filled_behind_a_function(pairs):
     shift = fc.RandomShift(9, 9, fill="constant", fill_value=200)
     found = serve(pairs, [shift, fc.Apply(lambda clip: clip // 2)], workers=1)["image"]
@@ -301,6 +306,7 @@ def test_a_function_that_fails_as_it_is_tried_out(pairs, workers, function, said
         serve(pairs, [fc.Apply(function)], workers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize("per", ["clip", "frame"])
 def test_a_function_that_fails_later(pairs, workers, per, capfd):
@@ -343,6 +349,7 @@ def test_what_cannot_be_sent(pairs):
         serve(pairs, [fc.Apply(locked)], workers=1)
 
 
+@pytest.mark.slow
 def test_a_function_that_changes_by_being_called(pairs):
     """Loaders try out a copy of it, so that it can be sent again and again."""
     function = Threshold()
@@ -351,6 +358,7 @@ def test_a_function_that_changes_by_being_called(pairs):
     assert function.lock is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_each_loader_takes_a_function_as_it_is_then(pairs, workers):
     """One declaration may be in several loaders; unless it cannot be sent any more, as of a model in use."""

@@ -34,6 +34,7 @@ print(*sys.modules)"""
     assert not loaded & {*FRAMEWORKS, "numba", "cv2", "pandas", "scipy"}
 
 
+@pytest.mark.slow
 def test_a_trainer_with_workers_never_imports_numba(frames):
     code = """
 import sys, fastclips as fc
@@ -43,6 +44,7 @@ with fc.ClipLoader(fc.open(sys.argv[1]), fc.Windows(4), batch_size=4, workers=1)
     assert run_python(code, frames) == "5 False\n"
 
 
+@pytest.mark.slow
 def test_workers_import_no_framework(frames, tmp_path):
     """Even if the trainer has: each of them, if imported, says so by a file that a worker would touch."""
     for name in FRAMEWORKS:

@@ -190,6 +190,7 @@ def lease_one():
     return leased_arrays(layout.arrays(arena.slot(0)), 2, lease), weakref.ref(lease)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "keep",
     [

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROWS = 2
 EMPTY, READY, CLAIMED, DONE = "EMPTY", "READY", "CLAIMED", "DONE"
 

@@ -127,6 +127,7 @@ def test_the_array_may_change_afterwards():
     assert_equal(storage, pixels())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_engines_serve_arrays(tmp_path, workers):
     """One stream from memory, one from a file, through to a batch."""

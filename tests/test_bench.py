@@ -19,6 +19,8 @@ from fastclips.commands.cli import main
 from fastclips.errors import EngineError
 from fastclips.spec import Stream
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = ["--time-steps", "4", "--step", "2", "--crop", "32", "--batch-size", "4", "--seconds", "0.1"]
 FIGURES = {
     "frames_per_s",

@@ -23,6 +23,7 @@ from hypothesis.extra import numpy as npst
 
 import fastclips as fc
 from fastclips.data.columns import _PREFIX, Columns, dump, load
+from fastclips.data.storage import Storage
 from fastclips.engine.clip_spec import ClipSpec
 from fastclips.engine.pool import Pool
 from fastclips.errors import DataError
@@ -81,6 +82,7 @@ def any_array(draw):
     return array.transpose(draw(st.permutations(range(len(shape)))))[steps]
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(max_size=5), any_array(), max_size=4))
 def test_arrays_come_back(tmp_path_factory, arrays):
     meta = {"names": ["ä", "\udce9"], "count": len(arrays)}
@@ -320,7 +322,7 @@ def test_another_process_attaches():
     assert done.stdout == "499500 yes\n"
 
 
-class BlobStorage:
+class BlobStorage(Storage):
     """Frames in one column, each beginning where another column says; two blocks."""
 
     def __init__(self, files, size):
@@ -347,6 +349,7 @@ def make_spec(storage):
     return ClipSpec(storage, streams, compile_recipe(()), layout, time_steps=2, fast_dct=True)
 
 
+@pytest.mark.slow
 def test_workers_share_what_the_trainer_holds(tmp_path):
     """Frames come out right, and nobody has a copy: not the nursery, not a worker."""
     files = sorted(make_frames(tmp_path, videos=1, frames=4).rglob("*.jpg"))

@@ -43,6 +43,7 @@ def served(batches, epochs):
         return [x.copy() for x in islice(batches, epochs * len(batches))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize(
     ("settings", "options"),

@@ -95,6 +95,7 @@ def test_windows_are_slices(data):
                 assert (np.diff(beside) > 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "float64", "int64"])
 def test_windows_are_those_of_keras(keras, dtype):
     x = np.random.default_rng(0).uniform(0, 255, (40, 6, 5, 3)).astype(dtype)
@@ -115,6 +116,7 @@ def test_windows_are_those_of_keras(keras, dtype):
                     np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [1, 3])
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_windows_of_files_and_for_any_number_of_workers(tmp_path, rate, workers):
@@ -175,6 +177,7 @@ def by_path(dataset):
     return list(zip(dataset.file_paths, rows, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -214,6 +217,7 @@ def test_images_are_those_of_keras(keras, images, options, seed):
                 np.testing.assert_allclose(a, b, atol=0.01, rtol=0)
 
 
+@pytest.mark.slow
 def test_both_parts_at_once(keras, images):
     options = {"validation_split": 0.4, "subset": "both", "seed": 1, "image_size": 9, "batch_size": 2}
     ours = image_dataset_from_directory(images, **options, **quiet)
@@ -226,6 +230,7 @@ def test_both_parts_at_once(keras, images):
         part.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["grayscale", "rgb"])
 def test_colours_are_those_of_keras(keras, tmp_path, kind):
     folder(tmp_path, "a/1.jpg", "a/2.jpg", "b/1.jpg")
@@ -324,6 +329,7 @@ def test_no_video_is_on_both_sides(videos, subset):
         part.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("aspect", ["crop_to_aspect_ratio", "pad_to_aspect_ratio"])
 def test_the_same_clips_for_any_number_of_workers(tmp_path, aspect):
     make_frames(tmp_path, videos=4, frames=6)
@@ -442,6 +448,7 @@ def test_links_are_followed_if_asked(tmp_path, follow):
         assert dataset.n == (3 if follow else 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_as_a_tf_dataset(keras, videos, workers):  # noqa: ARG001 - skips
     options = {"time_steps": 7, "image_size": 8, "batch_size": 4, "shuffle": False, "verbose": False}

@@ -206,6 +206,7 @@ AUGMENTED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("time_steps", [None, 3])
 def test_the_same_bits_for_any_number_of_workers(classes, time_steps):
     settings = {**AUGMENTED, "time_steps": time_steps, "preprocessing_function": add_noise}
@@ -220,6 +221,7 @@ def add_noise(frame):
     return frame + np.random.normal(size=frame.shape).astype(np.float32)  # noqa: NPY002 - as users do
 
 
+@pytest.mark.slow
 def test_processes_end_with_the_iterator(classes):
     it = serve(classes, workers=1)
     kept = next(it)[0]
@@ -238,6 +240,7 @@ def test_processes_end_with_the_iterator(classes):
     wait_until(lambda: not any(map(alive, pids)))
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_named(tmp_path):
     root = make_classes(tmp_path, files=2)
     (root / "bee" / "f_1.jpg").write_bytes((root / "bee" / "f_1.jpg").read_bytes()[:300])
@@ -289,6 +292,7 @@ def test_a_function_may_change_the_shape(classes):
     assert clips.shape == (3, 2, 8, 10)
 
 
+@pytest.mark.slow
 def test_a_function_of_the_script_reaches_the_workers(classes):
     code = """
 import sys
@@ -367,6 +371,7 @@ def test_arrays_with_all_that_goes_beside():
     assert np.array_equal(weights, weight[targets])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_file_of_an_array_stays_on_disk(tmp_path, workers):
     x = np.random.default_rng(0).integers(0, 256, (7, 4, 5, 3), dtype=np.uint8)
@@ -433,6 +438,7 @@ def test_fit_takes_lists_and_clips_and_counts_after_flow():
     assert np.array_equal(other.mean, generator.mean)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_settings_changed_after_a_flow_began_count_from_the_next_batch_on(classes, workers):
     """As in Keras, and however many batches workers were ahead."""

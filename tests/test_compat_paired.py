@@ -69,6 +69,7 @@ def test_places_are_drawn_evenly():
     assert ((counts - 50) ** 2 / 50).sum() < 43.8  # 19 degrees of freedom, 1 in 1,000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("per", ["clip", "batch"])
 def test_the_same_batches_for_any_number_of_workers(per):
     x, y = places(10, 2)
@@ -96,6 +97,7 @@ def test_epochs_and_seeds_differ():
     assert first(None)[0] != first(None)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given_as", ["path", "map", "str"])
 @pytest.mark.parametrize("steps", [None, 3])
 @pytest.mark.parametrize("workers", [0, 1])

@@ -10,6 +10,7 @@ from fastclips.compat.datasets.frame_spec import INTERPOLATIONS
 from fastclips.compat.datasets.resizing import Resizer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 @settings(max_examples=25)
 @given(
@@ -27,6 +28,7 @@ def test_resizing_is_tensorflows(interpolation, frame, size, channels):
     np.testing.assert_allclose(out, want, atol=0 if interpolation == "nearest" else 0.01, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interpolation", ["bilinear", "nearest", "lanczos3"])
 @pytest.mark.parametrize("frame", [(30, 50), (50, 30), (9, 27), (64, 64), (33, 46)])
 @pytest.mark.parametrize("size", [(20, 20), (55, 25), (27, 81)])

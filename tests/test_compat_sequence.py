@@ -118,6 +118,7 @@ def test_as_the_tutorial_loads_it(tmp_path):
         assert np.abs(x[number, ..., 0] - want).mean() < 1 / 255
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_images_of_any_size_and_the_same_for_any_number_of_workers(tmp_path, workers):
     import cv2  # noqa: PLC0415 - the reference alone

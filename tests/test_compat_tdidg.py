@@ -199,6 +199,7 @@ def test_short_videos_are_named(root):
         flow(make(), root)
 
 
+@pytest.mark.slow
 def test_a_bad_file_raises_with_its_path(tmp_path):
     for number in range(9):
         write(tmp_path / "a" / f"{number}.jpg", np.zeros((8, 8, 3)))
@@ -210,6 +211,7 @@ def test_a_bad_file_raises_with_its_path(tmp_path):
                 an_epoch(batches)
 
 
+@pytest.mark.slow
 @short
 @pytest.mark.parametrize("legacy", [False, True])
 def test_the_same_bits_for_any_number_of_workers(root, legacy):
@@ -256,6 +258,7 @@ def expected_of(table, batches):
     return np.array(clips)[:, -1], np.array(clips)
 
 
+@pytest.mark.slow
 @short
 @pytest.mark.parametrize("labels", ["clip", "frame"])
 @pytest.mark.parametrize(

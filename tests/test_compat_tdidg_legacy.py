@@ -19,6 +19,7 @@ def table(root):
     return table_of(root)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["categorical", "binary", "sparse", "input", None])
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_legacy_is_the_original(root, mode, shuffle):
@@ -117,6 +118,7 @@ def test_legacy_with_a_table(root, table, mode, column):
         same(next(batches), next(reference))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rescale", [None, 0.5])
 def test_legacy_shows_a_frame_again_in_place_of_a_bad_file(root, tmp_path, rescale):
     files, codes, names = listed(root)

@@ -99,6 +99,7 @@ def test_windows_are_those_that_the_original_lists(count, covered, wanted):
         assert frames.tolist() == [spread(count, wanted).tolist()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("shape", [(48, 64), (30, 50)])
 def test_clips_are_those_that_opencv_reads(make_movies, channels, shape):
@@ -131,6 +132,7 @@ def test_batches_hold_each_clip_once_and_the_last_is_served(make_movies):
     np.testing.assert_array_equal(generator[-1][0], batches[-1][0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["VideoFrameGenerator", "SlidingFrameGenerator", "OpticalFlowGenerator"])
 def test_the_same_bits_for_any_number_of_workers(make_movies, kind):
     class Shifted:

@@ -194,6 +194,7 @@ def test_positions_are_the_originals(movie_files):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_importing_needs_no_pyav_and_no_keras():
     code = """
 import sys

@@ -18,6 +18,8 @@ import fastclips as fc
 from fastclips.pixels.recipe import compile_recipe
 from fastclips.spec import WEIGHT
 
+pytestmark = pytest.mark.slow
+
 when = {"p": st.sampled_from([0, 0.5, 1]), "per": st.sampled_from(["clip", "frame"])}
 picture_steps = st.one_of(
     st.builds(fc.Brightness, st.just(0.3), **when),

@@ -90,6 +90,7 @@ def served(batches):
     return np.concatenate(x), np.concatenate(y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_damaged_frames_are_replaced_and_listed(harmed, expected, workers, caplog):
     dataset, lost, gone = harmed
@@ -108,6 +109,7 @@ def test_damaged_frames_are_replaced_and_listed(harmed, expected, workers, caplo
     assert [record.args[:2] for record in found] == listed
 
 
+@pytest.mark.slow
 def test_what_is_listed_is_the_same_for_any_number_of_workers(harmed):
     """In the same order, with the same words."""
     lists = []
@@ -129,6 +131,7 @@ def test_what_is_listed_is_the_same_for_any_number_of_workers(harmed):
         assert word in reasons
 
 
+@pytest.mark.slow
 def test_the_list_follows_the_plan(harmed, expected):
     """After each batch it holds what that batch and those before it met, in this order."""
     clips, seen = expected[2], set()
@@ -140,6 +143,7 @@ def test_the_list_follows_the_plan(harmed, expected):
             assert dict(loader.damaged).keys() == seen
 
 
+@pytest.mark.slow
 def test_any_batch_at_any_time(harmed, expected):
     """Out of turn, over again, with an iteration begun anew: the same rows, and nothing listed twice."""
     with fc.ClipLoader(harmed[0], **SETTINGS, workers=2) as loader:
@@ -155,6 +159,7 @@ def test_any_batch_at_any_time(harmed, expected):
         assert len(loader.damaged) == len(dict(loader.damaged)) == 12
 
 
+@pytest.mark.slow
 def test_killed_workers_change_nothing(harmed, expected):
     with fc.ClipLoader(harmed[0], **SETTINGS, workers=2) as loader:
         parts = []
@@ -170,6 +175,7 @@ def test_killed_workers_change_nothing(harmed, expected):
     np.testing.assert_array_equal(y, expected[1])
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_over_damage_changes_nothing(harmed, expected, tmp_path):
     """Its clip is done again, and what it had found is found again."""
     dataset = replace(harmed[0], storage=DiesOnce(harmed[0].storage, str(tmp_path / "died")))
@@ -183,6 +189,7 @@ def test_a_worker_that_dies_over_damage_changes_nothing(harmed, expected, tmp_pa
     np.testing.assert_array_equal(y, expected[1])
 
 
+@pytest.mark.slow
 def test_ranks(harmed):
     """Each lists what it has met; together they serve the epoch."""
     listed, clips = set(), []
@@ -224,6 +231,7 @@ def test_weights_of_lost_pixels_are_zero(harmed, expected):
             np.testing.assert_array_equal(weight, np.where(y == IGNORE, 0, np.where(y == 3, 2, 1)))
 
 
+@pytest.mark.slow
 def test_by_default_damage_is_an_error(harmed):
     for workers in (0, 1):
         options = {**SETTINGS, "damaged": "error"}
@@ -355,11 +363,11 @@ def test_looking_has_an_end(tmp_path, monkeypatch):
     for number in (1, 2, 3):
         (frames / f"class_0/video_0/frame_0000{number}.jpg").unlink()
     options = {"clips": fc.Windows(4), "batch_size": 4, "damaged": "repeat", "workers": 0}
-    monkeypatch.setattr(fc.pixels.layout, "_PASSED", 3)
+    monkeypatch.setattr(fc.serving.layout, "_PASSED", 3)
     with fc.ClipLoader(dataset, **options) as loader:
         ((x, _),) = loader
         np.testing.assert_array_equal(x, np.broadcast_to(x[0, 3], x.shape))
-    monkeypatch.setattr(fc.pixels.layout, "_PASSED", 2)
+    monkeypatch.setattr(fc.serving.layout, "_PASSED", 2)
     with pytest.raises(fc.FrameError, match=r"frame_00001.jpg.*No such file"):
         fc.ClipLoader(dataset, **options)
 
@@ -413,6 +421,7 @@ def make_one(root):
     return path
 
 
+@pytest.mark.slow
 def test_keras_sees_no_difference(harmed, expected):
     pytest.importorskip("keras")
     from fastclips.adapters.keras import ClipSequence  # noqa: PLC0415 - needs keras

@@ -91,6 +91,7 @@ TRANSFORMS = [
 ]
 
 
+@pytest.mark.slow
 @given(
     frames=st.lists(st.integers(-FRAMES, FRAMES - 1), min_size=1, max_size=8),
     damaged=st.dictionaries(

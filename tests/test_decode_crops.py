@@ -38,13 +38,14 @@ def decoder(channels=3, *, fast_dct=True):
     return Decoder(Stream("image", channels=channels), fast_dct=fast_dct)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 def test_any_box(sampling):
     random = np.random.default_rng(sorted(SAMPLINGS).index(sampling))
     rungs = Counter()
     for _ in range(60):
         channels, fast = int(random.choice([1, 3])), bool(random.integers(2))
-        mirrored, stream = random.integers(0, 2, 2, bool).tolist()
+        mirrored, bypass_cache = random.integers(0, 2, 2, bool).tolist()
         files = [encode(frame, sampling, int(random.choice([0, 1, 10]))) for frame in FRAMES]
         made = decoder(channels, fast_dct=fast)
         for scale in (1, 2, 4, 8):
@@ -57,7 +58,14 @@ def test_any_box(sampling):
             before = memory.copy()
             expected = out.copy()
             found = made.decode_crops(
-                files, rows, SIZE, (top, left, bottom, right), scale, out, mirrored=mirrored, stream=stream
+                files,
+                rows,
+                SIZE,
+                (top, left, bottom, right),
+                scale,
+                out,
+                mirrored=mirrored,
+                bypass_cache=bypass_cache,
             )
             assert len(found) == len(files)
             for data, row, rung in zip(files, rows, found, strict=True):
@@ -75,15 +83,15 @@ def test_any_box(sampling):
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("mirrored", [False, True])
-@pytest.mark.parametrize("stream", [False, True])
-def test_rows_of_any_width(channels, mirrored, stream):
+@pytest.mark.parametrize("bypass_cache", [False, True])
+def test_rows_of_any_width(channels, mirrored, bypass_cache):
     data = encode(FRAMES[0], "420", 1)
     full = whole(data, channels == 1)
     for width in range(1, 60):
         _, out = output(1, 5, width, channels)
         box = (20, 33, 25, 33 + width)
         found = decoder(channels).decode_crops(
-            [data], [0], SIZE, box, 1, out, mirrored=mirrored, stream=stream
+            [data], [0], SIZE, box, 1, out, mirrored=mirrored, bypass_cache=bypass_cache
         )
         assert found == b"\0"
         assert np.array_equal(out[0], full[20:25, 33 : 33 + width][:, :: -1 if mirrored else 1])

@@ -16,6 +16,8 @@ from fastclips.data.opening import open_dataset
 from fastclips.errors import DataError, FastclipsError, OptionError
 from fastclips.testing import frames as made
 
+pytestmark = pytest.mark.slow
+
 SMALL = """
 import sys
 from fastclips.commands import demo

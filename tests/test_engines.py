@@ -39,11 +39,13 @@ def loader(request, frames):
         yield loader
 
 
+@pytest.mark.slow
 def test_epochs_follow_each_other(loader, expected):
     assert [[digest(batch) for batch in loader] for _ in range(3)] == expected
     assert len({tuple(map(tuple, epoch)) for epoch in expected}) == 3
 
 
+@pytest.mark.slow
 def test_any_batch_at_any_time(loader, expected):
     """Random access neither moves the iteration nor is moved by it."""
     served = []
@@ -54,6 +56,7 @@ def test_any_batch_at_any_time(loader, expected):
     assert served == expected[0]
 
 
+@pytest.mark.slow
 def test_break_and_begin_again(loader, expected):
     for _ in itertools.islice(loader, 2):
         pass
@@ -61,6 +64,7 @@ def test_break_and_begin_again(loader, expected):
     assert [digest(batch) for batch in loader.epoch(0, start=3)] == expected[0][3:]
 
 
+@pytest.mark.slow
 def test_a_later_iteration_ends_an_earlier_one(loader, expected):
     first = iter(loader)
     next(first)
@@ -69,12 +73,14 @@ def test_a_later_iteration_ends_an_earlier_one(loader, expected):
         next(first)
 
 
+@pytest.mark.slow
 def test_keep_every_batch(loader, expected):
     """More batches than the arena has slots, all kept, all still right."""
     kept = list(itertools.chain.from_iterable(map(loader.epoch, (0, 1, 2, 0, 1, 2))))
     assert [digest(batch) for batch in kept] == (expected[0] + expected[1] + expected[2]) * 2
 
 
+@pytest.mark.slow
 def test_batches_outlive_the_loader(frames, loader):
     kept = [x[1:, ::2].transpose(0, 2, 1, 3, 4) for x, _ in loader]
     copies = [array.copy() for array in kept]
@@ -89,6 +95,7 @@ def test_batches_outlive_the_loader(frames, loader):
         np.testing.assert_array_equal(array, copy)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [0, 1, 3, 5])
 def test_resume_anywhere(loader, frames, expected, stop):
     for _ in itertools.islice(loader.epoch(1), stop):
@@ -119,6 +126,7 @@ def test_a_state_of_another_plan_is_refused(frames, loader):
         loader.load_state_dict({**loader.state_dict(), "batch": 17})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_repeat_goes_on(frames, expected, workers):
     with make_loader(frames, workers, shuffle=True, repeat=True) as loader:
@@ -126,6 +134,7 @@ def test_repeat_goes_on(frames, expected, workers):
     assert served == (expected[0] + expected[1] + expected[2])[:12]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_ranks_share_an_epoch(frames, workers):
     """Three ranks: equal batches, each clip once, the padding marked and weightless."""
@@ -145,6 +154,7 @@ def test_ranks_share_an_epoch(frames, workers):
     assert len(seen) == len(set(seen)) == 18
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_padding_has_no_weight(frames, workers):
     weights = []
@@ -154,6 +164,7 @@ def test_padding_has_no_weight(frames, workers):
     assert [weight.tolist() for weight in weights] == [[1] * 4, [1]] * 2 + [[1] * 4, [0]] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_structure(frames, masks, workers):
     dataset = fc.open({"image": frames, "mask": masks})
@@ -173,6 +184,7 @@ def test_structure(frames, masks, workers):
         np.testing.assert_array_equal(next(iter(loader)), x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_image_and_mask_are_cut_alike(frames, masks, workers):
     """The mask's indices say where each pixel came from: they rise by one per column, or fall if flipped."""
@@ -211,6 +223,7 @@ def test_image_and_mask_are_cut_alike(frames, masks, workers):
     assert flips == {True, False}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("channels_first", [False, True])
 def test_normalize(frames, workers, channels_first):
@@ -229,6 +242,7 @@ def test_normalize(frames, workers, channels_first):
         np.testing.assert_array_equal(x, np.moveaxis(expected, -1, 2) if channels_first else expected)
 
 
+@pytest.mark.slow
 def test_the_budget_is_a_ceiling(frames):
     for memory in ("300KiB", "1MiB", "1GiB"):
         with make_loader(frames, 1, memory=memory) as loader:
@@ -245,6 +259,7 @@ def test_too_small_a_budget_states_the_least(frames):
         make_loader(frames, 1, memory="1 lot")
 
 
+@pytest.mark.slow
 def test_only_as_many_slots_as_free_memory_are_leased(frames):
     """Past slots - 2, batches are copies, and their slots go straight back."""
     with make_loader(frames, 1, memory="300KiB") as loader:
@@ -255,6 +270,7 @@ def test_only_as_many_slots_as_free_memory_are_leased(frames):
     assert inside == [True] * (arena.slots - 2) + [False] * (len(kept) - arena.slots + 2)
 
 
+@pytest.mark.slow
 def test_arrays_are_aligned(frames, masks):
     for workers in (0, 2):
         with fc.ClipLoader(
@@ -269,6 +285,7 @@ def test_arrays_are_aligned(frames, masks):
                 assert x.ctypes.data % 64 == y.ctypes.data % 64 == 0
 
 
+@pytest.mark.slow
 def test_two_loaders_side_by_side(frames, expected):
     with make_loader(frames, 2, shuffle=True) as a, make_loader(frames, 1, shuffle=True) as b:
         pairs = [(digest(x), digest(y)) for x, y in zip(a, b, strict=True)]
@@ -288,6 +305,7 @@ def test_inline_loaders_in_threads(tmp_path):
                 np.testing.assert_array_equal(array, wanted)
 
 
+@pytest.mark.slow
 def test_close_ends_everything(frames):
     loader = make_loader(frames, 2)
     iterator = iter(loader)
@@ -303,6 +321,7 @@ def test_close_ends_everything(frames):
         loader.batch(0, 0)
 
 
+@pytest.mark.slow
 def test_garbage_collection_closes(frames):
     loader = make_loader(frames, 2)
     next(iter(loader))
@@ -312,6 +331,7 @@ def test_garbage_collection_closes(frames):
     wait_until(lambda: not any(map(alive, pids)))
 
 
+@pytest.mark.slow
 def test_stats_add_up(frames):
     with make_loader(frames, 2) as loader:
         assert loader.stats().verdict == "no batch has been served yet."
@@ -334,6 +354,7 @@ def test_the_dataset_travels(frames):
 # Bad input: raised in the caller, naming the file or value, and the loader can still be closed.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize(
     ("damage", "said"),
@@ -359,6 +380,7 @@ def test_a_bad_frame_raises_with_its_path(tmp_path, workers, damage, said):
         assert len(list(loader.epoch(0, start=1))) == 1, "other batches are still served"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_mixed_sizes(tmp_path, workers):
     root = make_frames(tmp_path, videos=2)
@@ -400,6 +422,7 @@ def test_options_that_cannot_work(frames):
             make_loader(frames, **options)
 
 
+@pytest.mark.slow
 def test_a_forked_child_does_not_end_a_lease(frames):
     """It drops its copies of all batches; the trainer's stay as they are."""
     with make_loader(frames, 1, memory="300KiB") as loader:
@@ -439,6 +462,7 @@ def test_a_forked_child_may_not_iterate(frames):
         assert len(list(iterator)) == 4
 
 
+@pytest.mark.slow
 def test_a_path_that_is_no_text(tmp_path):
     """A folder's name may be any bytes; the error still names it."""
     root = make_frames(tmp_path / os.fsdecode(b"v\xe9"), videos=2)

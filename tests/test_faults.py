@@ -19,6 +19,8 @@ import fastclips as fc
 from fastclips.engine.arena import COUNTERS
 from fastclips.spec import Stream
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):

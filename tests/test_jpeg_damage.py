@@ -192,6 +192,7 @@ def test_several_scans_and_fill_bytes_are_for_the_whole_frame():
 DAMAGED = [encode(FRAME, sampling, restart) for sampling in SAMPLINGS for restart in (0, 1, 6)]
 
 
+@pytest.mark.slow
 @given(st.sampled_from(DAMAGED), st.integers(0, 2**32), st.integers(1, 4), st.sampled_from([1, 2, 4, 8]))
 @settings(max_examples=1000)
 def test_changed_bytes(data, seed, count, scale):

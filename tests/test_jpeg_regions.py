@@ -35,6 +35,7 @@ def intervals(random, size, sampling):
     return int(random.integers(1, 2 * row + 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 def test_any_box_of_any_frame(sampling):
     """Some 15,000 boxes of each subsampling: odd sizes, all intervals, both transforms, gray and colour."""

@@ -30,7 +30,10 @@ from keras_model import (  # noqa: E402 - needs keras
 
 from fastclips.adapters.keras import ClipSequence  # noqa: E402 - as above
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras's
+]
 BACKEND = keras.backend.backend()
 tensorflow_only = pytest.mark.skipif(BACKEND != "tensorflow", reason="what Keras does on TensorFlow alone")
 

@@ -15,7 +15,10 @@ from fastclips.compat import (  # noqa: E402 - as above
     timeseries_dataset_from_array,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras's
+]
 EPOCHS = 2
 
 

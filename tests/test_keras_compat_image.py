@@ -15,6 +15,7 @@ original = pytest.importorskip("keras.src.legacy.preprocessing.image")
 from fastclips.compat import ImageDataGenerator  # noqa: E402 - needs keras
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras's
     pytest.mark.filterwarnings("ignore:Please (use|import).*scipy.ndimage:DeprecationWarning"),  # as above
     pytest.mark.filterwarnings("ignore:Using .*tiff:UserWarning"),  # as above

@@ -9,7 +9,10 @@ from keras_model import VIDEOS, counts, make_greys, make_model  # noqa: E402 - n
 
 from fastclips.compat import TimeDistributedImageDataGenerator as M  # noqa: E402 - as above
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras's
+]
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,10 @@ from videos import epoch  # noqa: E402 - needs av
 from fastclips.compat import keras_video as kv  # noqa: E402 - as above
 from fastclips.compat.image import ImageDataGenerator  # noqa: E402 - as above
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras's
+]
 FRAMEWORKS = ("tensorflow", "jaxlib", "torch")
 
 

@@ -18,7 +18,10 @@ import fastclips as fc  # noqa: E402 - as above
 from fastclips.adapters.keras import ClipSequence  # noqa: E402 - as above
 
 # Keras's evaluate on torch hands tensors to NumPy, which finds their protocol old.
-pytestmark = pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array:DeprecationWarning"),
+]
 
 VIDEOS, FRAMES, SIDE = 48, 6, 36
 STEPS, CROP = 4, 32

@@ -25,7 +25,10 @@ from keras_model import (  # noqa: E402 - needs keras
 
 from fastclips.adapters.keras import ClipCheckpoint, ClipSequence  # noqa: E402 - as above
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras's
+]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,10 @@ import fastclips as fc  # noqa: E402 - after the check for Keras
 from fastclips.adapters.keras import ClipSequence  # noqa: E402
 
 # Keras's predict on torch hands tensors to NumPy, which finds their protocol old.
-pytestmark = pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array:DeprecationWarning"),
+]
 
 VIDEOS, FRAMES, CLASSES = 6, 6, 3
 EVEN = np.log(CLASSES)  # the loss of a model that says nothing

@@ -216,6 +216,7 @@ def finish(process):
     assert process.returncode == 0, errors
 
 
+@pytest.mark.slow
 @compiled_only
 def test_four_processes_fill_the_cache_at_once(copied, tmp_path):
     cache = tmp_path / "cache"
@@ -226,6 +227,7 @@ def test_four_processes_fill_the_cache_at_once(copied, tmp_path):
     finish(start(copied, CHECK + hits, NUMBA_CACHE_DIR=str(cache)))
 
 
+@pytest.mark.slow
 @compiled_only
 def test_no_place_for_a_cache(copied, tmp_path):
     no_folder = tmp_path / "file"
@@ -234,12 +236,14 @@ def test_no_place_for_a_cache(copied, tmp_path):
     finish(start(copied, CHECK + UNCACHED, HOME=str(no_folder), XDG_CACHE_HOME=str(no_folder)))
 
 
+@pytest.mark.slow
 @compiled_only
 def test_disk_full(copied, tmp_path):
     full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"
     finish(start(copied, full + CHECK + UNCACHED, NUMBA_CACHE_DIR=str(tmp_path)))
 
 
+@pytest.mark.slow
 @compiled_only
 def test_same_as_plain_python():
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]

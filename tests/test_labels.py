@@ -71,6 +71,7 @@ def written(draw):
     return kind, values, lengths
 
 
+@pytest.mark.slow
 @given(written(), st.data())
 def test_targets_are_what_was_written(case, data):
     kind, values, lengths = case

@@ -36,6 +36,7 @@ def serve(data, flip, workers=0, **options):
     return parts, table, label
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("vertical", [0, 0.5])
 @pytest.mark.parametrize("pairs", [SWAP, {2: 1}, {"left": 2}, (("right", "left"),)])
@@ -206,6 +207,7 @@ def test_values_of_masks_change_places_frame_by_frame():
     assert [np.unique(mask).tolist() for mask in row["mask"]] == [[4], [3], [4], [3]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_masks_behind_their_values(workers):
     """It is served values that are swapped, and weighed."""

@@ -263,6 +263,7 @@ def test_closing(files):
     assert seen(frame) == 7
 
 
+@pytest.mark.slow
 def test_no_thread_is_started(files):
     code = """
 import os, sys

@@ -1,4 +1,4 @@
-"""Data sets as people have them, opened as the README says."""
+"""Data sets as people have them, opened as docs/data.md says."""
 
 import re
 
@@ -351,6 +351,7 @@ def test_a_list_and_its_folders_give_the_same_batches(frames, masks):
                 np.testing.assert_array_equal(x[name], u[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_part_of_a_video_shows_its_frames(tmp_path, workers):
     root = make_frames(tmp_path / "frames", videos=2)

@@ -115,6 +115,7 @@ def test_weights_of_labels_of_frames():
     np.testing.assert_array_equal(per_video, np.repeat(np.arange(VIDEOS), 2)[:, None] * valid)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_weights_of_masks(workers):
     table = np.ones(256, np.float32)

@@ -152,6 +152,7 @@ def test_a_damaged_frame_stays_in_its_place(harmed, tmp_path, capsys):
             list(loader)
 
 
+@pytest.mark.slow
 def test_videos_with_damaged_frames_may_be_left_out(harmed, tmp_path, capsys):
     root, paths = harmed
     assert command(root, tmp_path / "pack", "--skip-damaged", "--shard-size", "20KiB") == 0
@@ -216,6 +217,7 @@ def test_many_problems_are_counted(tmp_path, capsys):
     assert "Could not read frames: 50 in all (and 30 more), in videos: 1." in err
 
 
+@pytest.mark.slow
 def test_packing_imports_no_framework(frames, tmp_path):
     code = """
 import sys, fastclips as fc
@@ -226,7 +228,7 @@ print(sorted({name.split(".")[0] for name in sys.modules} & {"tensorflow", "kera
 
 
 def test_the_index_is_said_in_words(frames, masks, tmp_path):
-    """Frames are found without fastclips, by what the README says alone."""
+    """Frames are found without fastclips, by what docs/formats.md says alone."""
     rows = [{"path": f"class_{n % 2}/video_{n}", "start": n, "length": 4} for n in range(6)]
     dataset = fc.open(rows, root={"image": frames, "mask": masks})
     _, pack = packed(dataset, tmp_path / "pack", shard_size="20KiB")

@@ -84,6 +84,7 @@ def test_close_frames_are_read_in_one_go(made, monkeypatch):
     assert (len(reads), len(advice)) == (2, 2)
 
 
+@pytest.mark.slow
 def test_what_comes_next_is_asked_for_ahead(made, monkeypatch):
     """As batches are submitted, in the caller's process, whose reads these are not."""
     data = fc.open(made)
@@ -313,6 +314,7 @@ fields = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(st.lists(fields | st.tuples(st.binary(min_size=12, max_size=12), sizes), max_size=6))
 def test_members_are_found_as_far_as_their_headers_are_right(places):
@@ -344,6 +346,7 @@ def test_places_outside_what_was_read_are_no_members():
     assert find_members(whole, [512], [512]) == ([whole[512:]], True)
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(st.dictionaries(st.integers(0, 127), st.integers(0, 255), max_size=4))
 def test_a_damaged_array_is_an_error_or_has_the_same_pixels(changes):
@@ -366,6 +369,7 @@ def test_a_damaged_array_is_an_error_or_has_the_same_pixels(changes):
         assert not member.startswith(b"\x93NUMPY")
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(st.integers(1, 200))
 def test_an_index_that_is_shifted(made, shift):

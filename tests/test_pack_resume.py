@@ -21,6 +21,8 @@ from fastclips.data.columns import Columns
 from fastclips.errors import DataError, EngineError, OptionError
 from fastclips.packing import crew, parts, shards
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):

@@ -139,6 +139,7 @@ def test_a_part_of_a_dataset(frames, tmp_path):
     check_same(again, pack)
 
 
+@pytest.mark.slow
 def test_several_ranks_and_workers(frames, tmp_path):
     dataset = fc.open(frames)
     _, pack = packed(dataset, tmp_path / "pack", shard_size="20KiB")
@@ -148,6 +149,7 @@ def test_several_ranks_and_workers(frames, tmp_path):
     check_same(dataset, pack, workers=2)
 
 
+@pytest.mark.slow
 def test_the_same_bytes_for_any_number_of_workers(pairs, tmp_path):
     for workers in (0, 1, 3):
         fc.pack(pairs, tmp_path / str(workers), workers=workers, shard_size="30KiB")

@@ -97,6 +97,7 @@ def all_batches(plan, epoch):
     return [plan.tickets(epoch, batch) for batch in range(len(plan))]
 
 
+@pytest.mark.slow
 @given(options(), st.integers(0, 3), st.integers(1, 6), st.integers(1, 5), st.booleans())
 def test_plan_is_the_naive_plan(given_options, epoch, batch_size, world, drop_last):
     expected = naive_epoch(**given_options, epoch=epoch)
@@ -166,6 +167,7 @@ def served_clips(table):
     return list(zip(*(table[name][real].tolist() for name in ("video", "view", "start")), strict=True))
 
 
+@pytest.mark.slow
 @given(options(), st.integers(1, 6), st.integers(1, 5))
 def test_table_is_the_tickets(given_options, batch_size, world):
     plans = [Plan(**given_options, batch_size=batch_size, rank=rank, world=world) for rank in range(world)]
@@ -185,6 +187,7 @@ def test_table_is_the_tickets(given_options, batch_size, world):
                 assert frames.tolist() == tickets["frames"][:, :steps].tolist()
 
 
+@pytest.mark.slow
 @given(options(), st.integers(1, 6), st.integers(1, 6), st.integers(1, 4))
 def test_a_clip_does_not_depend_on_how_the_epoch_is_cut(given_options, batch_size, other_size, world):
     whole = {}
@@ -197,6 +200,7 @@ def test_a_clip_does_not_depend_on_how_the_epoch_is_cut(given_options, batch_siz
                 assert ticket.tobytes() == whole[int(ticket["position"])]
 
 
+@pytest.mark.slow
 @given(options(), st.randoms(use_true_random=False))
 def test_random_access_equals_sequential(given_options, random):
     plan = Plan(**given_options, batch_size=2)
@@ -208,6 +212,7 @@ def test_random_access_equals_sequential(given_options, random):
         assert fresh.tickets(*place)[0].tobytes() == in_order[place]
 
 
+@pytest.mark.slow
 @given(options(), st.integers(1, 4), st.integers(1, 3), st.integers(1, 9))
 def test_a_run_is_its_batches(given_options, batch_size, world, most):
     for rank in range(world):

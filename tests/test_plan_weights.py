@@ -12,6 +12,7 @@ from fastclips.planning.plan import Plan
 from fastclips.planning.samplers import Windows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("views", [1, 3])
 def test_weights_are_chances(views):
     weights = [2.0, 0.0, 1.0, 0.0, 5.0, 0.0]  # of each clip; videos have 3, 1, 2, 4, 0 and 4

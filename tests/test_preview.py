@@ -70,6 +70,7 @@ def as_if(monkeypatch, loader, function):
 # --- pixels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_frames_that_fit_are_shown_as_the_batch_holds_them(roomy, workers):
     options = {"transforms": [fc.RandomFlip(), fc.RandomCrop((96, 112))], "batch_size": 2, "shuffle": True}
@@ -164,6 +165,7 @@ def test_what_a_users_function_may_leave(roomy, monkeypatch, function, size, tex
         assert min(row.min() for row in rows) < max(row.max() for row in rows)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(
     shape=st.lists(st.sampled_from([1, 2, 3, 4, 7, 30, 97, 500]), min_size=0, max_size=4),

@@ -20,6 +20,7 @@ scan.scan_folders(sys.argv[1], ["class_0/video_0", "class_1/video_1"])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("terminal", [True, False])
 def test_progress(frames, terminal):
     reader, writer = pty.openpty() if terminal else os.pipe()

@@ -142,6 +142,7 @@ def inner_blanks(words):
     return st.lists(words, min_size=1, max_size=3).map(" ".join)
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(inner_blanks(plain), numbers, numbers.map(lambda n: n or 1), label_names), min_size=1),
     st.sampled_from([" ", "   ", "\t "]),
@@ -152,6 +153,7 @@ def test_what_is_divided_by_blanks_reads_as_it_was(tmp_path_factory, rows, blank
     assert list(zip(*found.values(), strict=True)) == rows
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(inner_blanks(plain), inner_blanks(label_names), numbers), min_size=1),
     st.sampled_from([",", ";", "|", "\t"]),

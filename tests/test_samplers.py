@@ -92,6 +92,7 @@ def listed(sampler, videos, draws=None):
     return list(zip(clips.video.tolist(), clips.view.tolist(), frames.tolist(), strict=True))
 
 
+@pytest.mark.slow
 @given(
     videos=some_videos(),
     time_steps=small,

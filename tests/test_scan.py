@@ -57,6 +57,7 @@ def test_videos_and_frames_are_found_in_natural_order(tmp_path):
     ]
 
 
+@pytest.mark.slow
 @given(st.sets(st.text(st.sampled_from("aB_.-ü019"), min_size=1, max_size=6), min_size=1, max_size=12))
 @example({"9", "10", "010", "0010"})
 def test_frames_are_in_natural_order_of_their_stems(stems):

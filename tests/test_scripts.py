@@ -6,6 +6,8 @@ import textwrap
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 BODY = """
 import fastclips as fc
 loader = fc.ClipLoader(fc.open({root!r}), fc.Windows(4), [fc.RandomCrop(32)], batch_size=4, workers=2)

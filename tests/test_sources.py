@@ -28,6 +28,7 @@ def test_the_jpegs_hold_the_same_pixels():
     assert all(np.array_equal(whole(data), whole(JPEGS[0])) for data in JPEGS[1:])
 
 
+@pytest.mark.slow
 @given(st.data(), st.booleans())
 @settings(max_examples=120)
 def test_any_composition_of_every_kind_of_jpeg(data, dct_scaling):
@@ -222,6 +223,7 @@ def served(folders, kind, workers=0, **options):
         ], loader.stats()
 
 
+@pytest.mark.slow
 def test_a_batch_does_not_depend_on_how_it_is_decoded(folders):
     plain, stats = served(folders, "plain")
     assert (stats.sliced_frames, stats.pillow_frames) == (0, 24)

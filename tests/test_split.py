@@ -180,6 +180,7 @@ def rows_of(data, half):
     return rows
 
 
+@pytest.mark.slow
 @given(grouped(), shares, seeds)
 def test_parts_of_one_video_stay_together(case, share, seed):
     data, keys, _ = case
@@ -202,6 +203,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 @given(grouped(), shares, seeds)
 def test_groups_stay_together(case, share, seed):
     data, _, groups = case

@@ -61,6 +61,7 @@ def test_steps_follow_the_geometry(pairs, steps):
             np.testing.assert_array_equal(shown, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", LISTS.values(), ids=LISTS)
 def test_workers_and_layouts_make_no_difference(pairs, steps):
     expected, _ = serve(pairs, steps)
@@ -124,6 +125,7 @@ def test_fitted_to_a_dataset(pairs):
     np.testing.assert_allclose(x.std(axis=(0, 1, 2, 3)), 1, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("clips", "options"),
     [
@@ -179,6 +181,7 @@ def test_streams_that_cannot_be_told_apart(tmp_path):
         fc.fit_feature_wise(loader)
 
 
+@pytest.mark.slow
 def test_whitening_is_the_same_in_any_process(pairs):
     """However many threads the linear algebra of each may use."""
     clips, small = fc.Windows(6), fc.Resize((20, 24))

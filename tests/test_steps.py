@@ -102,6 +102,7 @@ def run(steps, clip, draws):
     return out
 
 
+@pytest.mark.slow
 @given(st.data(), st.integers(1, 3), st.sampled_from([1, 3]), st.integers(0, 99))
 def test_any_list_does_what_its_steps_do_one_by_one(data, time_steps, channels, seed):
     some = tables | on_frames | on_colors if channels == 3 else tables | on_frames
@@ -126,6 +127,7 @@ def test_any_list_does_what_its_steps_do_one_by_one(data, time_steps, channels, 
         assert np.abs(out - expected).max() <= 1e-3 * np.abs(expected).max()
 
 
+@pytest.mark.slow
 @given(st.data(), st.sampled_from([1, 3]))
 def test_tables_are_bit_equal_to_steps_one_by_one(data, channels):
     steps = data.draw(st.lists(tables, max_size=5))

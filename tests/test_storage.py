@@ -69,6 +69,7 @@ even = st.builds(
 uneven = st.lists(st.text(st.sampled_from("aé%0.\udcff"), min_size=1, max_size=4), min_size=1, max_size=4)
 
 
+@pytest.mark.slow
 @given(st.lists(even | uneven, min_size=1, max_size=5), st.lists(even | uneven, min_size=5, max_size=5))
 def test_where_names_every_file(images, masks):
     masks = [names[:1] * len(like) for names, like in zip(masks, images, strict=False)]
@@ -220,6 +221,7 @@ def test_a_file_that_is_shorter_than_the_system_says(tmp_path):
     assert [bytes(data) for data in found] == [b"a/v/1.jpg", source.read_bytes(), b"a/v/3.jpg"]
 
 
+@pytest.mark.slow
 def test_more_files_than_a_process_may_open(many):
     code = """
 import pickle, resource, sys
@@ -271,6 +273,7 @@ ssize_t read(int fd, void* to, size_t size) {
 """
 
 
+@pytest.mark.slow
 def test_short_and_interrupted_reads_are_continued(many, tmp_path):
     if not (compiler := shutil.which("cc")):
         pytest.skip("no C compiler")

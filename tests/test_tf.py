@@ -13,6 +13,8 @@ tf = pytest.importorskip("tensorflow")
 
 from fastclips.adapters.tf import to_tf_dataset  # noqa: E402 - needs tensorflow
 
+pytestmark = pytest.mark.slow
+
 
 def pixels(dataset):
     return [x.numpy() for x, *_ in dataset]

@@ -9,7 +9,10 @@ tf_keras = pytest.importorskip("tf_keras")
 
 from fastclips.compat import ImageDataGenerator  # noqa: E402 - needs tf_keras
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*fit_generator:UserWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*fit_generator:UserWarning"),
+]
 
 
 class Sum(tf_keras.layers.Layer):

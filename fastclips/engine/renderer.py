@@ -247,7 +247,7 @@ class Renderer:
         for frame in shown:
             try:
                 files[frame] = self._spec.storage.read(stream, video, frame)
-            except FrameError as error:  # noqa: PERF203 - the way of few clips
+            except FrameError as error:
                 cause = error.__cause__
                 if isinstance(cause, OSError) and cause.errno in _SHORTAGES:
                     raise

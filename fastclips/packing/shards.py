@@ -37,9 +37,9 @@ from fastclips.packing.parts import Problem, member_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
+    from typing import Self
 
     from numpy.typing import NDArray
-    from typing_extensions import Self
 
     from fastclips.packing.parts import Part
 

@@ -155,5 +155,5 @@ def to_units(words: NDArray[np.uint64]) -> NDArray[np.float64]:
     ndarray of float64
         Of the same shape.
     """
-    units: NDArray[np.float64] = (words >> np.uint64(11)) * 2.0**-53
+    units: NDArray[np.float64] = np.multiply(words >> np.uint64(11), 2.0**-53, dtype=np.float64)
     return units

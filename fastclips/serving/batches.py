@@ -24,10 +24,10 @@ from fastclips.serving.stats import Stats, resident_bytes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
+    from typing import Self
 
     import numpy as np
     from numpy.typing import NDArray
-    from typing_extensions import Self
 
     from fastclips.engine.pool import Batch, Engine
     from fastclips.spec import RenderSpec

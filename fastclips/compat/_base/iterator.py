@@ -50,9 +50,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from collections.abc import Iterator as AnyIterator
     from types import TracebackType
+    from typing import Self
 
     from numpy.typing import NDArray
-    from typing_extensions import Self
 
     from fastclips.serving.stats import Stats
     from fastclips.spec import RenderSpec

@@ -257,7 +257,7 @@ def _names(ids: Sequence[Any], labels: Mapping[Any, str] | Sequence[str] | None)
     for key in ids:
         try:
             names.append(os.fspath(labels[key]))
-        except (LookupError, TypeError) as error:  # noqa: PERF203 - tells which id
+        except (LookupError, TypeError) as error:
             raise OptionError(
                 f"labels= has no file name for the id {key!r} ({type(error).__name__}: {error})"
             ) from error

@@ -288,7 +288,7 @@ class Decoder:
             )
         if self._mask:
             # Pillow stretches values of few bits over a byte.
-            return _labels(image) // (_STRETCHED.get(header.bits, 1) if image.mode == "L" else 1)
+            return _labels(image) // np.uint8(_STRETCHED.get(header.bits, 1) if image.mode == "L" else 1)
         pixels = _converted(image, "L" if self._channels == 1 else "RGB")
         return pixels.reshape(*pixels.shape[:2], self._channels)
 

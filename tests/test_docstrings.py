@@ -1,0 +1,143 @@
+"""Examples in docstrings are run, and every public name has parameters, returns and an example.
+
+An example finds frames/, masks/, packed/, train.txt and testlist01.txt in the working directory, and `fc` and
+`np` in its namespace.
+"""
+
+import doctest
+import importlib
+import inspect
+import os
+import re
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import make_manual_data
+
+import fastclips as fc
+from fastclips import compat
+from fastclips.compat import TimeDistributedImageDataGenerator, keras_video
+
+# Names without a section that they need; a name that has all of them must not be here.
+LACKING = """
+fastclips.Apply
+fastclips.Blur
+fastclips.Brightness
+fastclips.CenterCrop
+fastclips.ChannelShift
+fastclips.Contrast
+fastclips.Cutout
+fastclips.Dataset
+fastclips.FeatureWise
+fastclips.FrameDrop
+fastclips.Gamma
+fastclips.GaussianNoise
+fastclips.Grayscale
+fastclips.Hue
+fastclips.MultiScaleCrop
+fastclips.Normalize
+fastclips.Packed
+fastclips.PerSample
+fastclips.RandomCrop
+fastclips.RandomFlip
+fastclips.RandomResizedCrop
+fastclips.RandomRotation
+fastclips.RandomShear
+fastclips.RandomShift
+fastclips.RandomWindow
+fastclips.RandomZoom
+fastclips.Rescale
+fastclips.Resize
+fastclips.Reverse
+fastclips.SaltAndPepper
+fastclips.Saturation
+fastclips.SaturationValue
+fastclips.Segments
+fastclips.SpeedJitter
+fastclips.Stats
+fastclips.TenCrop
+fastclips.ThreeCrop
+fastclips.Views
+fastclips.Windows
+fastclips.ZCA
+fastclips.compat.TimeDistributedImageDataGenerator.TimeDistributedDataFrameIterator
+fastclips.compat.TimeDistributedImageDataGenerator.TimeDistributedDirectoryIterator
+fastclips.compat.keras_video.OpticalFlowGenerator
+fastclips.compat.keras_video.SlidingFrameGenerator
+fastclips.fit_feature_wise
+fastclips.fit_zca
+fastclips.open
+fastclips.pack
+"""
+
+ROOT = Path(__file__).parents[1]
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+MODULES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in (ROOT / "fastclips").rglob("*.py")
+    if ">>> " in path.read_text()
+)
+
+
+def public():
+    """Name and object of each public class and function; of errors the docstring is all."""
+    homes = [fc, compat, TimeDistributedImageDataGenerator, keras_video]
+    if find_spec("fastclips.testing"):
+        homes.append(importlib.import_module("fastclips.testing"))
+    if find_spec("keras"):
+        homes.append(importlib.import_module("fastclips.adapters.keras"))
+    for home in homes:
+        for name in home.__all__:
+            thing = getattr(home, name)
+            if inspect.isclass(thing) or inspect.isroutine(thing):
+                yield f"{home.__name__}.{name}", thing
+
+
+def missing(thing):
+    """The sections that a docstring lacks."""
+    text = inspect.getdoc(thing) or ""
+    if inspect.isclass(thing) and issubclass(thing, BaseException):
+        return [] if text else ["any docstring"]
+    signature = inspect.signature(thing)
+    wanted = ["Examples"]
+    if signature.parameters:
+        wanted.append("Parameters")
+    if not inspect.isclass(thing) and signature.return_annotation not in (None, "None", signature.empty):
+        wanted.append("Returns")
+    lacks = [title for title in wanted if not re.search(rf"^{title}\n-+$", text, re.MULTILINE)]
+    if "Examples" not in lacks and ">>> " not in text:
+        lacks.append("Examples")
+    return lacks
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return make_manual_data(tmp_path_factory.mktemp("manual"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_run(name, data, tmp_path, monkeypatch):
+    if ".adapters." in name or ".compat" in name:
+        pytest.importorskip("keras")
+    shutil.copytree(data, tmp_path, copy_function=os.link, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    module = importlib.import_module(name)
+    runner = doctest.DocTestRunner(optionflags=FLAGS)
+    report = []
+    for test in doctest.DocTestFinder().find(module, name, extraglobs={"fc": fc, "np": np}):
+        runner.run(test, out=report.append)
+    assert not runner.failures, "".join(report)
+
+
+def test_examples_are_found():
+    """Else the test above would run nothing."""
+    assert "fastclips.loader" in MODULES
+
+
+def test_public_names_are_documented():
+    lacking = {name for name, thing in public() if missing(thing)}
+    assert lacking == set(LACKING.split())
