@@ -63,10 +63,6 @@ fastclips.ThreeCrop
 fastclips.Views
 fastclips.Windows
 fastclips.ZCA
-fastclips.compat.TimeDistributedImageDataGenerator.TimeDistributedDataFrameIterator
-fastclips.compat.TimeDistributedImageDataGenerator.TimeDistributedDirectoryIterator
-fastclips.compat.keras_video.OpticalFlowGenerator
-fastclips.compat.keras_video.SlidingFrameGenerator
 fastclips.fit_feature_wise
 fastclips.fit_zca
 fastclips.open

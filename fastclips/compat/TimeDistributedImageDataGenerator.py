@@ -114,11 +114,43 @@ class _ClipIterator(PictureIterator):
 
 
 class TimeDistributedDirectoryIterator(DirectoryIterator, _ClipIterator):
-    """Clips of files in folders; see `DirectoryIterator`."""
+    """Batches of clips of files in folders; made by `TimeDistributedImageDataGenerator.flow_from_directory`.
+
+    Parameters
+    ----------
+    directory, image_data_generator, **options
+        As for `fastclips.compat.image.DirectoryIterator`, whose attributes it has.
+
+    Examples
+    --------
+    >>> generator = TimeDistributedImageDataGenerator(time_steps=5, labels="clip")
+    >>> clips = generator.flow_from_directory("frames/", shuffle=False, workers=0)
+    Found ... clips belonging to 2 classes.
+    >>> clips.filenames[0]
+    'class_0/video_0/frame_00005.jpg'
+    """
 
 
 class TimeDistributedDataFrameIterator(DataFrameIterator, _ClipIterator):
-    """Clips of files in a table; see `DataFrameIterator`."""
+    """Batches of clips of files in a table; made by `TimeDistributedImageDataGenerator.flow_from_dataframe`.
+
+    Parameters
+    ----------
+    dataframe, directory, image_data_generator, **options
+        As for `fastclips.compat.image.DataFrameIterator`, whose attributes it has.
+
+    Examples
+    --------
+    >>> names = [f"class_0/video_0/frame_{number:05d}.jpg" for number in range(1, 13)]
+    >>> table = {"filename": names, "angle": np.arange(12) / 10}
+    >>> generator = TimeDistributedImageDataGenerator(time_steps=5)
+    >>> clips = generator.flow_from_dataframe(
+    ...     table, "frames/", y_col="angle", class_mode="raw", shuffle=False, workers=0
+    ... )
+    Found 8 clips.
+    >>> clips.labels[:3]
+    array([0.4, 0.5, 0.6])
+    """
 
 
 @dataclass(eq=False, repr=False)
@@ -160,7 +192,7 @@ class TimeDistributedImageDataGenerator(ImageDataGenerator):
     >>> M = fc.compat.TimeDistributedImageDataGenerator
     >>> generator = M.TimeDistributedImageDataGenerator(rescale=1 / 255, time_steps=5, labels="clip")
     >>> train = generator.flow_from_directory("frames/", target_size=(32, 32), batch_size=8, workers=0)
-    Found 48 clips belonging to 2 classes.
+    Found ... clips belonging to 2 classes.
     >>> x, y = next(train)
     >>> x.shape, y.shape
     ((8, 5, 32, 32, 3), (8, 2))

@@ -74,7 +74,7 @@ class ImageDataGenerator(Settings):
     --------
     >>> generator = fc.compat.ImageDataGenerator(rescale=1 / 255, horizontal_flip=True)
     >>> train = generator.flow_from_directory("frames/", target_size=(32, 32), batch_size=4, workers=0)
-    Found 72 images belonging to 2 classes.
+    Found ... images belonging to 2 classes.
     >>> x, y = next(train)
     >>> x.shape, x.dtype, y.shape
     ((4, 32, 32, 3), dtype('float32'), (4, 2))
@@ -83,7 +83,7 @@ class ImageDataGenerator(Settings):
 
     >>> generator = fc.compat.ImageDataGenerator(time_steps=3)
     >>> x, y = next(generator.flow_from_directory("frames/", batch_size=4, seed=1, workers=0))
-    Found 60 clips belonging to 2 classes.
+    Found ... clips belonging to 2 classes.
     >>> x.shape
     (4, 3, 256, 256, 3)
     """
@@ -216,7 +216,7 @@ class ImageDataGenerator(Settings):
         --------
         >>> generator = fc.compat.ImageDataGenerator(validation_split=0.25)
         >>> batches = generator.flow_from_directory("frames/", subset="validation", workers=0)
-        Found 18 images belonging to 2 classes.
+        Found ... images belonging to 2 classes.
         >>> batches.class_indices, batches.filenames[0]
         ({'class_0': 0, 'class_1': 1}, 'class_0/video_0/frame_00001.jpg')
         """

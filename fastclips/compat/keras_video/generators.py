@@ -24,9 +24,9 @@ from fastclips.options import checked_bool, checked_classes, checked_int, first_
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Self
 
     from numpy.typing import NDArray
-    from typing_extensions import Self
 
     from fastclips.compat.keras_video.motion import Motion
     from fastclips.compat.keras_video.render import MovieSpec
@@ -311,6 +311,11 @@ class SlidingFrameGenerator(VideoFrameGenerator):
         As `VideoFrameGenerator`.
     FrameError
         If a video cannot be read.
+
+    Examples
+    --------
+    >>> windows = SlidingFrameGenerator(nb_frames=8, sequence_time=2)  # doctest: +SKIP
+    >>> model.fit(windows, epochs=10)  # doctest: +SKIP
     """
 
     def __init__(
@@ -374,6 +379,11 @@ class OpticalFlowGenerator(VideoFrameGenerator):
     ------
     OptionError, DataError, FrameError, ImportError
         As `VideoFrameGenerator`.
+
+    Examples
+    --------
+    >>> motion = OpticalFlowGenerator(method=METHOD_ABS_DIFF, winsize=9)  # doctest: +SKIP
+    >>> model.fit(motion, epochs=10)  # doctest: +SKIP
     """
 
     def __init__(
