@@ -60,10 +60,10 @@ from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from fastclips.compat.image.clips import Sampling
 from fastclips.compat.image.flows import DataFrameIterator, DirectoryIterator
 from fastclips.compat.image.generator import ImageDataGenerator
 from fastclips.compat.image.iterator import PictureIterator
+from fastclips.compat.image.sampling import Sampling
 from fastclips.compat.image.settings import checked_steps
 from fastclips.errors import OptionError
 from fastclips.options import checked_bool, checked_choice, checked_int

@@ -5,13 +5,22 @@
     group(filenames)              the frames of each video, in order of time              -> Runs
     runs.share(...)               the videos of a subset, or a part of one video          -> Runs
     runs.cut(codes)               runs that end where a code changes                      -> Runs
-    runs.windows(T, step, ...)    where each clip begins                                  -> (clips,)
+    runs.clips(T, step, ...)      the windows that fit into the runs                      -> Clips
+
+The files of a clip are one formula::
+
+    files[(starts[clip] + offsets) % len(files)]
+
+    windows of videos     `files` video after video, offsets 0, d, 2d, ...: oldest first, within one video
+    flat                  all files in a row, offsets 0, -1, -2, ...: newest first, past borders of videos,
+                          as in TimeDistributedImageDataGenerator 0.4; with one time step, single pictures
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -25,9 +34,52 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Runs", "group"]
+__all__ = ["Clips", "Runs", "group"]
 
 _NUMBERED = re.compile(r"(.*?)[0-9]+\)?", re.DOTALL)  # "img_0001", and "img (1)"
+
+
+@dataclass(frozen=True)
+class Clips:
+    """The files of each sample.
+
+    Parameters
+    ----------
+    files : ndarray of int64
+        Numbers of files, in an order.
+    starts : ndarray of int64, (clips,)
+        Where each clip begins in `files`.
+    offsets : ndarray of int64, (T,)
+        Where its frames are from there.
+    """
+
+    files: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+
+    @classmethod
+    def flat(cls, files: int, time_steps: int = 1) -> Clips:
+        """Return one clip for each file, which is its newest frame."""
+        every = np.arange(files)
+        return cls(every, every, -np.arange(time_steps))
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @property
+    def time_steps(self) -> int:
+        """Files of a sample, T."""
+        return len(self.offsets)
+
+    def frames(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the files of samples, (B, T), in the order in which they are shown."""
+        places = (self.starts[samples][:, None] + self.offsets) % len(self.files)
+        return np.asarray(self.files[places], np.int64)
+
+    @cached_property
+    def newest(self) -> NDArray[np.int64]:
+        """The file of each clip's newest frame, (clips,)."""
+        return np.asarray(self.files[self.starts + self.offsets.max()], np.int64)
 
 
 @dataclass(frozen=True)
@@ -88,6 +140,11 @@ class Runs:
         names = tuple(name for name, keep in zip(self.names, kept, strict=True) if keep)
         return Runs(self.files, begins[kept], ends[kept], names), cut
 
+    def take(self, runs: list[int]) -> Runs:
+        """Return some of the runs."""
+        names = tuple(self.names[run] for run in runs)
+        return Runs(self.files, self.begins[runs], self.ends[runs], names)
+
     def cut(self, codes: NDArray[np.int64]) -> Runs:
         """Return runs that end wherever the code (files in the list,) of a frame differs from the next's."""
         changes = np.flatnonzero(np.diff(codes[self.files])) + 1
@@ -112,6 +169,11 @@ class Runs:
         counts = np.maximum(counts, 0)
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         return np.asarray(np.repeat(self.begins, counts) + step * within, np.int64)
+
+    def clips(self, time_steps: int, step: int, dilation: int) -> Clips:
+        """Return all windows that fit, run by run."""
+        starts = self.windows(time_steps, step, dilation)
+        return Clips(self.files, starts, dilation * np.arange(time_steps))
 
 
 def group(filenames: Sequence[str], *, folders: bool) -> Runs:

@@ -29,9 +29,9 @@ Pixels of `image_dataset_from_directory` agree with those of Keras to 0.01, of 0
 interpolation. `fastclips.compat.datasets.sequence` describes `DataGenerator`, which is also here.
 """
 
-from fastclips.compat.datasets.functions import image_dataset_from_directory, timeseries_dataset_from_array
-from fastclips.compat.datasets.iterators import FolderDataset, SeriesDataset
+from fastclips.compat.datasets.folder import FolderDataset, image_dataset_from_directory
 from fastclips.compat.datasets.sequence import DataGenerator
+from fastclips.compat.datasets.series import SeriesDataset, timeseries_dataset_from_array
 
 __all__ = [
     "DataGenerator",

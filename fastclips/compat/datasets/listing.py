@@ -21,7 +21,7 @@ import numpy as np
 
 from fastclips.compat._base.files import FileList
 from fastclips.compat._base.folders import check_folder, listed_files, subfolders
-from fastclips.compat._base.videos import Runs, group
+from fastclips.compat._base.videos import Clips, Runs, group
 from fastclips.errors import DataError, OptionError
 from fastclips.options import checked_choice, checked_classes, first_few
 
@@ -131,25 +131,21 @@ class Found:
         labels = self.labels[self.runs.files[self.runs.begins[videos]]]
         return {self.class_names[label] for label in labels.tolist() if label < len(self.class_names)}
 
-    def cut(
-        self, videos: list[int], time_steps: int, step: int, dilation: int, span: int
-    ) -> NDArray[np.int64]:
-        """Return where the clips of some videos begin in `runs.files`, (clips,).
+    def cut(self, videos: list[int], time_steps: int, step: int, dilation: int) -> Clips:
+        """Return the clips of some videos.
 
         Raises
         ------
         OptionError
             If there are none.
         """
-        runs = self.runs
-        begins, ends = runs.begins[videos], runs.ends[videos]
-        names = tuple(runs.names[video] for video in videos)
-        starts = Runs(runs.files, begins, ends, names).windows(time_steps, step, dilation)
-        short = np.flatnonzero(ends - begins < span).tolist()
-        if not len(starts):
+        runs = self.runs.take(videos)
+        lengths, span = runs.ends - runs.begins, dilation * (time_steps - 1) + 1
+        short = np.flatnonzero(lengths < span).tolist()
+        if len(short) == len(videos):
             raise OptionError(
                 f"time_steps={time_steps} with dilation={dilation} spans {span} frames, and the longest of "
-                f"{len(videos)} videos has {int((ends - begins).max())}: give a lower time_steps="
+                f"{len(videos)} videos has {int(lengths.max())}: give a lower time_steps="
             )
         if short:
             _log.warning(
@@ -157,9 +153,9 @@ class Found:
                 len(short),
                 len(videos),
                 span,
-                first_few([names[video] for video in short]),
+                first_few([runs.names[video] for video in short]),
             )
-        return starts
+        return runs.clips(time_steps, step, dilation)
 
 
 def find_videos(
@@ -178,7 +174,7 @@ def find_videos(
     top : str
         The directory.
     labels, label_mode, class_names, follow_links
-        As for `fastclips.compat.datasets.functions.image_dataset_from_directory`.
+        As for `fastclips.compat.image_dataset_from_directory`.
     clips : bool
         Whether a video is a folder of frames; otherwise each file is a video.
 

@@ -56,7 +56,7 @@ class Resizer:
     frame, size : (int, int)
         Height and width of the input and of the output, in pixels.
     interpolation : str
-        One of `fastclips.compat.datasets.frame_spec.INTERPOLATIONS`.
+        One of `fastclips.compat.datasets.spec.INTERPOLATIONS`.
     aspect : {"crop", "pad"}, optional
         How the proportions are kept: by cutting out the largest box in the middle that has those of `size`,
         or by zeros around the frame.

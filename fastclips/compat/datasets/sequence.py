@@ -36,7 +36,7 @@ import numpy as np
 from fastclips.compat._base.epochs import Epochs
 from fastclips.compat._base.files import FileList
 from fastclips.compat._base.pictures import Picture, checked_size
-from fastclips.compat.datasets.frame_spec import FrameSpec, Masks
+from fastclips.compat.datasets.spec import FrameSpec, Masks
 from fastclips.data.names import stem
 from fastclips.data.opening import mask_options
 from fastclips.data.scan import FRAME_EXTENSIONS

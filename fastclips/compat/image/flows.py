@@ -16,8 +16,8 @@ from fastclips.compat._base.arrays import ArrayRows
 from fastclips.compat._base.files import FileList
 from fastclips.compat._base.folders import FORMATS, NoFolderError, listed_classes, listed_files, subset_range
 from fastclips.compat._base.pictures import CHANNELS, Picture, checked_size
+from fastclips.compat._base.videos import Clips
 from fastclips.compat._base.warn import warn
-from fastclips.compat.image.clips import Clips
 from fastclips.compat.image.iterator import PictureIterator
 from fastclips.compat.image.settings import warn_channels
 from fastclips.compat.image.table import Table, WrongTypeError
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastclips.compat.image.clips import Sampling
+    from fastclips.compat.image.sampling import Sampling
     from fastclips.compat.image.settings import Settings
 
 __all__ = [

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from fastclips.compat._base.arrays import ArrayRows
     from fastclips.compat._base.files import FileList
     from fastclips.compat._base.pictures import Picture
-    from fastclips.compat.image.clips import Clips
+    from fastclips.compat._base.videos import Clips
     from fastclips.compat.image.settings import Settings
     from fastclips.compat.image.targets import Targets
     from fastclips.serving.batches import Planned

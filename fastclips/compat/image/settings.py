@@ -15,7 +15,7 @@ import numpy as np
 from fastclips.compat._base.augmentation import Augmentation, Standardization
 from fastclips.compat._base.keras import keras_setting
 from fastclips.compat._base.warn import warn
-from fastclips.compat.image.clips import Sampling
+from fastclips.compat.image.sampling import Sampling
 from fastclips.errors import OptionError
 from fastclips.functions import UserFunction
 from fastclips.options import checked_choice, checked_int

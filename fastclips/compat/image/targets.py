@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fastclips.compat.image.clips import Clips
+    from fastclips.compat._base.videos import Clips
 
 __all__ = ["Targets", "taken"]
 

@@ -1,129 +1,32 @@
-"""`timeseries_dataset_from_array` and `image_dataset_from_directory`: their arguments, checked."""
+"""`image_dataset_from_directory`, and the iterator over clips or images of a folder that it returns."""
 
 from __future__ import annotations
 
 import os
+from functools import cached_property
 from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastclips.compat._base.arrays import ArrayRows
+from fastclips.compat._base.epochs import Epochs, checked_batch
 from fastclips.compat._base.iterator import drawn_seed
 from fastclips.compat._base.keras import keras_setting
 from fastclips.compat._base.pictures import CHANNELS, Picture, checked_size
-from fastclips.compat.arrays.parts import Item, Part, Window
-from fastclips.compat.datasets.frame_spec import INTERPOLATIONS
-from fastclips.compat.datasets.iterators import FolderDataset, SeriesDataset
 from fastclips.compat.datasets.listing import find_videos
+from fastclips.compat.datasets.spec import INTERPOLATIONS, FrameSpec
 from fastclips.errors import OptionError
-from fastclips.options import checked_bool, checked_choice, checked_int, checked_workers
+from fastclips.options import checked_bool, checked_choice, checked_int
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from numpy.typing import ArrayLike
+    from numpy.typing import NDArray
 
-__all__ = ["image_dataset_from_directory", "timeseries_dataset_from_array"]
+    from fastclips.compat._base.videos import Clips
+    from fastclips.compat.datasets.listing import Found
 
-
-def timeseries_dataset_from_array(
-    data: ArrayLike | str | os.PathLike[str],
-    targets: ArrayLike | str | os.PathLike[str] | None,
-    sequence_length: int,
-    sequence_stride: int = 1,
-    sampling_rate: int = 1,
-    batch_size: int | None = 128,
-    shuffle: bool = False,
-    seed: int | None = None,
-    start_index: int | None = None,
-    end_index: int | None = None,
-    format: str = "tf",  # noqa: A002 - Keras's
-    *,
-    workers: int | None = 0,
-    memory: str | int = "1GiB",
-) -> SeriesDataset:
-    """Return batches of windows of an array, such as frames or other items in order of time.
-
-    Parameters
-    ----------
-    data : array_like or path
-        (N, ...), such as frames (N, H, W, C), of any dtype. A .npy file, given by its path or as
-        ``np.load(path, mmap_mode="r")``, stays on disk.
-    targets : array_like, path or None
-        (M, ...): ``targets[i]`` belongs to the window that starts at ``data[i]``. None serves windows alone.
-    sequence_length : int
-        Items in a window.
-    sequence_stride : int
-        Items from the start of one window to the start of the next.
-    sampling_rate : int
-        Items from one item of a window to the next.
-    batch_size : int
-        Windows in a batch; the last batch may be smaller.
-    shuffle : bool
-        Whether each epoch has an order of its own.
-    seed : int, optional
-        Seed of the order, 0 to 2**32 - 1. By default, a seed is drawn.
-    start_index, end_index : int, optional
-        The first item of windows, and the first item after them.
-    format : {"tf", "grain"}
-        Makes no difference.
-    workers : int, optional
-        Worker processes. By default 0: a window is only a copy, so the caller makes it, straight from `data`.
-        Workers help with slow disks, as they read ahead. None stands for the number of cores.
-    memory : str or int
-        Ceiling for the workers' batches in shared memory.
-
-    Returns
-    -------
-    SeriesDataset
-        Batches x (B, sequence_length, ...) or (x, y), y (B, ...), in the dtypes of `data` and `targets`.
-
-    Raises
-    ------
-    OptionError
-        If an argument is out of range, or no window fits.
-    DataError
-        If a file cannot be read.
-
-    Examples
-    --------
-    >>> dataset = fc.compat.timeseries_dataset_from_array(np.arange(6), np.arange(6) * 10, 3, batch_size=2)
-    >>> for x, y in dataset:
-    ...     print(x.tolist(), y.tolist())
-    [[0, 1, 2], [1, 2, 3]] [0, 10]
-    [[2, 3, 4], [3, 4, 5]] [20, 30]
-    """
-    checked_choice(format, "format", ("tf", "grain"))
-    shared = checked_workers(workers) > 0
-    length = checked_int(sequence_length, "sequence_length", 1)
-    stride = checked_int(sequence_stride, "sequence_stride", 1)
-    rate = checked_int(sampling_rate, "sampling_rate", 1)
-    rows = ArrayRows.open(data, "data", shared=shared)
-    start = checked_int(0 if start_index is None else start_index, "start_index", 0, len(rows))
-    end = checked_int(len(rows) if end_index is None else end_index, "end_index", start + 1, len(rows) + 1)
-    stop = end - (length - 1) * rate  # windows begin before it
-    parts: dict[str, Part] = {"x": Window(rows, length)}
-    beside = ""
-    if targets is not None:
-        other = ArrayRows.open(targets, "targets", shared=shared)
-        parts["y"], stop = Item(other), min(stop, len(other))
-        beside = f" and {len(other)} targets"
-    if stop <= start:
-        raise OptionError(
-            f"sequence_length={length} with sampling_rate={rate} spans {(length - 1) * rate + 1} items, but "
-            f"there are {end - start} from {start} to {end}{beside}, so no window fits"
-        )
-    return SeriesDataset(
-        parts,
-        np.arange(start, stop, stride),
-        rate * np.arange(length),
-        _checked_batch(batch_size),
-        shuffle,
-        seed,
-        workers=workers,
-        memory=memory,
-    )
+__all__ = ["FolderDataset", "image_dataset_from_directory"]
 
 
 def image_dataset_from_directory(
@@ -232,7 +135,7 @@ def image_dataset_from_directory(
     ((..., 4, 32, 32, 3), dtype('float32'), (...,), dtype('int32'))
     """
     checked_choice(format, "format", ("tf", "grain"))
-    batch_size, shuffle = _checked_batch(batch_size), checked_bool(shuffle, "shuffle")
+    batch_size, shuffle = checked_batch(batch_size), checked_bool(shuffle, "shuffle")
     share = _checked_split(validation_split, subset)
     if share and shuffle and seed is None:
         raise OptionError(
@@ -252,9 +155,7 @@ def image_dataset_from_directory(
         raise OptionError(f"step={step!r}, dilation={dilation!r}: need time_steps=, since they are for clips")
     steps = checked_int(time_steps, "time_steps", 1) if clips else 1
     dilation = checked_int(dilation, "dilation", 1)
-    offsets = dilation * np.arange(steps)
-    span = int(offsets[-1]) + 1
-    every = span if step is None else checked_int(step, "step", 1)
+    every = dilation * (steps - 1) + 1 if step is None else checked_int(step, "step", 1)
     found = find_videos(
         os.fspath(directory),
         labels,
@@ -270,9 +171,9 @@ def image_dataset_from_directory(
     made = [
         FolderDataset(
             found,
-            found.cut(parts[name], steps, every, dilation, span),
-            offsets if clips else None,
+            found.cut(parts[name], steps, every, dilation),
             picture,
+            clips,
             batch_size,
             shuffle and not (subset == "both" and name == "validation"),
             seed,
@@ -284,10 +185,70 @@ def image_dataset_from_directory(
     return made if subset == "both" else made[0]
 
 
-def _checked_batch(batch_size: int | None) -> int:
-    if batch_size is None:
-        raise OptionError("batch_size=None: must be an integer from 1; give batch_size=1 for single samples")
-    return checked_int(batch_size, "batch_size", 1)
+class FolderDataset(Epochs):
+    """Batches of clips or images of a folder; made by `image_dataset_from_directory`.
+
+    Parameters
+    ----------
+    found : Found
+        Content of the folder.
+    clips : Clips
+        The files of each sample.
+    picture : Picture
+        How files become frames.
+    timed : bool
+        Whether samples have an axis of time.
+    *arguments, **options
+        As for `fastclips.compat._base.iterator.Iterator`.
+
+    Attributes
+    ----------
+    class_names : list of str or None
+        Names of the classes, in the order of the labels.
+    file_paths : list
+        The path of each sample, in the order without `shuffle`; for clips, lists of the paths of their
+        frames.
+    """
+
+    def __init__(
+        self,
+        found: Found,
+        clips: Clips,
+        picture: Picture,
+        timed: bool,
+        *arguments: Any,  # noqa: ANN401 - passed on
+        **options: Any,  # noqa: ANN401 - passed on
+    ) -> None:
+        self._found, self._clips, self._picture, self._timed = found, clips, picture, timed
+        self.class_names = found.class_names
+        self._labels = None if found.labels is None else found.labels[clips.newest]
+        super().__init__(len(clips), *arguments, time_steps=clips.time_steps, **options)
+
+    @cached_property
+    def file_paths(self) -> list[Any]:
+        """The path of each sample, or the paths of its frames."""
+        names, top = self._found.names, self._found.top
+        rows = self.frames(np.arange(self.n)).tolist()
+        paths = [[os.path.join(top, names[number]) for number in row] for row in rows]  # noqa: PTH118 - as given
+        return paths if self._timed else [row[0] for row in paths]
+
+    def frames(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the files of clips, (B, T)."""
+        return self._clips.frames(samples)
+
+    def spec(self) -> FrameSpec:
+        """Return how a batch is rendered."""
+        return FrameSpec(self._found.files, self.rows, self.ticket_dtype, self._picture, self._timed)
+
+    def assemble(self, arrays: Mapping[str, NDArray[Any]], rows: NDArray[np.int64]) -> Any:  # noqa: ANN401 - Iterator's
+        """Return x or (x, y)."""
+        x, mode = arrays["x"], self._found.label_mode
+        if self._labels is None:
+            return x
+        labels = self._labels[rows]
+        if mode == "categorical":
+            return x, np.eye(len(self.class_names or ()), dtype=np.float32)[labels]
+        return x, labels[:, None].astype(np.float32) if mode == "binary" else labels
 
 
 def _checked_split(share: float | None, subset: str | None) -> float:

@@ -85,7 +85,7 @@ class FrameSpec:
     clips: bool
     scale: float = 1.0
     masks: Masks | None = None
-    renderer: ClassVar[str] = "fastclips.compat.datasets.frame_renderer:FrameRenderer"
+    renderer: ClassVar[str] = "fastclips.compat.datasets.render:FrameRenderer"
 
     @property
     def layout(self) -> SlotLayout:

@@ -1,24 +1,13 @@
-"""Which files a sample shows: a clip of consecutive frames, or one picture.
-
-The files of a sample are one formula::
-
-    files[(starts[sample] + offsets) % len(files)]
-
-    windows of videos     `files` video after video, offsets 0, d, 2d, ...: oldest first, within one video
-    flat                  all files in a row, offsets 0, -1, -2, ...: newest first, past the borders of
-    videos,
-                          as in TimeDistributedImageDataGenerator 0.4; with one time step, single pictures
-"""
+"""How samples are cut out of a list of files: as clips of videos, or flat, as single pictures are."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastclips.compat._base.videos import group
+from fastclips.compat._base.videos import Clips, group
 from fastclips.compat._base.warn import warn
 from fastclips.errors import DataError, OptionError
 from fastclips.options import checked_choice, first_few
@@ -28,55 +17,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Clips", "Sampling"]
+__all__ = ["Sampling"]
 
 _VIDEOS = (
     "A video is a folder in the folder of its class, or the files whose names differ only in the number at "
     "the end, such as run_0001.jpg, run_0002.jpg"
 )
-
-
-@dataclass(frozen=True)
-class Clips:
-    """The files of each sample.
-
-    Parameters
-    ----------
-    files : ndarray of int64
-        Numbers of files, in an order.
-    starts : ndarray of int64, (clips,)
-        Where each clip begins in `files`.
-    offsets : ndarray of int64, (T,)
-        Where its frames are from there.
-    """
-
-    files: NDArray[np.int64]
-    starts: NDArray[np.int64]
-    offsets: NDArray[np.int64]
-
-    @classmethod
-    def flat(cls, files: int, time_steps: int = 1) -> Clips:
-        """Return one clip for each file, which is its newest frame."""
-        every = np.arange(files)
-        return cls(every, every, -np.arange(time_steps))
-
-    def __len__(self) -> int:
-        return len(self.starts)
-
-    @property
-    def time_steps(self) -> int:
-        """Files of a sample, T."""
-        return len(self.offsets)
-
-    def frames(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the files of samples, (B, T), in the order in which they are shown."""
-        places = (self.starts[samples][:, None] + self.offsets) % len(self.files)
-        return np.asarray(self.files[places], np.int64)
-
-    @cached_property
-    def newest(self) -> NDArray[np.int64]:
-        """The file of each clip's newest frame, (clips,)."""
-        return np.asarray(self.files[self.starts + self.offsets.max()], np.int64)
 
 
 @dataclass(frozen=True)
@@ -168,5 +114,4 @@ class Sampling:
                 f"time_steps={self.time_steps}: {short.sum()} of {len(lengths)} videos have fewer than "
                 f"{span} frames and give no clip, such as {runs.names[int(np.argmax(short))]!r}"
             )
-        starts = runs.windows(self.time_steps, self.step, self.dilation)
-        return Clips(runs.files, starts, self.dilation * np.arange(self.time_steps))
+        return runs.clips(self.time_steps, self.step, self.dilation)

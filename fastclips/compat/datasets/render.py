@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastclips.compat._base.files import FileList
-    from fastclips.compat.datasets.frame_spec import FrameSpec, Masks
+    from fastclips.compat.datasets.spec import FrameSpec, Masks
     from fastclips.engine.rendering import Meter
 
 __all__ = ["FrameRenderer"]
