@@ -1,13 +1,31 @@
 """Clips of video frames for training, decoded by worker processes into shared memory.
 
-Open a folder of frames, choose clips, iterate::
+Open a folder of frames, choose a sampler and transforms, iterate:
 
-    import fastclips as fc
+>>> import fastclips as fc
+>>> dataset = fc.open("frames/")  # class/video/frame.jpg
+>>> loader = fc.ClipLoader(dataset, fc.Windows(time_steps=4), [fc.RandomCrop(32)], batch_size=6, workers=0)
+>>> for x, y in loader:
+...     print(x.shape, x.dtype, y)
+(6, 4, 32, 32, 3) uint8 [0 0 0 0 0 0]
+(6, 4, 32, 32, 3) uint8 [0 0 0 1 1 1]
+(6, 4, 32, 32, 3) uint8 [1 1 1 1 1 1]
 
-    dataset = fc.open("frames/")  # class/video/frame.jpg
-    loader = fc.ClipLoader(dataset, fc.Windows(time_steps=16), [fc.RandomCrop(224)], batch_size=8)
-    for x, y in loader:
-        ...
+=================== =====================================================================================
+data                `open`, `Dataset`; `pack`, `Packed`
+clips               `Windows`, `RandomWindow`, `Segments`, `Views`; your own: `ClipSampler`, `Clips`
+frame choices       `Reverse`, `FrameDrop`, `SpeedJitter`
+geometry            `Resize`, `CenterCrop`, `RandomCrop`, `RandomResizedCrop`, `MultiScaleCrop`, `ThreeCrop`,
+                    `TenCrop`, `RandomFlip`, `RandomRotation`, `RandomShift`, `RandomShear`, `RandomZoom`
+pixel steps         `Brightness`, `ChannelShift`, `Contrast`, `Gamma`, `Grayscale`, `Hue`, `Saturation`,
+                    `SaturationValue`, `Blur`, `Cutout`, `GaussianNoise`, `SaltAndPepper`, `Apply`; your own:
+                    `PixelStep`
+standardising       `Rescale`, `Normalize`, `PerSample`, `FeatureWise`, `ZCA`; `fit_feature_wise`, `fit_zca`
+batches             `ClipLoader`, `Stats`, `average_views`
+errors              `FastclipsError`: `OptionError`, `DataError`, `FrameError`, `EngineError`, `ClosedError`
+=================== =====================================================================================
+
+Keras and tf.data: `fastclips.adapters`. Checks for classes of your own: `fastclips.testing`.
 """
 
 import sys as _sys
@@ -48,6 +66,7 @@ from fastclips.pixels.steps.effects import Blur, Cutout, GaussianNoise, SaltAndP
 from fastclips.pixels.steps.normalize import Normalize
 from fastclips.pixels.steps.standardize import ZCA, FeatureWise, PerSample, Rescale
 from fastclips.planning.choices import FrameDrop, Reverse, SpeedJitter
+from fastclips.planning.clips import Clips, ClipSampler
 from fastclips.planning.samplers import RandomWindow, Segments, Views, Windows
 from fastclips.serving.fitting import fit_feature_wise, fit_zca
 from fastclips.serving.stats import Stats
@@ -60,6 +79,8 @@ __all__ = [
     "CenterCrop",
     "ChannelShift",
     "ClipLoader",
+    "ClipSampler",
+    "Clips",
     "ClosedError",
     "Contrast",
     "Cutout",

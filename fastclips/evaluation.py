@@ -1,9 +1,9 @@
-"""From what a model said of clips to what it says of videos.
+"""Predictions for videos from predictions for clips.
 
-A loader serves a video as several rows: its windows or temporal views, each perhaps in several crops. A model
-is judged by the mean over them. Which rows belong to which video is the plan's knowledge, and so is which are
-there only to fill up the last batch of several ranks. So nothing is counted twice, and the mean is the same,
-to the bit, for any batch size and any number of ranks.
+A loader serves a video as several rows: windows or temporal views, each perhaps in several crops. Test
+protocols average the predictions over them. The plan knows the video of each row, and the rows that only fill
+the last batch of several ranks. So no clip counts twice, and the mean is the same, to the bit, for any batch
+size and any number of ranks.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ __all__ = ["average_views"]
 
 @runtime_checkable
 class SupportsPlanTable(Protocol):
-    """What is asked of a loader."""
+    """The part of `ClipLoader` that `average_views` uses."""
 
     world: int
     shuffle: bool
 
     def plan_table(self, epoch: int, rank: int | None = None) -> Mapping[str, NDArray[Any]]:
-        """Return the rows of a rank: see `ClipLoader.plan_table`."""
+        """Return the clips of a rank: see `ClipLoader.plan_table`."""
 
 
 def average_views(
@@ -41,25 +41,25 @@ def average_views(
 ) -> NDArray[Any]:
     """Average a model's predictions over the clips and views of each video.
 
-    What is averaged is the caller's choice: probabilities, as most test protocols have it, or logits.
+    Pass probabilities to average probabilities, as most test protocols do, or logits to average logits.
 
     Parameters
     ----------
     predictions : array_like of float, (rows, ...)
-        What the model gave for each row of an epoch, in the order served. With several ranks a list of one
-        such array for each rank, in the order of the ranks.
+        Predictions for all rows of one epoch, in the order served. With several ranks a list of such arrays,
+        one for each rank, in the order of the ranks.
     loader : ClipLoader
-        Who served them; with several ranks, that of any one.
+        The loader that served the epoch; with several ranks, the loader of any rank.
     epoch : int, optional
-        Which epoch it was; needed where epochs have different orders, as with ``shuffle=True``. Each pass
-        over a loader is an epoch, so the first ``predict`` shows epoch 0 and the second epoch 1.
+        The epoch. Needed if epochs have different orders, as with ``shuffle=True``. Each pass over a loader
+        is an epoch: the first ``predict`` reads epoch 0, the second epoch 1.
 
     Returns
     -------
     ndarray, (videos, ...)
         One row for each video of ``loader.dataset``, float32 if the predictions are, else float64. NaN for a
-        video that gave no clip, as one that is too short. Rows that only fill up the last batch are left
-        out; clips that ``drop_last`` left out are missing from the mean.
+        video without a clip, such as a video that is too short. Padding rows are left out. Clips that
+        ``drop_last`` left out are missing from the mean.
 
     Raises
     ------
@@ -68,19 +68,21 @@ def average_views(
 
     Examples
     --------
-    Ten windows of each video, three crops of each:
+    Three windows of each of 6 videos; the prediction here is the mean brightness of a clip:
 
-    >>> loader = ClipLoader(
-    ...     test, Views(16, temporal=10), [Resize(short_side=256), ThreeCrop(256)], batch_size=8
-    ... )  # doctest: +SKIP
-    >>> of_clips = model.predict(ClipSequence(loader))  # doctest: +SKIP
-    >>> of_videos = average_views(of_clips, loader)  # doctest: +SKIP
-    >>> (of_videos.argmax(axis=1) == labels).mean()  # doctest: +SKIP
+    >>> loader = fc.ClipLoader(fc.open("frames/"), fc.Views(4, temporal=3), batch_size=8, workers=0)
+    >>> predictions = np.concatenate([x.mean(axis=(1, 2, 3)) for x, y in loader])
+    >>> predictions.shape
+    (18, 3)
+    >>> fc.average_views(predictions, loader).shape
+    (6, 3)
     """
     if not isinstance(loader, SupportsPlanTable):
-        raise OptionError(f"loader={loader!r}: must be the ClipLoader that served what was predicted")
+        raise OptionError(f"loader={loader!r}: must be the ClipLoader that served the epoch")
     if epoch is None and loader.shuffle:
-        raise OptionError("with shuffle=True each epoch has an order of its own: say which it was by epoch=")
+        raise OptionError(
+            "epoch=None: must be the epoch that was served, since with shuffle=True each has its own order"
+        )
     tables = [loader.plan_table(epoch or 0, rank) for rank in range(loader.world)]
     rows = [len(table["video"]) for table in tables]
     ranks = _checked(predictions, rows)
@@ -98,7 +100,7 @@ def average_views(
 
 
 def _checked(predictions: ArrayLike | Sequence[ArrayLike], rows: list[int]) -> list[NDArray[Any]]:
-    """Return the predictions of each rank, of one shape but for their rows."""
+    """Return the predictions of each rank, which may differ in the number of rows alone."""
     world = len(rows)
     if world == 1:
         return [_checked_rank(predictions, rows[0], "predictions")]
@@ -106,18 +108,18 @@ def _checked(predictions: ArrayLike | Sequence[ArrayLike], rows: list[int]) -> l
         given = f"a {type(predictions).__name__}"
         given += f" of {len(predictions)}" if isinstance(predictions, (list, tuple)) else ""
         raise OptionError(
-            f"predictions is {given}, and the loader one of {world} ranks: gather what each rank predicted "
-            f"and pass a list of {world} arrays, in the order of the ranks"
+            f"predictions is {given}: must be a list of {world} arrays in the order of the ranks, since the "
+            f"loader is one of {world} ranks; gather the predictions of all ranks"
         )
     ranks = [
-        _checked_rank(one, expected, f"predictions[{rank}]")
-        for rank, (one, expected) in enumerate(zip(predictions, rows, strict=True))
+        _checked_rank(array, expected, f"predictions[{rank}]")
+        for rank, (array, expected) in enumerate(zip(predictions, rows, strict=True))
     ]
-    for rank, one in enumerate(ranks):
-        if one.shape[1:] != ranks[0].shape[1:]:
+    for rank, array in enumerate(ranks):
+        if array.shape[1:] != ranks[0].shape[1:]:
             raise OptionError(
-                f"predictions[{rank}] of shape {one.shape} does not go with predictions[0] of shape "
-                f"{ranks[0].shape}: all ranks must predict alike"
+                f"predictions[{rank}] of shape {array.shape}: must have the shape of predictions[0], "
+                f"{ranks[0].shape}, apart from the number of rows"
             )
     return ranks
 
@@ -126,7 +128,7 @@ def _checked_rank(predictions: object, rows: int, name: str) -> NDArray[Any]:
     refuse_masked(predictions, name)
     try:
         array = np.asarray(predictions)
-        if array.dtype.name == "bfloat16":  # ml_dtypes' own, which NumPy's arithmetic does not know
+        if array.dtype.name == "bfloat16":  # of ml_dtypes; NumPy cannot compute with it
             array = array.astype(np.float32)
     except (TypeError, ValueError, RuntimeError) as error:
         raise OptionError(f"{name}: must be an array, one row for each clip ({error})") from error
@@ -136,7 +138,7 @@ def _checked_rank(predictions: object, rows: int, name: str) -> NDArray[Any]:
         )
     if len(array) != rows:
         raise OptionError(
-            f"{name} has {len(array)} rows and the epoch {rows}: predict all batches of one epoch, "
-            "each once and in order"
+            f"{name} has {len(array)} rows: must have the {rows} rows of the epoch; predict each batch of "
+            "one epoch once, in order"
         )
     return array

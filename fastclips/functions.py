@@ -1,12 +1,11 @@
-"""What users wrote, on its way to workers: functions, and classes of transforms.
+"""Users' functions and classes, sent to workers.
 
-It travels by cloudpickle: what stands in the script itself, in a notebook, or is a lambda, by its code; what
-stands in a module, by its name, which the worker imports along the trainer's ``sys.path``. It is unpickled
-when it is first asked for: in the worker, after the fork, so that whatever it imports is not in the way of
-the others.
+They travel by cloudpickle: lambdas, and what is defined in the script or a notebook, by their code; what is
+defined in a module, by name, which the worker imports along the trainer's ``sys.path``. They are unpickled
+in the worker, after the fork, when they are first needed: their imports then affect no other worker.
 
-The global generators of NumPy and `random` are seeded before each call of a function, from the clip's draws,
-so that one that uses them gives the same bits for any number of workers.
+The global generators of NumPy and `random` are seeded from the clip's draws before each call of a function,
+so that a function that uses them gives the same bits for any number of workers.
 """
 
 from __future__ import annotations
@@ -27,19 +26,14 @@ __all__ = ["UserFunction", "from_script", "to_worker"]
 
 
 def to_worker(thing: object, knob: str) -> bytes:
-    """Pickle what a user wrote.
+    """Pickle an object with users' functions or classes, for `from_script`.
 
     Parameters
     ----------
     thing : object
-        A function, or anything that holds some.
+        A function, or an object that holds some.
     knob : str
-        What it was given as, for messages.
-
-    Returns
-    -------
-    bytes
-        For `from_script`.
+        Name of the option that it was given as, for messages.
 
     Raises
     ------
@@ -52,60 +46,48 @@ def to_worker(thing: object, knob: str) -> bytes:
         raise
     except Exception as error:
         raise OptionError(
-            f"{knob}={thing!r:.200} cannot be sent to workers: {error}. Keep open files, locks and models "
-            "out of what it refers to, or set workers=0"
+            f"{knob}={thing!r:.200} cannot be sent to workers: {error}. It must not refer to open files, "
+            "locks or models; or set workers=0"
         ) from error
 
 
-def from_script(pickled: bytes, knob: str) -> Any:  # noqa: ANN401 - whatever was pickled
-    """Unpickle what `to_worker` pickled.
-
-    Parameters
-    ----------
-    pickled : bytes
-        From there.
-    knob : str
-        What it was given as, for messages.
-
-    Returns
-    -------
-    object
-        Its like in this process.
+def from_script(pickled: bytes, knob: str) -> Any:  # noqa: ANN401 - any object
+    """Return the object that `to_worker` pickled.
 
     Raises
     ------
     EngineError
-        If it cannot be unpickled here.
+        If it cannot be unpickled in this process.
     """
     try:
         return cloudpickle.loads(pickled)
     except Exception as error:
         raise EngineError(
-            f"{knob} cannot be unpickled in a worker: {type(error).__name__}: {error}. Define what it is "
-            "made of in the script, or in a module that the script can import"
+            f"{knob} cannot be unpickled in a worker: {type(error).__name__}: {error}. Define its functions "
+            "and classes in the script, or in a module that the script can import"
         ) from error
 
 
 class UserFunction:
-    """A function that may be called in any process.
+    """A user's function that can be called in any process.
 
-    It travels as it is when it was last copied, as each loader does to try it out, or else when it is first
-    sent. A function that loads a model when it first needs it may be one that nobody can send from then on:
-    it travels as it was before.
+    It travels in the state of its last `copy` (each loader copies it to try it out), or else of its first
+    pickling. A function that loads a model at its first call may be impossible to pickle from then on: it
+    travels in its state before that.
 
     Parameters
     ----------
     function : callable
-        The user's; or another `UserFunction`, whose function it is then.
+        The user's function, or another `UserFunction` to share.
     knob : str
-        What it was given as, for messages.
+        Name of the option that it was given as, for messages.
 
     Attributes
     ----------
     name : str
-        The function's, for messages.
+        Name of the function, for messages.
     arrived : bool
-        Whether it came here from another process.
+        Whether it came from another process.
 
     Raises
     ------
@@ -126,7 +108,7 @@ class UserFunction:
         self.arrived = False
 
     def __reduce__(self) -> tuple[Any, ...]:
-        pickled = self._kept()
+        pickled = self._pickled_or_error()
         if isinstance(pickled, OptionError):
             raise pickled
         return _arrived, (pickled, self._knob, self.name)
@@ -135,30 +117,25 @@ class UserFunction:
         return self.name
 
     def __call__(self, draw: float, *args: Any) -> Any:  # noqa: ANN401 - the user's
-        """Call the function.
+        """Return the function's result for some arguments.
 
         Parameters
         ----------
         draw : float
-            In [0, 1): the global generators are seeded with it, and in the trainer set back afterwards.
+            In [0, 1): seeds the global generators, which are set back afterwards in the trainer.
         *args
-            For the function.
-
-        Returns
-        -------
-        object
-            What it returned.
+            Passed to the function.
 
         Raises
         ------
         EngineError
-            If it cannot be unpickled in this process.
+            If the function cannot be unpickled in this process.
         """
         function = self._function = self._function or self._unpickled()
         if self.arrived:
             _seed(draw)
             return function(*args)
-        states = np.random.get_state(), random.getstate()  # noqa: NPY002 - the global one is meant
+        states = np.random.get_state(), random.getstate()  # noqa: NPY002 - the global generator is meant
         _seed(draw)
         try:
             return function(*args)
@@ -173,9 +150,9 @@ class UserFunction:
         return function
 
     def copy(self) -> UserFunction:
-        """Return one as it will arrive in workers from now on; if it never could be sent, itself."""
+        """Return the function as workers will get it from now on; itself, if it could never be pickled."""
         before, self._pickled = self._pickled, None if self._function else self._pickled
-        pickled = self._kept()
+        pickled = self._pickled_or_error()
         if isinstance(pickled, OptionError) and isinstance(before, bytes):
             self._pickled = pickled = before
         if isinstance(pickled, OptionError):
@@ -184,8 +161,8 @@ class UserFunction:
         copy.arrived = False
         return copy
 
-    def _kept(self) -> bytes | OptionError:
-        """Pickle it as it is now; that it cannot be is no fault before it has to."""
+    def _pickled_or_error(self) -> bytes | OptionError:
+        """Return the pickled function, or the error of pickling it: an error only once it has to travel."""
         if self._pickled is None:
             try:
                 self._pickled = to_worker(self._function, self._knob)
@@ -196,7 +173,7 @@ class UserFunction:
 
 def _arrived(pickled: bytes, knob: str, name: str) -> UserFunction:
     function = UserFunction.__new__(UserFunction)
-    function._function, function._pickled, function._knob = None, pickled, knob  # noqa: SLF001 - its other maker
+    function._function, function._pickled, function._knob = None, pickled, knob  # noqa: SLF001 - a second constructor
     function.name, function.arrived = name, True
     return function
 
@@ -209,5 +186,5 @@ def _name(function: Callable[..., Any]) -> str:
 
 def _seed(draw: float) -> None:
     seed = int(draw * 2**32)
-    np.random.seed(seed)  # noqa: NPY002 - the global one is meant
+    np.random.seed(seed)  # noqa: NPY002 - the global generator is meant
     random.seed(seed)

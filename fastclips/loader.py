@@ -1,12 +1,8 @@
-"""`ClipLoader`: a user's options become plan, recipe and engine; `serving.batches` serves them."""
+"""`ClipLoader`: makes plan, recipe and engine from a user's options; `serving.batches` serves the batches."""
 
 from __future__ import annotations
 
-from functools import cached_property
-from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Literal
 
 from fastclips.data.index import Dataset
 from fastclips.engine.clip_spec import ClipSpec
@@ -14,148 +10,99 @@ from fastclips.errors import OptionError
 from fastclips.options import checked_bool, checked_choice, checked_workers
 from fastclips.pixels.recipe import compile_recipe
 from fastclips.planning.choices import split_choices
-from fastclips.planning.clips import ClipSampler, Videos
+from fastclips.planning.clips import Videos, checked_sampler
 from fastclips.planning.draws import Draws
 from fastclips.planning.launchers import resolve_rank
 from fastclips.planning.plan import Plan
 from fastclips.planning.weights import clip_chances
-from fastclips.serving.batches import Batches, Planned
+from fastclips.serving.batches import Batches
+from fastclips.serving.clip_schedule import ClipSchedule
 from fastclips.serving.layout import find_layout
 from fastclips.serving.outputs import Outputs
 from fastclips.serving.plan_table import PlanTable
 from fastclips.serving.served_labels import ServedLabels
-from fastclips.spec import WEIGHT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     import tensorflow as tf
-    from numpy.typing import NDArray
     from PIL import Image
 
     from fastclips.pixels.recipe import GeometryTransform, ViewTransform
     from fastclips.pixels.steps.base import PixelStep
     from fastclips.planning.choices import FrameChoice
+    from fastclips.planning.clips import ClipSampler
 
 __all__ = ["ClipLoader"]
 
 
-class ClipSchedule:
-    """A plan over a dataset's videos, and what its batches are made of.
-
-    Parameters
-    ----------
-    plan : Plan
-        Which clips, by rows of the index.
-    dataset : Dataset
-        Where they lie.
-    outputs : Outputs
-        What a batch is made of.
-    """
-
-    def __init__(self, plan: Plan, dataset: Dataset, outputs: Outputs) -> None:
-        self._plan, self._dataset, self._outputs = plan, dataset, outputs
-
-    @property
-    def time_steps(self) -> int:
-        """Frames in a clip."""
-        return self._plan.sampler.time_steps
-
-    def __len__(self) -> int:
-        """Batches per epoch."""
-        return len(self._plan)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """The plan's, and the videos' names."""
-        index = self._dataset.index
-        digest = blake2b(self._plan.fingerprint.encode() + index.names.digest(), digest_size=8)
-        digest.update(index.starts.tobytes())
-        return digest.hexdigest()
-
-    def run(self, epoch: int, batch: int, most: int) -> Iterator[Planned]:
-        """Plan up to `most` batches in a row; their tickets name what the storage knows."""
-        index, steps = self._dataset.index, self.time_steps
-        for tickets, padding in self._plan.run(epoch, batch, most):
-            videos, frames = tickets["video"].copy(), tickets["frames"]
-            known = self._outputs.known(videos, frames[:, :steps], padding, tickets["draws"])
-            starts = index.starts[videos][:, None].astype(np.int32)
-            tickets["frames"] = np.where(frames < 0, frames - starts, frames + starts)  # ~(f + s) is ~f - s
-            tickets["video"] = index.keys[videos]
-            if self._outputs.weighting is not None:
-                tickets["weight"] = known[WEIGHT]
-            yield Planned(tickets, known)
-
-    def assemble(self, arrays: Mapping[str, NDArray[Any]]) -> Any:  # noqa: ANN401 - the user's choice
-        """Make ``x``, ``(x, y)`` or ``(x, y, weight)``."""
-        return self._outputs.assemble(arrays)
-
-
 class ClipLoader(Batches):
-    """Batches of clips, decoded by worker processes ahead of time, the same ones for the same seed.
+    """Batches of clips, decoded by worker processes ahead of time, the same batches for the same seed.
 
-    Iterating serves one epoch and leaves the loader at the next. A batch is ``x``, ``(x, y)`` or
-    ``(x, y, weight)``, of NumPy arrays that may be kept for as long as you like.
+    Iterating serves one epoch; iterating again serves the next epoch. A batch is ``x``, ``(x, y)`` or
+    ``(x, y, weight)``, of NumPy arrays that you may keep.
 
     Parameters
     ----------
     dataset : Dataset
         From `fastclips.open`.
     clips : ClipSampler
-        Which clips each video gives: `Windows`, `RandomWindow`, `Segments` or `Views`.
+        How videos are cut into clips: `Windows`, `RandomWindow`, `Segments`, `Views`, or a `ClipSampler` of
+        your own.
     transforms : iterable
-        What is done to each clip, in order: geometry, pixel steps, functions of yours (`Apply`), and choices
-        of frames.
+        Transforms of each clip, in order: geometry, pixel steps, functions of yours (`Apply`), and frame
+        choices.
     batch_size : int
         Clips in a batch.
     shuffle : bool
-        Whether each epoch has an order of its own, over all clips.
+        Whether each epoch has a random order of its own, over all clips.
     drop_last : bool
-        Whether a last batch of fewer clips is left out.
+        Whether an incomplete last batch is left out.
     repeat : bool
-        Whether iterating goes on with the next epoch, without end.
+        Whether iterating continues with the next epoch, without end.
     seed : int
-        Of everything random, 0 to 2**64 - 1.
+        Seed of all random numbers, 0 to 2**64 - 1.
     rank, world : int
-        Which of how many equal parts of each epoch to read; ``rank="env"`` takes both from the launcher's
-        environment. With several ranks and not `drop_last`, batches carry a weight, float32 (B,), (B, 1) or
-        (B, 1, 1, 1) as the target has axes, which is 0 for the clips that fill up the last batch.
+        This rank, and the number of ranks, each of which reads an equal part of an epoch. ``rank="env"``
+        reads both from the environment variables of the launcher. With several ranks and without
+        `drop_last`, batches have a weight, float32 (B,), (B, 1) or (B, 1, 1, 1) by the axes of the target.
+        It is 0 for clips that only fill the last batch.
     workers : int, optional
-        Worker processes; as many as there are cores by default, which is too many where several ranks share
-        a machine; 0 does the work in the caller.
+        Worker processes; by default one per core, which is too many if several ranks share a machine; 0
+        renders in the calling process.
     memory : str or int
         Ceiling for the workers' batches in shared memory, such as ``"1GiB"``, or in bytes.
     inputs : str or sequence of str
-        Stream for x; several give a dict. ``"valid"`` is (B, T) bool: which steps show a frame of their own,
-        and not one that is repeated as padding.
+        Stream for x; a sequence gives a dict. ``"valid"`` is (B, T) bool: False at time steps that repeat a
+        frame as padding.
     targets : str, sequence of str or None
-        ``"label"`` or stream for y; several give a dict; None gives x alone, without a weight on several
-        ranks too (`plan_table` marks the padding). ``"auto"`` is the label where there is one.
+        Stream or ``"label"`` for y; a sequence gives a dict. None gives x alone, on several ranks too,
+        without a weight (`plan_table` marks the padding). ``"auto"`` is the label if there is one.
     sample_weight : array_like, mapping or "valid", optional
-        A third part of each batch, float32: (B,) for one label of a clip, (B, T) for labels of frames and
-        (B, T, H, W) for masks. A number for each video; or a mapping from class (name, number, or value of
-        the mask) to its weight, the others weighing 1. ``"valid"`` weighs padding alone, which with labels of
-        frames or masks always weighs 0, as does what a mask ignores.
+        A third part of each batch, float32: (B,) for one label of a clip, (B, T) for labels of frames,
+        (B, T, H, W) for masks. An array holds a number for each video. A mapping holds the weights of
+        classes (by name, number, or value of the mask); other classes have weight 1. ``"valid"`` is weight 1
+        for all. With labels of frames or masks, padded time steps and ignored pixels always have weight 0.
     weights : "balanced", mapping or array_like, optional
-        How often each clip is drawn, relative to others: all classes alike; or a number for each class, or
-        for each video, that holds for each of its clips. As many clips an epoch as without, drawn with
-        replacement; needs `shuffle`.
+        Relative chance of clips to be drawn: ``"balanced"`` draws all classes equally often; a mapping has a
+        number for each class, an array for each video, which applies to each of its clips. An epoch has as
+        many clips as without weights, drawn with replacement. Needs `shuffle`.
     channels_first : bool
         Whether pictures are (C, H, W) instead of (H, W, C).
     fast_dct : bool
-        Whether JPEGs are decoded with libjpeg-turbo's faster inverse DCT, as TensorFlow does; False gives
-        the pixels of Pillow and OpenCV.
+        Whether JPEGs are decoded with the faster inverse DCT of libjpeg-turbo, as TensorFlow does; False
+        gives the pixels of Pillow and OpenCV.
     dct_scaling : bool
-        Whether JPEGs that the transforms shrink by 2 or more are decoded at a half, a quarter or an eighth
-        of their size, and interpolated from there: cheaper, and nearly each pixel's mean over what it covers,
-        where interpolating in the whole frame leaves pixels out. Boxes of crops then move to whole pixels of
-        the smaller frame, masks' with them. Turned frames are scaled only if both sides divide by as much.
-        Other formats, masks and arrays are decoded whole.
+        Whether JPEGs that the transforms shrink by 2 or more are decoded at 1/2, 1/4 or 1/8 of their size and
+        interpolated from there. This is faster, and each pixel is nearly the mean of the pixels it covers,
+        while interpolation in the whole frame skips pixels. Crop boxes then move to whole pixels of the
+        smaller frame, for masks too. Rotated frames are scaled only if both sides are divisible. Other
+        formats, masks and arrays are decoded whole.
     damaged : {"error", "repeat"}
-        What becomes of a frame that cannot be read or decoded: an error; or the nearest intact picture of its
-        clip before it is repeated, else the one after it, in all pictures alike, and masks are `ignore`
-        there; without any, pictures are 0. A damaged mask is `ignore`, its picture stays. `loader.damaged`
-        lists such frames. Clips, labels and ``"valid"``, which tells of padding, stay as they are.
+        A frame that cannot be read or decoded raises an error, or is replaced (``"repeat"``) by the nearest
+        intact frame of its clip before it, else after it, in all picture streams; masks are `ignore` there. A
+        clip without an intact frame is 0. A damaged mask is `ignore`, and its picture is kept.
+        `loader.damaged` lists such frames. Clips, labels and ``"valid"`` do not change.
 
     Raises
     ------
@@ -166,10 +113,14 @@ class ClipLoader(Batches):
 
     Examples
     --------
-    >>> loader = ClipLoader(dataset, Windows(16), [RandomCrop(224)], batch_size=8)  # doctest: +SKIP
-    >>> for x, y in loader:  # doctest: +SKIP
-    ...     print(x.shape, y.shape)
-    (8, 16, 224, 224, 3) (8,)
+    >>> dataset = fc.open("frames/")
+    >>> transforms = [fc.RandomCrop(32), fc.RandomFlip()]
+    >>> with fc.ClipLoader(dataset, fc.Windows(4), transforms, batch_size=8, workers=0) as loader:
+    ...     for x, y in loader:
+    ...         print(x.shape, x.dtype, y.shape)
+    (8, 4, 32, 32, 3) uint8 (8,)
+    (8, 4, 32, 32, 3) uint8 (8,)
+    (2, 4, 32, 32, 3) uint8 (2,)
     """
 
     def __init__(
@@ -199,8 +150,7 @@ class ClipLoader(Batches):
         workers = checked_workers(workers)
         if not isinstance(dataset, Dataset):
             raise OptionError(f"dataset={dataset!r}: must be what fastclips.open(folder) returns")
-        if isinstance(clips, type) or not isinstance(clips, ClipSampler):
-            raise OptionError(f"clips={clips!r}: must be a sampler, such as Windows(time_steps=16)")
+        clips = checked_sampler(clips)
         self.dataset, index = dataset, dataset.index
         choices, transforms = split_choices(transforms)
         recipe = compile_recipe(
@@ -235,7 +185,7 @@ class ClipLoader(Batches):
             marks_padding=self.world > 1 and not drop_last,
         )
         repeats_damaged = checked_choice(damaged, "damaged", ("error", "repeat")) == "repeat"
-        layout = find_layout(
+        found = find_layout(
             dataset,
             recipe,
             clips.time_steps,
@@ -249,8 +199,10 @@ class ClipLoader(Batches):
             storage=dataset.storage,
             streams=tuple(streams[name] for name in outputs.streams),
             recipe=recipe,
-            layout=layout,
+            pixel_steps=found.pixel_steps,
+            layout=found.slots,
             time_steps=clips.time_steps,
+            size=found.size,
             fast_dct=checked_bool(fast_dct, "fast_dct"),
             weighting=outputs.weighting,
             repeats_damaged=repeats_damaged,
@@ -268,55 +220,83 @@ class ClipLoader(Batches):
         self._plan, self._outputs = plan, outputs
 
     def plan_table(self, epoch: int, rank: int | None = None) -> PlanTable:
-        """Return an epoch's clips in served order.
+        """Return the clips of an epoch in served order.
 
         Parameters
         ----------
         epoch : int
-            Which, from 0.
+            The epoch, from 0.
         rank : int, optional
             Another rank than this loader's.
 
         Returns
         -------
         PlanTable
-            A mapping of columns: ``video``, ``start``, ``paths``, ``size``, ``label``, ``view``, ``padding``
-            and more, each with an item for each clip.
+            A mapping of columns, each with one row per clip: ``position``, ``video``, ``start``, ``view``,
+            int64; ``padding``, bool; ``name``, ``label``, ``frames``, ``paths`` and ``size``.
+
+        Raises
+        ------
+        OptionError
+            If there is no such epoch or rank.
+
+        Examples
+        --------
+        >>> loader = fc.ClipLoader(fc.open("frames/"), fc.Windows(4), batch_size=8, workers=0)
+        >>> table = loader.plan_table(epoch=0)
+        >>> table["start"]
+        array([0, 4, 8, 0, 4, 8, 0, 4, 8, 0, 4, 8, 0, 4, 8, 0, 4, 8])
+        >>> table["name"][4], table["paths"][4, 0].rpartition("/")[2]
+        ('class_0/video_2', 'frame_00005.jpg')
         """
         return PlanTable(self._plan, self.dataset, self._labels, epoch, rank)
 
     def preview(self, clips: int = 4, epoch: int = 0) -> Image.Image:
-        """Draw clips as the model will see them; the iteration is not moved.
+        """Draw clips as the model will see them, without effect on the iteration.
 
-        A notebook shows what is returned; ``preview().save("preview.png")`` keeps it.
+        A notebook displays the returned image; ``preview().save("preview.png")`` writes it to a file.
 
         Parameters
         ----------
         clips : int
-            How many, at least 1, the first of the epoch; fewer where it has no more.
+            Number of clips, at least 1, from the first of the epoch on; fewer if the epoch has no more.
         epoch : int
-            Which, from 0.
+            The epoch, from 0.
 
         Returns
         -------
         PIL.Image.Image
-            A contact sheet, RGB, at most 1920 pixels wide. Of each clip its steps side by side, evenly
-            thinned out where there are many, and in rows of their own other streams, masks in colours, and
-            weights of pixels; with its label, the file of its first frame and the numbers of its frames, and
-            a frame around steps that are padding. What is not bytes is stretched to the range that the sheet
-            says.
+            A contact sheet, RGB, at most 1920 pixels wide. It shows each clip's time steps side by side,
+            evenly thinned out if there are many; other streams, masks in colours, and weights of pixels in
+            rows of their own; and the label, the file of the first frame, and the frame numbers. A box marks
+            padded time steps. Arrays that are not bytes are stretched to the range stated on the sheet.
+
+        Raises
+        ------
+        OptionError
+            If `clips` is below 1, or there is no such epoch.
+
+        Examples
+        --------
+        >>> loader = fc.ClipLoader(fc.open("frames/"), fc.Windows(4), batch_size=8, workers=0)
+        >>> sheet = loader.preview(clips=2)
+        >>> sheet.mode, sheet.width
+        ('RGB', 860)
         """
-        from fastclips.preview.sheet import contact_sheet  # noqa: PLC0415 - training draws nothing
+        from fastclips.preview.sheet import contact_sheet  # noqa: PLC0415 - not needed for training
 
         return contact_sheet(self, self._outputs.names, clips, epoch)
 
     def to_tf_dataset(self) -> tf.data.Dataset:
-        """Return a `tf.data.Dataset` that serves an epoch each time it is iterated.
+        """Return a `tf.data.Dataset` that serves one epoch in each iteration.
+
+        TensorFlow copies no pixels: tensors share the loader's memory. See `fastclips.adapters.tf` for an
+        example.
 
         Returns
         -------
         tf.data.Dataset
-            Of tensors over the loader's own memory: TensorFlow copies no pixels.
+            Batches as the loader serves them, as tensors.
         """
         from fastclips.adapters.tf import to_tf_dataset  # noqa: PLC0415 - TensorFlow is an extra
 

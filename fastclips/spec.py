@@ -1,6 +1,6 @@
-"""Frozen values that cross layers and processes.
+"""Frozen values that rooms and processes share.
 
-A *ticket* is a row of a structured array (`ticket_dtype`); a *slot* is one whole batch, laid out by
+A *ticket* is a row of a structured array (`ticket_dtype`); a *slot* holds one whole batch, laid out by
 `SlotLayout`. Trainer and workers compute both from the same few numbers, so nothing else has to agree.
 """
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALIGNMENT",
-    "WEIGHT",
     "Field",
     "RenderSpec",
     "SlotLayout",
@@ -28,7 +27,6 @@ __all__ = [
 ]
 
 ALIGNMENT = 64  # bytes: a cache line, and what TensorFlow needs to alias an array instead of copying it
-WEIGHT = "sample_weight"  # the field that is no stream
 
 
 @dataclass(frozen=True)
@@ -38,20 +36,20 @@ class Stream:
     Parameters
     ----------
     name : str
-        What the user called it, such as ``"image"``.
+        The user's name for it, such as ``"image"``.
     mask : bool
-        Whether frames are label maps, (H, W) uint8, rather than pictures, (H, W, C) uint8. Masks are
-        resampled by nearest neighbour and see no pixel steps.
+        Whether frames are label maps, (H, W) uint8, instead of pictures, (H, W, C) uint8. Masks are resampled
+        by nearest neighbour, and pixel steps leave them alone.
     channels : int
-        Of a picture: 3, RGB, or 1, gray.
+        Channels of a picture: 3, RGB, or 1, gray.
     colors : tuple of ((int, int, int), int), optional
-        What each colour of an RGB mask means; without it such a mask is refused.
+        Value of each colour of an RGB mask; without it, RGB masks are refused.
     values : tuple of int, optional
-        What becomes of each of the 256 values of a mask.
+        New value of each of the 256 values of a mask.
     smeared : bool
-        Whether masks may be JPEG, whose values are smeared, since each of them was given a meaning.
+        Whether masks may be JPEGs, whose values are smeared; True if every value was given a meaning.
     ignore : int
-        The value of a mask where there is nothing to learn: padding and fill.
+        Value of a mask where there is nothing to learn: padding and fill.
     """
 
     name: str
@@ -65,14 +63,14 @@ class Stream:
 
 @dataclass(frozen=True)
 class Weighting:
-    """Weights of a mask's pixels, which workers write beside it as one more field, `WEIGHT`.
+    """Weights of a mask's pixels, which workers write to a field of their own, `WEIGHT`.
 
     Parameters
     ----------
     stream : str
-        The mask's name.
+        Name of the mask.
     table : tuple of 256 float
-        The weight of each value.
+        Weight of each value.
     """
 
     stream: str
@@ -87,14 +85,14 @@ def ticket_dtype(time_steps: int, draws: int) -> np.dtype[np.void]:
     time_steps : int
         Frames in a clip.
     draws : int
-        Numbers in [0, 1) that the recipe uses up per clip.
+        Numbers in [0, 1) that the recipe takes per clip.
 
     Returns
     -------
     numpy.dtype
-        ``video`` and ``frames`` are the storage's own numbers, ``~frame`` (below 0) where a frame is
-        repeated as padding; ``position`` is the clip's place in its epoch's plan, ``view`` which of the
-        recipe's views it is, ``weight`` what the whole clip counts. Its size is a multiple of 8 bytes.
+        ``video`` and ``frames`` are the storage's own numbers, ``~frame`` (below 0) for padding that repeats
+        a frame. ``position`` is the clip's place in the plan of its epoch, ``view`` its view of the recipe,
+        ``weight`` the weight of the whole clip. The size is a multiple of 8 bytes.
     """
     fields: list[tuple[str, str, tuple[int, ...]]] = [
         ("epoch", "<i8", ()),
@@ -110,25 +108,22 @@ def ticket_dtype(time_steps: int, draws: int) -> np.dtype[np.void]:
 
 @dataclass(frozen=True)
 class Field:
-    """One array of a batch: what every stream becomes.
+    """One array of a batch.
 
     Parameters
     ----------
     name : str
-        The stream's name.
+        Name of the stream.
     shape : tuple of int
-        Shape of one row: (T, H, W, C), or (T, C, H, W), or (T, H, W) for masks; any where a user's function
-        makes it.
+        Shape of one row: (T, H, W, C), or (T, C, H, W), or (T, H, W) for masks; any shape after a user's
+        function.
     dtype : str
-        NumPy's name of the type, such as ``"uint8"``.
-    trials : tuple of Trial
-        Of each user's function on the way, in order.
+        NumPy's name of the dtype, such as ``"uint8"``.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
-    trials: tuple[Any, ...] = ()
 
     @property
     def row_bytes(self) -> int:
@@ -138,7 +133,7 @@ class Field:
 
 @dataclass(frozen=True)
 class SlotLayout:
-    """Where each array of a batch lies in its slot: (batch, *field.shape), one after the other.
+    """The place of each array of a batch in its slot: (batch, *field.shape), one after the other.
 
     Parameters
     ----------
@@ -167,18 +162,7 @@ class SlotLayout:
         return -(-(self.offsets[-1] + last) // ALIGNMENT) * ALIGNMENT
 
     def arrays(self, memory: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-        """View a slot's bytes as its arrays.
-
-        Parameters
-        ----------
-        memory : ndarray of uint8
-            The `nbytes` bytes of the slot.
-
-        Returns
-        -------
-        dict of str to ndarray
-            One (batch_size, *shape) array per field, sharing `memory`.
-        """
+        """Return a slot's `nbytes` bytes as arrays, (batch_size, *shape) for each field, sharing `memory`."""
         views = {}
         for field, offset in zip(self.fields, self.offsets, strict=True):
             rows = memory[offset : offset + self.batch_size * field.row_bytes]
@@ -187,16 +171,16 @@ class SlotLayout:
 
 
 class RenderSpec(Protocol):
-    """What an engine is started with: an immutable, picklable value."""
+    """Everything that an engine needs to start: an immutable, picklable value."""
 
     @property
     def layout(self) -> SlotLayout:
-        """Where a batch's arrays lie."""
+        """Place of each array in a slot."""
 
     @property
     def ticket_dtype(self) -> np.dtype[np.void]:
-        """Of the tickets; its size is a multiple of 8 bytes."""
+        """Dtype of the tickets; its size is a multiple of 8 bytes."""
 
     @property
     def renderer(self) -> str:
-        """``"module:class"`` of what renders; it is made of the spec, and imported by workers alone."""
+        """``"module:class"`` of the renderer, which is made from the spec; only workers import it."""

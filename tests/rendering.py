@@ -12,7 +12,8 @@ from fastclips.engine.arena import COUNTERS
 from fastclips.engine.clip_spec import ClipSpec
 from fastclips.engine.renderer import Renderer
 from fastclips.pixels.recipe import compile_recipe
-from fastclips.spec import WEIGHT, Field, SlotLayout, Stream, Weighting, ticket_dtype
+from fastclips.reserved import WEIGHT
+from fastclips.spec import Field, SlotLayout, Stream, Weighting, ticket_dtype
 
 IGNORE = 77
 WEIGHTS = tuple(float(np.float32(value / 7)) for value in range(256))
@@ -53,7 +54,17 @@ def render(transforms, pixels, labels=None, *, frames=(0,), draws=(), view=0, st
     layout = SlotLayout(1, tuple(fields))
     weighting = Weighting("mask", WEIGHTS) if labels is not None else None
     store = stored or Store(**store)
-    spec = ClipSpec(store, tuple(streams), recipe, layout, steps, fast_dct=True, weighting=weighting)
+    spec = ClipSpec(
+        store,
+        tuple(streams),
+        recipe,
+        {"image": compiled} if compiled else {},
+        layout,
+        steps,
+        size,
+        fast_dct=True,
+        weighting=weighting,
+    )
     ticket = np.zeros(1, ticket_dtype(steps, recipe.draws))[0]
     ticket["view"], ticket["weight"], ticket["draws"] = view, 1, draws
     ticket["frames"][:steps] = frames

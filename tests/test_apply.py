@@ -259,7 +259,7 @@ def test_lists_that_cannot_be(pairs, steps, said):
 @pytest.mark.parametrize(("dtype", "value"), [("int8", 200), ("bool", 7)])
 def test_what_fills_must_be_a_number_of_what_is_made(pairs, dtype, value):
     shift = fc.RandomShift(9, 9, fill="constant", fill_value=value)
-    with pytest.raises(fc.OptionError, match=rf"fill_value={value} is no number of {dtype}, .* another fill"):
+    with pytest.raises(fc.OptionError, match=rf"fill_value={value}: must be a number of {dtype}, .* fill"):
         serve(pairs, [shift, fc.Apply(lambda clip: (clip // 2).astype(dtype))])
 
 

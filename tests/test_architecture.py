@@ -1,6 +1,7 @@
 """What the package must not do to a process that imports it, and where imports may point."""
 
 import importlib.metadata
+import re
 import shutil
 import subprocess
 import sys
@@ -123,6 +124,10 @@ def test_a_library_has_its_importers(library, owners):
 def test_files_are_rooms_not_halls():
     for path in [*ROOT.glob("fastclips/**/*.py"), *ROOT.glob("native/*.h"), *ROOT.glob("tests/*.py")]:
         assert len(path.read_text().splitlines()) <= 500, path.name
+
+
+def test_the_package_docstring_names_every_public_name():
+    assert set(fc.__all__) <= set(re.findall(r"`(\w+)`", fc.__doc__))
 
 
 def test_one_version():

@@ -136,8 +136,10 @@ def test_engines_serve_arrays(tmp_path, workers):
         ArrayStorage.open({"image": image, "mask": saved(tmp_path / "m.npy", mask)}, ["mask"]),
         (Stream("image"), Stream("mask", mask=True)),
         compile_recipe(()),
+        {},
         SlotLayout(3, (Field("image", (2, 5, 6, 3), "uint8"), Field("mask", (2, 5, 6), "uint8"))),
         time_steps=2,
+        size=(5, 6),
         fast_dct=True,
     )
     tickets = np.zeros(3, ticket_dtype(2, 0))

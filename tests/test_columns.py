@@ -346,7 +346,7 @@ class BlobStorage(Storage):
 def make_spec(storage):
     streams = (Stream("image"),)
     layout = SlotLayout(2, (Field("image", (2, 48, 64, 3), "uint8"),))
-    return ClipSpec(storage, streams, compile_recipe(()), layout, time_steps=2, fast_dct=True)
+    return ClipSpec(storage, streams, compile_recipe(()), {}, layout, 2, (48, 64), fast_dct=True)
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from slow_steps import slow_run
 
 import fastclips as fc
 from fastclips.pixels.recipe import compile_recipe
-from fastclips.spec import WEIGHT
+from fastclips.reserved import WEIGHT
 
 pytestmark = pytest.mark.slow
 

@@ -363,11 +363,11 @@ def test_looking_has_an_end(tmp_path, monkeypatch):
     for number in (1, 2, 3):
         (frames / f"class_0/video_0/frame_0000{number}.jpg").unlink()
     options = {"clips": fc.Windows(4), "batch_size": 4, "damaged": "repeat", "workers": 0}
-    monkeypatch.setattr(fc.serving.layout, "_PASSED", 3)
+    monkeypatch.setattr(fc.serving.layout, "_MOST_DAMAGED", 3)
     with fc.ClipLoader(dataset, **options) as loader:
         ((x, _),) = loader
         np.testing.assert_array_equal(x, np.broadcast_to(x[0, 3], x.shape))
-    monkeypatch.setattr(fc.serving.layout, "_PASSED", 2)
+    monkeypatch.setattr(fc.serving.layout, "_MOST_DAMAGED", 2)
     with pytest.raises(fc.FrameError, match=r"frame_00001.jpg.*No such file"):
         fc.ClipLoader(dataset, **options)
 

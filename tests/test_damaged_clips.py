@@ -15,7 +15,8 @@ from fastclips.engine.arena import COUNTERS, Arena, Damage, damage_to_note, note
 from fastclips.engine.clip_spec import ClipSpec
 from fastclips.engine.renderer import Renderer
 from fastclips.pixels.recipe import compile_recipe
-from fastclips.spec import WEIGHT, Field, SlotLayout, Stream, Weighting, ticket_dtype
+from fastclips.reserved import WEIGHT
+from fastclips.spec import Field, SlotLayout, Stream, Weighting, ticket_dtype
 
 HEIGHT, WIDTH, FRAMES = 20, 28, 5
 PICTURES = {
@@ -69,8 +70,10 @@ def rendered(store, transforms, frames, draws, *, repeats):
         store,
         STREAMS,
         recipe,
+        {stream.name: compiled for stream in STREAMS if compiled and not stream.mask},
         layout,
         len(frames),
+        size,
         fast_dct=True,
         weighting=weighting,
         repeats_damaged=repeats,

@@ -120,7 +120,7 @@ def test_a_state_of_another_plan_is_refused(frames, loader):
         pytest.raises(fc.OptionError, match="another plan"),
     ):
         loader.load_state_dict(other.state_dict())
-    with pytest.raises(fc.OptionError, match="is no state of a loader"):
+    with pytest.raises(fc.OptionError, match="must be the state of a loader"):
         loader.load_state_dict({"epoch": 1})
     with pytest.raises(fc.OptionError, match="batch=17"):
         loader.load_state_dict({**loader.state_dict(), "batch": 17})
@@ -456,7 +456,7 @@ def test_a_forked_child_may_not_iterate(frames):
             finally:
                 os._exit(0)
         os.waitpid(pid, 0)
-        assert os.read(read, 1000).startswith(b"True this loader belongs to the process that forked")
+        assert os.read(read, 1000).startswith(b"True this loader belongs to the parent process")
         os.close(read)
         os.close(write)
         assert len(list(iterator)) == 4

@@ -117,40 +117,40 @@ def test_sums_are_float64():
             1,
             np.zeros((9, 2)),
             (
-                "predictions has 9 rows and the epoch 8: predict all batches of one epoch, each once and "
-                "in order"
+                "predictions has 9 rows: must have the 8 rows of the epoch; predict each batch of "
+                "one epoch once, in order"
             ),
         ),
         (
             2,
             [np.zeros((4, 2)), np.zeros((3, 2))],
             (
-                "predictions[1] has 3 rows and the epoch 4: predict all batches of one epoch, each once and "
-                "in order"
+                "predictions[1] has 3 rows: must have the 4 rows of the epoch; predict each batch of "
+                "one epoch once, in order"
             ),
         ),
         (
             2,
             np.zeros((8, 2)),
             (
-                "predictions is a ndarray, and the loader one of 2 ranks: gather what each rank predicted "
-                "and pass a list of 2 arrays, in the order of the ranks"
+                "predictions is a ndarray: must be a list of 2 arrays in the order of the ranks, since the "
+                "loader is one of 2 ranks; gather the predictions of all ranks"
             ),
         ),
         (
             2,
             [np.zeros((4, 2))] * 3,
             (
-                "predictions is a list of 3, and the loader one of 2 ranks: gather what each rank predicted "
-                "and pass a list of 2 arrays, in the order of the ranks"
+                "predictions is a list of 3: must be a list of 2 arrays in the order of the ranks, since the "
+                "loader is one of 2 ranks; gather the predictions of all ranks"
             ),
         ),
         (
             2,
             (np.zeros((4, 2)), np.zeros((4, 3))),
             (
-                "predictions[1] of shape (4, 3) does not go with predictions[0] of shape (4, 2): all ranks "
-                "must predict alike"
+                "predictions[1] of shape (4, 3): must have the shape of predictions[0], (4, 2), apart from "
+                "the number of rows"
             ),
         ),
         (
@@ -183,7 +183,7 @@ def test_no_such_epoch():
 
 def test_a_shuffled_epoch_must_be_named():
     loader = loader_of([3, 2], Windows(1), shuffle=True)
-    with pytest.raises(OptionError, match="with shuffle=True each epoch has an order of its own: say which"):
+    with pytest.raises(OptionError, match="epoch=None: must be the epoch that was served"):
         average_views(np.zeros(5), loader)
     assert average_views(np.zeros(5), loader, epoch=3).tolist() == [0, 0]
 

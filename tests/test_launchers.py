@@ -107,7 +107,7 @@ def test_world_that_the_launcher_contradicts(launched):
     with pytest.raises(OptionError) as error:
         resolve_rank("env", 4)
     assert str(error.value) == (
-        "world=4: is 8 by RANK and WORLD_SIZE; leave world out, or give the rank as a number"
+        "world=4: must be 8 by RANK and WORLD_SIZE; leave world= out, or pass rank= as a number"
     )
 
 

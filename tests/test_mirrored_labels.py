@@ -115,16 +115,16 @@ def test_without_a_map_nothing_is_swapped():
         (
             NUMBERS,
             {"left": "wright"},
-            "label_map names the class 'wright'; the dataset's are 'straight', 'left'",
+            "label_map names 'wright': must be a class of the dataset, which has 'straight', 'left'",
         ),
         (NUMBERS, {1: 4}, "a class in RandomFlip's label_map=4: must be an integer from 0 to 3"),
-        (NUMBERS, {"left": "right", 1: 3}, "has the class 'left' twice, by name and by number"),
+        (NUMBERS, {"left": "right", 1: 3}, "must name a class once, but names 'left' by name and by number"),
         (
             np.zeros((VIDEOS, 2), np.float32),
             SWAP,
-            "swaps classes, but this dataset has targets that are numbers",
+            "needs classes, but this dataset has targets that are numbers",
         ),
-        (None, SWAP, "swaps classes, but this dataset has no labels"),
+        (None, SWAP, "needs classes, but this dataset has no labels"),
     ],
 )
 def test_labels_that_cannot_be_swapped(labels, pairs, said):
@@ -155,7 +155,7 @@ def test_maps_that_cannot_be(options, said):
 @pytest.mark.parametrize("maps", [{"label_map": SWAP}, {"mask_map": {3: 4}}])
 @pytest.mark.parametrize("other", [fc.RandomFlip(), fc.TenCrop(4), fc.RandomFlip(mask_map={1: 2})])
 def test_two_that_mirror(maps, other):
-    with pytest.raises(fc.OptionError, match=r"swaps labels or masks' values .* leave one of them out"):
+    with pytest.raises(fc.OptionError, match=r"swaps labels or mask values .* leave one of them out"):
         compile_recipe([other, fc.RandomFlip(**maps)])
     compile_recipe([fc.RandomFlip(0, vertical=0.5), fc.RandomFlip(**maps), fc.ThreeCrop(4)])
 

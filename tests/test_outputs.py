@@ -150,7 +150,7 @@ def test_refused_weights():
         (
             dataset(),
             {"sample_weight": [1, 2]},
-            r"one number for each of the 5 videos, not an array of shape \(2,\)",
+            r"one number for each of the 5 videos, but is an array of shape \(2,\)",
         ),
         (
             dataset(),
@@ -161,29 +161,41 @@ def test_refused_weights():
         (
             dataset(),
             {"sample_weight": {"dive": 1}},
-            "names the class 'dive'; the dataset's are '0', '1', '2'",
+            "names 'dive': must be a class of the dataset, which has '0', '1', '2'",
         ),
         (dataset(), {"sample_weight": [1, 2, 3, 4, 1e39]}, r"sample_weight\[4\]=1e\+39"),
         (dataset(), {"sample_weight": ["1"] * 5}, "one number for each of the 5 videos"),
         (dataset(), {"sample_weight": [1j] * 5}, "one number for each of the 5 videos"),
         (dataset(), {"sample_weight": {0: 1e39}}, "gives 0 the weight 1e"),
-        (dataset(), {"sample_weight": {0: 1, "0": 2}}, "names the class '0' twice"),
+        (
+            dataset(),
+            {"sample_weight": {0: 1, "0": 2}},
+            "must name a class once, but names '0' by name and by number",
+        ),
         (
             dataset(),
             {"sample_weight": {255: 1}, "targets": "mask"},
-            "weighs 255, which means there is nothing",
+            "must not weigh 255, which is ignored",
         ),
         (dataset(), {"sample_weight": np.ma.masked_array(np.ones(5))}, "sample_weight= is a masked array"),
         (dataset(), {"inputs": 3}, "inputs=3: must be the name of a stream"),
         (dataset(), {"sample_weight": {3: 1}}, "sample_weight= for class=3: must be an integer from 0 to 2"),
         (dataset(), {"sample_weight": {0: "x"}}, "gives 0 the weight 'x'"),
         (dataset(), {"sample_weight": "class"}, "sample_weight='class': must be 'valid', a mapping"),
-        (dataset(), {"sample_weight": "valid"}, "'label' has one value for a clip"),
+        (dataset(), {"sample_weight": "valid"}, "'label' has no time steps"),
         (dataset(), {"sample_weight": {300: 1}, "targets": "mask"}, "for a mask's value=300"),
-        (dataset(), {"sample_weight": {0: 1}, "targets": None}, "weighs one target, not 0"),
-        (dataset(), {"sample_weight": {0: 1}, "targets": ("mask", "label")}, "weighs one target, not 2"),
+        (
+            dataset(),
+            {"sample_weight": {0: 1}, "targets": None},
+            "needs exactly one target, but targets= names none",
+        ),
+        (
+            dataset(),
+            {"sample_weight": {0: 1}, "targets": ("mask", "label")},
+            "needs exactly one target, but targets= names mask, label",
+        ),
         (dataset(labels), {"sample_weight": {0: 1}}, "needs one class for each video or frame"),
-        (dataset(), {"inputs": "valid"}, "names no stream|no stream"),
+        (dataset(), {"inputs": "valid"}, "inputs='valid': must name a stream"),
     ]
     for data, options, text in refused:
         with pytest.raises(OptionError, match=text):

@@ -110,7 +110,7 @@ def test_third_party_steps_in_a_loader(workers):
     steps = [Invert(), Level(0.5, "frame"), Fade(0.5)]
     with fc.ClipLoader(fc.open(images=IMAGES), fc.Windows(3), steps, batch_size=2, workers=workers) as loader:
         (found,) = loader.epoch(0)
-        draws = loader._plan.tickets(0, 0)[0]["draws"]
+        draws = next(loader.schedule.run(0, 0, 1)).tickets["draws"]
     for clip, shown, own in zip(IMAGES, found, draws, strict=True):
         np.testing.assert_array_equal(shown, run(steps, own, clip))
 

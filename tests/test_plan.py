@@ -15,7 +15,7 @@ import fastclips.planning.plan
 from fastclips.errors import OptionError
 from fastclips.planning.clips import Videos
 from fastclips.planning.draws import Draws, Purpose
-from fastclips.planning.plan import Plan
+from fastclips.planning.plan import Plan, PlannedClips
 from fastclips.planning.samplers import RandomWindow, Segments, Views, Windows
 
 SAMPLERS = [
@@ -94,7 +94,19 @@ def naive_positions(clips, batch_size, world, drop_last):
 
 
 def all_batches(plan, epoch):
-    return [plan.tickets(epoch, batch) for batch in range(len(plan))]
+    return [plan.clips(epoch, batch) for batch in range(len(plan))]
+
+
+def content(clips):
+    """Return planned clips as one comparable value, to the bit."""
+    return [np.asarray(column).tobytes() for column in clips]
+
+
+def by_row(clips):
+    """List position, padding and all that must follow from the position of each clip."""
+    columns = (clips.video, clips.view, clips.draws, clips.frames)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return list(zip(clips.position.tolist(), clips.padding.tolist(), rows, strict=True))
 
 
 @pytest.mark.slow
@@ -119,18 +131,14 @@ def test_plan_is_the_naive_plan(given_options, epoch, batch_size, world, drop_la
         assert len(plan) == len(runs[rank])
         assert plan.clips_per_epoch == len(expected)
         assert plan.rows_per_epoch == sum(map(len, runs[rank]))
-        for (tickets, padding), run in zip(all_batches(plan, epoch), runs[rank], strict=True):
-            assert tickets.dtype == plan.ticket_dtype
-            assert tickets["epoch"].tolist() == [epoch] * len(run)
-            assert tickets["position"].tolist() == run
-            assert padding.tolist() == [position >= len(expected) for position in run]
-            for ticket, position in zip(tickets, run, strict=True):
+        for clips, run in zip(all_batches(plan, epoch), runs[rank], strict=True):
+            assert clips.epoch == epoch
+            assert [column.dtype.str for column in clips[1:]] == ["<i8", "<i8", "<i8", "<f8", "<i4", "|b1"]
+            assert clips.frames.shape == (len(run), sampler.time_steps)
+            for row, position in zip(by_row(clips), run, strict=True):
                 video, _, view, frames = expected[position % len(expected)]
-                assert (ticket["video"], ticket["view"]) == (video, view)
-                assert ticket["weight"] == (position < len(expected))
-                assert ticket["frames"].tolist() == frames + [0] * (sampler.time_steps % 2)
                 own = Draws(seed, epoch).units(Purpose.RECIPE, position, 1, columns)[0]
-                assert ticket["draws"].tolist() == own.tolist()
+                assert row == (position, position >= len(expected), (video, view, own.tolist(), frames))
 
 
 @given(options(), st.integers(0, 3), st.integers(1, 6), st.integers(1, 5), st.booleans())
@@ -143,7 +151,7 @@ def test_ranks_share_an_epoch(given_options, epoch, batch_size, world, drop_last
     except OptionError:
         assert drop_last
         return
-    sizes = [[len(tickets) for tickets, _ in all_batches(plan, epoch)] for plan in plans]
+    sizes = [[len(clips.video) for clips in all_batches(plan, epoch)] for plan in plans]
     assert all(size == sizes[0] for size in sizes)
     tables = [plan.table(epoch) for plan in plans]
     positions = np.concatenate([table["position"] for table in tables])
@@ -169,35 +177,35 @@ def served_clips(table):
 
 @pytest.mark.slow
 @given(options(), st.integers(1, 6), st.integers(1, 5))
-def test_table_is_the_tickets(given_options, batch_size, world):
+def test_table_is_the_batches(given_options, batch_size, world):
     plans = [Plan(**given_options, batch_size=batch_size, rank=rank, world=world) for rank in range(world)]
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(fastclips.planning.plan, "_BLOCK", 3)
         for rank, plan in enumerate(plans):
-            tickets, padding = (np.concatenate(parts) for parts in zip(*all_batches(plan, 1), strict=True))
+            columns = zip(*(clips[1:] for clips in all_batches(plan, 1)), strict=True)
+            clips = PlannedClips(1, *map(np.concatenate, columns))
             for table in (plan.table(1), plans[0].table(1, rank)):
-                assert table["position"].tolist() == tickets["position"].tolist()
-                assert table["video"].tolist() == tickets["video"].tolist()
-                assert table["start"].tolist() == tickets["frames"][:, 0].tolist()
-                assert (table["view"] % plan.views).tolist() == tickets["view"].tolist()
-                assert table["padding"].tolist() == padding.tolist()
-            steps = plan.sampler.time_steps
+                assert table["position"].tolist() == clips.position.tolist()
+                assert table["video"].tolist() == clips.video.tolist()
+                assert table["start"].tolist() == clips.frames[:, 0].tolist()
+                assert (table["view"] % plan.views).tolist() == clips.view.tolist()
+                assert table["padding"].tolist() == clips.padding.tolist()
             for frames in (plan.frames(1), plans[0].frames(1, rank)):
                 assert frames.dtype == np.int32
-                assert frames.tolist() == tickets["frames"][:, :steps].tolist()
+                assert frames.tolist() == clips.frames.tolist()
 
 
 @pytest.mark.slow
 @given(options(), st.integers(1, 6), st.integers(1, 6), st.integers(1, 4))
 def test_a_clip_does_not_depend_on_how_the_epoch_is_cut(given_options, batch_size, other_size, world):
     whole = {}
-    for tickets, _ in all_batches(Plan(**given_options, batch_size=batch_size), 2):
-        whole |= {int(ticket["position"]): ticket.tobytes() for ticket in tickets}
+    for clips in all_batches(Plan(**given_options, batch_size=batch_size), 2):
+        whole |= {position: row for position, _, row in by_row(clips)}
     for rank in range(world):
         plan = Plan(**given_options, batch_size=other_size, rank=rank, world=world)
-        for tickets, padding in all_batches(plan, 2):
-            for ticket in tickets[~padding]:
-                assert ticket.tobytes() == whole[int(ticket["position"])]
+        for clips in all_batches(plan, 2):
+            for position, padding, row in by_row(clips):
+                assert padding or row == whole[position]
 
 
 @pytest.mark.slow
@@ -205,11 +213,11 @@ def test_a_clip_does_not_depend_on_how_the_epoch_is_cut(given_options, batch_siz
 def test_random_access_equals_sequential(given_options, random):
     plan = Plan(**given_options, batch_size=2)
     places = [(epoch, batch) for epoch in range(4) for batch in range(len(plan))]
-    in_order = {place: plan.tickets(*place)[0].tobytes() for place in places}
+    in_order = {place: content(plan.clips(*place)) for place in places}
     random.shuffle(places)
     fresh = Plan(**given_options, batch_size=2)
     for place in places:
-        assert fresh.tickets(*place)[0].tobytes() == in_order[place]
+        assert content(fresh.clips(*place)) == in_order[place]
 
 
 @pytest.mark.slow
@@ -218,12 +226,8 @@ def test_a_run_is_its_batches(given_options, batch_size, world, most):
     for rank in range(world):
         plan = Plan(**given_options, batch_size=batch_size, rank=rank, world=world)
         for first in range(len(plan)):
-            run = list(plan.run(1, first, most))
-            assert len(run) == min(most, len(plan) - first)
-            for number, (tickets, padding) in enumerate(run):
-                alone, alone_padding = plan.tickets(1, first + number)
-                assert tickets.tobytes() == alone.tobytes()
-                assert padding.tolist() == alone_padding.tolist()
+            alone = [by_row(plan.clips(1, number)) for number in range(first, min(first + most, len(plan)))]
+            assert by_row(plan.clips(1, first, most)) == [row for batch in alone for row in batch]
 
 
 def shuffled(**changed):
@@ -233,32 +237,32 @@ def shuffled(**changed):
 
 def test_epochs_and_seeds_differ_and_repeat():
     plan = shuffled()
-    first, second = plan.tickets(0, 0)[0], plan.tickets(1, 0)[0]
+    first, second = plan.clips(0, 0), plan.clips(1, 0)
     for name in ("video", "frames", "draws"):
-        assert (first[name] != second[name]).any()
-    assert (first["video"] != shuffled(seed=6).tickets(0, 0)[0]["video"]).any()
-    assert first.tobytes() == shuffled().tickets(0, 0)[0].tobytes()
+        assert (getattr(first, name) != getattr(second, name)).any()
+    assert (first.video != shuffled(seed=6).clips(0, 0).video).any()
+    assert content(first) == content(shuffled().clips(0, 0))
 
 
 def test_extreme_seeds_and_epochs():
     plan = shuffled(seed=2**64 - 1)
-    assert plan.tickets(2**63 - 1, 1)[0]["epoch"].tolist() == [2**63 - 1] * 50
+    assert plan.clips(2**63 - 1, 1).epoch == 2**63 - 1
 
 
 def test_golden_plan():
     # If this fails, every user's batches change: do not mend the numbers, mend the plan.
     plan = Plan([40, 3, 25, 9], RandomWindow(3, dilation=2), draws=2, batch_size=2, shuffle=True, seed=1234)
-    tickets = np.concatenate([tickets for tickets, _ in all_batches(plan, 7)])
-    assert tickets["video"].tolist() == [3, 2, 0]
-    assert tickets["frames"].tolist() == [[4, 6, 8, 0], [9, 11, 13, 0], [22, 24, 26, 0]]
-    assert tickets["draws"].tolist() == [
+    clips = plan.clips(7, 0, len(plan))
+    assert clips.video.tolist() == [3, 2, 0]
+    assert clips.frames.tolist() == [[4, 6, 8], [9, 11, 13], [22, 24, 26]]
+    assert clips.draws.tolist() == [
         [0.33818636680971526, 0.37080871748557176],
         [0.5563245148458794, 0.9069453224911497],
         [0.8535373637945111, 0.816420586950307],
     ]
     assert plan.fingerprint == "b91935343f51dec1"
     windows = Plan([20], Windows(2), draws=0, batch_size=10, shuffle=True)
-    assert (windows.tickets(0, 0)[0]["frames"][:, 0] // 2).tolist() == [1, 0, 6, 3, 5, 9, 8, 2, 4, 7]
+    assert (windows.clips(0, 0).frames[:, 0] // 2).tolist() == [1, 0, 6, 3, 5, 9, 8, 2, 4, 7]
 
 
 def test_each_clip_is_as_likely_at_each_place():
@@ -281,21 +285,21 @@ def test_windows_are_cut_once_and_two_epochs_are_kept(monkeypatch):
         monkeypatch.setattr(sampler, "clips", counted)
     plan = shuffled(sampler=Windows(4))
     for epoch in range(3):
-        plan.tickets(epoch, 0)
+        plan.clips(epoch, 0)
     assert calls == [0]
     plan = shuffled()
     calls.clear()
     for epoch in (4, 5, 4, 5, 4, 6, 5, 6, 4):
-        plan.tickets(epoch, 0)
+        plan.clips(epoch, 0)
     assert calls == [4, 5, 6, 4]
 
 
 def test_caller_may_change_the_frame_counts_afterwards():
     frame_counts = np.array([9, 9])
     plan = Plan(frame_counts, RandomWindow(3), draws=0, batch_size=2)
-    before = plan.tickets(3, 0)[0].tobytes()
+    before = content(plan.clips(3, 0))
     frame_counts[:] = 3
-    assert plan.tickets(3, 0)[0].tobytes() == before
+    assert content(plan.clips(3, 0)) == before
 
 
 def test_fingerprint():
@@ -404,7 +408,10 @@ def test_no_news_when_no_video_is_short(caplog):
         ({"views": 0}, "views=0: must be an integer from 1 to 2147483647"),
         (
             {"weights": [1.0], "shuffle": False},
-            "shuffle=False: weights draw clips at random; pass shuffle=True, or no weights",
+            (
+                "shuffle=False: must be True with weights=, which draws clips at random; "
+                "pass shuffle=True, or no weights"
+            ),
         ),
         (
             {"weights": [1.0, 2.0], "shuffle": True},
@@ -419,7 +426,7 @@ def test_no_news_when_no_video_is_short(caplog):
         ({"weights": [np.inf], "shuffle": True}, "weights[0]=inf: must be finite and not negative"),
         (
             {"videos": [10, 1], "weights": [0, 1], "shuffle": True},
-            "weights: all videos that give a clip have weight 0; some clip must have a chance",
+            "weights=: must be above 0 for a video that gives a clip; all these videos have weight 0",
         ),
         (
             {"drop_last": True, "batch_size": 3, "world": 2},
@@ -448,7 +455,7 @@ def test_numpy_options():
         rank=np.int8(1),
         world=np.int8(2),
     )
-    assert len(plan.tickets(np.int64(0), np.int64(0))[0]) == 2
+    assert len(plan.clips(np.int64(0), np.int64(0)).video) == 2
 
 
 @pytest.mark.parametrize(
@@ -462,7 +469,7 @@ def test_numpy_options():
 )
 def test_no_such_batch(epoch, batch, message):
     with pytest.raises(OptionError) as error:
-        shuffled().tickets(epoch, batch)
+        shuffled().clips(epoch, batch)
     assert str(error.value) == message
 
 

@@ -99,7 +99,7 @@ def test_long_clips_of_large_frames_are_thinned_and_made_smaller():
     assert len(row) == len(shown) == 16
     assert (shown[0], shown[-1]) == (0, 39)
     assert set(np.diff(shown)) == {2, 3}
-    assert any("16 of its 40 steps are shown" in text for text in texts)
+    assert any("16 of its 40 time steps are shown" in text for text in texts)
     assert any(re.search(r"made smaller, 0\.2\d times", text) for text in texts)
     for small, number in zip(row, shown, strict=True):
         assert abs(small.mean() - images[0, number].mean()) < 1

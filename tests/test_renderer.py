@@ -19,8 +19,9 @@ from fastclips.engine.clip_spec import ClipSpec
 from fastclips.engine.renderer import Renderer
 from fastclips.pixels.geometry.crops import TenCrop, ThreeCrop
 from fastclips.pixels.recipe import compile_recipe
+from fastclips.reserved import WEIGHT
 from fastclips.serving.layout import find_layout
-from fastclips.spec import WEIGHT, Field, SlotLayout, Stream, Weighting, ticket_dtype
+from fastclips.spec import Field, SlotLayout, Stream, Weighting, ticket_dtype
 
 HEIGHT, WIDTH, FRAMES = 20, 28, 6
 CLASSES = 5
@@ -83,7 +84,7 @@ def decoded(data, channels=3):
 
 def render(streams, store, recipe, frames, *, draws=(), view=0, weight=1.0, weighting=None, size=(8, 12)):
     """A row by the renderer, from a row of rubbish, and its counters."""
-    steps, fields = len(frames), []
+    steps, fields, pixel_steps = len(frames), [], {}
     for stream in streams:
         if stream.mask:
             fields.append(Field(stream.name, (steps, *size), "uint8"))
@@ -91,10 +92,21 @@ def render(streams, store, recipe, frames, *, draws=(), view=0, weight=1.0, weig
             across = (stream.channels, *size) if recipe.channels_first else (*size, stream.channels)
             compiled = recipe.compiled(stream.channels)
             fields.append(Field(stream.name, (steps, *across), compiled.dtype if compiled else "uint8"))
+            pixel_steps |= {stream.name: compiled} if compiled else {}
     if weighting:
         fields.append(Field(WEIGHT, (steps, *size), "float32"))
     layout = SlotLayout(1, tuple(fields))
-    spec = ClipSpec(store, tuple(streams), recipe, layout, steps, fast_dct=True, weighting=weighting)
+    spec = ClipSpec(
+        store,
+        tuple(streams),
+        recipe,
+        pixel_steps,
+        layout,
+        steps,
+        size,
+        fast_dct=True,
+        weighting=weighting,
+    )
     ticket = np.zeros(1, ticket_dtype(steps, recipe.draws))[0]
     ticket["video"], ticket["view"], ticket["weight"] = 7, view, weight
     ticket["frames"][:steps] = frames
@@ -291,7 +303,7 @@ def found(names, transforms=(), channels_first=False, weighting=None, start=0):
         ),
     )
     recipe = compile_recipe(transforms, channels_first=channels_first)
-    return {field.name: field for field in find_layout(dataset, recipe, 5, 2, names, weighting).fields}
+    return {field.name: field for field in find_layout(dataset, recipe, 5, 2, names, weighting).slots.fields}
 
 
 def test_layout():

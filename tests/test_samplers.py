@@ -350,8 +350,8 @@ def test_samplers_refuse_options(make, message):
         (
             videos_of(9),
             (
-                "fps=10.0: needs the frames per second of each video; open them as a list with a column fps, "
-                "or leave fps= out"
+                "fps=10.0: needs the frames per second of each video; open a list of videos with a column "
+                "fps, or leave fps= out"
             ),
         ),
         *(
@@ -359,7 +359,7 @@ def test_samplers_refuse_options(make, message):
                 videos_of(9, 9, fps=[25, rate], names=["a/v", "b/v"]),
                 (
                     f"fps=10.0: video 'b/v' has fps {float(rate)}; "
-                    'the "fps" column needs a positive number for each video'
+                    'the column "fps" must have a positive number for each video'
                 ),
             )
             for rate in (math.nan, 0, -1, math.inf)
@@ -367,8 +367,8 @@ def test_samplers_refuse_options(make, message):
         (
             videos_of(9, 2**30, fps=[1, 2]),
             (
-                "fps=10.0: is too much for video 1 of 1073741824 frames at 2.0 a second; lower it, until the "
-                "video has fewer than 2147483648 positions"
+                "fps=10.0: must be lower, so that a video has fewer than 2147483648 positions; video 1 has "
+                "1073741824 frames at 2.0 per second"
             ),
         ),
     ],

@@ -97,6 +97,7 @@ def test_a_notebook(frames, tmp_path):
 
 MINE = """
 import functools
+import fastclips as fc
 import random
 import numpy as np
 
@@ -109,8 +110,8 @@ class Halve:
     def __call__(self, frame):
         return frame[::2, ::2] // 2
 
-class Invert:
-    draws = 0
+class Invert(fc.PixelStep):
+    kind = "table"
     def values(self, values, draws):
         return 255 - values
 
@@ -192,7 +193,9 @@ def test_what_workers_cannot_import_is_named(frames, tmp_path):
         textwrap.dedent(f"""
         import sys, types, fastclips as fc
         hidden = types.ModuleType("hidden")
-        exec("class Invert:\\n draws, values = 0, lambda self, values, draws: 255 - values", vars(hidden))
+        hidden.PixelStep = fc.PixelStep
+        code = "class Invert(PixelStep):\\n kind, values = 'table', lambda self, values, draws: 255 - values"
+        exec(code, vars(hidden))
         sys.modules["hidden"] = hidden
         dataset, options = fc.open({str(frames)!r}), {{"batch_size": 4, "workers": 1}}
         try:

@@ -144,40 +144,43 @@ def test_what_is_given_is_copied():
         (lambda: FeatureWise(0, [1, np.nan, 2]), "FeatureWise's std=.*: must be finite numbers"),
         (
             lambda: FeatureWise((1, 2), 1),
-            r"mean must be one number, three, or an array .* not of shape \(2,\)",
+            r"mean of shape \(2,\): must be one number, three, or an array",
         ),
-        (lambda: FeatureWise(np.ones((4, 4)), 1), r"not of shape \(4, 4\)"),
-        (lambda: FeatureWise(0, (1, -2, 3)), "FeatureWise's std must not be negative, as -2 is"),
+        (lambda: FeatureWise(np.ones((4, 4)), 1), r"of shape \(4, 4\): must be"),
+        (lambda: FeatureWise(0, (1, -2, 3)), "FeatureWise's std=-2: must not be negative"),
         (
             lambda: FeatureWise(np.ones((4, 5, 3)), np.ones((5, 4, 3))),
-            r"mean \(4, 5, 3\) and std \(5, 4, 3\) must be of one shape",
+            r"mean \(4, 5, 3\) and std \(5, 4, 3\): must have one shape",
         ),
         (
             lambda: FeatureWise(np.ones((4, 1, 3)), np.ones((1, 4, 3))),
-            r"mean \(4, 1, 3\) and std \(1, 4, 3\) must be of one shape",
+            r"mean \(4, 1, 3\) and std \(1, 4, 3\): must have one shape",
         ),
         (lambda: FeatureWise(0, 0, "float16"), "FeatureWise's values reach .* too much for dtype='float16'"),
         (lambda: FeatureWise(0, 1, "f4"), "FeatureWise's dtype='f4': must be "),
         (
             lambda: ZCA(np.eye(4), np.ones(4)),
-            r"ZCA's mean must be \(height, width, channels\), not of shape \(4,\)",
+            r"ZCA's mean of shape \(4,\): must be \(height, width, channels\)",
         ),
         (
             lambda: ZCA(np.eye(3), np.ones((2, 2, 1))),
-            r"matrix must be \(4, 4\) for a mean of \(2, 2, 1\), not",
+            r"matrix of shape \(3, 3\): must be \(4, 4\) for a mean of \(2, 2, 1\)",
         ),
         (lambda: ZCA(None, np.ones((2, 2, 1))), "ZCA's matrix=None: must be finite numbers"),
         (lambda: ZCA(1e4 * np.eye(4), np.ones((2, 2, 1)), "float16"), "ZCA's values reach"),
         (lambda: ZCA(np.eye(4), np.ones((2, 2, 1)), "float64"), "ZCA's dtype='float64': must be "),
-        (lambda: fit_feature_wise([]), "frames holds no frame to learn from"),
+        (lambda: fit_feature_wise([]), "frames: must hold at least one frame"),
         (lambda: FeatureWise(0, 1, of_bytes=1), "FeatureWise's of_bytes=1: must be True or False"),
         (lambda: ZCA(np.eye(4), np.ones((2, 2, 1)), of_bytes=None), "ZCA's of_bytes=None: must be True"),
-        (lambda: fit_feature_wise(3), "frames=3: must be a ClipLoader, or arrays"),
+        (lambda: fit_feature_wise(3), "frames=3: must be a ClipLoader, or an iterable of arrays"),
         (
             lambda: fit_feature_wise([np.zeros((4, 4, 3))]),
-            r"arrays of uint8, .* not float64 \(4, 4, 3\): leave steps and functions that standardise out",
+            r"arrays of uint8, .* not float64 \(4, 4, 3\): learn from a loader without standardising steps",
         ),
-        (lambda: fit_feature_wise([[1, 2]]), r"uint8, .* not \[1, 2\]: of a loader give the loader itself"),
+        (
+            lambda: fit_feature_wise([[1, 2]]),
+            r"uint8, .* not \[1, 2\]: pass a loader itself",
+        ),
         (
             lambda: fit_feature_wise([np.zeros((4, 4), np.uint8)]),
             r"1 or 3\), not uint8 \(4, 4\): channels come last, .* channels_first=False",
@@ -192,14 +195,14 @@ def test_what_is_given_is_copied():
             lambda: fit_feature_wise(
                 [np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8)], per_pixel=True
             ),
-            r"frames of \(4, 4, 3\) and \(4, 5, 3\) .* put a Resize before",
+            r"frames of \(4, 4, 3\) and \(4, 5, 3\) .* add a Resize",
         ),
         (lambda: fit_feature_wise([], per_pixel=1), "per_pixel=1: must be True or False"),
-        (lambda: fit_zca([]), "frames holds no frame to learn from"),
+        (lambda: fit_zca([]), "frames: must hold at least one frame"),
         (lambda: fit_zca([], eps=0), r"eps=0: must be a number from 1e-12 to 1e\+12"),
         (
             lambda: fit_zca([np.zeros((65, 64, 3), np.uint8)]),
-            r"frames of \(65, 64, 3\) have 12480 values, more than the 12288 .* Resize\(\(32, 32\)\)",
+            r"frames of \(65, 64, 3\) have 12480 values: must be at most 12288 .* Resize\(\(32, 32\)\)",
         ),
     ],
 )

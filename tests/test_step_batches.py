@@ -1,5 +1,7 @@
 """Pixel steps on their way through a loader: after the geometry, on pictures alone, the same everywhere."""
 
+import pickle
+
 import numpy as np
 import pytest
 from helpers import make_frames, make_masks
@@ -34,7 +36,7 @@ def pairs(tmp_path_factory):
 
 
 def serve(data, steps, workers=0, **options):
-    """An epoch's batches, and the tickets' draws of each."""
+    """An epoch's batches, and the draws of each."""
     settings = {"clips": fc.Windows(4, tail="pad"), "batch_size": 2, "shuffle": True, "seed": 5, **options}
     settings = {
         "inputs": ("image", "mask"),
@@ -43,7 +45,7 @@ def serve(data, steps, workers=0, **options):
         **settings,
     }
     with fc.ClipLoader(data, **settings) as loader:
-        draws = [loader._plan.tickets(1, batch)[0]["draws"] for batch in range(len(loader))]
+        draws = [loader._plan.clips(1, batch).draws for batch in range(len(loader))]
         return [{name: array.copy() for name, array in x.items()} for x, _ in loader.epoch(1)], draws
 
 
@@ -100,7 +102,7 @@ def test_gray_pictures(pairs):
         ([fc.Rescale(), fc.Brightness(0.2)], "Brightness.* stands after Rescale"),
         ([fc.Normalize(), fc.Normalize()], "Normalize stands more than once"),
         ([fc.Brightness], "is no transform; use instances"),
-        ([lambda clip: clip], r"is no transform; a function of yours goes into Apply\("),
+        ([lambda clip: clip], r"is no transform; put a function into Apply\("),
     ],
 )
 def test_lists_that_cannot_be(pairs, steps, text):
@@ -155,11 +157,11 @@ def test_fitted_to_an_epoch_of_a_loader(pairs, clips, options):
 @pytest.mark.parametrize(
     ("options", "steps", "said"),
     [
-        ({"world": 2}, [], "world=2 ranks and serves a part of the frames"),
+        ({"world": 2}, [], "world=2: must be 1, as a rank serves a part"),
         ({"inputs": ("image", "mask", "valid"), "channels_first": True}, [], "channels_first=False"),
         ({"inputs": "mask", "targets": None}, [], r"uint8 \(6, 48, 64\): channels come last"),
-        ({}, [fc.Rescale()], "float32 .* leave steps and functions that standardise"),
-        ({}, [fc.Apply(lambda clip: clip[1:])], r"padding, which cannot be told in x of \(3, 48, 64, 3\)"),
+        ({}, [fc.Rescale()], "float32 .* learn from a loader without standardising steps"),
+        ({}, [fc.Apply(lambda clip: clip[1:])], r"padding, which cannot be found in x of \(3, 48, 64, 3\)"),
     ],
 )
 def test_loaders_that_cannot_be_learnt_from(pairs, options, steps, said):
@@ -176,7 +178,7 @@ def test_streams_that_cannot_be_told_apart(tmp_path):
     data = fc.open({"image": root, "flow": root})
     with (
         fc.ClipLoader(data, fc.Windows(2), batch_size=1, workers=0, inputs=("image", "flow")) as loader,
-        pytest.raises(fc.OptionError, match=r"2 streams of pictures \(image, flow\) .* inputs='image'"),
+        pytest.raises(fc.OptionError, match=r"2 streams of pictures \(image, flow\): .* inputs='image'"),
     ):
         fc.fit_feature_wise(loader)
 
@@ -192,3 +194,22 @@ def test_whitening_is_the_same_in_any_process(pairs):
         with fc.ClipLoader(pairs, clips, steps, batch_size=2, workers=workers) as loader:
             found.append(np.concatenate([x for x, _ in loader]))
     np.testing.assert_array_equal(*found)
+
+
+def test_pixel_steps_are_compiled_once(pairs, monkeypatch):
+    """In the layout; renderers here and in workers use that."""
+    made = []
+    compile_steps = CompiledSteps.__init__
+    monkeypatch.setattr(CompiledSteps, "__init__", lambda *args: (made.append(args), compile_steps(*args))[1])
+    serve(pairs, FRAMES)
+    assert len(made) == 1
+
+
+def test_a_worker_gets_the_pixel_steps_of_the_recipe_compiled(pairs):
+    """In one pickle, so that what a step holds, such as a matrix, travels once."""
+    with fc.ClipLoader(pairs, fc.Windows(4), FRAMES, batch_size=2, workers=0) as loader:
+        spec = pickle.loads(pickle.dumps(loader._engine._render.__self__._spec))
+    assert not {"recipe", "pixel_steps"} & vars(spec).keys()
+    compiled = spec.pixel_steps["image"]
+    assert [listed.step for listed in compiled._steps] == FRAMES
+    assert all(a.step is b for a, b in zip(compiled._steps, spec.recipe.steps, strict=True))

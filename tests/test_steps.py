@@ -255,8 +255,8 @@ def test_what_does_not_go_together(steps, channels, said):
 @pytest.mark.parametrize(
     ("step", "said"),
     [
-        (Cutout((7, 2)), r"Cutout of 7x2 \(height x width\) is larger than the frame's 6x7 .*smaller"),
-        (Cutout(SIZE[1]), "Cutout of 7x7"),
+        (Cutout((7, 2)), r"Cutout's size=\(7, 2\): must not be larger than the frame's 6x7 .*smaller"),
+        (Cutout(SIZE[1]), r"Cutout\'s size=\(7, 7\): must"),
         (FeatureWise(np.zeros((5, 7, 3)), 1), r"for frames of 5x7x3 .*, not 6x7x3: .*Resize\(\(5, 7\)\)"),
         (ZCA(np.eye(12), np.zeros((2, 2, 3))), "ZCA has numbers for frames of 2x2x3"),
     ],

@@ -98,9 +98,9 @@ def test_the_loader_agrees_with_the_composed_map(tmp_path, transforms):
         dct_scaling=False,
     ) as loader:
         x, y = next(iter(loader))
-        tickets, _ = loader._plan.tickets(0, 0)
-    for row, ticket in enumerate(tickets):
-        geometry = recipe.geometry(48, 64, ticket["draws"].tolist())
+        draws = loader._plan.clips(0, 0).draws
+    for row, own in enumerate(draws.tolist()):
+        geometry = recipe.geometry(48, 64, own)
         folder = root / f"class_{row}" / f"video_{row}"
         for step in range(2):
             pixels = decode(folder / f"frame_{step + 1:05d}.jpg")
@@ -204,7 +204,7 @@ def test_views_larger_than_the_frame(crop):
         (lambda: fc.Normalize((1, 2)), "one number or three"),
         (lambda: fc.Normalize(std=0), "must be positive"),
         (lambda: fc.Normalize("x"), "one number or three"),
-        (lambda: fc.Normalize((123.675, 116.28, 103.53)), "divide by 255"),
+        (lambda: fc.Normalize((123.675, 116.28, 103.53)), "divide it by 255"),
         (lambda: fc.Normalize(0, 1e-9, "float16"), "too much for dtype='float16'"),
         (lambda: fc.Resize(short_side=(3, 4)), r"=\(3, 4\): must"),
         (lambda: fc.RandomFlip("0.5"), "='0.5': must"),

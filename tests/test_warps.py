@@ -15,7 +15,7 @@ from slow_geometry import SlowMap
 
 import fastclips as fc
 from fastclips.pixels.recipe import compile_recipe
-from fastclips.spec import WEIGHT
+from fastclips.reserved import WEIGHT
 
 PADDING = {"nearest": "edge", "reflect": "symmetric", "wrap": "wrap"}
 units = st.floats(0, 1, exclude_max=True)
@@ -127,7 +127,7 @@ def test_what_is_outside_is_filled_after_the_steps(step, channels_first):
     outside = SlowMap([fc.RandomRotation(rotation)], [0.5], (24, 36)).outside
     assert 0.1 < outside.mean() < 0.6
     images = [np.moveaxis(row["image"], 1, -1) if channels_first else row["image"] for row in (filled, plain)]
-    assert images[0].dtype == getattr(step, "dtype", "uint8")
+    assert images[0].dtype == (step.dtype or "uint8")
     assert (images[0][:, outside] == [3, 0, 250]).all()
     np.testing.assert_array_equal(images[0][:, ~outside], images[1][:, ~outside])
     mask, weights = filled["mask"], filled[WEIGHT]
@@ -204,7 +204,7 @@ def test_one_border_for_all():
         fc.RandomRotation(3),
         fc.RandomRotation(3, fill="constant"),
     ):
-        said = f"{same[0]!r} and {other!r} fill what lies beyond the frame by different rules"
+        said = f"{same[0]!r} and {other!r} fill the pixels outside the frame by different rules"
         with pytest.raises(fc.OptionError, match=re.escape(said)):
             compile_recipe([*same, other])
     one, two = (fc.RandomShear(3, fill="constant", fill_value=value) for value in (1, 2))
@@ -301,16 +301,17 @@ def test_through_the_loader(pairs):
             workers=workers,
         ) as loader:
             served[workers] = [{name: x.copy() for name, x in batch.items()} for batch, _ in loader]
-            tickets = [loader._plan.tickets(0, batch)[0] for batch in range(len(loader))]
+            planned = [loader._plan.clips(0, batch) for batch in range(len(loader))]
     outside = padded = 0
-    for one, other, rows in zip(served[0], served[2], tickets, strict=True):
+    for one, other, clips in zip(served[0], served[2], planned, strict=True):
         for name in ("image", "mask"):
             np.testing.assert_array_equal(one[name], other[name])
-        for image, mask, ticket in zip(one["image"], one["mask"], rows, strict=True):
-            hole = SlowMap(transforms[:4], ticket["draws"].tolist(), (48, 64)).outside
+        rows = zip(one["image"], one["mask"], clips.draws.tolist(), clips.frames, strict=True)
+        for image, mask, draws, frames in rows:
+            hole = SlowMap(transforms[:4], draws, (48, 64)).outside
             assert (image[:, hole] == 2).all()
             assert (mask[:, hole] == 255).all()
-            shown = ticket["frames"] >= 0
+            shown = frames >= 0
             tile = (image[:, ~hole, 0] * 255 - 10) / 20
             assert (np.abs(tile - mask[:, ~hole])[shown] < 0.3).mean() > 0.85, "but between two tiles"
             assert (mask[~shown] == 255).all()

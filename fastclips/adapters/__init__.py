@@ -1,1 +1,1 @@
-"""Loaders in the shape that a framework wants; thin, and each the only importer of its framework."""
+"""Layer H: loaders in the form that a framework expects, without engine logic."""

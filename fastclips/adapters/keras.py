@@ -1,6 +1,6 @@
-"""Keras: a loader as a `keras.utils.PyDataset`, and a callback that saves its place.
+"""A loader as a `keras.utils.PyDataset`, and a callback that saves the loader's state.
 
-Who asks Keras's questions, and what is answered to whom: `fastclips.adapters.passes`.
+`fastclips.adapters.passes` describes how Keras asks for batches.
 """
 
 from __future__ import annotations
@@ -33,41 +33,56 @@ __all__ = ["ClipCheckpoint", "ClipSequence"]
 class ClipSequence(Passes, keras.utils.PyDataset):  # type: ignore[misc] # Keras has no types
     """A loader's epochs for ``fit``, ``evaluate`` and ``predict``, on any backend of Keras.
 
-    Each epoch of Keras is an epoch of the loader's plan, every clip once and in the plan's order, whatever
-    ``fit(shuffle=...)`` says. One that is broken off is served again, from its first batch, by the next call.
-    Indexing gives any batch of the epoch that is being served, or comes next.
+    Each epoch of Keras is an epoch of the loader's plan: every clip once, in the plan's order, whatever
+    ``fit(shuffle=...)`` says. The next call serves an interrupted epoch again, from its first batch.
+    Indexing gives any batch of the epoch that is being served or comes next.
 
     Parameters
     ----------
     loader : ClipLoader or Batches
-        What to serve; training and validation each need one of their own.
+        The loader; training and validation each need a loader of their own.
     epoch : int
         The first epoch to serve.
     workers, use_multiprocessing, max_queue_size
-        As for `keras.utils.PyDataset`, and ignored: the loader has workers of its own, and Keras's, if there
-        are several, repeat batches and lose others.
+        As for `keras.utils.PyDataset`, but ignored: the loader has its own workers, and several workers of
+        Keras would repeat some batches and lose others.
 
     Attributes
     ----------
     loader : ClipLoader or Batches
         As given.
     epoch : int
-        The epoch that is being served, or comes next.
+        The epoch that is being served or comes next.
     start : int
-        The first batch of it to serve: 0, unless resumed inside an epoch.
+        The first batch of this epoch to serve: 0, unless resumed inside an epoch.
+
+    Raises
+    ------
+    OptionError
+        If `loader` is not a loader, or `epoch` is below 0.
 
     Notes
     -----
-    To change batches on their way, override ``__getitem__``: a PyDataset around this one is served by index,
-    always the same epoch.
-    TensorFlow keeps what it was given to ``fit`` until the process ends: close the loader to end its workers.
+    To change batches, override ``__getitem__``. Do not wrap the sequence in another PyDataset, which would
+    ask by index and always get the same epoch.
+    TensorFlow keeps the arguments of ``fit`` until the process ends: close the loader to end its workers.
 
     Examples
     --------
-    >>> model.fit(ClipSequence(loader), validation_data=ClipSequence(other), epochs=10)  # doctest: +SKIP
+    >>> import keras
+    >>> from fastclips.adapters.keras import ClipSequence
+    >>> dataset, sampler = fc.open("frames/"), fc.Windows(4)
+    >>> loader = fc.ClipLoader(dataset, sampler, [fc.Rescale(1 / 255)], batch_size=9, workers=0)
+    >>> layers = [keras.layers.GlobalAveragePooling3D(), keras.layers.Dense(2)]
+    >>> model = keras.Sequential(layers)
+    >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    >>> model.compile(loss=loss)
+    >>> history = model.fit(ClipSequence(loader), epochs=2, verbose=0)
+    >>> model.predict(ClipSequence(loader), verbose=0).shape
+    (18, 2)
     """
 
-    _has_workers = "ClipLoader(workers=...)"
+    _has_workers = "workers= of the ClipLoader"
 
     def __init__(
         self,
@@ -87,33 +102,33 @@ class ClipSequence(Passes, keras.utils.PyDataset):  # type: ignore[misc] # Keras
 
     @classmethod
     def resume(cls, loader: Batches, path: str | os.PathLike[str]) -> ClipSequence:
-        """Go on behind the last batch that was trained on before a `ClipCheckpoint` was written.
+        """Return a sequence that starts after the last batch trained on before a `ClipCheckpoint` was saved.
 
         Parameters
         ----------
         loader : ClipLoader or Batches
-            With the same data and options as then; the number of workers may differ.
+            A loader with the same data and options; the number of workers may differ.
         path : path-like
-            Of the checkpoint.
+            Path of the checkpoint.
 
         Returns
         -------
         ClipSequence
-            Its length is what is left of the epoch, which needs a ``fit`` of its own: see `ClipCheckpoint`.
+            Its length is the rest of the epoch, which needs a ``fit`` of its own: see `ClipCheckpoint`.
 
         Raises
         ------
         OptionError
-            If the loader's plan is another.
+            If the checkpoint is of another plan.
         """
         loader.load_state_dict(json.loads(Path(path).read_text(encoding="utf-8")))
-        place = loader.state_dict()
-        sequence = cls(loader, epoch=place["epoch"])
-        sequence.start = place["batch"]
+        state = loader.state_dict()
+        sequence = cls(loader, epoch=state["epoch"])
+        sequence.start = state["batch"]
         return sequence
 
     def __len__(self) -> int:
-        """Batches in an epoch, or in what is left of a resumed one."""
+        """Batches in an epoch, or in the rest of a resumed epoch."""
         return len(self.loader) - self.start
 
     def _begin(self, epoch: int, start: int) -> Iterator[Any]:
@@ -123,48 +138,64 @@ class ClipSequence(Passes, keras.utils.PyDataset):  # type: ignore[misc] # Keras
         return as_tuple(self.loader.batch(self.epoch, self.start + range(len(self))[index]))
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        """Serve the epoch, or what is left of it, without moving on to the next."""
+        """Serve the epoch, or the rest of it, without moving on to the next epoch."""
         return map(as_tuple, islice(self.loader.epoch(self.epoch, self.start), len(self)))
 
 
 class ClipCheckpoint(keras.callbacks.Callback):  # type: ignore[misc] # as above
-    """Saves which clips were trained on, beside a `keras.callbacks.ModelCheckpoint` that saves the model.
+    """Saves the loader's state, beside a `keras.callbacks.ModelCheckpoint` that saves the model.
 
-    With the same `save_freq`, both save after the same batches (not with ``save_best_only``). This file is
-    replaced as a whole, so a process killed at any moment leaves a good one; only if killed between the two
-    does it leave them one save apart.
+    With the same `save_freq`, both save after the same batches (not with ``save_best_only``). The file is
+    replaced atomically, so a process killed at any moment leaves a good file. If it is killed between the two
+    saves, model and state are one save apart.
 
     Parameters
     ----------
     path : path-like
-        JSON file to write: the state of a loader.
+        JSON file to write.
     sequence : ClipSequence
-        What is trained on.
+        The sequence that is trained on.
     save_freq : "epoch" or int
-        When to save: after each epoch, or after so many batches.
+        When to save: after each epoch, or after this number of batches.
 
     Raises
     ------
     OptionError
-        If `save_freq` is something else.
+        If `save_freq` is neither ``"epoch"`` nor an integer of at least 1.
 
     Examples
     --------
-    A script that can be killed at any time, and started again. Keras takes the number of batches once per
-    ``fit``, so what is left of an epoch is a ``fit`` of its own:
+    A script that can be killed at any time and started again. Keras reads the number of batches once per
+    ``fit``, so the rest of an epoch needs a ``fit`` of its own:
 
-    >>> if os.path.exists("run/clips.json"):  # doctest: +SKIP
-    ...     model = keras.models.load_model("run/model.keras")
-    ...     sequence = ClipSequence.resume(loader, "run/clips.json")
-    ... else:
-    ...     model, sequence = build_model(), ClipSequence(loader)
-    >>> callbacks = [  # doctest: +SKIP
-    ...     keras.callbacks.ModelCheckpoint("run/model.keras", save_freq=100),
-    ...     ClipCheckpoint("run/clips.json", sequence, save_freq=100),
-    ... ]
-    >>> if sequence.start:  # doctest: +SKIP
-    ...     model.fit(sequence, initial_epoch=sequence.epoch, epochs=sequence.epoch + 1, callbacks=callbacks)
-    >>> model.fit(sequence, initial_epoch=sequence.epoch, epochs=10, callbacks=callbacks)  # doctest: +SKIP
+    >>> import keras, os
+    >>> from fastclips.adapters.keras import ClipCheckpoint, ClipSequence
+    >>> def train(epochs):
+    ...     loader = fc.ClipLoader(fc.open("frames/"), fc.Windows(4), batch_size=3, workers=0)
+    ...     if os.path.exists("run/clips.json"):
+    ...         model = keras.models.load_model("run/model.keras")
+    ...         sequence = ClipSequence.resume(loader, "run/clips.json")
+    ...     else:
+    ...         model, sequence = build_model(), ClipSequence(loader)
+    ...     callbacks = [
+    ...         keras.callbacks.ModelCheckpoint("run/model.keras", save_freq=4),
+    ...         ClipCheckpoint("run/clips.json", sequence, save_freq=4),
+    ...     ]
+    ...     first = sequence.epoch, sequence.start
+    ...     if sequence.start:
+    ...         rest = sequence.epoch + 1
+    ...         model.fit(sequence, initial_epoch=sequence.epoch, epochs=rest, callbacks=callbacks, verbose=0)
+    ...     model.fit(sequence, initial_epoch=sequence.epoch, epochs=epochs, callbacks=callbacks, verbose=0)
+    ...     return first
+    >>> def build_model():
+    ...     layers = [keras.layers.Rescaling(1 / 255), keras.layers.GlobalAveragePooling3D()]
+    ...     model = keras.Sequential([*layers, keras.layers.Dense(2)])
+    ...     model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    ...     return model
+    >>> train(epochs=1)  # 6 batches; saved after batch 4
+    (0, 0)
+    >>> train(epochs=2)
+    (0, 4)
     """
 
     def __init__(
@@ -175,16 +206,16 @@ class ClipCheckpoint(keras.callbacks.Callback):  # type: ignore[misc] # as above
         self.save_freq = save_freq if save_freq == "epoch" else checked_int(save_freq, "save_freq", 1)
         self._pass: Pass | None = None
         self._trained = 0  # batches of the pass
-        self._unsaved = 0  # batches
-        self._batch = -1  # the last one of Keras's epoch
+        self._unsaved = 0  # batches since the last save
+        self._batch = -1  # last batch of Keras's epoch
 
-    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002 - Keras's
-        """Begin to count Keras's batches."""
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002 - Keras's signature
+        """Start counting the batches of Keras's epoch."""
         self._batch = -1
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002 - as above
-        """Count what was trained on, and save when it is time."""
-        if self._pass is not self.sequence._pass:  # noqa: SLF001 - two halves of one thing
+        """Count the batches trained on, and save if it is time."""
+        if self._pass is not self.sequence._pass:  # noqa: SLF001 - the two classes belong together
             self._pass, self._trained = self.sequence._pass, 0  # noqa: SLF001 - as above
         batches = batch - self._batch  # several with steps_per_execution
         self._batch = batch
@@ -195,7 +226,7 @@ class ClipCheckpoint(keras.callbacks.Callback):  # type: ignore[misc] # as above
             self._save()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002 - as above
-        """Save, if this is when to."""
+        """Save, with ``save_freq="epoch"``."""
         if self.save_freq == "epoch":
             self._save()
 
@@ -204,13 +235,13 @@ class ClipCheckpoint(keras.callbacks.Callback):  # type: ignore[misc] # as above
             return
         loader = self.sequence.loader
         epoch, batch = self._pass.epoch, self._pass.start + self._trained
-        if batch >= len(loader):  # more if steps_per_execution does not divide the epoch
+        if batch >= len(loader):  # greater if steps_per_execution does not divide the epoch
             epoch, batch = epoch + 1, 0
         state = {**loader.state_dict(), "epoch": epoch, "batch": batch}
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
-        with beside.open("w", encoding="utf-8") as file:
+        temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
+        with temporary.open("w", encoding="utf-8") as file:
             json.dump(state, file)
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(self.path)
+        temporary.replace(self.path)

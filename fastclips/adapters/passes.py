@@ -1,31 +1,31 @@
-"""What Keras asks of a dataset, answered by who asks. Imports no Keras: whoever is served by it is one.
+"""How Keras asks a PyDataset for batches, and which batch it gets. Imports no Keras.
 
-Keras asks a PyDataset for more than an epoch's batches: 0 and 1 to learn their shapes, one more to build the
-model, up to eight that it reads ahead and drops; a callback may look at some as well. With ``shuffle``, the
-default, it also asks in an order of its own. What Keras trains on comes through a generator of its own,
-which runs to its end in one epoch, or with ``steps_per_epoch`` in several, on TensorFlow in another thread.
-So a request is answered by who asks:
+Keras asks for more than the batches of an epoch: 0 and 1 for their shapes, another batch to build the model,
+and up to eight that it reads ahead and discards. Callbacks may ask too. With ``shuffle``, the default, Keras
+asks in an order of its own. The batches that Keras trains on are read by a generator of Keras. It runs to its
+end in one epoch, or with ``steps_per_epoch`` in several, on TensorFlow in another thread. So the answer
+depends on the caller:
 
-- the generator that began last gets the plan's next batch, whatever index it asks for. That is a *pass*:
-  it serves one epoch of the plan, each batch once, in order, read ahead;
-- anyone else gets the batch of the index, and nothing of the plan is consumed;
-- a generator that began earlier was given up, as by an interrupted fit, and gets an error, which is seen only
-  if someone still listens.
+- the newest generator gets the next batch of the plan, whatever index it asks for. Its requests form a
+  *pass*, which serves one epoch of the plan, each batch once, in order, read ahead;
+- any other caller gets the batch of its index, without effect on the pass;
+- an older generator was abandoned, for example by an interrupted fit, and gets an error. The error is seen
+  only if the generator is still in use.
 
-Nothing in PyDataset says who asks, but the caller's frame does. Every generator asks for ``num_batches``
-first, or for the length (Keras 2), which begins its pass. Keras 3 asks for it outside of a generator only
-when it starts over: the pass until then, unless its end was told, was a probe or broken off, and its epoch is
-served again. An epoch is over when Keras says so::
+PyDataset does not say who is calling, but the caller's stack frame does. Every generator first asks for
+``num_batches``, or for the length (Keras 2), which begins its pass. Keras 3 asks for ``num_batches`` outside
+a generator only when it starts again: if the end of the last pass was not reported, that pass was a probe or
+was interrupted, and its epoch is served again. An epoch ends when Keras calls ``on_epoch_end``::
 
-    fit            num_batches                 a pass still open is given up, and its epoch begun again
+    fit            num_batches                 an open pass is dropped, and its epoch begins again
                    0, 1                        by index (TensorFlow)
                    a generator, one batch      a pass (JAX, torch, MirroredStrategy build the model so)
-                   num_batches, on_epoch_end   the pass is given up: the epoch begins again
+                   num_batches, on_epoch_end   the pass is dropped: the epoch begins again
       each epoch   on_epoch_begin
                    a generator, all batches    a pass
                    on_epoch_end                the epoch is over
 
-What was asked for is therefore not what was trained on; only a callback knows that.
+So the batches asked for are not the batches trained on; only a callback knows the latter.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ _KERAS = {"keras", "tf_keras"}  # packages
 
 
 class Pass(NamedTuple):
-    """An epoch on its way to Keras.
+    """An epoch as it is read by a generator of Keras.
 
     Parameters
     ----------
     generator : int
-        id of the asking frame; a later one with the same id begins a pass of its own.
+        id of the generator's stack frame. A later generator with the same id begins a new pass.
     epoch, start : int
-        Which, and its first batch.
+        The epoch, and its first batch.
     batches : iterator
-        Those that are left.
+        The remaining batches.
     """
 
     generator: int
@@ -66,34 +66,34 @@ class Pass(NamedTuple):
 
 
 class Passes:
-    """The part of a PyDataset that tells Keras's requests apart; mix it in before Keras's own class.
+    """Mixin that answers Keras's requests; it comes before Keras's class in the bases.
 
-    A subclass has a length and says how an epoch, and a batch by its index, are served.
+    A subclass implements the length, `_begin` and `_by_index`.
 
     Attributes
     ----------
     epoch : int
-        The epoch that is being served, or comes next.
+        The epoch that is being served or comes next.
     start : int
-        The first batch of it to serve.
+        The first batch of this epoch to serve.
     """
 
     epoch: int = 0
     start: int = 0
     _pass: Pass | None = None
-    _told: int | None = None  # the length that Keras goes by
-    _has_workers = "workers=... of what made this"  # for a warning
+    _told: int | None = None  # the length that Keras uses
+    _has_workers = "workers= of the iterator"  # the option for workers, for a warning
 
     def __len__(self) -> int:
-        """Batches in an epoch, or in what is left of one."""
+        """Batches in an epoch, or in the rest of an epoch."""
         raise NotImplementedError
 
     def _begin(self, epoch: int, start: int) -> Iterator[Any]:
-        """Serve an epoch from one of its batches on."""
+        """Return the batches of an epoch from `start` on."""
         raise NotImplementedError
 
     def _by_index(self, index: int, *, probe: bool) -> Any:  # noqa: ANN401 - the structure is the user's choice
-        """Return a batch of the present epoch; `probe` says that Keras asks, and gets a tuple."""
+        """Return a batch of the current epoch, as a tuple if Keras asks (`probe`)."""
         raise NotImplementedError
 
     @property
@@ -102,7 +102,7 @@ class Passes:
         asker = asked_by_keras(self, "num_batches")
         if asker is None:
             pass
-        elif asker.f_code.co_name == "num_batches":  # Keras's adapter passes the question on
+        elif asker.f_code.co_name == "num_batches":  # Keras's adapter, not a generator
             self._pass, self._told = None, len(self)
         elif _is_generator(asker):
             self._begin_pass(asker)
@@ -112,20 +112,20 @@ class Passes:
         left = len(self)
         if self._told not in {None, left}:
             raise OptionError(
-                f"a resumed epoch of {self._told} batches was followed by one of {left} in the same "
-                "fit, but Keras goes by the first: give it a fit of its own, with "
-                "initial_epoch=sequence.epoch and epochs=sequence.epoch + 1, as ClipCheckpoint's "
-                "documentation shows"
+                f"a resumed epoch of {self._told} batches was followed by an epoch of {left} in one fit, but "
+                "Keras uses the first number for all epochs: call fit for the resumed epoch alone, with "
+                "initial_epoch=sequence.epoch and epochs=sequence.epoch + 1, as in the example of "
+                "ClipCheckpoint"
             )
         self._pass = Pass(id(asker), self.epoch, self.start, self._begin(self.epoch, self.start))
 
     def __getitem__(self, index: int) -> Any:  # noqa: ANN401 - as above
-        """Return the pass's next batch to Keras's generator, and to anyone else that of the index.
+        """Return the next batch of the pass to Keras's generator, and the batch of the index to others.
 
         Parameters
         ----------
         index : int
-            Which of the epoch's batches; below 0 from its end.
+            Number of the batch in the epoch; negative numbers count from the end.
 
         Returns
         -------
@@ -139,19 +139,19 @@ class Passes:
         if current is None or current.generator != id(asker):
             name = next(c.__name__ for c in type(self).__mro__ if c.__module__.startswith("fastclips."))
             raise EngineError(
-                f"Keras has begun anew with this {name}, so what it did before cannot go on. Validation "
-                f"needs a {name} and a loader of its own"
+                f"Keras has started again with this {name}, so its earlier iteration cannot continue; "
+                f"pass validation a {name} and a loader of its own"
             )
         return as_tuple(next(current.batches))
 
     def on_epoch_end(self) -> None:
-        """Go on to the next epoch; called by Keras."""
+        """Move on to the next epoch; called by Keras."""
         if self._pass is not None:
             self.epoch, self.start = self._pass.epoch + 1, 0
 
     @property
     def workers(self) -> int:
-        """Always 1: Keras's threads; the loader has processes of its own."""
+        """Threads of Keras: always 1, since the loader has worker processes."""
         return 1
 
     @workers.setter
@@ -171,25 +171,26 @@ class Passes:
 
     def _warn(self, option: str) -> None:
         warnings.warn(
-            f"{type(self).__name__} ignores {option}: Keras's own workers repeat batches and lose others; "
-            f"there are worker processes already ({self._has_workers})",
+            f"{type(self).__name__} ignores {option}: workers of Keras would repeat some batches and lose "
+            f"others; set the number of worker processes by {self._has_workers}",
             stacklevel=4,
         )
 
 
 def asked_by_keras(dataset: object, method: str) -> FrameType | None:
-    """Return the frame that called a method of a dataset, past any overrides, if it is one of Keras's.
+    """Return the stack frame that called a method of a dataset, if it belongs to Keras.
 
     Parameters
     ----------
     dataset : object
-        Whose method calls this.
+        The object whose method calls this function.
     method : str
-        Its name.
+        Name of the method; overrides of it are skipped.
 
     Returns
     -------
     frame or None
+        None if the caller is not Keras.
     """
     frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - see the module's documentation
     while frame is not None and frame.f_code.co_name == method and _self(frame) is dataset:
@@ -207,5 +208,5 @@ def _is_generator(frame: FrameType) -> bool:
 
 
 def as_tuple(batch: Any) -> tuple[Any, ...]:  # noqa: ANN401 - as above
-    """Return a batch as Keras wants it."""
+    """Return a batch as the tuple that Keras expects."""
     return batch if isinstance(batch, tuple) else (batch,)

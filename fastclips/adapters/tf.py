@@ -1,11 +1,11 @@
-"""tf.data: a loader as a `tf.data.Dataset` whose tensors lie in the loader's own memory.
+"""A loader as a `tf.data.Dataset` whose tensors share the loader's memory.
 
-``Dataset.from_generator`` takes a NumPy array over as it is if it starts at a multiple of 64 bytes, as
-batches do, and holds it until its tensor dies; only then is the slot free again. The loader decodes ahead in
-its own processes, so the dataset prefetches no more than hides the change of threads.
+``Dataset.from_generator`` does not copy a NumPy array that starts at a multiple of 64 bytes, as batches do.
+It holds the array until its tensor dies; only then is the slot free again. The loader decodes ahead in
+its own processes, so the dataset prefetches just enough to hide the change of threads.
 
-TensorFlow keeps the function that it was given for as long as the process lives. So the function holds the
-loader weakly, and the dataset holds it for all datasets and iterators made from it.
+TensorFlow keeps the generator function until the process ends. So the function holds the loader by a weak
+reference, and the dataset holds the loader for all datasets and iterators made from it.
 """
 
 from __future__ import annotations
@@ -29,24 +29,34 @@ if TYPE_CHECKING:
 
 __all__ = ["to_tf_dataset"]
 
-_PREFETCHED = 2  # batches, each of which keeps a slot from the workers
+_PREFETCHED = 2  # batches; each occupies a slot
 
 
 def to_tf_dataset(loader: Batches) -> tf.data.Dataset:
-    """Serve a loader through tf.data: see `ClipLoader.to_tf_dataset`.
+    """Return a loader as a `tf.data.Dataset`, which serves one epoch in each iteration.
 
-    Two batches are decoded at once, to learn their shapes. TensorFlow is not told how many there are, since
-    the first iteration may serve what a loaded state left of an epoch.
+    The first and the last batch of epoch 0 are decoded right away, for their shapes. The dataset has no known
+    number of batches, since the first iteration may serve the rest of an epoch after `load_state_dict`.
 
     Parameters
     ----------
-    loader : Batches
-        Each iteration over the dataset is one over the loader.
+    loader : ClipLoader or Batches
+        The loader. Each iteration over the dataset is an iteration over the loader.
 
     Returns
     -------
     tf.data.Dataset
-        Of elements as the loader gives them. The first dimension is None if the last batch is smaller.
+        Batches as the loader serves them, as tensors. The first dimension is None if the last batch is
+        smaller.
+
+    Examples
+    --------
+    >>> loader = fc.ClipLoader(fc.open("frames/"), fc.Windows(4), batch_size=9, workers=0)
+    >>> dataset = loader.to_tf_dataset()
+    >>> dataset.element_spec[0]
+    TensorSpec(shape=(9, 4, 48, 64, 3), dtype=tf.uint8, name=None)
+    >>> sum(1 for x, y in dataset)
+    2
     """
     first, last = loader.batch(0, 0), loader.batch(0, len(loader) - 1)
     signature = tf.nest.map_structure(_spec, first, last)
@@ -55,7 +65,9 @@ def to_tf_dataset(loader: Batches) -> tf.data.Dataset:
     def batches() -> Iterator[Any]:
         loader = alive()
         if loader is None:
-            raise ClosedError("the dataset's loader is gone; keep the dataset, or an iterator over it")
+            raise ClosedError(
+                "the dataset's loader was deleted; keep a reference to the dataset, or to an iterator over it"
+            )
         return iter(loader)
 
     dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)

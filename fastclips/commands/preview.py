@@ -19,7 +19,7 @@ from fastclips.loader import ClipLoader
 from fastclips.options import checked_int
 from fastclips.pixels.geometry.crops import RandomCrop, RandomFlip, Resize
 from fastclips.planning.samplers import Windows
-from fastclips.serving.layout import LABEL
+from fastclips.reserved import LABEL
 
 if TYPE_CHECKING:
     import argparse

@@ -30,7 +30,8 @@ from fastclips.data.saved_index import load_or_scan
 from fastclips.data.tars import find_tars
 from fastclips.errors import OptionError
 from fastclips.options import checked_choice, checked_classes, checked_int
-from fastclips.spec import WEIGHT, Stream
+from fastclips.reserved import RESERVED
+from fastclips.spec import Stream
 
 if TYPE_CHECKING:
     import os
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
 __all__ = ["mask_options", "open_dataset"]
 
-_RESERVED = ("auto", "label", "valid", WEIGHT)
 _VALUES = 256  # of a byte
 _MASKS = ("mask",)
 
@@ -316,10 +316,10 @@ def _streams(names: Sequence[str], masks: Iterable[str], mask: dict[str, Any]) -
     if not isinstance(masks, (str, Iterable)):
         raise OptionError(f"masks={masks!r}: must be names of streams, as in ('mask',)")
     masks = (masks,) if isinstance(masks, str) else tuple(masks)
-    taken = [name for name in names if name in _RESERVED or not isinstance(name, str) or not name]
+    taken = [name for name in names if name in RESERVED or not isinstance(name, str) or not name]
     if taken:
         raise OptionError(
-            f"a stream cannot be called {taken[0]!r}: it must be a text, and not {', '.join(_RESERVED)}"
+            f"a stream cannot be called {taken[0]!r}: it must be a text, and not {', '.join(RESERVED)}"
         )
     if not names:
         raise OptionError("source={} names no stream: give a path, or a dict such as {'image': path}.")

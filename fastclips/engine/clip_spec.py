@@ -12,19 +12,23 @@ from fastclips.functions import from_script, to_worker
 from fastclips.spec import ticket_dtype
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from fastclips.pixels.recipe import Recipe
+    from fastclips.pixels.steps.compiled import CompiledSteps
     from fastclips.spec import SlotLayout, Stream, Weighting
 
 __all__ = ["ClipSpec"]
 
-_PICKLED = "_pickled_recipe"
+_PICKLED = "_pickled_transforms"
+_LAZY = ("recipe", "pixel_steps")  # one pickle, so that they share the pixel steps
 
 
 @dataclass(frozen=True)
 class ClipSpec:
-    """All that is needed to turn a ticket into the row of a slot; what a worker is started with.
+    """All that turns a ticket into the row of a slot: a worker is started with it.
 
     Parameters
     ----------
@@ -33,15 +37,19 @@ class ClipSpec:
     streams : tuple of Stream
         What to decode, one field of `layout` each, in the same order.
     recipe : Recipe
-        What to do with it.
+        The geometry map, and where each transform's draws are.
+    pixel_steps : mapping of str to CompiledSteps
+        The pixel steps of each stream that has any.
     layout : SlotLayout
-        Where to put it.
+        Where the arrays of a batch lie.
     time_steps : int
         Frames in a clip.
+    size : (int, int)
+        Height and width that the geometry must give.
     fast_dct : bool
-        Whether JPEGs are decoded with the faster, slightly less exact inverse DCT.
+        Whether JPEGs are decoded with the faster, less exact inverse DCT.
     weighting : Weighting, optional
-        Where given, `layout` ends with the field `WEIGHT`, of the mask's shape and float32.
+        If given, `layout` ends with the field `WEIGHT`, float32, of the mask's shape.
     repeats_damaged : bool
         Whether a frame that cannot be read or decoded is replaced by its neighbour, instead of an error.
     """
@@ -49,8 +57,10 @@ class ClipSpec:
     storage: Storage
     streams: tuple[Stream, ...]
     recipe: Recipe
+    pixel_steps: Mapping[str, CompiledSteps]
     layout: SlotLayout
     time_steps: int
+    size: tuple[int, int]
     fast_dct: bool
     weighting: Weighting | None = None
     repeats_damaged: bool = False
@@ -67,16 +77,16 @@ class ClipSpec:
                 self.storage.advise(stream.name, video, some)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Let the recipe travel as bytes, which nobody unpickles but who asks for it: workers alone."""
+        """Pickle what may hold users' functions as bytes, which only workers unpickle, after the fork."""
         state = dict(self.__dict__)
         if "recipe" in state:
-            state[_PICKLED] = to_worker(state.pop("recipe"), "transforms")
+            state[_PICKLED] = to_worker(tuple(state.pop(name) for name in _LAZY), "transforms")
         return state
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - called for what is missing: a pickled recipe
-        if name != "recipe" or _PICKLED not in self.__dict__:
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - called for missing attributes: those of _LAZY
+        if name not in _LAZY or _PICKLED not in self.__dict__:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        self.__dict__[name] = from_script(self.__dict__[_PICKLED], "transforms")
+        self.__dict__.update(zip(_LAZY, from_script(self.__dict__[_PICKLED], "transforms"), strict=True))
         return self.__dict__[name]
 
     @property

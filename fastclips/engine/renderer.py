@@ -1,26 +1,26 @@
-"""How a ticket becomes bytes, pixels, the row of a slot.
+"""A ticket -> bytes -> pixels -> the row of a slot.
 
-`Renderer` is that way for one clip and knows nothing of processes: workers call it in their loop, and the
-loader without workers in the caller.
+A `Renderer` writes one clip at a time and knows nothing of processes: workers call it in their loop, and a
+loader without workers calls it in the trainer.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from errno import EMFILE, ENFILE, ENOMEM
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastclips.data.storage import count_bytes
-from fastclips.engine.arena import COUNTERS, Damage
-from fastclips.engine.clip_placer import Clip, Lane, Way, by
+from fastclips.engine.arena import Damage
+from fastclips.engine.clip_placer import Clip, ClipPlacer, StreamSetup, size_text
+from fastclips.engine.rendering import BYTES, DECODE, KERNEL, READ, Meter, at_path
 from fastclips.errors import DamageError, FastclipsError, FrameError, OptionError
 from fastclips.pixels.decoding.decoder import Decoder
 from fastclips.pixels.geometry import kernels
 from fastclips.pixels.geometry.crops import swap_table
-from fastclips.spec import WEIGHT
+from fastclips.reserved import WEIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -33,64 +33,50 @@ if TYPE_CHECKING:
 
 __all__ = ["Renderer"]
 
-READ, DECODE, KERNEL, CLIPS, FRAMES, BYTES, SLICED, PIXELS, DECODED = map(
-    COUNTERS.index,
-    ("read_s", "decode_s", "kernel_s", "clips", "frames", "bytes", "sliced", "pixels", "decoded_pixels"),
-)
 _SHORTAGES = (EMFILE, ENFILE, ENOMEM)  # of the machine, whatever the file
-_CACHED = 2**20  # bytes: a larger batch is not in any cache when it is read
+_CACHED = 2**20  # bytes: a larger batch is in no cache when it is read
 
 
 class Renderer:
     """Turns a ticket into the row of a slot.
 
-    A clip's files are all read before its first frame is decoded, so that reading is timed once per clip. A
-    frame that is shown at several steps is read and decoded once; it is placed at the first of them and
-    copied to the others, unless each step has a map of its own. So is padding, but for masks, where it is the
-    stream's `ignore`. With ``fill="constant"``, what lies outside the frame is filled last: in pictures after
-    their pixel steps, in masks with `ignore`.
+    All files of a stream of a clip are read before its first frame is decoded. A frame that is shown at
+    several time steps is read and decoded once; it is placed at the first of them and copied to the others,
+    unless each time step has a map of its own. Padding repeats a frame in pictures; masks are the stream's
+    `ignore` there. With ``fill="constant"``, pixels outside the frame are filled last: in pictures after the
+    pixel steps, in masks with `ignore`.
 
-    With ``spec.repeats_damaged``, a clip in which frames turn out to be damaged is written again as if the
-    ticket had named others in their places: of each step whose picture is damaged in any stream, the nearest
-    intact one before it, else after it, in all pictures alike; zeros if there is none. Masks are `ignore`
-    there, and where they are damaged themselves. What is damaged depends on the clip alone.
+    With ``spec.repeats_damaged``, a clip with damaged frames is written again as if the ticket had named
+    other frames: where a picture is damaged in any stream, all pictures show the nearest intact frame before
+    it, else after it, or zeros if there is none. Masks are `ignore` there, and where they are damaged
+    themselves. The replacement depends on the clip alone.
 
     Parameters
     ----------
     spec : ClipSpec
-        What to read, how to decode it, what to do with it and where it goes.
+        What to read, how to decode it, and where to write it.
     single_threaded : bool
-        Whether no other thread of this process renders, so that kernels may use a buffer of theirs.
-
-    Raises
-    ------
-    OptionError
-        If the recipe does not suit the streams.
+        Whether no other thread of this process renders, so that kernels may use a buffer of their own.
     """
 
     def __init__(self, spec: ClipSpec, *, single_threaded: bool = False) -> None:
         self._spec = spec
-        self._lanes = [self._lane(stream) for stream in spec.streams]
-        self._scratch: dict[str, NDArray[np.uint8]] = {}  # of pictures before their pixel steps
+        self._setups = [self._set_up(stream) for stream in spec.streams]
+        self._scratch: dict[str, NDArray[np.uint8]] = {}  # pictures before their pixel steps, by stream
         self._weights = np.array([spec.weighting.table if spec.weighting else ()], np.float32)
         self._bypass_cache = single_threaded and spec.layout.nbytes > _CACHED
 
-    def _lane(self, stream: Stream) -> Lane:
+    def _set_up(self, stream: Stream) -> StreamSetup:
         spec, decoder = self._spec, Decoder(stream, fast_dct=self._spec.fast_dct)
-        field = next(field for field in spec.layout.fields if field.name == stream.name)
         if stream.mask:
-            return Lane(
-                stream, decoder, field.shape[1:], None, *_mask_tables(stream, spec.recipe.swapping), False
-            )
-        steps = spec.recipe.compiled(stream.channels, field.trials)
-        fixed = steps is not None and steps.draws(spec.time_steps) == 0
-        table = steps.table(()) if steps is not None and fixed else None
-        channels_first = spec.recipe.channels_first
-        size = field.shape[2:] if channels_first else field.shape[1:3]
-        if field.trials:
-            size = field.trials[0].given[1:3]
-            channels_first = spec.recipe.moves_channels(field.trials[-1].returned)
-        return Lane(stream, decoder, size, steps, table, None, channels_first)
+            return StreamSetup(stream, decoder, None, *_mask_tables(stream, spec.recipe.swapping), False)
+        steps = spec.pixel_steps.get(stream.name)
+        shape: tuple[int, ...] = (spec.time_steps, *spec.size, stream.channels)
+        table = None
+        if steps is not None:
+            shape = steps.shape(shape)
+            table = steps.table(()) if steps.draws(spec.time_steps) == 0 else None
+        return StreamSetup(stream, decoder, steps, table, None, spec.recipe.moves_channels(shape))
 
     def render(
         self, ticket: np.void, row: Mapping[str, NDArray[Any]], counters: NDArray[np.float64]
@@ -104,7 +90,7 @@ class Renderer:
         row : mapping of str to ndarray
             The row's arrays, (T, ...) each, by stream; and `WEIGHT`, where the spec has a weighting.
         counters : ndarray of float64
-            One per name in `COUNTERS`; what this clip took is added to them.
+            One entry per name in `COUNTERS`; the time and work of this clip are added.
 
         Returns
         -------
@@ -114,67 +100,60 @@ class Renderer:
         Raises
         ------
         FrameError
-            If a frame is missing or damaged and not to be replaced, or does not fit; the message holds its
-            path.
+            If a frame is missing or damaged and not to be replaced, or does not fit.
         """
         frames = ticket["frames"][: self._spec.time_steps].tolist()
         shown: dict[int, list[int]] = {}
-        for step, frame in enumerate(frames):
-            shown.setdefault(frame if frame >= 0 else ~frame, []).append(step)
-        padded = [step for step, frame in enumerate(frames) if frame < 0]
+        for at, frame in enumerate(frames):
+            shown.setdefault(frame if frame >= 0 else ~frame, []).append(at)
+        padded = [at for at, frame in enumerate(frames) if frame < 0]
         draws = ticket["draws"].tolist()
         clip = Clip(int(ticket["video"]), int(ticket["view"]), draws, shown, padded, {}, {})
         damage: list[Damage] = []
-        while found := self._render_streams(clip, row, counters):
-            damage += found
-            if len(damage) > len(self._lanes) * len(frames):
-                raise RuntimeError(f"a frame is damaged that was replaced: {found[0]}")
-            clip = self._mended(clip, frames, damage)
-        weighting = self._spec.weighting
-        if weighting is not None:
-            began = perf_counter()
-            table = self._weights * np.float32(ticket["weight"])
-            self._weigh(row[weighting.stream], table, clip.unlabelled(weighting.stream), row[WEIGHT])
-            counters[KERNEL] += perf_counter() - began
-        counters[FRAMES] += len(frames)
-        counters[CLIPS] += 1
+        with Meter(counters) as meter:
+            while found := self._render_streams(clip, row, meter):
+                damage += found
+                if len(damage) > len(self._setups) * len(frames):
+                    raise RuntimeError(f"a frame is damaged that was replaced: {found[0]}")
+                clip = self._replace_damaged(clip, frames, damage)
+            weighting = self._spec.weighting
+            if weighting is not None:
+                table = self._weights * np.float32(ticket["weight"])
+                self._weigh(row[weighting.stream], table, clip.unlabelled(weighting.stream), row[WEIGHT])
+                meter.lap(KERNEL)
+            meter.add_clip(len(frames))
         return damage
 
-    def _render_streams(
-        self, clip: Clip, row: Mapping[str, NDArray[Any]], counters: NDArray[np.float64]
-    ) -> list[Damage]:
-        """Write all streams of a clip, unless frames are damaged: return those that are to be replaced."""
+    def _render_streams(self, clip: Clip, row: Mapping[str, NDArray[Any]], meter: Meter) -> list[Damage]:
+        """Write all streams of a clip; return its damaged frames, if any, which are to be replaced."""
         damage: list[Damage] = []
-        for number, lane in enumerate(self._lanes):
-            found = self._render_stream(lane, clip, row[lane.stream.name], counters)
+        for number, setup in enumerate(self._setups):
+            found = self._render_stream(setup, clip, row[setup.stream.name], meter)
             if found:
                 damage += [Damage(number, frame, why) for frame, why in found.items()]
         return damage
 
-    def _mended(self, clip: Clip, frames: list[int], damage: list[Damage]) -> Clip:
-        """Return a clip of other frames in place of those that are damaged."""
+    def _replace_damaged(self, clip: Clip, frames: list[int], damage: list[Damage]) -> Clip:
+        """Return a clip that shows other frames instead of the damaged ones."""
         frames = [frame if frame >= 0 else ~frame for frame in frames]
-        masks = {number: lane.stream.name for number, lane in enumerate(self._lanes) if lane.stream.mask}
+        masks = {number: setup.stream.name for number, setup in enumerate(self._setups) if setup.stream.mask}
         lost = {frame for stream, frame, _ in damage if stream not in masks}
-        intact = [step for step, frame in enumerate(frames) if frame not in lost]
+        intact = [at for at, frame in enumerate(frames) if frame not in lost]
         shown: dict[int, list[int]] = {}
-        for step in range(len(frames)) if intact else ():
-            instead = intact[max(bisect_right(intact, step) - 1, 0)]
-            shown.setdefault(frames[instead], []).append(step)
+        for at in range(len(frames)) if intact else ():
+            nearest = intact[max(bisect_right(intact, at) - 1, 0)]
+            shown.setdefault(frames[nearest], []).append(at)
         ignored = {}
         for number, name in masks.items():
             gone = lost.union(frame for stream, frame, _ in damage if stream == number)
-            ignored[name] = [
-                step for step, frame in enumerate(frames) if frame in gone or step in clip.padded
-            ]
+            ignored[name] = [at for at, frame in enumerate(frames) if frame in gone or at in clip.padded]
         return clip._replace(shown=shown, sizes={}, ignored=ignored)
 
     def _render_stream(
-        self, lane: Lane, clip: Clip, output: NDArray[Any], counters: NDArray[np.float64]
+        self, setup: StreamSetup, clip: Clip, output: NDArray[Any], meter: Meter
     ) -> dict[int, str]:
-        """Write a stream of a clip, unless frames are damaged: return which are to be replaced, and why."""
-        began = perf_counter()
-        stream, decoder, storage = lane.stream, lane.decoder, self._spec.storage
+        """Write one stream of a clip; return its damaged frames that are to be replaced, and the reasons."""
+        stream = setup.stream
         unlabelled = clip.unlabelled(stream.name) if stream.mask else ()
         shown = _without(clip.shown, unlabelled) if unlabelled else clip.shown
         if not shown:
@@ -182,62 +161,49 @@ class Renderer:
             return {}
         shown, files, damage = self._read(stream.name, clip.video, shown)
         arrays = np.ndarray in set(map(type, files))
-        counters[BYTES] += sum(map(count_bytes if arrays else len, files))
-        ended = perf_counter()
-        counters[READ] += ended - began
-        way = Way(self._spec, lane, clip, output, self._room(lane), bypass_cache=self._bypass_cache)
-        placing = 0.0
+        meter.add(BYTES, sum(map(count_bytes if arrays else len, files)))
+        meter.lap(READ)
+        scratch = self._scratch_for(setup)
+        placer = ClipPlacer(self._spec, setup, clip, output, scratch, bypass_cache=self._bypass_cache)
         placed: Collection[int] | None = () if arrays else None
-        for (frame, steps), data in zip(shown.items(), files, strict=True):
+        for (frame, shown_at), data in zip(shown.items(), files, strict=True):
             if placed and frame in placed:
                 continue
             try:
-                size = self._size(lane, clip, frame, data)
+                size = _check_size(setup, clip, frame, data)
                 if placed is None:
-                    placed = way.place_crops(decoder, size, shown, files, counters)
-                    if len(placed) == len(shown):  # so all have the size of this one
+                    placed = placer.place_crops(size, shown, files, meter)
+                    if len(placed) == len(shown):  # so all have this size
                         break
                 if frame not in placed:
-                    placing += _place(way, decoder, data, size, steps, counters)
+                    placer.place_frame(data, size, shown_at, meter)
             except FastclipsError as error:
-                damage[frame] = self._damage(stream, clip, frame, error)
-        began = ended
-        ended = perf_counter()
-        counters[DECODE] += ended - began - placing
-        counters[KERNEL] += placing
+                damage[frame] = self._damage(error, stream, clip, frame)
+        meter.lap(DECODE)
         if damage:
             return damage
         try:
-            way.finish()
+            placer.finish()
         except (FrameError, OptionError) as error:
-            where = storage.where(stream.name, clip.video, next(iter(clip.shown)))
-            raise FrameError(f"{where}: {error}") from error.__cause__
-        counters[KERNEL] += perf_counter() - ended
+            raise self._at_frame(error, stream, clip.video, next(iter(clip.shown))) from error.__cause__
+        meter.lap(KERNEL)
         return damage
 
-    def _damage(self, stream: Stream, clip: Clip, frame: int, error: FastclipsError) -> str:
-        """Return why a frame is to be replaced, if it is."""
+    def _damage(self, error: FastclipsError, stream: Stream, clip: Clip, frame: int) -> str:
+        """Return the reason why a frame is to be replaced; raise an error if it is not."""
         if not (self._spec.repeats_damaged and isinstance(error, DamageError)):
-            where = self._spec.storage.where(stream.name, clip.video, frame)
-            raise FrameError(f"{where}: {error}") from None
+            raise self._at_frame(error, stream, clip.video, frame) from error.__cause__
         clip.sizes.pop(frame, None)
         return str(error)
 
-    def _size(self, lane: Lane, clip: Clip, frame: int, data: Any) -> tuple[int, int]:  # noqa: ANN401 - as stored
-        """Return a frame's size, which is that of the clip's other streams."""
-        size = lane.decoder.size(data)
-        known, other = clip.sizes.setdefault(frame, (size, lane.stream.name))
-        if size != known:
-            raise FrameError(
-                f"is {by(size)} while its {other} is {by(known)}; "
-                "the frames of aligned streams must have one size"
-            )
-        return size
+    def _at_frame(self, error: FastclipsError, stream: Stream, video: int, frame: int) -> FrameError:
+        path = self._spec.storage.where(stream.name, video, frame)
+        return at_path(error, path, video=video, frame=frame)
 
     def _read(
         self, stream: str, video: int, shown: dict[int, list[int]]
     ) -> tuple[dict[int, list[int]], Sequence[Any], dict[int, str]]:
-        """Read frames: return those that can be read, their data, and why the others cannot."""
+        """Read frames; return the readable ones, their data, and the reasons why the others are not."""
         try:
             return shown, self._spec.storage.read_many(stream, video, shown), {}
         except FrameError:
@@ -251,61 +217,54 @@ class Renderer:
                 cause = error.__cause__
                 if isinstance(cause, OSError) and cause.errno in _SHORTAGES:
                     raise
-                where = self._spec.storage.where(stream, video, frame)
-                said = cause.strerror if isinstance(cause, OSError) else cause and str(cause)
-                damage[frame] = said or str(error).replace(f" {where!r}", "")
+                damage[frame] = error.reason
         return {frame: shown[frame] for frame in files}, list(files.values()), damage
 
-    def _room(self, lane: Lane) -> NDArray[np.uint8] | None:
-        """Return where a clip is placed before its pixel steps, if they are more than a table."""
-        if lane.steps is None or lane.steps.one_table:
+    def _scratch_for(self, setup: StreamSetup) -> NDArray[np.uint8] | None:
+        """Return memory for a clip before its pixel steps; None if they are no more than a table."""
+        if setup.pixel_steps is None or setup.pixel_steps.one_table:
             return None
-        name = lane.stream.name
+        name = setup.stream.name
         if name not in self._scratch:
-            shape = (self._spec.time_steps, *lane.size, lane.stream.channels)
+            shape = (self._spec.time_steps, *self._spec.size, setup.stream.channels)
             self._scratch[name] = np.empty(shape, np.uint8)
         return self._scratch[name]
 
     def _weigh(
-        self, mask: NDArray[np.uint8], table: NDArray[np.float32], none: list[int], out: NDArray[np.float32]
+        self,
+        mask: NDArray[np.uint8],
+        table: NDArray[np.float32],
+        unlabelled: list[int],
+        out: NDArray[np.float32],
     ) -> None:
-        """Write the weight of each pixel of a clip's mask; 0 at the steps of which it tells nothing."""
+        """Write the weight of each pixel of a clip's mask; 0 at time steps without labels."""
         flat = mask.reshape(-1, mask.shape[-1])
         kernels.crop_table(flat, 0, 0, False, table, out.reshape(flat.shape), bypass_cache=self._bypass_cache)
-        out[none] = 0
+        out[unlabelled] = 0
 
 
-def _place(
-    way: Way,
-    decoder: Decoder,
-    data: Any,  # noqa: ANN401 - as stored
-    size: tuple[int, int],
-    steps: list[int],
-    counters: NDArray[np.float64],
-) -> float:
-    """Decode what is needed of a frame and place it; return the seconds that placing took."""
-    seconds = 0.0
-    for turn in way.turns(steps):
-        part = decoder.decode(data, way.source(size, turn[0]), way.scale)
-        counters[SLICED + part.rung] += 1
-        counters[PIXELS] += size[0] * size[1] / part.scale**2
-        counters[DECODED] += part.pixels.shape[0] * part.pixels.shape[1]
-        began = perf_counter()
-        way.place(part, turn)
-        seconds += perf_counter() - began
-    return seconds
+def _check_size(setup: StreamSetup, clip: Clip, frame: int, data: Any) -> tuple[int, int]:  # noqa: ANN401 - as stored
+    """Return a frame's size, which must be the same in the clip's other streams."""
+    size = setup.decoder.size(data)
+    known, other = clip.sizes.setdefault(frame, (size, setup.stream.name))
+    if size != known:
+        raise FrameError(
+            f"is {size_text(size)} while its {other} is {size_text(known)}; "
+            "the frames of aligned streams must have one size"
+        )
+    return size
 
 
 def _without(shown: dict[int, list[int]], left_out: Collection[int]) -> dict[int, list[int]]:
-    """Return `_Clip.shown` without some steps."""
-    steps = {frame: [step for step in at if step not in left_out] for frame, at in shown.items()}
-    return {frame: at for frame, at in steps.items() if at}
+    """Return `Clip.shown` without some time steps."""
+    kept = {frame: [at for at in shown_at if at not in left_out] for frame, shown_at in shown.items()}
+    return {frame: shown_at for frame, shown_at in kept.items() if shown_at}
 
 
 def _mask_tables(
     stream: Stream, swapping: Swapping | None
 ) -> tuple[NDArray[np.uint8] | None, NDArray[np.uint8] | None]:
-    """Return what becomes of each value of a mask, and of each of a mirrored one, where anything does."""
+    """Return the tables of a mask's values and of a mirrored mask's values, where they change any."""
     table = None if stream.values is None else np.array([stream.values], np.uint8)
     if swapping is None or not swapping.flip.mask_pairs:
         return table, None

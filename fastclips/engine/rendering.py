@@ -19,9 +19,10 @@ from fastclips.engine.arena import COUNTERS
 from fastclips.errors import FrameError
 
 if TYPE_CHECKING:
+    from typing import Self
+
     import numpy as np
     from numpy.typing import NDArray
-    from typing_extensions import Self
 
 __all__ = ["BYTES", "DECODE", "KERNEL", "PILLOW", "READ", "Meter", "at_path"]
 

@@ -1,4 +1,4 @@
-"""Map draws in [0, 1) to numbers of a range."""
+"""Draws in [0, 1) -> numbers of a range."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["pick", "pick_power"]
 
 
 def pick(low: float, high: float, draw: float) -> float:
-    """Return the number of a range that a draw in [0, 1) means: uniform."""
+    """Return ``low + (high - low) * draw``: uniform in the range."""
     return low + (high - low) * draw
 
 
 def pick_power(low: float, high: float, draw: float) -> float:
-    """Return the power of a range that a draw in [0, 1) means: its logarithm is uniform."""
+    """Return ``low * (high / low) ** draw``: its logarithm is uniform in the range."""
     return low * math.pow(high / low, draw)

@@ -1,22 +1,22 @@
-"""What is done to a clip: declarations that add up to one recipe.
+"""`Recipe`: what a list of transforms does to one clip.
 
 A recipe is one geometry map and an ordered list of pixel steps::
 
     output pixel --(map)--> source position --(resample once)--> value --(steps)--> --(fill outside)-->
 
-Each geometry transform (`geometry.crops`, `geometry.warps`) composes its own map onto the one
-before it, so that however many are listed, a pixel is resampled at most once, and a pure crop or flip not at
-all. A map that neither turns nor leaves the frame covers whole source pixels; every other is as exact as
-floating point, and one border rule says what lies beyond the frame. Geometry holds for every stream, pixel
-steps (`fastclips.pixels.steps.compiled`) for pictures alone.
+Each geometry transform (`geometry.crops`, `geometry.warps`) composes its map onto the map before it, so a
+pixel is resampled at most once, however many transforms are listed; a crop or flip alone resamples nothing.
+A map that neither turns nor leaves the frame covers whole source pixels; all others are as exact as floating
+point. One border rule sets the pixels outside the frame. Geometry applies to every stream, pixel steps
+(`fastclips.pixels.steps.compiled`) to pictures only.
 
-Transforms hold no random state: the plan gives each clip numbers in [0, 1), each transform uses up
-`draws` of them, those of the geometry first, and `Recipe.geometry` turns them into pixels once a frame's size
-is known. One that draws per frame uses up as many for the first time step, for the second, and so on: each
-step of the clip then has a map of its own, the same for every stream.
+Transforms hold no random state. The plan gives each clip numbers in [0, 1); each transform takes `draws` of
+them, geometry first, and `Recipe.geometry` turns them into pixels once a frame's size is known. A transform
+that draws per frame takes as many for the first time step, for the second, and so on: each time step then
+has a map of its own, the same for every stream.
 
-Some transforms have several *views*, each a map of its own: a clip then comes once for each, told apart by
-its ticket's `view`.
+Some transforms have several *views*, each with a map of its own. A clip then appears once for each view; its
+ticket's `view` tells which.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ __all__ = [
 class GeometryTransform(Protocol):
     """A declaration that composes onto the geometry map.
 
-    One that may leave the frame has the attributes `fill` and `fill_value` (`geometry.warps`); one
-    that may draw for each frame says ``per="frame"``; one that may mirror left and right, `may_mirror`.
+    A transform that may leave the frame has the attributes `fill` and `fill_value` (`geometry.warps`). A
+    transform that can draw for each frame has `per`, one that may mirror left and right has `may_mirror`.
     """
 
     @property
     def draws(self) -> int:
-        """Numbers in [0, 1) used up per clip, or per frame."""
+        """Numbers in [0, 1) that it takes per clip, or per frame."""
 
     @property
     def fixes_size(self) -> bool:
@@ -73,11 +73,11 @@ class GeometryTransform(Protocol):
 
 @runtime_checkable
 class ViewTransform(Protocol):
-    """A declaration that gives each clip several views, each of which composes onto the geometry map."""
+    """A declaration with several views of each clip, each of which composes onto the geometry map."""
 
     @property
     def views(self) -> int:
-        """How many views."""
+        """Number of views."""
 
     @property
     def fixes_size(self) -> bool:
@@ -91,8 +91,8 @@ def _has_views(transform: GeometryTransform | ViewTransform) -> TypeIs[ViewTrans
     return hasattr(transform, "compose_view")  # isinstance takes far longer
 
 
-class _Place(NamedTuple):
-    """A transform, and where its draws are."""
+class _Listed(NamedTuple):
+    """A transform, and the place of its draws."""
 
     transform: GeometryTransform | ViewTransform
     first: int  # of its draws for the first time step
@@ -100,28 +100,28 @@ class _Place(NamedTuple):
 
 
 class Swapping(NamedTuple):
-    """What labels or values of masks change places with left and right, and which draw says where.
+    """A flip that swaps labels or values of masks, and the place of its draws.
 
     Parameters
     ----------
     flip : RandomFlip
         The transform.
     first, stride : int
-        Of its draws: the place for the first time step, and from there to the next.
+        Place of its draws for the first time step, and the distance from there to the next.
     """
 
     flip: RandomFlip
     first: int
     stride: int
 
-    def column(self, step: int = 0) -> int:
-        """Return the place, among a clip's draws, of the one that `RandomFlip.mirrors` is asked about."""
-        return self.first + self.stride * step
+    def column(self, at: int = 0) -> int:
+        """Return the place of the draw that `RandomFlip.mirrors` takes at a time step."""
+        return self.first + self.stride * at
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is done to each clip; made by `compile_recipe`.
+    """What is done to each clip: one geometry map and the pixel steps; made by `compile_recipe`.
 
     Parameters
     ----------
@@ -130,13 +130,13 @@ class Recipe:
     steps : tuple of PixelStep
         In the order in which they act.
     channels_first : bool
-        Whether pictures come as (C, H, W).
+        Whether pictures are (C, H, W).
     time_steps : int
         Frames of a clip.
     border : Border
-        What lies beyond the frame.
+        The pixels outside the frame.
     dct_scaling : bool
-        Whether JPEGs may be decoded at a part of their size where the geometry shrinks them by 2 or more.
+        Whether JPEGs may be decoded at a fraction of their size where the geometry shrinks them by 2 or more.
     """
 
     transforms: tuple[GeometryTransform | ViewTransform, ...]
@@ -147,48 +147,47 @@ class Recipe:
     dct_scaling: bool = False
 
     @cached_property
-    def _laid_out(self) -> tuple[list[_Place], int]:
-        """Where each transform's draws are, and how many there are in all."""
-        places, used = [], 0
+    def _laid_out(self) -> tuple[list[_Listed], int]:
+        """The place of each transform's draws, and their number."""
+        listed, used = [], 0
         for transform in self.transforms:
             draws = 0 if _has_views(transform) else transform.draws
             per_frame = getattr(transform, "per", "clip") == "frame"
-            places.append(_Place(transform, used, draws if per_frame else 0))
+            listed.append(_Listed(transform, used, draws if per_frame else 0))
             used += draws * (self.time_steps if per_frame else 1)
-        return places, used
+        return listed, used
 
     @property
     def geometry_draws(self) -> int:
-        """Numbers in [0, 1) used up per clip by its geometry: the first ones."""
+        """Numbers in [0, 1) that the geometry takes per clip: the first of the clip's draws."""
         return self._laid_out[1]
 
     @cached_property
     def by_frame(self) -> bool:
         """Whether each time step has a map of its own."""
-        return any(one.stride for one in self._laid_out[0])
+        return any(listed.stride for listed in self._laid_out[0])
 
     @cached_property
     def swapping(self) -> Swapping | None:
-        """What changes places with left and right, if anything."""
-        for one in self._laid_out[0]:
-            flip = one.transform
+        """The flip that swaps labels or values of masks, if any."""
+        for flip, first, stride in self._laid_out[0]:
             if isinstance(flip, RandomFlip) and (flip.label_pairs or flip.mask_pairs):
-                return Swapping(flip, one.first, one.stride)
+                return Swapping(flip, first, stride)
         return None
 
     @property
     def mask_pairs(self) -> tuple[tuple[int, int], ...]:
-        """Values of masks that change places with left and right."""
+        """Pairs of mask values that a mirrored frame swaps."""
         return self.swapping.flip.mask_pairs if self.swapping else ()
 
     @property
     def draws(self) -> int:
-        """Numbers in [0, 1) used up per clip."""
+        """Numbers in [0, 1) that a clip takes."""
         return self.geometry_draws + count_draws(self.steps, self.time_steps)
 
     @cached_property
     def views(self) -> int:
-        """How many times a clip comes, each time in another view: the product over all transforms."""
+        """How many times a clip appears, each time in another view: the product over all transforms."""
         return math.prod(transform.views for transform in self.transforms if _has_views(transform))
 
     @property
@@ -204,17 +203,17 @@ class Recipe:
         channels : int
             Of the pictures: 3, or 1 for gray.
         trials : sequence of Trial
-            What the user's functions among the steps returned when they were tried out, in order.
+            Results of trying out the user's functions among the pixel steps, in order.
 
         Returns
         -------
         CompiledSteps or None
-            None where nothing is done.
+            None if there are no pixel steps.
 
         Raises
         ------
         OptionError
-            If a step or the border's value does not suit the channels, or a step stands where it cannot.
+            If a pixel step or the border's value does not suit the channels, or the order is invalid.
         """
         if channels == 1 and isinstance(self.border.value, tuple):
             raise OptionError(
@@ -225,17 +224,17 @@ class Recipe:
 
     @cached_property
     def has_functions(self) -> bool:
-        """Whether functions of the user's are among the steps."""
+        """Whether the pixel steps include users' functions."""
         return any(step.kind == "function" for step in self.steps)
 
     def moves_channels(self, shape: tuple[int, ...]) -> bool:
-        """Say whether a clip, (T, H, W, C) if it is of pictures, comes as (T, C, H, W)."""
+        """Return whether a clip of a shape is turned from (T, H, W, C) to (T, C, H, W)."""
         return self.channels_first and is_picture(shape)
 
     def geometry(
         self, height: int, width: int, draws: Sequence[float], view: int = 0, step: int = 0
     ) -> Geometry:
-        """Resolve a clip's draws for frames of a size; pure.
+        """Return the geometry map of a clip for frames of a size; pure.
 
         Parameters
         ----------
@@ -244,20 +243,20 @@ class Recipe:
         draws : sequence of float
             The clip's numbers in [0, 1), `Recipe.draws` of them.
         view : int
-            Which of the recipe's `views`, from 0: the first transform's changes slowest.
+            One of the recipe's `views`, from 0; the first transform's view changes slowest.
         step : int
-            Which time step of the clip, from 0; all have one map unless `by_frame`.
+            Time step of the clip, from 0; all have one map unless `by_frame`.
 
         Returns
         -------
         Geometry
-            The composed map. If it neither turns nor leaves the frame, it has no warp and its box is moved
-            to whole pixels of the frame: a view of what was decoded, and nothing beside it need be.
+            The composed map. If it neither turns nor leaves the frame, it has no warp, and its box is moved
+            to whole pixels of the frame, so that only the box has to be decoded.
 
         Raises
         ------
         OptionError
-            If a crop is larger than what it crops.
+            If a crop is larger than its input.
         """
         geometry, rest = Geometry(Axis.whole(height), Axis.whole(width)), self.views
         for transform, first, stride in self._laid_out[0]:
@@ -278,14 +277,14 @@ def compile_recipe(
     time_steps: int = 1,
     dct_scaling: bool = False,
 ) -> Recipe:
-    """Check a list of transforms and make it a recipe.
+    """Check a list of transforms and return its recipe.
 
     Parameters
     ----------
     transforms : iterable
-        Geometry and pixel steps, each in order.
+        Geometry transforms and pixel steps, each kind in order.
     channels_first : bool
-        Whether pictures come as (C, H, W) instead of (H, W, C).
+        Whether pictures are (C, H, W) instead of (H, W, C).
     time_steps : int
         Frames of a clip.
     dct_scaling : bool
@@ -294,13 +293,12 @@ def compile_recipe(
     Returns
     -------
     Recipe
-        For every clip.
 
     Raises
     ------
     OptionError
-        If something in the list is no transform, Normalize stands there twice, or two transforms fill what
-        lies beyond the frame by different rules.
+        If an item is no transform, Normalize is there twice, or two transforms fill the pixels outside the
+        frame by different rules.
     """
     geometry: list[GeometryTransform | ViewTransform] = []
     steps: list[PixelStep] = []
@@ -316,7 +314,7 @@ def compile_recipe(
         else:
             raise OptionError(f"{transform!r} in transforms is no transform; {_instead(transform)}")
     if sum(isinstance(step, Normalize) for step in steps) > 1:
-        raise OptionError("Normalize stands more than once in transforms; combine mean and std into one")
+        raise OptionError("Normalize stands more than once in transforms: combine mean and std into one")
     _check_mirrors(geometry)
     channels_first = checked_bool(channels_first, "channels_first")
     dct_scaling = checked_bool(dct_scaling, "dct_scaling")
@@ -328,32 +326,35 @@ def _instead(given: object) -> str:
     if method is not None and not isinstance(given, type):
         return f"a class with the method {method}() must subclass fastclips.PixelStep"
     if callable(given) and not isinstance(given, type):
-        return "a function of yours goes into Apply(...), or Apply(..., per='frame')"
+        return "put a function into Apply(...), or Apply(..., per='frame')"
     return "use instances, such as RandomCrop(224)"
 
 
 def _check_mirrors(transforms: list[GeometryTransform | ViewTransform]) -> None:
-    """Refuse two transforms that mirror, if what they mirror has a side: the draw of one must tell."""
-    mirroring = [one for one in transforms if getattr(one, "may_mirror", False)]
+    """Raise `OptionError` if another transform may mirror besides a flip that swaps labels or mask values."""
     swapping = [
-        one for one in transforms if isinstance(one, RandomFlip) and (one.label_pairs or one.mask_pairs)
+        flip for flip in transforms if isinstance(flip, RandomFlip) and (flip.label_pairs or flip.mask_pairs)
     ]
-    others = [one for one in mirroring if swapping and one is not swapping[0]]
+    others = [
+        transform
+        for transform in transforms
+        if swapping and getattr(transform, "may_mirror", False) and transform is not swapping[0]
+    ]
     if others:
         raise OptionError(
-            f"{swapping[0]!r} swaps labels or masks' values where left and right change places, but "
-            f"{others[0]!r} makes them change places as well: leave one of them out"
+            f"{swapping[0]!r} swaps labels or mask values where it mirrors, but {others[0]!r} may mirror as "
+            "well: leave one of them out"
         )
 
 
 def _border(transforms: list[GeometryTransform | ViewTransform]) -> Border:
-    """Return the border rule that all transforms with one agree on."""
+    """Return the border rule, on which all transforms that have one must agree."""
     filling: list[Any] = [transform for transform in transforms if hasattr(transform, "fill")]
     borders = [Border(transform.fill, transform.fill_value) for transform in filling]
     for transform, border in zip(filling, borders, strict=True):
         if border != borders[0]:
             raise OptionError(
-                f"{filling[0]!r} and {transform!r} fill what lies beyond the frame by different rules, but "
-                "their map is one: give them the same fill and fill_value"
+                f"{filling[0]!r} and {transform!r} fill the pixels outside the frame by different rules, but "
+                "share one map: give them the same fill and fill_value"
             )
     return borders[0] if borders else Border()

@@ -1,1 +1,1 @@
-"""Which clip comes when: layer C. Pure, without I/O: a function of (seed, epoch, rank)."""
+"""Layer C: the plan, a pure function of (seed, epoch, rank) that says which clip comes when. No I/O."""

@@ -1,10 +1,10 @@
-"""Which frames of a clip are shown, and in which order: what is done to a clip before any pixel is.
+"""Frame choices: transforms that change which frames a clip shows, and in which order.
 
-A choice is a transform that knows frame numbers alone, so it belongs to the plan: tickets, tables and labels
-of frames all follow it. It is pure, for many clips at once; what it draws is keyed by the clip's position, as
-a recipe's draws are.
+A frame choice reads frame numbers and no pixels, so it belongs to the plan: tickets, tables and labels of
+frames all follow it. It is pure and works on many clips at once. Its draws are keyed by the clip's position,
+like a recipe's.
 
-Frames that a sampler marks as padding (``~frame``) stay marked wherever they go.
+Frames that a sampler marks as padding (``~frame``) keep their mark when they move.
 """
 
 from __future__ import annotations
@@ -29,70 +29,60 @@ _SLOWEST, _FASTEST = 1 / 64, 64.0
 
 @runtime_checkable
 class FrameChoice(Protocol):
-    """Changes the frames of clips. Its ``repr`` names every option: it enters the plan's fingerprint."""
+    """Changes the frames of clips. Its repr must name every option: it enters the plan's fingerprint."""
 
     def choice_draws(self, time_steps: int) -> int:
-        """Return how many numbers in [0, 1) it uses up per clip."""
+        """Return how many draws it uses per clip."""
 
     def choose(
         self, frames: NDArray[np.int32], units: NDArray[np.float64], counts: NDArray[np.int64]
     ) -> NDArray[np.int32]:
-        """Return other frames of the same videos.
+        """Return the changed frames of clips.
 
         Parameters
         ----------
         frames : ndarray of int32, (n, time_steps)
-            Frames of each clip, ``~frame`` where one is repeated as padding.
+            Frames of each clip, ``~frame`` where a frame is repeated as padding.
         units : ndarray of float64, (n, draws)
-            The clips' numbers in [0, 1).
+            Draws of each clip, in [0, 1).
         counts : ndarray of int64, (n,)
-            Frames of each clip's video.
+            Number of frames of each clip's video.
 
         Returns
         -------
         ndarray of int32, (n, time_steps)
-            A new array.
+            A new array: frames of the same videos, marked as padding in the same way.
         """
 
 
 def split_choices(transforms: Iterable[Any]) -> tuple[tuple[FrameChoice, ...], tuple[Any, ...]]:
-    """Tell frame choices from other transforms.
-
-    Parameters
-    ----------
-    transforms : iterable
-        Both, in any order.
-
-    Returns
-    -------
-    choices, others : tuple
-        Each in its order.
-
-    Raises
-    ------
-    OptionError
-        If it is no iterable.
-    """
+    """Return the frame choices among some transforms, and the other transforms, each in order."""
     if not isinstance(transforms, Iterable):
         raise OptionError(f"transforms={transforms!r}: must be a list, as in [RandomCrop(224)]")
     everything = tuple(transforms)
-    chosen = [one for one in everything if isinstance(one, FrameChoice) and not isinstance(one, type)]
-    return tuple(chosen), tuple(one for one in everything if not any(one is choice for choice in chosen))
+    chosen = [item for item in everything if isinstance(item, FrameChoice) and not isinstance(item, type)]
+    return tuple(chosen), tuple(item for item in everything if not any(item is choice for choice in chosen))
 
 
 @dataclass(frozen=True)
 class Reverse:
-    """Show clips backwards.
+    """Reverse the frames of random clips.
 
     Parameters
     ----------
     p : float
-        Share of clips that are reversed.
+        Probability that a clip is reversed, from 0 to 1.
 
     Raises
     ------
     OptionError
-        If `p` is no share.
+        If `p` is not from 0 to 1.
+
+    Examples
+    --------
+    >>> loader = fc.ClipLoader(fc.open("frames/"), fc.Windows(4), [fc.Reverse(p=1)], batch_size=8, workers=0)
+    >>> loader.plan_table(0)["frames"][0]
+    array([3, 2, 1, 0], dtype=int32)
     """
 
     p: float = 0.5
@@ -100,8 +90,8 @@ class Reverse:
     def __post_init__(self) -> None:
         object.__setattr__(self, "p", checked_number(self.p, "Reverse's p", 0, 1))
 
-    def choice_draws(self, time_steps: int) -> int:  # noqa: ARG002 - of any clip
-        """Return how many numbers it uses up per clip: one."""
+    def choice_draws(self, time_steps: int) -> int:  # noqa: ARG002 - of any length
+        """Return how many draws it uses per clip: 1."""
         return 1
 
     def choose(
@@ -110,25 +100,32 @@ class Reverse:
         units: NDArray[np.float64],
         counts: NDArray[np.int64],  # noqa: ARG002 - of any video
     ) -> NDArray[np.int32]:
-        """Return other frames: see `FrameChoice.choose`."""
+        """Return the changed frames: see `FrameChoice.choose`."""
         return np.where(units[:, :1] < self.p, frames[:, ::-1], frames)
 
 
 @dataclass(frozen=True)
 class FrameDrop:
-    """Lose frames, as a bad connection does: the one before is shown again. The first one stays.
+    """Replace random frames by the frame before them, as a bad connection does. The first frame stays.
 
-    What is shown again is no padding: masks and labels of frames are those of the frame that is shown.
+    A repeated frame is not padding: masks and labels of frames are those of the frame shown.
 
     Parameters
     ----------
     p : float
-        Share of frames that are lost.
+        Probability that a frame is replaced, from 0 to 1.
 
     Raises
     ------
     OptionError
-        If `p` is no share.
+        If `p` is not from 0 to 1.
+
+    Examples
+    --------
+    >>> transforms = [fc.FrameDrop(0.5)]
+    >>> loader = fc.ClipLoader(fc.open("frames/"), fc.Windows(6), transforms, batch_size=8, workers=0)
+    >>> loader.plan_table(0)["frames"][0]
+    array([0, 1, 2, 2, 2, 2], dtype=int32)
     """
 
     p: float
@@ -137,7 +134,7 @@ class FrameDrop:
         object.__setattr__(self, "p", checked_number(self.p, "FrameDrop's p", 0, 1))
 
     def choice_draws(self, time_steps: int) -> int:
-        """Return how many numbers it uses up per clip: one for each frame but the first."""
+        """Return how many draws it uses per clip: one for each frame but the first."""
         return time_steps - 1
 
     def choose(
@@ -146,7 +143,7 @@ class FrameDrop:
         units: NDArray[np.float64],
         counts: NDArray[np.int64],  # noqa: ARG002 - of any video
     ) -> NDArray[np.int32]:
-        """Return other frames: see `FrameChoice.choose`."""
+        """Return the changed frames: see `FrameChoice.choose`."""
         steps = np.arange(frames.shape[1])
         kept = np.zeros(frames.shape, np.int64)
         kept[:, 1:] = np.where(units < self.p, 0, steps[1:])
@@ -155,20 +152,28 @@ class FrameDrop:
 
 @dataclass(frozen=True)
 class SpeedJitter:
-    """Play clips faster or slower: frames lie farther apart or closer together, by one factor for a clip.
+    """Play clips faster or slower, by a random factor for each clip: frames are farther apart or closer.
 
-    A clip that would leave its video is moved until it fits; where the whole video is too short, its first
-    or last frame is shown as long as it takes, which is no padding.
+    A clip that would leave its video is shifted until it fits. If the video is too short, its first or last
+    frame is repeated, which is not padding.
 
     Parameters
     ----------
     low, high : float
-        The factor is drawn log-uniformly from `low` to `high`, within 1/64 to 64; above 1 is faster.
+        Range of the factor, from 1/64 to 64, drawn log-uniformly; above 1 is faster.
 
     Raises
     ------
     OptionError
-        If the range is none.
+        If a factor is out of range, or `low` is above `high`.
+
+    Examples
+    --------
+    >>> transforms = [fc.SpeedJitter(2, 2)]
+    >>> loader = fc.ClipLoader(fc.open("frames/"), fc.Windows(4), transforms, batch_size=8, workers=0)
+    >>> loader.plan_table(0)["frames"][:2]
+    array([[ 0,  2,  4,  6],
+           [ 4,  6,  8, 10]], dtype=int32)
     """
 
     low: float
@@ -179,16 +184,16 @@ class SpeedJitter:
             number = checked_number(getattr(self, name), f"SpeedJitter's {name}", _SLOWEST, _FASTEST)
             object.__setattr__(self, name, number)
         if self.low > self.high:
-            raise OptionError(f"SpeedJitter's low={self.low} is above high={self.high}")
+            raise OptionError(f"SpeedJitter's low={self.low}: must not be above high={self.high}")
 
-    def choice_draws(self, time_steps: int) -> int:  # noqa: ARG002 - of any clip
-        """Return how many numbers it uses up per clip: one."""
+    def choice_draws(self, time_steps: int) -> int:  # noqa: ARG002 - of any length
+        """Return how many draws it uses per clip: 1."""
         return 1
 
     def choose(
         self, frames: NDArray[np.int32], units: NDArray[np.float64], counts: NDArray[np.int64]
     ) -> NDArray[np.int32]:
-        """Return other frames: see `FrameChoice.choose`."""
+        """Return the changed frames: see `FrameChoice.choose`."""
         padded = frames < 0
         shown = np.where(padded, ~frames, frames).astype(np.int64)
         factor = self.low * np.exp(units[:, :1] * math.log(self.high / self.low))

@@ -1,14 +1,15 @@
-"""Videos and clips: what samplers take and what they give.
+"""The contract of samplers: `Videos` in, `Clips` out.
 
-A sampler is pure: `Videos` and `Draws` in, `Clips` out, one row each. It looks at all videos at once, with no
-Python loop over them, since there may be millions; the frames of a clip are worked out per batch. The clips
-of a video are as many in every epoch.
+A sampler cuts all videos of a dataset at once, by array operations, since there may be millions. The frames
+of a clip are computed later, batch by batch. A sampler is pure: its results depend on its options, the videos
+and the draws of the epoch, and on nothing else. Each video gives equally many clips in every epoch.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,26 +23,26 @@ if TYPE_CHECKING:
 
     from fastclips.planning.draws import Draws
 
-__all__ = ["ClipSampler", "Clips", "Videos"]
+__all__ = ["ClipSampler", "Clips", "EvenClips", "Videos", "checked_sampler"]
 
 
 @dataclass(frozen=True, eq=False)
 class Videos:
-    """What samplers cut.
+    """The videos of a dataset, as columns.
 
     Parameters
     ----------
     frame_counts : ndarray of int64, (V,)
-        Frames of each video.
+        Frames of each video; may be 0.
     fps : ndarray of float64, (V,), optional
-        Frames per second of each, NaN where unknown; needed by samplers with ``fps=`` alone.
+        Frames per second of each video, NaN where unknown.
     names : sequence of str, optional
-        Names for messages; by default videos are called by their numbers.
+        Names for messages; by default the numbers of the videos.
 
     Raises
     ------
     OptionError
-        If the columns are not of one length, or not of numbers.
+        If a column has another length than the others, or does not hold numbers.
     """
 
     frame_counts: NDArray[np.int64]
@@ -77,41 +78,38 @@ class Videos:
         return len(self.frame_counts)
 
     def called(self, video: int) -> str | int:
-        """Return what a message calls a video.
-
-        Parameters
-        ----------
-        video : int
-            Its number.
-
-        Returns
-        -------
-        str or int
-            Its name; its number where there are no names.
-        """
+        """Return the name of a video for messages, or its number if there are no names."""
         return video if self.names is None else self.names[video]
 
 
 def _kept(column: NDArray[Any]) -> NDArray[Any]:
-    """Return an array that nobody else writes to; one that is read-only, as shared columns are, as it is."""
+    """Return a copy of a writable array; a read-only array, such as a shared column, is returned as it is."""
     array = np.asarray(column)
     return array.copy() if array.flags.writeable else array
 
 
 @dataclass(frozen=True, eq=False)
 class Clips:
-    """Clips as columns, one row each.
+    """Clips that a sampler has cut, as columns with one row per clip.
 
-    A sampler that has to remember more of a clip adds columns in a subclass, with its own `rows`.
+    A subclass may add columns that its sampler needs to list frames; it must then override `rows`.
 
     Parameters
     ----------
     video : ndarray of int64, (N,)
-        Row of the videos.
+        The clip's video, as a row of `Videos`.
     start : ndarray of int64, (N,)
-        The first position, as the sampler counts.
+        Start of the clip in its video. Only the sampler reads it: in frames, or in a unit of its own.
     view : ndarray of int64, (N,)
-        Which of the sampler's views of the video it is; 0 where there is only one.
+        Number of the clip among the sampler's views of one video, from 0; 0 if there is one view.
+
+    Examples
+    --------
+    Two clips of video 0 and one of video 3:
+
+    >>> clips = fc.Clips(video=np.array([0, 0, 3]), start=np.array([0, 8, 0]), view=np.zeros(3, np.int64))
+    >>> len(clips), clips.rows(np.array([1])).start
+    (3, array([8]))
     """
 
     video: NDArray[np.int64]
@@ -122,30 +120,30 @@ class Clips:
         return len(self.video)
 
     def rows(self, which: NDArray[np.int64]) -> Clips:
-        """Take rows by number.
+        """Return some of the clips.
 
         Parameters
         ----------
         which : ndarray of int64, (n,)
-            Row numbers.
+            Row numbers, in any order.
 
         Returns
         -------
         Clips
-            The n rows.
+            The n clips, in the order of `which`.
         """
         return Clips(self.video[which], self.start[which], self.view[which])
 
 
 class EvenClips(Clips):
-    """Windows at a fixed distance, worked out when they are asked for: 8 bytes for a video, none for a clip.
+    """Windows at a fixed distance, computed on request: 8 bytes of memory per video, none per clip.
 
     Parameters
     ----------
     windows : ndarray of int64, (V,)
-        How many each video gives.
+        Windows of each video.
     step : int
-        Positions from one to the next.
+        Positions from the start of one window to the start of the next.
     """
 
     def __init__(self, windows: NDArray[np.int64], step: int) -> None:
@@ -159,7 +157,7 @@ class EvenClips(Clips):
         return int(self._ends[-1]) if len(self._ends) else 0
 
     def rows(self, which: NDArray[np.int64]) -> Clips:
-        """Take rows by number: see `Clips.rows`."""
+        """Return some of the clips: see `Clips.rows`."""
         video = np.searchsorted(self._ends, which, side="right")
         before = np.where(video > 0, self._ends[video - 1], 0)
         return Clips(video, (which - before) * self._step, np.zeros(len(video), np.int64))
@@ -169,87 +167,148 @@ class EvenClips(Clips):
         return self.rows(np.arange(len(self)))
 
     @property
-    def video(self) -> NDArray[np.int64]:  # made anew, not kept
+    def video(self) -> NDArray[np.int64]:  # computed on each access
         """Row of the videos."""
         return np.repeat(np.arange(len(self._ends)), np.diff(self._ends, prepend=0))
 
     @property
     def start(self) -> NDArray[np.int64]:
-        """The first position."""
+        """Start of each window, in positions."""
         return self._all.start
 
     @property
     def view(self) -> NDArray[np.int64]:
-        """0: there is one."""
+        """Zeros: each window is one view."""
         return np.zeros(len(self), np.int64)
 
 
-@runtime_checkable
-class ClipSampler(Protocol):
-    """Cuts videos into clips.
+class ClipSampler(ABC):
+    """Base class of samplers, which cut videos into clips. Provisional: it may change before version 1.0.
 
-    Its ``repr`` goes into `Plan.fingerprint` and has to name every option, as a dataclass's does.
+    A sampler of your own inherits it, implements `clips` and `frames`, and has an attribute, a property or a
+    dataclass's field `time_steps`. `varies`, `pads` and `shortage` have defaults that are right for samplers
+    that draw nothing and repeat nothing. A frozen dataclass is the simplest form. `check_sampler` of
+    `fastclips.testing` checks the whole contract.
+
+    **Pure.** Results depend on the sampler's options and the arguments alone. All randomness comes from
+    `draws`, so that an epoch is the same in every process and after a resume.
+
+    **The repr** must name every option, as a dataclass's does. It is part of the fingerprint that tells
+    whether a saved state belongs to a plan.
+
+    Attributes
+    ----------
+    time_steps : int
+        Frames in a clip, at least 1.
+
+    Examples
+    --------
+    One clip from the middle of each video that is long enough:
+
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Middle(fc.ClipSampler):
+    ...     time_steps: int
+    ...
+    ...     def clips(self, videos, draws):
+    ...         video = np.flatnonzero(videos.frame_counts >= self.time_steps)
+    ...         start = (videos.frame_counts[video] - self.time_steps) // 2
+    ...         return fc.Clips(video, start, np.zeros_like(video))
+    ...
+    ...     def frames(self, clips, videos):
+    ...         return (clips.start[:, None] + np.arange(self.time_steps)).astype(np.int32)
+    >>> from fastclips.testing import check_sampler
+    >>> check_sampler(Middle(4))
+    >>> with fc.ClipLoader(fc.open("frames/"), Middle(4), batch_size=6, workers=0) as loader:
+    ...     x, y = next(iter(loader))
+    ...     loader.plan_table(0)["frames"][0]
+    array([4, 5, 6, 7], dtype=int32)
+    >>> x.shape
+    (6, 4, 48, 64, 3)
     """
 
-    @property
-    def time_steps(self) -> int:
-        """Frames in a clip."""
+    if TYPE_CHECKING:
+        # At run time a property here would become the default of a dataclass's field `time_steps`.
+        @property
+        def time_steps(self) -> int:
+            """Frames in a clip."""
 
     @property
     def varies(self) -> bool:
-        """Whether the clips of one epoch differ from those of another."""
+        """Whether the clips of one epoch may differ from those of another; by default False."""
+        return False
 
     @property
     def pads(self) -> bool:
-        """Whether a clip may hold frames that are there only as padding."""
+        """Whether a clip may repeat a frame as padding; by default False."""
+        return False
 
+    @abstractmethod
     def clips(self, videos: Videos, draws: Draws) -> Clips:
-        """Cut all videos.
+        """Cut all videos into clips.
 
         Parameters
         ----------
         videos : Videos
-            What to cut.
+            All videos of the dataset.
         draws : Draws
-            The epoch's random words.
+            Random numbers of the epoch: ``draws.of_videos(len(videos), n)`` gives n numbers in [0, 1) for
+            each video.
 
         Returns
         -------
         Clips
-            None spanning two videos. `Clips.video` is the same in every epoch.
+            Clips in the order that is served without shuffling, each of one video. `Clips.video` must be the
+            same in every epoch. A video may give no clip.
 
         Raises
         ------
         OptionError
-            If these videos cannot be cut so.
+            If the videos cannot be cut with these options.
         """
 
+    @abstractmethod
     def frames(self, clips: Clips, videos: Videos) -> NDArray[np.int32]:
-        """List the frames of some clips.
+        """Return the frames of some clips.
 
         Parameters
         ----------
         clips : Clips
-            n rows of what `clips` returned.
+            Any n rows of the result of `clips`.
         videos : Videos
-            What was cut.
+            The same videos.
 
         Returns
         -------
         ndarray of int32, (n, time_steps)
-            Frame numbers, each within its video; ``~frame`` where that frame is repeated as padding.
+            Frame numbers from 0, each within the clip's video; ``~frame`` (below 0) at a time step that
+            repeats this frame as padding.
         """
 
-    def shortage(self, videos: Videos) -> str:
-        """Say how many videos are too short for a clip of their own frames, and what becomes of them.
+    def shortage(self, videos: Videos) -> str:  # noqa: ARG002 - nothing to say by default
+        """Return a message on videos that are too short for a full clip; by default empty.
 
         Parameters
         ----------
         videos : Videos
-            What is cut.
+            All videos of the dataset.
 
         Returns
         -------
         str
-            For the log; empty if there are none.
+            How many videos are too short, and whether they are left out or padded; empty if none is. It is
+            logged as a warning.
         """
+        return ""
+
+
+def checked_sampler(sampler: object) -> ClipSampler:
+    """Return a sampler, or raise `OptionError` if it is none."""
+    if isinstance(sampler, ClipSampler):
+        if getattr(sampler, "time_steps", None) is None:
+            raise OptionError(f"clips={sampler!r}: must have time_steps, the number of frames in a clip")
+        return sampler
+    raise OptionError(
+        f"clips={sampler!r}: must be a sampler, such as Windows(time_steps=16), or an object of a class of "
+        "yours that inherits fastclips.ClipSampler"
+    )

@@ -1,15 +1,15 @@
-"""Random words that depend on nothing but what they are for.
+"""Counter-based random numbers.
 
-Draws are counter-based: a word is a function of (seed, purpose, epoch, item, column) and of nothing else, so
-it is the same in any process, in any order, for any batch size. The generator is Philox4x64-10, of which
-NumPy promises the raw words; it promises no stream for the methods of ``Generator``, so the mapping to
-numbers is ours. One block of Philox is 4 words::
+A random word is a function of (seed, purpose, epoch, item, column) and of nothing else, so it is the same in
+any process, in any order, for any batch size. The generator is Philox4x64-10. NumPy guarantees its raw words
+but not the streams of ``Generator``'s methods, so this module maps words to numbers itself. A block of Philox
+is 4 words::
 
     key      seed, purpose
     counter  item, column // 4, epoch, 0        columns 0-3 of neighbouring items are neighbouring blocks
 
-``item`` is a video or a position in the plan, as the purpose says. How many columns are asked for changes
-none of them.
+The purpose says whether ``item`` is a video or a position in the plan. The number of columns asked for does
+not change any of them.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Draws", "Purpose", "to_units"]
 
-_PIECE = 2**16  # items drawn at a time: their whole blocks still fit a cache
+_PIECE = 2**16  # items drawn at a time, so that their blocks fit in cache
 
 
 class Purpose(IntEnum):
-    """What words are drawn for. The values are part of the stream: never change or reuse one."""
+    """The use of random words. Values are part of the stream: never change or reuse a value."""
 
     ORDER = 0  # item: a clip of the sampler's table
     WINDOW = 1  # item: a video
@@ -54,16 +54,16 @@ class Draws:
     epoch: int
 
     def words(self, purpose: Purpose, first: int, items: int, columns: int) -> NDArray[np.uint64]:
-        """Draw for consecutive items.
+        """Return the words of consecutive items.
 
         Parameters
         ----------
         purpose : Purpose
-            What for.
+            The use of the words.
         first : int
             The first item.
         items, columns : int
-            How many items, and words for each.
+            Number of items, and of words for each item.
 
         Returns
         -------
@@ -72,7 +72,7 @@ class Draws:
         """
         blocks = -(-columns // 4)
         out = np.empty((items, blocks, 4), np.uint64)
-        # NumPy counts up before it makes a block: start one earlier, so that the blocks are Random123's.
+        # NumPy increments the counter before each block. Start one earlier, so blocks equal Random123's.
         counter = ((self.epoch << 128) + first - 1) % 2**256
         philox = np.random.Philox(key=self.seed | purpose << 64, counter=counter)
         for block in range(blocks):
@@ -81,31 +81,37 @@ class Draws:
         return out.reshape(items, 4 * blocks)[:, :columns]
 
     def units(self, purpose: Purpose, first: int, items: int, columns: int) -> NDArray[np.float64]:
-        """Draw numbers in [0, 1): `to_units` of the same `words`.
+        """Return numbers in [0, 1) of consecutive items, (items, columns): `to_units` of the same `words`."""
+        return to_units(self.words(purpose, first, items, columns))
+
+    def of_videos(self, videos: int, columns: int) -> NDArray[np.float64]:
+        """Return numbers in [0, 1) for each video, for samplers.
 
         Parameters
         ----------
-        purpose, first, items, columns
-            As for `words`.
+        videos : int
+            Number of videos.
+        columns : int
+            Numbers for each video.
 
         Returns
         -------
-        ndarray of float64, (items, columns)
-            Uniform numbers.
+        ndarray of float64, (videos, columns)
+            Uniform numbers, the same for a video whatever the number of videos and columns.
         """
-        return to_units(self.words(purpose, first, items, columns))
+        return self.units(Purpose.WINDOW, 0, videos, columns)
 
     def units_at(self, purpose: Purpose, items: NDArray[np.int64], columns: int) -> NDArray[np.float64]:
-        """Draw for any items, as `units` does; quick where neighbouring ones follow each other.
+        """Return numbers in [0, 1) of any items; fast for runs of consecutive items.
 
         Parameters
         ----------
         purpose : Purpose
-            What for.
+            The use of the numbers.
         items : ndarray of int64, (n,)
             The items, in any order.
         columns : int
-            Numbers for each.
+            Numbers for each item.
 
         Returns
         -------
@@ -121,20 +127,7 @@ class Draws:
         return out
 
     def first_words(self, purpose: Purpose, items: int) -> NDArray[np.uint64]:
-        """Draw the first column of the items from 0 on, in little memory: there may be many millions.
-
-        Parameters
-        ----------
-        purpose : Purpose
-            What for.
-        items : int
-            How many.
-
-        Returns
-        -------
-        ndarray of uint64, (items,)
-            Raw words.
-        """
+        """Return the first word of each item from 0 on, (items,), in little memory for millions of items."""
         out = np.empty(items, np.uint64)
         for first in range(0, items, _PIECE):
             piece = out[first : first + _PIECE]
@@ -143,17 +136,6 @@ class Draws:
 
 
 def to_units(words: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """Map words to numbers in [0, 1): the upper 53 bits of each, so each is exact.
-
-    Parameters
-    ----------
-    words : ndarray of uint64
-        Of any shape.
-
-    Returns
-    -------
-    ndarray of float64
-        Of the same shape.
-    """
+    """Return numbers in [0, 1) of the same shape: the upper 53 bits of each word, so they are exact."""
     units: NDArray[np.float64] = np.multiply(words >> np.uint64(11), 2.0**-53, dtype=np.float64)
     return units

@@ -1,4 +1,4 @@
-"""Which rank a process is: told by the user, or by the environment that its launcher left."""
+"""The rank of this process, from the user or from the environment variables of its launcher."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _log = logging.getLogger(__name__)
 
 
 def resolve_rank(rank: int | Literal["env"], world: int | None = None) -> tuple[int, int]:
-    """Find out which part of an epoch this process reads.
+    """Return the rank of this process, and the number of ranks.
 
     Parameters
     ----------
     rank : int or "env"
-        The rank, or ``"env"`` to read what the launcher of this process left in its environment: torchrun,
-        accelerate, horovodrun, Open MPI, MPICH and others with PMI, ``TF_CONFIG``, or Slurm. The first that
-        is there counts, in this order: a launcher that runs inside another knows better.
+        The rank, or ``"env"`` to read it from the environment variables of a launcher: torchrun, accelerate,
+        horovodrun, Open MPI, MPICH and others with PMI, ``TF_CONFIG``, or Slurm. The first launcher found
+        counts, in this order, since an inner launcher knows better than an outer one.
     world : int, optional
-        How many ranks there are. May be left out for rank 0, which is then alone, and for ``"env"``, which
-        is otherwise checked against it.
+        Number of ranks. It may be left out for rank 0, then the only rank, and for ``"env"``, where it must
+        agree with the environment if given.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def resolve_rank(rank: int | Literal["env"], world: int | None = None) -> tuple[
         raise OptionError(f'rank="env": found none of {looked}, TF_CONFIG; pass rank= and world= as numbers')
     if world not in (None, found):
         raise OptionError(
-            f"world={world}: is {found} by {names}; leave world out, or give the rank as a number"
+            f"world={world}: must be {found} by {names}; leave world= out, or pass rank= as a number"
         )
     _log.info("rank %d of %d, from %s", rank, found, names)
     return rank, found
@@ -68,11 +68,11 @@ _INNER = (
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
     ("PMI_RANK", "PMI_SIZE"),  # MPICH, Intel MPI
 )
-_OUTER = (("SLURM_PROCID", "SLURM_NTASKS"),)  # last: often the outer shell of one of the others
+_OUTER = (("SLURM_PROCID", "SLURM_NTASKS"),)  # last: often runs one of the others inside
 
 
 def _launched() -> Iterator[tuple[str, int, int]]:
-    """Yield (where it was found, rank, world) of each launcher that left both numbers."""
+    """Yield (names of variables, rank, world) of each launcher that set both numbers."""
     yield from _numbers(_INNER)
     yield from _tf_config()
     yield from _numbers(_OUTER)
@@ -112,11 +112,11 @@ def checked_rank(rank: object, world: int, knob: str = "rank", of: str = "world"
     Parameters
     ----------
     rank : object
-        What the user or the launcher gave.
+        The rank, as the user or the launcher gave it.
     world : int
-        How many ranks there are.
+        Number of ranks.
     knob, of : str
-        What the two are called where they come from.
+        Names of the two numbers for messages.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def checked_rank(rank: object, world: int, knob: str = "rank", of: str = "world"
     Raises
     ------
     OptionError
-        If it is no integer from 0 to ``world - 1``.
+        If it is not an integer from 0 to ``world - 1``.
     """
     number = checked_int(rank, knob, 0)
     if number >= world:

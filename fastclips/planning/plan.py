@@ -4,21 +4,21 @@
 
     videos --sampler--> clips --views, order--> positions 0 1 2 ... --cut--> batches of this rank
 
-Where a recipe has several views of a clip (crops of it), the clip stands there once for each, one after the
-other before they are shuffled; "clip" below means one of those.
+A recipe with several views of a clip (such as three crops) makes each view a clip of its own. The views of
+a clip are neighbours before shuffling.
 
 A clip's *position* is its place in the epoch, over all ranks. ``world * batch_size`` consecutive positions
-are a global batch, and each rank takes its run of ``batch_size`` of them. Everything that is drawn for a clip
-is keyed by its position, so it is the same whatever the batch size, the world or the number of workers.
-Nothing is remembered between calls but caches: to resume is to ask for a later batch.
+are a global batch, and each rank takes its run of ``batch_size`` of them. Every draw of a clip is keyed by
+the clip's position, so it does not depend on the batch size, the world or the number of workers. A plan
+keeps no state but caches: to resume is to ask for a later batch.
 
-The end of an epoch. With ``drop_last`` an incomplete global batch is left out. Otherwise positions go on
-until the world divides their number, and those beyond the last clip show the first ones again, marked as
-padding: fewer than ``world``, none on a single rank. What is then left for the last batch is shared equally.
-So ranks always have equal numbers of batches of equal sizes.
+The end of an epoch. With ``drop_last`` an incomplete global batch is left out. Otherwise positions are added
+until the world divides their number. The added positions show the first clips again and are marked as
+padding: fewer than ``world``, none on a single rank. The last batch is shared equally, so all ranks have
+equal numbers of batches of equal sizes.
 
 With ``weights`` an epoch is no permutation: each position draws its clip, with replacement, so that a clip of
-weight 2 comes twice as often as one of weight 1. The epoch has as many clips as without.
+weight 2 comes twice as often as a clip of weight 1. The epoch has as many clips as without weights.
 
 Eight clips (one video of 16 frames, 2 frames each), read by two ranks, 3 clips a batch:
 
@@ -26,15 +26,15 @@ Eight clips (one video of 16 frames, 2 frames each), read by two ranks, 3 clips 
 >>> from fastclips.planning.samplers import Windows
 >>> ranks = [Plan([16], Windows(2), draws=0, batch_size=3, rank=rank, world=2) for rank in (0, 1)]
 >>> for plan in ranks:
-...     print([plan.tickets(0, batch)[0]["position"].tolist() for batch in range(len(plan))])
+...     print([plan.clips(0, batch).position.tolist() for batch in range(len(plan))])
 [[0, 1, 2], [6]]
 [[3, 4, 5], [7]]
 
 A ninth clip needs a tenth position; rank 1 gets it, as the first clip once more:
 
 >>> nine = Plan([18], Windows(2), draws=0, batch_size=3, rank=1, world=2)
->>> tickets, padding = nine.tickets(0, 1)
->>> tickets["position"].tolist(), tickets["frames"].tolist(), padding.tolist()
+>>> clips = nine.clips(0, 1)
+>>> clips.position.tolist(), clips.frames.tolist(), clips.padding.tolist()
 ([8, 9], [[16, 17], [0, 1]], [False, True])
 """
 
@@ -52,7 +52,6 @@ from fastclips.options import checked_bool, checked_int
 from fastclips.planning.clips import Clips, ClipSampler, Videos
 from fastclips.planning.draws import Draws, Purpose
 from fastclips.planning.launchers import checked_rank
-from fastclips.spec import ticket_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -61,54 +60,82 @@ if TYPE_CHECKING:
 
     from fastclips.planning.choices import FrameChoice
 
-__all__ = ["Plan"]
+__all__ = ["Plan", "PlannedClips"]
 
 _log = logging.getLogger(__name__)
-_BLOCK = 2**16  # rows whose frames are listed at a time where only the first is kept
+_BLOCK = 2**16  # clips whose frames are listed at a time, to bound memory
+
+
+class PlannedClips(NamedTuple):
+    """Clips of one epoch in served order, as columns.
+
+    Parameters
+    ----------
+    epoch : int
+        The epoch.
+    position : ndarray of int64, (n,)
+        Place in the epoch, over all ranks. Padding has positions of its own, beyond the clips.
+    video : ndarray of int64, (n,)
+        Row of the plan's `Videos`.
+    view : ndarray of int64, (n,)
+        The recipe's view.
+    draws : ndarray of float64, (n, draws)
+        Numbers in [0, 1) for the recipe.
+    frames : ndarray of int32, (n, time_steps)
+        Frames within the video, ``~frame`` (below 0) where a frame is repeated as padding.
+    padding : ndarray of bool, (n,)
+        Whether the clip only fills the batch.
+    """
+
+    epoch: int
+    position: NDArray[np.int64]
+    video: NDArray[np.int64]
+    view: NDArray[np.int64]
+    draws: NDArray[np.float64]
+    frames: NDArray[np.int32]
+    padding: NDArray[np.bool_]
 
 
 class _Epoch(NamedTuple):
     number: int
     clips: Clips
-    order: NDArray[np.int64] | None  # which clip each position shows, if they are shuffled
+    order: NDArray[np.int64] | None  # the clip at each position, if clips are shuffled
 
 
 class Plan:
-    """Which clips a rank reads, in which order and in which batches, in every epoch.
+    """The clips that a rank reads in every epoch, in order and cut into batches.
 
     Parameters
     ----------
     videos : Videos or array_like of int, (V,)
-        The videos, or only the frames of each.
+        The videos, or their frame counts alone.
     sampler : ClipSampler
-        How videos are cut into clips.
+        Cuts videos into clips.
     draws : int
-        Numbers in [0, 1) that each ticket carries for the recipe.
+        Numbers in [0, 1) that the recipe uses per clip.
     batch_size : int
         Clips in a batch of this rank.
     views : int
-        Views that the recipe has of each clip.
+        Views of each clip that the recipe makes.
     weights : array_like of float, (V,), optional
-        How often each of a video's clips is drawn, relative to others; 0 is never. Needs `shuffle`.
+        Relative chance of each video's clips to be drawn; 0 is never. Needs `shuffle`.
     choices : iterable of FrameChoice
-        What is done to the frames of each clip, in order.
+        Changes to the frames of each clip, in order.
     shuffle : bool
-        Whether each epoch is a permutation of its own; otherwise clips come in the sampler's order.
+        Whether each epoch has a random order; otherwise clips come in the sampler's order.
     drop_last : bool
         Whether an incomplete global batch at the end of an epoch is left out.
     seed : int
-        At least 0 and below 2**64. Plans that differ in nothing else are unrelated.
+        At least 0 and below 2**64. Different seeds give unrelated plans.
     rank, world : int
-        Which of how many equal parts of an epoch this is.
+        This rank, and the number of ranks.
 
     Attributes
     ----------
     clips_per_epoch : int
-        Clips of all ranks together, in each view, padding not counted, nothing dropped.
+        Clips of all ranks, each view counted, before padding and `drop_last`.
     rows_per_epoch : int
-        Rows of all batches of this rank in an epoch, padding included.
-    ticket_dtype : numpy.dtype
-        Of the tickets.
+        Clips in all batches of this rank in an epoch, padding included.
 
     Raises
     ------
@@ -144,7 +171,6 @@ class Plan:
         self.seed = checked_int(seed, "seed", 0, 2**64)
         self.world = checked_int(world, "world", 1)
         self.rank = checked_rank(rank, self.world)
-        self.ticket_dtype = ticket_dtype(sampler.time_steps, self.draws)
 
         self._recent: tuple[_Epoch, ...] = ()
         self._clips = sampler.clips(self.videos, Draws(self.seed, 0))
@@ -160,9 +186,9 @@ class Plan:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits over all that decides which clips batch b of epoch e holds, among videos as they are.
+        """16 hex digits over everything that decides which clips batch b of epoch e holds.
 
-        The rank is left out, so that one saved state serves every rank.
+        The names of videos are left out, and so is the rank: one saved state serves every rank.
         """
         knobs = (
             self.sampler,
@@ -181,46 +207,24 @@ class Plan:
                 digest.update(name.encode() + column.astype("<f8").tobytes())
         return digest.hexdigest()
 
-    def tickets(self, epoch: int, batch: int) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
-        """Write the tickets of one batch.
+    def clips(self, epoch: int, batch: int, batches: int = 1) -> PlannedClips:
+        """Return the clips of consecutive batches.
+
+        Several batches at once cost little more than one.
 
         Parameters
         ----------
         epoch : int
             At least 0.
         batch : int
-            At least 0 and below ``len(plan)``.
+            The first batch, at least 0 and below ``len(plan)``.
+        batches : int
+            How many, at least 1; fewer if the epoch ends before.
 
         Returns
         -------
-        tickets : ndarray of `ticket_dtype`, (n,)
-            In row order; n is ``batch_size``, less for a shorter last batch. ``video`` is a row of the
-            videos, ``view`` the recipe's alone. A clip that is padding keeps a position of its own, beyond
-            the clips, and has weight 0; all others have 1.
-        padding : ndarray of bool, (n,)
-            True where a clip is there only to fill the batch.
-
-        Raises
-        ------
-        OptionError
-            If there is no such epoch or batch.
-        """
-        return next(self.run(epoch, batch, 1))
-
-    def run(self, epoch: int, batch: int, most: int) -> Iterator[tuple[NDArray[np.void], NDArray[np.bool_]]]:
-        """Write the tickets of consecutive batches, for little more than those of one take.
-
-        Parameters
-        ----------
-        epoch, batch : int
-            The first batch, as for `tickets`.
-        most : int
-            How many batches, at least 1; fewer if the epoch ends before.
-
-        Yields
-        ------
-        tuple
-            What `tickets` gives for each.
+        PlannedClips
+            `batch_size` clips for each batch; the last batch of an epoch may have fewer.
 
         Raises
         ------
@@ -229,38 +233,30 @@ class Plan:
         """
         epoch = _checked_epoch(epoch)
         batch = checked_int(batch, "batch", 0, len(self))
-        last = min(batch + most, len(self))
-        ends = np.minimum(np.arange(batch + 1, last + 1) * self.batch_size, self.rows_per_epoch)
-        ends -= batch * self.batch_size  # of each batch, in rows of this run
-        rows = np.arange(ends[-1])
-        positions = self._positions(batch * self.batch_size + rows, self.rank)
+        end = min((batch + batches) * self.batch_size, self.rows_per_epoch)
+        positions = self._positions(np.arange(batch * self.batch_size, end), self.rank)
         clips, view = self._clips_at(epoch, positions)
-        padding = positions >= self.clips_per_epoch
-
-        tickets = np.zeros(len(rows), self.ticket_dtype)
-        tickets["epoch"] = epoch
-        tickets["position"] = positions
-        tickets["video"] = clips.video
-        tickets["view"] = view
-        tickets["weight"] = ~padding
-        tickets["frames"][:, : self.sampler.time_steps] = self._frames(epoch, positions, clips)
-        tickets["draws"] = self.recipe_draws(epoch, positions, self.draws)
-        start = 0
-        for end in ends.tolist():
-            yield tickets[start:end], padding[start:end]
-            start = end
+        return PlannedClips(
+            epoch,
+            positions,
+            clips.video,
+            view,
+            self.recipe_draws(epoch, positions, self.draws),
+            self._frames(epoch, positions, clips),
+            positions >= self.clips_per_epoch,
+        )
 
     def recipe_draws(self, epoch: int, positions: NDArray[np.int64], columns: int) -> NDArray[np.float64]:
-        """Return the first of the draws that tickets carry for the recipe.
+        """Return the first draws of clips for the recipe.
 
         Parameters
         ----------
         epoch : int
             At least 0.
         positions : ndarray of int64, (n,)
-            Of the clips.
+            Positions of the clips.
         columns : int
-            How many of each.
+            Draws of each clip.
 
         Returns
         -------
@@ -275,7 +271,7 @@ class Plan:
         return Draws(self.seed, _checked_epoch(epoch)).units_at(Purpose.RECIPE, positions, columns)
 
     def table(self, epoch: int, rank: int | None = None) -> dict[str, NDArray[Any]]:
-        """List all that a rank reads in an epoch, in the order of its batches.
+        """Return all clips of a rank in an epoch, in served order.
 
         Parameters
         ----------
@@ -288,7 +284,8 @@ class Plan:
         -------
         dict of str to ndarray, (rows_per_epoch,)
             ``position``, ``video``, ``start`` (the first frame shown) and ``view``, int64, and ``padding``,
-            bool. Views count the sampler's and the recipe's as one: ``sampler's * views + recipe's``.
+            bool. ``view`` numbers the sampler's and the recipe's views together:
+            ``sampler's * views + recipe's``.
 
         Raises
         ------
@@ -308,7 +305,7 @@ class Plan:
         }
 
     def frames(self, epoch: int, rank: int | None = None) -> NDArray[np.int32]:
-        """List the frames of all that a rank reads in an epoch, in the order of its batches.
+        """Return the frames of all clips of a rank in an epoch, in served order.
 
         Parameters
         ----------
@@ -320,7 +317,7 @@ class Plan:
         Returns
         -------
         ndarray of int32, (rows_per_epoch, time_steps)
-            As tickets have them: ``~frame`` where that frame is repeated as padding.
+            Frames as in `PlannedClips`.
 
         Raises
         ------
@@ -336,20 +333,21 @@ class Plan:
     def _blocks(
         self, epoch: int, positions: NDArray[np.int64], clips: Clips
     ) -> Iterator[tuple[int, NDArray[np.int32]]]:
-        """Yield the frames of many clips in little memory, and where each block begins."""
+        """Yield (first row, frames) of blocks of clips."""
         for first in range(0, len(clips), _BLOCK):
             block = clips.rows(np.arange(first, min(first + _BLOCK, len(clips))))
             yield first, self._frames(epoch, positions[first : first + _BLOCK], block)
 
     def _frames(self, epoch: int, positions: NDArray[np.int64], clips: Clips) -> NDArray[np.int32]:
-        """Return the frames of clips at their positions, as tickets have them."""
+        """Return the frames of clips as in `PlannedClips`."""
         frames = self.sampler.frames(clips, self.videos)
         if self.choices:
             draws = [choice.choice_draws(frames.shape[1]) for choice in self.choices]
             units = Draws(self.seed, epoch).units_at(Purpose.FRAMES, positions, sum(draws))
             counts = self.videos.frame_counts[clips.video]
-            for choice, own in zip(self.choices, np.split(units, np.cumsum(draws)[:-1], axis=1), strict=True):
-                frames = choice.choose(frames, own, counts)
+            columns = np.split(units, np.cumsum(draws)[:-1], axis=1)
+            for choice, choice_units in zip(self.choices, columns, strict=True):
+                frames = choice.choose(frames, choice_units, counts)
         return frames
 
     def _served(self, epoch: int, rank: int | None) -> tuple[NDArray[np.int64], Clips, NDArray[np.int64]]:
@@ -358,7 +356,7 @@ class Plan:
         return positions, *self._clips_at(_checked_epoch(epoch), positions)
 
     def _positions(self, served: NDArray[np.int64], rank: int) -> NDArray[np.int64]:
-        """Return the places in the epoch of a rank's clips, given in served order."""
+        """Return the positions of a rank's clips, given by their numbers in served order."""
         if self.world == 1:
             return served
         batch, row = np.divmod(served, self.batch_size)
@@ -367,9 +365,9 @@ class Plan:
         return positions
 
     def _clips_at(self, epoch: int, positions: NDArray[np.int64]) -> tuple[Clips, NDArray[np.int64]]:
-        """Return what the positions show, and in which of the recipe's views."""
+        """Return the clips at some positions, and the recipe's view of each."""
         _, clips, order = self._epoch(epoch)
-        which = positions % self.clips_per_epoch  # padding shows the first ones again
+        which = positions % self.clips_per_epoch  # padding shows the first clips again
         if self._chances is not None:
             units = Draws(self.seed, epoch).units_at(Purpose.CHOICE, which, 1)[:, 0]
             which = self._chosen(units, self._chances)
@@ -379,15 +377,15 @@ class Plan:
         return clips.rows(clip), view
 
     def _chosen(self, units: NDArray[np.float64], ends: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Return the clip, in the order before shuffling, that each draw falls on.
+        """Return the number (clip * views + view) that each draw selects.
 
-        Clips lie end to end on a line, each as long as its weight, and the draw is a place on it. One of
-        weight 0 has no length, so no place lies in it: the search passes it over.
+        Clips lie end to end on a line, each as long as its weight, and a draw is a point on the line. A clip
+        of weight 0 has no length, so no point falls on it.
         """
-        place = units * ends[-1]  # below the last end, rounded too, since units are at most 1 - 2**-53
-        clip = np.searchsorted(ends, place, side="right")
+        point = units * ends[-1]  # stays below the last end when rounded: units are at most 1 - 2**-53
+        clip = np.searchsorted(ends, point, side="right")
         begin = np.where(clip > 0, ends[clip - 1], 0)
-        view = ((place - begin) / (ends[clip] - begin) * self.views).astype(np.int64)
+        view = ((point - begin) / (ends[clip] - begin) * self.views).astype(np.int64)
         chosen: NDArray[np.int64] = clip * self.views + np.minimum(view, self.views - 1)  # if rounded up
         return chosen
 
@@ -400,7 +398,8 @@ class Plan:
         if self.shuffle and self._chances is None:
             order = np.argsort(draws.first_words(Purpose.ORDER, self.clips_per_epoch), kind="stable")
         made = _Epoch(epoch, clips, order)
-        # Two epochs, since prefetch runs past an epoch's end; a new tuple, so that threads need no lock.
+        # Two epochs are kept, because prefetch runs past an epoch's end. The tuple is replaced and never
+        # changed, so threads need no lock.
         self._recent = (made, *self._recent[:1])
         return made
 
@@ -417,9 +416,12 @@ class Plan:
             _log.warning("%s", shortage)
 
     def _checked_weights(self, weights: ArrayLike) -> NDArray[np.float64]:
-        """Return the weights with 1 as the greatest, and 0 for videos without a clip."""
+        """Return the weights scaled to a maximum of 1, and 0 for videos without a clip."""
         if not self.shuffle:
-            raise OptionError("shuffle=False: weights draw clips at random; pass shuffle=True, or no weights")
+            raise OptionError(
+                "shuffle=False: must be True with weights=, which draws clips at random; "
+                "pass shuffle=True, or no weights"
+            )
         given = np.asarray(weights)
         if given.shape != (len(self.videos),) or given.dtype.kind not in "iufb":
             raise OptionError(
@@ -433,9 +435,9 @@ class Plan:
         checked[np.bincount(self._clips.video, minlength=len(checked)) == 0] = 0
         if not checked.any():
             raise OptionError(
-                "weights: all videos that give a clip have weight 0; some clip must have a chance"
+                "weights=: must be above 0 for a video that gives a clip; all these videos have weight 0"
             )
-        checked /= checked.max()  # so that sums stay finite
+        checked /= checked.max()  # keeps sums finite
         return checked
 
     def _count_rows(self) -> int:

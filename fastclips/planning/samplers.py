@@ -1,17 +1,18 @@
-"""Which clips a set of videos gives: the samplers.
+"""The samplers of the library.
 
-**Positions.** A sampler counts in positions. Without ``fps=`` these are the frames. With it they lie 1 / fps
-seconds apart, whatever the video's own rate: position p shows frame ``floor(p * rate / fps + 1e-6)``, and a
-video of N frames has ``ceil(N * fps / rate - 1e-6)`` of them, at least one. Starts, steps, dilations and
-spans are all positions, so that a second is a second in every video. (The 1e-6 makes good what division
-rounds: 3 * 29.97 / 29.97 is frame 3.)
+**Positions.** A sampler counts in positions. Without ``fps=`` positions are frames. With ``fps=`` positions
+are 1 / fps seconds apart, whatever the video's own rate: position p shows frame
+``floor(p * rate / fps + 1e-6)``, and a video of N frames has ``ceil(N * fps / rate - 1e-6)`` positions, at
+least one. Starts, steps, dilations and spans are positions, so a clip lasts equally long in every video. (The
+1e-6 corrects rounding of the division: 3 * 29.97 / 29.97 is frame 3.)
 
-**Padding.** A step of a clip that has no frame of its own repeats the last one that was shown, and says so:
-its number is ``~frame``, below 0.
+**Padding.** A time step without a frame of its own repeats the last frame shown. It is marked: its number is
+``~frame``, below 0.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
@@ -19,7 +20,7 @@ import numpy as np
 
 from fastclips.errors import OptionError
 from fastclips.options import checked_bool, checked_choice, checked_int, first_few
-from fastclips.planning.clips import Clips, EvenClips, Videos
+from fastclips.planning.clips import Clips, ClipSampler, EvenClips, Videos
 from fastclips.planning.draws import Draws, Purpose, to_units
 
 if TYPE_CHECKING:
@@ -28,33 +29,33 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _STEPS = ("time_steps", "n")
-_MOST_STEPS = 2**20  # frames in a clip: a ticket lists them
+_MOST_STEPS = 2**20  # frames in a clip, all listed in its ticket
 
 __all__ = ["RandomWindow", "Segments", "Views", "Windows"]
 
 Short = Literal["drop", "pad", "loop", "error"]
-_DRAWN = 2**18  # numbers drawn at a time, each of which leaves a frame number
+_DRAWN = 2**18  # numbers drawn at a time, to bound memory
 _SLOWEST, _FASTEST = 1e-9, 1e9  # frames per second: products of these with positions stay finite
 
 
-class _Cutter:
-    """What all samplers have in common: videos that are too short."""
+class _ShortAware(ClipSampler):
+    """Base of all samplers here: the treatment of videos that are too short."""
 
     short: Short
 
     @property
+    @abstractmethod
     def span(self) -> int:
         """Positions that a video needs to fill a clip."""
-        raise NotImplementedError
 
     @property
     def pads(self) -> bool:
-        """Whether a clip may hold frames that are there only as padding."""
+        """Whether a clip may repeat a frame as padding."""
         return self.short == "pad"
 
     def _check(self, *knobs: str) -> None:
         for knob in knobs:
-            # A plain int, so that the repr and with it the plan's fingerprint is one.
+            # A Python int, since the repr enters the plan's fingerprint.
             object.__setattr__(
                 self,
                 knob,
@@ -70,7 +71,7 @@ class _Cutter:
         return videos.frame_counts
 
     def _useful(self, videos: Videos, lengths: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Tell which videos give clips."""
+        """Return which videos give clips."""
         short = lengths < self.span
         if self.short == "error" and short.any():
             rows = np.flatnonzero(short)
@@ -82,7 +83,7 @@ class _Cutter:
         return ~short if self.short == "drop" else videos.frame_counts > 0
 
     def shortage(self, videos: Videos) -> str:
-        """Say what becomes of short videos: see `ClipSampler.shortage`."""
+        """Return a message on short videos: see `ClipSampler.shortage`."""
         short = int(np.count_nonzero(self._lengths(videos) < self.span))
         empty = 0 if self.short == "drop" else int(np.count_nonzero(videos.frame_counts == 0))
         fate = {"pad": "are padded", "loop": "are looped"}.get(self.short, "give no clip")
@@ -97,8 +98,8 @@ class _Cutter:
         return "; ".join(news)
 
 
-class _Spaced(_Cutter):
-    """What clips of evenly spaced positions have in common."""
+class _Spaced(_ShortAware):
+    """Base of samplers whose clips are evenly spaced positions."""
 
     time_steps: int
     dilation: int
@@ -111,7 +112,7 @@ class _Spaced(_Cutter):
 
     @property
     def span(self) -> int:
-        """Positions from the first of a clip to its last, both included."""
+        """Positions from the first to the last time step of a clip, both included."""
         return self.dilation * (self.time_steps - 1) + 1
 
     def _needed(self) -> str:
@@ -123,20 +124,20 @@ class _Spaced(_Cutter):
         if videos.fps is None:
             raise OptionError(
                 f"fps={self.fps}: needs the frames per second of each video; "
-                "open them as a list with a column fps, or leave fps= out"
+                "open a list of videos with a column fps, or leave fps= out"
             )
         wrong = np.flatnonzero(~((videos.fps >= _SLOWEST) & (videos.fps <= _FASTEST)))
         if len(wrong):
             raise OptionError(
                 f"fps={self.fps}: video {videos.called(int(wrong[0]))!r} has fps {videos.fps[wrong[0]]}; "
-                'the "fps" column needs a positive number for each video'
+                'the column "fps" must have a positive number for each video'
             )
         most = np.argmax(videos.frame_counts / videos.fps)
         if videos.frame_counts[most] * self.fps / videos.fps[most] >= 2**31:
             raise OptionError(
-                f"fps={self.fps}: is too much for video {videos.called(int(most))!r} of "
-                f"{videos.frame_counts[most]} frames at {videos.fps[most]} a second; "
-                f"lower it, until the video has fewer than {2**31} positions"
+                f"fps={self.fps}: must be lower, so that a video has fewer than {2**31} positions; video "
+                f"{videos.called(int(most))!r} has {videos.frame_counts[most]} frames at {videos.fps[most]} "
+                "per second"
             )
         return self._timed(videos.frame_counts, videos.fps)
 
@@ -145,7 +146,7 @@ class _Spaced(_Cutter):
         return np.maximum(lengths, counts > 0)
 
     def frames(self, clips: Clips, videos: Videos) -> NDArray[np.int32]:
-        """List the frames of some clips: see `ClipSampler.frames`."""
+        """Return the frames of some clips: see `ClipSampler.frames`."""
         counts, start = videos.frame_counts[clips.video][:, None], clips.start[:, None]
         position = start + np.arange(self.time_steps) * self.dilation
         fps, lengths = self.fps, counts
@@ -167,30 +168,39 @@ class _Spaced(_Cutter):
 
 @dataclass(frozen=True)
 class Windows(_Spaced):
-    """Every window of each video, at a fixed distance.
+    """All windows of each video, at a fixed distance.
 
     Parameters
     ----------
     time_steps : int
         Frames in a clip.
     step : int, optional
-        Positions from the start of one window to the start of the next; by default the span, so that
+        Positions from the start of one window to the start of the next. By default the span of a clip, so
         windows neither overlap nor leave gaps.
     dilation : int
         Positions from one frame of a clip to the next.
     fps : float, optional
         Positions per second; by default positions are frames. Needs the frames per second of each video.
     tail : {"drop", "pad"}
-        Whether frames after the last full window are left out, or begin one more, at the next start, where
-        there is a frame left to begin it.
+        Frames after the last full window are left out (``"drop"``), or give one more window, padded
+        (``"pad"``). This window starts one `step` after the last full window, if a frame is left there.
     short : {"drop", "pad", "loop", "error"}
-        What becomes of a video that is shorter than a window: no clip; one, padded; one that starts over
-        with the first frame; or an error.
+        A video shorter than a window gives no clip (``"drop"``), one padded clip (``"pad"``), one clip that
+        starts over at the first frame (``"loop"``), or an error.
 
     Raises
     ------
     OptionError
         If an option is out of range.
+
+    Examples
+    --------
+    >>> dataset = fc.open("frames/")  # videos of 12 frames
+    >>> loader = fc.ClipLoader(dataset, fc.Windows(4, step=5, tail="pad"), batch_size=3, workers=0)
+    >>> loader.plan_table(0)["frames"][:3]  # ~11 is -12: frame 11 repeated as padding
+    array([[  0,   1,   2,   3],
+           [  5,   6,   7,   8],
+           [ 10,  11, -12, -12]], dtype=int32)
     """
 
     time_steps: int
@@ -208,17 +218,12 @@ class Windows(_Spaced):
         object.__setattr__(self, "step", step)
 
     @property
-    def varies(self) -> bool:
-        """Never: the windows are the same in every epoch."""
-        return False
-
-    @property
     def pads(self) -> bool:
-        """Whether tails or short videos are padded."""
+        """Whether a clip may repeat a frame as padding."""
         return "pad" in (self.tail, self.short)
 
     def clips(self, videos: Videos, draws: Draws) -> Clips:  # noqa: ARG002 - draws nothing
-        """Cut all videos, in order: see `ClipSampler.clips`."""
+        """Cut all videos into clips, in order: see `ClipSampler.clips`."""
         step = self.step or self.span
         lengths = self._lengths(videos)
         beyond = lengths - self.span  # the last start that leaves a full window
@@ -232,7 +237,7 @@ class Windows(_Spaced):
 
 @dataclass(frozen=True)
 class RandomWindow(_Spaced):
-    """One window of each video, drawn anew in each epoch; all places are equally likely.
+    """One random window of each video, another one in each epoch; all starts are equally likely.
 
     Parameters
     ----------
@@ -243,6 +248,12 @@ class RandomWindow(_Spaced):
     ------
     OptionError
         If an option is out of range.
+
+    Examples
+    --------
+    >>> loader = fc.ClipLoader(fc.open("frames/"), fc.RandomWindow(4), batch_size=6, workers=0)
+    >>> [loader.plan_table(epoch)["start"].tolist() for epoch in (0, 1)]
+    [[5, 7, 6, 5, 3, 1], [8, 1, 0, 7, 2, 4]]
     """
 
     time_steps: int
@@ -256,36 +267,44 @@ class RandomWindow(_Spaced):
 
     @property
     def varies(self) -> bool:
-        """Always."""
+        """True: each epoch has windows of its own."""
         return True
 
     def clips(self, videos: Videos, draws: Draws) -> Clips:
-        """Cut all videos, in order: see `ClipSampler.clips`."""
+        """Cut all videos into clips, in order: see `ClipSampler.clips`."""
         lengths = self._lengths(videos)
         video = np.flatnonzero(self._useful(videos, lengths))
-        places = np.maximum(lengths[video] - (self.span - 1), 1)
+        starts = np.maximum(lengths[video] - (self.span - 1), 1)
         units = to_units(draws.first_words(Purpose.WINDOW, len(videos))[video])
-        return Clips(video, (units * places).astype(np.int64), _one_view(video))
+        return Clips(video, (units * starts).astype(np.int64), _one_view(video))
 
 
 @dataclass(frozen=True)
 class Views(_Spaced):
-    """Windows spread evenly over each video, from its first frame to its last: the views of a test.
+    """A fixed number of windows of each video, evenly spread from its first frame to its last, for testing.
 
-    Their starts are rounded to the nearest position, halves down. A short video that is padded or looped
-    gives all of its views too, all alike.
+    Starts are rounded to the nearest position, halves down. A short video that is padded or looped gives as
+    many views as the others, all equal.
 
     Parameters
     ----------
     time_steps, dilation, fps, short
         As for `Windows`.
     temporal : int
-        Windows of each video; a single one lies in the middle.
+        Windows of each video; a single window is taken from the middle.
 
     Raises
     ------
     OptionError
         If an option is out of range.
+
+    Examples
+    --------
+    >>> loader = fc.ClipLoader(fc.open("frames/"), fc.Views(4, temporal=3), batch_size=6, workers=0)
+    >>> loader.plan_table(0)["frames"][:3]
+    array([[ 0,  1,  2,  3],
+           [ 4,  5,  6,  7],
+           [ 8,  9, 10, 11]], dtype=int32)
     """
 
     time_steps: int
@@ -298,13 +317,8 @@ class Views(_Spaced):
     def __post_init__(self) -> None:
         self._check("time_steps", "dilation", "temporal")
 
-    @property
-    def varies(self) -> bool:
-        """Never: the views are the same in every epoch."""
-        return False
-
     def clips(self, videos: Videos, draws: Draws) -> Clips:  # noqa: ARG002 - draws nothing
-        """Cut all videos, in order: see `ClipSampler.clips`."""
+        """Cut all videos into clips, in order: see `ClipSampler.clips`."""
         lengths = self._lengths(videos)
         video = np.flatnonzero(self._useful(videos, lengths))
         room = np.maximum(lengths[video] - self.span, 0)[:, None]
@@ -315,29 +329,35 @@ class Views(_Spaced):
 
 
 @dataclass(frozen=True)
-class Segments(_Cutter):
-    """One frame from each of n equal parts of the video, as temporal segment networks take them.
+class Segments(_ShortAware):
+    """One frame from each of n equal parts of a video, as in temporal segment networks.
 
-    Part i of a video of N frames reaches from ``i * N / n`` up to ``(i + 1) * N / n``, so frames on a border
-    belong to two parts and may come twice.
+    Part i of a video of N frames reaches from ``i * N / n`` up to ``(i + 1) * N / n``. A frame on a border
+    belongs to two parts and may come twice.
 
     Parameters
     ----------
     n : int
-        Parts of a video and frames of a clip.
+        Parts of a video, and frames in a clip.
     jitter : bool
-        Whether the frame is a random one of its part, drawn anew in each epoch; otherwise view v of V shows
-        what lies at ``(v + 0.5) / V`` of it: the middle, where there is one view.
+        Whether the frame of each part is random, another one in each epoch. Otherwise view v of V takes the
+        frame at ``(v + 0.5) / V`` of the part: the middle if there is one view.
     views : int
         Clips of each video.
     short : {"drop", "pad", "loop", "error"}
-        What becomes of a video of fewer than n frames: no clip; all of its frames, then the last one
-        repeated as padding; all of them, over and over; or an error.
+        A video of fewer than n frames gives no clip (``"drop"``), its frames and then the last one repeated
+        as padding (``"pad"``), its frames over and over (``"loop"``), or an error.
 
     Raises
     ------
     OptionError
         If an option is out of range.
+
+    Examples
+    --------
+    >>> loader = fc.ClipLoader(fc.open("frames/"), fc.Segments(3, jitter=False), batch_size=6, workers=0)
+    >>> loader.plan_table(0)["frames"][0]  # the middles of 0-3, 4-7 and 8-11
+    array([ 2,  6, 10], dtype=int32)
     """
 
     n: int
@@ -358,16 +378,16 @@ class Segments(_Cutter):
 
     @property
     def span(self) -> int:
-        """Frames that a video needs to give each part one of its own: n."""
+        """Frames that a video needs so that each part has a frame of its own: n."""
         return self.n
 
     @property
     def varies(self) -> bool:
-        """With jitter."""
+        """Whether frames are drawn: `jitter`."""
         return self.jitter
 
     def clips(self, videos: Videos, draws: Draws) -> Clips:
-        """Cut all videos, in order: see `ClipSampler.clips`."""
+        """Cut all videos into clips, in order: see `ClipSampler.clips`."""
         useful = np.flatnonzero(self._useful(videos, videos.frame_counts))
         video, view = np.repeat(useful, self.views), np.tile(np.arange(self.views), len(useful))
         start = np.zeros_like(video)
@@ -385,17 +405,17 @@ class Segments(_Cutter):
 
     def _drawn(self, units: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
         part = np.arange(self.n)
-        last: NDArray[np.int64] = ((part + 1) * counts - 1) // self.n  # the sum below may be rounded up
+        last: NDArray[np.int64] = ((part + 1) * counts - 1) // self.n  # the sum below may round up
         return np.minimum(((part + units) * counts / self.n).astype(np.int64), last)
 
     def frames(self, clips: Clips, videos: Videos) -> NDArray[np.int32]:
-        """List the frames of some clips: see `ClipSampler.frames`."""
+        """Return the frames of some clips: see `ClipSampler.frames`."""
         counts = videos.frame_counts[clips.video][:, None]
         part = np.arange(self.n)
         if self.jitter:
             frame: NDArray[Any] = cast("_DrawnClips", clips).drawn
         else:
-            within = 2 * clips.view[:, None] + 1  # in halves of a view
+            within = 2 * clips.view[:, None] + 1  # in half views
             frame = (2 * self.views * part + within) * counts // (2 * self.views * self.n)
         if self.short == "pad":
             frame = np.where(counts < self.n, np.where(part < counts, part, ~(counts - 1)), frame)
@@ -406,14 +426,14 @@ class Segments(_Cutter):
 
 @dataclass(frozen=True, eq=False)
 class _DrawnClips(Clips):
-    drawn: NDArray[np.int32]  # (N, n): the frames, as if the video were not short
+    drawn: NDArray[np.int32]  # (N, n): frames, regardless of `short`
 
     def rows(self, which: NDArray[np.int64]) -> _DrawnClips:
         return _DrawnClips(self.video[which], self.start[which], self.view[which], self.drawn[which])
 
 
 def _one_view(video: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return a column of zeros that takes no memory."""
+    """Return a column of zeros that uses no memory."""
     return np.broadcast_to(np.int64(0), video.shape)
 
 

@@ -1,7 +1,7 @@
-"""What counts how much: weights of samples in the loss, and chances of clips to be drawn.
+"""Weights of samples in the loss, and chances of clips to be drawn.
 
-Users give them by class or by video; here they become flat arrays: one number for each video, or one for
-each class, or one for each of the 256 values of a mask.
+Users give weights by class or by video. This module turns them into arrays: one number for each video, for
+each class, or for each of the 256 values of a mask.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ _MUST = "must be a number from 0 that float32 can hold"
 
 
 def by_video(weights: object, dataset: Dataset, knob: str) -> NDArray[np.float64]:
-    """Check one weight for each video.
+    """Return one weight for each video.
 
     Parameters
     ----------
     weights : array_like
-        A number from 0 for each video.
+        A number of at least 0 for each video.
     dataset : Dataset
-        The videos.
+        The dataset of the videos.
     knob : str
-        The option's name.
+        Name of the option, for messages.
 
     Returns
     -------
     ndarray of float64, (videos,)
-        The same.
+        The same numbers.
 
     Raises
     ------
     OptionError
-        If they are not so.
+        If `weights` are no such numbers.
     """
     refuse_masked(weights, f"{knob}=")
     try:
@@ -57,7 +57,7 @@ def by_video(weights: object, dataset: Dataset, knob: str) -> NDArray[np.float64
     if values.shape != (len(dataset),):
         raise OptionError(
             f"{knob}= must map classes to numbers or hold one number for each of the {len(dataset)} videos, "
-            f"not {_shown(weights)}"
+            f"but is {_shown(weights)}"
         )
     wrong = np.flatnonzero(~((values >= 0) & (values <= _LARGEST)))
     if len(wrong):
@@ -66,21 +66,21 @@ def by_video(weights: object, dataset: Dataset, knob: str) -> NDArray[np.float64
 
 
 def by_class(weights: Mapping[object, object], dataset: Dataset, knob: str) -> NDArray[np.float64]:
-    """Make a table of weights of classes; those that are not named weigh 1.
+    """Return the weight of each class; classes that are not named have weight 1.
 
     Parameters
     ----------
     weights : mapping
-        From a class's name or number to a number from 0.
+        From the name or number of a class to a number of at least 0.
     dataset : Dataset
-        Whose classes.
+        The dataset with the classes.
     knob : str
-        The option's name.
+        Name of the option, for messages.
 
     Returns
     -------
     ndarray of float64, (classes,)
-        The weight of each.
+        Weights in the order of the classes.
 
     Raises
     ------
@@ -93,14 +93,15 @@ def by_class(weights: Mapping[object, object], dataset: Dataset, knob: str) -> N
         if isinstance(key, str):
             if key not in number:
                 raise OptionError(
-                    f"{knob}= names the class {key!r}; the dataset's are {first_few(dataset.classes)}"
+                    f"{knob}= names {key!r}: must be a class of the dataset, which has "
+                    f"{first_few(dataset.classes)}"
                 )
             row = number[key]
         else:
             row = checked_int(key, f"{knob}= for class", 0, len(table))
         if row in seen:
             raise OptionError(
-                f"{knob}= names the class {dataset.classes[row]!r} twice, by name and by number"
+                f"{knob}= must name a class once, but names {dataset.classes[row]!r} by name and by number"
             )
         seen.add(row)
         table[row] = _weight(weight, key, knob)
@@ -108,26 +109,26 @@ def by_class(weights: Mapping[object, object], dataset: Dataset, knob: str) -> N
 
 
 def by_mask_value(weights: Mapping[object, object], ignore: int, knob: str) -> NDArray[np.float64]:
-    """Make a table of weights of a mask's values; those that are not named weigh 1, what is ignored 0.
+    """Return the weight of each value of a mask: 0 for `ignore`, 1 for values that are not named.
 
     Parameters
     ----------
     weights : mapping of int to float
-        From a value to a number from 0.
+        From a value to a number of at least 0.
     ignore : int
-        The value where there is nothing to learn.
+        The value of ignored pixels.
     knob : str
-        The option's name.
+        Name of the option, for messages.
 
     Returns
     -------
     ndarray of float64, (256,)
-        The weight of each.
+        Weights by value.
 
     Raises
     ------
     OptionError
-        If a value is no mask's, or a weight is no such number.
+        If a key is not a value of masks, or a weight is no such number.
     """
     table = np.ones(_VALUES)
     table[ignore] = 0
@@ -135,8 +136,8 @@ def by_mask_value(weights: Mapping[object, object], ignore: int, knob: str) -> N
         value = checked_int(key, f"{knob}= for a mask's value", 0, _VALUES)
         if value == ignore:
             raise OptionError(
-                f"{knob}= weighs {value}, which means there is nothing to learn; leave it out, or open the "
-                "dataset with another ignore="
+                f"{knob}= must not weigh {value}, which is ignored; leave it out, or open the dataset with "
+                "another ignore="
             )
         table[value] = _weight(weight, key, knob)
     return table
@@ -145,27 +146,27 @@ def by_mask_value(weights: Mapping[object, object], ignore: int, knob: str) -> N
 def clip_chances(
     weights: object, dataset: Dataset, cut: Callable[[], NDArray[np.int64]]
 ) -> NDArray[np.float64]:
-    """Return how likely each clip of a video is drawn, relative to others.
+    """Return the relative chance of each video's clips to be drawn.
 
     Parameters
     ----------
     weights : "balanced", mapping or array_like
-        Classes alike often, whatever their numbers of clips; or the chance of each clip of a class; or of
-        each clip of a video.
+        ``"balanced"`` draws all classes equally often. A mapping holds the chance of each clip of a class, an
+        array that of each clip of a video.
     dataset : Dataset
-        The videos.
+        The dataset of the videos.
     cut : callable
-        Returns the video of each clip; called where the numbers of clips count.
+        Returns the video of each clip; called for ``"balanced"`` alone.
 
     Returns
     -------
     ndarray of float64, (videos,)
-        Numbers from 0.
+        Numbers of at least 0.
 
     Raises
     ------
     OptionError
-        If they are not as described, or there is no one class for each video.
+        If `weights` are not as described, or videos do not have one class each.
     """
     named = isinstance(weights, str)
     if named and weights != "balanced":
@@ -175,7 +176,7 @@ def clip_chances(
     labels = None if dataset.index.labels is None else dataset.index.labels.per_video
     if labels is None:
         raise OptionError(
-            f"weights={weights!r}: needs one class for each video; give an array with a number for each"
+            f"weights={weights!r}: needs one class for each video; pass an array with a number for each video"
         )
     if isinstance(weights, Mapping):
         return np.asarray(by_class(weights, dataset, "weights")[labels])

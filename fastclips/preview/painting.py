@@ -1,15 +1,15 @@
-"""What arrays of a batch look like: pictures of bytes, stretched numbers, masks in colours.
+"""Arrays of a batch as pictures: bytes as they are, other numbers stretched, masks in colours.
 
-An array of one clip is told by its shape and type::
+The shape and type of a clip's array decide how it is drawn::
 
     mask                            (T, H, W)                       colours by value
-    (T, H, W, C), (T, C, H, W)      pictures where C is 1 or 3      bytes as they are, others stretched
+    (T, H, W, C), (T, C, H, W)      pictures if C is 1 or 3         bytes as they are, others stretched
                                     else a strip for each channel
     (T, H, W)                       gray pictures
     (H, W, C), (H, W), (W,)         one picture for the clip
     anything else                   words
 
-Which of axes 1 and 3 holds channels is told by which of them can: 3 or 1 of them, and the last if both.
+Channels are axis 3 if its length is 1 or 3, else axis 1 if its length is 1 or 3, else the shorter of both.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Span", "Strip", "mask_colors", "paint_mask", "strips"]
 
-# Okabe and Ito, "Color Universal Design", 2008: told apart with any kind of colour vision.
+# Okabe and Ito, "Color Universal Design", 2008: distinct with any kind of colour vision.
 _HUES = np.array(
     [
         (230, 159, 0),
@@ -36,27 +36,27 @@ _HUES = np.array(
     ],
     np.float64,
 )
-_SHADES = ((1.0, 0.0), (0.55, 0.0), (0.5, 127.5))  # times and plus: full, dark, pale; then all over again
-_NOTHING = (32, 32, 32)  # value 0, most often the background
-_HATCH = ((250, 250, 250), (150, 150, 150))  # what is ignored: stripes, as nothing else has
+_SHADES = ((1.0, 0.0), (0.55, 0.0), (0.5, 127.5))  # (factor, summand): full, dark, pale
+_NOTHING = (32, 32, 32)  # value 0, usually the background
+_HATCH = ((250, 250, 250), (150, 150, 150))  # stripes of ignored pixels
 _STRIPE = 4  # pixels
 _NOT_FINITE = (255, 0, 255)
-_CHANNELS = (1, 3)  # of what can be shown as one picture
+_CHANNELS = (1, 3)  # numbers of channels that one picture can show
 _MOST_CHANNELS = 4  # strips of one array
-_BAR = 12  # pixels high: what has no height of its own
+_BAR = 12  # height in pixels of the picture of a one-dimensional array
 _PICTURE = 3  # axes: height, width, channels
-_CLIP = 4  # axes: time as well
+_CLIP = 4  # axes: time, height, width, channels
 
 
 class Span(NamedTuple):
-    """The range of values that is shown as black to white.
+    """The range of values that is drawn from black to white.
 
     Parameters
     ----------
     low, high : float
-        The least and the greatest finite value.
+        Minimum and maximum of the finite values.
     finite : bool
-        Whether all are.
+        Whether all values are finite.
     """
 
     low: float
@@ -65,7 +65,7 @@ class Span(NamedTuple):
 
     @classmethod
     def of(cls, array: NDArray[Any]) -> Span:
-        """Find it in an array of any numbers; 0 to 0 where none is finite."""
+        """Return the range of an array; 0 to 0 if no value is finite."""
         finite = np.isfinite(array)
         if not finite.any():
             return cls(0.0, 0.0, finite=not array.size)
@@ -73,7 +73,7 @@ class Span(NamedTuple):
         return cls(float(values.min()), float(values.max()), finite=bool(finite.all()))
 
     def stretch(self, array: NDArray[Any]) -> NDArray[np.uint8]:
-        """Return bytes: 0 at the least value, 255 at the greatest, 128 all over where these are one."""
+        """Return bytes from 0 at the minimum to 255 at the maximum; 128 everywhere if both are equal."""
         with np.errstate(invalid="ignore", over="ignore"):
             share = (array.astype(np.float64) - self.low) / ((self.high - self.low) or np.inf)
         share[np.isnan(share)] = 0
@@ -93,11 +93,11 @@ class Strip(NamedTuple):
     Parameters
     ----------
     name : str
-        What they are of.
+        Name of the array.
     pictures : ndarray of uint8, (n, H, W, 3), or (n, H, W) for masks
-        Colours, or the masks' values.
+        Colours, or values of masks.
     ignore : int or None
-        Of a mask, the value where there is nothing to learn; None for pictures.
+        Value of ignored pixels in a mask; None for pictures.
     """
 
     name: str
@@ -106,23 +106,23 @@ class Strip(NamedTuple):
 
 
 def strips(name: str, array: NDArray[Any], span: Span, ignore: int | None = None) -> list[Strip]:
-    """Turn an array of one clip into strips of pictures.
+    """Return an array of one clip as strips of pictures.
 
     Parameters
     ----------
     name : str
-        What it is called.
+        Name of the array.
     array : ndarray
-        Of any shape: see the table above.
+        Array of any shape: see the table above.
     span : Span
-        Of what is not bytes: the range to show.
+        Range to draw, if the array is not bytes.
     ignore : int, optional
-        Given for a mask.
+        Value of ignored pixels; given for masks alone.
 
     Returns
     -------
     list of Strip
-        None where it cannot be shown.
+        Empty if the array cannot be drawn.
     """
     if ignore is not None:
         return [Strip(name, array, ignore)]
@@ -130,8 +130,8 @@ def strips(name: str, array: NDArray[Any], span: Span, ignore: int | None = None
         return []
     if array.ndim == 1:
         array = np.tile(array, (_BAR, 1))
-    one = array.ndim == 2 or (array.ndim == _PICTURE and array.shape[2] in _CHANNELS)  # noqa: PLR2004
-    if one:
+    single = array.ndim == 2 or (array.ndim == _PICTURE and array.shape[2] in _CHANNELS)  # noqa: PLR2004 - (H, W)
+    if single:
         array = array[None]
     array = array[..., None] if array.ndim == _PICTURE else _channels_last(array)
     channels = array.shape[3]
@@ -152,7 +152,7 @@ def _channels_last(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _colors(array: NDArray[Any], span: Span) -> NDArray[np.uint8]:
-    """Return (n, H, W, 3) of (n, H, W, 1 or 3)."""
+    """Return colours, (n, H, W, 3), of pictures, (n, H, W, 1 or 3)."""
     pixels = array if array.dtype == np.uint8 else span.stretch(array)
     pixels = np.repeat(pixels, 3, axis=3) if pixels.shape[3] == 1 else np.array(pixels)
     if not span.finite:
@@ -161,13 +161,13 @@ def _colors(array: NDArray[Any], span: Span) -> NDArray[np.uint8]:
 
 
 def mask_colors() -> NDArray[np.uint8]:
-    """Return the colour of each value of a mask, (256, 3).
+    """Return the colour of each value of a mask.
 
     Returns
     -------
-    ndarray of uint8
-        0 is nearly black. The next 7 are told apart with any colour vision; each 7 after them are the same
-        hues, darker, then paler; from 22 on colours come again.
+    ndarray of uint8, (256, 3)
+        0 is nearly black. Values 1 to 7 are distinct with any kind of colour vision. Values 8 to 14 are the
+        same hues darker, 15 to 21 paler. From 22 on colours repeat.
     """
     values = np.arange(255)
     times, plus = np.array(_SHADES)[values // len(_HUES) % len(_SHADES)].T
@@ -177,20 +177,7 @@ def mask_colors() -> NDArray[np.uint8]:
 
 
 def paint_mask(mask: NDArray[np.uint8], ignore: int) -> NDArray[np.uint8]:
-    """Colour a mask at the size at which it is shown.
-
-    Parameters
-    ----------
-    mask : ndarray of uint8, (H, W)
-        Values.
-    ignore : int
-        The value that is hatched.
-
-    Returns
-    -------
-    ndarray of uint8, (H, W, 3)
-        Colours of `mask_colors`.
-    """
+    """Return a mask, (H, W), in `mask_colors`, (H, W, 3), with pixels of the value `ignore` hatched."""
     painted: NDArray[np.uint8] = mask_colors()[mask]
     stripe = np.add.outer(*map(np.arange, mask.shape)) // _STRIPE % 2
     ignored = mask == ignore

@@ -1,4 +1,4 @@
-"""A contact sheet: clips as the model will see them, on one picture.
+"""A contact sheet: one picture of clips as the model will see them.
 
 ::
 
@@ -6,7 +6,8 @@
     loader.plan_table -----> frames, padding, views ───────────────────────┼──> Sheet --draw--> PIL image
     storage, labels -------> paths, names of classes ──────────────────────┘
 
-`Sheet` is a list of what stands where, measured with the font that will draw it; drawing decides nothing.
+`Sheet` lists everything on the sheet with its position, measured with the font that draws it. `Sheet.draw`
+makes no decisions.
 """
 
 from __future__ import annotations
@@ -20,8 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from fastclips.options import checked_int
 from fastclips.preview.painting import Span, Strip, paint_mask, strips
-from fastclips.serving.layout import LABEL
-from fastclips.serving.outputs import VALID
+from fastclips.reserved import LABEL, VALID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Sheet", "contact_sheet", "lay_out"]
 
-_WIDTH, _LEAST_WIDTH = 1920, 860  # of the sheet; headings need some room
+_WIDTH, _LEAST_WIDTH = 1920, 860  # of the sheet in pixels; headings need the minimum
 _MARGIN, _GAP = 16, 8
-_THUMB = 320  # longer side of a thumbnail at most
-_SMALL = 96  # wide: smaller ones are enlarged, by a whole number
-_THIN = 104  # thumbnails are not made narrower than this to fit all steps: some are left out
-_COLUMN = 72  # width that the words below a thumbnail need
+_THUMB = 320  # longest side of a thumbnail
+_SMALL = 96  # narrower thumbnails are enlarged by a whole number
+_THIN = 104  # least width to which thumbnails shrink; if more do not fit, time steps are left out
+_COLUMN = 72  # width of the text below a thumbnail
 _SWATCH = 14
 _MOST_VALUES = 40  # in a legend
-_FEW = 8  # numbers that are written out
+_FEW = 8  # numbers of a row that are written out
 
 _INK, _FAINT, _MARK, _LINE = (24, 24, 24), (105, 105, 105), (190, 75, 0), (215, 215, 215)
-_TITLE, _TEXT, _SMALL_TEXT = 18, 15, 13  # sizes of letters
+_TITLE, _TEXT, _SMALL_TEXT = 18, 15, 13  # font sizes
 
 
 class PreviewedLoader(Protocol):
@@ -61,7 +61,7 @@ class PreviewedLoader(Protocol):
 
 
 class Words(NamedTuple):
-    """A line of text on the sheet; x and y are of its upper left corner."""
+    """A line of text on the sheet, with x and y of its upper left corner."""
 
     x: int
     y: int
@@ -71,20 +71,20 @@ class Words(NamedTuple):
 
 
 class Sheet:
-    """What stands where.
+    """The contents of a contact sheet, with positions.
 
     Attributes
     ----------
     words : list of Words
-        Text.
+        Lines of text.
     pictures : list of (int, int, ndarray of uint8 (h, w, 3))
         Thumbnails, with x and y of the upper left corner.
     marks : list of (int, int, int, int)
-        Boxes (left, top, right, bottom) around steps that are padding.
+        Boxes (left, top, right, bottom) around padded time steps.
     rules : list of int
-        Where a line parts two clips.
+        Heights of the lines between clips.
     width, height : int
-        In pixels.
+        Size in pixels.
     """
 
     def __init__(self) -> None:
@@ -103,18 +103,18 @@ class Sheet:
         size: int = _TEXT,
         color: tuple[int, int, int] = _INK,
     ) -> int:
-        """Write a line as `Words` have it, cut short to `room` pixels; return its width in pixels."""
+        """Add a line of text, shortened to `room` pixels, and return its width in pixels."""
         words = Words(x, y, _fitted(text, room, size), size, color)
         self.words.append(words)
         return ceil(_font(words.size).getlength(words.text))
 
-    def place(self, x: int, y: int, picture: NDArray[np.uint8]) -> None:
-        """Put a thumbnail somewhere; the sheet grows with it."""
+    def put(self, x: int, y: int, picture: NDArray[np.uint8]) -> None:
+        """Add a thumbnail, and widen the sheet if needed."""
         self.pictures.append((x, y, picture))
         self.width = max(self.width, x + picture.shape[1] + _MARGIN)
 
     def draw(self) -> Image.Image:
-        """Return the picture, RGB."""
+        """Return the sheet as an RGB image."""
         image = Image.new("RGB", (self.width, self.height), "white")
         pen = ImageDraw.Draw(image)
         for y in self.rules:
@@ -136,18 +136,18 @@ def contact_sheet(
     Parameters
     ----------
     loader : PreviewedLoader
-        Whose; its iteration is not moved.
+        The loader; its iteration is not affected.
     names : (sequence of str, sequence of str)
-        Of what x and y are made of.
+        Names of the arrays of x and y.
     clips : int
-        How many, at least 1; fewer where the epoch has no more.
+        Number of clips, at least 1; fewer if the epoch has no more.
     epoch : int
-        Which, from 0.
+        The epoch, from 0.
 
     Returns
     -------
     PIL.Image.Image
-        RGB.
+        The sheet, RGB.
     """
     return lay_out(loader, names, clips, epoch).draw()
 
@@ -155,17 +155,7 @@ def contact_sheet(
 def lay_out(
     loader: PreviewedLoader, names: tuple[Sequence[str], Sequence[str]], clips: int, epoch: int
 ) -> Sheet:
-    """Find out what stands where on the sheet that `contact_sheet` draws.
-
-    Parameters
-    ----------
-    loader, names, clips, epoch
-        As there.
-
-    Returns
-    -------
-    Sheet
-    """
+    """Return the contents of the sheet that `contact_sheet` draws, from the same arguments."""
     clips = checked_int(clips, "clips", 1)
     gathered = _Gathered(loader, names, clips, epoch)
     sheet = Sheet()
@@ -186,7 +176,7 @@ def lay_out(
 
 
 class _Gathered:
-    """The clips of a sheet: their arrays, and all that is known of them."""
+    """The clips of a sheet: their arrays, labels, frames and paths."""
 
     def __init__(
         self, loader: PreviewedLoader, names: tuple[Sequence[str], Sequence[str]], clips: int, epoch: int
@@ -237,7 +227,7 @@ class _Gathered:
         )
 
     def strips(self, row: int) -> list[Strip]:
-        """Return the strips of a clip: those of a step each, and then those that are one picture."""
+        """Return the strips of a clip."""
         found: list[Strip] = []
         for name, array in (*self._arrays.items(), *self._weights.items()):
             if name != VALID and not self._is_words(name, array):
@@ -246,34 +236,35 @@ class _Gathered:
         return found
 
     def _is_words(self, name: str, array: NDArray[Any]) -> bool:
-        """Say whether a row is better told than shown."""
+        """Return whether rows of an array are written as text rather than drawn."""
         if name in self._weights:
-            return array.ndim <= 2 or array[0].size == 1  # noqa: PLR2004 - of clips, or of their steps
+            return array.ndim <= 2 or array[0].size == 1  # noqa: PLR2004 - per clip, or per time step
         if name == LABEL and self._kind != "target":
             return True
         return array[0].size <= _FEW or array.ndim > 5  # noqa: PLR2004 - batch, time, height, width, channels
 
     def heading(self, row: int) -> tuple[str, str]:
-        """Return what is to be learned from a clip, and where it comes from."""
-        said = [f"clip {row}"]
+        """Return the text above a clip, with its label, and the path of its first frame."""
+        words = [f"clip {row}"]
         for name, array in self._arrays.items():
             if name == LABEL and self._kind != "frame_labels":
-                said.append(self._label(array[row]))
+                words.append(self._label(array[row]))
             elif name not in (LABEL, VALID) and self._is_words(name, array):
-                said.append(f"{name} {_numbers(array[row])}")
-        said += [
+                words.append(f"{name} {_numbers(array[row])}")
+        words += [
             f"{name if len(self._weights) > 1 else 'weight'} {_number(array[row].item())}"
             for name, array in self._weights.items()
             if array[row].size == 1
         ]
         if self._views:
-            said.append(f"view {self._table['view'][row]}")
+            words.append(f"view {self._table['view'][row]}")
         if self._table["padding"][row]:
-            said.append("padding: fills up the last batch")
+            words.append("padding: fills up the last batch")
         video = int(self._table["video"][row])
         index, storage = self._dataset.index, self._dataset.storage
-        place = int(index.keys[video]), int(index.starts[video]) + self.frames(row)[0]
-        return "   ".join(said), _shortened(storage.where(self._dataset.streams[0].name, *place))
+        first = int(index.starts[video]) + self.frames(row)[0]
+        path = storage.where(self._dataset.streams[0].name, int(index.keys[video]), first)
+        return "   ".join(words), _shortened(path)
 
     def _label(self, value: NDArray[Any]) -> str:
         classes = self._dataset.classes
@@ -284,17 +275,17 @@ class _Gathered:
         return f"target {_numbers(value)}"
 
     def frames(self, row: int) -> list[int]:
-        """Return the frame of each step, within its video."""
+        """Return the frame of each time step, within its video."""
         frames = self._table["frames"][row]
         shown: list[int] = np.where(frames < 0, ~frames, frames).tolist()
         return shown
 
     def repeats(self, row: int, step: int) -> bool:
-        """Say whether a step is padding."""
+        """Return whether a time step repeats a frame as padding."""
         return bool(self._table["frames"][row, step] < 0)
 
     def captions(self, row: int, step: int) -> Iterator[str]:
-        """Yield the lines below a step, but for those of padding."""
+        """Yield the lines of text below a time step."""
         yield str(self.frames(row)[step])
         if self._kind == "frame_labels":
             yield self._dataset.classes[int(self._arrays[LABEL][row, step])]
@@ -303,7 +294,7 @@ class _Gathered:
                 yield f"weight {_number(array[row, step].item())}"
 
     def lines(self, columns: _Columns) -> Iterator[str]:
-        """Yield what holds for the whole sheet."""
+        """Yield the lines of text at the top of the sheet."""
         last = f" to {self.rows - 1}" if self.rows > 1 else ""
         yield f"Epoch {self._epoch}: clip{'s' * (self.rows > 1)} 0{last} of {self._total:,}, in served order"
         arrays = {**self._arrays, **self._weights}
@@ -314,8 +305,10 @@ class _Gathered:
         if columns.steps:
             thinned = ""
             if len(columns.steps) < self.time_steps:
-                thinned = f"; {len(columns.steps)} of its {self.time_steps} steps are shown, evenly spread"
-            yield f"Below each step is its frame, counted within the video from 0{thinned}"
+                thinned = (
+                    f"; {len(columns.steps)} of its {self.time_steps} time steps are shown, evenly spread"
+                )
+            yield f"Below each time step is its frame, counted within the video from 0{thinned}"
         scaled = "enlarged" if columns.scale > 1 else "made smaller"
         if columns.scale != 1:
             yield f"Thumbnails are {scaled}, {columns.scale:.2g} times as wide"
@@ -324,13 +317,13 @@ class _Gathered:
                 yield f"{name}: {span}"
 
     def legends(self) -> Iterator[tuple[str, list[int], int]]:
-        """Yield name, values that occur, and ignored value of each mask."""
+        """Yield the name, the values that occur, and the ignored value of each mask."""
         for name, ignore in self._ignored.items():
             yield name, np.unique(self._arrays[name]).tolist(), ignore
 
 
 class _Columns:
-    """Which steps are shown, and how wide: the same for all clips, and all strips of a picture each step."""
+    """The time steps that are drawn, and their width: the same for all clips and all streams."""
 
     def __init__(self, shown: list[list[Strip]], time_steps: int) -> None:
         own = shown[0]
@@ -346,18 +339,18 @@ class _Columns:
             self.scale = self.width / first.pictures.shape[2]
 
     def of(self, strip: Strip) -> tuple[list[int], int]:
-        """Return which pictures of a strip to show, and how wide."""
+        """Return which pictures of a strip to draw, and their width."""
         count, height, width = strip.pictures.shape[:3]
         if count == self.time_steps:
             return self.steps, max(1, min(self.width, _THUMB * width // height))
         return self._spread(strip, self.room if count == 1 else _THUMB)
 
     def pitch(self, width: int) -> int:
-        """Return the distance of thumbnails of a width."""
+        """Return the distance between thumbnails of a width."""
         return max(width, _COLUMN) + _GAP
 
     def _spread(self, strip: Strip, widest: int) -> tuple[list[int], int]:
-        """Return which pictures fit side by side, evenly spread, and how wide, if not wider than that."""
+        """Return which pictures fit side by side, evenly spread, and their width, at most `widest`."""
         count, height, width = strip.pictures.shape[:3]
         most = min(count, (self.room + _GAP) // (_THIN + _GAP))
         fits = (self.room + _GAP) // most - _GAP
@@ -369,13 +362,13 @@ class _Columns:
 def _write_clip(
     sheet: Sheet, top: int, gathered: _Gathered, row: int, own: list[Strip], columns: _Columns
 ) -> int:
-    """Write a clip and return where it ends."""
+    """Add a clip, and return its lower end."""
     sheet.rules.append(top)
     top += _GAP
-    said, where = gathered.heading(row)
+    heading, path = gathered.heading(row)
     room = _WIDTH - 2 * _MARGIN
-    used = sheet.write(_MARGIN, top, said, room - 200)
-    sheet.write(_MARGIN + used + 18, top, where, room - used - 18, color=_FAINT)
+    used = sheet.write(_MARGIN, top, heading, room - 200)
+    sheet.write(_MARGIN + used + 18, top, path, room - used - 18, color=_FAINT)
     top += _TEXT + 10
     labelled = False
     for strip in own:
@@ -390,19 +383,19 @@ def _write_clip(
             height = max(height, picture.shape[0])
             if by_step and gathered.repeats(row, step):
                 sheet.marks.append((x - 4, top - 4, x + picture.shape[1] + 3, top + picture.shape[0] + 3))
-            sheet.place(x, top, picture)
+            sheet.put(x, top, picture)
         top += height + _GAP
         if by_step and not labelled:
             labelled, top = True, _write_steps(sheet, top - 3, gathered, row, columns)
     if not labelled:
-        steps_said = [" ".join(gathered.captions(row, step)) for step in range(gathered.time_steps)]
-        sheet.write(_MARGIN, top, f"frames {', '.join(steps_said)}", room, size=_SMALL_TEXT, color=_FAINT)
+        captions = [" ".join(gathered.captions(row, step)) for step in range(gathered.time_steps)]
+        sheet.write(_MARGIN, top, f"frames {', '.join(captions)}", room, size=_SMALL_TEXT, color=_FAINT)
         top += _SMALL_TEXT + _GAP
     return top
 
 
 def _write_steps(sheet: Sheet, top: int, gathered: _Gathered, row: int, columns: _Columns) -> int:
-    """Write what there is to say of each step, and return where it ends."""
+    """Add the captions of all time steps, and return their lower end."""
     lines = 0
     pitch = columns.pitch(columns.width)
     for column, step in enumerate(columns.steps):
@@ -422,14 +415,14 @@ def _write_steps(sheet: Sheet, top: int, gathered: _Gathered, row: int, columns:
 
 
 def _write_legend(sheet: Sheet, top: int, name: str, values: list[int], ignore: int) -> int:
-    """Write what the colours of a mask mean, and return where it ends."""
+    """Add the legend of a mask's colours, and return its lower end."""
     x = _MARGIN + sheet.write(_MARGIN, top, f"{name}:", 300, color=_FAINT) + 12
     for value in values[:_MOST_VALUES]:
         text = f"{value} ignored" if value == ignore else str(value)
         width = _SWATCH + 5 + ceil(_font(_TEXT).getlength(text)) + 16
         if x + width > _WIDTH - _MARGIN:
             x, top = _MARGIN + 40, top + _TEXT + 7
-        sheet.place(x, top + 1, paint_mask(np.full((_SWATCH, _SWATCH), value, np.uint8), ignore))
+        sheet.put(x, top + 1, paint_mask(np.full((_SWATCH, _SWATCH), value, np.uint8), ignore))
         sheet.write(x + _SWATCH + 5, top, text, width)
         x += width
     if len(values) > _MOST_VALUES:
@@ -438,7 +431,7 @@ def _write_legend(sheet: Sheet, top: int, name: str, values: list[int], ignore: 
 
 
 def _thumbnail(strip: Strip, step: int, width: int) -> NDArray[np.uint8]:
-    """Return a picture at its width on the sheet, as it is if that is its own."""
+    """Return a picture of a strip, resized to a width."""
     picture = strip.pictures[step]
     height = max(1, round(picture.shape[0] * width / picture.shape[1]))
     if width != picture.shape[1]:
@@ -458,7 +451,7 @@ _FONTS: dict[int, ImageFont.FreeTypeFont | ImageFont.ImageFont] = {}
 
 
 def _fitted(text: str, room: int, size: int) -> str:
-    """Cut a text short in its middle if it is wider than its room, in pixels."""
+    """Return a text, shortened in its middle if it is wider than `room` pixels."""
     text = re.sub(r"[\x00-\x1f\x7f\ud800-\udfff]", "?", text)
     font, keep = _font(size), len(text)
     short = text
@@ -471,7 +464,7 @@ def _fitted(text: str, room: int, size: int) -> str:
 def _shortened(path: str) -> str:
     """Return the last three parts of a path."""
     parts = path.split("/")
-    return path if len(parts) <= 4 else "/".join(["...", *parts[-3:]])  # noqa: PLR2004 - three, and the root
+    return path if len(parts) <= 4 else "/".join(["...", *parts[-3:]])  # noqa: PLR2004 - three parts and the root
 
 
 def _number(value: float) -> str:

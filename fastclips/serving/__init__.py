@@ -1,1 +1,1 @@
-"""Layer G: batches in plan order, and what they are made of (layout, labels, outputs, statistics)."""
+"""Layer G: batches in plan order, and their contents (layout, labels, outputs, statistics)."""

@@ -1,8 +1,8 @@
-"""Batches of a schedule, rendered ahead, in its order.
+"""Batches of a schedule, rendered ahead of time and served in the schedule's order.
 
-A few batches are kept in flight, always the schedule's next ones, on into the next epoch. Whoever asks for
-another place (a new epoch begun early, a resume) makes it forget these and begin there: since a batch is a
-function of (epoch, batch) alone, nothing depends on what was in flight.
+A few batches are in flight: the next ones of the schedule, on into the next epoch. A request for any other
+batch (a new epoch begun early, a resume) discards them and starts there. A batch is a function of
+(epoch, batch) alone, so batches in flight have no influence on what is served.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from contextlib import contextmanager
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, TypeAlias
 
 from fastclips.engine.arena import COUNTERS, note_to_damage
 from fastclips.engine.pool import Inline, Pool
@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 __all__ = ["Batches", "Planned", "Schedule"]
 
 _log = logging.getLogger(__name__)
-_PLANNED = 8  # batches whose tickets are written in one go
+_PLANNED = 8  # batches planned at a time
+
+BatchId: TypeAlias = "tuple[int, int]"  # epoch, batch
 
 
 class Planned(NamedTuple):
@@ -43,10 +45,10 @@ class Planned(NamedTuple):
 
     Parameters
     ----------
-    tickets : ndarray of void
-        (rows,) for the engine.
+    tickets : ndarray of void, (rows,)
+        For the engine.
     known : dict of str to ndarray
-        What the schedule itself tells of the batch.
+        Arrays that need no rendering, such as labels.
     """
 
     tickets: NDArray[np.void]
@@ -54,11 +56,11 @@ class Planned(NamedTuple):
 
 
 class Schedule(Protocol):
-    """What each batch of each epoch holds: a pure function."""
+    """The contents of each batch of each epoch: a pure function."""
 
     @property
     def fingerprint(self) -> str:
-        """Equal for schedules of the same batches."""
+        """Equal for schedules of equal batches."""
 
     @property
     def time_steps(self) -> int:
@@ -68,14 +70,14 @@ class Schedule(Protocol):
         """Batches per epoch."""
 
     def run(self, epoch: int, batch: int, most: int) -> Iterator[Planned]:
-        """Plan up to `most` batches in a row, fewer where the epoch ends."""
+        """Yield up to `most` consecutive batches, fewer if the epoch ends."""
 
     def assemble(self, arrays: Mapping[str, NDArray[Any]]) -> Any:  # noqa: ANN401 - the user's choice
-        """Make what is served of what is known and what was rendered."""
+        """Return a batch as it is served, from known and rendered arrays."""
 
 
 class _Pending(NamedTuple):
-    place: tuple[int, int]  # epoch, batch
+    batch_id: BatchId
     batch: Batch
     known: dict[str, NDArray[Any]]
 
@@ -88,30 +90,30 @@ class Batches:
     Parameters
     ----------
     schedule : Schedule
-        What to serve.
+        The contents of batches.
     spec : RenderSpec
-        How it is rendered.
+        What the engine renders tickets with.
     workers : int or None
-        Worker processes; as many as there are cores by default; 0 does the work in the caller.
+        Worker processes; by default one per core; 0 renders in the calling process.
     memory : str or int
         Ceiling for the workers' batches in shared memory, such as ``"1GiB"``, or in bytes.
     repeat : bool
-        Whether iterating goes on with the next epoch, without end.
+        Whether iterating continues with the next epoch, without end.
     where : callable, optional
-        Gives the path of a frame that was replaced, by its stream's place, video and frame; for renderers
-        that replace some.
+        Returns the path of a damaged frame from the number of its stream, video and frame. Needed if the
+        renderer replaces damaged frames.
 
     Attributes
     ----------
     schedule : Schedule
         As given.
     workers : int
-        Worker processes.
+        Number of worker processes.
 
     Raises
     ------
     OptionError
-        If an argument is out of range, or `memory` too little.
+        If an argument is out of range, or `memory` is too small.
     """
 
     def __init__(
@@ -134,16 +136,16 @@ class Batches:
             else Inline(spec)
         )
         self._where = where
-        self._damaged: dict[str, str] = {}  # why, by path
+        self._damaged: dict[str, str] = {}  # reason by path
         self._owner = os.getpid()
         self._closed = False
         self._lock = threading.Lock()
         self._pending: deque[_Pending] = deque()
-        self._planned: deque[Planned] = deque()  # from `_next` on
-        self._next = (0, 0)  # to be submitted
-        self._place = (0, 0)  # to be served
-        self._resumed = True  # whether iterating goes on at that place, or at the epoch after it
-        self._turn = object()  # the iteration that may go on
+        self._planned: deque[Planned] = deque()  # from `_to_submit` on
+        self._to_submit: BatchId = (0, 0)
+        self._to_serve: BatchId = (0, 0)
+        self._resumes = True  # whether iterating starts at `_to_serve`, or at the epoch after it
+        self._iteration = object()  # token of the only iteration that may continue
         self._began: float | None = None
         self._ended = 0.0
         self._served = 0
@@ -153,113 +155,157 @@ class Batches:
         return len(self.schedule)
 
     def __iter__(self) -> Iterator[Any]:
-        """Serve the next epoch, or what a loaded state left of one."""
-        epoch, batch = self._place
-        if batch and not self._resumed:
+        """Serve the next epoch, or the rest of an epoch after `load_state_dict`."""
+        epoch, batch = self._to_serve
+        if batch and not self._resumes:
             epoch, batch = epoch + 1, 0
         return self.epoch(epoch, batch)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
-        """Serve a chosen epoch.
+        """Serve one epoch, from any of its batches on.
+
+        An iteration that began earlier cannot continue.
 
         Parameters
         ----------
         epoch : int
-            Which, from 0.
+            The epoch, from 0.
         start : int
             The first batch to serve.
 
         Returns
         -------
         iterator
-            Its batches; with ``repeat=True``, those of the epochs after it too.
+            The batches; with ``repeat=True``, those of all later epochs too.
+
+        Raises
+        ------
+        OptionError
+            If there is no such epoch or batch.
+
+        Examples
+        --------
+        >>> loader = fc.ClipLoader(fc.open("frames/"), fc.Windows(4), batch_size=8, workers=0)
+        >>> [x.shape[0] for x, y in loader.epoch(3, start=1)]
+        [8, 2]
         """
         epoch, start = checked_int(epoch, "epoch", 0, 2**62), checked_int(start, "start", 0, len(self) + 1)
-        turn = self._go_to((epoch, start))
-        return self._run(epoch, start, turn)
+        return self._run(epoch, start, self._go_to((epoch, start)))
 
-    def _run(self, epoch: int, start: int, turn: object) -> Iterator[Any]:
+    def _run(self, epoch: int, start: int, iteration: object) -> Iterator[Any]:
         while True:
             for batch in range(start, len(self)):
-                yield self._take((epoch, batch), turn)
+                yield self._serve((epoch, batch), iteration)
             if not self._repeat:
                 return
             epoch, start = epoch + 1, 0
 
     def batch(self, epoch: int, batch: int) -> Any:  # noqa: ANN401 - the structure is the user's choice
-        """Return any batch; the iteration is not moved.
+        """Return any batch, without effect on the iteration.
 
         Parameters
         ----------
         epoch, batch : int
-            Which, from 0.
+            The epoch, and its batch, from 0.
 
         Returns
         -------
         tuple or array or dict
-            As iterating gives it.
+            The batch, as iterating gives it.
+
+        Raises
+        ------
+        OptionError
+            If there is no such epoch or batch.
+
+        Examples
+        --------
+        >>> loader = fc.ClipLoader(fc.open("frames/"), fc.Windows(4), batch_size=8, workers=0)
+        >>> x, y = loader.batch(0, 2)
+        >>> x.shape, y
+        ((2, 4, 48, 64, 3), array([1, 1]))
         """
         self._check_usable()
-        with self._lock, self._whole():
+        with self._lock, self._forget_on_error():
             if not self._engine.has_room(beside=True):
                 self._forget()
             return self._collect(self._submit((epoch, batch), next(self.schedule.run(epoch, batch, 1))))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the place in the plan, after the batches that were served.
+        """Return the state of the iteration: the batch that comes next.
 
         Returns
         -------
         dict
-            Small and JSON-ready: ``epoch``, ``batch``, and what the data and options must agree with.
+            JSON-ready: ``epoch`` and ``batch``, and ``plan``, a fingerprint of data and options.
+
+        Examples
+        --------
+        >>> loader = fc.ClipLoader(fc.open("frames/"), fc.Windows(4), batch_size=8, workers=0)
+        >>> x, y = next(iter(loader))
+        >>> state = loader.state_dict()
+        >>> state["epoch"], state["batch"]
+        (0, 1)
+        >>> resumed = fc.ClipLoader(fc.open("frames/"), fc.Windows(4), batch_size=8, workers=0)
+        >>> resumed.load_state_dict(state)
+        >>> len(list(resumed)), len(loader)
+        (2, 3)
         """
-        epoch, batch = self._place
+        epoch, batch = self._to_serve
         return {"epoch": epoch, "batch": batch, "plan": self.schedule.fingerprint}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go to a place in the plan; the next iteration begins there.
+        """Restore a state: the next iteration begins there.
 
         Parameters
         ----------
         state : mapping
-            From `state_dict`, of a loader with the same data, clips, batches, seed and world.
+            From `state_dict` of a loader with the same data, clips, batches, seed and world.
 
         Raises
         ------
         OptionError
-            If it is of another plan.
+            If the state is of another plan.
         """
         try:
             epoch, batch, plan = (state[name] for name in ("epoch", "batch", "plan"))
         except (KeyError, TypeError):
             raise OptionError(
-                f"state={state!r} is no state of a loader; use what state_dict() gave"
+                f"state={state!r}: must be the state of a loader, as state_dict() returns it"
             ) from None
         if plan != self.schedule.fingerprint:
             raise OptionError(
                 "the state is of another plan: data, clips, batch_size, weights, shuffle, drop_last, seed, "
-                "world and the transforms' views must be as they were when it was saved "
-                f"(plan {plan}, here {self.schedule.fingerprint})"
+                "world and the transforms' views must be the same as when the state was saved "
+                f"(saved plan {plan}, this plan {self.schedule.fingerprint})"
             )
         epoch = checked_int(epoch, "epoch", 0, 2**62)
         batch = checked_int(batch, "batch", 0, len(self) + 1)
         self._go_to((epoch, batch))
 
-    def _go_to(self, place: tuple[int, int]) -> object:
-        """Begin anew at a place; return the turn without which nobody is served any more."""
-        epoch, batch = place
+    def _go_to(self, batch_id: BatchId) -> object:
+        """Let the next iteration start at a batch, end all earlier ones, and return its token."""
+        epoch, batch = batch_id
         with self._lock:
-            self._place = place if batch < len(self) else (epoch + 1, 0)
-            self._resumed, self._turn = True, object()
-            return self._turn
+            self._to_serve = batch_id if batch < len(self) else (epoch + 1, 0)
+            self._resumes, self._iteration = True, object()
+            return self._iteration
 
     def stats(self) -> Stats:
-        """Return what was done so far and what it took.
+        """Return counts and times since the first batch was asked for.
 
         Returns
         -------
         Stats
-            Print it for a table and a sentence of advice.
+            Print it for a table and advice.
+
+        Examples
+        --------
+        >>> loader = fc.ClipLoader(fc.open("frames/"), fc.Windows(4), batch_size=8, workers=0)
+        >>> for x, y in loader:
+        ...     pass
+        >>> loader.stats().frames_served
+        72
         """
         total = dict(zip(COUNTERS, self._engine.counters.sum(axis=0).tolist(), strict=True))
         return Stats.of(
@@ -274,21 +320,19 @@ class Batches:
 
     @property
     def damaged(self) -> list[tuple[str, str]]:
-        """Path of each frame that was replaced in batches served, and why, in the order they were met in."""
+        """(path, reason) of each damaged frame that was replaced in served batches, in order of discovery."""
         return list(self._damaged.items())
 
     @property
     def pids(self) -> list[int]:
-        """The nursery's process and the workers', if there are any."""
+        """Process ids of the nursery and the workers, if there are any."""
         return self._engine.pids if isinstance(self._engine, Pool) and not self._closed else []
 
     def close(self) -> None:
-        """End the worker processes. Batches already served stay good; closing twice is fine."""
+        """End the worker processes. Served batches stay valid; closing again does nothing."""
         self._closed = True
         self._engine.close()
-        if self._lock.acquire(
-            timeout=1.0
-        ):  # whoever waits for a batch in another thread has given up by then
+        if self._lock.acquire(timeout=1.0):  # a thread that waits for a batch has given up by then
             try:
                 self._engine.release()
             finally:
@@ -303,7 +347,9 @@ class Batches:
         self.close()
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a loader has processes of its own; pickle its dataset, and make a loader there")
+        raise TypeError(
+            "a loader has worker processes and cannot be pickled; pickle its dataset, and make a loader there"
+        )
 
     def __repr__(self) -> str:
         arrays = ", ".join(
@@ -313,32 +359,35 @@ class Batches:
 
     def _check_usable(self) -> None:
         if self._closed:
-            raise ClosedError("the loader was closed; make another")
+            raise ClosedError("the loader was closed; make a new one")
         if os.getpid() != self._owner:
-            raise EngineError("this loader belongs to the process that forked this one; make another here")
+            raise EngineError("this loader belongs to the parent process; make a loader in this process")
 
-    def _take(self, place: tuple[int, int], turn: object) -> Any:  # noqa: ANN401 - as batch()
+    def _serve(self, batch_id: BatchId, iteration: object) -> Any:  # noqa: ANN401 - as batch()
         self._check_usable()
-        with self._lock, self._whole():
-            if turn is not self._turn:
-                raise EngineError("a later iteration over this loader has begun; this one cannot go on")
+        with self._lock, self._forget_on_error():
+            if iteration is not self._iteration:
+                raise EngineError(
+                    "a later iteration over this loader has begun, so this one cannot continue; "
+                    "make a loader for each of two iterations at the same time"
+                )
             if self._began is None:
                 self._began = self._ended = perf_counter()
-            if not self._pending or place != self._pending[0].place:
+            if not self._pending or batch_id != self._pending[0].batch_id:
                 self._forget()
-                self._next = place
+                self._to_submit = batch_id
             self._fill()
             pending = self._pending.popleft()
             served = self._collect(pending)
             self._fill()
             self._served += len(pending.batch.tickets)
-            self._place, self._resumed = self._after(place), False
+            self._to_serve, self._resumes = self._after(batch_id), False
             self._ended = perf_counter()
             return served
 
     @contextmanager
-    def _whole(self) -> Iterator[None]:
-        """Forget what is in flight if anything but a bad frame, an interrupt above all, cuts work short."""
+    def _forget_on_error(self) -> Iterator[None]:
+        """Discard batches in flight after an interrupt or any other error but that of a bad frame."""
         try:
             yield
         except FrameError:
@@ -348,27 +397,27 @@ class Batches:
             raise
 
     def _fill(self) -> None:
-        """Submit the plan's next batches until the engine has enough; one at least."""
+        """Submit the next batches until the engine has enough, at least one."""
         while not self._pending or self._engine.has_room():
             if not self._planned:
-                self._planned.extend(self.schedule.run(*self._next, _PLANNED))
-            self._pending.append(self._submit(self._next, self._planned.popleft()))
-            self._next = self._after(self._next)
+                self._planned.extend(self.schedule.run(*self._to_submit, _PLANNED))
+            self._pending.append(self._submit(self._to_submit, self._planned.popleft()))
+            self._to_submit = self._after(self._to_submit)
 
     def _forget(self) -> None:
-        """Give up what is in flight; it will be asked for again if it is wanted."""
+        """Discard batches in flight; those still wanted will be submitted again."""
         if self._pending:
-            self._next = self._pending[0].place
+            self._to_submit = self._pending[0].batch_id
         self._pending.clear()
         self._planned.clear()
         self._engine.forget()
 
-    def _after(self, place: tuple[int, int]) -> tuple[int, int]:
-        epoch, batch = place
+    def _after(self, batch_id: BatchId) -> BatchId:
+        epoch, batch = batch_id
         return (epoch, batch + 1) if batch + 1 < len(self) else (epoch + 1, 0)
 
-    def _submit(self, place: tuple[int, int], planned: Planned) -> _Pending:
-        return _Pending(place, self._engine.submit(planned.tickets), planned.known)
+    def _submit(self, batch_id: BatchId, planned: Planned) -> _Pending:
+        return _Pending(batch_id, self._engine.submit(planned.tickets), planned.known)
 
     def _collect(self, pending: _Pending) -> Any:  # noqa: ANN401 - as batch()
         arrays = self._engine.collect(pending.batch)
@@ -377,13 +426,13 @@ class Batches:
         return self.schedule.assemble({**pending.known, **arrays})
 
     def _note_damage(self, where: Callable[[int, int, int], str]) -> None:
-        """Read what the engine has noted, again from the start if that was cut short."""
+        """Record and log the damaged frames that the engine noted."""
         for ticket, note in self._engine.notes:
             damage, rest = note_to_damage(note)
-            for stream, frame, why in damage:
+            for stream, frame, reason in damage:
                 path = where(stream, int(ticket["video"]), frame)
                 if path not in self._damaged:
-                    self._damaged[path] = why
+                    self._damaged[path] = reason
                     more = f"; {rest} more of its clip are not listed" if rest else ""
-                    _log.warning("Damaged frame %r is replaced: %s%s", path, why, more)
-        self._engine.notes.clear()
+                    _log.warning("Damaged frame %r is replaced: %s%s", path, reason, more)
+        self._engine.notes.clear()  # at the end: after an interrupt all notes are read again

@@ -1,8 +1,8 @@
-"""Learns standardising steps from frames, in one pass over them and without keeping any.
+"""Standardising steps learnt from frames, in one pass and without keeping any frame.
 
-Bytes and their products are whole numbers, so sums of them are exact: in 64-bit integers, or in float64 for
-the products of a covariance (below 2**53 up to 10**11 frames). Only what is made of the sums is rounded, and
-the order of the frames does not matter.
+Bytes and their products are integers, so their sums are exact: in 64-bit integers, or in float64 for the
+products of a covariance (below 2**53 up to 10**11 frames). Only the results computed from the sums are
+rounded, and the order of the frames does not matter.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _CLIPS = 5  # axes: batch, time, height, width, channels
 
 @runtime_checkable
 class SupportsBatches(Protocol):
-    """What is asked of a loader."""
+    """The part of a loader that is used here."""
 
     world: int
 
@@ -47,30 +47,40 @@ class SupportsBatches(Protocol):
 def fit_feature_wise(
     frames: SupportsBatches | Iterable[NDArray[np.uint8]], *, per_pixel: bool = False, dtype: str = "float32"
 ) -> FeatureWise:
-    """Learn mean and standard deviation of a data set.
+    """Learn the mean and the standard deviation of a data set.
+
+    Both are over all frames and pixels: for each channel, or for each pixel and channel.
 
     Parameters
     ----------
     frames : ClipLoader, or iterable of ndarray of uint8
-        A loader whose clips are not standardised yet: its pictures in epoch 0, once, without those that are
-        padding; its iteration is not moved. Or frames, clips or batches of clips, (..., H, W, C), all of
-        which count.
+        A loader whose clips are not standardised yet: its pictures of epoch 0 without padding; its iteration
+        is not moved. Or an iterable of frames, clips or batches of clips, (..., H, W, C).
     per_pixel : bool
-        Whether each pixel gets numbers of its own, (H, W, C), rather than each channel, (C,). All frames then
-        have one size.
+        Whether to learn numbers for each pixel, (H, W, C), instead of each channel, (C,). All frames must
+        then have one size.
     dtype : {"float32", "float16"}
         Type of the batch.
 
     Returns
     -------
     FeatureWise
-        To stand first among the standardising steps.
+        Put it first among the standardising steps.
 
     Raises
     ------
     OptionError
-        If there is no frame, one is no array of uint8, or they differ in channels, or in size where they must
-        not; if the loader is one of several ranks, or x holds several streams of pictures.
+        If there is no frame, a frame is no array of uint8, or frames differ in channels, or in size with
+        `per_pixel`; if the loader is one of several ranks, or x holds several streams of pictures.
+
+    Examples
+    --------
+    >>> with fc.ClipLoader(fc.open("frames/"), fc.Windows(4), batch_size=2, workers=0) as loader:
+    ...     step = fc.fit_feature_wise(loader)
+    >>> step.mean.shape, step.std.shape
+    ((3,), (3,))
+    >>> fc.fit_feature_wise([np.full((4, 4, 1), 10, np.uint8), np.full((4, 4, 1), 40, np.uint8)])
+    FeatureWise(mean=(25.0,), std=(15.0,), dtype='float32')
     """
     per_pixel = checked_bool(per_pixel, "per_pixel")
     count, total, squares = 0, np.zeros(1, np.uint64), np.zeros(1, np.uint64)
@@ -87,28 +97,40 @@ def fit_feature_wise(
 def fit_zca(
     frames: SupportsBatches | Iterable[NDArray[np.uint8]], *, eps: float = 1e-6, dtype: str = "float32"
 ) -> ZCA:
-    """Learn what whitens small frames: ``u @ diag(1 / sqrt(s + eps)) @ u.T`` of their covariance.
+    """Learn the matrix that whitens small frames.
+
+    Computes ``u @ diag(1 / sqrt(s + eps)) @ u.T``, with u and s the eigenvectors and eigenvalues of the
+    covariance of the frames' values.
 
     Parameters
     ----------
     frames : ClipLoader, or iterable of ndarray of uint8
-        As for `fit_feature_wise`, of one size with H * W * C up to 12288.
+        As for `fit_feature_wise`, of one size with H * W * C up to 12288 (64x64 in colour).
     eps : float
-        Added to each variance s, in squared levels, so that what hardly varies is not blown up: with fewer
-        frames than values, or smooth ones, take more, such as 10.
+        Added to each variance s, in squared levels of a byte, so that values that hardly vary are not
+        amplified. With fewer frames than values, or smooth frames, take more, such as 10.
     dtype : {"float32", "float16"}
         Type of the batch.
 
     Returns
     -------
     ZCA
-        To stand first among the standardising steps.
+        Put it first among the standardising steps.
 
     Raises
     ------
     OptionError
-        If there is no frame, one is no array of uint8 or too large, or they differ in size; and as for
+        If there is no frame, a frame is no array of uint8 or too large, or frames differ in size; and as for
         `fit_feature_wise`.
+
+    Examples
+    --------
+    >>> transforms = [fc.Resize((6, 8))]
+    >>> dataset = fc.open("frames/")
+    >>> with fc.ClipLoader(dataset, fc.Windows(4), transforms, batch_size=2, workers=0) as loader:
+    ...     step = fc.fit_zca(loader, eps=10)
+    >>> step.matrix.shape, step.mean.shape
+    ((144, 144), (6, 8, 3))
     """
     eps = checked_number(eps, "eps", 1e-12, 1e12)
     shape: tuple[int, ...] = ()
@@ -119,8 +141,8 @@ def fit_zca(
             values = int(np.prod(shape))
             if values > _MOST_VALUES:
                 raise OptionError(
-                    f"frames of {shape} have {values} values, more than the {_MOST_VALUES} that ZCA can mix: "
-                    "make them smaller, by Resize((32, 32))"
+                    f"frames of {shape} have {values} values: must be at most {_MOST_VALUES} for ZCA; "
+                    "make them smaller, with Resize((32, 32))"
                 )
             total, products = np.zeros(values), np.zeros((values, values))
         for first in range(0, len(stack), _ROWS):
@@ -146,8 +168,8 @@ def _served(loader: SupportsBatches) -> Iterator[Any]:
     """Yield the pictures of a loader's epoch, (n, H, W, C) or (B, T, H, W, C), without padding."""
     if loader.world > 1:
         raise OptionError(
-            f"the loader is one of world={loader.world} ranks and serves a part of the frames: learn from "
-            "one without rank= and world=, and give all ranks what was learnt"
+            f"the loader's world={loader.world}: must be 1, as a rank serves a part of the frames; learn "
+            "from a loader without rank= and world=, and give all ranks the result"
         )
     shown = loader.plan_table(0)["frames"] >= 0
     for number in range(len(loader)):
@@ -160,8 +182,8 @@ def _served(loader: SupportsBatches) -> Iterator[Any]:
             yield x[own]
         else:
             raise OptionError(
-                f"clips end with padding, which cannot be told in x of {x.shape[1:]}: learn from a loader "
-                "without the function that makes them so, or without short='pad' and tail='pad'"
+                f"clips end with padding, which cannot be found in x of {x.shape[1:]}: learn from a loader "
+                "without the function that changes the shape, or without short='pad' and tail='pad'"
             )
 
 
@@ -172,28 +194,28 @@ def _pictures(x: Any) -> NDArray[Any]:  # noqa: ANN401 - the structure is the us
     found = {name: array for name, array in x.items() if array.ndim == _CLIPS}
     if len(found) != 1:
         raise OptionError(
-            f"x holds {len(found)} streams of pictures ({', '.join(found) or 'none'}) and not one: give the "
-            "loader inputs='image', or whatever the stream is called"
+            f"x holds {len(found)} streams of pictures ({', '.join(found) or 'none'}): must be one; give the "
+            "loader inputs='image', or the name of the stream"
         )
     return next(iter(found.values()))
 
 
 def _advice(given: object) -> str:
     if not isinstance(given, np.ndarray):
-        return "of a loader give the loader itself"
+        return "pass a loader itself, not its batches"
     if given.dtype != np.uint8:
-        return "leave steps and functions that standardise out of what is learnt from"
+        return "learn from a loader without standardising steps and functions"
     return "channels come last, as from a loader with channels_first=False"
 
 
 def _stacks(
     frames: SupportsBatches | Iterable[NDArray[np.uint8]], *, one_size: bool
 ) -> Iterator[NDArray[np.uint8]]:
-    """Yield what was given as (n, H, W, C), neighbouring frames gathered where they are of one size."""
+    """Yield the frames as (n, H, W, C) arrays; neighbouring frames of one size are gathered."""
     if isinstance(frames, SupportsBatches):
         frames = _served(frames)
     if not isinstance(frames, Iterable):
-        raise OptionError(f"frames={frames!r}: must be a ClipLoader, or arrays, one after the other")
+        raise OptionError(f"frames={frames!r}: must be a ClipLoader, or an iterable of arrays")
     gathered: list[NDArray[np.uint8]] = []
     expected: tuple[int, ...] | None = None
     for given in frames:
@@ -202,9 +224,9 @@ def _stacks(
             or given.dtype != np.uint8
             or given.shape[-1:] not in ((1,), (3,))
         ):
-            what = f"{given.dtype} {given.shape}" if isinstance(given, np.ndarray) else f"{given!r:.80}"
+            shown = f"{given.dtype} {given.shape}" if isinstance(given, np.ndarray) else f"{given!r:.80}"
             raise OptionError(
-                f"frames must hold arrays of uint8, (..., height, width, 1 or 3), not {what}: "
+                f"frames must hold arrays of uint8, (..., height, width, 1 or 3), not {shown}: "
                 f"{_advice(given)}"
             )
         if given.ndim < 3 or not given.size:  # noqa: PLR2004 - height, width, channels
@@ -213,13 +235,13 @@ def _stacks(
         expected = expected or stack.shape[1:]
         if stack.shape[3] != expected[2] or (one_size and stack.shape[1:] != expected):
             raise OptionError(
-                f"frames of {expected} and {stack.shape[1:]} (height, width, channels) do not go together: "
-                "put a Resize before, or read them all in colour or all in gray"
+                f"frames of {expected} and {stack.shape[1:]} (height, width, channels): must have one shape; "
+                "add a Resize, or read all in colour or all in gray"
             )
         if gathered and (gathered[0].shape[1:] != stack.shape[1:] or sum(map(len, gathered)) >= _ROWS):
             yield np.concatenate(gathered)
             gathered = []
         gathered.append(stack)
     if not gathered:
-        raise OptionError("frames holds no frame to learn from")
+        raise OptionError("frames: must hold at least one frame")
     yield np.concatenate(gathered)

@@ -1,23 +1,25 @@
-"""What a batch of a dataset looks like: the shape of each array, from options and a look at the frames.
+"""The arrays of a batch: their shapes and dtypes, found from the options and a look at frames.
 
-The size of a frame is known only from the frame. Where a transform fixes what comes out, the first one tells
-all there is to know. Otherwise a few videos are looked at, so that mixed sizes are found before training
-begins and not in the middle of it; what they miss is found by the worker that meets it.
+The size of a frame is known only from the frame. If a transform fixes the output size, the first frame is
+enough. Otherwise the first frames of a few videos are measured, so that mixed sizes are found before training
+begins; a worker that meets another size later raises an error.
 
-What a user's function makes of a clip is known only from calling it, so it is called here, once.
+The result of a user's function is known only from calling it, so each function is called here once. The
+pixel steps are compiled here, once for each stream; the workers get them compiled.
 """
 
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from fastclips.errors import DamageError, FrameError, OptionError
 from fastclips.pixels.decoding.decoder import Decoder, frame_size
 from fastclips.pixels.steps.compiled import try_functions
-from fastclips.spec import WEIGHT, Field, SlotLayout
+from fastclips.reserved import LABEL, WEIGHT
+from fastclips.spec import Field, SlotLayout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,15 +32,33 @@ if TYPE_CHECKING:
     from fastclips.pixels.geometry.affine import Border
     from fastclips.pixels.recipe import Recipe
     from fastclips.pixels.steps.base import Trial
+    from fastclips.pixels.steps.compiled import CompiledSteps
     from fastclips.spec import Stream, Weighting
 
     Seen = TypeVar("Seen")
 
-__all__ = ["LABEL", "find_layout"]
+__all__ = ["FoundLayout", "find_layout"]
 
-LABEL = "label"  # the target that is no stream
-_PASSED = 10_000  # damaged frames, on the way to one that is not
-_PROBED = 32  # videos whose first frame is measured where no transform fixes the size
+_MOST_DAMAGED = 10_000  # damaged frames to skip in search of an intact one
+_MEASURED = 32  # videos whose first frame is measured if no transform fixes the size
+
+
+class FoundLayout(NamedTuple):
+    """What `find_layout` finds.
+
+    Parameters
+    ----------
+    slots : SlotLayout
+        One field for each stream among the names, and `WEIGHT` last if there is a weighting.
+    size : (int, int)
+        Height and width of frames after the geometry.
+    pixel_steps : dict of str to CompiledSteps
+        The pixel steps of each picture stream; empty if the recipe has none.
+    """
+
+    slots: SlotLayout
+    size: tuple[int, int]
+    pixel_steps: dict[str, CompiledSteps]
 
 
 def find_layout(
@@ -50,37 +70,36 @@ def find_layout(
     weighting: Weighting | None = None,
     *,
     passes_damaged: bool = False,
-) -> SlotLayout:
+) -> FoundLayout:
     """Find the arrays of a batch by looking at a frame.
 
     Parameters
     ----------
     dataset : Dataset
-        What frames there are.
+        The frames.
     recipe : Recipe
-        What becomes of them.
+        What is done to each clip.
     time_steps, batch_size : int
         Frames in a clip, clips in a batch.
     names : iterable of str
         Inputs and targets; `LABEL` has no array here.
     weighting : Weighting, optional
-        Weights of the pixels of one of these, a mask.
+        Weights of the pixels of one of these streams, a mask.
     passes_damaged : bool
-        Whether to look at the next frame where one is missing or damaged, 10,000 times at most.
+        Whether to look at the next frame if one is missing or damaged, 10,000 times at most.
 
     Returns
     -------
-    SlotLayout
-        One field for each stream among the names, and `WEIGHT` last if there is a weighting.
+    FoundLayout
 
     Raises
     ------
     OptionError
         If a name is no stream, a crop is larger than a frame, frames come out in different sizes, a pixel
-        step does not suit a picture's channels or size or what a function returned, or the weighting is of no
-        mask among the names.
+        step does not suit the channels or size of a picture or the result of a function, or the weighting is
+        of no mask among the names.
     FrameError
-        If a frame that is looked at cannot be read, or a function of the user's fails on it.
+        If a frame that is looked at cannot be read, or a user's function fails on it.
     """
     streams = {stream.name: stream for stream in dataset.streams}
     wanted = dict.fromkeys(name for name in names if name != LABEL)
@@ -100,67 +119,74 @@ def find_layout(
             f"RandomFlip's mask_map={dict(recipe.mask_pairs)} swaps values of masks, but this dataset has no "
             "masks"
         )
-    most = 1 + passes_damaged * _PASSED
-    height, width = _output_size(dataset, recipe, next(iter(wanted)), most)
+    most = 1 + passes_damaged * _MOST_DAMAGED
+    size = _output_size(dataset, recipe, next(iter(wanted)), most)
     fields = []
+    compiled: dict[str, CompiledSteps] = {}
     for name in wanted:
         if streams[name].mask:
             _check_swapped(recipe, streams[name])
-            fields.append(Field(name, (time_steps, height, width), "uint8"))
+            fields.append(Field(name, (time_steps, *size), "uint8"))
         else:
-            placed = (time_steps, height, width, streams[name].channels)
+            clip = (time_steps, *size, streams[name].channels)
             trials: tuple[Trial, ...] = ()
             if recipe.has_functions:
-                trials = _try_functions(dataset, recipe, streams[name], placed, most)
-            fields.append(_picture_field(recipe, name, placed, trials))
+                trials = _try_functions(dataset, recipe, streams[name], clip, most)
+            pixel_steps = recipe.compiled(clip[-1], trials)
+            fields.append(_picture_field(recipe, name, clip, pixel_steps))
+            if pixel_steps is not None:
+                compiled[name] = pixel_steps
     if weighting is not None:
-        fields.append(Field(WEIGHT, (time_steps, height, width), "float32"))
-    return SlotLayout(batch_size, tuple(fields))
+        fields.append(Field(WEIGHT, (time_steps, *size), "float32"))
+    return FoundLayout(SlotLayout(batch_size, tuple(fields)), size, compiled)
 
 
-def _picture_field(recipe: Recipe, name: str, placed: tuple[int, ...], trials: tuple[Trial, ...]) -> Field:
-    """Return the array of a stream of pictures that the geometry places in clips of a shape."""
-    steps = recipe.compiled(placed[-1], trials)
-    shape, dtype = (placed, "uint8") if steps is None else (steps.shape(placed), steps.dtype)
-    if shape != placed and recipe.border.fill == "constant":
+def _picture_field(
+    recipe: Recipe, name: str, clip: tuple[int, ...], pixel_steps: CompiledSteps | None
+) -> Field:
+    """Return the array of a picture stream whose clips have a shape after the geometry."""
+    shape, dtype = clip, "uint8"
+    if pixel_steps is not None:
+        shape, dtype = pixel_steps.shape(clip), pixel_steps.dtype
+    if shape != clip and recipe.border.fill == "constant":
         raise OptionError(
             f"fill='constant' fills what lies outside the frame after all pixel steps, but a function makes "
-            f"{shape} of clips of {placed}: give another fill"
+            f"{shape} of clips of {clip}: give another fill"
         )
-    _check_filled(recipe.border, dtype)
+    _check_fill_value(recipe.border, dtype)
     if recipe.moves_channels(shape):
         shape = (shape[0], shape[3], *shape[1:3])
-    return Field(name, shape, dtype, trials)
+    return Field(name, shape, dtype)
 
 
-def _check_filled(border: Border, dtype: str) -> None:
+def _check_fill_value(border: Border, dtype: str) -> None:
     value = np.array(border.value)
     if border.fill == "constant" and np.any(value.astype(dtype) != value):
         raise OptionError(
-            f"fill_value={border.value} is no number of {dtype}, which a function makes of clips: give "
-            "another one, or another fill"
+            f"fill_value={border.value}: must be a number of {dtype}, which a function makes of clips, or "
+            "give another fill"
         )
 
 
 def _try_functions(
-    dataset: Dataset, recipe: Recipe, stream: Stream, placed: tuple[int, ...], most: int
+    dataset: Dataset, recipe: Recipe, stream: Stream, clip: tuple[int, ...], most: int
 ) -> tuple[Trial, ...]:
-    """Call the user's functions once, on a clip that shows the first video's first frame at every step."""
+    """Call the user's functions once, on a clip that shows the first video's first frame throughout."""
     pixels, where = _look(dataset, stream.name, 0, lambda data: Decoder(stream).decode(data).pixels, most)
     try:
-        return try_functions(recipe.steps, stream.channels, _still_clip(recipe, pixels, placed))
+        return try_functions(recipe.steps, stream.channels, _still_clip(recipe, pixels, clip))
     except FrameError as error:
-        raise FrameError(f"{where}: {error}") from error.__cause__
+        raise FrameError(f"{where}: {error}", path=where, reason=str(error)) from error.__cause__
 
 
-def _still_clip(recipe: Recipe, pixels: NDArray[np.uint8], placed: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Return a clip of one frame."""
+def _still_clip(recipe: Recipe, pixels: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return a clip of a shape that shows one frame throughout."""
     from fastclips.pixels.geometry.placing import make_placer  # noqa: PLC0415 - numba, only where it is needed
 
     geometry = recipe.geometry(pixels.shape[0], pixels.shape[1], [0.0] * recipe.draws)
-    if (geometry.y.size, geometry.x.size) != placed[1:3]:
+    if (geometry.y.size, geometry.x.size) != shape[1:3]:
         raise FrameError("comes out in another size than the first stream, but all must have one")
-    clip = np.empty(placed, np.uint8)
+    clip = np.empty(shape, np.uint8)
     make_placer(geometry, pixels.shape, recipe.border.fill)(pixels, clip[0])
     clip[1:] = clip[0]
     return clip
@@ -178,7 +204,7 @@ def _check_swapped(recipe: Recipe, stream: Stream) -> None:
 def _look(
     dataset: Dataset, stream: str, row: int, see: Callable[[Stored], Seen], most: int
 ) -> tuple[Seen, str]:
-    """Look at the first frame from a video on that is not damaged, of so many; say where it lies."""
+    """Return what `see` finds in the first intact frame from a video on, of so many, and its path."""
     index, storage = dataset.index, dataset.storage
     places = (
         (index.keys.item(at), index.starts.item(at) + frame)
@@ -195,19 +221,20 @@ def _look(
             continue
         try:
             return see(data), where
-        except DamageError as error:
-            first = first or FrameError(f"{where}: {error}")
         except FrameError as error:
-            raise FrameError(f"{where}: {error}") from None
+            named = FrameError(f"{where}: {error}", path=where, reason=str(error), video=video, frame=frame)
+            if not isinstance(error, DamageError):
+                raise named from None
+            first = first or named
     assert first is not None  # noqa: S101 - a video has frames
     raise first
 
 
 def _output_size(dataset: Dataset, recipe: Recipe, stream: str, most: int) -> tuple[int, int]:
-    """Measure the first frame, and more of them if the output depends on their size."""
-    probes = 1 if recipe.fixes_size else min(_PROBED, len(dataset))
+    """Return the size after the geometry, of the first frame, and of more if it depends on their size."""
+    measured = 1 if recipe.fixes_size else min(_MEASURED, len(dataset))
     found: dict[tuple[int, int], str] = {}
-    for row in np.linspace(0, len(dataset) - 1, probes).astype(int):
+    for row in np.linspace(0, len(dataset) - 1, measured).astype(int):
         size, where = _look(dataset, stream, int(row), frame_size, most)
         try:
             geometry = recipe.geometry(*size, [0.0] * recipe.draws)

@@ -1,10 +1,11 @@
-"""What a batch is made of: which arrays of the workers, and which of the plan, are x, y and weight.
+"""The structure of a batch: which arrays are x, y and weight.
 
-Small things (labels, which steps are valid, weights of rows and steps) are worked out here, from the plan.
-What is as large as a mask is written by the workers: `Outputs.weighting` tells them.
+Small arrays (labels, valid time steps, weights of clips and time steps) are computed here, from the plan.
+Weights of pixels are as large as masks, so workers write them, as `Outputs.weighting` says.
 
-A weight stands beside what it weighs, since losses broadcast nothing: (B,) for a label of a clip, (B, T) for
-labels of frames, (B, T, H, W) for masks. One that only marks rows as padding has as many axes, of length 1.
+A weight has the shape of its target, since losses do not broadcast: (B,) for one label of a clip, (B, T) for
+labels of frames, (B, T, H, W) for masks. A weight that only marks rows as padding has as many axes, of
+length 1.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ import numpy as np
 
 from fastclips.errors import OptionError
 from fastclips.planning.weights import by_class, by_mask_value, by_video
-from fastclips.serving.layout import LABEL
+from fastclips.reserved import AUTO, LABEL, VALID, WEIGHT
 from fastclips.serving.served_labels import ServedLabels
-from fastclips.spec import WEIGHT, Weighting
+from fastclips.spec import Weighting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,10 +28,9 @@ if TYPE_CHECKING:
 
     from fastclips.data.index import Dataset
 
-__all__ = ["VALID", "Outputs"]
+__all__ = ["Outputs"]
 
-VALID = "valid"  # (B, T) bool: whether a step shows a frame of its own, and not one repeated as padding
-_STEPS, _PIXELS = 2, 4  # axes of a weight of steps, (B, T), and of pixels, (B, T, H, W)
+_STEPS, _PIXELS = 2, 4  # axes of a weight of time steps, (B, T), and of pixels, (B, T, H, W)
 
 
 class Outputs:
@@ -39,29 +39,29 @@ class Outputs:
     Parameters
     ----------
     dataset : Dataset
-        Whose streams and labels.
+        Its streams and labels may be named.
     inputs : str or sequence of str
-        For x; several give a dict.
+        Names for x; a sequence gives a dict.
     targets : str, sequence of str or None
-        For y; ``"auto"`` is the label, or nothing where there is none.
+        Names for y; ``"auto"`` is the label, or None if there are no labels.
     sample_weight : "valid", mapping, array_like or None
         As for `fastclips.ClipLoader`.
     labels : ServedLabels, optional
-        The dataset's labels as they are served; by default as they are.
+        The labels after the recipe; by default those of the dataset.
     marks_padding : bool
-        Whether rows that fill up the last batch must be told by a weight of 0.
+        Whether rows that only fill the last batch must get weight 0.
 
     Attributes
     ----------
     streams : tuple of str
-        What workers must write.
+        Streams that workers must write.
     weighting : Weighting or None
-        What workers must weigh.
+        Weights of pixels that workers must write.
 
     Raises
     ------
     OptionError
-        If a name is unknown or cannot be weighed so.
+        If a name is unknown, or the weights do not suit the target.
     """
 
     def __init__(
@@ -76,40 +76,40 @@ class Outputs:
     ) -> None:
         self._dataset = dataset
         self._labels = labels or ServedLabels(dataset)
-        if isinstance(targets, str) and targets == "auto":
+        if isinstance(targets, str) and targets == AUTO:
             targets = None if dataset.index.labels is None else LABEL
         self._inputs, self._targets = _names(inputs, "inputs"), _names(targets, "targets")
         names = dict.fromkeys((*self._inputs[0], *self._targets[0]))
         if LABEL in names and dataset.index.labels is None:
             raise OptionError(
-                f"targets={targets!r}: this dataset has no labels; name a stream, or None for no targets"
+                f"targets={targets!r}: this dataset has no labels; must be a stream, or None for no targets"
             )
         self.streams = tuple(name for name in names if name not in (LABEL, VALID))
         if not self.streams:
-            raise OptionError(f"inputs={inputs!r}: names no stream, so there is nothing to show")
+            raise OptionError(f"inputs={inputs!r}: must name a stream, here or in targets=")
         self._small = [name for name in names if name in (LABEL, VALID)]
         self.weighting: Weighting | None = None
         self._rows: NDArray[np.float64] | None = None  # weight of each video
         self._table: NDArray[np.float64] | None = None  # weight of each class
-        self._weighed: int | None = None  # axes of the weight: of rows, of steps, of pixels
+        self._weighed: int | None = None  # axes of the weight: 1, _STEPS or _PIXELS
         if sample_weight is not None or marks_padding:
             self._weigh(sample_weight)
 
     @property
     def names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """What x and what y are made of, in order."""
+        """Names of the arrays of x, and of y."""
         return self._inputs[0], self._targets[0]
 
     def _weigh(self, sample_weight: object) -> None:
-        """Find out what shape the weight has, and what it is made of."""
+        """Determine the shape of the weight, and its tables."""
         targets, _ = self._targets
         if sample_weight is None:
             self._weighed = 1 if targets else None
             return
         if len(targets) != 1:
             raise OptionError(
-                f"sample_weight= weighs one target, not {len(targets)} ({', '.join(targets) or 'none'}): "
-                "name one in targets="
+                f"sample_weight= needs exactly one target, but targets= names "
+                f"{', '.join(targets) or 'none'}: name one there"
             )
         self._weighed = self._axes(targets[0])
         if isinstance(sample_weight, str):
@@ -139,18 +139,18 @@ class Outputs:
             )
         if self._weighed == 1:
             raise OptionError(
-                f"sample_weight='valid' weighs steps, but {target!r} has one value for a clip; use labels of "
-                "frames or a mask, or take 'valid' as one of inputs="
+                f"sample_weight='valid': must be None or weights, since {target!r} has no time steps; use "
+                "labels of frames or a mask, or add 'valid' to inputs="
             )
 
     def _weigh_classes(self, table: Mapping[object, object], target: str) -> None:
         labels = self._dataset.index.labels
         if self._weighed == _PIXELS:
             return
-        one_each = labels is not None and labels.per_video is not None
-        if target != LABEL or not (one_each or self._weighed == _STEPS):
+        one_per_video = labels is not None and labels.per_video is not None
+        if target != LABEL or not (one_per_video or self._weighed == _STEPS):
             raise OptionError(
-                "sample_weight= by class needs one class for each video or frame; give an array with a "
+                "sample_weight= by class needs one class for each video or frame; pass an array with a "
                 "number for each video instead"
             )
         self._table = by_class(table, self._dataset, "sample_weight")
@@ -162,24 +162,23 @@ class Outputs:
         padding: NDArray[np.bool_],
         draws: NDArray[np.float64],
     ) -> dict[str, NDArray[Any]]:
-        """Work out what the plan tells of some rows.
+        """Return the arrays of a batch that follow from the plan.
 
         Parameters
         ----------
         videos : ndarray of int64, (B,)
             Rows of the index.
         frames : ndarray of int32, (B, T)
-            Frames within each video, ``~frame`` where one is repeated.
+            Frames within each video, ``~frame`` where a frame is repeated as padding.
         padding : ndarray of bool, (B,)
-            Whether a row fills up the batch.
+            Whether a row only fills the batch.
         draws : ndarray of float64, (B, n)
-            The numbers of each row's ticket.
+            Draws of each clip for the recipe.
 
         Returns
         -------
         dict of str to ndarray
-            By name, new arrays. `WEIGHT` is (B,) even where workers write the larger one: what they multiply
-            by.
+            New arrays by name. If workers write weights of pixels, `WEIGHT` is the (B,) factor of these.
         """
         arrays: dict[str, NDArray[Any]] = {}
         targets = self._labels.targets(videos, frames, draws) if LABEL in self._small else np.empty(0)
@@ -199,18 +198,7 @@ class Outputs:
         return arrays
 
     def assemble(self, arrays: Mapping[str, NDArray[Any]]) -> Any:  # noqa: ANN401 - the user's choice
-        """Put a batch together.
-
-        Parameters
-        ----------
-        arrays : mapping of str to ndarray
-            What is known, and over it what workers wrote.
-
-        Returns
-        -------
-        array or dict or tuple
-            ``x``, ``(x, y)`` or ``(x, y, weight)``.
-        """
+        """Return ``x``, ``(x, y)`` or ``(x, y, weight)`` of known and rendered arrays."""
         x, y = (
             {name: arrays[name] for name in names} if several else arrays[names[0]] if names else None
             for names, several in (self._inputs, self._targets)
@@ -224,15 +212,16 @@ class Outputs:
         return x, y, weights if several else weights[names[0]]
 
     def _beside(self, weight: NDArray[np.float32], target: str) -> NDArray[np.float32]:
+        """Return a weight with as many axes as the weight of a target."""
         return weight.reshape(*weight.shape, *[1] * (self._axes(target) - weight.ndim))
 
 
 def _names(value: str | Sequence[str] | None, knob: str) -> tuple[tuple[str, ...], bool]:
-    """Return the names and whether they come as a dict."""
+    """Return the names, and whether they give a dict."""
     names = () if value is None or not isinstance(value, Iterable) else tuple(value)
     names = (value,) if isinstance(value, str) else names
     wrong = [name for name in names if not isinstance(name, str)]
     empty = not names and value is not None
     if wrong or empty or len(set(names)) < len(names) or (knob == "inputs" and (not names or LABEL in names)):
-        raise OptionError(f"{knob}={value!r}: must be the name of a stream, or several different ones")
+        raise OptionError(f"{knob}={value!r}: must be the name of a stream, or a sequence of different names")
     return names, value is not None and not isinstance(value, str)

@@ -1,4 +1,4 @@
-"""What was served, in its order: the way back from predictions to videos and files."""
+"""The clips of an epoch as a table, to map predictions back to videos and files."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ __all__ = ["PlanTable"]
 
 
 class PlanTable(Mapping[str, "NDArray[Any]"]):
-    """The clips of an epoch in served order, by column; each column is made when it is first asked for.
+    """The clips of an epoch in served order, a mapping of columns. A column is computed on first access.
 
     =========== ========================================================================================
     position    int64 (rows,): place in the epoch, over all ranks
     video       int64 (rows,): row of ``dataset.index``
-    name        object (rows,): the video's name
-    start       int64 (rows,): the first frame, counted within the video
-    view        int64 (rows,): which view of the video, 0 where there is one
-    padding     bool (rows,): whether the row only fills up a batch; its weight is 0
-    label       what the target ``"label"`` is, as it is served; missing where the dataset has no labels
-    frames      int32 (rows, T): frames within the video, ``~frame`` (below 0) where one is repeated
+    name        object (rows,): name of the video
+    start       int64 (rows,): first frame, counted within the video
+    view        int64 (rows,): number of the view, 0 if there is one
+    padding     bool (rows,): whether the row only fills the batch; its weight is 0
+    label       target ``"label"`` as it is served; absent if the dataset has no labels
+    frames      int32 (rows, T): frames within the video, ``~frame`` (below 0) where a frame is repeated
     paths       object (rows, T): path of each frame of the first stream
-    size        int64 (rows, 2): height and width of each video's first frame, which is read for it
+    size        int64 (rows, 2): height and width of the video's first frame, which is read for it
     =========== ========================================================================================
 
     Parameters
     ----------
     plan : Plan
-        Whose epoch.
+        The plan of the epoch.
     dataset : Dataset
-        What it planned.
+        The dataset of the plan's videos.
     labels : ServedLabels
-        Its labels as they are served.
+        The labels after the recipe.
     epoch : int
         At least 0.
     rank : int, optional
@@ -54,7 +54,7 @@ class PlanTable(Mapping[str, "NDArray[Any]"]):
         self, plan: Plan, dataset: Dataset, labels: ServedLabels, epoch: int, rank: int | None = None
     ) -> None:
         self._dataset, self._labels = dataset, labels
-        self._plan, self._place = plan, (epoch, rank)
+        self._plan, self._epoch, self._rank = plan, epoch, rank
         self._columns: dict[str, NDArray[Any]] = plan.table(epoch, rank)
         self._names = dict.fromkeys((*self._columns, *_MADE))
         if labels.kind is None:
@@ -85,19 +85,19 @@ class PlanTable(Mapping[str, "NDArray[Any]"]):
         return f"<PlanTable: {len(self['video'])} rows of {', '.join(self)}>"
 
     def _per_video(self, of: Callable[[int], Any], dtype: Any, shape: tuple[int, ...]) -> NDArray[Any]:  # noqa: ANN401 - NumPy's
-        """Work out something once for each video, and repeat it for its rows."""
+        """Return a column whose values are computed once per video."""
         videos, rows = np.unique(self["video"], return_inverse=True)
         found = np.empty((len(videos), *shape), dtype)
-        for place, video in enumerate(videos.tolist()):
-            found[place] = of(video)
+        for number, video in enumerate(videos.tolist()):
+            found[number] = of(video)
         return found[rows]
 
     def _label(self) -> NDArray[Any]:
-        labels, epoch = self._labels, self._place[0]
+        labels = self._labels
         frames = (
             self["frames"] if labels.kind == "frame_labels" else np.zeros((len(self["video"]), 0), np.int32)
         )
-        draws = self._plan.recipe_draws(epoch, self["position"], labels.columns)
+        draws = self._plan.recipe_draws(self._epoch, self["position"], labels.columns)
         return labels.targets(self["video"], frames, draws)
 
     def _name(self) -> NDArray[Any]:
@@ -107,16 +107,16 @@ class PlanTable(Mapping[str, "NDArray[Any]"]):
         return self._per_video(self._size, np.int64, (2,))
 
     def _frames(self) -> NDArray[Any]:
-        return self._plan.frames(*self._place)
+        return self._plan.frames(self._epoch, self._rank)
 
     def _size(self, video: int) -> tuple[int, int]:
         index, storage = self._dataset.index, self._dataset.storage
-        place = self._dataset.streams[0].name, int(index.keys[video]), int(index.starts[video])
-        data = storage.read(*place)
+        frame = self._dataset.streams[0].name, int(index.keys[video]), int(index.starts[video])
+        data = storage.read(*frame)
         try:
             return frame_size(data)
         except FrameError as error:
-            raise FrameError(f"{storage.where(*place)}: {error}") from None
+            raise FrameError(f"{storage.where(*frame)}: {error}") from None
 
     def _paths(self) -> NDArray[Any]:
         index, storage, stream = self._dataset.index, self._dataset.storage, self._dataset.streams[0].name
@@ -129,7 +129,7 @@ class PlanTable(Mapping[str, "NDArray[Any]"]):
         return paths
 
 
-# By name, and not as bound methods, which would keep a table alive until a collection.
+# Functions, since bound methods would keep a table alive until a garbage collection.
 _MADE: dict[str, Callable[[PlanTable], Any]] = {
     "name": PlanTable._name,  # noqa: SLF001 - of this module
     "label": PlanTable._label,  # noqa: SLF001

@@ -1,7 +1,6 @@
-"""Labels as batches hold them: a dataset's, with classes that changed places where a clip was mirrored.
+"""Labels of a batch: those of the dataset, with classes swapped for mirrored clips.
 
-Whether a clip is mirrored is decided by the draw of its ticket that the worker looks at, so a label says what
-the pixels show.
+The worker that mirrors a clip reads the same draw of its ticket, so labels agree with pixels.
 """
 
 from __future__ import annotations
@@ -28,16 +27,16 @@ class ServedLabels:
     Parameters
     ----------
     dataset : Dataset
-        Whose labels.
+        The dataset with the labels.
     recipe : Recipe, optional
-        What may mirror clips; by default nothing does.
+        The recipe, which may mirror clips; by default none does.
 
     Attributes
     ----------
     kind : str or None
-        As of `fastclips.data.labels.Labels`; None where there are no labels.
+        As in `fastclips.data.labels.Labels`; None if there are no labels.
     columns : int
-        How many of a clip's draws `targets` needs, from the first on.
+        Number of a clip's first draws that `targets` needs.
 
     Raises
     ------
@@ -66,14 +65,14 @@ class ServedLabels:
         videos : ndarray of int64, (N,)
             Rows of the index.
         frames : ndarray of int32, (N, T)
-            Frames within each video, ``~frame`` where one is repeated; only ``frame_labels`` look at them.
+            Frames within each video, ``~frame`` where a frame is repeated; read for ``frame_labels`` alone.
         draws : ndarray of float64, (N, n)
-            Numbers of each clip for the recipe, the first `columns` of them at least.
+            Draws of each clip for the recipe, at least the first `columns`.
 
         Returns
         -------
-        ndarray
-            (N, ...), the caller's own.
+        ndarray, (N, ...)
+            A new array.
         """
         targets: NDArray[Any] = self._labels.targets(videos, frames)  # type: ignore[union-attr] # of some kind
         if self._swapping is None:
@@ -89,17 +88,19 @@ class ServedLabels:
 def _swapped_classes(
     pairs: tuple[tuple[str | int, str | int], ...], dataset: Dataset, kind: str | None
 ) -> NDArray[np.intp]:
-    """Return the class that each one becomes."""
+    """Return the class that each class becomes in a mirrored clip."""
     if kind in (None, "target"):
         why = "no labels" if kind is None else "targets that are numbers"
-        raise OptionError(f"RandomFlip's label_map={dict(pairs)!r} swaps classes, but this dataset has {why}")
-    numbers = [(_number(one, dataset), _number(other, dataset)) for one, other in pairs]
+        raise OptionError(
+            f"RandomFlip's label_map={dict(pairs)!r}: needs classes, but this dataset has {why}"
+        )
+    numbers = [(_number(first, dataset), _number(second, dataset)) for first, second in pairs]
     named = [number for pair in numbers for number in pair]
     for number in named:
         if named.count(number) > 1:
             raise OptionError(
-                f"RandomFlip's label_map={dict(pairs)!r} has the class {dataset.classes[number]!r} twice, by "
-                "name and by number: each may change places with one other"
+                f"RandomFlip's label_map={dict(pairs)!r}: must name a class once, but names "
+                f"{dataset.classes[number]!r} by name and by number"
             )
     return swap_table(numbers, len(dataset.classes))
 
@@ -109,7 +110,7 @@ def _number(given: str | int, dataset: Dataset) -> int:
         return checked_int(given, "a class in RandomFlip's label_map", 0, len(dataset.classes))
     if given not in dataset.classes:
         raise OptionError(
-            f"RandomFlip's label_map names the class {given!r}; the dataset's are "
+            f"RandomFlip's label_map names {given!r}: must be a class of the dataset, which has "
             f"{first_few(dataset.classes)}"
         )
     return dataset.classes.index(given)

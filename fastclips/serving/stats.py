@@ -1,4 +1,4 @@
-"""What a loader has done, what it took, and what to change."""
+"""Counts and times of a loader, and advice on its bottleneck."""
 
 from __future__ import annotations
 
@@ -12,46 +12,55 @@ if TYPE_CHECKING:
 
 __all__ = ["Stats", "resident_bytes"]
 
-_ENOUGH = 0.05  # a share of time worth a sentence
+_MUCH = 0.05  # share of time that training may wait before advice is given
 
 
 @dataclass(frozen=True)
 class Stats:
-    """Totals of a loader since its first batch was asked for. Seconds of workers add up over workers.
+    """Totals of a loader since its first batch was asked for, from `ClipLoader.stats`.
+
+    Times of workers are sums over workers. Printing gives a table and the `verdict`.
 
     Parameters
     ----------
     seconds : float
         Wall time from the first request to the last batch.
     clips, frames, bytes_read : int
-        What the workers have finished, batches prepared ahead included.
+        Clips, frames and bytes that workers have finished, batches in flight included.
     frames_served : int
-        Frames in the batches that were delivered.
+        Frames in the batches that were served.
     read_s, decode_s, kernel_s : float
-        Time of workers in reading files, decoding, and resampling, cropping and casting. What is nothing but
-        a crop is copied while it is decoded, and counts as that.
+        Seconds that workers spent on reading files; decoding; and resampling, cropping and pixel steps. A
+        plain crop happens during decoding and counts as decoding.
     idle_s : float
-        Time of workers waiting for something to do.
+        Seconds that workers waited for work.
     waited_s : float
-        Time that the consumer waited for batches.
+        Seconds that the consumer waited for batches.
     workers : int
-        Processes; 0 if the consumer's own does the work.
+        Worker processes; 0 if the calling process renders.
     resident_bytes : int
         Memory of trainer, nursery and workers; shared pages count once (PSS).
     sliced_frames : int
-        JPEGs of all streams of which only the blocks around what is needed were decoded, from the restart
-        markers before them on.
+        JPEGs of all streams that were decoded in part, from the restart marker before the needed blocks on.
     cropped_frames : int
-        JPEGs without usable restart markers, of which only the blocks around what is needed were decoded,
-        and the codes before them passed.
+        JPEGs without usable restart markers that were decoded in part, after reading all codes before the
+        needed blocks.
     whole_frames : int
         JPEGs decoded whole.
     pillow_frames : int
-        Frames that Pillow decoded: those that are no JPEG.
+        Frames decoded by Pillow: those that are not JPEG.
     skipped : float
         Share of all frames' pixels that were not decoded.
     damaged_frames : int
-        Different frames that were replaced in the batches delivered, since they could not be read or decoded.
+        Distinct damaged frames that were replaced in the batches served.
+
+    Examples
+    --------
+    >>> loader = fc.ClipLoader(fc.open("frames/"), fc.Windows(4), batch_size=8, workers=0)
+    >>> batches = list(loader)
+    >>> stats = loader.stats()
+    >>> stats.clips, stats.frames_served, stats.workers
+    (18, 72, 0)
     """
 
     seconds: float
@@ -75,18 +84,14 @@ class Stats:
 
     @classmethod
     def of(cls, counters: Mapping[str, float], **measured: Any) -> Stats:  # noqa: ANN401 - the other fields
-        """Read what the workers have counted.
+        """Return the totals of workers' counters.
 
         Parameters
         ----------
         counters : mapping of str to float
-            The sum over workers of each of `fastclips.engine.arena.COUNTERS`.
+            Sum over workers of each of `fastclips.engine.arena.COUNTERS`.
         **measured
-            What else there is to say.
-
-        Returns
-        -------
-        Stats
+            The other fields.
         """
         return cls(
             clips=int(counters["clips"]),
@@ -106,19 +111,19 @@ class Stats:
 
     @property
     def frames_per_s(self) -> float:
-        """Frames delivered per second of wall time."""
+        """Frames served per second of wall time."""
         return self.frames_served / self.seconds if self.seconds else 0.0
 
     @property
     def verdict(self) -> str:
-        """One sentence: what limits training, and what to change."""
+        """One sentence: the bottleneck, and what to change."""
         if not self.frames_served:
             return "no batch has been served yet."
         waits = min(1.0, self.waited_s / self.seconds)
         parts = {"reading": self.read_s, "decoding": self.decode_s, "resampling and cropping": self.kernel_s}
         limit = max(parts, key=parts.__getitem__)
         cores = len(os.sched_getaffinity(0))
-        if waits < _ENOUGH:
+        if waits < _MUCH:
             advice = "the data is not the limit"
         elif self.workers == 0:
             advice = f"{limit} in its own process is the limit; set workers={cores}"
@@ -143,13 +148,13 @@ class Stats:
             ("consumer waits", f"{self.waited_s:.2f} s", ""),
             ("memory", f"{self.resident_bytes / 2**20:,.0f} MiB", "all processes"),
         ]
-        ways = [
-            ("  by slices", self.sliced_frames, "around what is needed, by restart markers"),
-            ("  cropped", self.cropped_frames, "around what is needed; a pack has restart markers"),
+        rungs = [
+            ("  by slices", self.sliced_frames, "in part, by restart markers"),
+            ("  cropped", self.cropped_frames, "in part; a pack with restart markers is faster"),
             ("  whole", self.whole_frames, ""),
             ("  no JPEG", self.pillow_frames, "frames and masks, slower than JPEG"),
         ]
-        shown = [(name, f"{frames:,}", note) for name, frames, note in ways if frames]
+        shown = [(name, f"{frames:,}", note) for name, frames, note in rungs if frames]
         if self.skipped:
             shown.append(("  not decoded", f"{self.skipped:.0%}", "of all pixels"))
         if self.damaged_frames:
@@ -160,18 +165,7 @@ class Stats:
 
 
 def resident_bytes(pids: list[int]) -> int:
-    """Return the memory of processes, shared pages counted once.
-
-    Parameters
-    ----------
-    pids : list of int
-        Processes; those that are gone count nothing.
-
-    Returns
-    -------
-    int
-        Sum of their proportional set sizes in bytes.
-    """
+    """Return the sum of the proportional set sizes of processes, in bytes; ended processes count 0."""
     total = 0
     for pid in pids:
         try:

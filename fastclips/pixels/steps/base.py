@@ -162,7 +162,9 @@ class PixelStep:
         raise NotImplementedError
 
     def check_channels(self, channels: int) -> None:
-        """Raise `OptionError` if the step cannot work on pictures of 1 or 3 channels; called once."""
+        """Raise `OptionError` if the step cannot work on pictures of so many channels, 1 or 3."""
+        if channels == 1 and self.needs_color:
+            raise OptionError(f"{self!r} needs colour, but the pictures are gray: leave it out")
 
     def check_frame(self, shape: tuple[int, ...]) -> None:
         """Raise `OptionError` if the step cannot work on frames of a shape, (H, W, C)."""

@@ -1,9 +1,9 @@
-"""Pixel steps that change colours and brightness: what becomes of a pixel depends on that pixel alone.
+"""Pixel steps that change colours and brightness, pixel by pixel.
 
-`Brightness`, `Contrast`, `ChannelShift` and `Gamma` are table steps: they look at one channel at a time and
-cost nothing where they come first, since they melt into one table per clip. The others mix channels: each is
-a pass over the frame in float32, which must be in colour. Values are on the scale of bytes, 0 to 255; who
-runs the steps clips what comes out (`fastclips.pixels.steps.compiled`).
+`Brightness`, `Contrast`, `ChannelShift` and `Gamma` are table steps: they map the values of one channel, and
+fuse into one lookup table per clip, free if they come first. The others mix channels: each is a pass over
+the frame in float32, and needs colour. Values are on the scale of bytes, 0 to 255; the engine clips the
+results (`fastclips.pixels.steps.compiled`).
 """
 
 from __future__ import annotations
@@ -33,24 +33,34 @@ __all__ = [
     "SaturationValue",
 ]
 
-_MIDDLE = 127.5
-_SPECK = 1e-4  # a value below this is the rounding of an earlier step, which a power would lift into sight
-_LUMA = np.tile([0.299, 0.587, 0.114], (3, 1))  # Rec. 601
+_MIDDLE = 127.5  # of the scale of bytes
+_SPECK = 1e-4  # a smaller value is an earlier step's rounding, which a low power would make visible
+_LUMA = np.tile([0.299, 0.587, 0.114], (3, 1))  # ITU-R BT.601
 
 
 @dataclass(frozen=True)
 class Brightness(PixelStep):
-    """Multiply by a factor.
+    """Multiply values by a factor.
+
+    Computes ``value * f``, with f uniform in [low, high]. A table step: free if it comes first.
 
     Parameters
     ----------
     low, high : float
-        The factor is drawn uniformly from `low` to `high`, within 0 to 255. Given alone, `low` is how far it
-        may lie from 1: ``Brightness(0.2)`` is ``Brightness(0.8, 1.2)``.
+        Range of the factor, 0 to 255. With one number, 0 to 1, ``Brightness(d)`` is
+        ``Brightness(1 - d, 1 + d)``.
     p : float
-        Share of clips (of frames, with ``per="frame"``) on which it acts.
+        Probability that the step acts on a clip (on a frame, with ``per="frame"``), 0 to 1.
     per : {"clip", "frame"}
-        What is drawn once: the frames of a clip share it, or each has its own.
+        Whether all frames of a clip share the factor, or each frame draws its own.
+
+    Examples
+    --------
+    >>> step = fc.Brightness(0.2)
+    >>> step
+    Brightness(low=0.8, high=1.2, p=1.0, per='clip')
+    >>> step.values(np.array([[0.0, 100.0]]), [0.75])
+    array([[  0., 110.]])
     """
 
     kind = "table"
@@ -65,25 +75,32 @@ class Brightness(PixelStep):
         _set_factors(self)
 
     def values(self, values: NDArray[Any], draws: Sequence[float]) -> NDArray[Any]:
-        """Apply to a (C, n) table of values on the scale of bytes."""
+        """Map a (C, n) table of values on the scale of bytes."""
         return values * _factor(self, draws[0])
 
 
 @dataclass(frozen=True)
 class Contrast(PixelStep):
-    """Multiply the distance from 127.5, the middle of all values, by a factor.
+    """Multiply the distance of values from 127.5 by a factor.
 
-    About the middle rather than the frame's own mean, so that it needs no look at the frame.
+    Computes ``127.5 + (value - 127.5) * f``, with f uniform in [low, high]. The middle of the scale of bytes
+    stands for the mean of the frame, so the step needs no pass over the frame. A table step: free if it comes
+    first.
 
     Parameters
     ----------
     low, high : float
-        The factor is drawn uniformly from `low` to `high`, within 0 to 255. Given alone, `low` is how far it
-        may lie from 1: ``Contrast(0.2)`` is ``Contrast(0.8, 1.2)``.
+        Range of the factor, 0 to 255. With one number, 0 to 1, ``Contrast(d)`` is
+        ``Contrast(1 - d, 1 + d)``.
     p : float
-        Share of clips (of frames, with ``per="frame"``) on which it acts.
+        Probability that the step acts on a clip (on a frame, with ``per="frame"``), 0 to 1.
     per : {"clip", "frame"}
-        What is drawn once: the frames of a clip share it, or each has its own.
+        Whether all frames of a clip share the factor, or each frame draws its own.
+
+    Examples
+    --------
+    >>> fc.Contrast(0.5, 1.5).values(np.array([[27.5, 127.5, 177.5]]), [0.0])
+    array([[ 77.5, 127.5, 152.5]])
     """
 
     kind = "table"
@@ -98,22 +115,32 @@ class Contrast(PixelStep):
         _set_factors(self)
 
     def values(self, values: NDArray[Any], draws: Sequence[float]) -> NDArray[Any]:
-        """Apply to a (C, n) table of values on the scale of bytes."""
+        """Map a (C, n) table of values on the scale of bytes."""
         return _MIDDLE + (values - _MIDDLE) * _factor(self, draws[0])
 
 
 @dataclass(frozen=True)
 class ChannelShift(PixelStep):
-    """Add a number, another one to each channel.
+    """Add a number to each channel.
+
+    Computes ``value + s``, with s uniform in [-levels, levels], drawn for each channel. A table step: free if
+    it comes first.
 
     Parameters
     ----------
     levels : float
-        The numbers are drawn uniformly from -`levels` to `levels`, at most 255.
+        Largest shift in levels of a byte, 0 to 255.
     p : float
-        Share of clips (of frames, with ``per="frame"``) on which it acts.
+        Probability that the step acts on a clip (on a frame, with ``per="frame"``), 0 to 1.
     per : {"clip", "frame"}
-        What is drawn once: the frames of a clip share it, or each has its own.
+        Whether all frames of a clip share the shifts, or each frame draws its own.
+
+    Examples
+    --------
+    >>> fc.ChannelShift(20).values(np.array([[100.0], [100.0], [100.0]]), [0.0, 0.5, 0.75])
+    array([[ 80.],
+           [100.],
+           [110.]])
     """
 
     kind = "table"
@@ -128,24 +155,32 @@ class ChannelShift(PixelStep):
         check_chance(self)
 
     def values(self, values: NDArray[Any], draws: Sequence[float]) -> NDArray[Any]:
-        """Apply to a (C, n) table of values on the scale of bytes."""
+        """Map a (C, n) table of values on the scale of bytes."""
         shifts = [[pick(-self.levels, self.levels, draw)] for draw in draws[: len(values)]]
         return np.asarray(values + np.array(shifts, values.dtype))
 
 
 @dataclass(frozen=True)
 class Gamma(PixelStep):
-    """Raise values, scaled to [0, 1], to a power: above 1 darkens, below 1 lightens.
+    """Raise values, scaled to [0, 1], to a power.
+
+    Computes ``255 * (value / 255) ** g``, with log g uniform in [log low, log high]: of 0.5 to 2, half of the
+    clips get darker (g above 1) and half lighter. Values below 0.0001 become 0: no byte is that small, and
+    a low power would make the rounding of an earlier step visible. A table step: free if it comes first.
 
     Parameters
     ----------
     low, high : float
-        The power is drawn from `low` to `high`, within 0.25 to 4, its logarithm uniformly: of 0.5 to 2, half
-        of the clips get darker. What lies below 0.0001, as no byte does, becomes 0.
+        Range of the power, 0.25 to 4.
     p : float
-        Share of clips (of frames, with ``per="frame"``) on which it acts.
+        Probability that the step acts on a clip (on a frame, with ``per="frame"``), 0 to 1.
     per : {"clip", "frame"}
-        What is drawn once: the frames of a clip share it, or each has its own.
+        Whether all frames of a clip share the power, or each frame draws its own.
+
+    Examples
+    --------
+    >>> fc.Gamma(0.5, 2).values(np.array([[0.0, 51.0, 255.0]]), [0.0]).round(1)
+    array([[  0., 114., 255.]])
     """
 
     kind = "table"
@@ -160,24 +195,33 @@ class Gamma(PixelStep):
         _set_powers(self)
 
     def values(self, values: NDArray[Any], draws: Sequence[float]) -> NDArray[Any]:
-        """Apply to a (C, n) table of values on the scale of bytes."""
+        """Map a (C, n) table of values on the scale of bytes."""
         power = pick_power(self.low, self.high, draws[0])
         return np.asarray((values / 255) ** power * 255 * (values >= _SPECK))
 
 
 @dataclass(frozen=True)
 class Saturation(PixelStep):
-    """Blend with gray: a factor of 0 leaves the luma of Rec. 601, above 1 colours get stronger.
+    """Blend pixels with their gray.
+
+    Computes ``gray + f * (value - gray)``, with f uniform in [low, high] and gray the luma of ITU-R BT.601,
+    ``0.299 R + 0.587 G + 0.114 B``. A factor of 0 leaves gray, above 1 colours get stronger. A frame step.
 
     Parameters
     ----------
     low, high : float
-        The factor is drawn uniformly from `low` to `high`, within 0 to 255. Given alone, `low` is how far it
-        may lie from 1: ``Saturation(0.2)`` is ``Saturation(0.8, 1.2)``.
+        Range of the factor, 0 to 255. With one number, 0 to 1, ``Saturation(d)`` is
+        ``Saturation(1 - d, 1 + d)``.
     p : float
-        Share of clips (of frames, with ``per="frame"``) on which it acts.
+        Probability that the step acts on a clip (on a frame, with ``per="frame"``), 0 to 1.
     per : {"clip", "frame"}
-        What is drawn once: the frames of a clip share it, or each has its own.
+        Whether all frames of a clip share the factor, or each frame draws its own.
+
+    Examples
+    --------
+    >>> red = np.array([[[200, 100, 100]]], np.float32)
+    >>> fc.Saturation(0, 1).apply(red, [0.0], 0)
+    array([[[129.9, 129.9, 129.9]]], dtype=float32)
     """
 
     kind = "frame"
@@ -196,9 +240,9 @@ class Saturation(PixelStep):
         self,
         frame: NDArray[np.float32],
         draws: Sequence[float],
-        number: int,  # noqa: ARG002 - protocol
+        number: int,  # noqa: ARG002 - PixelStep's
     ) -> NDArray[np.float32]:
-        """Apply to a frame, (H, W, 3) on the scale of bytes."""
+        """Return the result for a frame, (H, W, 3) on the scale of bytes."""
         from fastclips.pixels.steps.filters import mix_channels  # noqa: PLC0415 - OpenCV is the workers'
 
         factor = _factor(self, draws[0])
@@ -207,17 +251,26 @@ class Saturation(PixelStep):
 
 @dataclass(frozen=True)
 class SaturationValue(PixelStep):
-    """Raise saturation and value of HSV, both scaled to [0, 1], to a power each; the hue stays.
+    """Raise saturation and value of HSV, both scaled to [0, 1], to a power each.
+
+    Computes ``(h, s ** a, v ** b)``, with log a and log b uniform in [log low, log high]. Saturations below
+    0.00001, which no bytes have, become 0. The default range is that of Dosovitskiy et al., "Discriminative
+    Unsupervised Feature Learning with Exemplar Convolutional Neural Networks". A frame step.
 
     Parameters
     ----------
     low, high : float
-        Each power is drawn from `low` to `high`, within 0.25 to 4, its logarithm uniformly. Saturations below
-        0.00001, which no bytes have, become 0.
+        Range of both powers, 0.25 to 4.
     p : float
-        Share of clips (of frames, with ``per="frame"``) on which it acts.
+        Probability that the step acts on a clip (on a frame, with ``per="frame"``), 0 to 1.
     per : {"clip", "frame"}
-        What is drawn once: the frames of a clip share it, or each has its own.
+        Whether all frames of a clip share the powers, or each frame draws its own.
+
+    Examples
+    --------
+    >>> red = np.array([[[200, 100, 100]]], np.float32)
+    >>> fc.SaturationValue(0.5, 2).apply(red, [1.0, 0.5], 0).round()
+    array([[[200., 150., 150.]]], dtype=float32)
     """
 
     kind = "frame"
@@ -236,9 +289,9 @@ class SaturationValue(PixelStep):
         self,
         frame: NDArray[np.float32],
         draws: Sequence[float],
-        number: int,  # noqa: ARG002 - protocol
+        number: int,  # noqa: ARG002 - PixelStep's
     ) -> NDArray[np.float32]:
-        """Apply to a frame, (H, W, 3) on the scale of bytes."""
+        """Return the result for a frame, (H, W, 3) on the scale of bytes."""
         from fastclips.pixels.steps.filters import power_saturation_value  # noqa: PLC0415 - OpenCV is the workers'
 
         saturation, value = (pick_power(self.low, self.high, draw) for draw in draws)
@@ -247,16 +300,24 @@ class SaturationValue(PixelStep):
 
 @dataclass(frozen=True)
 class Hue(PixelStep):
-    """Turn the hue of HSV; saturation and value stay.
+    """Turn the hue of HSV.
+
+    Computes ``((h + a) mod 360, s, v)``, with a uniform in [-degrees, degrees]. A frame step.
 
     Parameters
     ----------
     degrees : float
-        The angle is drawn uniformly from -`degrees` to `degrees`, at most 180.
+        Largest angle in degrees, 0 to 180.
     p : float
-        Share of clips (of frames, with ``per="frame"``) on which it acts.
+        Probability that the step acts on a clip (on a frame, with ``per="frame"``), 0 to 1.
     per : {"clip", "frame"}
-        What is drawn once: the frames of a clip share it, or each has its own.
+        Whether all frames of a clip share the angle, or each frame draws its own.
+
+    Examples
+    --------
+    >>> red = np.array([[[200, 100, 100]]], np.float32)
+    >>> fc.Hue(180).apply(red, [0.0], 0).round()
+    array([[[100., 200., 200.]]], dtype=float32)
     """
 
     kind = "frame"
@@ -275,9 +336,9 @@ class Hue(PixelStep):
         self,
         frame: NDArray[np.float32],
         draws: Sequence[float],
-        number: int,  # noqa: ARG002 - protocol
+        number: int,  # noqa: ARG002 - PixelStep's
     ) -> NDArray[np.float32]:
-        """Apply to a frame, (H, W, 3) on the scale of bytes."""
+        """Return the result for a frame, (H, W, 3) on the scale of bytes."""
         from fastclips.pixels.steps.filters import rotate_hue  # noqa: PLC0415 - OpenCV is the workers'
 
         return rotate_hue(frame, pick(-self.degrees, self.degrees, draws[0]))
@@ -285,14 +346,22 @@ class Hue(PixelStep):
 
 @dataclass(frozen=True)
 class Grayscale(PixelStep):
-    """Replace all three channels by the luma of Rec. 601.
+    """Replace all three channels by the luma.
+
+    Computes ``0.299 R + 0.587 G + 0.114 B``, the luma of ITU-R BT.601, in each channel. A frame step.
 
     Parameters
     ----------
     p : float
-        Share of clips (of frames, with ``per="frame"``) on which it acts.
+        Probability that the step acts on a clip (on a frame, with ``per="frame"``), 0 to 1.
     per : {"clip", "frame"}
-        Whether it acts on all frames of a clip or none, or on each by itself.
+        Whether the step acts on all frames of a clip or none, or on each frame by itself.
+
+    Examples
+    --------
+    >>> red = np.array([[[200, 100, 100]]], np.float32)
+    >>> fc.Grayscale(p=0.2).apply(red, [], 0)
+    array([[[129.9, 129.9, 129.9]]], dtype=float32)
     """
 
     kind = "frame"
@@ -308,10 +377,10 @@ class Grayscale(PixelStep):
     def apply(
         self,
         frame: NDArray[np.float32],
-        draws: Sequence[float],  # noqa: ARG002 - protocol
-        number: int,  # noqa: ARG002 - protocol
+        draws: Sequence[float],  # noqa: ARG002 - PixelStep's
+        number: int,  # noqa: ARG002 - PixelStep's
     ) -> NDArray[np.float32]:
-        """Apply to a frame, (H, W, 3) on the scale of bytes."""
+        """Return the result for a frame, (H, W, 3) on the scale of bytes."""
         from fastclips.pixels.steps.filters import mix_channels  # noqa: PLC0415 - OpenCV is the workers'
 
         return mix_channels(frame, _LUMA)

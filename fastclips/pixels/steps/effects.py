@@ -1,10 +1,10 @@
-"""Pixel steps that spoil a frame so that a model learns not to mind: noise, blur, boxes cut out.
+"""Pixel steps that degrade frames, so that a model learns to ignore it: noise, blur, boxes cut out.
 
-They look at where a pixel stands, or at its neighbours, so each is a pass over the frame in float32. Values
-are on the scale of bytes, 0 to 255; who runs the steps clips what comes out (`compiled`).
+The result depends on a pixel's place or neighbours, so each is a pass over the frame in float32. Values are
+on the scale of bytes, 0 to 255; the engine clips the results (`fastclips.pixels.steps.compiled`).
 
-Noise is a sensor's: each frame of a clip gets its own, however strong it is for the whole clip. With
-``fixed=True`` all frames of a clip get the same, as from dirt on the lens.
+By default each frame of a clip has noise of its own, as from a sensor, of one strength for the clip. With
+``fixed=True`` all frames of a clip have the same noise, as from dirt on the lens.
 """
 
 from __future__ import annotations
@@ -32,18 +32,28 @@ _NO_BLUR = 0.05  # pixels: a neighbour weighs exp(-200)
 
 @dataclass(frozen=True)
 class GaussianNoise(PixelStep):
-    """Add a number of a normal distribution to each value, another one in each channel.
+    """Add normally distributed noise, independent in each channel.
+
+    Computes ``value + s * n``, with n of a standard normal distribution for each value and s uniform in the
+    range `std`. A frame step.
 
     Parameters
     ----------
     std : float or (float, float)
-        Standard deviation in levels, 0 to 255; of a pair, drawn uniformly from the first to the second.
+        Standard deviation in levels of a byte, 0 to 255, or the range to draw it from.
     p : float
-        Share of clips (of frames, with ``per="frame"``) on which it acts.
+        Probability that the step acts on a clip (on a frame, with ``per="frame"``), 0 to 1.
     per : {"clip", "frame"}
-        What is drawn once: the frames of a clip share `std`, or each has its own.
+        Whether all frames of a clip share one `std`, or each frame draws its own.
     fixed : bool
         Whether all frames of a clip get the same noise.
+
+    Examples
+    --------
+    >>> gray = np.full((64, 64, 3), 100, np.float32)
+    >>> noisy = fc.GaussianNoise(8).apply(gray, [0.0, 0.5], 0)
+    >>> round(float(noisy.mean())), round(float(noisy.std()))
+    (100, 8)
     """
 
     kind = "frame"
@@ -59,7 +69,7 @@ class GaussianNoise(PixelStep):
         _check_fixed(self)
 
     def apply(self, frame: NDArray[np.float32], draws: Sequence[float], number: int) -> NDArray[np.float32]:
-        """Apply to a frame, (H, W, C) on the scale of bytes, which is overwritten."""
+        """Change a frame, (H, W, C) on the scale of bytes, in place."""
         noise = normal_field(draws[1], 0 if self.fixed else number, frame.shape)
         low, high = self.std  # type: ignore[misc]  # a pair
         noise *= np.float32(pick(low, high, draws[0]))
@@ -71,17 +81,25 @@ class GaussianNoise(PixelStep):
 class SaltAndPepper(PixelStep):
     """Make some pixels white and as many black, in all channels.
 
+    A pixel becomes 255 or 0 with probability s / 2 each, with s uniform in the range `share`. A frame step.
+
     Parameters
     ----------
     share : float or (float, float)
-        Of the pixels, 0 to 1, white and black ones together; of a pair, drawn uniformly from the first to the
-        second.
+        Share of white and black pixels together, 0 to 1, or the range to draw it from.
     p : float
-        Share of clips (of frames, with ``per="frame"``) on which it acts.
+        Probability that the step acts on a clip (on a frame, with ``per="frame"``), 0 to 1.
     per : {"clip", "frame"}
-        What is drawn once: the frames of a clip have one `share`, or each has its own.
+        Whether all frames of a clip share one `share`, or each frame draws its own.
     fixed : bool
         Whether it is the same pixels in all frames of a clip.
+
+    Examples
+    --------
+    >>> gray = np.full((100, 100, 1), 100, np.float32)
+    >>> spoilt = fc.SaltAndPepper(0.1).apply(gray, [0.0, 0.5], 0)
+    >>> np.bincount(spoilt.astype(int).ravel())[[0, 100, 255]].round(-2)
+    array([ 500, 9000,  500])
     """
 
     kind = "frame"
@@ -97,7 +115,7 @@ class SaltAndPepper(PixelStep):
         _check_fixed(self)
 
     def apply(self, frame: NDArray[np.float32], draws: Sequence[float], number: int) -> NDArray[np.float32]:
-        """Apply to a frame, (H, W, C) on the scale of bytes, which is overwritten."""
+        """Change a frame, (H, W, C) on the scale of bytes, in place."""
         height, width, channels = frame.shape
         words = word_field(draws[1], 0 if self.fixed else number, (height * width,))
         low, high = self.share  # type: ignore[misc]  # a pair
@@ -110,17 +128,27 @@ class SaltAndPepper(PixelStep):
 
 @dataclass(frozen=True)
 class Blur(PixelStep):
-    """Weigh each pixel's neighbours by a Gaussian, cut off at 3 `sigma`; the frame is mirrored at its border.
+    """Blur frames by a Gaussian.
+
+    Each pixel becomes the mean of its neighbours with weights ``exp(-d**2 / (2 * sigma**2))`` of the distance
+    d along each axis, cut off at ``3 * sigma``, with sigma uniform in its range. The frame is mirrored at its
+    border, without repeating the border. Below 0.05 nothing is blurred: a neighbour would weigh exp(-200).
+    A frame step.
 
     Parameters
     ----------
     sigma : float or (float, float)
-        Standard deviation in pixels, 0 (no blur) to 100; of a pair, drawn uniformly from the first to the
-        second.
+        Standard deviation in pixels, 0 to 100, or the range to draw it from.
     p : float
-        Share of clips (of frames, with ``per="frame"``) on which it acts.
+        Probability that the step acts on a clip (on a frame, with ``per="frame"``), 0 to 1.
     per : {"clip", "frame"}
-        What is drawn once: the frames of a clip share `sigma`, or each has its own.
+        Whether all frames of a clip share one `sigma`, or each frame draws its own.
+
+    Examples
+    --------
+    >>> line = np.array([[[0], [0], [90], [0], [0]]], np.float32)
+    >>> fc.Blur((0.5, 1.5)).apply(line, [0.5], 0).ravel().round(1)
+    array([ 9.7, 22.2, 35.9, 22.2,  9.7], dtype=float32)
     """
 
     kind = "frame"
@@ -138,9 +166,9 @@ class Blur(PixelStep):
         self,
         frame: NDArray[np.float32],
         draws: Sequence[float],
-        number: int,  # noqa: ARG002 - protocol
+        number: int,  # noqa: ARG002 - PixelStep's
     ) -> NDArray[np.float32]:
-        """Apply to a frame, (H, W, C) on the scale of bytes."""
+        """Return the result for a frame, (H, W, C) on the scale of bytes."""
         from fastclips.pixels.steps.filters import blur  # noqa: PLC0415 - OpenCV is the workers'
 
         low, high = self.sigma  # type: ignore[misc]  # a pair
@@ -150,20 +178,29 @@ class Blur(PixelStep):
 
 @dataclass(frozen=True)
 class Cutout(PixelStep):
-    """Fill boxes with one value, anywhere within the frame; they may overlap.
+    """Fill boxes with one value.
+
+    The boxes lie anywhere inside the frame, uniformly, and may overlap. A frame step.
 
     Parameters
     ----------
     size : int or (int, int)
         Side, or (height, width), of the boxes in pixels.
     count : int
-        How many, at most 64.
+        Number of boxes, 1 to 64.
     value : float or (float, float, float)
-        What fills them, 0 to 255: in all channels, or in red, green and blue. Gray takes one number.
+        What fills the boxes, 0 to 255: one number for all channels, or red, green and blue.
     p : float
-        Share of clips (of frames, with ``per="frame"``) on which it acts.
+        Probability that the step acts on a clip (on a frame, with ``per="frame"``), 0 to 1.
     per : {"clip", "frame"}
-        What is drawn once: the frames of a clip have the same boxes, or each has its own.
+        Whether all frames of a clip share the boxes, or each frame draws its own.
+
+    Examples
+    --------
+    >>> frame = np.full((2, 5, 1), 7, np.float32)
+    >>> fc.Cutout((1, 2)).apply(frame, [0.9, 0.3], 0)[..., 0]
+    array([[7., 7., 7., 7., 7.],
+           [7., 0., 0., 7., 7.]], dtype=float32)
     """
 
     kind = "frame"
@@ -196,21 +233,21 @@ class Cutout(PixelStep):
         check_chance(self)
 
     def check_frame(self, shape: tuple[int, ...]) -> None:
-        """Refuse frames, (H, W, C), in which no box fits."""
+        """Raise `OptionError` if the boxes are larger than frames of a shape, (H, W, C)."""
         height, width = self.size  # type: ignore[misc]  # a pair
         if height > shape[0] or width > shape[1]:
             raise OptionError(
-                f"Cutout of {height}x{width} (height x width) is larger than the frame's "
-                f"{shape[0]}x{shape[1]} at that point; make it smaller"
+                f"Cutout's size={self.size}: must not be larger than the frame's {shape[0]}x{shape[1]} "
+                "(height x width) at that point; make it smaller"
             )
 
     def apply(
         self,
         frame: NDArray[np.float32],
         draws: Sequence[float],
-        number: int,  # noqa: ARG002 - protocol
+        number: int,  # noqa: ARG002 - PixelStep's
     ) -> NDArray[np.float32]:
-        """Apply to a frame, (H, W, C) on the scale of bytes, which is overwritten."""
+        """Change a frame, (H, W, C) on the scale of bytes, in place."""
         height, width = self.size  # type: ignore[misc]  # a pair
         down, across = frame.shape[0] - height + 1, frame.shape[1] - width + 1
         for box in range(self.count):
@@ -225,6 +262,6 @@ def _check_fixed(step: GaussianNoise | SaltAndPepper) -> None:
     checked_bool(step.fixed, f"{type(step).__name__}'s fixed")
     if step.fixed and step.per == "frame":
         raise OptionError(
-            f"{type(step).__name__} has fixed=True, the same noise in all frames, and per='frame', another "
-            "in each: choose one"
+            f"{type(step).__name__}'s fixed=True: all frames share the noise, but per='frame' draws it for "
+            "each: choose one"
         )

@@ -1,7 +1,7 @@
-"""What OpenCV does for pixel steps: colour spaces, blur, moments; it and `resample` are its only importers.
+"""Filters for pixel steps that OpenCV computes: colour spaces, blur, moments.
 
 Frames are float32, (H, W, C), C-contiguous, on the scale of bytes. OpenCV drops an axis of one channel, so
-such frames are handed to it without that axis.
+gray frames are passed without it.
 """
 
 from __future__ import annotations
@@ -20,44 +20,26 @@ if TYPE_CHECKING:
 
 __all__ = ["blur", "gaussian", "mean_and_variance", "mix_channels", "power_saturation_value", "rotate_hue"]
 
-_SPECK = 1e-5  # a saturation below this is float32's rounding: a power would make colour of it
-_REACH = 3  # where a Gaussian is cut off, in standard deviations
+_SPECK = 1e-5  # a smaller saturation is float32's rounding, which a low power would turn into colour
+_REACH = 3  # standard deviations at which a Gaussian is cut off
 
 
 def mix_channels(frame: _Frame, matrix: NDArray[np.float64]) -> _Frame:
-    """Make each channel a weighted sum of all.
+    """Return a frame in which each channel is a weighted sum of all channels, not clipped.
 
     Parameters
     ----------
     frame : ndarray of float32, (H, W, 3)
         Not changed.
     matrix : ndarray of float64, (3, 3)
-        Row by row, the weights of red, green and blue.
-
-    Returns
-    -------
-    ndarray of float32, (H, W, 3)
-        Not clipped.
+        For each channel of the result, a row of weights of red, green and blue.
     """
     mixed: _Frame = cv2.transform(frame, matrix)
     return mixed
 
 
 def rotate_hue(frame: _Frame, degrees: float) -> _Frame:
-    """Turn the hue of HSV; saturation and value stay.
-
-    Parameters
-    ----------
-    frame : ndarray of float32, (H, W, 3)
-        RGB; overwritten.
-    degrees : float
-        From -360 to 360.
-
-    Returns
-    -------
-    ndarray of float32, (H, W, 3)
-        In the memory of `frame`.
-    """
+    """Turn the hue of an RGB frame, (H, W, 3), in place, by -360 to 360 degrees; return the frame."""
     hsv = cv2.cvtColor(frame, cv2.COLOR_RGB2HSV)
     hue = hsv[:, :, 0] + np.float32(degrees % 360)
     hue -= np.float32(360) * (hue >= 360)  # noqa: PLR2004 - degrees
@@ -67,19 +49,9 @@ def rotate_hue(frame: _Frame, degrees: float) -> _Frame:
 
 
 def power_saturation_value(frame: _Frame, saturation: float, value: float) -> _Frame:
-    """Raise saturation and value of HSV, both scaled to [0, 1], to powers; the hue stays.
+    """Raise saturation and value of an RGB frame's HSV to powers, in place; return the frame.
 
-    Parameters
-    ----------
-    frame : ndarray of float32, (H, W, 3)
-        RGB; overwritten.
-    saturation, value : float
-        The powers, above 0.
-
-    Returns
-    -------
-    ndarray of float32, (H, W, 3)
-        In the memory of `frame`.
+    Both are scaled to [0, 1] before; the powers are above 0. The hue stays.
     """
     hsv = cv2.cvtColor(frame, cv2.COLOR_RGB2HSV)
     planes = [hsv[:, :, 0], *(np.ascontiguousarray(hsv[:, :, channel]) for channel in (1, 2))]
@@ -95,37 +67,16 @@ def power_saturation_value(frame: _Frame, saturation: float, value: float) -> _F
 
 @lru_cache(maxsize=64)
 def gaussian(sigma: float) -> NDArray[np.float32]:
-    """Return the weights of a Gaussian, cut off at 3 `sigma`, rounded up to whole pixels; their sum is 1.
-
-    Parameters
-    ----------
-    sigma : float
-        Standard deviation in pixels, above 0.
-
-    Returns
-    -------
-    ndarray of float32, (2 * reach + 1,)
-        Not to be written to.
-    """
+    """Return the weights of a Gaussian, (2 * ceil(3 * sigma) + 1,), with sum 1; not to be written to."""
     reach = math.ceil(_REACH * sigma)
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     return np.asarray(weights / weights.sum(), np.float32)
 
 
 def blur(frame: _Frame, sigma: float) -> _Frame:
-    """Weigh each pixel's neighbours by a Gaussian; beyond the border lies the mirrored frame.
+    """Return a frame blurred by a Gaussian with a standard deviation in pixels, above 0.
 
-    Parameters
-    ----------
-    frame : ndarray of float32, (H, W, C)
-        Not changed.
-    sigma : float
-        Standard deviation in pixels, above 0.
-
-    Returns
-    -------
-    ndarray of float32, (H, W, C)
-        The border's pixels themselves are not repeated in the mirror (reflect101).
+    The frame is mirrored at its border, without repeating the border (reflect101).
     """
     weights = gaussian(sigma)
     blurred: _Frame = cv2.sepFilter2D(
@@ -135,18 +86,7 @@ def blur(frame: _Frame, sigma: float) -> _Frame:
 
 
 def mean_and_variance(frame: _Frame) -> tuple[float, float]:
-    """Return the mean and the variance over all pixels and channels, summed in float64.
-
-    Parameters
-    ----------
-    frame : ndarray of float32, (H, W, C)
-        Of any scale.
-
-    Returns
-    -------
-    tuple of float
-        On the scale of `frame`, and its square.
-    """
+    """Return the mean and the variance over all pixels and channels of a frame, summed in float64."""
     mean, std = cv2.meanStdDev(frame.reshape(frame.shape[0], -1))
     return float(mean.item()), float(std.item()) ** 2
 

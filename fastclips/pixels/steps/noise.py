@@ -1,16 +1,15 @@
-"""Random fields for the frames of a clip: functions of a draw and of the frame's number, and of nothing else.
+"""Random fields for the frames of a clip: pure functions of a draw and of the frame's number.
 
-One number in [0, 1) of the clip's draws becomes the key of a Philox4x64-10, of which each frame takes blocks
-of its own::
+One of the clip's draws becomes the key of a Philox4x64-10 generator; each frame takes blocks of its own::
 
-    key      int(draw * 2**53), 2**63     no purpose of the plan's draws is so high, so no words are shared
+    key      int(draw * 2**53), 2**63     the plan uses no purpose so high, so no words are shared with it
     counter  block, frame number, 0, 0
 
-Only raw words are used, as in the plan: NumPy promises no stream for the methods of ``Generator``.
+Only raw words are used, as in the plan: NumPy does not promise the streams of the methods of ``Generator``.
 
-Gaussian numbers come from a table of 65536: entry i is the inverse of the normal distribution at
-(i + 0.5) / 65536. So they reach from -4.32 to 4.32, their mean is 0 and their standard deviation 0.99999; the
-entries themselves are exact to float32 (`statistics.NormalDist` computes them in float64).
+Normal numbers come from a table of 65536 entries: entry i is the inverse of the normal distribution at
+(i + 0.5) / 65536. They reach from -4.32 to 4.32 with mean 0 and standard deviation 0.99999; the entries are
+exact to float32 (`statistics.NormalDist` computes them in float64).
 """
 
 from __future__ import annotations
@@ -32,49 +31,29 @@ _ENTRIES = 2**16
 
 
 def normal_field(draw: float, number: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Draw a number of the normal distribution for each entry.
+    """Return standard normal numbers, float32, in an array of a shape that may be overwritten.
 
     Parameters
     ----------
     draw : float
         In [0, 1): the field's key.
     number : int
-        Of the frame within its clip.
+        The frame's number in its clip.
     shape : tuple of int
-        Of the field.
-
-    Returns
-    -------
-    ndarray of float32, `shape`
-        Mean 0, variance 1; the caller's to overwrite.
+        Shape of the field.
     """
     count = math.prod(shape)
     return np.take(_normal_table(), _words(draw, number, -(-count // 4)).view("<u2")[:count]).reshape(shape)
 
 
 def word_field(draw: float, number: int, shape: tuple[int, ...]) -> NDArray[np.uint32]:
-    """Draw a word of 32 bits for each entry.
-
-    Parameters
-    ----------
-    draw : float
-        In [0, 1): the field's key.
-    number : int
-        Of the frame within its clip.
-    shape : tuple of int
-        Of the field.
-
-    Returns
-    -------
-    ndarray of uint32, `shape`
-        Uniform words.
-    """
+    """Return uniform words of 32 bits in an array of a shape; parameters as for `normal_field`."""
     count = math.prod(shape)
     return _words(draw, number, -(-count // 2)).view("<u4")[:count].reshape(shape)
 
 
 def _words(draw: float, number: int, count: int) -> NDArray[np.uint64]:
-    # NumPy counts up before it makes a block.
+    # NumPy increments the counter before it makes a block.
     counter = ((number << 64) - 1) % 2**256
     philox = np.random.Philox(key=int(draw * 2**53) | _NOISE << 64, counter=counter)
     return philox.random_raw(count).astype("<u8", copy=False)

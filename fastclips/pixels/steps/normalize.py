@@ -1,4 +1,4 @@
-"""Pixel steps: what becomes of each byte of a picture, once it stands where it belongs."""
+"""`Normalize`: bytes to standardised floats, by one table."""
 
 from __future__ import annotations
 
@@ -21,16 +21,28 @@ __all__ = ["Normalize"]
 
 @dataclass(frozen=True)
 class Normalize(PixelStep):
-    """Turn bytes into (value / 255 - mean) / std.
+    """Scale bytes to [0, 1], subtract a mean and divide by a standard deviation.
 
-    Applies to pictures alone, after their geometry; nothing before it may leave the scale of bytes.
+    Computes ``(value / 255 - mean) / std`` and makes batches floating point. A table step: free if only table
+    steps come before it. No step before it may leave the scale of bytes.
 
     Parameters
     ----------
     mean, std : float or sequence of 3 float
-        For all channels, or for red, green and blue, of values scaled to [0, 1]. Gray takes one number.
+        Of values scaled to [0, 1]: one number for all channels, or red, green and blue. Gray pictures take
+        one number. `mean` is from 0 to 1, `std` above 0.
     dtype : {"float32", "float16"}
         Type of the batch.
+
+    Examples
+    --------
+    The mean and the standard deviation of ImageNet, as torchvision states them:
+
+    >>> step = fc.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    >>> step.values(np.array([[0.0], [127.5], [255.0]])).round(2)
+    array([[-2.12],
+           [ 0.2 ],
+           [ 2.64]])
     """
 
     kind = "table"
@@ -53,7 +65,7 @@ class Normalize(PixelStep):
             raise OptionError(f"Normalize's std={self.std!r}: must be positive")
         if not 0 <= min(self.mean) <= max(self.mean) <= 1:  # type: ignore[arg-type]
             raise OptionError(
-                f"Normalize's mean is of values scaled to [0, 1], not {self.mean!r}: divide by 255"
+                f"Normalize's mean={self.mean!r}: must be from 0 to 1, of values / 255: divide it by 255"
             )
         object.__setattr__(self, "dtype", checked_dtype(self.dtype, "Normalize"))
         largest = np.abs(self.values(np.tile([0.0, 255.0], (3, 1)))).max()
@@ -61,7 +73,7 @@ class Normalize(PixelStep):
             raise OptionError(f"Normalize's values reach {largest:.3g}, too much for dtype={self.dtype!r}")
 
     def check_channels(self, channels: int) -> None:
-        """Refuse gray pictures if there are numbers for red, green and blue."""
+        """Raise `OptionError` for gray pictures if there are numbers for red, green and blue."""
         for name, numbers in (("mean", self.mean), ("std", self.std)):
             if len(numbers) > channels:  # type: ignore[arg-type]
                 raise OptionError(
@@ -69,7 +81,7 @@ class Normalize(PixelStep):
                     "channel: give one number"
                 )
 
-    def values(self, values: NDArray[Any], draws: Sequence[float] = ()) -> NDArray[Any]:  # noqa: ARG002 - none
+    def values(self, values: NDArray[Any], draws: Sequence[float] = ()) -> NDArray[Any]:  # noqa: ARG002 - PixelStep's
         """Apply to a (C, n) table of values on the scale of bytes, float64 or float32."""
         mean, std = (
             np.broadcast_to(np.asarray(v, values.dtype), len(values))[:, None] for v in (self.mean, self.std)

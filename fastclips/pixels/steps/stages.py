@@ -153,8 +153,6 @@ def cut_into_stages(
                 f"{listed.step!r} stands after {steps[number - 1].step!r}, which leaves the scale of bytes "
                 "that it works on: put it before"
             )
-        if channels == 1 and listed.step.needs_color:
-            raise OptionError(f"{listed.step!r} needs colour, but the pictures are gray: leave it out")
         listed.step.check_channels(channels)
         picture = listed.picture
         function_dtype = "uint8" if picture else "float32"

@@ -1,10 +1,10 @@
-"""Pixel steps that leave the scale of bytes: what a model wants to see of the numbers, once for all.
+"""Standardising steps: pixel steps that leave the scale of bytes.
 
-`Normalize`, in a module of its own, is the fifth of them. They come last, none draws anything, and each says
-which dtype the batch has; of several in a row the last one's holds. A standard deviation is never divided by
-alone but with 0.000001 added, as in Keras, so that what never varies becomes 0.
+`Normalize`, in a module of its own, is another. Standardising steps come last and draw nothing. Each has a
+dtype; the last one's is the dtype of the batch. Standard deviations are divided by with 0.000001 added, as in
+Keras' ImageDataGenerator, so that values that never vary become 0.
 
-How a table or a matrix is learnt from frames is in `fastclips.serving.fitting`.
+`fastclips.serving.fitting` learns a table or a matrix from frames.
 """
 
 from __future__ import annotations
@@ -28,19 +28,32 @@ __all__ = ["ZCA", "FeatureWise", "PerSample", "Rescale"]
 
 _EPSILON = 1e-6
 _PIXEL_WISE = 3  # axes: height, width, channels
-_MIXED = 64  # rows of a matrix at a time, which stay in a cache for all frames of a clip
+_MIXED = 64  # rows of the matrix at a time: they stay in the cache for all frames of a clip
 
 
 @dataclass(frozen=True)
 class Rescale(PixelStep):
-    """Turn bytes into value * scale + offset.
+    """Scale and shift values.
+
+    Computes ``value * scale + offset`` and makes batches floating point. A table step: free if only table
+    steps come before it.
 
     Parameters
     ----------
     scale, offset : float
-        ``Rescale()`` gives 0 to 1, ``Rescale(1 / 127.5, -1)`` gives -1 to 1.
+        ``Rescale()`` maps bytes to [0, 1]; ``Rescale(1 / 127.5, -1)`` maps them to [-1, 1].
     dtype : {"float32", "float16"}
         Type of the batch.
+
+    Examples
+    --------
+    >>> fc.Rescale(1 / 127.5, -1).values(np.array([[0.0, 127.5, 255.0]]))
+    array([[-1.,  0.,  1.]])
+    >>> images = np.zeros((2, 4, 8, 8, 3), np.uint8)
+    >>> steps = [fc.Rescale(dtype="float16")]
+    >>> with fc.ClipLoader(fc.open(images=images), fc.Windows(4), steps, batch_size=2, workers=0) as loader:
+    ...     print(next(iter(loader)).dtype)
+    float16
     """
 
     kind = "table"
@@ -54,22 +67,30 @@ class Rescale(PixelStep):
         object.__setattr__(self, "dtype", checked_dtype(self.dtype, "Rescale"))
         _check_reach(self, max(abs(self.offset), abs(255 * self.scale + self.offset)), self.dtype)
 
-    def values(self, values: NDArray[Any], draws: Sequence[float] = ()) -> NDArray[Any]:  # noqa: ARG002 - protocol
-        """Apply to a (C, n) table of values."""
+    def values(self, values: NDArray[Any], draws: Sequence[float] = ()) -> NDArray[Any]:  # noqa: ARG002 - PixelStep's
+        """Map a (C, n) table of values."""
         return values * self.scale + self.offset
 
 
 @dataclass(frozen=True)
 class PerSample(PixelStep):
-    """Subtract from each clip its own mean and divide by its own standard deviation.
+    """Subtract the mean of each clip and divide by its standard deviation.
 
-    Both are over all frames, pixels and channels of the clip, and are taken from the values that reach this
-    step.
+    Computes ``(value - mean) / (std + 0.000001)`` over all frames, pixels and channels of a clip, as they
+    reach this step; a clip of one value becomes 0. The constant is that of Keras' ImageDataGenerator. A clip
+    step: it takes two passes over the clip.
 
     Parameters
     ----------
     dtype : {"float32", "float16"}
         Type of the batch.
+
+    Examples
+    --------
+    >>> clip = np.array([0, 2, 4, 6], np.float32).reshape(2, 1, 2, 1)
+    >>> fc.PerSample().apply_clip(clip)
+    >>> clip.ravel().round(2)
+    array([-1.34, -0.45,  0.45,  1.34], dtype=float32)
     """
 
     kind = "clip"
@@ -78,8 +99,8 @@ class PerSample(PixelStep):
     def __post_init__(self) -> None:
         object.__setattr__(self, "dtype", checked_dtype(self.dtype, "PerSample"))
 
-    def apply_clip(self, frames: NDArray[np.float32], draws: Sequence[float] = ()) -> None:  # noqa: ARG002 - none
-        """Apply to a clip, (T, H, W, C), in place."""
+    def apply_clip(self, frames: NDArray[np.float32], draws: Sequence[float] = ()) -> None:  # noqa: ARG002 - PixelStep's
+        """Overwrite a clip, (T, H, W, C)."""
         from fastclips.pixels.steps.filters import mean_and_variance  # noqa: PLC0415 - OpenCV is the workers'
 
         means, variances = np.array([mean_and_variance(np.ascontiguousarray(frame)) for frame in frames]).T
@@ -92,22 +113,32 @@ class PerSample(PixelStep):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FeatureWise(PixelStep):
-    """Subtract a mean and divide by a standard deviation that were learnt from a data set.
+    """Subtract the mean of a data set and divide by its standard deviation.
+
+    Computes ``(value - mean) / (std + 0.000001)``; what never varies becomes 0. The constant is that of
+    Keras' ImageDataGenerator. With one number or one for each channel, a table step; with numbers for each
+    pixel, a frame step. `fastclips.fit_feature_wise` learns the numbers from frames.
 
     Parameters
     ----------
     mean, std : float or array_like
-        For all values, for each channel, (C,), or for each pixel, (H, W, C); in the units of the values that
-        reach this step, which are bytes if it comes first.
+        One number, one for each channel, (C,), or one for each pixel, (H, W, C). In the units of the values
+        that reach this step: bytes, if it comes first.
     dtype : {"float32", "float16"}
         Type of the batch.
     of_bytes : bool
-        Whether `mean` and `std` are those of bytes, as if they were fitted: no step before it may then leave
-        that scale.
+        Whether the numbers are those of bytes, as fitted ones are: then no step before it may leave the
+        scale of bytes.
 
-    See Also
+    Examples
     --------
-    fastclips.serving.fitting.fit_feature_wise : Learns it from frames.
+    >>> step = fc.FeatureWise((100, 110, 120), 50)
+    >>> step
+    FeatureWise(mean=(100.0, 110.0, 120.0), std=(50.0,), dtype='float32')
+    >>> step.values(np.full((3, 1), 150.0)).round(2)
+    array([[1. ],
+           [0.8],
+           [0.6]])
     """
 
     kind = "table"
@@ -122,26 +153,26 @@ class FeatureWise(PixelStep):
             numbers = _numbers(getattr(self, name), f"FeatureWise's {name}")
             if numbers.ndim != _PIXEL_WISE and numbers.shape not in ((1,), (3,)):
                 raise OptionError(
-                    f"FeatureWise's {name} must be one number, three, or an array (height, width, channels), "
-                    f"not of shape {numbers.shape}"
+                    f"FeatureWise's {name} of shape {numbers.shape}: must be one number, three, or an array "
+                    "(height, width, channels)"
                 )
             object.__setattr__(self, name, numbers)
         mean, std = self._pair
         if std.min() < 0:
-            raise OptionError(f"FeatureWise's std must not be negative, as {std.min():g} is")
+            raise OptionError(f"FeatureWise's std={std.min():g}: must not be negative")
         try:
             shape = np.broadcast_shapes(mean.shape, std.shape)
         except ValueError:
             shape = ()
         if shape not in (mean.shape, std.shape):
-            raise OptionError(f"FeatureWise's mean {mean.shape} and std {std.shape} must be of one shape")
+            raise OptionError(f"FeatureWise's mean {mean.shape} and std {std.shape}: must have one shape")
         object.__setattr__(self, "dtype", checked_dtype(self.dtype, "FeatureWise"))
         checked_bool(self.of_bytes, "FeatureWise's of_bytes")
         largest = (np.maximum(np.abs(mean), np.abs(255 - mean)) / (std + _EPSILON)).max()
         _check_reach(self, largest, self.dtype)
         if len(shape) == _PIXEL_WISE:
             object.__setattr__(self, "kind", "frame")
-            # float32: half the size on the way to the workers
+            # float32 halves what travels to the workers.
             object.__setattr__(self, "mean", mean.astype(np.float32))
             object.__setattr__(self, "std", std.astype(np.float32))
 
@@ -155,12 +186,12 @@ class FeatureWise(PixelStep):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of its numbers: (1,), (C,) or (H, W, C)."""
+        """Shape of the numbers: (1,), (C,) or (H, W, C)."""
         mean, std = self._pair
         return np.broadcast_shapes(mean.shape, std.shape)
 
     def check_channels(self, channels: int) -> None:
-        """Refuse pictures of other channels than there are numbers for."""
+        """Raise `OptionError` for pictures with other channels than there are numbers for."""
         if len(self.shape) == _PIXEL_WISE:
             _check_pixel_wise(self, self.shape, channels)
         elif self.shape[0] not in (1, channels):
@@ -168,22 +199,22 @@ class FeatureWise(PixelStep):
                 f"{self!r} is for red, green and blue, but gray pictures have one channel: give one number"
             )
 
-    def values(self, values: NDArray[Any], draws: Sequence[float] = ()) -> NDArray[Any]:  # noqa: ARG002 - protocol
-        """Apply to a (C, n) table of values, if there are numbers for channels."""
+    def values(self, values: NDArray[Any], draws: Sequence[float] = ()) -> NDArray[Any]:  # noqa: ARG002 - PixelStep's
+        """Map a (C, n) table of values, if there are numbers for channels."""
         mean, std = (numbers[:, None].astype(values.dtype) for numbers in self._pair)
         return np.asarray((values - mean) / (std + _EPSILON), values.dtype)
 
     def check_frame(self, shape: tuple[int, ...]) -> None:
-        """Refuse frames, (H, W, C), if there are numbers for pixels of others."""
+        """Raise `OptionError` if there are numbers for pixels of frames of another shape, (H, W, C)."""
         _check_size(self, self.shape, shape)
 
     def apply(
         self,
         frame: NDArray[np.float32],
-        draws: Sequence[float],  # noqa: ARG002 - protocol
-        number: int,  # noqa: ARG002 - protocol
+        draws: Sequence[float],  # noqa: ARG002 - PixelStep's
+        number: int,  # noqa: ARG002 - PixelStep's
     ) -> NDArray[np.float32]:
-        """Apply to a frame, (H, W, C), which is overwritten, if there are numbers for pixels."""
+        """Change a frame, (H, W, C), in place, if there are numbers for pixels."""
         mean, std = self._pair
         frame -= mean
         frame /= std + np.float32(_EPSILON)
@@ -192,24 +223,31 @@ class FeatureWise(PixelStep):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ZCA(PixelStep):
-    """Whiten small frames: subtract the mean frame, then mix all values so that none goes with another.
+    """Whiten small frames: subtract the mean frame, then mix all values by a matrix.
 
-    A frame of n values takes a matrix of n x n, so 32x32 in colour takes 36 MiB; each worker holds it.
+    Computes ``(frame - mean).ravel() @ matrix`` for each frame. A frame of n values takes a matrix of n x n
+    in each worker: 36 MiB for 32x32 in colour. A clip step. `fastclips.fit_zca` learns the matrix from
+    frames.
 
     Parameters
     ----------
-    matrix : array_like
-        (n, n): row by row, what a value adds to each value of the result.
-    mean : array_like
-        (H, W, C) with H * W * C = n; in the units of the values that reach this step.
+    matrix : array_like, (n, n)
+        Row by row, what a value adds to each value of the result.
+    mean : array_like, (H, W, C)
+        Mean frame, with H * W * C = n, in the units of the values that reach this step.
     dtype : {"float32", "float16"}
         Type of the batch.
     of_bytes : bool
-        Whether they are those of bytes, as if they were fitted: no step before it may then leave that scale.
+        Whether matrix and mean are those of bytes, as fitted ones are: then no step before it may leave the
+        scale of bytes.
 
-    See Also
+    Examples
     --------
-    fastclips.serving.fitting.fit_zca : Learns it from frames.
+    >>> step = fc.ZCA(np.eye(2) / 50, np.full((1, 2, 1), 100))
+    >>> clip = np.array([150, 200], np.float32).reshape(1, 1, 2, 1)
+    >>> step.apply_clip(clip)
+    >>> clip.ravel()
+    array([1., 2.], dtype=float32)
     """
 
     kind = "clip"
@@ -222,11 +260,11 @@ class ZCA(PixelStep):
     def __post_init__(self) -> None:
         matrix, mean = _numbers(self.matrix, "ZCA's matrix"), _numbers(self.mean, "ZCA's mean")
         if mean.ndim != _PIXEL_WISE:
-            raise OptionError(f"ZCA's mean must be (height, width, channels), not of shape {mean.shape}")
+            raise OptionError(f"ZCA's mean of shape {mean.shape}: must be (height, width, channels)")
         if matrix.shape != (mean.size, mean.size):
             raise OptionError(
-                f"ZCA's matrix must be {(mean.size, mean.size)} for a mean of {mean.shape}, not "
-                f"{matrix.shape}"
+                f"ZCA's matrix of shape {matrix.shape}: must be {(mean.size, mean.size)} for a mean of "
+                f"{mean.shape}"
             )
         object.__setattr__(self, "dtype", checked_dtype(self.dtype, "ZCA"))
         checked_bool(self.of_bytes, "ZCA's of_bytes")
@@ -245,25 +283,25 @@ class ZCA(PixelStep):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the frames: (H, W, C)."""
+        """Shape of the frames: (H, W, C)."""
         return self._pair[1].shape
 
     def check_channels(self, channels: int) -> None:
-        """Refuse pictures of other channels."""
+        """Raise `OptionError` for pictures with other channels."""
         _check_pixel_wise(self, self.shape, channels)
 
     def check_frame(self, shape: tuple[int, ...]) -> None:
-        """Refuse frames, (H, W, C), of another shape."""
+        """Raise `OptionError` for frames of another shape, (H, W, C)."""
         _check_size(self, self.shape, shape)
 
-    def apply_clip(self, frames: NDArray[np.float32], draws: Sequence[float] = ()) -> None:  # noqa: ARG002 - none
-        """Apply to a clip, (T, H, W, C), in place."""
+    def apply_clip(self, frames: NDArray[np.float32], draws: Sequence[float] = ()) -> None:  # noqa: ARG002 - PixelStep's
+        """Overwrite a clip, (T, H, W, C)."""
         matrix, mean = self._pair
         rows = (frames - mean).reshape(len(frames), -1)
         mixed = np.zeros_like(rows)
         for first in range(0, len(matrix), _MIXED):
             some = slice(first, first + _MIXED)
-            # Not by BLAS, which rounds otherwise with other numbers of threads.
+            # Not by BLAS, whose rounding depends on the number of threads.
             mixed += np.einsum("ti,ij->tj", rows[:, some], matrix[some], optimize=False)
         frames[:] = mixed.reshape(frames.shape)
 
@@ -279,8 +317,8 @@ def _numbers(value: object, knob: str) -> NDArray[np.float64]:
 
 
 def _check_reach(step: object, largest: float, dtype: str) -> None:
-    """Refuse numbers that take bytes out of the dtype's range."""
-    if float(largest) > float(np.finfo(dtype).max):  # not in NumPy's types, of which one is small
+    """Raise `OptionError` if the results for bytes exceed the range of a dtype."""
+    if float(largest) > float(np.finfo(dtype).max):  # as Python floats: float16 would overflow
         raise OptionError(f"{type(step).__name__}'s values reach {largest:.3g}, too much for dtype={dtype!r}")
 
 
@@ -300,7 +338,7 @@ def _check_size(step: object, shape: tuple[int, ...], frame: tuple[int, ...]) ->
 
 
 def _shown(numbers: NDArray[Any]) -> str:
-    """Tell arrays apart, in few letters."""
+    """Return a short text that differs between arrays."""
     if numbers.ndim == 1:
         return repr(tuple(numbers.tolist()))
     return f"<{'x'.join(map(str, numbers.shape))}, crc {crc32(numbers.tobytes()):08x}>"

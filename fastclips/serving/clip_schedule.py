@@ -1,0 +1,98 @@
+"""The schedule of a `ClipLoader`: planned clips become tickets and the small arrays of a batch.
+
+::
+
+    Plan.clips --------> tickets       video and frames in the storage's numbers: for workers
+               --------> known arrays  labels, valid time steps, weights: straight into the batch
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastclips.reserved import WEIGHT
+from fastclips.serving.batches import Planned
+from fastclips.spec import ticket_dtype
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from fastclips.data.index import Dataset
+    from fastclips.planning.plan import Plan, PlannedClips
+    from fastclips.serving.outputs import Outputs
+
+__all__ = ["ClipSchedule"]
+
+
+class ClipSchedule:
+    """A plan over the videos of a dataset, and the contents of its batches.
+
+    Parameters
+    ----------
+    plan : Plan
+        The clips; its videos are the rows of the index.
+    dataset : Dataset
+        Index and storage of the videos.
+    outputs : Outputs
+        The structure of a batch.
+    """
+
+    def __init__(self, plan: Plan, dataset: Dataset, outputs: Outputs) -> None:
+        self._plan, self._dataset, self._outputs = plan, dataset, outputs
+        self._dtype = ticket_dtype(plan.sampler.time_steps, plan.draws)
+
+    @property
+    def time_steps(self) -> int:
+        """Frames in a clip."""
+        return self._plan.sampler.time_steps
+
+    def __len__(self) -> int:
+        """Batches per epoch."""
+        return len(self._plan)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits over the plan's fingerprint, and the videos' names and first frames."""
+        index = self._dataset.index
+        digest = blake2b(self._plan.fingerprint.encode() + index.names.digest(), digest_size=8)
+        digest.update(index.starts.tobytes())
+        return digest.hexdigest()
+
+    def run(self, epoch: int, batch: int, most: int) -> Iterator[Planned]:
+        """Yield up to `most` consecutive batches, fewer if the epoch ends."""
+        clips = self._plan.clips(epoch, batch, most)
+        tickets = self._tickets(clips)
+        for first in range(0, len(tickets), self._plan.batch_size):
+            rows = slice(first, first + self._plan.batch_size)
+            known = self._outputs.known(
+                clips.video[rows], clips.frames[rows], clips.padding[rows], clips.draws[rows]
+            )
+            if self._outputs.weighting is not None:
+                tickets["weight"][rows] = known[WEIGHT]
+            yield Planned(tickets[rows], known)
+
+    def _tickets(self, clips: PlannedClips) -> NDArray[np.void]:
+        """Return tickets of clips, with the storage's own numbers of videos and frames."""
+        index = self._dataset.index
+        starts = index.starts[clips.video][:, None].astype(np.int32)
+        frames = clips.frames
+        tickets = np.zeros(len(clips.video), self._dtype)
+        tickets["epoch"] = clips.epoch
+        tickets["position"] = clips.position
+        tickets["video"] = index.keys[clips.video]
+        tickets["view"] = clips.view
+        tickets["weight"] = ~clips.padding
+        tickets["draws"] = clips.draws
+        # A marked frame is moved the other way, since ~(frame + start) equals ~frame - start.
+        tickets["frames"][:, : self.time_steps] = np.where(frames < 0, frames - starts, frames + starts)
+        return tickets
+
+    def assemble(self, arrays: Mapping[str, NDArray[Any]]) -> Any:  # noqa: ANN401 - the user's choice
+        """Return ``x``, ``(x, y)`` or ``(x, y, weight)``."""
+        return self._outputs.assemble(arrays)
