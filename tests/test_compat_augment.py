@@ -11,6 +11,7 @@ from PIL import Image, ImageEnhance
 from fastclips.compat._base.augmentation import Augmentation, Standardization, brightness_table
 from fastclips.compat._base.legacy_kernels import FILL_MODES, affine, gather, nearest_indices
 from fastclips.compat._base.tickets import DrawLayout
+from fastclips.compat.image import ImageDataGenerator
 
 IDENTITY = np.arange(256)
 sizes = st.integers(1, 70)
@@ -237,3 +238,11 @@ def test_draws_of_each_frame_are_found_again(named):
             vector, found = layout.of_frame(sample, step)
             assert augmentation.from_vector(vector) == augmentation.draw(random, 8, 9)
             assert found == seed
+
+
+def test_warnings_point_at_the_line_of_the_caller():
+    with pytest.warns(UserWarning, match="includes") as seen:
+        ImageDataGenerator(samplewise_std_normalization=True)
+    with pytest.warns(UserWarning, match="7 channels") as also:
+        ImageDataGenerator().flow(np.zeros((2, 4, 4, 7)), workers=0)
+    assert {warning.filename for warning in [*seen, *also]} == {__file__}

@@ -498,11 +498,3 @@ with ImageDataGenerator().flow_from_directory(sys.argv[1], workers=1) as it:
     print(next(it)[0].shape, sorted({c.__module__.split(".")[0] for c in type(it).__mro__}))
 """
     assert run_python(code, classes).splitlines()[-1] == "(10, 256, 256, 3) ['builtins', 'fastclips']"
-
-
-def test_warnings_point_at_the_line_of_the_caller():
-    with pytest.warns(UserWarning, match="includes") as seen:
-        ImageDataGenerator(samplewise_std_normalization=True)
-    with pytest.warns(UserWarning, match="7 channels") as also:
-        ImageDataGenerator().flow(np.zeros((2, 4, 4, 7)), workers=0)
-    assert {warning.filename for warning in [*seen, *also]} == {__file__}
