@@ -1,11 +1,11 @@
-"""How much of the bare decoding speed reaches the training loop, and what does receiving a batch cost it?
+"""How much of the bare decoding speed reaches the training loop, and what does receiving a batch cost?
 
     python benchmarks/frames.py /tmp/frames
     python benchmarks/engine.py /tmp/frames
 
-The first part is `fastclips bench`, 2 workers, several crops. The second takes batches of (8, 16, 224, 224,
-3) uint8, 19 MB, and counts only the CPU time of the consumer's thread, which training cannot use: planning
-and submitting another batch included. A copy of the batch would cost what the last line says.
+The first part is `fastclips bench` with 2 workers and several crops. The second part receives batches of
+(8, 16, 224, 224, 3) uint8, 19 MB, and measures the CPU time of the consumer's thread alone, which is lost for
+training. It includes planning and submitting another batch. The last line is the cost of copying the batch.
 
 Result::
 
@@ -17,9 +17,9 @@ Result::
 
 2 cores of a virtual machine whose host has other work.
 
-How to read: the efficiency is a ratio within rounds of half a second and holds on a busy machine too, if its
-quartiles lie close. The ceiling reads no file, crops nothing and hands nothing over: what is missing to 1 is
-reading, cropping and Python. CPU per frame includes the consumer.
+How to read: the efficiency is a ratio within rounds of half a second. It holds on a busy machine too, if its
+quartiles are close. The ceiling reads no file, crops nothing and hands nothing over, so the rest to 1 is
+reading, cropping and Python. CPU time per frame includes the consumer.
 """  # noqa: D400 - a question
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def bench(folder: Path, crop: int, workers: int, seconds: float) -> dict[str, fl
 
 
 def consumer_us(folder: Path, workers: int) -> list[float]:
-    """Take batches and return the CPU time in us that each cost the thread that took it."""
+    """Receive batches; return the CPU time in us that each cost the receiving thread."""
     with fc.ClipLoader(
         fc.open(folder),
         fc.Windows(16, step=8),
@@ -71,7 +71,7 @@ def consumer_us(folder: Path, workers: int) -> list[float]:
 
 
 def copy_us() -> float:
-    """Return the CPU time in us of one copy of such a batch, into memory that is already there."""
+    """Return the CPU time in us of copying such a batch into memory that was used before."""
     source, target = np.ones((2, 8, 16, 224, 224, 3), np.uint8)
     spent = []
     for _ in range(15):
@@ -86,18 +86,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Engine against the bare decode loop.")
     parser.add_argument("folder", type=Path, help="folder of class/video/frame.jpg")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=8.0, help="of each line (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=8.0, help="time of each line (%(default)s)")
     args = parser.parse_args()
     print(
         f"{'crop':<6}{'efficiency (quartiles)':>26}{'frames/s':>10}{'ceiling':>9}{'CPU ms/frame (bare)':>22}"
     )
     for crop in CROPS:
-        one = bench(args.folder, crop, args.workers, args.seconds)
-        low, high = one["efficiency_quartiles"]
+        result = bench(args.folder, crop, args.workers, args.seconds)
+        low, high = result["efficiency_quartiles"]
         print(
-            f"{crop:<6}{one['efficiency']:>12.3f} ({low:.3f}-{high:.3f}){one['frames_per_s']:>9,.0f}"
-            f"{one['ceiling_frames_per_s']:>9,.0f}"
-            f"{one['cpu_ms_per_frame']:>14.3f} ({one['ceiling_cpu_ms_per_frame']:.3f})"
+            f"{crop:<6}{result['efficiency']:>12.3f} ({low:.3f}-{high:.3f}){result['frames_per_s']:>9,.0f}"
+            f"{result['ceiling_frames_per_s']:>9,.0f}"
+            f"{result['cpu_ms_per_frame']:>14.3f} ({result['ceiling_cpu_ms_per_frame']:.3f})"
         )
     spent = consumer_us(args.folder, args.workers)
     low, high = np.quantile(spent, (0.25, 0.75))

@@ -3,8 +3,8 @@
     python benchmarks/frames.py /tmp/frames
     python benchmarks/first_batch.py /tmp/frames
 
-Fresh processes, one after the other, files in the page cache, compiled kernels in numba's cache. Batches of
-(8, 16, 224, 224, 3) uint8. Medians (least-most) in ms::
+Fresh processes run one after the other, with files in the page cache and compiled kernels in numba's cache.
+Batches of (8, 16, 224, 224, 3) uint8. Medians (minimum-maximum) in ms::
 
     workers          python           import            open       first batch            in all
     0           94 (85-115)       74 (65-85)        7 (5-11)     444 (395-510)     638 (555-700)
@@ -13,9 +13,9 @@ Fresh processes, one after the other, files in the page cache, compiled kernels 
 
 2 cores, shared with other work; 24 videos of 64 frames.
 
-How to read: "python" is the bare interpreter with NumPy, which every loader pays. "import" is `import
-fastclips` beyond it. "open" scans the folder. "first batch" runs from before `ClipLoader(...)` to its first
-batch; with workers, most of it is their importing numba and loading the kernels, once, whatever their number.
+How to read: "python" is the interpreter with NumPy, which every loader needs. "import" is the further time of
+`import fastclips`. "open" scans the folder. "first batch" runs from before `ClipLoader(...)` to its first
+batch. With workers, most of it is the nursery's import of numba and of the kernels, once for all workers.
 """  # noqa: D400 - a question
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ PARTS = ("python", "import", "open", "first batch", "in all")
 
 
 def once(folder: Path, workers: int) -> list[float]:
-    """Return each part's time in s, of a fresh process."""
+    """Run a fresh process and return the time of each part in s."""
     began = time.clock_gettime(time.CLOCK_MONOTONIC)
     done = subprocess.run(
         [sys.executable, "-c", PART, str(folder), str(workers), str(began)],
@@ -65,7 +65,9 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Time to the first batch, in fresh processes.")
     parser.add_argument("folder", type=Path, help="folder of class/video/frame.jpg")
-    parser.add_argument("--repeats", type=int, default=9, help="processes of each kind (%(default)s)")
+    parser.add_argument(
+        "--repeats", type=int, default=9, help="processes for each number of workers (%(default)s)"
+    )
     args = parser.parse_args()
     kinds = (0, 1, 2)
     once(args.folder, 1)  # warms the caches

@@ -1,12 +1,12 @@
-"""What do frames look like that cost what real ones cost? Writes some, as class/video/frame_00001.jpg.
+"""Writes frames that cost as much to decode as real ones, as class/video/frame_00001.jpg.
 
     python benchmarks/frames.py /tmp/frames                          # 340x256
     python benchmarks/frames.py /tmp/frames640 --size 640x360
 
-Decoding time follows the number of coefficients, so that flat drawings decode twice as fast as film and noise
-half as fast. These frames have what film has: texture with as much contrast in every octave, over which
-the camera drifts; shapes that move; noise of the sensor, stronger where it is bright, anew in each frame.
-JPEG of quality 88, 4:2:0, baseline: 340x256 comes to 19 kB, as frames taken from video do.
+Decoding time grows with the number of coefficients: flat drawings decode twice as fast as film, noise half
+as fast. These frames are like those of film: texture with the same contrast in every octave, over which the
+camera drifts; moving shapes; sensor noise that differs in each frame and is stronger in bright areas. As
+baseline JPEGs of quality 88, 4:2:0, frames of 340x256 have 19 kB, like frames taken from video.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["film", "write_frames"]
 
-DRIFT = 96  # pixels that the camera may move in all
+DRIFT = 96  # pixels that the camera moves at most
 
 
 def film(height: int, width: int, frames: int, random: np.random.Generator) -> Iterator[NDArray[np.uint8]]:
@@ -37,9 +37,9 @@ def film(height: int, width: int, frames: int, random: np.random.Generator) -> I
     height, width : int
         Size in pixels.
     frames : int
-        How many.
+        Number of frames.
     random : numpy.random.Generator
-        Where everything random comes from.
+        Source of all random values.
 
     Yields
     ------
@@ -61,7 +61,7 @@ def film(height: int, width: int, frames: int, random: np.random.Generator) -> I
 
 
 def _texture(height: int, width: int, random: np.random.Generator) -> NDArray[np.float32]:
-    """Noise of several octaves, mostly gray, as scenes are."""
+    """Return noise of several octaves, mostly gray, as in real scenes."""
     total = np.full((height, width, 3), 118, np.float32)
     for grain, contrast in ((3, 3), (6, 7), (12, 10), (24, 13), (48, 17), (120, 26)):
         rows, columns = height // grain + 3, width // grain + 3
@@ -72,21 +72,21 @@ def _texture(height: int, width: int, random: np.random.Generator) -> NDArray[np
 
 
 class _Shape:
-    """An ellipse or a box that moves and turns; what leaves on one side comes back on the other."""
+    """An ellipse or a box that moves and rotates; it leaves on one side and comes back on the other."""
 
     def __init__(self, height: int, width: int, random: np.random.Generator) -> None:
         self._area = np.array([width, height])
         self._start = random.uniform(0, self._area)
         self._speed = random.normal(0, height / 90, 2)
         self._radius = random.uniform(0.05, 0.16, 2) * height
-        self._turn = random.uniform(0, 360), random.normal(0, 4)
+        self._rotation = random.uniform(0, 360), random.normal(0, 4)
         self._color = tuple(random.uniform(15, 240, 3).tolist())
         self._round = bool(random.integers(2))
 
     def draw(self, picture: NDArray[np.float32], frame: int) -> None:
         """Paint over a picture."""
         centre = (self._start + self._speed * frame) % self._area
-        box = (tuple(centre), tuple(2 * self._radius), self._turn[0] + self._turn[1] * frame)
+        box = (tuple(centre), tuple(2 * self._radius), self._rotation[0] + self._rotation[1] * frame)
         if self._round:
             cv2.ellipse(picture, box, self._color, -1)
         else:
@@ -108,14 +108,20 @@ def write_frames(
     Parameters
     ----------
     root : Path
-        Made if it is not there.
-    height, width, videos, frames, classes, quality : int
-        Sizes and numbers, in all.
+        Folder, made if it does not exist.
+    height, width : int
+        Size of the frames in pixels.
+    videos, classes : int
+        Total numbers of videos and classes.
+    frames : int
+        Frames of each video.
+    quality : int
+        Quality of the JPEGs.
 
     Returns
     -------
     int
-        Bytes written.
+        Number of bytes written.
     """
     total = 0
     for video in range(videos):
@@ -132,7 +138,7 @@ def _main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--size", default="340x256", help="width x height (%(default)s)")
     parser.add_argument("--videos", type=int, default=24)
-    parser.add_argument("--frames", type=int, default=64, help="of each video (%(default)s)")
+    parser.add_argument("--frames", type=int, default=64, help="frames of each video (%(default)s)")
     args = parser.parse_args()
     width, height = map(int, args.size.split("x"))
     total = write_frames(args.folder, height=height, width=width, videos=args.videos, frames=args.frames)

@@ -1,25 +1,25 @@
-"""What does each generator that people have cost per frame, and what its replacement?
+"""What do existing generators cost per frame, and what do their replacements cost?
 
     python benchmarks/frames.py /tmp/frames
     python benchmarks/generators.py /tmp/frames --distributed-python PYTHON --video-python PYTHON
 
-Each line is one call as its users write it, beside what replaces it, on the same folder of 340x256 JPEGs (for
-keras-video-generators on videos made of it, which are written beside it):
+Each line compares a call, as users write it, with its replacement, on the same folder of 340x256 JPEGs
+(keras-video-generators: on videos of the same frames, which are written beside the folder):
 
-- TimeDistributedImageDataGenerator 0.4: clips of 5 frames resized to 256x256, float32, batches of 16; as it
-  is, and with rotation, zoom, flip and rescale. Without the original, a re-creation of its loop on Keras 3's
-  own classes is measured, and the table says so;
+- TimeDistributedImageDataGenerator 0.4: clips of 5 frames resized to 256x256, float32, batches of 16, without
+  augmentation and with rotation, zoom, flip and rescale. If the original is not installed, a re-creation of
+  its loop with Keras 3's own classes is measured, and the table says so;
 - Keras 3's ImageDataGenerator: frames resized to 256x256, float32, batches of 64;
-- a Keras Sequence as people write it: OpenCV reads a clip of 16 frames, one random crop of 224, uint8,
-  batches of 8, two threads of Keras's, through ``fit`` of a model that looks at one pixel; replaced by
-  ClipLoader and ClipSequence;
+- a typical Keras Sequence: OpenCV reads a clip of 16 frames, one random crop of 224, uint8, batches of 8,
+  two of Keras's threads, through ``fit`` of a model that reads one pixel; replaced by ClipLoader and
+  ClipSequence;
 - keras-video-generators 1.0.14: 5 frames of a video, 224x224, float32, batches of 8. It keeps all frames that
-  it ever served in memory, without a limit, so the first epoch is measured again and again;
+  it has served in memory, without a limit, so a first epoch is measured every time;
 - tf.data with `decode_and_crop_jpeg`, as in `peers.py`.
 
-Two originals need interpreters of their own, since neither can be imported beside Keras 3. The first has
-Keras 2.8, the last with all that it imports: Python 3.10 with ``tensorflow-cpu==2.8.* 'protobuf<3.21'
-'numpy<1.24' 'scipy<1.12' pandas pillow``. The other has Keras 2.15: Python 3.11 with
+Two originals need their own interpreters, because they cannot be imported with Keras 3. The first needs Keras
+2.8, the last version with all that it imports: Python 3.10 with ``tensorflow-cpu==2.8.* 'protobuf<3.21'
+'numpy<1.24' 'scipy<1.12' pandas pillow``. keras-video-generators needs Keras 2.15: Python 3.11 with
 ``tensorflow-cpu==2.15.* scipy opencv-python-headless``. Both packages are installed with ``--no-deps``.
 
 Result::
@@ -56,17 +56,17 @@ Result::
 
 2 cores of a virtual machine whose host has other work.
 
-The first and the fourth replacement decode each frame once, since all of them, 302 MB, fit into
-``cache="1GiB"``: then nothing of the decoding is left in these figures. Without room for all (the second), it
-is two thirds of what is left: one of these frames takes 0.2 ms.
+The first and the fourth replacement decode each frame once, because all frames, 302 MB, fit into
+``cache="1GiB"``; so these figures include no decoding. Without a cache (the second), decoding is two thirds
+of the CPU time: it takes 0.2 ms a frame.
 
-How to read: compare the two sides of a line. They take turns in processes of their own, in an order that is
-reversed from round to round; rates follow the load of the machine, CPU time hardly. It is that of all
-processes of a side, user and system, from rest to rest, per frame that was served: median and quartiles over
-the rounds. Every replacement has 2 workers; what it replaces has the threads that it is used with.
+How to read: compare the two sides of a line. They have their own processes and take turns, in an order that
+is reversed from round to round. Rates depend on the load of the machine, CPU time hardly does. It is the
+time of all processes of a side, user and system, from rest to rest, per frame that was served: median and
+quartiles over the rounds. Every replacement has 2 workers; every original has its usual threads.
 """  # noqa: D400 - a question
 
-# ruff: noqa: PLC0415, ANN401 - each process imports what it serves, and nothing else; Keras has no types
+# ruff: noqa: PLC0415, ANN401 - each process imports only the loader that it serves; Keras has no types
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    Made = tuple[str, Callable[[], int]]  # a version, and what takes a piece of work: how many frames
+    Made = tuple[str, Callable[[], int]]  # a version, and a function that receives frames and counts them
 
 WORKERS = 2
 AUGMENTED: dict[str, Any] = {
@@ -97,7 +97,7 @@ TIME_STEPS, BATCH, CROP = 16, 8, 224  # of the Sequence and its replacement
 
 
 def from_iterator(version: str, batches: Iterator[Any], shape: tuple[int, ...]) -> Made:
-    """Take batches whose x has a shape; the last one of an epoch may be shorter."""
+    """Receive batches and check the shape of x; the last batch of an epoch may be smaller."""
 
     def take() -> int:
         batch = next(batches)
@@ -109,7 +109,7 @@ def from_iterator(version: str, batches: Iterator[Any], shape: tuple[int, ...]) 
 
 
 def time_distributed(folder: Path, **options: Any) -> Made:
-    """TimeDistributedImageDataGenerator, the original; or, without it, what its loop does."""
+    """Return the original TimeDistributedImageDataGenerator or, if not installed, its re-creation."""
     try:
         from TimeDistributedImageDataGenerator.TimeDistributedImageDataGenerator import (
             TimeDistributedImageDataGenerator as maker,  # noqa: N813 - a class, chosen here
@@ -130,16 +130,16 @@ def recreated() -> type:
     class Batches(image.DirectoryIterator):
         def _get_batches_of_transformed_samples(self, index_array: Any) -> Any:
             generator = self.image_data_generator
-            steps = generator.time_steps
-            x = np.zeros((len(index_array), steps, *self.image_shape), "float32")
-            y = np.zeros((len(index_array), steps, len(self.class_indices)), "float32")
+            time_steps = generator.time_steps
+            x = np.zeros((len(index_array), time_steps, *self.image_shape), "float32")
+            y = np.zeros((len(index_array), time_steps, len(self.class_indices)), "float32")
             for row, sample in enumerate(index_array):
-                for step in reversed(range(steps)):
-                    loaded = load_img(self.filepaths[sample - step], target_size=self.target_size)
+                for time_step in reversed(range(time_steps)):
+                    loaded = load_img(self.filepaths[sample - time_step], target_size=self.target_size)
                     frame = img_to_array(loaded)
                     frame = generator.apply_transform(frame, generator.get_random_transform(frame.shape))
-                    x[row, step] = generator.standardize(frame)
-                    y[row, step, self.classes[sample - step]] = 1
+                    x[row, time_step] = generator.standardize(frame)
+                    y[row, time_step, self.classes[sample - time_step]] = 1
             return x, y
 
     class Generator(image.ImageDataGenerator):
@@ -154,7 +154,7 @@ def recreated() -> type:
 
 
 def fastclips_time_distributed(folder: Path, *, cache: Any = "1GiB", **options: Any) -> Made:
-    """Its replacement."""
+    """Return the replacement."""
     import fastclips
     from fastclips.compat import TimeDistributedImageDataGenerator as module  # noqa: N813 - a module
 
@@ -165,7 +165,7 @@ def fastclips_time_distributed(folder: Path, *, cache: Any = "1GiB", **options: 
 
 
 def keras_images(folder: Path) -> Made:
-    """Keras 3's ImageDataGenerator."""
+    """Return Keras 3's ImageDataGenerator."""
     import keras
     from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
@@ -174,7 +174,7 @@ def keras_images(folder: Path) -> Made:
 
 
 def fastclips_images(folder: Path) -> Made:
-    """Its replacement."""
+    """Return the replacement."""
     import fastclips
     from fastclips.compat import ImageDataGenerator
 
@@ -183,7 +183,7 @@ def fastclips_images(folder: Path) -> Made:
 
 
 def through_fit(sequence: Any) -> Callable[[], int]:
-    """Take epochs of a sequence of batches of 8 clips by ``fit`` of a model that costs next to nothing."""
+    """Receive epochs of a sequence of batches of 8 clips by ``fit`` of a model that costs almost nothing."""
     import keras
 
     model = keras.Sequential(
@@ -205,7 +205,7 @@ def through_fit(sequence: Any) -> Callable[[], int]:
 
 
 def opencv_sequence(folder: Path) -> Made:
-    """Return a Sequence over clips as people write it, with two threads, through fit."""
+    """Return a typical Sequence of clips, with two threads, through fit."""
     os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="-1")
     import cv2
     import keras
@@ -243,7 +243,7 @@ def opencv_sequence(folder: Path) -> Made:
 
 
 def fastclips_sequence(folder: Path) -> Made:
-    """Its replacement."""
+    """Return the replacement."""
     os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="-1")
     import fastclips as fc
     from fastclips.adapters.keras import ClipSequence
@@ -261,7 +261,7 @@ def fastclips_sequence(folder: Path) -> Made:
 
 
 def pattern(folder: Path) -> str:
-    """Return where the videos of a folder's frames are; write them if they are not there."""
+    """Return the glob pattern of the videos of a folder's frames; write those that do not exist."""
     import cv2
 
     root = folder.with_name(folder.name + "-videos")
@@ -281,7 +281,7 @@ def pattern(folder: Path) -> str:
 
 
 def keras_video(folder: Path) -> Made:
-    """keras-video-generators' VideoFrameGenerator, made anew for each epoch."""
+    """Return keras-video-generators' VideoFrameGenerator, with a new object for each epoch."""
     from keras_video import VideoFrameGenerator
 
     def epochs() -> Iterator[Any]:
@@ -295,7 +295,7 @@ def keras_video(folder: Path) -> Made:
 
 
 def fastclips_video(folder: Path) -> Made:
-    """Its replacement."""
+    """Return the replacement."""
     import fastclips
     from fastclips.compat.keras_video import VideoFrameGenerator
 
@@ -315,7 +315,7 @@ def crops(name: str) -> Callable[[Path], Made]:
 
 
 class Line(NamedTuple):
-    """A call, and what replaces it."""
+    """A call and its replacement."""
 
     original: str
     replacement: str
@@ -370,7 +370,7 @@ LINES = {
 
 
 def measure(name: str, line: Line, args: argparse.Namespace) -> None:
-    """Let both sides of a line take turns, and print it."""
+    """Let both sides of a line take turns, and print the line."""
     from peers import Peer
 
     peers: list[Peer] = []
@@ -385,8 +385,8 @@ def measure(name: str, line: Line, args: argparse.Namespace) -> None:
         print(f"{line.original}\n  left out: {error}")
     else:
         print(line.original)
-        for words, peer in zip(("original", line.replacement), peers, strict=True):
-            label = f"  {words} ({peer.version})"
+        for side, peer in zip(("original", line.replacement), peers, strict=True):
+            label = f"  {side} ({peer.version})"
             print(f"{label:<66}{median(peer.rates):>7,.0f}  {spread(peer.cpu_ms, '.3f')}")
         ratios = [a / b for a, b in zip(*(peer.cpu_ms for peer in peers), strict=True)]
         print(f"{'  CPU time, original / replacement':<75}{spread(ratios, '.2f')}")
@@ -396,7 +396,7 @@ def measure(name: str, line: Line, args: argparse.Namespace) -> None:
 
 
 def spread(values: list[float], form: str) -> str:
-    """Write a median and quartiles."""
+    """Return a median and quartiles as text."""
     low, high = np.quantile(values, (0.25, 0.75))
     return f"{median(values):{form}} ({low:{form}}-{high:{form}})"
 
@@ -406,12 +406,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Generators beside their replacements.")
     parser.add_argument("folder", type=Path, help="folder of class/video/frame.jpg")
     parser.add_argument(
-        "--distributed-python", default=sys.executable, help="has TimeDistributedImageDataGenerator"
+        "--distributed-python",
+        default=sys.executable,
+        help="interpreter that has TimeDistributedImageDataGenerator",
     )
-    parser.add_argument("--video-python", default=sys.executable, help="has keras-video-generators")
-    parser.add_argument("--only", choices=LINES, nargs="+", default=list(LINES), help="some of the lines")
+    parser.add_argument(
+        "--video-python", default=sys.executable, help="interpreter that has keras-video-generators"
+    )
+    parser.add_argument("--only", choices=LINES, nargs="+", default=list(LINES), help="lines to measure")
     parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each turn (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="time of each turn (%(default)s)")
     parser.add_argument("--serve", choices=LINES, help=argparse.SUPPRESS)
     parser.add_argument("--side", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()

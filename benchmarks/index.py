@@ -1,11 +1,11 @@
-"""How fast does an index of a million videos open, how much memory does it take, how fast is scanning?
+"""How fast does an index of a million videos open, how much memory does it use, how fast is scanning?
 
     python benchmarks/index.py
     python benchmarks/index.py --videos 100000 --scanned 100000
 
-Makes the index of 1,000,000 videos with 300 frames each (their folders are not there, but for one batch of
-small frames), saves it, and opens it in a fresh process with a loader of two workers that serves a batch.
-Then makes empty files in folders of 300 and scans them, with and without an index.
+Makes the index of 1,000,000 videos with 300 frames each and saves it; only the folders of a first batch of
+small frames exist. A fresh process opens it with a loader of two workers, which serves a batch. Then folders
+of 300 empty files are scanned, with and without an index.
 
 Result::
 
@@ -17,11 +17,11 @@ Result::
 
 2 cores, shared with other work; files in the page cache.
 
-How to read: "opens" is ``fastclips.open(root, index=...)``, the file's checksum included; what it costs to
-see that folders have not changed is in the last figure, for 1,000 of them. The file is mapped, so
-that pages of it that are read are held once, by the page cache, for all processes and loaders ("PSS of the
-file": the sum over all of them; a page that two processes map counts half in each). Private memory is what
-each process has allocated for itself.
+How to read: "opens" is ``fastclips.open(root, index=...)``, including the check of the file's checksum. The
+last figure, "again", includes the check that 1,000 folders have not changed. The file is mapped, so the page
+cache holds each of its pages once for all processes and loaders. "PSS of the file" is the sum over all
+processes; a page that two processes map counts half in each. Private memory is what a process has allocated
+for itself.
 """  # noqa: D400 - a question
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from fastclips.data.files import Files
 from fastclips.data.index import Index
 from fastclips.data.labels import Labels
 from fastclips.data.names import FileNames
+from fastclips.data.roots import Root
 from fastclips.data.scan import FrameTree
 from fastclips.data.storage import FolderStorage
 
@@ -64,8 +65,8 @@ def make(root: Path, path: Path, videos: int) -> None:
     labels = Labels.of_classes(np.arange(videos, dtype=np.int64) // per_class, len(classes))
     keys = np.arange(videos, dtype=np.int64)
     index = Index(storage.videos, keys, np.zeros_like(keys), storage.frame_counts, labels, classes)
-    options = Files({"image": root}, None, None, None, True, None, None, False)
-    saved_index._packed(storage, index, options.made_from()).save(path)  # noqa: SLF001 - folders are not there
+    options = Files({"image": Root(root)}, None, None, None, True, None, None, False)
+    saved_index._packed(storage, index, options.made_from()).save(path)  # noqa: SLF001 - the folders do not exist
 
 
 OPEN = """
@@ -123,10 +124,10 @@ def main() -> None:
 
         tree = top / "tree"
         for video in range(args.scanned // FRAMES):
-            where = tree / f"class_{video % 10}" / f"video_{video:06d}"
-            where.mkdir(parents=True)
+            target = tree / f"class_{video % 10}" / f"video_{video:06d}"
+            target.mkdir(parents=True)
             for number in range(1, FRAMES + 1):
-                (where / f"img_{number:05d}.jpg").touch()
+                (target / f"img_{number:05d}.jpg").touch()
         took = []
         for index in (None, top / "tree.index", top / "tree.index"):
             began = time.perf_counter()

@@ -1,13 +1,13 @@
-"""What Keras's path costs the training process, per batch.
+"""What does the path through Keras cost the training process per batch?
 
-Batches of 8 clips of 16 frames, 224x224, 19 MB each, from worker processes. The processor time of the
-training process alone is compared for: the bare loader; the loader through `to_tf_dataset`; ClipSequence
-through what `fit` makes of a PyDataset, with nothing trained; and that with every batch copied, as happens to
-an array that does not start at a multiple of 64 bytes. ::
+Batches of 8 clips of 16 frames, 224x224, 19 MB each, come from worker processes. The CPU time of the
+training process alone is compared for four paths: the bare loader; the loader through `to_tf_dataset`;
+ClipSequence through the dataset that `fit` makes of a PyDataset, without training; and the same with every
+batch copied, as TensorFlow does with an array that does not start at a multiple of 64 bytes. ::
 
-    python benchmarks/keras_path.py DIR [--batches 100] [--step MILLISECONDS]
+    python benchmarks/keras_path.py DIR [--batches 100] [--training MILLISECONDS]
 
-DIR is made (class/video/frame.jpg, 340x256, 32 videos of 64 frames) unless it is there.
+DIR is made (class/video/frame.jpg, 340x256, 32 videos of 64 frames) if it does not exist.
 
 Two cores, both kept busy by the workers, TensorFlow 2.21, Keras 3.15::
 
@@ -17,9 +17,9 @@ Two cores, both kept busy by the workers, TensorFlow 2.21, Keras 3.15::
     fit's path                        3.34            38.8
     fit's path, copied                6.76            39.1
 
-How to read: the differences are what each layer adds. Copying adds 3.4 ms. `engine.py` measures
-the bare loader in a process without TensorFlow.
-"""
+How to read: the differences are the cost of each layer. Copying adds 3.4 ms. `engine.py` measures the bare
+loader in a process without TensorFlow.
+"""  # noqa: D400 - a question
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 
 def make_frames(root: Path) -> None:
-    """Write noise over smooth colours."""
+    """Write frames of noise over smooth colours."""
     random = np.random.default_rng(0)
     for video in range(32):
         folder = root / f"class_{video % 4}" / f"video_{video:02d}"
@@ -62,7 +62,7 @@ def make_frames(root: Path) -> None:
 
 
 def misaligned(batch: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Copy x to one byte beyond an allocation's start."""
+    """Copy x to the byte after the start of an allocation."""
     x, y = batch
     memory = np.empty(x.nbytes + 1, np.uint8)
     copy = memory[1:].view(x.dtype).reshape(x.shape)
@@ -71,31 +71,31 @@ def misaligned(batch: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 class Misaligned(ClipSequence):
-    """Serves one array that TensorFlow has to copy, again and again."""
+    """Serves the same array every time, which TensorFlow must copy."""
 
-    moved: tuple[Any, ...] | None = None
+    copied: tuple[Any, ...] | None = None
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         batch = super().__getitem__(index)
-        self.moved = self.moved or misaligned(batch)
-        return self.moved
+        self.copied = self.copied or misaligned(batch)
+        return self.copied
 
 
 def endless(dataset: Iterable[Any]) -> Iterator[Any]:
-    """Iterate again and again."""
+    """Iterate over a dataset without an end."""
     while True:
         yield from dataset
 
 
-def measure(source: Iterable[Any], batches: int, step: float) -> tuple[float, float]:
-    """Return this process's own and the wall's milliseconds per batch."""
+def measure(source: Iterable[Any], batches: int, training_s: float) -> tuple[float, float]:
+    """Return this process's CPU time and the wall time per batch, in milliseconds."""
     iterator = endless(source)
     for _ in range(10):
         next(iterator)
     began, used = time.perf_counter(), time.process_time()
     for _ in range(batches):
         next(iterator)
-        time.sleep(step)
+        time.sleep(training_s)
     used, took = time.process_time() - used, time.perf_counter() - began
     return 1e3 * used / batches, 1e3 * took / batches
 
@@ -105,8 +105,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("dir", type=Path)
     parser.add_argument("--batches", type=int, default=100)
-    parser.add_argument("--step", type=float, default=0, help="milliseconds that a training step sleeps")
-    parser.add_argument("--profile", action="store_true", help="where the bare loader spends it")
+    parser.add_argument("--training", type=float, default=0, help="milliseconds to sleep after each batch")
+    parser.add_argument("--profile", action="store_true", help="profile the bare loader")
     options = parser.parse_args()
     if not options.dir.exists():
         make_frames(options.dir)
@@ -123,11 +123,13 @@ def main() -> None:
         print(f"{'':20} {'own CPU, ms/batch':>18} {'wall, ms/batch':>15}")
         for name, source in sources.items():
             print(
-                "{:20} {:18.2f} {:15.1f}".format(name, *measure(source, options.batches, options.step / 1e3))
+                "{:20} {:18.2f} {:15.1f}".format(
+                    name, *measure(source, options.batches, options.training / 1e3)
+                )
             )
         if options.profile:
             profile = cProfile.Profile()
-            profile.runcall(measure, loader, options.batches, options.step / 1e3)
+            profile.runcall(measure, loader, options.batches, options.training / 1e3)
             pstats.Stats(profile).sort_stats("tottime").print_stats(15)
 
 

@@ -1,11 +1,12 @@
-"""Does memory stay flat over 10,000 batches, some of which are kept, and what does each process take?
+"""Does memory stay flat over 10,000 batches, some of them kept, and how much does each process use?
 
     python benchmarks/memory.py
 
-Makes small frames of its own. Batches of (4, 8, 64, 64, 3) uint8 are received; a random tenth of them is put
-aside in a ring of 30, more than there are slots, so that leases end late and out of order and copies are
-made. Memory is in MB: what is allocated, anonymous or shared by the processes, shared pages counted once.
-Pages of libraries' files are left out: they belong to the page cache, and other programs share them.
+The benchmark writes its own small frames and receives batches of (4, 8, 64, 64, 3) uint8. It keeps a random
+tenth of them in a ring of 30, which is more than there are slots, so leases end late and out of order, and
+copies are made. Memory is allocated memory in MB, anonymous or shared by the processes, with shared pages
+counted once. Pages of libraries' files are left out: they belong to the page cache, and other programs share
+them.
 
 Result::
 
@@ -19,9 +20,9 @@ Result::
 
 2 cores, shared with other work.
 
-How to read: the first lines hold what is allocated once (slots are touched as they are needed). From then on
-the columns must not grow; "drift" is the slope of the second half. Private memory is what one more worker
-costs beyond the arena: the interpreter, numba and the kernels are shared with the nursery.
+How to read: memory grows in the first lines, because slots are allocated when they are first used. After that
+the columns must not grow; "drift" is the slope of the second half. Private memory is the cost of a further
+worker beyond the arena: the interpreter, numba and the kernels are shared with the nursery.
 """  # noqa: D400 - a question
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def memory(pid: int, *entries: str) -> float:
 
 
 def held(pid: int) -> float:
-    """Return the memory that a process has allocated, with its part of what it shares."""
+    """Return the memory that a process has allocated, with its share of shared pages."""
     return memory(pid, "Pss_Anon", "Pss_Shmem")
 
 
@@ -85,7 +86,7 @@ def main() -> None:
 
 
 def _watch(loader: fc.ClipLoader, batches: int) -> np.ndarray:
-    """Print and return a line now and then: batches, memory of trainer, nursery, workers, all."""
+    """Print and return lines: batches, memory of the trainer, the nursery, the workers and all."""
     print(f"{'batches':>8}{'trainer':>9}{'nursery':>9}{'workers':>9}{'all':>8}{'batches/s':>11}")
     draw = random.Random(0)
     kept = []

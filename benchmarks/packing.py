@@ -5,18 +5,19 @@
 
 Four questions, each on frames of film (`frames.py`; quality 88, 4:2:0).
 
-growth   bytes of frames after lossless transcoding, which optimises their Huffman tables, over those before;
-         and CPU time to decode a random box of them by its part (`Decoder.decode`), over decoding all. The
-         interval is in MCUs: 340 pixels have 22 in a row, 455 have 29, which only 1 and 29 divide, 640 have
-         40
-speed    frames packed per second of CPU time, in one process: reading, transcoding, writing the tar
-open     `fastclips.open` of a pack of 10,000,000 frames in a fresh process. The index is made up; its shards
-         are holes of the right size
+growth   bytes of frames after lossless transcoding, which optimises their Huffman tables, relative to
+         before; and the CPU time to decode a random box alone (`Decoder.decode`), relative to the whole
+         frame. The interval is in MCUs: a row has 22 for 340 pixels, 29 for 455, which only 1 and 29 divide,
+         and 40 for 640
+speed    frames packed per second of CPU time in one process: reading, transcoding, writing the tar
+open     `fastclips.open` of a pack of 10,000,000 frames in a fresh process. The index is synthetic; its
+         shards are sparse files of the right size
 cold     milliseconds to read a clip of 16 frames after the page cache has dropped its file
-         (``posix_fadvise(DONTNEED)``): from a folder, from a pack frame by frame, and in one go
-         (`read_many`); the three take turns, clips in random order. Then the same within a loader of two
-         workers (crops of 112, shuffled): a worker's milliseconds of reading, and frames per second; "asked
-         for ahead" is what a loader does, the kernel being told of each batch as it is submitted
+         (``posix_fadvise(DONTNEED)``): from a folder, from a pack frame by frame, and from a pack in one call
+         (`Storage.read_many`). The three take turns, with clips in random order. Then the same within a
+         loader of two workers (crops of 112, shuffled): a worker's milliseconds of reading, and frames per
+         second. "asked for ahead" is the normal loader, which tells the kernel of each batch when it is
+         submitted
 
 Result::
 
@@ -58,7 +59,7 @@ Result::
     in a loader, pack, not asked for ahead: 0.41 ms a clip, 24,419 frames/s
     in a loader, pack, asked for ahead: 0.12 ms a clip, 29,584 frames/s
 
-So 2 is the default: boxes come as fast as with 1, for 3% fewer bytes.
+So 2 is the default: boxes decode as fast as with 1, for 3% fewer bytes.
 
 2 cores, shared with other work; a virtual disk.
 """  # noqa: D400 - a question
@@ -88,7 +89,6 @@ from fastclips.data.index import Index
 from fastclips.data.labels import Labels
 from fastclips.data.names import FileNames, Names
 from fastclips.data.pack_storage import BLOCK, INDEX, PackStorage, stream_meta
-from fastclips.data.storage import read_many
 from fastclips.engine.clip_spec import ClipSpec
 from fastclips.pixels.decoding.decoder import Decoder
 from fastclips.spec import Stream
@@ -96,12 +96,12 @@ from fastclips.spec import Stream
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-ROW = 2**16  # MCUs, more than a row has
+ROW = 2**16  # MCUs, more than any row has
 LENGTH = 16  # frames of a clip
 
 
 def growth() -> None:
-    """Print how bytes grow and decoding gets cheaper."""
+    """Print the growth of bytes and the speed of decoding boxes."""
     for width, height, crop in ((340, 256, 224), (340, 256, 112), (455, 256, 224), (640, 360, 224)):
         frames = [
             simplejpeg.encode_jpeg(picture, 88, "RGB", "420")
@@ -119,11 +119,11 @@ def growth() -> None:
 
 
 def box_speed(frames: list[bytes], height: int, width: int, crop: int) -> float:
-    """Return the median over rounds of CPU time of whole frames over that of boxes."""
+    """Return the CPU time of whole frames over that of boxes, as a median over rounds."""
     whole, part = Decoder(Stream("image")), Decoder(Stream("image"))
     draws = random.Random(0)
     ratios = []
-    for turn in range(12):
+    for number in range(12):
         boxes = []
         for _ in frames:
             top, left = draws.randrange(height - crop + 1), draws.randrange(width - crop + 1)
@@ -133,7 +133,7 @@ def box_speed(frames: list[bytes], height: int, width: int, crop: int) -> float:
             lambda boxes=boxes: [part.decode(data, box) for data, box in zip(frames, boxes, strict=True)],
         ]
         took = [0.0, 0.0]
-        for side in (0, 1) if turn % 2 else (1, 0):
+        for side in (0, 1) if number % 2 else (1, 0):
             began = time.process_time()
             sides[side]()
             took[side] = time.process_time() - began
@@ -142,15 +142,15 @@ def box_speed(frames: list[bytes], height: int, width: int, crop: int) -> float:
 
 
 def speed(top: Path) -> None:
-    """Print how fast frames are packed."""
+    """Print the speed of packing."""
     for size in ((340, 256), (640, 360)):
         source = top / f"{size[0]}"
         write_frames(source, width=size[0], height=size[1], videos=12, frames=64)
         dataset = fc.open(source)
         rates = []
-        for turn in range(5):
+        for number in range(5):
             began = time.process_time()
-            done = fc.pack(dataset, top / f"pack{size[0]}-{turn}", workers=0)
+            done = fc.pack(dataset, top / f"pack{size[0]}-{number}", workers=0)
             rates.append(done.frames / (time.process_time() - began))
         print(f"{size[0]}x{size[1]}: {statistics.median(rates[1:]):,.0f} frames per second of CPU time")
         print("  " + str(done).replace("\n", "\n  ").replace(f"{top}/", ""))
@@ -173,7 +173,7 @@ print(f"opens in {took:.3f} s, {private() - before:.1f} MB of private memory: {d
 
 
 def opening(top: Path, videos: int = 33_334, frames: int = 300) -> None:
-    """Print how a large pack opens."""
+    """Print the time and the memory to open a large pack."""
     folder = top / "large"
     folder.mkdir()
     draws = np.random.default_rng(0)
@@ -206,7 +206,7 @@ def opening(top: Path, videos: int = 33_334, frames: int = 300) -> None:
 
 
 def drop(paths: Iterable[Path]) -> None:
-    """Have the kernel forget what files hold."""
+    """Have the page cache drop files."""
     for path in paths:
         fd = os.open(path, os.O_RDONLY)
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -214,29 +214,29 @@ def drop(paths: Iterable[Path]) -> None:
 
 
 def cold(top: Path) -> None:
-    """Print how long reading takes when nothing is in memory."""
+    """Print the time to read clips that are not in the page cache."""
     write_frames(top / "cold", videos=96, frames=64)
     folder = fc.open(top / "cold")
     fc.pack(folder, top / "packed", workers=2, shard_size="32MiB")
     pack = fc.open(top / "packed")
     os.sync()
     files, shards = list((top / "cold").rglob("*.jpg")), list((top / "packed").glob("*.tar"))
-    ways: dict[str, tuple[list[Path], Callable[[int, range], object]]] = {
-        "folder": (files, lambda video, frames: read_many(folder.storage, "image", video, frames)),
+    sides: dict[str, tuple[list[Path], Callable[[int, range], object]]] = {
+        "folder": (files, lambda video, frames: folder.storage.read_many("image", video, frames)),
         "pack, frame by frame": (
             shards,
             lambda v, frames: [pack.storage.read("image", v, f) for f in frames],
         ),
-        "pack, in one go": (shards, lambda video, frames: read_many(pack.storage, "image", video, frames)),
+        "pack, in one go": (shards, lambda video, frames: pack.storage.read_many("image", video, frames)),
     }
     for dilation in (1, 4):
         span = dilation * (LENGTH - 1) + 1
-        took: dict[str, list[float]] = {name: [] for name in ways}
-        for turn in range(5):
-            draws = random.Random(turn)
+        took: dict[str, list[float]] = {name: [] for name in sides}
+        for number in range(5):
+            draws = random.Random(number)
             clips = [(video, draws.randrange(64 - span + 1)) for video in range(96)]
             draws.shuffle(clips)
-            for name, (paths, read) in ways.items():
+            for name, (paths, read) in sides.items():
                 drop(paths)
                 began = time.perf_counter()
                 for video, first in clips:
@@ -249,19 +249,19 @@ def cold(top: Path) -> None:
 
 
 def in_loaders(folder: fc.Dataset, pack: fc.Dataset, files: list[Path], shards: list[Path]) -> None:
-    """Print what reading takes in a loader's workers."""
+    """Print the time to read clips in a loader's workers."""
 
     def keep_quiet(_spec: ClipSpec, _tickets: object) -> None:
         pass
 
-    ways = {
+    sides = {
         "folder": (folder, files, ClipSpec.advise),
         "pack, not asked for ahead": (pack, shards, keep_quiet),
         "pack, asked for ahead": (pack, shards, ClipSpec.advise),
     }
     loaders, figures = {}, {}
     asked = ClipSpec.advise
-    for name, (data, _, advise) in ways.items():
+    for name, (data, _, advise) in sides.items():
         ClipSpec.advise = advise  # type: ignore[method-assign] # for one side of a comparison
         loaders[name] = fc.ClipLoader(
             data, fc.Windows(LENGTH, step=8), [fc.RandomCrop(112)], batch_size=8, shuffle=True, workers=2
@@ -270,7 +270,7 @@ def in_loaders(folder: fc.Dataset, pack: fc.Dataset, files: list[Path], shards: 
         figures[name] = []
     ClipSpec.advise = asked  # type: ignore[method-assign] # as above
     for _ in range(7):
-        for name, (_, paths, _) in ways.items():
+        for name, (_, paths, _) in sides.items():
             loader = loaders[name]
             drop(paths)
             before, began, clips = loader.stats(), time.perf_counter(), 0

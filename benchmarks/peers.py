@@ -1,15 +1,15 @@
-"""What do other loaders make of the same folder, clips and crop, on the same cores at the same time?
+"""How fast do other loaders load the same clips and crops from the same folder, on the same cores?
 
     python benchmarks/frames.py /tmp/frames
     python benchmarks/peers.py /tmp/frames --torch-python /path/to/a/python/with/torch
 
 Clips of 16 frames, windows that do not overlap, shuffled; batches of 8; one random crop of 224 and one random
-flip per clip; uint8. Each loader lives in a process of its own, and only one works at a time. Who is not
-installed is left out.
+flip per clip; uint8. Each loader has its own process, and only one loader works at a time. Loaders that are
+not installed are left out.
 
 - fastclips: 2 workers;
 - tf.data: `read_file`, `decode_jpeg`, slice; one `map` per clip, everything AUTOTUNE;
-- tf.data crop: the same with `decode_and_crop_jpeg`, which skips what lies outside the crop;
+- tf.data crop: the same with `decode_and_crop_jpeg`, which skips pixels outside the crop;
 - torch: `DataLoader` with 2 persistent workers, simplejpeg decoding into NumPy arrays, slice.
 
 Result::
@@ -22,13 +22,13 @@ Result::
 
 2 cores of a virtual machine whose host has other work.
 
-How to read: compare ratios, which are taken within a round; rates follow the load of the machine. A round
-gives every loader a turn, in an order that is reversed from round to round. A turn begins when the process
-has come to rest with its buffers full; these and a second more are taken before the clock starts. CPU time is
-that of all the loader's processes, from rest to rest: with every core busy, it is what decides.
+How to read: compare ratios, which are taken within a round; rates depend on the load of the machine. In a
+round every loader has a turn, in an order that is reversed from round to round. A turn begins when the
+process is at rest with full buffers. Its first second, which empties them, is not counted. CPU time is that
+of all the loader's processes, from rest to rest; with every core busy, it decides the rate.
 """  # noqa: D400 - a question
 
-# ruff: noqa: PLC0415 - each process imports the loader that it serves, and no other
+# ruff: noqa: PLC0415 - each process imports only the loader that it serves
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 TIME_STEPS, BATCH, CROP = 16, 8, 224
 WORKERS = 2
-LEAD_S = 1.0  # of each turn, not counted: what was prepared ahead, and finding a pace
+LEAD_S = 1.0  # start of each turn, not counted: batches prepared ahead, and finding a pace
 REST_S = 0.3  # without CPU time: the process waits for its consumer
 
 
@@ -96,8 +96,8 @@ def tfdata_batches(folder: Path, *, crop: bool) -> tuple[str, Iterator[Any]]:
         top = tf.random.uniform((), 0, height - CROP + 1, tf.int32)
         left = tf.random.uniform((), 0, width - CROP + 1, tf.int32)
         frames = []
-        for step in range(TIME_STEPS):
-            data = tf.io.read_file(files[step])
+        for time_step in range(TIME_STEPS):
+            data = tf.io.read_file(files[time_step])
             if crop:
                 frame = tf.io.decode_and_crop_jpeg(data, tf.stack([top, left, CROP, CROP]), channels=3)
             else:
@@ -133,12 +133,12 @@ def torch_batches(folder: Path) -> tuple[str, Iterator[Any]]:
         def __getitem__(self, number: int) -> tuple[torch.Tensor, int]:
             top, left, flip = (int(torch.randint(n, ())) for n in (height - CROP + 1, width - CROP + 1, 2))
             out = np.empty((TIME_STEPS, CROP, CROP, 3), np.uint8)
-            for step, path in enumerate(clips[number]):
+            for time_step, path in enumerate(clips[number]):
                 frame = simplejpeg.decode_jpeg(
                     Path(path).read_bytes(), "RGB", fastdct=True, fastupsample=False
                 )
                 box = frame[top : top + CROP, left : left + CROP]
-                out[step] = box[:, ::-1] if flip else box
+                out[time_step] = box[:, ::-1] if flip else box
             return torch.from_numpy(out), labels[number]
 
     def endless() -> Iterator[Any]:
@@ -160,12 +160,13 @@ PEERS = {
 
 
 def serve(make: Callable[[], tuple[str, Callable[[], int]]]) -> None:
-    """Be a loader's process: a number of seconds comes in, frames and the time they took go out.
+    """Be a loader's process: read a number of seconds, load for that long, write frames and time; repeat.
 
     Parameters
     ----------
     make : callable
-        Returns the loader's version, and what takes a piece of its work and says how many frames that was.
+        Returns the loader's version, and a function that receives a batch or more and returns the number of
+        frames.
     """
     answers, sys.stdout = sys.stdout, sys.stderr
     version, take = make()
@@ -183,7 +184,7 @@ def serve(make: Callable[[], tuple[str, Callable[[], int]]]) -> None:
 
 
 def crops(name: str, folder: Path) -> tuple[str, Callable[[], int]]:
-    """Return a loader's version, and what takes a batch."""
+    """Return a loader's version, and a function that receives a batch and returns its number of frames."""
     version, batches = PEERS[name](folder)
 
     def take() -> int:
@@ -195,7 +196,7 @@ def crops(name: str, folder: Path) -> tuple[str, Callable[[], int]]:
 
 
 class Peer:
-    """The process of one loader, seen from outside: a command that ends in `serve`."""
+    """The process of a loader, seen from outside; its command calls `serve`."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self.rates: list[float] = []
@@ -211,7 +212,7 @@ class Peer:
         self._rest()
 
     def turn(self, seconds: float) -> None:
-        """Let it work for a while."""
+        """Let the loader work for some seconds."""
         before = cpu_s(self._process.pid)
         print(seconds, file=self._process.stdin, flush=True)
         lead, frames, took = self._answer()
@@ -220,7 +221,7 @@ class Peer:
         self.cpu_ms.append(1e3 * (cpu_s(self._process.pid) - before) / (lead + frames))
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         self._process.communicate()
 
     def _answer(self) -> Any:  # noqa: ANN401 - JSON
@@ -230,7 +231,7 @@ class Peer:
         return json.loads(line)
 
     def _rest(self) -> None:
-        """Wait until its buffers are full, so that it uses no CPU time in others' turns."""
+        """Wait until the loader's buffers are full, so that it uses no CPU time in other loaders' turns."""
         deadline = time.monotonic() + 20
         spent = cpu_s(self._process.pid)
         while time.monotonic() < deadline:
@@ -241,7 +242,7 @@ class Peer:
 
 
 def cpu_s(pid: int) -> float:
-    """Return the CPU time of a process and all that it started."""
+    """Return the CPU time of a process and of all its descendants, in s."""
     total = 0.0
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         total += sum(cpu_s(int(child)) for child in task.read_text().split())
@@ -250,7 +251,7 @@ def cpu_s(pid: int) -> float:
 
 
 def started(name: str, command: Sequence[str]) -> Peer | None:
-    """Start a loader; say so if that cannot be."""
+    """Start a loader, or print why it is left out."""
     try:
         return Peer(command)
     except ChildProcessError as error:
@@ -264,7 +265,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="folder of class/video/frame.jpg")
     parser.add_argument("--torch-python", default=sys.executable, help="interpreter that has torch")
     parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each turn (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="time of each turn (%(default)s)")
     parser.add_argument("--serve", choices=PEERS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:

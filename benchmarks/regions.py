@@ -1,11 +1,11 @@
-"""What does a crop cost if only its part of a JPEG is decoded, over decoding the frame and cutting it out?
+"""What does a crop cost if only its part of a JPEG is decoded, compared with decoding the whole frame?
 
     python benchmarks/regions.py
 
-One process, bytes in memory, 24 frames of film (`frames.py`; quality 88, 4:2:0), each box drawn anew.
-Full: simplejpeg decodes the frame into one reused buffer. Region: `Decoder.decode` with the box. Python's
-part is in both; neither copies the crop. Restart: MCUs from marker to marker, 0 for a plain JPEG. Lines
-with 1/2 decode at half the size.
+One process, bytes in memory, 24 frames of film (`frames.py`; quality 88, 4:2:0), a new random box for each
+decode. Full: simplejpeg decodes the frame into one reused buffer. Region: `Decoder.decode` with the box. Both
+include Python's time; neither copies the crop. Restart: MCUs between restart markers, 0 for a plain JPEG.
+Lines with 1/2 decode at half the size.
 
 Result::
 
@@ -26,11 +26,11 @@ Result::
 
 2 cores of a virtual machine whose host has other work.
 
-How to read: the sides take turns of one decode each, in an order that swaps. Times are medians; a ratio is
-the median over rounds of 24 frames, with quartiles. With restart markers a crop costs less than what its
-share of the frame's MCUs would, 18,900 of 87,000 pixels in the first line, since its coefficients are read
-faster than libjpeg-turbo reads them. Of a plain JPEG all codes before the crop are
-passed, which takes a quarter of decoding it.
+How to read: the sides take turns of one decode each, in alternating order. Times are medians; a ratio is the
+median over rounds of 24 frames, with quartiles. With restart markers a crop costs less than its share of the
+frame's MCUs (18,900 of 87,000 pixels in the first line), because its coefficients are read faster than
+libjpeg-turbo reads them. In a plain JPEG all codes before the crop are passed, which takes a quarter of the
+time to decode it.
 """  # noqa: D400 - a question
 
 from __future__ import annotations
@@ -53,18 +53,18 @@ QUALITY = 88
 
 
 class Work(NamedTuple):
-    """A crop of frames of a size.
+    """A line of the table.
 
     Parameters
     ----------
     crop : int
-        Side of the crop, pixels; 0 for the whole frame.
+        Side of the crop in pixels; 0 for the whole frame.
     width, height : int
-        Of the frames.
+        Size of the frames in pixels.
     restart : int
         MCUs from one restart marker to the next; 0 for a plain JPEG.
     scale : int
-        At which the frames are decoded.
+        Frames are decoded at 1/scale of their size.
     """
 
     crop: int
@@ -91,7 +91,7 @@ WORKS = (
 
 
 def encoded(work: Work, frames: int) -> list[bytes]:
-    """Write frames of as many videos."""
+    """Return a JPEG frame of each of so many videos."""
     files = []
     for number in range(frames):
         pixels = next(film(work.height, work.width, 1, np.random.default_rng(number)))
@@ -104,7 +104,7 @@ def encoded(work: Work, frames: int) -> list[bytes]:
 
 
 def measure(work: Work, rounds: int) -> None:
-    """Print one line."""
+    """Measure and print a line of the table."""
     files = encoded(work, FRAMES)
     decoder = Decoder(Stream("image"))
     random = np.random.default_rng(0)
@@ -112,19 +112,19 @@ def measure(work: Work, rounds: int) -> None:
     least = (work.height // work.scale, work.width // work.scale) if work.scale > 1 else (0, 0)
     taken = np.zeros((rounds, FRAMES, 2))
     rungs = set()
-    for turn in range(rounds + 1):  # the first warms up
+    for round_ in range(rounds + 1):  # the first warms up
         for number, data in enumerate(files):
             top = int(random.integers(0, work.height - work.crop + 1))
             left = int(random.integers(0, work.width - work.crop + 1))
             box = (top, left, top + work.crop, left + work.crop) if work.crop else None
-            for side in (0, 1) if (turn + number) % 2 else (1, 0):
+            for side in (0, 1) if (round_ + number) % 2 else (1, 0):
                 began = thread_time_ns()
                 if side == 0:  # the fast transform, but no fast upsampling
                     simplejpeg.decode_jpeg(data, "RGB", True, False, *least, buffer=buffer)
                 else:
                     decoded = decoder.decode(data, box, work.scale)
                     rungs.add(decoded.rung.name)
-                taken[turn - 1, number, side] = (thread_time_ns() - began) / 1000
+                taken[round_ - 1, number, side] = (thread_time_ns() - began) / 1000
     ratios = taken[..., 0].sum(axis=1) / taken[..., 1].sum(axis=1)
     low, middle, high = np.percentile(ratios, (25, 50, 75))
     full, region = np.median(taken, axis=(0, 1))

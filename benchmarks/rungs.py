@@ -1,13 +1,13 @@
-"""What does decoding no more than a crop needs save the engine, and how near does it come to decoding alone?
+"""How much does the engine save by decoding only what a crop needs, and how close is it to bare decoding?
 
     python benchmarks/rungs.py
     python benchmarks/rungs.py --only "112 of 340x256, pack" --seconds 20
 
-Two loaders over the same clips take turns, 2 workers each: one as it is, and one whose renderer decodes every
-frame whole by simplejpeg, without DCT scaling, and does everything else alike. Frames are film (`frames.py`;
-quality 88, 4:2:0), packs are what `fastclips pack` makes of them. Clips of 16 frames, batches of 8, shuffled,
-a random flip for each; uint8. The third in turn is the bare loop of `fastclips bench`: random boxes of the
-same size, of bytes in memory, decoded by the same rung and dropped.
+Two loaders over the same clips take turns, with 2 workers each: the normal loader, and a loader whose
+renderer decodes every frame whole with simplejpeg, without DCT scaling, and is otherwise the same. Frames
+are film (`frames.py`; quality 88, 4:2:0); packs are made of them by `fastclips pack`. Clips of 16 frames,
+batches of 8, shuffled, a random flip for each; uint8. The third side is the bare loop of `fastclips bench`:
+random boxes of the same size, from bytes in memory, decoded by the same rung and dropped.
 
 Result::
 
@@ -23,13 +23,13 @@ Result::
 
 2 cores of a virtual machine whose host has other work.
 
-How to read: ratios are medians over rounds, with quartiles. `over whole` compares frames per second; by CPU
-is the same of CPU time per frame, of all processes. The efficiency is frames per second over those of the
-bare loop; there is none where frames are resampled. Of pairs, the last line says which part of the pair's CPU
-time its mask takes, by a loader of the images alone: a PNG is decoded whole, whatever the crop.
+How to read: ratios are medians over rounds, with quartiles. `over whole` compares frames per second; `by CPU`
+compares the CPU time per frame of all processes. The efficiency is frames per second over those of the bare
+loop; it is left out where frames are resampled. For pairs, the last line is the mask's share of a pair's CPU
+time, measured with a third loader of the images alone: a PNG is always decoded whole.
 
-What is missing to an efficiency of 1 is some 8 us a frame in the first line. More than half of that is
-Python's, whatever the crop; then reading, and writing to the batch.
+The rest to an efficiency of 1 is some 8 us a frame in the first line. More than half of it is Python's, for
+any crop; the rest is reading, and writing to the batch.
 """  # noqa: D400 - a question
 
 # ruff: noqa: ANN401 - options and data pass through
@@ -69,22 +69,22 @@ FRAMES = 64  # of each video
 
 @dataclass(frozen=True)
 class Work:
-    """What is measured.
+    """A line of the table.
 
     Parameters
     ----------
     name : str
-        What it is called.
+        Name of the line.
     size : tuple of int
         Width and height of the frames.
     transform : Transform
-        Of the frames, before the flip.
+        Transform of the clips, before the flip.
     pack : bool
-        Whether the frames are in a pack; else in a folder.
+        Whether the frames are in a pack or in a folder.
     crop : int, optional
-        Side of the crop, where the bare loop is held against it.
+        Side of the crop, if the line is compared with the bare loop.
     masks : bool, optional
-        Whether each frame has one.
+        Whether each frame has a mask.
     """
 
     name: str
@@ -107,10 +107,10 @@ WORKS = (
 
 
 class WholeDecoder(Decoder):
-    """Decodes every frame whole, at its full size, by libjpeg-turbo alone: as other loaders do."""
+    """Decodes every frame whole, at its full size, by libjpeg-turbo alone, as other loaders do."""
 
-    def decode(self, data: Any, box: Any = None, scale: int = 1) -> Decoded:  # noqa: ARG002 - not looked at
-        """Decode all of a frame, by simplejpeg."""
+    def decode(self, data: Any, box: Any = None, scale: int = 1) -> Decoded:  # noqa: ARG002 - not used
+        """Decode a whole frame with simplejpeg."""
         return self._whole(data, 1)
 
     def decode_crops(self, files: Sequence[Any], *_: Any, **__: Any) -> bytes:
@@ -119,7 +119,7 @@ class WholeDecoder(Decoder):
 
 
 class WholeRenderer(Renderer):
-    """Decodes every frame whole; all else is the engine's."""
+    """The engine's renderer with a decoder that decodes every frame whole."""
 
     def __init__(self, spec: ClipSpec, **options: Any) -> None:
         with mock.patch("fastclips.engine.renderer.Decoder", WholeDecoder):
@@ -128,13 +128,13 @@ class WholeRenderer(Renderer):
 
 @dataclass(frozen=True)
 class WholeSpec(ClipSpec):
-    """Names that renderer."""
+    """A spec that names the renderer above."""
 
     renderer: ClassVar[str] = "rungs:WholeRenderer"
 
 
 def open_data(work: Work, top: Path, videos: int) -> Dataset:
-    """Write what a work reads, unless another work has, and open it."""
+    """Write the data of a line, unless another line has, and open it."""
     width, height = work.size
     folder, masks = top / f"{width}x{height}", top / f"masks{width}x{height}"
     pack = folder.with_name(folder.name + ("-pairs" if work.masks else "-pack"))
@@ -151,7 +151,7 @@ def open_data(work: Work, top: Path, videos: int) -> Dataset:
 
 
 def write_masks(frames: Path, masks: Path) -> None:
-    """Write a PNG of indices for each frame: what is how bright, without details, so that outlines move."""
+    """Write a PNG of indices for each frame: its blurred brightness in 4 levels, so that outlines move."""
     for path in frames.rglob("*.jpg"):
         gray = np.asarray(Image.open(path).convert("L"))
         levels = cv2.GaussianBlur(gray, (0, 0), 4) // 64
@@ -163,7 +163,7 @@ def write_masks(frames: Path, masks: Path) -> None:
 
 
 def make_loader(dataset: Dataset, work: Work, *, whole: bool = False, **options: Any) -> fc.ClipLoader:
-    """Start a loader, of whole frames if asked; what it has prepared waits for its consumer."""
+    """Start a loader; `whole`: it decodes whole frames."""
     with mock.patch("fastclips.loader.ClipSpec", WholeSpec if whole else ClipSpec):
         return fc.ClipLoader(
             dataset,
@@ -179,7 +179,7 @@ def make_loader(dataset: Dataset, work: Work, *, whole: bool = False, **options:
 
 
 def measure(work: Work, dataset: Dataset, seconds: float) -> None:
-    """Print the line of a work."""
+    """Measure and print a line of the table."""
     with ExitStack() as stack:
 
         def engine(**options: Any) -> Callable[[], _Turn]:
@@ -203,30 +203,32 @@ def measure(work: Work, dataset: Dataset, seconds: float) -> None:
             rounds.append({name: sides[name]() for name in order})
 
     def ratio(figure: Callable[[dict[str, _Turn]], float]) -> str:
-        low, middle, high = np.quantile([figure(one) for one in rounds], (0.25, 0.5, 0.75))
+        low, middle, high = np.quantile([figure(turns) for turns in rounds], (0.25, 0.5, 0.75))
         return f"{middle:.2f} ({low:.2f}-{high:.2f})"
 
-    over = ratio(lambda one: one["parts"].frames_per_s / one["whole"].frames_per_s)
-    by_cpu = median(one["whole"].cpu_ms / one["parts"].cpu_ms for one in rounds)
-    rate = median(one["parts"].frames_per_s for one in rounds)
-    cpu = median(one["parts"].cpu_ms for one in rounds)
+    over = ratio(lambda turns: turns["parts"].frames_per_s / turns["whole"].frames_per_s)
+    by_cpu = median(turns["whole"].cpu_ms / turns["parts"].cpu_ms for turns in rounds)
+    rate = median(turns["parts"].frames_per_s for turns in rounds)
+    cpu = median(turns["parts"].cpu_ms for turns in rounds)
     line = f"{work.name:24}{over:>18}{by_cpu:8.2f}{rate:10,.0f}{cpu:8.3f}"
     if work.crop:
-        near = ratio(lambda one: one["parts"].frames_per_s / one["bare"].frames_per_s)
-        line += f"{near:>18}{median(one['bare'].cpu_ms / one['parts'].cpu_ms for one in rounds):8.2f}"
+        near = ratio(lambda turns: turns["parts"].frames_per_s / turns["bare"].frames_per_s)
+        line += f"{near:>18}{median(turns['bare'].cpu_ms / turns['parts'].cpu_ms for turns in rounds):8.2f}"
     print(line)
     if work.masks:
-        share = median(1 - one["images"].cpu_ms / one["parts"].cpu_ms for one in rounds)
+        share = median(1 - turns["images"].cpu_ms / turns["parts"].cpu_ms for turns in rounds)
         print(f"    the mask takes {share:.0%} of a pair's CPU time")
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description="The engine over one that decodes whole frames.")
-    parser.add_argument("--seconds", type=float, default=20.0, help="of each line (%(default)s)")
-    parser.add_argument("--videos", type=int, default=16, help=f"of {FRAMES} frames each (%(default)s)")
+    parser = argparse.ArgumentParser(
+        description="The engine, compared with an engine that decodes whole frames."
+    )
+    parser.add_argument("--seconds", type=float, default=20.0, help="time of each line (%(default)s)")
+    parser.add_argument("--videos", type=int, default=16, help=f"videos of {FRAMES} frames (%(default)s)")
     parser.add_argument("--only", nargs="*", help="names of lines")
-    parser.add_argument("--folder", type=Path, help="where frames and packs are kept from run to run")
+    parser.add_argument("--folder", type=Path, help="folder that keeps frames and packs between runs")
     args = parser.parse_args()
     print(
         f"{'':24}{'over whole':>18}{'by CPU':>8}{'frames/s':>10}{'CPU ms':>8}{'efficiency':>18}{'by CPU':>8}"
@@ -238,7 +240,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    # The nursery and its workers import this module by its name: here the spec is of that module too.
+    # The nursery and its workers import this module by its name, so the spec must be of that module here too.
     from rungs import main
 
     main()

@@ -1,6 +1,6 @@
-"""What the kernels cost per frame, beside NumPy's copy and OpenCV's own routines.
+"""What do the kernels cost per frame, compared with NumPy's copy and OpenCV's routines?
 
-One box of 224 x 224 out of a frame of 340 x 256, which takes 260 to 320 us to decode. Run::
+A box of 224 x 224 is cut from a frame of 340 x 256, which takes 260 to 320 us to decode. Run::
 
     python -m pytest benchmarks/test_kernels.py --benchmark-columns=median,iqr --benchmark-sort=name
 
@@ -18,8 +18,9 @@ Measured in us, medians, one core of a Xeon (Sapphire Rapids), numba 0.68, NumPy
     crop_table, (3, h, w)               55        50        49
     cv2.LUT                             94                  80
 
-All of it in the caches. Writing a frame to memory costs more: see `stream` in `fastclips/pixels/kernels.py`.
-"""
+All data is in the CPU's caches. Writing a frame to memory costs more: see `bypass_cache` in
+`fastclips/pixels/geometry/kernels.py`.
+"""  # noqa: D400 - a question
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ Open a folder of frames, choose a sampler and transforms, iterate:
 (6, 4, 32, 32, 3) uint8 [1 1 1 1 1 1]
 
 =================== =====================================================================================
-data                `open`, `Dataset`; `pack`, `Packed`
+data                `open`, `Dataset`; `pack`, `Packed`; your own: `Storage`
 clips               `Windows`, `RandomWindow`, `Segments`, `Views`; your own: `ClipSampler`, `Clips`
 frame choices       `Reverse`, `FrameDrop`, `SpeedJitter`
 geometry            `Resize`, `CenterCrop`, `RandomCrop`, `RandomResizedCrop`, `MultiScaleCrop`, `ThreeCrop`,
@@ -35,6 +35,7 @@ if not _sys.platform.startswith("linux"):
 
 from fastclips.data.index import Dataset
 from fastclips.data.opening import open_dataset as open  # noqa: A004 - fc.open reads as intended
+from fastclips.data.storage import Storage
 from fastclips.errors import ClosedError, DataError, EngineError, FastclipsError, FrameError, OptionError
 from fastclips.evaluation import average_views
 from fastclips.loader import ClipLoader
@@ -43,12 +44,12 @@ from fastclips.pixels.geometry.crops import (
     CenterCrop,
     MultiScaleCrop,
     RandomCrop,
-    RandomFlip,
     RandomResizedCrop,
     Resize,
     TenCrop,
     ThreeCrop,
 )
+from fastclips.pixels.geometry.flips import RandomFlip
 from fastclips.pixels.geometry.warps import RandomRotation, RandomShear, RandomShift, RandomZoom
 from fastclips.pixels.steps.apply import Apply
 from fastclips.pixels.steps.base import PixelStep
@@ -118,6 +119,7 @@ __all__ = [
     "Segments",
     "SpeedJitter",
     "Stats",
+    "Storage",
     "TenCrop",
     "ThreeCrop",
     "Views",

@@ -1,5 +1,5 @@
 """
-The arena, slots and tickets in one shared memfd; regions of JPEGs, and JPEGs made baseline.
+The native core: the arena in shared memory, decoding of regions of JPEGs, transcoding, reading of files.
 """
 
 import enum
@@ -9,8 +9,44 @@ import numpy
 from numpy.typing import NDArray
 
 
+CACHE_LINE: int = 64
+
+PAGE: int = 4096
+
+NOTE_BYTES: int = 1016
+
+TAR_BLOCK: int = 512
+
+NPY_MAGIC: bytes = ...
+
+JPEG_PIXELS_PER_BYTE: int = 512
+
+SMALLEST_JPEG: int = 8
+
+class Rung(enum.IntEnum):
+    """The ways a frame is decoded, cheapest first. All give the same pixels."""
+
+    SLICED = 0
+    """
+    The blocks around the box of a JPEG, from the restart markers before them.
+    """
+
+    CROPPED = 1
+    """
+    The blocks around the box of a JPEG; of the blocks before them, only code lengths and DC values are read.
+    """
+
+    WHOLE = 2
+    """A whole JPEG."""
+
+    PILLOW = 3
+    """A whole file of another format, by Pillow."""
+
+    ARRAY = 4
+    """Nothing to decode: pixels were given."""
+
 class State(enum.Enum):
-    """What a cell's word says of its ticket."""
+    """The state of a cell's ticket."""
 
     EMPTY = 0
 
@@ -24,21 +60,21 @@ class State(enum.Enum):
 
 def die_with_parent(signal: int) -> None:
     """
-    Have this process killed by a signal when the thread that forked it ends.
+    Ask the kernel to send this process a signal when the thread that forked it ends.
     """
 
 class Arena:
     """
     Shared memory of one loader; states are atomics, waits are futexes.
 
-    A cell is a slot's row: cell = slot * rows + row.
+    Each row of a slot has a cell: cell = slot * rows + row.
     """
 
     def __init__(self, *, slots: int, rows: int, workers: int, ticket_bytes: int, slot_bytes: int) -> None: ...
 
     @staticmethod
     def nbytes_of(*, slots: int, rows: int, workers: int, ticket_bytes: int, slot_bytes: int) -> int:
-        """How many bytes an arena would take."""
+        """Bytes that an arena would take."""
 
     @staticmethod
     def attach(fd: int) -> Arena:
@@ -57,28 +93,30 @@ class Arena:
     def nbytes(self) -> int: ...
 
     def slot(self, slot: int) -> Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C')]:
-        """Bytes of a slot, page-aligned; the array keeps the arena alive."""
+        """The bytes of a slot, page-aligned; the array keeps the arena alive."""
 
     def tickets(self) -> Annotated[NDArray[numpy.uint8], dict(shape=(None, None))]:
-        """Bytes of every cell's ticket, (cells, ticket_bytes)."""
+        """The tickets of all cells, (cells, ticket_bytes)."""
 
     def counters(self) -> Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C')]:
-        """One row of float64 counters per worker, written by that worker alone."""
+        """One row of float64 counters per worker, which only that worker writes."""
 
     def publish(self, slot: int, number: int, tickets: bytes) -> None:
-        """Write tickets into a settled slot's first rows and hand them out."""
+        """
+        Write tickets into the first rows of a settled slot, ready to be claimed.
+        """
 
     def cancel(self, slot: int) -> None:
-        """Take back what no worker has claimed."""
+        """Cancel the tickets that no worker has claimed."""
 
     def settled(self, slot: int) -> bool:
-        """Whether no row is asked for or being written."""
+        """Whether no row is READY or CLAIMED."""
 
     def wait(self, slot: int, timeout_ms: int) -> bool:
         """Wait for a slot to settle; False after a signal or the timeout."""
 
     def claim(self, worker: int, timeout_ms: int) -> tuple[int, int] | None:
-        """Claim the oldest ready ticket: (cell, number)."""
+        """Claim the oldest READY ticket: (cell, number); None after the timeout."""
 
     def finish(self, cell: int, worker: int, ok: bool) -> bool:
         """
@@ -86,78 +124,84 @@ class Arena:
         """
 
     def reissue(self, cell: int, dead: int) -> bool:
-        """Make a dead worker's ticket ready again."""
+        """
+        Make the ticket of a dead worker READY again; False if it does not hold it.
+        """
 
     def claimed_by(self, worker: int) -> list[int]:
-        """Cells that a worker holds."""
+        """The cells that a worker has claimed."""
 
     def count_death(self, cell: int) -> int:
-        """Count a death over this ticket: how many now."""
+        """Add 1 to the workers that died with this ticket, and return the sum."""
 
     def failed(self, slot: int) -> int | None:
-        """The first FAILED cell of a settled slot, if there is one."""
+        """The first FAILED cell of a settled slot; None if there is none."""
 
     def noted(self, slot: int) -> list[int]:
         """The DONE cells of a settled slot that have a note."""
 
     def set_note(self, cell: int, text: bytes) -> None:
-        """Say why a ticket fails, or what its row lacks; cut to 1016 bytes."""
+        """
+        Note why a ticket failed or which frames were replaced, in up to NOTE_BYTES.
+        """
 
     def note(self, cell: int) -> bytes:
-        """What set_note said."""
+        """The note of a cell."""
 
     def word(self, cell: int) -> tuple[int, int, State]:
         """A cell's (number, worker, state)."""
 
     @property
     def last_words(self) -> bytes:
-        """Why the nursery gave up; empty while it has not."""
+        """Why the nursery gave up; empty if it did not."""
 
     @last_words.setter
     def last_words(self, arg: bytes, /) -> None: ...
 
     def discard(self) -> None:
-        """Give the memory back; whoever still maps it reads zeros."""
+        """
+        Return the memory to the kernel; processes that still map it read zeros.
+        """
 
 def read_files(folder: bytes, names: list[bytes]) -> list[memoryview] | tuple[int, int]:
     """
-    Read files of a folder, in one go.
+    Read files of a folder.
 
-    Or say which place cannot be read, and the error's number: 0 if that file is empty.
+    If one cannot be read, returns its number and errno instead, 0 for an empty file.
     """
 
 def find_members(data: bytes, starts: list[int], lengths: list[int]) -> tuple[list[memoryview], bool]:
     """
-    Views of a tar's members, and whether any is a .npy file.
+    Views of a tar's members, and whether any of them is a .npy file.
 
-    As far as each has bytes, and the header before it says how many.
+    Ends before the first member that is empty, or whose header gives another size.
     """
 
 def jpeg_size(data: object) -> tuple[int, int] | None:
-    """Height and width, if this is a JPEG with a header of a usual kind."""
+    """Height and width of a JPEG with a usual header; None for other files."""
 
 class RegionDecoder:
     """
-    Decodes boxes of JPEGs, one after the other; not for two threads at once. No file may change meanwhile.
+    Decodes boxes of JPEGs, one at a time. Not thread-safe; no file may change during a call.
     """
 
     def __init__(self, *, gray: bool, fast_dct: bool) -> None: ...
 
     def decode(self, data: bytes | bytearray | memoryview, output: object, box: tuple[int, int, int, int], scale: int) -> tuple[int, int, int, int, int, int, int] | int | None:
         """
-        Write the pixels of (top, left, bottom, right), and what comes with them, to a buffer.
+        Decode the pixels of (top, left, bottom, right), and some around them, to a buffer.
 
-        Returns (rung, top, left, height, width, offset, stride): rung 0 if restart markers led to the box, 1 if codes were passed, 2 if this is the whole frame; the output's offset and stride in bytes, the rest in pixels of the scaled frame. Or how many bytes the output must have; or None if this is declined, for another decoder.
+        Returns (rung, top, left, height, width, offset, stride): the `Rung`, at most WHOLE; offset and stride of the output in bytes, the rest in pixels of the scaled frame. If the output is too small, returns the bytes needed; if the file is unusual or damaged, None.
         """
 
     def decode_crops(self, files: list[bytes | bytearray | memoryview], rows: list[int], size: tuple[int, int], box: tuple[int, int, int, int], scale: int, mirrored: bool, bypass_cache: bool, output: NDArray[numpy.uint8]) -> bytes:
         """
-        Write the same box of files into rows of an output, (rows, height, width, channels).
+        Decode the same box of several files into rows of an output, (rows, height, width, channels).
 
-        Returns a byte for each file: the rung, as `decode`; or more if the frame is not of that size, or declined, and then its row holds anything.
+        Returns a byte for each file: the `Rung`, or more than WHOLE if the file has another size, is unusual or damaged; its row then holds anything.
         """
 
 def transcode(data: bytes, restart: int) -> bytes:
     """
-    The same picture as a baseline JPEG with a restart marker about every `restart` MCUs.
+    Write a JPEG as a baseline JPEG with a restart marker about every `restart` MCUs.
     """

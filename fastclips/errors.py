@@ -1,16 +1,16 @@
-"""Every error that fastclips raises on purpose.
+"""The errors that fastclips raises.
 
 ::
 
     FastclipsError
-    ├── OptionError (ValueError)      an argument cannot work; nothing was started
-    ├── DataError (ValueError)        the data on disk is not what it should be
-    │   └── FrameError                one frame: missing, damaged, of another size
-    │       └── DamageError           its file is no picture, cut short or garbled
+    ├── OptionError (ValueError)      an argument has a wrong value; nothing was started
+    ├── DataError (ValueError)        files have a wrong layout or content
+    │   └── FrameError                a frame is missing, damaged or of another size
+    │       └── DamageError           a frame's bytes cannot be decoded
     └── EngineError (RuntimeError)    worker processes failed
         └── ClosedError               the loader was closed
 
-Each message names the offending value and what to change.
+Each message names the offending value and the remedy. All errors can be pickled.
 """
 
 __all__ = [
@@ -25,15 +25,32 @@ __all__ = [
 
 
 class FastclipsError(Exception):
-    """Base of all errors of this package."""
+    """Base class of all errors of fastclips.
+
+    Examples
+    --------
+    >>> try:
+    ...     fc.open("missing")
+    ... except fc.FastclipsError as error:
+    ...     print(type(error).__name__)
+    DataError
+    """
 
 
 class OptionError(FastclipsError, ValueError):
-    """An argument cannot work; nothing was started."""
+    """An argument has a wrong value, alone or with the others. Nothing was started or written.
+
+    Examples
+    --------
+    >>> fc.Windows(time_steps=0)
+    Traceback (most recent call last):
+        ...
+    fastclips.errors.OptionError: time_steps=0: must be an integer from 1 to 1048575
+    """
 
 
 class DataError(FastclipsError, ValueError):
-    """The data on disk is not what it should be."""
+    """Files have another layout or content than expected, such as a folder without frames."""
 
 
 class FrameError(DataError):
@@ -44,11 +61,19 @@ class FrameError(DataError):
     message : str
         Full text, with the path and the remedy.
     path : str, optional
-        Path of the frame.
+        Path of the frame, as from `Storage.where`.
     reason : str, optional
-        The cause alone, without the path: ``"No such file or directory"``.
+        The cause without the path, such as ``"No such file or directory"``. By default, `message`.
     video, frame : int, optional
         The storage's own numbers of the video and the frame.
+
+    Examples
+    --------
+    A storage raises it for a frame that it cannot read:
+
+    >>> error = fc.FrameError("cannot read 'v/7.jpg': it is empty", path="v/7.jpg", reason="it is empty")
+    >>> str(error), error.path, error.reason
+    ("cannot read 'v/7.jpg': it is empty", 'v/7.jpg', 'it is empty')
     """
 
     def __init__(
@@ -66,12 +91,15 @@ class FrameError(DataError):
 
 
 class DamageError(FrameError):
-    """What a file holds is no picture, or a damaged one; whoever knows the path makes it a `FrameError`."""
+    """A frame's bytes cannot be decoded: they are not a picture, truncated or damaged.
+
+    The decoder raises it without a path. Its callers raise it again as a `FrameError` with the path.
+    """
 
 
 class EngineError(FastclipsError, RuntimeError):
-    """The worker processes failed in a way that starting them again does not mend."""
+    """Worker processes failed, and starting them again does not help."""
 
 
 class ClosedError(EngineError):
-    """The loader was closed."""
+    """The loader is closed, so it has no more batches."""

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from fastclips._native import CACHE_LINE
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -26,7 +28,7 @@ __all__ = [
     "ticket_dtype",
 ]
 
-ALIGNMENT = 64  # bytes: a cache line, and what TensorFlow needs to alias an array instead of copying it
+ALIGNMENT = CACHE_LINE  # bytes; TensorFlow needs 64 to alias an array instead of copying it
 
 
 @dataclass(frozen=True)

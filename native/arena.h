@@ -1,6 +1,6 @@
-// Slots, tickets and their states in one shared memfd. No Python here, and no lock that a killed
-// process could hold. README.md in this folder argues why each step is safe at any instant of
-// death.
+// Slots, tickets and their states in one shared memfd, without Python, and without a lock that a
+// killed process could hold. README.md in this folder argues why a process may die at any
+// instruction.
 #pragma once
 
 #include <fcntl.h>
@@ -32,7 +32,7 @@ inline void futex_wake_all(AtomicEvent& event) {
     syscall(SYS_futex, &event, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
 }
 
-// Returns at once if the event has moved on from `seen`; else on a wake, a signal or at the
+// Returns at once if the event is no longer `seen`; otherwise after a wake, a signal or the
 // deadline.
 inline void futex_wait(AtomicEvent& event, std::uint32_t seen, Clock::time_point deadline) {
     const auto left = deadline - Clock::now();
@@ -54,14 +54,14 @@ class Arena {
         fd_ = memfd_create("fastclips", MFD_CLOEXEC | MFD_ALLOW_SEALING);
         if (fd_ < 0) fail("memfd_create");
         if (ftruncate(fd_, static_cast<off_t>(offsets_.total)) != 0) fail("ftruncate");
-        // A file that cannot shrink cannot kill its readers by SIGBUS.
+        // Reading past the end of a file that shrank would kill a process by SIGBUS.
         fcntl(fd_, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW);
         map();
         header_->geometry = geometry;
         header_->magic = kMagic;
     }
 
-    // Opens an arena that another process made; keeps its own duplicate of the descriptor.
+    // Map an arena that another process made, with a duplicate of the descriptor.
     explicit Arena(int fd) : geometry_{}, offsets_(Geometry{}) {
         struct stat info;
         Header head;
@@ -93,12 +93,12 @@ class Arena {
     const Geometry& geometry() const { return geometry_; }
     Header& header() const { return *header_; }
 
-    // Trainer: writes tickets into the slot's first cells and hands them out, numbered from
+    // Trainer: write tickets into the slot's first cells and make them READY, numbered from
     // `number` on. The slot must be settled.
     void publish(std::uint32_t slot, std::uint64_t number, const char* tickets, std::size_t bytes) {
         const std::uint64_t rows = bytes / geometry().ticket_bytes;
         if (rows == 0 || rows > geometry().rows || bytes % geometry().ticket_bytes != 0)
-            throw std::invalid_argument("tickets do not fill whole rows of the slot");
+            throw std::invalid_argument("tickets must fill whole rows of the slot");
         if (number + rows > kLastNumber) throw std::overflow_error("ticket numbers are used up");
         if (!settled(slot)) throw std::logic_error("published into a slot that has not settled");
         for (std::uint32_t row = 0; row < geometry().rows; ++row) {
@@ -107,17 +107,19 @@ class Arena {
             if (row < rows)
                 std::memcpy(&head(cell) + 1, tickets + row * geometry().ticket_bytes,
                             geometry().ticket_bytes);
-            // Release: whoever sees READY sees the ticket. Rows past the end of a short batch are
-            // emptied.
+            // Release: a worker that reads READY also reads the ticket. Rows beyond a short batch
+            // become EMPTY.
             const Word word{number + row, kNobody, row < rows ? State::kReady : State::kEmpty};
             word_at(cell).store(word.pack(), std::memory_order_release);
         }
-        // The words are out before the event moves: a worker that read the old event scans again.
+        // All words are stored before the event changes: a worker that read the old event scans
+        // again.
         header_->published.fetch_add(1, std::memory_order_seq_cst);
         futex_wake_all(header_->published);
     }
 
-    // Trainer: takes back what no worker has claimed. What is claimed settles by itself.
+    // Trainer: cancel the tickets that no worker has claimed. The claimed ones settle by
+    // themselves.
     void cancel(std::uint32_t slot) {
         for_each_row(slot, [](AtomicWord& at) {
             std::uint64_t bits = at.load(std::memory_order_acquire);
@@ -128,8 +130,8 @@ class Arena {
         });
     }
 
-    // No row of the slot is asked for or being written. Sequentially consistent loads: see
-    // finish().
+    // Whether no row of the slot is READY or CLAIMED. finish() says why the loads are sequentially
+    // consistent.
     bool settled(std::uint32_t slot) const {
         bool all = true;
         for_each_row(slot, [&](AtomicWord& at) {
@@ -138,7 +140,7 @@ class Arena {
         return all;
     }
 
-    // Trainer: waits until the slot is settled, a signal comes or the time is over.
+    // Trainer: wait until the slot is settled, a signal arrives or the time is over.
     bool wait(std::uint32_t slot, std::chrono::milliseconds limit) {
         const auto deadline = Clock::now() + limit;
         const std::uint32_t seen = header_->settled.load(std::memory_order_acquire);
@@ -147,8 +149,8 @@ class Arena {
         return settled(slot);
     }
 
-    // Worker: the oldest ticket that is ready, now its own. Scans every word (there are a few
-    // hundred), so there is no queue whose head could be lost with a dying process.
+    // Worker: claim the oldest READY ticket. This scans all words, a few hundred: there is no queue
+    // whose head a dying process could lose.
     std::optional<Claim> claim(std::uint16_t worker, std::chrono::milliseconds limit) {
         const auto deadline = Clock::now() + limit;
         const std::uint32_t cells = geometry().slots * geometry().rows;
@@ -168,8 +170,7 @@ class Arena {
                 if (!word_at(*oldest).compare_exchange_strong(bits, word.pack(),
                                                               std::memory_order_acq_rel))
                     continue;
-                // Of an earlier ticket, or of a worker that died over this one: the note of a cell
-                // that settles is of whoever settled it.
+                // Remove the note of an earlier ticket, or of a worker that died with this one.
                 head(*oldest).note_bytes = 0;
                 return Claim{*oldest, word.number};
             }
@@ -178,9 +179,9 @@ class Arena {
         }
     }
 
-    // Worker, or whoever has seen it dead: settles its claim. The last to settle wakes the trainer.
-    // Two workers may finish the last two rows at once: each swaps its own word, then reads the
-    // other's, both sequentially consistent, so at least one sees the slot settled.
+    // Worker, or the process that reaped it: settle a claim. The last one of a slot wakes the
+    // trainer. Two workers may finish the last two rows at the same time: each swaps its own word,
+    // then reads the other's, both sequentially consistent, so at least one sees the slot settled.
     bool finish(std::uint32_t cell, std::uint16_t worker, bool ok) {
         if (!release(cell, worker, ok ? State::kDone : State::kFailed)) return false;
         if (settled(cell / geometry().rows)) {
@@ -190,7 +191,7 @@ class Arena {
         return true;
     }
 
-    // Nursery, of a worker it has reaped: the ticket is ready again, for anyone.
+    // Nursery: make the ticket of a reaped worker READY again, for any worker.
     bool reissue(std::uint32_t cell, std::uint16_t dead) {
         if (!release(cell, dead, State::kReady)) return false;
         header_->published.fetch_add(1, std::memory_order_seq_cst);
@@ -241,7 +242,7 @@ class Arena {
 
     std::uint32_t count_death(std::uint32_t cell) { return ++head(cell).deaths; }
 
-    // Gives the memory back to the kernel while others may still have it mapped; they then read
+    // Return the memory to the kernel, though other processes may still map it: they then read
     // zeros.
     void discard() {
         if (fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
@@ -285,8 +286,8 @@ class Arena {
             visit(word_at(slot * geometry().rows + row));
     }
 
-    // Only the claim's owner, or the nursery once that owner is reaped, moves a word on from
-    // CLAIMED.
+    // Move a word on from CLAIMED: only for the worker that claimed it, or for the nursery once it
+    // has reaped that worker.
     bool release(std::uint32_t cell, std::uint16_t worker, State next) {
         std::uint64_t bits = word_at(cell).load(std::memory_order_acquire);
         Word word = Word::unpack(bits);
@@ -299,7 +300,7 @@ class Arena {
     int fd_ = -1;
     std::uint8_t* base_ = nullptr;
     Header* header_ = nullptr;
-    Geometry geometry_;  // not read from the mapping, which may be discarded
+    Geometry geometry_;  // a copy, since the mapping may be discarded
     Offsets offsets_;
 };
 

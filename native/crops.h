@@ -1,4 +1,4 @@
-// The same box of several JPEGs -> its places in a batch, in one call for a clip. No Python here.
+// Decode the same box of several JPEGs into rows of a batch, in one call for a clip. No Python.
 #pragma once
 
 #ifdef __x86_64__
@@ -20,8 +20,8 @@ inline void mirror_plainly(const std::uint8_t* from, std::size_t pixels, std::si
 }
 
 #ifdef __x86_64__
-// Five pixels of three bytes at a time. Each load begins a byte before them, each store ends a byte
-// after them; both stay within the row.
+// Five pixels of three bytes at a time. A load begins one byte before the pixels and a store ends
+// one byte after them; both stay within the row.
 [[gnu::target("ssse3")]] inline void mirror_colors(const std::uint8_t* from, std::size_t pixels,
                                                    std::uint8_t* to) {
     const __m128i order = _mm_setr_epi8(13, 14, 15, 10, 11, 12, 7, 8, 9, 4, 5, 6, 1, 2, 3, -1);
@@ -34,7 +34,7 @@ inline void mirror_plainly(const std::uint8_t* from, std::size_t pixels, std::si
 }
 #endif
 
-// Write a row's pixels in reverse.
+// Write the pixels of a row in reverse.
 inline void mirror(const std::uint8_t* from, std::size_t pixels, std::size_t channels,
                    std::uint8_t* to) {
 #ifdef __x86_64__
@@ -44,7 +44,7 @@ inline void mirror(const std::uint8_t* from, std::size_t pixels, std::size_t cha
     mirror_plainly(from, pixels, channels, to);
 }
 
-// Write a row past the caches; `to` and `size` are multiples of 16.
+// Write a row past the caches; `to` and `size` must be multiples of 16.
 inline void stream(const std::uint8_t* from, std::size_t size, std::uint8_t* to) {
 #ifdef __x86_64__
     for (std::size_t i = 0; i < size; i += 16)
@@ -55,9 +55,8 @@ inline void stream(const std::uint8_t* from, std::size_t size, std::uint8_t* to)
 #endif
 }
 
-// Bring memory that will be written to into the nearest cache. It need not belong to this process.
-// For
-// __builtin_prefetch the compiler makes a prefetch for reading, which leaves the line shared.
+// Prefetch memory that will be written. The address need not be mapped. For __builtin_prefetch the
+// compiler emits a prefetch for reading, which leaves the line shared.
 inline void expect(const std::uint8_t* at, std::size_t size) {
 #ifdef __x86_64__
     for (std::size_t i = 0; i < size; i += 64) asm volatile("prefetchw %0" : : "m"(at[i]));
@@ -74,21 +73,21 @@ inline void finish_streaming() {
 
 }  // namespace detail
 
-// Rows of a batch are in no cache when they are written. So they are brought there some rows ahead;
-// but long ones, which would drive the decoder's tables out, are written past the caches if asked.
+// Rows of a batch are in no cache when they are written, so they are prefetched kAhead rows before.
+// Rows of kLong bytes or more would evict the decoder's tables: they go past the caches if asked.
 constexpr std::size_t kAhead = 4, kLong = 512;
 
-// What is cut out of each frame, and how it is written.
+// The box of each frame, and how it is written.
 struct Crop {
-    std::uint32_t height, width;  // of the frames, which must have this size
-    Box box;                      // within them
+    std::uint32_t height, width;  // that the frames must have
+    Box box;                      // within the frames
     std::uint32_t scale;
     std::uint32_t height_out, width_out, channels;
     bool mirrored, bypass_cache;
 };
 
-// Decode a file's box, and write its pixels one after the other; kDeclined if that was not done, or
-// only in part. There is room for a row in `mirror`.
+// Decode the box of a file and write its rows one after the other; kDeclined if that failed, even
+// after some rows. `mirror` has room for a row.
 inline Rung decode_crop(RegionDecoder& decoder, Bytes file, const Crop& crop, std::uint8_t* mirror,
                         std::uint8_t* out) {
     const std::optional<Frame> frame = parse(file);
@@ -101,9 +100,9 @@ inline Rung decode_crop(RegionDecoder& decoder, Bytes file, const Crop& crop, st
         file, *frame, crop.box, crop.scale, [&](std::uint32_t y, const std::uint8_t* from) {
             std::uint8_t* const to = out + y * row;
             if (crop.mirrored) {
-                std::uint8_t* const turned = streams ? mirror : to;
-                detail::mirror(from, crop.width_out, crop.channels, turned);
-                from = turned;
+                std::uint8_t* const mirrored = streams ? mirror : to;
+                detail::mirror(from, crop.width_out, crop.channels, mirrored);
+                from = mirrored;
             }
             if (streams) {
                 detail::stream(from, row, to);
@@ -116,19 +115,18 @@ inline Rung decode_crop(RegionDecoder& decoder, Bytes file, const Crop& crop, st
     return rung;
 }
 
-// Decode a crop of several files, each into its own row of `out`; the rung of each goes into
-// `rungs`. All are declined if the box does not lie in the frame, or has another size than the
-// output.
+// Decode a crop of several files, each into its own row of `out`, and store the rung of each in
+// `rungs`. All files are declined if the box leaves the frame or does not fit the output.
 inline void decode_crops(RegionDecoder& decoder, const std::vector<Bytes>& files, const Crop& crop,
                          const std::vector<std::uint32_t>& rows, std::uint8_t* out, char* rungs) {
     const Box box = crop.box;
-    const auto shown = [&crop](std::uint32_t from, std::uint32_t to) {
+    const auto scaled = [&crop](std::uint32_t from, std::uint32_t to) {
         return (to + crop.scale - 1) / crop.scale - from / crop.scale;
     };
     std::fill_n(rungs, files.size(), static_cast<char>(Rung::kDeclined));
     if (box.top >= box.bottom || box.left >= box.right || box.bottom > crop.height ||
-        box.right > crop.width || shown(box.top, box.bottom) != crop.height_out ||
-        shown(box.left, box.right) != crop.width_out)
+        box.right > crop.width || scaled(box.top, box.bottom) != crop.height_out ||
+        scaled(box.left, box.right) != crop.width_out)
         return;
     const std::size_t row = std::size_t{crop.width_out} * crop.channels;
     std::vector<std::uint8_t> mirror(row);

@@ -1,4 +1,4 @@
-// Frames of a video as they are stored: files of a folder, members of a tar. No Python here.
+// Read the stored frames of a video: files of a folder, members of a tar. No Python.
 #pragma once
 
 #include <fcntl.h>
@@ -12,6 +12,7 @@
 #include <cstring>
 #include <limits>
 #include <optional>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -34,13 +35,13 @@ class Descriptor {
     int fd_;
 };
 
-// Files of a folder that are open, to be read one behind the other. Where a signal interrupts, the
-// caller looks at it and calls again.
+// Open files of a folder, read into one memory, one after the other. If a signal interrupts a call,
+// the caller handles it and calls again.
 class OpenFiles {
   public:
     struct Failure {
-        std::size_t place;
-        int error;  // as errno; 0 if the file is empty
+        std::size_t number;  // of the file
+        int error;           // errno; 0 if the file is empty
     };
 
     std::optional<Failure> open(const char* folder, const char* const* names, std::size_t count) {
@@ -49,19 +50,19 @@ class OpenFiles {
         if (folder_.get() < 0) return Failure{0, errno};
         files_.reserve(count);
         while (files_.size() < count) {
-            const std::size_t place = files_.size();
-            Descriptor file(openat(folder_.get(), names[place], O_RDONLY | O_CLOEXEC));
+            const std::size_t number = files_.size();
+            Descriptor file(openat(folder_.get(), names[number], O_RDONLY | O_CLOEXEC));
             struct stat status;
-            if (file.get() < 0 || fstat(file.get(), &status) != 0) return Failure{place, errno};
+            if (file.get() < 0 || fstat(file.get(), &status) != 0) return Failure{number, errno};
             const auto size = static_cast<std::size_t>(std::max<off_t>(status.st_size, 0));
-            if (size > kMost - total_) return Failure{place, EFBIG};
+            if (size > kMost - total_) return Failure{number, EFBIG};
             files_.push_back({std::move(file), total_, size, 0});
             total_ += size;
         }
         return std::nullopt;
     }
 
-    // Into so many bytes as there are in all. What was read is closed.
+    // Read all files into `to`, which has room for total() bytes, and close each.
     std::optional<Failure> read(std::uint8_t* to) {
         for (; read_ < files_.size(); ++read_) {
             File& file = files_[read_];
@@ -69,7 +70,7 @@ class OpenFiles {
                 const ssize_t more =
                     ::read(file.descriptor.get(), to + file.start + file.got, file.size - file.got);
                 if (more < 0) return Failure{read_, errno};
-                if (more == 0) break;  // it has become shorter
+                if (more == 0) break;  // the file is shorter than before
                 file.got += static_cast<std::size_t>(more);
             }
             if (file.got == 0) return Failure{read_, 0};
@@ -78,7 +79,7 @@ class OpenFiles {
         return std::nullopt;
     }
 
-    // Of a file in memory, once it is read.
+    // Where file i begins in the memory, and its bytes; known after read().
     std::size_t start(std::size_t i) const { return files_[i].start; }
     std::size_t size(std::size_t i) const { return files_[i].got; }
     std::size_t total() const { return total_; }
@@ -99,9 +100,9 @@ class OpenFiles {
 namespace tar {
 
 constexpr std::size_t kBlock = 512;
-constexpr std::size_t kSizeAt = 124, kSizeBytes = 12;  // of a header: octal digits
+constexpr std::size_t kSizeAt = 124, kSizeBytes = 12;  // in a header: octal digits
 
-// Whether a header says that its member has so many bytes. Digits may stand behind blanks or zeros.
+// Whether a header gives its member this size. Blanks or zeros may precede the digits.
 inline bool tells_size(const std::uint8_t* header, std::uint64_t size) {
     const std::uint8_t* at = header + kSizeAt;
     const std::uint8_t* const end = at + kSizeBytes;
@@ -115,9 +116,11 @@ inline bool tells_size(const std::uint8_t* header, std::uint64_t size) {
 
 }  // namespace tar
 
-// Whether this begins as a .npy file does.
+inline constexpr std::string_view kNpyMagic = "\x93NUMPY";
+
+// Whether data begin like a .npy file.
 inline bool is_npy(const std::uint8_t* data, std::size_t size) {
-    return size >= 6 && std::memcmp(data, "\x93NUMPY", 6) == 0;
+    return size >= kNpyMagic.size() && std::memcmp(data, kNpyMagic.data(), kNpyMagic.size()) == 0;
 }
 
 }  // namespace fastclips

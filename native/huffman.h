@@ -1,4 +1,4 @@
-// Huffman codes of a JPEG: bits in, coefficients out, or nothing but the place where they end.
+// Read or pass the Huffman codes of a JPEG.
 #pragma once
 
 #include <algorithm>
@@ -16,20 +16,20 @@ inline std::uint64_t load64(const std::uint8_t* at) {
     return value;
 }
 
-// A code and the bits behind it that are its value, in one word: what comes next waits for it.
+// A code with the bits of its value, in one word: the next code depends on both lengths.
 class Code {
   public:
     Code() = default;
-    // How long the code is, how long its value, by how many AC coefficients it brings us forward.
+    // Bits of the code, bits of its value, and the AC coefficients it advances by.
     Code(std::uint32_t length, std::uint32_t size, std::uint32_t advance)
         : word_(std::uint64_t{(1u << size) - 1} << 32 | (64 - length - size) << 16 | advance << 8 |
                 (length + size)) {}
 
-    // Of code and value; 0 if there is no such code.
+    // Bits of code and value; 0 if there is no such code.
     std::uint32_t bits() const { return word_ & 0xff; }
     std::uint32_t advance() const { return word_ >> 8 & 0xff; }
-    // The value in the bits that come next: below half its range it is negative, and a branch on
-    // that could not be foreseen.
+    // The value in the next bits. It is negative below half its range, which no branch predictor
+    // could foresee.
     std::int32_t value(std::uint64_t next) const {
         const auto mask = static_cast<std::int32_t>(word_ >> 32);
         const auto raw = static_cast<std::int32_t>(next >> (word_ >> 16 & 63)) & mask;
@@ -40,11 +40,11 @@ class Code {
     std::uint64_t word_ = 0;
 };
 
-// Bits of a segment, its stuffing taken out. Reads up to 8 bytes ahead.
+// The bits of a segment without stuffing. Reads up to 8 bytes ahead.
 struct BitReader {
     const std::uint8_t* base;
     const std::uint8_t* next;
-    std::uint64_t bits = 0;  // from the top
+    std::uint64_t bits = 0;  // the next bits, from the top
     std::uint32_t count = 0;
 
     void fill() {  // to at least 56
@@ -60,14 +60,14 @@ struct BitReader {
         bits <<= code.bits();
         count -= code.bits();
     }
-    std::size_t place() const { return static_cast<std::size_t>(next - base) * 8 - count; }
+    std::size_t position() const { return static_cast<std::size_t>(next - base) * 8 - count; }
 };
 
-// A Huffman table of a JPEG's header: codes of up to 16 bits, in order.
+// A Huffman table from a JPEG's header: codes of up to 16 bits, in order.
 class Codes {
   public:
-    // Read 16 counts and as many symbols, which parse() has seen to lie in the file; false if they
-    // make no code. A table like the last one costs nothing.
+    // Read 16 counts and their symbols, which lie in the file by parse(); false if they are no
+    // valid code. A table equal to the last one is not read again.
     bool read(Bytes file, std::size_t at, bool& changed) {
         std::size_t size = 16;
         for (std::size_t i = 0; i < 16; ++i) size += file.data[at + i];
@@ -81,7 +81,7 @@ class Codes {
             offset_[length] = symbol - code;
             code += text_[length - 1];
             symbol += text_[length - 1];
-            if (code >= 1u << length) return false;  // no code is all ones
+            if (code >= 1u << length) return false;  // no code may be all ones
             limit_[length] = code << (16 - length);
             code <<= 1;
         }
@@ -89,13 +89,13 @@ class Codes {
         return true;
     }
 
-    // Read none, so that the next is another.
+    // Forget the table, so that the next one counts as changed.
     void forget() { size_ = 0; }
 
     std::size_t symbols() const { return size_ - 16; }
     std::uint8_t symbol(std::size_t number) const { return text_[16 + number]; }
 
-    // Find the code that comes next: its length and its symbol; 0 if there is none.
+    // Find the next code: returns its length and sets its symbol; 0 if there is none.
     std::uint32_t find(std::uint64_t next, std::uint32_t& symbol) const {
         const auto bits = static_cast<std::uint32_t>(next >> 48);
         for (std::uint32_t length = 1; length <= 16; ++length) {
@@ -106,8 +106,8 @@ class Codes {
         return 0;
     }
 
-    // For each code of up to `width` bits: its length, its symbol, the first of the entries of a
-    // table that begin with it, and how many these are.
+    // Visit each code of up to `width` bits: its length, its symbol, and the first and the number
+    // of the entries that begin with it, in a table of 2^width.
     template <typename Visit>
     void each(std::uint32_t width, Visit visit) const {
         std::uint32_t first = 0, symbol = 16;
@@ -125,10 +125,10 @@ class Codes {
     std::array<std::uint32_t, 17> offset_{}, limit_{};
 };
 
-// Codes of DC values.
+// The codes of DC values.
 class DcCodes {
   public:
-    // As Codes::read; false too if a value may be larger than those of 8-bit pictures.
+    // As Codes::read(); also false if a value may be larger than in 8-bit pictures.
     bool read(Bytes file, std::size_t at) {
         bool changed;
         if (!codes_.read(file, at, changed)) return false;
@@ -146,7 +146,7 @@ class DcCodes {
         return true;
     }
 
-    // The next code, of at most 27 bits with its value.
+    // Return the next code, of at most 27 bits with its value.
     Code look(std::uint64_t next) const {
         const Code found = table_[next >> (64 - kWidth)];
         return found.bits() != 0 ? found : search(next);
@@ -166,13 +166,13 @@ class DcCodes {
     std::array<Code, 1 << kWidth> table_{};
 };
 
-// Codes of AC values. Those that are not too long are found by the bits that come next.
+// The codes of AC values. Short ones are found by one look into a table, at the next bits.
 class AcCodes {
   public:
     static constexpr std::uint32_t kWidth = 10;
-    // Bits of a code and its value that a look finds: three such are no more than a filling.
+    // Bits of a code and its value that look() finds, at most: fill() provides for three.
     static constexpr std::uint32_t kMost = 18;
-    static constexpr std::uint32_t kEnd = 128;  // what the end of a block advances by
+    static constexpr std::uint32_t kEnd = 128;  // advance() of the code that ends a block
 
     bool read(Bytes file, std::size_t at) {
         bool changed;
@@ -188,19 +188,20 @@ class AcCodes {
         return true;
     }
 
-    // The next code, unless it is long or there is none: then `bits` is 0.
+    // Return the next code; its bits() are 0 if it is long or there is none.
     Code look(std::uint64_t next) const { return table_[next >> (64 - kWidth)]; }
 
-    // The next code, of at most 26 bits with its value; `bits` is 0 if there is none.
+    // Return the next code, of at most 26 bits with its value; its bits() are 0 if there is none.
     [[gnu::noinline]] Code search(std::uint64_t next) const {
         std::uint32_t symbol = 0;
         const std::uint32_t length = codes_.find(next, symbol);
         return length == 0 ? Code() : code(length, symbol);
     }
 
-    // To pass codes, several at once: an entry is how many bits there are to pass (6 bits), up to
-    // 21, and above how many coefficients they are, plus 64 if the block ends. It may bring us too
-    // far, as it always does where there is no entry: then search() finds the code.
+    // Make the table for passing several codes at once. An entry holds the bits to pass, at most 21
+    // (in 6 bits), and above them the coefficients passed, plus 64 if the block ends. Passing an
+    // entry may go beyond the block, and without an entry always does: then search() finds the
+    // code.
     void make_runs() {
         if (runs_made_) return;
         runs_made_ = true;
@@ -236,7 +237,7 @@ class AcCodes {
 
     static Code code(std::uint32_t length, std::uint32_t symbol) {
         const std::uint32_t run = symbol >> 4, size = symbol & 15;
-        if (size > kLargest) return {};  // more than 8-bit pictures have
+        if (size > kLargest) return {};  // larger than in 8-bit pictures
         return {length, size, size == 0 && run < 15 ? kEnd : run + 1};
     }
 

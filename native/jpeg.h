@@ -1,5 +1,5 @@
-// What a JPEG's markers say. No pixel is decoded here, and no byte outside the file is read,
-// whatever the file says: parse() checks every length against the file's own.
+// Read the markers of a JPEG. Nothing is decoded, and no byte outside the file is read: parse()
+// checks every length against the file's size.
 #pragma once
 
 #ifdef __SSE2__
@@ -19,12 +19,12 @@ struct Bytes {
     const std::uint8_t* data;
     std::size_t size;
 
-    std::uint32_t two(std::size_t at) const {  // big-endian, as all numbers in a JPEG
+    std::uint32_t two(std::size_t at) const {  // big-endian, like all numbers in a JPEG
         return static_cast<std::uint32_t>(data[at] << 8 | data[at + 1]);
     }
 };
 
-struct Box {  // in pixels; bottom and right are outside
+struct Box {  // in pixels; bottom and right are excluded
     std::uint32_t top, left, bottom, right;
 };
 
@@ -32,29 +32,29 @@ inline constexpr std::uint8_t kMark = 0xff, kRst0 = 0xd0, kSoi = 0xd8, kEoi = 0x
 inline constexpr std::uint8_t kDqt = 0xdb, kDri = 0xdd, kApp0 = 0xe0, kApp14 = 0xee, kApp15 = 0xef;
 inline constexpr std::uint8_t kSof0 = 0xc0, kSof1 = 0xc1, kDht = 0xc4, kJpg = 0xc8, kDac = 0xcc;
 inline constexpr std::uint8_t kSof15 = 0xcf, kCom = 0xfe;
-inline constexpr std::uint32_t kLargest = 65500;         // pixels on a side; libjpeg's own limit
-inline constexpr std::uint64_t kPixelsPerByte = 8 * 64;  // at most: a bit for a block of 8 x 8
-inline constexpr std::size_t kPieces = 8;                // of a header that are copied, at most
+inline constexpr std::uint32_t kLargest = 65500;         // pixels of a side: libjpeg's limit
+inline constexpr std::uint64_t kPixelsPerByte = 8 * 64;  // at most: one bit for a block of 8 x 8
+inline constexpr std::size_t kPieces = 8;                // of a header to copy, at most
 
-// What stands before a file's first scan.
+// The header of a file, up to its first scan.
 struct Frame {
     std::uint32_t height = 0, width = 0, components = 0;
-    std::uint32_t mcu_height = 8, mcu_width = 8;  // pixels; valid only if simple
-    std::uint32_t interval = 0;                   // MCUs from one restart marker to the next, or 0
-    std::size_t scan = 0;                         // where entropy-coded data begin
-    // One sequential Huffman scan of all components, gray or in a usual subsampling.
+    std::uint32_t mcu_height = 8, mcu_width = 8;  // pixels; valid if simple
+    std::uint32_t interval = 0;                   // MCUs between restart markers, or 0
+    std::size_t scan = 0;                         // offset of the entropy-coded data
+    // Whether the file is one sequential Huffman scan of all components, in a usual subsampling.
     bool simple = false;
 
     struct Piece {
         std::size_t begin, end;
     };
-    // Of the header what says how coefficients become a picture, but for the scan's own.
+    // The parts of the header that say how coefficients become pixels, without the scan's header.
     std::array<Piece, kPieces> pieces{};
     std::size_t piece_count = 0;
-    std::size_t sof = 0, sos = 0;  // where these markers stand
-    // Where the counts of each Huffman table stand, 4 for DC, then 4 for AC; 0 for none.
+    std::size_t sof = 0, sos = 0;  // offsets of these markers
+    // Offsets of the counts of each Huffman table: 4 for DC, then 4 for AC; 0 for none.
     std::array<std::size_t, 8> tables{};
-    std::uint8_t quantizers = 0;  // a bit for each quantisation table there is
+    std::uint8_t quantizers = 0;  // a bit for each quantisation table present
 
     std::uint32_t mcus_per_row() const { return (width + mcu_width - 1) / mcu_width; }
     std::uint32_t mcu_rows() const { return (height + mcu_height - 1) / mcu_height; }
@@ -92,8 +92,8 @@ inline bool read_sof(Bytes file, std::size_t at, std::uint32_t length, Frame& fr
     return true;
 }
 
-// Whether the scan holds every component, whole, in SOF's order, and all tables that they need are
-// there: libjpeg would take those of the file before.
+// Whether the scan holds all of each component, in SOF's order, and all their tables are present:
+// libjpeg would use the previous file's tables for those that are missing.
 inline bool whole_scan(Bytes file, std::size_t at, const Frame& frame) {
     if (file.data[at + 4] != frame.components) return false;
     for (std::uint32_t c = 0; c < frame.components; ++c) {
@@ -111,10 +111,10 @@ inline bool whole_scan(Bytes file, std::size_t at, const Frame& frame) {
     return bands[0] == 0 && bands[1] == 63 && bands[2] == 0;
 }
 
-// Note where tables stand; false if they end too soon.
+// Store the offsets of Huffman tables; false if they are cut short.
 inline bool read_tables(Bytes file, std::size_t at, std::size_t end, Frame& frame) {
     while (at < end) {
-        const std::uint8_t name = file.data[at];  // DC or AC, and which
+        const std::uint8_t name = file.data[at];  // class (DC or AC) and number
         if (end - at < 17 || (name & 15) > 3 || name >> 4 > 1) return false;
         std::size_t size = 17;
         for (std::size_t i = 1; i < 17; ++i) size += file.data[at + i];
@@ -127,7 +127,7 @@ inline bool read_tables(Bytes file, std::size_t at, std::size_t end, Frame& fram
 
 inline bool read_quantizers(Bytes file, std::size_t at, std::size_t end, Frame& frame) {
     while (at < end) {
-        const std::uint8_t name = file.data[at];  // bytes per number, and which
+        const std::uint8_t name = file.data[at];  // width of entries and number
         const std::size_t size = 1 + 64 * (1u + (name >> 4));
         if ((name & 15) > 3 || name >> 4 > 1 || end - at < size) return false;
         frame.quantizers = static_cast<std::uint8_t>(frame.quantizers | 1u << (name & 3));
@@ -148,9 +148,9 @@ inline void keep(Frame& frame, std::size_t begin, std::size_t end) {
 
 }  // namespace detail
 
-// Read a header up to its first scan. Nothing if the file is no JPEG, is cut short before that,
-// promises more than it can hold, or is one of the unusual kinds (12 bits, arithmetic, lossless,
-// hierarchical, padded): those are libjpeg's to judge.
+// Read a header up to the first scan. Returns nothing if the file is no JPEG, ends before the scan,
+// has more pixels in its header than it can hold, or is of an unusual kind (12 bits, arithmetic,
+// lossless, hierarchical, padded): libjpeg decides on these.
 inline std::optional<Frame> parse(Bytes file) {
     Frame frame;
     if (file.size < 4 || file.size > UINT32_MAX || file.data[0] != kMark || file.data[1] != kSoi)
@@ -177,7 +177,7 @@ inline std::optional<Frame> parse(Bytes file) {
             detail::keep(frame, at, end);
         } else if (kind == kDri || kind == kDht || kind == kDqt || kind == kApp0 ||
                    kind == kApp14) {
-            // Of metadata, JFIF's and Adobe's alone tell what the components mean.
+            // Only the metadata of JFIF and Adobe say what the components mean.
             if (kind == kDri && length != 4) return std::nullopt;
             if (kind == kDri) frame.interval = file.two(at + 4);
             if (kind == kDht && !detail::read_tables(file, at + 4, end, frame)) return std::nullopt;
@@ -193,21 +193,21 @@ inline std::optional<Frame> parse(Bytes file) {
 
 namespace detail {
 
-// Call with each 0xff in order, as long as that returns true. Between restart markers and stuffed
-// bytes there are some dozen bytes, for which a call of memchr takes longer than the search.
+// Call `found` with each 0xff in order, until it returns false. Only some dozen bytes lie between
+// two of them, so a call of memchr for each would take longer than this search.
 template <typename Found>
 void find_marks(const std::uint8_t* at, const std::uint8_t* end, Found found) {
 #ifdef __SSE2__
     const __m128i mark = _mm_set1_epi8(static_cast<char>(kMark));
     for (; end - at >= 64; at += 64) {
-        std::uint64_t places = 0;
+        std::uint64_t marks = 0;
         for (int i = 0; i < 64; i += 16) {
             const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at + i));
             const int equal = _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, mark));
-            places |= std::uint64_t{static_cast<std::uint16_t>(equal)} << i;
+            marks |= std::uint64_t{static_cast<std::uint16_t>(equal)} << i;
         }
-        for (; places != 0; places &= places - 1)
-            if (!found(at + __builtin_ctzll(places))) return;
+        for (; marks != 0; marks &= marks - 1)
+            if (!found(at + __builtin_ctzll(marks))) return;
     }
 #endif
     for (; at < end; ++at) {
@@ -219,10 +219,10 @@ void find_marks(const std::uint8_t* at, const std::uint8_t* end, Found found) {
 
 }  // namespace detail
 
-// Find where the segments between restart markers begin: starts[i] is segment i's first byte, and
-// starts[i + 1] - 2 is its end, also of the last. False unless the markers are exactly those that
-// the header calls for, in order, and the scan ends with the image's end: of such a file a part can
-// be trusted.
+// Find the segments between restart markers: starts[i] is the first byte of segment i, and
+// starts[i + 1] - 2 its end, for the last segment, too. Returns false unless the markers are
+// exactly those that the header implies, in order, and the scan ends with the image: only of such a
+// file can a part be trusted.
 inline bool find_segments(Bytes file, const Frame& frame, std::vector<std::uint32_t>& starts) {
     const std::uint64_t mcus = std::uint64_t{frame.mcus_per_row()} * frame.mcu_rows();
     const std::uint64_t count =
@@ -243,16 +243,15 @@ inline bool find_segments(Bytes file, const Frame& frame, std::vector<std::uint3
     return whole;
 }
 
-// Whether markers say where each row of MCUs of a simple frame begins: it is a whole number of
-// segments.
+// Whether a restart marker precedes each row of MCUs: a row is a whole number of segments.
 inline bool can_slice(const Frame& frame) {
     return frame.interval != 0 && frame.mcus_per_row() % frame.interval == 0;
 }
 
-// The smallest box of whole MCUs around another, or up to the frame's edge.
+// The smallest box of whole MCUs around a box, within the frame.
 inline Box whole_mcus(const Frame& frame, Box box) {
-    const auto up = [](std::uint32_t value, std::uint32_t step, std::uint32_t most) {
-        const std::uint32_t whole = (value + step - 1) / step * step;
+    const auto up = [](std::uint32_t value, std::uint32_t unit, std::uint32_t most) {
+        const std::uint32_t whole = (value + unit - 1) / unit * unit;
         return whole < most ? whole : most;
     };
     return {box.top / frame.mcu_height * frame.mcu_height,
@@ -261,9 +260,9 @@ inline Box whole_mcus(const Frame& frame, Box box) {
             up(box.right, frame.mcu_width, frame.width)};
 }
 
-// Write a header for a box of the frame, with no restart markers and Huffman tables of a single
-// code: whoever decodes by it needs no others. `out` has room for kHeaderExtra bytes more than
-// frame.scan.
+// Write a header for a picture as large as a box of the frame, without restart markers and with
+// Huffman tables of a single code, which nothing is decoded by. `out` has room for frame.scan +
+// kHeaderExtra bytes.
 inline constexpr std::size_t kHeaderExtra = 40;
 inline std::size_t write_header(Bytes file, const Frame& frame, Box box, std::uint8_t* out) {
     std::uint8_t* to = out;

@@ -1,4 +1,4 @@
-// Byte layout of the arena: the one place that knows it. README.md in this folder draws it.
+// The byte layout of the arena, defined nowhere else. README.md in this folder draws it.
 #pragma once
 
 #include <atomic>
@@ -11,20 +11,18 @@ inline constexpr std::uint64_t kMagic = 0x3150494c43464d45;  // changes whenever
 inline constexpr std::size_t kLine = 64;                     // bytes of a cache line
 inline constexpr std::size_t kPage = 4096;                   // slots start on a page
 
-// What a cell's word says of its ticket. EMPTY, DONE and FAILED are settled: no worker touches the
-// row.
+// The state of a cell's ticket. EMPTY, DONE and FAILED are settled: no worker writes the row.
 enum class State : std::uint8_t {
-    kEmpty = 0,    // nothing asked for, or taken back before a worker claimed it
-    kReady = 1,    // asked for
-    kClaimed = 2,  // one worker writes the row
+    kEmpty = 0,    // no ticket, or cancelled before a worker claimed it
+    kReady = 1,    // published, to be claimed
+    kClaimed = 2,  // one worker is writing the row
     kDone = 3,     // the row is written
     kFailed = 4,   // the row cannot be written; the cell's note says why
 };
 
-// A cell's state is one 64-bit word, so that one compare-and-swap moves ticket, worker and state at
-// once: ticket number (40 bits) | worker (16 bits) | state (8 bits). The number never repeats while
-// a loader lives, which makes it the generation that tells a new ticket from an old one in the same
-// cell.
+// A cell's word has 64 bits, so that one compare-and-swap moves ticket, worker and state at once:
+// ticket number (40 bits) | worker (16 bits) | state (8 bits). Ticket numbers never repeat while a
+// loader lives, so the number also tells a new ticket from an old one in the same cell.
 struct Word {
     std::uint64_t number;
     std::uint16_t worker;
@@ -45,7 +43,7 @@ inline constexpr std::uint16_t kNobody = 0;
 struct Geometry {
     std::uint32_t slots;
     std::uint32_t rows;          // per slot: the batch size
-    std::uint32_t workers;       // how many blocks of counters there are
+    std::uint32_t workers;       // number of blocks of counters
     std::uint32_t ticket_bytes;  // a multiple of 8
     std::uint64_t slot_bytes;
 };
@@ -58,8 +56,8 @@ static_assert(AtomicWord::is_always_lock_free && sizeof(AtomicWord) == 8);
 struct Header {
     std::uint64_t magic;
     Geometry geometry;
-    alignas(kLine) AtomicEvent published;         // bumped by the trainer: there are new tickets
-    alignas(kLine) AtomicEvent settled;           // bumped by workers: a slot has settled
+    alignas(kLine) AtomicEvent published;         // the trainer adds 1 for new tickets
+    alignas(kLine) AtomicEvent settled;           // workers add 1 when a slot settles
     alignas(kLine) char note[kPage - 3 * kLine];  // the nursery's last words
 };
 static_assert(sizeof(Header) == kPage);
@@ -67,16 +65,19 @@ static_assert(offsetof(Header, published) == kLine);
 static_assert(offsetof(Header, settled) == 2 * kLine);
 static_assert(offsetof(Header, note) == 3 * kLine);
 
+inline constexpr std::size_t kNoteBytes = 1016;
+
 // Before each ticket in its cell.
 struct CellHead {
     std::uint32_t deaths;  // workers that died while holding this ticket
     std::uint32_t note_bytes;
-    char note[1016];  // why the ticket failed, or what its row lacks; UTF-8
+    char note[kNoteBytes];  // why the ticket failed, or which frames were replaced; UTF-8
 };
 static_assert(sizeof(CellHead) == 1024);
 static_assert(offsetof(CellHead, note) == 8);
 
-// One block of doubles per worker, written by that worker; its pid by the nursery.
+// Each worker has one block of doubles and writes it alone, except its pid, which the nursery
+// writes.
 inline constexpr std::size_t kCounterBytes = 2 * kLine;
 
 constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) {

@@ -1,4 +1,4 @@
-// The border: argument checks, GIL release, docstrings. No logic.
+// The border to Python: argument checks, release of the GIL, docstrings. No logic.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
@@ -28,7 +28,7 @@ using Counters = nb::ndarray<nb::numpy, double, nb::ndim<2>, nb::c_contig>;
 
 namespace {
 
-// The bytes of whatever has the buffer protocol, for as long as this lives.
+// The bytes of an object with the buffer protocol, held while this lives.
 class Buffer {
   public:
     Buffer(nb::handle object, int flags) {
@@ -45,7 +45,7 @@ class Buffer {
     Py_buffer view_{};
 };
 
-// A part of what a memoryview shows.
+// A part of a memoryview.
 nb::object part(nb::handle view, std::size_t begin, std::size_t end) {
     return view[nb::slice(static_cast<Py_ssize_t>(begin), static_cast<Py_ssize_t>(end))];
 }
@@ -57,7 +57,7 @@ nb::object checked(PyObject* made) {
 
 nb::object view_of(nb::handle object) { return checked(PyMemoryView_FromObject(object.ptr())); }
 
-// Call without the GIL until no signal interrupts it, or the signal's handler raises.
+// Call without the GIL, again after each signal, unless the signal's handler raises.
 template <typename Work>
 std::optional<OpenFiles::Failure> uninterrupted(Work work) {
     while (true) {
@@ -71,13 +71,13 @@ std::optional<OpenFiles::Failure> uninterrupted(Work work) {
     }
 }
 
-// Add views of files to a list, unless one cannot be read.
+// Read files and append a view of each to a list; or return the first failure.
 std::optional<OpenFiles::Failure> read_files(const char* folder, const char* const* names,
                                              std::size_t count, nb::list& views) {
     OpenFiles files;
     if (const auto failure = uninterrupted([&] { return files.open(folder, names, count); }))
         return failure;
-    // One memory for all: many small ones would go back to the kernel after each clip.
+    // One memory for all files: many small ones would return to the kernel after each clip.
     PyObject* const made =
         PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(files.total()));
     if (made == nullptr) {
@@ -96,13 +96,34 @@ std::optional<OpenFiles::Failure> read_files(const char* folder, const char* con
 }  // namespace
 
 NB_MODULE(_native, m) {
-    // At exit a thread that still iterates keeps its loader alive, which is no leak.
+    // At exit, a thread that still iterates keeps its loader alive: not a leak.
     nb::set_leak_warnings(false);
     m.doc() =
-        "The arena, slots and tickets in one shared memfd; regions of JPEGs, and JPEGs made "
-        "baseline.";
+        "The native core: the arena in shared memory, decoding of regions of JPEGs, transcoding, "
+        "reading of files.";
 
-    nb::enum_<State>(m, "State", "What a cell's word says of its ticket.")
+    // Constants that Python needs, too.
+    m.attr("CACHE_LINE") = fastclips::kLine;
+    m.attr("PAGE") = fastclips::kPage;
+    m.attr("NOTE_BYTES") = fastclips::kNoteBytes;
+    m.attr("TAR_BLOCK") = fastclips::tar::kBlock;
+    m.attr("NPY_MAGIC") = nb::bytes(fastclips::kNpyMagic.data(), fastclips::kNpyMagic.size());
+    m.attr("JPEG_PIXELS_PER_BYTE") = fastclips::jpeg::kPixelsPerByte;
+    m.attr("SMALLEST_JPEG") = fastclips::jpeg::kSmallest;
+
+    nb::enum_<Rung>(m, "Rung", nb::is_arithmetic(),
+                    "The ways a frame is decoded, cheapest first. All give the same pixels.")
+        .value("SLICED", Rung::kSliced,
+               "The blocks around the box of a JPEG, from the restart markers before them.")
+        .value(
+            "CROPPED", Rung::kCropped,
+            "The blocks around the box of a JPEG; of the blocks before them, only code lengths and "
+            "DC values are read.")
+        .value("WHOLE", Rung::kWhole, "A whole JPEG.")
+        .value("PILLOW", Rung::kPillow, "A whole file of another format, by Pillow.")
+        .value("ARRAY", Rung::kArray, "Nothing to decode: pixels were given.");
+
+    nb::enum_<State>(m, "State", "The state of a cell's ticket.")
         .value("EMPTY", State::kEmpty)
         .value("READY", State::kReady)
         .value("CLAIMED", State::kClaimed)
@@ -115,11 +136,12 @@ NB_MODULE(_native, m) {
             if (prctl(PR_SET_PDEATHSIG, signal) != 0)
                 throw std::system_error(errno, std::generic_category(), "prctl");
         },
-        "signal"_a, "Have this process killed by a signal when the thread that forked it ends.");
+        "signal"_a,
+        "Ask the kernel to send this process a signal when the thread that forked it ends.");
 
     nb::class_<Arena>(m, "Arena",
                       "Shared memory of one loader; states are atomics, waits are futexes.\n\n"
-                      "A cell is a slot's row: cell = slot * rows + row.",
+                      "Each row of a slot has a cell: cell = slot * rows + row.",
                       nb::is_weak_referenceable())
         .def(
             "__init__",
@@ -128,7 +150,7 @@ NB_MODULE(_native, m) {
                 if (slots == 0 || rows == 0 || slot_bytes == 0 || ticket_bytes == 0 ||
                     ticket_bytes % 8 != 0)
                     throw nb::value_error(
-                        "slots, rows and bytes must be positive, ticket_bytes in eights");
+                        "slots, rows and bytes must be positive, ticket_bytes a multiple of 8");
                 new (self)
                     Arena(fastclips::Geometry{slots, rows, workers, ticket_bytes, slot_bytes});
             },
@@ -142,7 +164,7 @@ NB_MODULE(_native, m) {
                     .total;
             },
             nb::kw_only(), "slots"_a, "rows"_a, "workers"_a, "ticket_bytes"_a, "slot_bytes"_a,
-            "How many bytes an arena would take.")
+            "Bytes that an arena would take.")
         .def_static(
             "attach", [](int fd) { return new Arena(fd); }, "fd"_a, nb::rv_policy::take_ownership,
             "Map the arena that another process made.")
@@ -158,7 +180,7 @@ NB_MODULE(_native, m) {
                 return Bytes(a.base() + a.offsets().slots + slot * a.offsets().slot_stride,
                              {static_cast<std::size_t>(a.geometry().slot_bytes)}, self);
             },
-            "slot"_a, "Bytes of a slot, page-aligned; the array keeps the arena alive.")
+            "slot"_a, "The bytes of a slot, page-aligned; the array keeps the arena alive.")
         .def(
             "tickets",
             [](nb::handle_t<Arena> self) {
@@ -169,7 +191,7 @@ NB_MODULE(_native, m) {
                     {cells, a.geometry().ticket_bytes}, self,
                     {static_cast<std::int64_t>(a.offsets().cell_bytes), 1});
             },
-            "Bytes of every cell's ticket, (cells, ticket_bytes).")
+            "The tickets of all cells, (cells, ticket_bytes).")
         .def(
             "counters",
             [](nb::handle_t<Arena> self) {
@@ -178,16 +200,16 @@ NB_MODULE(_native, m) {
                                 {a.geometry().workers, fastclips::kCounterBytes / sizeof(double)},
                                 self);
             },
-            "One row of float64 counters per worker, written by that worker alone.")
+            "One row of float64 counters per worker, which only that worker writes.")
         .def(
             "publish",
             [](Arena& a, std::uint32_t slot, std::uint64_t number, nb::bytes tickets) {
                 a.publish(slot, number, tickets.c_str(), tickets.size());
             },
             "slot"_a, "number"_a, "tickets"_a,
-            "Write tickets into a settled slot's first rows and hand them out.")
-        .def("cancel", &Arena::cancel, "slot"_a, "Take back what no worker has claimed.")
-        .def("settled", &Arena::settled, "slot"_a, "Whether no row is asked for or being written.")
+            "Write tickets into the first rows of a settled slot, ready to be claimed.")
+        .def("cancel", &Arena::cancel, "slot"_a, "Cancel the tickets that no worker has claimed.")
+        .def("settled", &Arena::settled, "slot"_a, "Whether no row is READY or CLAIMED.")
         .def(
             "wait",
             [](Arena& a, std::uint32_t slot, int timeout_ms) {
@@ -207,30 +229,32 @@ NB_MODULE(_native, m) {
                 if (!claim) return std::nullopt;
                 return std::tuple(claim->cell, claim->number);
             },
-            "worker"_a, "timeout_ms"_a, "Claim the oldest ready ticket: (cell, number).")
+            "worker"_a, "timeout_ms"_a,
+            "Claim the oldest READY ticket: (cell, number); None after the timeout.")
         .def("finish", &Arena::finish, "cell"_a, "worker"_a, "ok"_a,
              "Settle a claim as DONE or FAILED; False if the worker does not hold it.")
         .def("reissue", &Arena::reissue, "cell"_a, "dead"_a,
-             "Make a dead worker's ticket ready again.")
-        .def("claimed_by", &Arena::claimed_by, "worker"_a, "Cells that a worker holds.")
+             "Make the ticket of a dead worker READY again; False if it does not hold it.")
+        .def("claimed_by", &Arena::claimed_by, "worker"_a, "The cells that a worker has claimed.")
         .def("count_death", &Arena::count_death, "cell"_a,
-             "Count a death over this ticket: how many now.")
+             "Add 1 to the workers that died with this ticket, and return the sum.")
         .def("failed", &Arena::failed, "slot"_a,
-             "The first FAILED cell of a settled slot, if there is one.")
+             "The first FAILED cell of a settled slot; None if there is none.")
         .def("noted", &Arena::noted, "slot"_a, "The DONE cells of a settled slot that have a note.")
         .def(
             "set_note",
             [](Arena& a, std::uint32_t cell, nb::bytes text) {
                 a.set_note(cell, {text.c_str(), text.size()});
             },
-            "cell"_a, "text"_a, "Say why a ticket fails, or what its row lacks; cut to 1016 bytes.")
+            "cell"_a, "text"_a,
+            "Note why a ticket failed or which frames were replaced, in up to NOTE_BYTES.")
         .def(
             "note",
             [](const Arena& a, std::uint32_t cell) {
                 const std::string text = a.note(cell);
                 return nb::bytes(text.data(), text.size());
             },
-            "cell"_a, "What set_note said.")
+            "cell"_a, "The note of a cell.")
         .def(
             "word",
             [](const Arena& a, std::uint32_t cell) {
@@ -248,9 +272,9 @@ NB_MODULE(_native, m) {
                 char (&note)[sizeof a.header().note] = a.header().note;
                 std::strncpy(note, text.c_str(), sizeof note);
             },
-            "Why the nursery gave up; empty while it has not.")
+            "Why the nursery gave up; empty if it did not.")
         .def("discard", &Arena::discard,
-             "Give the memory back; whoever still maps it reads zeros.");
+             "Return the memory to the kernel; processes that still map it read zeros.");
 
     m.def(
         "read_files",
@@ -267,21 +291,21 @@ NB_MODULE(_native, m) {
             for (std::size_t i = 0; i < each.size(); i += kAtOnce)
                 if (const auto failure = read_files(folder.c_str(), &each[i],
                                                     std::min(kAtOnce, each.size() - i), views))
-                    return nb::make_tuple(i + failure->place, failure->error);
+                    return nb::make_tuple(i + failure->number, failure->error);
             return views;
         },
         nb::sig(
             "def read_files(folder: bytes, names: list[bytes]) -> list[memoryview] | tuple[int, "
             "int]"),
         "folder"_a, "names"_a,
-        "Read files of a folder, in one go.\n\n"
-        "Or say which place cannot be read, and the error's number: 0 if that file is empty.");
+        "Read files of a folder.\n\n"
+        "If one cannot be read, returns its number and errno instead, 0 for an empty file.");
 
     m.def(
         "find_members",
         [](nb::bytes data, std::vector<std::size_t> starts, std::vector<std::size_t> lengths) {
             if (starts.size() != lengths.size())
-                throw nb::value_error("starts and lengths must be as many");
+                throw nb::value_error("starts and lengths must have one length");
             const auto* const bytes = reinterpret_cast<const std::uint8_t*>(data.c_str());
             const nb::object all = view_of(data);
             nb::list views;
@@ -290,7 +314,7 @@ NB_MODULE(_native, m) {
                 const std::size_t start = starts[i], length = lengths[i];
                 if (start < fastclips::tar::kBlock || start > data.size() ||
                     length > data.size() - start)
-                    throw nb::index_error("no such place");
+                    throw nb::index_error("no such member");
                 const std::uint8_t* const member = bytes + start;
                 if (length == 0 ||
                     !fastclips::tar::tells_size(member - fastclips::tar::kBlock, length))
@@ -303,8 +327,8 @@ NB_MODULE(_native, m) {
         nb::sig("def find_members(data: bytes, starts: list[int], lengths: list[int]) -> "
                 "tuple[list[memoryview], bool]"),
         "data"_a, "starts"_a, "lengths"_a,
-        "Views of a tar's members, and whether any is a .npy file.\n\n"
-        "As far as each has bytes, and the header before it says how many.");
+        "Views of a tar's members, and whether any of them is a .npy file.\n\n"
+        "Ends before the first member that is empty, or whose header gives another size.");
 
     m.def(
         "jpeg_size",
@@ -313,18 +337,18 @@ NB_MODULE(_native, m) {
             if (!frame) return std::nullopt;
             return std::tuple(frame->height, frame->width);
         },
-        "data"_a, "Height and width, if this is a JPEG with a header of a usual kind.");
+        "data"_a, "Height and width of a JPEG with a usual header; None for other files.");
 
     nb::class_<RegionDecoder>(m, "RegionDecoder",
-                              "Decodes boxes of JPEGs, one after the other; not for two threads "
-                              "at once. No file may change meanwhile.")
+                              "Decodes boxes of JPEGs, one at a time. Not thread-safe; no file may "
+                              "change during a call.")
         .def(nb::init<bool, bool>(), nb::kw_only(), "gray"_a, "fast_dct"_a)
         .def(
             "decode",
             [](RegionDecoder& self, nb::object data, nb::object output,
                std::tuple<std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t> box,
                std::uint32_t scale) -> nb::object {
-                if (scale != 1 && scale != 2 && scale != 4 && scale != 8)
+                if (!fastclips::jpeg::is_scale(scale))
                     throw nb::value_error("scale must be 1, 2, 4 or 8");
                 const Buffer file(data, PyBUF_SIMPLE), out(output, PyBUF_WRITABLE);
                 const auto [top, left, bottom, right] = box;
@@ -350,12 +374,12 @@ NB_MODULE(_native, m) {
                     "tuple[int, int, int, int], scale: int) -> "
                     "tuple[int, int, int, int, int, int, int] | int | None"),
             "data"_a, "output"_a, "box"_a, "scale"_a,
-            "Write the pixels of (top, left, bottom, right), and what comes with them, to a "
+            "Decode the pixels of (top, left, bottom, right), and some around them, to a "
             "buffer.\n\n"
-            "Returns (rung, top, left, height, width, offset, stride): rung 0 if restart markers "
-            "led to the box, 1 if codes were passed, 2 if this is the whole frame; the output's "
-            "offset and stride in bytes, the rest in pixels of the scaled frame. Or how many bytes "
-            "the output must have; or None if this is declined, for another decoder.")
+            "Returns (rung, top, left, height, width, offset, stride): the `Rung`, at most WHOLE; "
+            "offset and stride of the output in bytes, the rest in pixels of the scaled frame. If "
+            "the output is too small, returns the bytes needed; if the file is unusual or "
+            "damaged, None.")
         .def(
             "decode_crops",
             [](RegionDecoder& self, nb::list files, std::vector<std::uint32_t> rows,
@@ -363,12 +387,12 @@ NB_MODULE(_native, m) {
                std::tuple<std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t> box,
                std::uint32_t scale, bool mirrored, bool bypass_cache,
                nb::ndarray<std::uint8_t, nb::ndim<4>, nb::c_contig, nb::device::cpu> output) {
-                if (scale != 1 && scale != 2 && scale != 4 && scale != 8)
+                if (!fastclips::jpeg::is_scale(scale))
                     throw nb::value_error("scale must be 1, 2, 4 or 8");
                 if (output.shape(3) != self.channels())
-                    throw nb::value_error("output must have the channels of what is decoded");
+                    throw nb::value_error("output must have as many channels as the decoder");
                 if (rows.size() != files.size())
-                    throw nb::value_error("files and rows must be as many");
+                    throw nb::value_error("files and rows must have one length");
                 for (const std::uint32_t row : rows)
                     if (row >= output.shape(0)) throw nb::index_error("no such row");
                 std::deque<Buffer> buffers;
@@ -400,15 +424,15 @@ NB_MODULE(_native, m) {
                     "uint8]) -> bytes"),
             "files"_a, "rows"_a, "size"_a, "box"_a, "scale"_a, "mirrored"_a, "bypass_cache"_a,
             "output"_a.noconvert(),
-            "Write the same box of files into rows of an output, (rows, height, width, "
+            "Decode the same box of several files into rows of an output, (rows, height, width, "
             "channels).\n\n"
-            "Returns a byte for each file: the rung, as `decode`; or more if the frame is not of "
-            "that size, or declined, and then its row holds anything.");
+            "Returns a byte for each file: the `Rung`, or more than WHOLE if the file has another "
+            "size, is unusual or damaged; its row then holds anything.");
 
     m.def(
         "transcode",
         [](nb::bytes data, unsigned restart) {
-            // One for each thread: what it allocates is used again for the next frame.
+            // One for each thread: the next frame uses its memory again.
             thread_local fastclips::Transcoder transcoder;
             fastclips::Transcoder::Result made;
             {
@@ -420,5 +444,5 @@ NB_MODULE(_native, m) {
             return nb::bytes(reinterpret_cast<const char*>(made.data), made.size);
         },
         "data"_a, "restart"_a,
-        "The same picture as a baseline JPEG with a restart marker about every `restart` MCUs.");
+        "Write a JPEG as a baseline JPEG with a restart marker about every `restart` MCUs.");
 }

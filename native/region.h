@@ -1,17 +1,17 @@
-// A box of a JPEG -> pixels. Its coefficients are read here (scan.h); libjpeg-turbo makes pixels of
-// them, as of those of a picture that is no larger. No Python here.
+// Decode a box of a JPEG to pixels. scan.h reads the coefficients of the box; libjpeg-turbo makes
+// pixels of them, as if they were a picture of that size. No Python.
 //
-// The pixels equal those of the whole frame, bit for bit, because
-// - libjpeg's fancy upsampling mixes subsampled colour with the sample next to it, that of the
-//   pixel before or after, and at an edge takes the outermost twice: so what is decoded ends a
-//   pixel outside the box (kMargin), unless at the frame's own edge;
-// - it upsamples plainly what is at most two samples wide: so nothing that narrow is decoded
-//   (kNarrowest), unless the frame is;
-// - inverse transforms, scaled or not, work block by block, and what is decoded begins with one.
+// The pixels equal those of the whole frame, bit for bit:
+// - libjpeg's fancy upsampling mixes a sample of subsampled colour with the sample beside it, and
+//   repeats the outermost sample at an edge. So the decoded region extends one pixel beyond the box
+//   (kMargin), except at the frame's own edges.
+// - It upsamples plainly if there are at most two samples in a row. So no region that narrow is
+//   decoded (kNarrowest), unless the frame is.
+// - Inverse transforms, scaled or not, work block by block, and regions begin with a block.
 //
-// libjpeg-turbo has a stage that reads coefficients: a structure of functions, the second of which
-// is asked for one MCU after the other. Ours takes its place, so that nothing need be encoded again
-// for libjpeg-turbo to decode, and since it is faster.
+// libjpeg-turbo reads coefficients in a stage that is a structure of functions, the second of which
+// it calls for each MCU. We replace that function by our own: it is faster, and nothing need be
+// encoded again for libjpeg-turbo.
 #pragma once
 
 #include <algorithm>
@@ -20,7 +20,7 @@
 #include <cstdio>
 #include <type_traits>
 
-// After cstdio, which it needs.
+// Needs cstdio first.
 #include <jpeglib.h>
 #if __has_include(<jpegint.h>)
 extern "C" {
@@ -35,37 +35,46 @@ namespace fastclips::jpeg {
 
 inline constexpr std::uint32_t kMargin = 1;     // pixels of the scaled frame
 inline constexpr std::uint32_t kNarrowest = 6;  // pixels of the scaled frame
-inline constexpr std::uint32_t kSmallest = 8;   // pixels; smaller frames are not worth the thought
-// libjpeg-turbo's colour conversion writes rows that start on 32 bytes past the caches, where it
-// does a fifth worse. So no row does: they start 16 bytes after. They lie whole pixels apart, and
-// there is room for one more, so that whoever wants them adjacent may see wider ones. Those of a
-// whole frame are adjacent.
+inline constexpr std::uint32_t kSmallest =
+    8;  // pixels of the longer side; below, simplejpeg decides on the scale
+// libjpeg-turbo's colour conversion writes rows that start at a multiple of 32 bytes past the
+// caches, which is a fifth slower here. So rows start 16 bytes after such a multiple. The distance
+// between rows is whole pixels, and there is room for one more row, so that a view of wider,
+// adjacent rows stays within the memory. Rows of a whole frame are adjacent.
 inline constexpr std::size_t kRowStep = 32, kRowStart = 16;
-inline constexpr std::uint32_t kChunk = 16;  // rows at a time, which the nearest cache holds
+inline constexpr std::uint32_t kChunk = 16;  // rows at a time: they fit the nearest cache
 
+// How a frame is decoded, cheapest first. Python knows the rungs before kDeclined, and decodes on
+// kPillow and kArray itself.
 enum class Rung : std::uint8_t {
-    kSliced,    // from the restart markers before the box on
-    kCropped,   // the codes before the box were passed
-    kWhole,     // all of it
-    kDeclined,  // not decoded: no frame for this, or there is something wrong
+    kSliced,    // the box, from the restart markers before it
+    kCropped,   // the box, after passing the codes before it
+    kWhole,     // a whole JPEG
+    kPillow,    // a whole file of another format, by Pillow
+    kArray,     // nothing: pixels were given
+    kDeclined,  // not decoded: unusual or damaged
     kNoRoom,    // not decoded: the output is too small
 };
+
+inline bool is_scale(std::uint32_t scale) {
+    return scale == 1 || scale == 2 || scale == 4 || scale == 8;
+}
 
 struct Region {
     Rung rung = Rung::kDeclined;
     std::uint32_t top = 0, left = 0, bottom = 0, right = 0;  // in the scaled frame
     std::size_t offset = 0, stride = 0;                      // bytes in the output
-    std::size_t needed = 0;                                  // bytes of output, if there is no room
+    std::size_t needed = 0;                                  // bytes of output, for kNoRoom
 };
 
-// Decodes regions of one frame after the other. Not thread-safe.
+// Decodes regions of frames, one at a time. Not thread-safe.
 class RegionDecoder {
   public:
-    // Gray output is the luma.
+    // With `gray`, the output is the luma.
     RegionDecoder(bool gray, bool fast_dct) : gray_(gray), fast_dct_(fast_dct) {
         info_.err = jpeg_std_error(&errors_);
         errors_.error_exit = [](j_common_ptr info) { stop(info); };
-        // A warning is damage: whoever decodes the whole frame says what it is.
+        // A warning is damage, which the decoder of the whole frame reports.
         errors_.emit_message = [](j_common_ptr info, int level) {
             if (level < 0) stop(info);
         };
@@ -95,7 +104,7 @@ class RegionDecoder {
 
     std::uint32_t channels() const { return gray_ ? 1 : 3; }
 
-    // Decode a box, in pixels of the full frame, at 1 / scale (1, 2, 4 or 8) of its size.
+    // Decode a box, in pixels of the full frame, at 1 / scale of its size.
     Region decode(Bytes file, Box box, std::uint32_t scale, std::uint8_t* out, std::size_t room) {
         const std::optional<Frame> frame = parse(file);
         if (!frame) return {};
@@ -120,8 +129,8 @@ class RegionDecoder {
         return region;
     }
 
-    // The same of a file that was parsed, row by row: take(y, pixels) is called for each row of the
-    // box in turn. It may be that some are taken before something is found wrong.
+    // Decode a box of a parsed file row by row: take(y, pixels) is called for each row of the box
+    // in turn. Damage may be found after some rows were taken.
     template <typename Take>
     Rung decode_rows(Bytes file, const Frame& frame, Box box, std::uint32_t scale, Take take) {
         const Held held = prepare(file, frame, box, scale);
@@ -134,15 +143,15 @@ class RegionDecoder {
             held, scale, [&](std::uint32_t, std::uint32_t i) { return first + i * stride; },
             [&](std::uint32_t y, std::uint32_t count, JSAMPROW* rows) {
                 for (std::uint32_t i = 0; i < count; ++i)
-                    if (y + i - held.down < height)  // above the box that is a large number
+                    if (y + i - held.down < height)  // wraps around above the box
                         take(y + i - held.down, rows[i] + std::size_t{held.across} * channels());
             });
         return done ? held.rung : Rung::kDeclined;
     }
 
   private:
-    // The head of libjpeg-turbo's own structure of that name, the same in 2.1 and in 3.2.
-    // jpegint.h, which declares it, is not installed everywhere.
+    // The head of libjpeg-turbo's jpeg_entropy_decoder, the same in 2.1 and in 3.2. jpegint.h
+    // declares it, but is not installed everywhere.
     struct EntropyDecoder {
         void (*start_pass)(j_decompress_ptr);
         boolean (*decode_mcu)(j_decompress_ptr, JBLOCKROW*);
@@ -170,16 +179,16 @@ class RegionDecoder {
                kRowStep;
     }
 
-    // What is decoded for a box.
+    // The region that is decoded for a box.
     struct Held {
         Rung rung = Rung::kDeclined;
-        Box box{};                            // what was asked for, within the frame
-        Bytes header{};                       // of a picture that is no larger
-        std::uint32_t height = 0, width = 0;  // of that, scaled
-        std::uint32_t down = 0, across = 0;   // where the box lies in it, scaled
+        Box box{};                            // as requested, cut to the frame
+        Bytes header{};                       // of a picture as large as the region
+        std::uint32_t height = 0, width = 0;  // of the region, scaled
+        std::uint32_t down = 0, across = 0;   // of the box in the region, scaled
     };
 
-    // Get ready to run.
+    // Prepare for run().
     Held prepare(Bytes file, const Frame& frame, Box box, std::uint32_t scale) {
         if (!usable_ || !frame.simple || std::max(frame.height, frame.width) < kSmallest) return {};
         box.bottom = std::min(box.bottom, frame.height);
@@ -201,9 +210,9 @@ class RegionDecoder {
                 box.left / scale - mcus.left / scale};
     }
 
-    // The box with what its pixels depend on, on whole pixels of the scaled frame.
+    // The box and the pixels around it that it depends on, in whole pixels of the scaled frame.
     static Box widened(const Frame& frame, Box box, std::uint32_t scale) {
-        // Colour that has all samples is not upsampled, and that of 4:1:1 plainly.
+        // Colour with all samples is not upsampled, and 4:1:1 is upsampled plainly.
         const std::uint32_t across = frame.mcu_width == 16 ? kMargin : 0;
         const std::uint32_t down = frame.mcu_height == 16 ? kMargin : 0;
         const std::uint32_t height = up(frame.height, scale), width = up(frame.width, scale);
@@ -218,11 +227,11 @@ class RegionDecoder {
                 std::min(box.right * scale, frame.width)};
     }
 
-    // Decode what the scan reads: place(y, i) says where row y goes, the i-th of up to kChunk rows,
-    // and take(y, count, rows) is told of them. False if something is wrong.
-    template <typename Place, typename Take>
-    bool run(const Held& held, std::uint32_t scale, Place place, Take take) {
-        // Nothing here may need destroying: a jump passes it by.
+    // Decode the region: row_at(y, i) returns the memory of row y, the i-th of up to kChunk rows;
+    // take(y, count, rows) is called with each chunk. False if the file is damaged.
+    template <typename RowAt, typename Take>
+    bool run(const Held& held, std::uint32_t scale, RowAt row_at, Take take) {
+        // No object here may need a destructor, which a jump would skip.
         if (setjmp(jump_) != 0) {
             jpeg_abort_decompress(&info_);
             return false;
@@ -243,10 +252,10 @@ class RegionDecoder {
         while (info_.output_scanline < held.height) {
             const std::uint32_t first = info_.output_scanline;
             const std::uint32_t most = std::min(kChunk, held.height - first);
-            for (std::uint32_t i = 0; i < most; ++i) rows[i] = place(first + i, i);
+            for (std::uint32_t i = 0; i < most; ++i) rows[i] = row_at(first + i, i);
             take(first, jpeg_read_scanlines(&info_, rows, most), rows);
         }
-        jpeg_abort_decompress(&info_);  // there is no end to be read
+        jpeg_abort_decompress(&info_);  // the scan has no end marker
         return scan_.finish();
     }
 

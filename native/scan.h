@@ -1,10 +1,10 @@
-// The entropy-coded data of a JPEG -> the coefficients of a box. Of the codes outside the box, only
-// those between it and the restart marker before its row are passed; where no marker stands at a
-// row's begin, also those of the rows above. Passing takes their lengths and DC values and stores
-// no coefficient.
+// Read the coefficients of a box from the entropy-coded data of a JPEG. For each row of the box,
+// the codes between the restart marker before the row and the box are passed; if rows do not begin
+// at markers, the codes of the rows above are passed, too. Passing a code reads its length and DC
+// value, and stores no coefficient.
 //
-// A segment that is read is read to its end: codes that end elsewhere than the data are damage. The
-// last segment always is, since a header that lies about the size shows there.
+// A segment is always read to its end: if its codes end before or after its data, the file is
+// damaged. The last segment is always read, since it shows whether the header gives a wrong size.
 #pragma once
 
 #include <memory>
@@ -18,8 +18,8 @@ using Block = short[64];  // coefficients in natural order; libjpeg's JBLOCK
 
 namespace detail {
 
-// Zigzag order (T.81, figure A.6), then what is past a block's end: position 0, which is written
-// last.
+// Zigzag order (T.81, figure A.6). Coefficients past a block's end go to position 0, which is
+// overwritten last.
 inline constexpr std::array<std::uint8_t, 256> kPositions = [] {
     std::array<std::uint8_t, 256> positions{};
     for (int x = 0, y = 0, i = 0; i < 64; ++i) {
@@ -39,11 +39,11 @@ inline constexpr std::array<std::uint8_t, 256> kPositions = [] {
 
 }  // namespace detail
 
-// Reads boxes of one file after the other. Not thread-safe.
+// Reads boxes of files, one at a time. Not thread-safe.
 class Scan {
   public:
-    // Begin with a box of whole MCUs; `starts` is what find_segments found, and both it and the
-    // file must outlive the reading. False if a table is no good.
+    // Begin a box of whole MCUs; `starts` is the result of find_segments(). It and the file must
+    // outlive the reading. False if a table is invalid.
     bool begin(Bytes file, const Frame& frame, const std::vector<std::uint32_t>& starts, Box box) {
         file_ = file;
         starts_ = starts.data();
@@ -58,7 +58,7 @@ class Scan {
             ((box.bottom + frame.mcu_height - 1) / frame.mcu_height - box.top / frame.mcu_height);
         segment_ = kNone;
         at_ = stop_ = 0;
-        // All that is allocated, here: an exception must not pass through libjpeg.
+        // Memory is allocated only here: an exception must not pass through libjpeg.
         if (clean_size_ < file.size - frame.scan + kAhead) {
             clean_size_ = 0;
             clean_ = std::make_unique<std::uint8_t[]>(file.size - frame.scan + kAhead);
@@ -78,11 +78,11 @@ class Scan {
         return true;
     }
 
-    // Read the next MCU of the box into blocks of zeros; false if a code is wrong.
+    // Read the next MCU of the box into blocks of zeros; false if a code is invalid.
     bool read(Block** blocks) {
         if (unread_ == 0) return false;
         if ((column_ == 0 || at_ == stop_) && !seek(next_)) return false;
-        BitReader reader = reader_;  // in registers
+        BitReader reader = reader_;  // a copy, kept in registers
         for (std::uint32_t i = 0; i < luma_; ++i)
             if (!read_block(reader, 0, **blocks++)) return false;
         for (std::uint32_t c = 1; c < components_; ++c)
@@ -95,10 +95,10 @@ class Scan {
             column_ = 0;
             next_ += row_ - columns_;
         }
-        return reader.place() <= bits_;
+        return reader.position() <= bits_;
     }
 
-    // Whether all of the box was read, and ends as it should.
+    // Whether the whole box was read, and its segments and the last one end where they should.
     bool finish() {
         if (unread_ != 0 || !drain()) return false;
         const std::uint64_t last = (total_ - 1) / interval_;
@@ -107,12 +107,12 @@ class Scan {
 
   private:
     static constexpr std::uint64_t kNone = UINT64_MAX;
-    // Bytes: an MCU has at most 6 blocks, of 63 AC codes of 26 bits and one DC code of 27.
+    // Bytes of an MCU, at most: 6 blocks, each of 63 AC codes of 26 bits and one DC code of 27.
     static constexpr std::size_t kAhead = 6 * 256;
-    // MCUs: so few are read instead of passed, and what passes them faster need not be made.
+    // So few MCUs are read instead of passed, which saves making the tables of runs.
     static constexpr std::uint64_t kFew = 8;
 
-    // Go to the MCU of a number, in this segment or a later one.
+    // Go to an MCU by its number, in this segment or a later one.
     bool seek(std::uint64_t number) {
         const std::uint64_t segment = number / interval_;
         if (segment != segment_) {
@@ -122,7 +122,7 @@ class Scan {
         return pass(number - at_);
     }
 
-    // Go to a segment's begin.
+    // Go to the begin of a segment.
     void open(std::uint64_t segment) {
         segment_ = segment;
         at_ = segment * interval_;
@@ -132,10 +132,10 @@ class Scan {
         dc_values_ = {};
     }
 
-    // Go to the segment's end: false if it is elsewhere.
-    bool drain() { return pass(stop_ - at_) && bits_ - reader_.place() < 8; }
+    // Go to the end of the segment; false if its codes end elsewhere.
+    bool drain() { return pass(stop_ - at_) && bits_ - reader_.position() < 8; }
 
-    // Copy a segment without the zeros that stand behind 0xff.
+    // Copy a segment without the zeros stuffed after 0xff.
     void unstuff(const std::uint8_t* from, std::size_t size) {
         std::uint8_t* to = clean_.get();
         const std::uint8_t* const end = from + size;
@@ -170,13 +170,13 @@ class Scan {
                 if (!pass_one(reader, 0)) return false;
             for (std::uint32_t c = 1; c < components_; ++c)
                 if (!pass_one(reader, c)) return false;
-            if (reader.place() > bits_) return false;
+            if (reader.position() > bits_) return false;
         }
         reader_ = reader;
         return true;
     }
 
-    // Add the next DC difference.
+    // Read a DC difference and add it.
     [[gnu::always_inline]] bool read_dc(BitReader& reader, std::uint32_t component) {
         reader.fill();
         const Code found = component_dc_[component]->look(reader.bits);
@@ -218,50 +218,51 @@ class Scan {
     [[gnu::always_inline]] bool pass_block(BitReader& reader, std::uint32_t component) {
         const AcCodes& codes = *component_ac_[component];
         if (!read_dc(reader, component)) return false;
-        // A filling has 56 bits or more. Two entries take at most 2 x 21, a DC code and an entry
-        // 27 + 21; a code that is searched for is filled up for first, and leaves 30.
+        // After fill() there are at least 56 bits. Two entries take at most 2 x 21, a DC code and
+        // an entry 27 + 21. Before a search() there is another fill(), and 30 bits are left after
+        // it.
         std::uint32_t passed = 1;
-        Step step = pass_codes(codes, reader, passed);
-        while (step == Step::kMore) {
+        Passed state = pass_codes(codes, reader, passed);
+        while (state == Passed::kMore) {
             reader.fill();
-            step = pass_codes(codes, reader, passed);
-            if (step == Step::kMore) step = pass_codes(codes, reader, passed);
+            state = pass_codes(codes, reader, passed);
+            if (state == Passed::kMore) state = pass_codes(codes, reader, passed);
         }
-        return step == Step::kEnd;
+        return state == Passed::kEnd;
     }
 
-    enum class Step { kMore, kEnd, kWrong };
+    enum class Passed { kMore, kEnd, kWrong };
 
-    // Pass one entry of AC codes.
-    [[gnu::always_inline]] static Step pass_codes(const AcCodes& codes, BitReader& reader,
-                                                  std::uint32_t& passed) {
+    // Pass the AC codes of one entry.
+    [[gnu::always_inline]] static Passed pass_codes(const AcCodes& codes, BitReader& reader,
+                                                    std::uint32_t& passed) {
         const std::uint32_t entry = codes.look_run(reader.bits);
         const std::uint32_t after = passed + (entry >> 6);
         if (after < 64) {
             reader.pass(entry & 63);
             passed = after;
-            return Step::kMore;
+            return Passed::kMore;
         }
-        // The block's end; unless the block is full before its last codes, which then are not its
-        // own.
+        // The entry ends the block, unless the block is full before the entry's last codes: these
+        // belong to the next block.
         if (entry >> 6 >= 64 ? after < 128 : after == 64) {
             reader.pass(entry & 63);
-            return Step::kEnd;
+            return Passed::kEnd;
         }
         reader.fill();
         const Code found = codes.search(reader.bits);
         reader.pass(found);
-        if (found.advance() == AcCodes::kEnd) return Step::kEnd;
+        if (found.advance() == AcCodes::kEnd) return Passed::kEnd;
         passed += found.advance();
-        if (found.bits() == 0 || passed > 64) return Step::kWrong;
-        return passed == 64 ? Step::kEnd : Step::kMore;
+        if (found.bits() == 0 || passed > 64) return Passed::kWrong;
+        return passed == 64 ? Passed::kEnd : Passed::kMore;
     }
 
     Bytes file_{};
     const std::uint32_t* starts_ = nullptr;
     std::uint64_t row_ = 0, total_ = 0, interval_ = 0;   // MCUs
-    std::uint64_t next_ = 0, unread_ = 0;                // of the box: its next MCU, how many more
-    std::uint64_t segment_ = kNone, at_ = 0, stop_ = 0;  // where the reader is, where it must stop
+    std::uint64_t next_ = 0, unread_ = 0;                // of the box: its next MCU, MCUs left
+    std::uint64_t segment_ = kNone, at_ = 0, stop_ = 0;  // the reader's MCU, the segment's end
     std::uint32_t columns_ = 0, column_ = 0;             // of the box, MCUs
     std::uint32_t components_ = 0, luma_ = 1;            // blocks of luma in an MCU
     BitReader reader_{};

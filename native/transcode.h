@@ -1,9 +1,9 @@
-// A JPEG -> the same coefficients as a baseline JPEG with restart markers. No Python here, and no
-// pixel is decoded.
+// Write the coefficients of a JPEG as a baseline JPEG with restart markers. No Python, and no pixel
+// is decoded.
 //
-// Of the header, only what decides colours is kept: JFIF's marker, and Adobe's where the colours
-// are not those of JFIF. Whatever libjpeg warns of is an error: coefficients of a damaged file
-// would go on looking whole.
+// Of the metadata, only what decides the colours is kept: JFIF's marker, and Adobe's if the colours
+// are not those of JFIF. Each warning of libjpeg is an error: the copy of a damaged file would look
+// undamaged.
 #pragma once
 
 #include <cstddef>
@@ -17,29 +17,33 @@
 #include <csetjmp>
 #include <cstdlib>
 
+#include "jpeg.h"
+
 namespace fastclips {
 
-// The divisor of a row's MCUs that is nearest to what is asked, the larger of two that are equally
-// near; 0 stays 0.
+// The divisor of a row's MCUs that is nearest to the interval asked for, the larger one of two
+// equally near; 0 stays 0.
 inline unsigned restart_interval(unsigned row, unsigned asked) {
     if (asked == 0 || row == 0) return 0;
     const auto off = [asked](unsigned to) { return to > asked ? to - asked : asked - to; };
     unsigned best = row;
     for (unsigned small = 1; small * small <= row; ++small) {
         if (row % small != 0) continue;
-        for (const unsigned one : {small, row / small})
-            if (off(one) < off(best) || (off(one) == off(best) && one > best)) best = one;
+        for (const unsigned divisor : {small, row / small})
+            if (off(divisor) < off(best) || (off(divisor) == off(best) && divisor > best))
+                best = divisor;
     }
     return best;
 }
 
-// Transcodes one file after the other, and keeps its buffer between them. libjpeg's structures are
-// made anew each time: tables of the last file would stand in for those that a file lacks. Not
+// Transcodes files, one at a time, and keeps its buffer between them. libjpeg's structures are made
+// anew for each file: otherwise the last file's tables would replace those that a file lacks. Not
 // thread-safe.
 class Transcoder {
   public:
     struct Result {
-        const std::uint8_t* data;  // the transcoder's, until the next call; null if it failed
+        const std::uint8_t*
+            data;  // owned by the transcoder, until the next call; null if it failed
         std::size_t size;
         const char* error;
     };
@@ -81,7 +85,7 @@ class Transcoder {
     Transcoder(const Transcoder&) = delete;
     Transcoder& operator=(const Transcoder&) = delete;
 
-    // `restart` is how many MCUs should lie between markers, see restart_interval(); 0 for none.
+    // `restart` is the interval asked for in MCUs, see restart_interval(); 0 for no markers.
     Result run(const std::uint8_t* data, std::size_t size, unsigned restart) {
         source_ = {};
         target_ = {};
@@ -100,12 +104,9 @@ class Transcoder {
     }
 
   private:
-    static constexpr std::size_t kHeader = 4096;  // bytes, and more than a header takes
-    static constexpr std::uint64_t kPixelsPerByte =
-        8 * 64;                         // one bit for a block, by Huffman's code
-    static constexpr int kScans = 100;  // some 10 are usual; each costs a pass over all blocks
-    static constexpr int kSmoothed =
-        10;  // coefficients that a decoder may guess, the first one too
+    static constexpr std::size_t kHeader = 4096;  // bytes, more than any header takes
+    static constexpr int kScans = 100;    // about 10 are usual; each is a pass over all blocks
+    static constexpr int kSmoothed = 10;  // the first coefficients, which a decoder may guess
 
     void transcode(const std::uint8_t* data, std::size_t size, unsigned restart) {
         jpeg_create_decompress(&source_);
@@ -115,18 +116,19 @@ class Transcoder {
         reader_.next_input_byte = data;
         reader_.bytes_in_buffer = size;
         jpeg_read_header(&source_, TRUE);
-        if (std::uint64_t{source_.image_width} * source_.image_height > kPixelsPerByte * size)
-            stop("its header promises more than it can hold");
+        if (std::uint64_t{source_.image_width} * source_.image_height > jpeg::kPixelsPerByte * size)
+            stop("its header has more pixels than the file can hold");
         jvirt_barray_ptr* const blocks = jpeg_read_coefficients(&source_);
         if (is_smoothed()) stop("a progressive JPEG without its last scans");
 
         target_.dest = &writer_;
         least_ = size + size / 4 + kHeader;
         jpeg_copy_critical_parameters(&source_, &target_);
-        // Smaller, and safe: the pass that counts symbols refuses coefficients that no table can
-        // hold, which the encoder's fast path would write as garbage.
+        // Optimised tables make smaller files, and safe ones: the pass that counts symbols refuses
+        // coefficients that no table can hold, which the encoder's fast path would write as
+        // garbage.
         target_.optimize_coding = TRUE;
-        if (target_.num_components == 1)  // one block is an MCU then, whatever its factors say
+        if (target_.num_components == 1)  // an MCU is one block then, whatever the factors
             target_.comp_info[0].h_samp_factor = target_.comp_info[0].v_samp_factor = 1;
         target_.restart_interval = restart_interval(mcus_per_row(), restart);
         jpeg_write_coefficients(&target_, blocks);
@@ -147,8 +149,8 @@ class Transcoder {
         std::longjmp(jump_, 1);
     }
 
-    // Decoders guess low coefficients that a progressive file has not told to the last bit, and a
-    // baseline file would tell them not to.
+    // Whether decoders would smooth the picture: they guess low coefficients whose last bits are
+    // missing from a progressive file, and would not in a baseline file.
     bool is_smoothed() const {
         if (!source_.progressive_mode || source_.coef_bits == nullptr) return false;
         for (int c = 0; c < source_.num_components; ++c)
@@ -168,7 +170,7 @@ class Transcoder {
         writer_.next_output_byte = buffer_;
         writer_.free_in_buffer = room_;
     }
-    void grow() {  // libjpeg has filled all of the buffer, whatever the counters say
+    void grow() {  // libjpeg has filled the whole buffer, whatever the counters say
         const std::size_t done = room_;
         resize(2 * room_);
         writer_.next_output_byte = buffer_ + done;

@@ -86,14 +86,14 @@ def test_imports_point_down_only():
     ("library", "owners"),
     [
         ("numba", ["compat/_base/legacy_kernels", "pixels/geometry/kernels"]),
-        ("simplejpeg", ["packing/encode", "pixels/decoding/decoder"]),
+        ("simplejpeg", ["packing/encoder", "pixels/decoding/decoder"]),
         ("cv2", ["compat/keras_video/motion", "pixels/geometry/resample", "pixels/steps/filters"]),
         (
             "PIL",  # frames that are no JPEG; writing them; Keras's resizing; the type of a sheet; drawing it
             [
                 "compat/_base/legacy_pictures",
                 "loader",
-                "packing/encode",
+                "packing/encoder",
                 "pixels/decoding/decoder",
                 "preview/sheet",
             ],

@@ -11,7 +11,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from fastclips.engine.arena import Arena, Lease, State, from_note, leased_arrays, ticket_view, to_note
+from fastclips.engine.arena import (
+    COUNTERS,
+    Arena,
+    Lease,
+    State,
+    from_note,
+    leased_arrays,
+    ticket_view,
+    to_note,
+)
 from fastclips.spec import Field, SlotLayout, ticket_dtype
 
 SLOTS, ROWS = 3, 3
@@ -152,6 +161,10 @@ def test_nothing_overlaps():
     assert (arena.counters() == 3.5).all()
     assert [set(arena.slot(slot).tolist()) for slot in range(SLOTS)] == [{100}, {101}, {102}]
     assert {arena.word(cell)[2] for cell in range(SLOTS * ROWS)} == {State.EMPTY}
+
+
+def test_each_worker_has_room_for_its_counters():
+    assert len(COUNTERS) <= make_arena().counters().shape[1]
 
 
 def test_waits_end_when_there_is_something():

@@ -265,7 +265,7 @@ def test_a_file_that_is_cut_short_later(tmp_path, already_read):
     if already_read:
         storage.read("image", 0, 0)
     os.truncate(path, path.stat().st_size - 1)
-    said = "the file was cut short" if already_read else "is cut short: 1207 bytes of 1208"
+    said = "the file was truncated" if already_read else "is truncated: 1207 bytes of 1208"
     with pytest.raises(FrameError, match=rf"cannot read frame {path}\[2, 3\]: .*{said}.* Open the dataset"):
         storage.read("image", 2, 3)
     if already_read:
@@ -299,19 +299,22 @@ def test_there_is_no_such_frame(tmp_path, video, frame):
     [
         (
             pixels() / 255,
-            r"images of shape \(3, 4, 5, 6, 3\): float64, but pictures are uint8: scale .*Normalize",
+            r"images of shape \(3, 4, 5, 6, 3\): float64, but pictures must be uint8: scale .*Normalize",
         ),
-        (pixels().astype(np.int64), "int64, but pictures are uint8"),
-        (pixels() > 3, "bool, but pictures are uint8"),
-        (["a.npy", "b.npy"], "<U5, but pictures are uint8"),
-        (None, "images=None is no array"),
+        (pixels().astype(np.int64), "int64, but pictures must be uint8"),
+        (pixels() > 3, "bool, but pictures must be uint8"),
+        (["a.npy", "b.npy"], "<U5, but pictures must be uint8"),
+        (None, "images=None: must be an array"),
         (pixels(3, 4, 5, 6), r"\(3, 4, 5, 6\): pictures must be \(N, T, H, W, C\); give images\[..., None\]"),
         (pixels(5, 6, 3), r"^images of shape \(5, 6, 3\): pictures must be \(N, T, H, W, C\)$"),
         (pixels(3, 4, 5, 6, 4), r"\(N, T, H, W, C\) with C = 3 \(RGB\) or 1 \(gray\)$"),
         (pixels(3, 4, 3, 5, 6), r"or 1 \(gray\); give np.moveaxis\(images, 2, -1\)"),
-        (pixels(0, 4, 5, 6, 3), r"\(0, 4, 5, 6, 3\): empty, but it must be \(N, T, H, W, C\)"),
-        ([pixels(4, 5, 6, 3), pixels(2, 5, 6, 3)], r"shapes, \(4, 5, 6, 3\), \(2, 5, 6, 3\), make no array"),
-        ({}, "images={} names no stream"),
+        (pixels(0, 4, 5, 6, 3), r"\(0, 4, 5, 6, 3\): empty, but must be \(N, T, H, W, C\)"),
+        (
+            [pixels(4, 5, 6, 3), pixels(2, 5, 6, 3)],
+            r"shapes, \(4, 5, 6, 3\), \(2, 5, 6, 3\), but must make an array",
+        ),
+        ({}, r"images=\{\}: must name a stream"),
     ],
 )
 def test_what_is_no_picture(source, said):
@@ -324,11 +327,11 @@ def test_what_is_no_picture(source, said):
     [
         (
             pixels(*SHAPE[:4]).astype(int),
-            r"images\['mask'\] .* int64, but masks are uint8 or bool: convert",
+            r"images\['mask'\] .* int64, but masks must be uint8 or bool: convert",
         ),
         (pixels(), r"\(3, 4, 5, 6, 3\): masks must be \(N, T, H, W\)$"),
         (pixels(3, 4, 5, 6, 1), r"masks must be \(N, T, H, W\); give images\['mask'\]\[..., 0\]"),
-        (pixels(3, 4, 0, 6), r"empty, but it must be \(N, T, H, W\)"),
+        (pixels(3, 4, 0, 6), r"empty, but must be \(N, T, H, W\)"),
     ],
 )
 def test_what_is_no_mask(source, said):
@@ -352,9 +355,9 @@ def test_streams_must_agree():
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "is no .npy file: EOF"),
-        (b"PK\3\4 and so on", "is no .npy file: the magic string is not correct"),
-        (b"\x93NUMPY\1\0\xff\xff", "is no .npy file: EOF"),
+        (b"", "is not a .npy file: EOF"),
+        (b"PK\3\4 and so on", "is not a .npy file: the magic string is not correct"),
+        (b"\x93NUMPY\1\0\xff\xff", "is not a .npy file: EOF"),
         (None, "cannot open '.*': No such file or directory"),
     ],
 )
@@ -375,7 +378,7 @@ def test_fortran_order_is_refused(tmp_path):
 def test_a_file_that_is_cut_short_already(tmp_path):
     path = saved(tmp_path / "x.npy", pixels())
     os.truncate(path, 1000)
-    with pytest.raises(DataError, match=rf"'{path}' is cut short: 1000 bytes of 1208. Write it again"):
+    with pytest.raises(DataError, match=rf"'{path}' is truncated: 1000 bytes of 1208. Write it again"):
         ArrayStorage.open(path)
 
 
@@ -386,7 +389,7 @@ def test_a_file_that_is_cut_short_already(tmp_path):
             np.ma.masked_array(np.zeros((1, 2, 4, 4, 3), np.uint8)),
             "is a masked array, whose mask would be lost",
         ),
-        (np.array([np.zeros((2, 4, 4, 3)), np.zeros((3, 4, 4, 3))], object), "videos of different shapes"),
+        (np.array([np.zeros((2, 4, 4, 3)), np.zeros((3, 4, 4, 3))], object), "videos have different shapes"),
     ],
 )
 def test_arrays_that_hold_more_than_pixels(images, text):

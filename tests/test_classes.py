@@ -69,7 +69,7 @@ def test_numbers_in_python_are_numbers():
 def test_numbers_and_names_do_not_mix(tmp_path, columns):
     with pytest.raises(
         DataError,
-        match=r"line 2 of .* holds '2', which is no name in classes=, but '1' is: numbers and names",
+        match=r"line 2 of .* holds '2', which is not in classes=, but '1' is: numbers and names",
     ):
         read(tmp_path, written(["1", "2"]), columns, ("1", "10", "-"))
 
@@ -119,7 +119,7 @@ def test_names_with_blanks_stay_whole(rows, between):
 
 
 def test_a_class_that_stands_twice(tmp_path):
-    twice = r"labels .* has {} twice; if these are zeros and ones, one for each class, call them target"
+    twice = r"labels .* has {} twice; if these are zeros and ones, one per class, name the column target"
     with pytest.raises(DataError, match=r"row 1 .*" + twice.format("1")):
         read_records({"path": ["a", "b"], "labels": [[0, 1], [0, 1, 1, 0]]})
     with pytest.raises(DataError, match=r"line 1 of .*" + twice.format("'x'")):

@@ -19,14 +19,16 @@ def test_alone_it_prints_help(capsys):
     assert "examples:" in out
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["preview"], ["bench"]])
-def test_help(capsys, command):
+@pytest.mark.parametrize("command", [[], ["demo"], ["preview"], ["pack"], ["bench"]])
+def test_help(capsys, command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as stop:
         main([*command, "--help"])
     assert stop.value.code == 0
     out = capsys.readouterr().out
     assert out.startswith(" ".join(["usage: fastclips", *command]))
     assert "--help" in out
+    assert max(map(len, out.splitlines())) <= 80
 
 
 def test_help_of_bench_explains_every_figure(capsys):
@@ -35,7 +37,7 @@ def test_help_of_bench_explains_every_figure(capsys):
     out = capsys.readouterr().out
     for figure in ("efficiency", "ceiling_frames_per_s", "cpu_ms_per_frame", "first_batch_s", "peak_rss_mb"):
         assert f"\n  {figure} " in out
-    assert "does nothing but receive it" in out
+    assert "The consumer does nothing" in " ".join(out.split())
 
 
 def test_version(capsys):

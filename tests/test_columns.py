@@ -23,7 +23,6 @@ from hypothesis.extra import numpy as npst
 
 import fastclips as fc
 from fastclips.data.columns import _PREFIX, Columns, dump, load
-from fastclips.data.storage import Storage
 from fastclips.engine.clip_spec import ClipSpec
 from fastclips.engine.pool import Pool
 from fastclips.errors import DataError
@@ -251,19 +250,19 @@ def test_replacing_a_file_leaves_its_readers_alone(tmp_path):
     [
         (lambda _: b"", r"does not hold saved columns \(it begins with b''\)"),
         (lambda _: b"\x93NUMPY and more", r"does not hold saved columns \(it begins with b'.x93NUMPY a'"),
-        (lambda block: block[:5], "is cut short, at 5 bytes"),
-        (lambda block: block[:39], "is cut short, at 39 bytes"),
-        (lambda block: block[:60], "has 60 bytes where its header says 320"),
-        (lambda block: block[:-1], "has 319 bytes where its header says 320"),
-        (lambda block: block + b"x", "has 321 bytes where its header says 320"),
-        (lambda block: block[:8] + b"\1" + block[9:], "is of version 1 .* this is version 2"),
+        (lambda block: block[:5], "is truncated to 5 bytes"),
+        (lambda block: block[:39], "is truncated to 39 bytes"),
+        (lambda block: block[:60], "has 60 bytes, but its header says 320"),
+        (lambda block: block[:-1], "has 319 bytes, but its header says 320"),
+        (lambda block: block + b"x", "has 321 bytes, but its header says 320"),
+        (lambda block: block[:8] + b"\1" + block[9:], "has format version 1, .* reads version 2"),
         (lambda block: block[:40] + bytes(280), "has a damaged header"),
-        (lambda block: block[:-1] + b"\7", "is damaged: its checksum is another"),
+        (lambda block: block[:-1] + b"\7", "is damaged: its checksum does not match"),
         (lambda block: block.replace(b'"<i8"', b'"<i9"'), "has a damaged header"),
         (lambda block: block.replace(b'"|b1"', b'"|S1"'), "has a damaged header"),
-        (lambda block: block.replace(b"[10]", b"[99]"), r"has a damaged header \(no array of <i8 \[99\]"),
-        (lambda block: block.replace(b"[10]", b"[-1]"), r"has a damaged header \(no array of <i8 \[-1\]"),
-        (lambda block: block.replace(b"128", b"127"), r"no array of .b1 \[2\] can begin at 127"),
+        (lambda block: block.replace(b"[10]", b"[99]"), r"has a damaged header \(an array of <i8 \[99\]"),
+        (lambda block: block.replace(b"[10]", b"[-1]"), r"has a damaged header \(an array of <i8 \[-1\]"),
+        (lambda block: block.replace(b"128", b"127"), r"an array of .b1 \[2\] cannot begin at byte 127"),
         (lambda block: block.replace(b'"meta"', b'"mota"'), "has a damaged header"),
         (lambda block: block[:16] + b"\xff" * 8 + block[24:], "has a damaged header"),
     ],
@@ -282,7 +281,7 @@ def test_what_cannot_be_loaded(tmp_path, damage, said):
         Columns.load(path)
     assert str(caught.value).startswith(repr(str(path)))
     ours = path.read_bytes()[:5] == b"fcolu"
-    assert str(caught.value).endswith("delete it, so that it is made again") == ours
+    assert str(caught.value).endswith("delete it, and it is made again") == ours
 
 
 def test_a_file_that_is_not_there(tmp_path):
@@ -322,7 +321,7 @@ def test_another_process_attaches():
     assert done.stdout == "499500 yes\n"
 
 
-class BlobStorage(Storage):
+class BlobStorage(fc.Storage):
     """Frames in one column, each beginning where another column says; two blocks."""
 
     def __init__(self, files, size):
@@ -392,7 +391,9 @@ class Unpicklable(BlobStorage):
 
 def test_what_cannot_be_pickled_says_so():
     before = descriptors()
-    with pytest.raises(TypeError, match=r"cannot pickle '_thread\.lock' object"):
+    with pytest.raises(
+        fc.OptionError, match=r"cannot be sent to workers: cannot pickle '_thread\.lock' object"
+    ):
         Pool(make_spec(Unpicklable()), workers=1, memory=2**24)
     assert descriptors() == before
 

@@ -190,7 +190,7 @@ def test_it_goes_on_without_end():
         ({"x": "x[0]"}, r"x of shape \(11, 9, 3\).*\(N, H, W, C\)"),
         ({"x": "empty"}, r"x.*\(0, 11, 9, 3\)"),
         ({"x": "objects"}, "x.*object"),
-        ({"x": "masked"}, "x is a masked array"),
+        ({"x": "masked"}, "x: must be a plain array"),
         ({"x": "ragged"}, "x: items must have one shape"),
     ],
 )

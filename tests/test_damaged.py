@@ -388,7 +388,7 @@ def test_what_is_no_damage_is_not_passed_over(tmp_path):
         fc.ClipLoader(
             dataset, fc.Windows(3), batch_size=1, inputs="mask", workers=0, damaged="repeat"
         ) as loader,
-        pytest.raises(fc.FrameError, match="a JPEG, which smears"),
+        pytest.raises(fc.FrameError, match="a JPEG, which changes"),
     ):
         list(loader)
 

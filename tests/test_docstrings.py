@@ -23,21 +23,7 @@ from fastclips.compat import TimeDistributedImageDataGenerator, keras_video
 
 # Names without a section that they need; a name that has all of them must not be here.
 LACKING = """
-fastclips.CenterCrop
-fastclips.Dataset
-fastclips.MultiScaleCrop
 fastclips.Packed
-fastclips.RandomCrop
-fastclips.RandomFlip
-fastclips.RandomResizedCrop
-fastclips.RandomRotation
-fastclips.RandomShear
-fastclips.RandomShift
-fastclips.RandomZoom
-fastclips.Resize
-fastclips.TenCrop
-fastclips.ThreeCrop
-fastclips.open
 fastclips.pack
 """
 

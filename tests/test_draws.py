@@ -129,3 +129,12 @@ def test_first_words_are_the_first_column_whatever_the_pieces(monkeypatch, items
     draws = Draws(7, 1)
     words = draws.first_words(Purpose.ORDER, items)
     assert words.tolist() == draws.words(Purpose.ORDER, 0, items, 1)[:, 0].tolist()
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(0, 2**63 - 1), st.integers(1, 6), st.integers(1, 6))
+def test_numbers_of_a_video_do_not_depend_on_how_many_are_asked_for(seed, epoch, videos, columns):
+    draws = Draws(seed, epoch)
+    found = draws.of_videos(videos, columns)
+    assert found.shape == (videos, columns)
+    np.testing.assert_array_equal(found, draws.of_videos(9, 9)[:videos, :columns])
+    np.testing.assert_array_equal(found, draws.units(Purpose.WINDOW, 0, videos, columns))

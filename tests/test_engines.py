@@ -253,7 +253,9 @@ def test_the_budget_is_a_ceiling(frames):
 
 
 def test_too_small_a_budget_states_the_least(frames):
-    with pytest.raises(fc.OptionError, match=r"memory=100000 bytes is less than the \d+ that 3 batches need"):
+    with pytest.raises(
+        fc.OptionError, match=r"memory=100000: must be at least \d+ bytes, the room of 3 batches"
+    ):
         make_loader(frames, 1, memory=100_000)
     with pytest.raises(fc.OptionError, match="memory='1 lot': must be a number of bytes"):
         make_loader(frames, 1, memory="1 lot")
@@ -363,7 +365,7 @@ def test_the_dataset_travels(frames):
         (lambda path: path.write_bytes(b"hello, world"), "00007.jpg"),
         (lambda path: path.write_bytes(b""), "00007.jpg"),
         (lambda path: path.unlink(), "00007.jpg"),
-        (lambda path: write_jpeg(path, np.zeros((20, 20, 3), np.uint8)), "RandomCrop of 32x32"),
+        (lambda path: write_jpeg(path, np.zeros((20, 20, 3), np.uint8)), r"size=\(32, 32\): must be"),
     ],
     ids=["cut short", "no JPEG", "empty", "gone", "too small"],
 )
@@ -402,7 +404,7 @@ def test_options_that_cannot_work(frames):
     for options, said in [
         (
             {"transforms": [fc.RandomCrop(224)]},
-            r"RandomCrop of 224x224 .* larger than the frame's 48x64.*\.jpg",
+            r"RandomCrop's size=\(224, 224\): must be at most the frame's 48x64.*\.jpg",
         ),
         ({"clips": fc.Windows(13)}, "13"),
         ({"targets": "depth"}, "'depth' in inputs or targets is no stream"),

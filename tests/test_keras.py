@@ -209,7 +209,7 @@ def test_training_stopped_within_an_epoch_serves_it_again(loader):
 
 def test_one_sequence_cannot_be_trained_and_validated_on_at_once(loader):
     sequence = ClipSequence(loader)
-    with pytest.raises(Exception, match="Validation needs a ClipSequence"):
+    with pytest.raises(Exception, match="pass validation a ClipSequence"):
         fit(make_model(), sequence, validation_data=sequence, steps_per_epoch=3, epochs=9)
 
 

@@ -103,7 +103,7 @@ def test_what_is_left_of_an_epoch_and_then_the_rest(loader, tmp_path):
 def test_a_resumed_epoch_in_one_fit_with_the_next_is_refused(loader, tmp_path):
     path = tmp_path / "clips.json"
     path.write_text(json.dumps({**loader.state_dict(), "batch": 5}))
-    with pytest.raises(Exception, match="give it a fit of its own"):
+    with pytest.raises(Exception, match="call fit for the resumed epoch alone"):
         make_model().fit(ClipSequence.resume(loader, path), epochs=2, verbose=0)
 
 

@@ -123,9 +123,9 @@ def test_saved_arrays_hold_numbers_alone_and_classes_of_frames_are_small():
 
 def test_saved_labels_that_are_unknown_are_refused():
     columns, meta = encoded("label", [0, 1])[0].columns()
-    with pytest.raises(DataError, match="saved labels of kind 'other' and columns 'numbers' are unknown"):
+    with pytest.raises(DataError, match="saved labels have the unknown kind 'other' or columns 'numbers'"):
         Labels.from_columns(columns, {**meta, "kind": "other"})
-    with pytest.raises(DataError, match="saved labels of kind 'labels' and columns 'numbers' are unknown"):
+    with pytest.raises(DataError, match="saved labels have the unknown kind 'labels' or columns 'numbers'"):
         Labels.from_columns(columns, {**meta, "kind": "labels"})
 
 
@@ -166,9 +166,7 @@ def test_numbers_name_the_classes_up_to_the_highest():
 def test_numbers_that_leave_out_0_are_reported_once(kind, values, caplog):
     encoded(kind, values)
     (message,) = caplog.messages
-    assert message == (
-        "No row has class 0, the lowest is 1: classes are numbered from 0, so there are 3 of them."
-    )
+    assert message == ("The lowest class is 1, not 0: classes are numbered from 0, so there are 3 classes.")
 
 
 def test_nothing_is_reported_otherwise(caplog):
@@ -190,27 +188,32 @@ def test_targets_without_classes():
 @pytest.mark.parametrize(
     ("kind", "values", "classes", "message"),
     [
-        ("label", [0, -1, 3], None, "line 2: class -1 is below 0; classes are numbered from 0"),
-        ("label", [0, 3, 2], ["a", "b", "c"], "line 2: class 3, but classes= names 3, which are 0 to 2"),
+        ("label", [0, -1, 3], None, "line 2: class -1 is negative; classes are numbered from 0"),
+        (
+            "label",
+            [0, 3, 2],
+            ["a", "b", "c"],
+            "line 2: class 3, but classes= has 3 names, for classes 0 to 2",
+        ),
         ("label", [0, 34870123], None, "line 2: class 34870123 would make 34870124 classes. If the numbers"),
         ("label", [0, 10**30], None, "would make 1000000000000000000000000000001 classes"),
-        ("label", ["a", "x", "y"], ["a", "b"], "line 2: 'x' is none of the 2 classes 'a', 'b'"),
-        ("labels", [(0,), (), (1, -4)], None, "line 3: class -4 is below 0"),
+        ("label", ["a", "x", "y"], ["a", "b"], "line 2: 'x' is not one of the 2 classes 'a', 'b'"),
+        ("labels", [(0,), (), (1, -4)], None, "line 3: class -4 is negative"),
         (
             "labels",
             [(), ("a",), ("a", "x")],
             list("abcdefgh"),
-            "line 3: 'x' is none of the 8 classes .*'e', ...",
+            "line 3: 'x' is not one of the 8 classes .*'e', ...",
         ),
-        ("labels", [(), ()], None, "no row has a class: give their names, classes="),
+        ("labels", [(), ()], None, "no row has a class: name the classes in classes="),
         ("frame_labels", arrays([[0, 1, 2], [0, 1]]), None, "line 2: 2 frame_labels for 3 frames; give one"),
         (
             "frame_labels",
             arrays([[0, 1, 2], [0, 1, 7]]),
             list("abc"),
-            "line 2: class 7, but classes= names 3",
+            "line 2: class 7, but classes= has 3 names",
         ),
-        ("frame_labels", arrays([[0, 1, 2], [0, -1, 7]]), None, "line 2: class -1 is below 0"),
+        ("frame_labels", arrays([[0, 1, 2], [0, -1, 7]]), None, "line 2: class -1 is negative"),
     ],
 )
 def test_values_that_cannot_be_are_refused(kind, values, classes, message):
@@ -228,7 +231,7 @@ def test_values_that_cannot_be_are_refused(kind, values, classes, message):
         ([], r"classes=\[\]: must be a sequence of names"),
         (["run", ""], "must be a sequence of names"),
         (["run", 3], "must be a sequence of names"),
-        (["run", "walk", "run"], "classes= names 'run' twice; each class has one name"),
+        (["run", "walk", "run"], "must be different names, but 'run' is there twice"),
     ],
 )
 def test_classes_that_cannot_be_are_refused(classes, message):
@@ -239,7 +242,7 @@ def test_classes_that_cannot_be_are_refused(classes, message):
 
 
 def test_classes_of_what_has_none_are_refused():
-    message = r"classes=\('a', 'b'\): names classes, but these targets are numbers; leave it out"
+    message = r"classes=\('a', 'b'\): these targets are numbers, not classes; remove classes="
     with pytest.raises(OptionError, match=message):
         encoded("target", [np.float32(1)], ["a", "b"])
     with pytest.raises(OptionError, match=message):
@@ -298,28 +301,28 @@ def test_arrays_take_names_for_their_classes():
             OptionError,
             np.zeros((2, 4), int),
             None,
-            r"labels= is int64 of shape \(2, 4\); must be .* \(videos, 3\)",
+            r"labels= is int64 of shape \(2, 4\): must be .* \(videos, 3\)",
         ),
-        (OptionError, np.zeros((2, 1), int), None, r"labels= of shape \(2, 1\) has an axis too many"),
+        (OptionError, np.zeros((2, 1), int), None, r"labels= of shape \(2, 1\) has one axis too many"),
         (OptionError, np.zeros((2, 3, 1), int), None, r"labels= is int64 of shape \(2, 3, 1\)"),
         (OptionError, np.zeros(2, bool), None, r"labels= is bool of shape \(2,\)"),
         (OptionError, np.zeros(2, complex), None, "labels= is complex128"),
         (OptionError, np.array([1, "a"], object), None, "labels= is object"),
-        (OptionError, [["a"]], None, r"labels= of shape \(1, 1\) has an axis too many"),
-        (OptionError, [[1, 2], [1]], None, "labels= is no array "),
+        (OptionError, [["a"]], None, r"labels= of shape \(1, 1\) has one axis too many"),
+        (OptionError, [[1, 2], [1]], None, "labels= is not an array "),
         (OptionError, [], None, r"labels= of shape \(0,\) is empty"),
         (OptionError, 3, None, "labels=3: must be an array with one item for each video"),
-        (OptionError, [[True, False]], ["a"], "classes= names 1 classes, but labels= has 2 columns"),
-        (DataError, [0, -1], None, r"labels\[1\]: class -1 is below 0"),
+        (OptionError, [[True, False]], ["a"], "classes= has 1 names, but labels= has 2 columns"),
+        (DataError, [0, -1], None, r"labels\[1\]: class -1 is negative"),
         (
             DataError,
             np.array([0, 2**64 - 1], np.uint64),
             None,
             r"labels\[1\]: class 18446744073709551615 would",
         ),
-        (DataError, [[0, 0, 0], [0, 5, 0]], ["a"], r"labels\[1\]: class 5, but classes= names 1, which are"),
-        (DataError, ["a", "b"], ["a"], r"labels\[1\]: 'b' is none of the 1 classes 'a'"),
-        (DataError, ["a", ""], None, r"labels\[1\]: '' is none of the 1 classes 'a'"),
+        (DataError, [[0, 0, 0], [0, 5, 0]], ["a"], r"labels\[1\]: class 5, but classes= has 1 names"),
+        (DataError, ["a", "b"], ["a"], r"labels\[1\]: 'b' is not one of the 1 classes 'a'"),
+        (DataError, ["a", ""], None, r"labels\[1\]: '' is not one of the 1 classes 'a'"),
     ],
 )
 def test_arrays_that_cannot_be_are_refused(error, array, classes, message):
@@ -330,21 +333,21 @@ def test_arrays_that_cannot_be_are_refused(error, array, classes, message):
 @pytest.mark.parametrize(
     ("labels", "error", "text"),
     [
-        ([0, 1, float("nan"), 1], DataError, r"labels\[2\] is nan, which is no target"),
-        (np.array([[1, np.inf]] * 2), DataError, r"labels\[0, 1\] is inf, which is no target"),
+        ([0, 1, float("nan"), 1], DataError, r"labels\[2\]=nan: a target must be finite"),
+        (np.array([[1, np.inf]] * 2), DataError, r"labels\[0, 1\]=inf: a target must be finite"),
         (
             np.ma.masked_array([0, 1], [0, 1]),
             OptionError,
-            "labels= is a masked array, whose mask would be lost",
+            "labels: must be a plain array; the mask of a masked array",
         ),
-        (["a", float("nan"), "b"], OptionError, "labels= mixes names with others"),
-        ([0, "a", 1], OptionError, "labels= mixes names with others"),
+        (["a", float("nan"), "b"], OptionError, "labels= mixes names with other"),
+        ([0, "a", 1], OptionError, "labels= mixes names with other"),
         (
             np.zeros((3, 1), int),
             OptionError,
-            r"labels= of shape \(3, 1\) has an axis too many: give labels\[:, 0\]",
+            r"labels= of shape \(3, 1\) has one axis too many: give labels\[:, 0\]",
         ),
-        ([[0, 1], [2]], OptionError, r"several classes of each video are bools \(videos, classes\)"),
+        ([[0, 1], [2]], OptionError, r"for several classes per video, give bools \(videos, classes\)"),
     ],
 )
 def test_arrays_that_would_be_misread(labels, error, text):
@@ -364,7 +367,8 @@ def test_text_in_an_array_means_what_it_means_in_a_list():
 
 def test_numbers_that_name_other_classes():
     with pytest.raises(
-        DataError, match=r"labels\[0\]: class 1, but classes= names '1' at place 0: give labels as text"
+        DataError,
+        match=r"labels\[0\]: class 1, but in classes= '1' is the name of class 0: give labels as str",
     ):
         from_array([1, 2], ["1", "2", "3"], time_steps=TIME_STEPS)
     assert from_array([1, 2], ["0", "1", "2"], time_steps=TIME_STEPS)[0].per_video.tolist() == [1, 2]

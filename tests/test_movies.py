@@ -233,7 +233,7 @@ def test_damage_names_the_file_and_the_frame(files, tmp_path, seeks, kind):
     path.write_bytes(data)
     movie = Movie(path)
     for _ in range(2):
-        with pytest.raises(FrameError, match=rf"{kind}' is damaged behind frame \d+: "):
+        with pytest.raises(FrameError, match=rf"{kind}' is damaged after frame \d+: "):
             list(map(movie.frames, [[number] for number in range(COUNT)]))
     with pytest.raises(FrameError, match=rf"{kind}' is damaged"):
         list(Movie(path))

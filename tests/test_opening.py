@@ -109,7 +109,7 @@ def test_a_row_without_frames(rawframes, drop, caplog):
     if drop:
         data = fc.open(rows, root=rawframes / "rawframes", unpaired="drop")
         assert (list(data.index.names), labels(data)) == (["dive/a", "swim/c"], [0, 1])
-        assert "Left out 1 of the list's 3 rows, whose frames are not there." in caplog.messages
+        assert "Dropped 1 of the list's 3 rows, whose frames are missing." in caplog.messages
     else:
         with pytest.raises(DataError, match=r"row 1 .*there are no frames in 'dive/gone' below .*root="):
             fc.open(rows, root=rawframes / "rawframes")
@@ -118,14 +118,14 @@ def test_a_row_without_frames(rawframes, drop, caplog):
 @pytest.mark.parametrize(("start", "length"), [(0, 6), (5, 1), (4, 2)])
 def test_a_part_beyond_the_video(rawframes, start, length):
     with pytest.raises(
-        DataError, match=rf"start={start} and length={length} go beyond the 5 frames of 'dive/a'"
+        DataError, match=rf"start={start} and length={length} exceed the 5 frames of 'dive/a'"
     ):
         fc.open([("dive/a", 0, start, length)], root=rawframes / "rawframes")
 
 
 def test_a_list_that_is_longer_than_its_folders(rawframes):
     with pytest.raises(
-        DataError, match=r"img_00009\.jpg' does not exist, though the list gives its folder 9 frames"
+        DataError, match=r"img_00009\.jpg' does not exist, but the list gives its folder at least 9"
     ):
         fc.open([("dive/a", 0, 0, 9)], root=rawframes / "rawframes", frames="img_{:05d}.jpg")
 
@@ -153,7 +153,7 @@ def test_numbered_rows_without_a_folder(rawframes):
     root = rawframes / "rawframes"
     rows = [("dive/gone", 0, 0, 5), ("dive/a", 1, 0, 5)]
     with pytest.raises(
-        DataError, match=r"row 0 .*cannot look into '.*/dive/gone': No such file .*; set root=, correct"
+        DataError, match=r"row 0 .*cannot read the folder '.*/dive/gone': No such file .*; set root=, correct"
     ):
         fc.open(rows, root=root, frames="img_{:05d}.jpg")
     with pytest.raises(DataError, match="No such file or directory; correct the list"):
@@ -201,7 +201,7 @@ def test_frame_labels_and_dropped_frames(tmp_path):
     frames_of(tmp_path / "image", "v", 4)
     frames_of(tmp_path / "mask", "v", 3)
     roots = {"image": tmp_path / "image", "mask": tmp_path / "mask"}
-    with pytest.raises(DataError, match=r"row 0 .*unpaired='drop' leaves out frames of this video"):
+    with pytest.raises(DataError, match=r"row 0 .*unpaired='drop' drops frames of this video"):
         fc.open([{"path": "v", "frame_labels": [0, 1, 0, 1]}], root=roots, unpaired="drop")
 
 
@@ -209,7 +209,7 @@ def test_gaps_are_reported(rawframes, caplog):
     (rawframes / "rawframes" / "dive" / "b" / "img_00003.jpg").unlink()
     data = fc.open(rawframes / "rawframes")
     assert data.index.frame_counts.tolist() == [5, 5, 7]
-    assert "Numbers of frames are missing in 1 of 3 videos, such as 'dive/b'" in caplog.text
+    assert "Frame numbers are missing in 1 of 3 videos, such as 'dive/b'" in caplog.text
 
 
 def test_rows_that_name_frames(tmp_path):
@@ -231,7 +231,7 @@ def test_no_labels_make_every_folder_a_video(rawframes):
 def test_folders_with_given_classes(rawframes):
     data = fc.open(rawframes / "rawframes", classes=["swim", "fly", "dive"])
     assert (labels(data), data.classes) == ([2, 2, 0], ("swim", "fly", "dive"))
-    with pytest.raises(DataError, match=r"classes= lacks 'dive', folders in .*; it has 'swim'"):
+    with pytest.raises(DataError, match=r"classes= must name 'dive', folders in .*; it has 'swim'"):
         fc.open(rawframes / "rawframes", classes=["swim"])
 
 
@@ -264,7 +264,7 @@ def test_youtube_vos_with_masks_for_some(tmp_path, caplog):
     data = fc.open(roots, labels=None, unpaired="drop")
     assert data.index.frame_counts.tolist() == [3]
     assert data.storage.where("image", 0, 1).endswith("0a2f/00005.jpg")
-    assert "Left out what has no partner: 0 videos (none) and 8 frames." in caplog.messages
+    assert "Dropped 0 videos (none) and 8 frames without a partner." in caplog.messages
 
 
 def test_cityscapes_names(tmp_path):
@@ -280,7 +280,7 @@ def test_dropped_frames_and_parts_do_not_mix(tmp_path):
     frames_of(tmp_path / "image", "v", 5)
     frames_of(tmp_path / "mask", "v", 4)
     roots = {"image": tmp_path / "image", "mask": tmp_path / "mask"}
-    with pytest.raises(DataError, match="start, length and frame_labels would mean"):
+    with pytest.raises(DataError, match="start, length and frame_labels would refer to other"):
         fc.open([{"path": "v", "start": 1, "length": 2}], root=roots, unpaired="drop")
 
 
@@ -290,42 +290,50 @@ def test_dropped_frames_and_parts_do_not_mix(tmp_path):
 def test_arguments_that_cannot_work(tmp_path, rawframes):
     root = rawframes / "rawframes"
     refused = [
-        (OptionError, {"source": root, "root": "x"}, "root='x': is for lists"),
-        (OptionError, {"source": root, "columns": "path"}, "columns='path': is for lists"),
-        (OptionError, {}, "needs a source"),
+        (OptionError, {"source": root, "root": "x"}, "root='x': is for lists of videos"),
+        (OptionError, {"source": root, "columns": "path"}, "columns='path': is for lists of videos"),
+        (OptionError, {}, "source=None: give a folder"),
         (
             OptionError,
             {"source": root, "unpaired": "skip"},
             "unpaired='skip': must be one of 'error', 'drop'",
         ),
-        (OptionError, {"source": root, "labels": [0, 1]}, "labels= takes values for images= alone"),
+        (OptionError, {"source": root, "labels": [0, 1]}, "labels= takes an array only with images="),
         (OptionError, {"source": root, "labels": "folder"}, "labels='folder': must be one of 'auto'"),
         (OptionError, {"source": root, "match": "("}, r"match='\(': must be a regular expression"),
-        (OptionError, {"source": root, "frames": {"mask": "*"}}, "frames= names 'mask', but the streams are"),
+        (
+            OptionError,
+            {"source": root, "frames": {"mask": "*"}},
+            "frames= has the key 'mask', but the streams are",
+        ),
         (OptionError, {"source": root, "values": [1, 2]}, "values= has 2 entries; give all 256"),
         (OptionError, {"source": root, "values": 5}, "values=5: must be a mapping, or a sequence of 256"),
-        (OptionError, {"source": root, "labels": None, "classes": ["a"]}, "labels=None wants no labels"),
-        (OptionError, {"source": root, "values": {0: 256}}, "values, a mask's value=256"),
+        (OptionError, {"source": root, "labels": None, "classes": ["a"]}, "cannot be used with labels=None"),
+        (OptionError, {"source": root, "values": {0: 256}}, "a mask's value in values=256"),
         (OptionError, {"source": root, "colors": {}}, r"colors=\{\}: must map colours"),
         (OptionError, {"source": root, "colors": {(1, 2): 1}}, "must map colours"),
-        (OptionError, {"source": root, "colors": {(0, 0, 300): 1}}, r"colors=\(0, 0, 300\), a colour=300"),
+        (
+            OptionError,
+            {"source": root, "colors": {(0, 0, 300): 1}},
+            r"a part of colour \(0, 0, 300\) in colors=300",
+        ),
         (
             OptionError,
             {"source": root, "colors": {(0, 0, 0): 1}},
-            "colors= is for masks, but none of image is one",
+            "colors= is for masks, but none of the streams image is in masks=",
         ),
         (OptionError, {"images": np.zeros((1, 1, 4, 4, 3), "u1"), "values": {0: 1}}, "values= is for masks"),
         (OptionError, {"source": root, "masks": 5}, "masks=5: must be names of streams"),
-        (OptionError, {"source": {"": root}}, "a stream cannot be called ''"),
+        (OptionError, {"source": {"": root}}, "a stream cannot be named ''"),
         (
             OptionError,
             {"images": {"mask": np.zeros((1, 1, 4, 4), "u1")}, "colors": {(0, 0, 0): 1}},
-            "masks that are",
+            "colors= is for masks in files",
         ),
-        (OptionError, {"source": root, "ignore": -1}, "ignore, a mask's value=-1"),
-        (OptionError, {"source": {"valid": root}}, "a stream cannot be called 'valid'"),
+        (OptionError, {"source": root, "ignore": -1}, "ignore=-1"),
+        (OptionError, {"source": {"valid": root}}, "a stream cannot be named 'valid'"),
         (OptionError, {"source": [("dive/a", 0)], "root": root, "index": tmp_path / "i"}, "rows in memory"),
-        (OptionError, {"images": np.zeros(1), "source": root}, "source= is for frames that are files"),
+        (OptionError, {"images": np.zeros(1), "source": root}, "source= is for frames in files"),
         (OptionError, {"source": root, "classes": "ab"}, "classes='ab'"),
         (DataError, {"source": tmp_path / "gone"}, "does not exist"),
     ]

@@ -177,7 +177,11 @@ def test_refused_weights():
             {"sample_weight": {255: 1}, "targets": "mask"},
             "must not weigh 255, which is ignored",
         ),
-        (dataset(), {"sample_weight": np.ma.masked_array(np.ones(5))}, "sample_weight= is a masked array"),
+        (
+            dataset(),
+            {"sample_weight": np.ma.masked_array(np.ones(5))},
+            "sample_weight: must be a plain array",
+        ),
         (dataset(), {"inputs": 3}, "inputs=3: must be the name of a stream"),
         (dataset(), {"sample_weight": {3: 1}}, "sample_weight= for class=3: must be an integer from 0 to 2"),
         (dataset(), {"sample_weight": {0: "x"}}, "gives 0 the weight 'x'"),

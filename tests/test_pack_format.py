@@ -247,7 +247,7 @@ def test_eight_bytes_a_frame(made):
 def test_a_shard_cut_short_before_it_is_opened(pack, size):
     path = pack / "00001.tar"
     os.truncate(path, size % path.stat().st_size)
-    with pytest.raises(DataError, match=r"00001.tar' has \d+ bytes where its index says \d+; restore it"):
+    with pytest.raises(DataError, match=r"00001.tar' has \d+ bytes, but its index says \d+; restore it"):
         fc.open(pack)
 
 
@@ -267,7 +267,7 @@ def test_a_shard_cut_short_later(pack, when):
     with pytest.raises(FrameError, match=r"cannot read frame '.*00000.tar:class_0/video_0/000008.image.jpg'"):
         data.storage.read("image", *place)
     with pytest.raises(
-        FrameError, match=r"(000000|000001).image.jpg': (the tar was cut short|the tar has 2000)"
+        FrameError, match=r"(000000|000001).image.jpg': (the tar was truncated|the tar has 2000)"
     ):
         data.storage.read_many("image", 0, range(9))
 
@@ -338,7 +338,7 @@ def test_places_outside_what_was_read_are_no_members():
     for start, length in ((511, 1), (1025, 0), (1024, 1), (512, 513), (2**62, 2**62)):
         with pytest.raises(IndexError):
             find_members(data, [start], [length])
-    with pytest.raises(ValueError, match="as many"):
+    with pytest.raises(ValueError, match="one length"):
         find_members(data, [512], [])
     with pytest.raises(TypeError):
         find_members(data, [-1], [1])
@@ -425,7 +425,7 @@ def test_a_damaged_index(pack, harm):
         case "columns":
             arrays = {name: array for name, array in columns.items() if name != "pack.image.blocks"}
             Columns.pack(arrays, columns.meta).save(path)
-    message = {"version": "is of version 99", "columns": "is no whole index of a pack"}.get(
+    message = {"version": "has pack format version 99", "columns": "is not a complete index of a pack"}.get(
         harm, "pack.index'"
     )
     with pytest.raises(DataError, match=rf"{message}.*pack again"):
@@ -436,7 +436,7 @@ def test_an_index_that_names_streams_it_has_not(pack):
     columns = Columns.load(pack / "pack.index")
     streams = [{**columns.meta["streams"][0], "name": "mask"}]
     Columns.pack(dict(columns), {**columns.meta, "streams": streams}).save(pack / "pack.index")
-    with pytest.raises(DataError, match="is no whole index of a pack"):
+    with pytest.raises(DataError, match="is not a complete index of a pack"):
         fc.open(pack)
 
 
@@ -459,13 +459,15 @@ def test_raw_members_that_are_wrong(tmp_path):
     at = tar.find(b"'|u1'")
     tar[at : at + 5] = b"'<u2'"
     path.write_bytes(tar)
-    with pytest.raises(FrameError, match=r"000000.image.npy': is no array of pixels \(an array of uint16, "):
+    with pytest.raises(
+        FrameError, match=r"000000.image.npy': is not an array of pixels \(an array of uint16, "
+    ):
         data.storage.read("image", 0, 0)
     np.testing.assert_array_equal(data.storage.read("image", 0, 1), images[0, 1])
     second = tar.find(b"\x93NUMPY", at)
     struct.pack_into("<H", tar, second + 8, 60_000)
     path.write_bytes(tar)
-    with pytest.raises(FrameError, match="is no array of pixels"):
+    with pytest.raises(FrameError, match="is not an array of pixels"):
         data.storage.read("image", 0, 1)
 
 

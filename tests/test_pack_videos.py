@@ -13,7 +13,7 @@ from packing import content, members
 import fastclips as fc
 from fastclips.commands.cli import main
 from fastclips.errors import DataError, OptionError
-from fastclips.packing.video_sources import _said_size
+from fastclips.packing.video_sources import _matroska_size
 
 pytest.importorskip("av")
 import av
@@ -123,7 +123,7 @@ def test_a_list_as_the_source(movies, tmp_path, capsys):
     root = shutil.copytree(movies, tmp_path / "v")
     (root / "list.txt").write_text("a/one.mp4 0\nb/three.mp4 1\n")
     assert command(root / "list.txt", tmp_path / "pack", "--columns", "path label") == 1
-    said = f"give their folder as SRC, and --list {root}/list.txt."
+    said = f"give their folder as SRC and --list {root}/list.txt."
     assert said in capsys.readouterr().err
     (root / "list.txt").write_text("a/none 0\n")
     assert command(root / "list.txt", tmp_path / "pack", "--columns", "path label") == 1
@@ -138,7 +138,7 @@ def test_lists_with_starts_alone(movies, tmp_path, caplog):
     assert list(data.index.names) == ["b/three", "a/one"]
     assert data.index.frame_counts.tolist() == [20, 10]
     assert data.index.fps.tolist() == [12.5, 25.0]
-    assert "Left out 1 rows that begin behind the ends of their videos" in caplog.text
+    assert "Left out 1 rows that begin after the end of their videos" in caplog.text
 
 
 def test_a_file_that_is_damaged(tmp_path, capsys):
@@ -187,7 +187,7 @@ def test_matroska_that_was_streamed_says_no_size(tmp_path):
             for number in range(9):
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(show(number), "rgb24")))
             container.mux(stream.encode(None))
-        assert _said_size(str(path)) == (0 if options else path.stat().st_size)
+        assert _matroska_size(str(path)) == (0 if options else path.stat().st_size)
         target = tmp_path / ("live" if options else "plain")
         assert fc.pack(tmp_path / "v", target, workers=0).frames == 9
 
@@ -219,17 +219,17 @@ def test_options_for_frames(movies, tmp_path, capsys, option):
 def test_mistakes(movies, tmp_path):
     write_movie(tmp_path / "twins" / "a" / "x.mp4", [show(0)] * 2)
     write_movie(tmp_path / "twins" / "a" / "x.mkv", [show(0)] * 2)
-    with pytest.raises(DataError, match=r"several video files would be called 'a/x'"):
+    with pytest.raises(DataError, match=r"several video files would have the names 'a/x'"):
         fc.pack(tmp_path / "twins", tmp_path / "pack")
     write_movie(tmp_path / "both" / "a" / "x.mp4", [show(0)] * 2)
     write_jpeg(tmp_path / "both" / "b" / "v" / "1.jpg", picture(0))
-    with pytest.raises(DataError, match=r"holds video files and frames, such as 'b/v/1.jpg'"):
+    with pytest.raises(DataError, match=r"has video files and frames, such as 'b/v/1.jpg'"):
         fc.pack(tmp_path / "both", tmp_path / "pack")
     write_movie(tmp_path / "loose" / "a" / "x.mp4", [show(0)] * 2)
     write_movie(tmp_path / "loose" / "y.mp4", [show(0)] * 2)
-    with pytest.raises(DataError, match=r"'y' lies in no class folder"):
+    with pytest.raises(DataError, match=r"'y' is in no class folder"):
         fc.pack(tmp_path / "loose", tmp_path / "pack")
-    with pytest.raises(OptionError, match=r"takes a dataset, .* or a folder of video files"):
+    with pytest.raises(OptionError, match=r"must be a dataset .* or a folder of video files"):
         fc.pack(tmp_path / "nowhere", tmp_path / "pack")
     listed = tmp_path / "list.txt"
     listed.write_text("a/none 0\n")

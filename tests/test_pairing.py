@@ -159,7 +159,7 @@ def test_youtube_vos_has_a_mask_for_every_fifth_frame(caplog):
     assert list(paired["image"].videos) == list(paired["mask"].videos) == ["003234408d", "0043f083b5"]
     assert paired["image"].videos["0043f083b5"] == FileNames(19, "%05d.jpg", 0, 5)
     assert paired["mask"].videos["0043f083b5"] == FileNames(19, "%05d.png", 0, 5)
-    assert caplog.messages == ["Left out what has no partner: 1 videos ('00f') and 216 frames."]
+    assert caplog.messages == ["Dropped 1 videos ('00f') and 216 frames without a partner."]
 
 
 def test_cityscapes_pairs_by_city_sequence_and_frame():
@@ -184,7 +184,7 @@ def test_absolute_folders_pair_where_files_differ():
 
 ADVICE = (
     "Streams are paired by the videos' folders and the frames' names without extension, or by match=: add "
-    "what is missing, or leave out its partners with unpaired='drop'."
+    "the missing files, or drop their partners with unpaired='drop'."
 )
 
 
@@ -231,9 +231,9 @@ def test_equal_counts_of_different_frames_do_not_pair():
     [
         ("(", " (missing ), unterminated subpattern at position 0)"),
         ("*", " (nothing to repeat at position 0)"),
-        (b"x", ", as text"),
-        (re.compile("x"), ", as text"),
-        (3, ", as text"),
+        (b"x", ", as a str"),
+        (re.compile("x"), ", as a str"),
+        (3, ", as a str"),
     ],
 )
 def test_a_match_that_is_no_pattern(match, why):
@@ -257,7 +257,7 @@ def test_a_match_that_finds_the_same_in_two_frames(match, names):
     with pytest.raises(DataError) as caught:
         pair(trees(image={"a/v": names}), match)
     assert str(caught.value) == (
-        f"match= finds the same in '{names[0]}' and '{names[1]}' of '/image/a/v': it must tell frames apart."
+        f"match= finds the same in '{names[0]}' and '{names[1]}' of '/image/a/v': keys of frames must differ."
     )
 
 
@@ -266,8 +266,8 @@ def test_dropping_everything(masks):
     with pytest.raises(DataError) as caught:
         pair(trees(image={"v": ["1.jpg"]}, mask=masks), drop=True)
     assert str(caught.value) == (
-        "unpaired='drop' leaves nothing: no frame of '/image' has a partner in each stream; videos are "
-        "paired by their folders, frames by name or by match=."
+        "unpaired='drop' leaves nothing: no frame of '/image' has a partner in each stream. Videos are "
+        "paired by folder, frames by name or by match=."
     )
 
 
@@ -277,6 +277,7 @@ def test_absolute_folders_would_be_the_same_in_every_stream(match):
     with pytest.raises(DataError) as caught:
         pair(trees(image=videos, mask=videos), match)
     assert str(caught.value) == (
-        "two of the streams 'image', 'mask' would show the same files, those in '/data/v': a path that "
-        "begins with '/' is below no root. List paths from the roots, or give each stream its own frames=."
+        "two of the streams 'image', 'mask' would show the same files in '/data/v': a path that begins "
+        "with '/' is not below any root. List paths relative to the roots, or give each stream "
+        "its own frames=."
     )

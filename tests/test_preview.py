@@ -461,17 +461,17 @@ def test_options_shared_with_bench_read_the_same(capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--output", "sheet.jpg"], "output='sheet.jpg': the sheet is a PNG"),
-        (["-o", "none/sheet.png"], "there is no folder 'none'"),
-        (["-o", "taken.png"], "output='taken.png' cannot be written"),
+        (["--output", "sheet.jpg"], "output='sheet.jpg': must end in .png"),
+        (["-o", "none/sheet.png"], "the folder 'none' does not exist"),
+        (["-o", "taken.png"], "output='taken.png': cannot be written"),
         (["--clips", "0"], "clips=0"),
         (["--epoch", "-1"], "epoch=-1"),
         (["--seed", "-1"], "seed=-1"),
-        (["--crop", "99"], "larger than the frame's 48x64"),
+        (["--crop", "99"], "at most the frame's 48x64"),
         (["--short-side", "0"], "0"),
         (["--time-steps", "99"], "no video gives a clip"),
         (["--stream", "other"], "stream=other=: must be NAME=DIR"),
-        (["--stream", "image=x"], "a name that is not taken"),
+        (["--stream", "image=x"], "with a name other than image"),
         (["--mask", "missing"], "missing"),
     ],
 )

@@ -117,7 +117,7 @@ def test_a_csv_without_paths_says_what_can_be_done(tmp_path):
     assert str(caught.value) == (
         f"the first line of '{tmp_path}/train.txt' is 'label,youtube_id,time_start,time_end,split': no "
         "column is named 'path'. If it is a header, rename the column that holds the paths, or read the file "
-        'into rows yourself; if it is not, give columns=, such as columns="path length label".'
+        'into rows yourself; if it is not, set columns=, such as columns="path length label".'
     )
 
 
@@ -229,8 +229,8 @@ def test_a_list_whose_labels_are_called_otherwise_warns(tmp_path, caplog):
     assert read(tmp_path, "path,class\nv,1\n") == {"path": ["v"]}
     (message,) = caplog.messages
     assert message == (
-        f"Ignored 'class' of '{tmp_path}/train.txt', in which no column is named 'label' or 'labels' or "
-        "'frame_labels' or 'target': there will be no labels."
+        f"Ignored 'class' of '{tmp_path}/train.txt'. No column is named 'label' or 'labels' or "
+        "'frame_labels' or 'target', so there are no labels."
     )
     assert caplog.records[0].levelname == "WARNING"
 
@@ -258,11 +258,11 @@ def test_a_list_whose_labels_are_called_otherwise_warns(tmp_path, caplog):
         (
             "path label",
             "a/b 1\na/1.JPG 1\nc/2.tiff 2\n",
-            r"line 2 of '.*': path 'a/1\.JPG' is a frame, as are 2 of 3 paths: each row must name a folder",
+            r"line 2 of '.*': path 'a/1\.JPG' is a frame; 2 of 3 paths are frames: each row must name",
         ),
-        ("path label", "  \n", r"'.*' holds no rows\."),
-        (None, "path,label\n", r"'.*' holds no rows\."),
-        (None, "\n \n", r"'.*' holds no rows\."),
+        ("path label", "  \n", r"'.*' has no rows\."),
+        (None, "path,label\n", r"'.*' has no rows\."),
+        (None, "\n \n", r"'.*' has no rows\."),
         (None, b"path,label\nok,1\na\xe4,1\n", r"line 3 of '.*': byte 0xe4 is not UTF-8; save the file as"),
         (None, b"\xef\xbb\xbfpath\n\xff\n", r"line 2 of '.*': byte 0xff is not UTF-8"),
         (None, "path,label\na\0b,1\n", "NUL"),
@@ -272,19 +272,19 @@ def test_a_list_whose_labels_are_called_otherwise_warns(tmp_path, caplog):
             r"line 1 of '.*': label 'x\\nb;y\\nc;z' holds a line break; is a quote",
         ),
         ("path;label", 'a;1\nb;"' + "x" * 200_000, r"line 2 of '.*': field larger .* Is a quote left open\?"),
-        (None, "path,label,path\na,1,b\n", "column 'path' stands there twice"),
+        (None, "path,label,path\na,1,b\n", "column 'path' occurs twice"),
         (None, "path,label,labels\na,1,2\n", "'label', 'labels' are 2 kinds of target; keep one"),
-        (None, "path,frame_labels\na,1\n", "frame_labels cannot be text: give rows or columns in Python"),
+        (None, "path,frame_labels\na,1\n", "frame_labels cannot be text: pass rows or columns in Python"),
         (None, '""\na\n', "no column is named 'path'"),
         (
             None,
             "path length label\na 3 1\n",
-            "is 'path length label': a header is divided by commas, .* give columns='path length label'",
+            "is 'path length label': a header must be separated by commas, .* set columns='path length",
         ),
         (
             "path length labels",
             "a b 3 1\n",
-            "length 'b' must be .* A path may hold no blank here: divide the fields by another character",
+            "length 'b' must be .* A path must not hold a blank here: separate the fields by another",
         ),
     ],
 )
@@ -298,17 +298,17 @@ def test_text_that_cannot_be_is_refused(tmp_path, columns, text, message):
     [
         (
             "path lable",
-            "'lable' is no column; there are path, start, length, fps, label, .* and _ to skip one",
+            "'lable' is not a column; columns are path, start, length, fps, label, .* and _ to skip",
         ),
-        ("path path", "column 'path' stands there twice"),
+        ("path path", "column 'path' occurs twice"),
         ("length label", "no column is named 'path'"),
         ("path label target", "'label', 'target' are 2 kinds of target"),
         ("", "columns='': no column is named 'path'"),
-        ("path,length label", "one separator must stand between the names, blanks or one character"),
-        ("path::label", "one separator must stand"),
-        ("path,label,", "one separator must stand"),
-        ('path"label', "one separator must stand"),
-        (["path", "label"], r"columns=\['path', 'label'\]: must be one string"),
+        ("path,length label", "must separate all names by blanks, or all by the same single character"),
+        ("path::label", "must separate all names"),
+        ("path,label,", "must separate all names"),
+        ('path"label', "must separate all names"),
+        (["path", "label"], r"columns=\['path', 'label'\]: must be a str"),
     ],
 )
 def test_columns_that_cannot_be_are_refused(tmp_path, columns, message):
@@ -414,12 +414,12 @@ def test_ignored_columns_may_hold_anything(caplog):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ([], "the list of videos holds no rows"),
-        ({"path": []}, "the list of videos holds no rows"),
+        ([], "the list of videos has no rows"),
+        ({"path": []}, "the list of videos has no rows"),
         (["a/b", "c/d"], r"row 0 \(from 0\) is 'a/b': must be a tuple, a list or a dict"),
-        ([("a",), {"path": "b"}], r"row 1 \(from 0\) is \{'path': 'b'\}: must be a tuple, as row 0"),
-        ([{"path": "b"}, None], r"row 1 \(from 0\) is None: must be a dict, as row 0"),
-        ([("a", 1), ("b",)], r"row 1 \(from 0\): \('b',\) has 1 values, but row 0 2"),
+        ([("a",), {"path": "b"}], r"row 1 \(from 0\) is \{'path': 'b'\}: must be a tuple like row 0"),
+        ([{"path": "b"}, None], r"row 1 \(from 0\) is None: must be a dict like row 0"),
+        ([("a", 1), ("b",)], r"row 1 \(from 0\): \('b',\) has 1 values, but row 0 has 2"),
         ([("a", 1, 0, 3, 9)], "rows have 5 values, but columns='path label start length' names 4"),
         ([()], "no column is named 'path'"),
         ([{"file": "a"}], "rows with 'file': no column is named 'path'"),
@@ -432,16 +432,22 @@ def test_ignored_columns_may_hold_anything(caplog):
         ([(b"a",)], "path b'a' must be a str"),
         ([("",)], "path '' must not be empty"),
         ([("a\0b",)], r"path 'a\\x00b' must not hold a NUL"),
-        ([("a/b",), ("a/1.png",)], r"row 1 \(from 0\): path 'a/1.png' is a frame, as are 1 of 2 paths"),
+        ([("a/b",), ("a/1.png",)], r"row 1 \(from 0\): path 'a/1.png' is a frame; 1 of 2 paths are frames"),
         ([{"path": "a", "label": 1}, {"path": "b"}], r"row 1 \(from 0\): label None is missing: fill it in"),
         (Frame(path=["a", "b"], label=[1.0, float("nan")]), r"row 1 \(from 0\): label nan is missing"),
         (Frame(path=["a"], label=[NAType()]), r"row 0 \(from 0\): label .* is missing"),
-        (Frame(path=["a"], label=[1.0]), r"label 1\.0 must be an integer, or a name .*; pandas makes floats"),
+        (
+            Frame(path=["a"], label=[1.0]),
+            r"label 1\.0 must be an integer, or a name .*; pandas converts integers",
+        ),
         (
             Frame(path=["a"], start=np.array([1.0])),
-            r"start .*1\.0.* must be an integer .*; pandas makes floats",
+            r"start .*1\.0.* must be an integer .*; pandas converts integers",
         ),
-        ([("a", 1), ("b", "x")], r"row 1 \(from 0\): label 'x' mixes numbers and names: 1 stands before it"),
+        (
+            [("a", 1), ("b", "x")],
+            r"row 1 \(from 0\): label 'x' mixes numbers and names: an earlier row has 1",
+        ),
         ([("a", True)], "label True must be an integer, or a name"),
         ([("a", np.True_)], "label .*True.* must be an integer, or a name"),
         (
@@ -466,7 +472,7 @@ def test_ignored_columns_may_hold_anything(caplog):
         ({"path": ["a"], "frame_labels": [[[1], 2]]}, "frame_labels .* must be integers"),
         ({"path": ["a"], "target": ["x"]}, "target 'x' must be a finite number"),
         ({"path": ["a"], "target": [True]}, "target True must be a number"),
-        ({"path": ["a", "b"], "target": [[1, 2], [1]]}, r"target \[1\] has shape \(1,\), but that of row 0"),
+        ({"path": ["a", "b"], "target": [[1, 2], [1]]}, r"target \[1\] has shape \(1,\), but row 0 has"),
         ({"path": ["a"], "label": [1], "target": [1]}, "'label', 'target' are 2 kinds of target; keep one"),
         (Frame(path=["a"], fps=[None]), "fps None is missing"),
     ],
@@ -486,5 +492,7 @@ def test_columns_are_not_for_what_has_names(source):
 
 @pytest.mark.parametrize("source", [5, None, b"train.txt"])
 def test_what_is_no_list_is_refused(source):
-    with pytest.raises(OptionError, match="is no list of videos; give the path of a text file, rows"):
+    with pytest.raises(
+        OptionError, match="must be a folder or a list of videos: the path of a text file, rows"
+    ):
         read_records(source)

@@ -123,7 +123,7 @@ def test_a_pack_that_is_there_is_kept(root):
 
 def test_a_pack_that_was_interrupted_goes_on(root):
     folder = root / "packs" / "unfinished"
-    with pytest.raises(fc.DataError, match="is a pack that was not finished"):
+    with pytest.raises(fc.DataError, match="is an unfinished pack"):
         fc.open(folder)
     assert pack_arrays(root, folder).resumed
     assert content(folder).keys() == content(root / "packs" / "arrays").keys()

@@ -271,7 +271,7 @@ def test_views_of_two_transforms(view):
     ("streams", "frames", "message"),
     [
         ({"image": [encoded(PIXELS[0].astype(np.uint16)[..., 0], "PNG")]}, [0], "image[7, 0]: 16-bit PNG"),
-        ({"image": PIXELS[..., :1]}, [5], "image[7, 5]: is an array of uint8, (20, 28, 1)"),
+        ({"image": PIXELS[..., :1]}, [5], "image[7, 5]: an array of uint8, (20, 28, 1)"),
         ({"image": PIXELS, "mask": LABELS[:, 1:]}, [4], "mask[7, 4]: is 19x28 while its image is 20x28"),
         ({"mask": LABELS, "image": PIXELS[:, :, 2:]}, [4], "image[7, 4]: is 20x26 while its mask is 20x28"),
     ],

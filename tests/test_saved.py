@@ -169,9 +169,9 @@ def test_what_can_be_no_index_is_refused_before_the_scan(rawframes, monkeypatch)
     for index, said in [
         (5, "index=5: must be the path of a file"),
         (b"i", "index=b'i': must be the path of a file"),
-        ("", "index='': is no path of a file"),
+        ("", "index='': must be the path of a file"),
         (root, "index='.*rawframes': is a folder; give a file, such as '.*rawframes/index'"),
-        (root / "none" / "i", "index='.*/none/i': there is no folder '.*/none'"),
+        (root / "none" / "i", "index='.*/none/i': the folder '.*/none' does not exist"),
     ]:
         with pytest.raises(OptionError, match=said):
             fc.open(root, index=index)
@@ -180,7 +180,9 @@ def test_what_can_be_no_index_is_refused_before_the_scan(rawframes, monkeypatch)
 def test_a_folder_that_cannot_be_written_into(rawframes, monkeypatch):
     refuse_to_scan(monkeypatch)
     monkeypatch.setattr(os, "access", lambda *_: False)
-    with pytest.raises(OptionError, match=r"index='.*/i': cannot write into '.*'; give a file in a folder"):
+    with pytest.raises(
+        OptionError, match=r"index='.*/i': the folder '.*' is not writeable; give a file in another"
+    ):
         fc.open(rawframes / "rawframes", index=rawframes / "i")
 
 
@@ -227,7 +229,7 @@ def test_other_options_in_the_users_words(rawframes, options, said):
 def test_a_file_that_is_no_index(rawframes, content):
     path = rawframes / "i"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"'.*/i' is no index of fastclips; give index= another file$"):
+    with pytest.raises(DataError, match=r"'.*/i' is not an index of fastclips; give another file as index=$"):
         fc.open(rawframes / "rawframes", index=path)
     assert path.read_bytes() == content
 
@@ -236,7 +238,7 @@ def test_an_index_that_is_cut_short(rawframes):
     path = rawframes / "i"
     fc.open(rawframes / "rawframes", index=path)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(DataError, match=r"'.*/i' has .* bytes where .*: delete it"):
+    with pytest.raises(DataError, match=r"'.*/i' has .* bytes, but .*: delete it"):
         fc.open(rawframes / "rawframes", index=path)
 
 
@@ -250,5 +252,5 @@ def test_columns_that_are_no_whole_index(rawframes):
     lacking += [(arrays, {**meta, "index_format": 1}), ({}, {})]
     for some, words in lacking:
         Columns.pack(some, words).save(path)
-        with pytest.raises(DataError, match=r"'.*/i' (is no whole index .*|was made by .*): delete it"):
+        with pytest.raises(DataError, match=r"'.*/i' (is not a complete index .*|was made by .*): delete it"):
             fc.open(rawframes / "rawframes", index=path)

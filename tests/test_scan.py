@@ -105,8 +105,8 @@ def test_a_cycle_of_links_ends_and_is_logged(tmp_path, caplog):
     (root / "a/out").symlink_to(tmp_path / "above")
     assert found(root) == {"a/v": ["1.jpg"]}
     assert sorted(caplog.messages) == [
-        f"Skipped '{root}/a/out/root', a link to a folder that holds it.",
-        f"Skipped '{root}/a/v/up', a link to a folder that holds it.",
+        f"Skipped '{root}/a/out/root': it links to a folder that holds it.",
+        f"Skipped '{root}/a/v/up': it links to a folder that holds it.",
     ]
 
 
@@ -182,10 +182,10 @@ def refusal(root, frames=None, **options):
     ("scan", "expected"),
     [
         (scan_tree, "a folder of class/video/frame"),
-        (lambda root: scan_folders(root, ["a"]), "the folder that a list's paths are relative to, root="),
+        (lambda root: scan_folders(root, ["a"]), "the folder that the list's paths are relative to, root="),
         (
             lambda root: name_folders(root, {"a": 1}, "{}.jpg"),
-            "the folder that a list's paths are relative to, root=",
+            "the folder that the list's paths are relative to, root=",
         ),
     ],
 )
@@ -200,16 +200,16 @@ def test_a_root_that_is_no_folder(tmp_path, scan, expected):
 def test_frames_in_the_root(tmp_path):
     write(tmp_path, "2.jpg", "1.jpg", "a/v/1.jpg")
     assert refusal(tmp_path) == (
-        f"'{tmp_path}' itself holds frames, such as '1.jpg', but the layout is class/video/frame: open the "
-        "folder that holds the class folders, move the frames, or give labels=None, with which every folder "
-        "of frames is a video."
+        f"'{tmp_path}' itself holds frames, such as '1.jpg', but the layout must be class/video/frame: open "
+        "the folder that holds the class folders, move the frames, or set labels=None to make every folder "
+        "of frames a video."
     )
 
 
 def test_no_frames_says_what_was_found(tmp_path):
     write(tmp_path, "a/1.mp4", "a/2.MP4", "b/3.mp4", "b/README")
     assert refusal(tmp_path) == (
-        f"no frames in '{tmp_path}': expected class/video/frame with files that end in .jpg, .jpeg, .png, "
+        f"no frames in '{tmp_path}': expected class/video/frame with the extensions .jpg, .jpeg, .png, "
         ".bmp, .tif, .tiff; found 3 .mp4 files, 1 extensionless file."
     )
 
@@ -221,7 +221,7 @@ def test_an_empty_root(tmp_path):
 def test_a_pattern_that_matches_none(tmp_path):
     write(tmp_path, "a/v/f10.jpg", "a/w/f9.jpg")
     assert refusal(tmp_path, "img_*") == (
-        f"frames='img_*' matches none of the frames in '{tmp_path}', such as 'f9.jpg'."
+        f"frames='img_*': must match frames in '{tmp_path}', such as 'f9.jpg'."
     )
 
 
@@ -229,15 +229,15 @@ def test_several_sequences(tmp_path):
     write(tmp_path, "a/v/img_1.jpg", "a/v/flow_x_1.jpg", "a/v/flow_y_1.jpg", "a/v/img_2_l.jpg")
     assert refusal(tmp_path) == (
         f"'{tmp_path}/a/v' holds 4 sequences of numbered frames, 'flow_x_*', 'flow_y_*', 'img_*', 'img_*_l': "
-        "choose with frames=, such as frames='img_*_l.*', or frames='*' for all as one video."
+        "select one with frames=, such as frames='img_*_l.*', or set frames='*' to read all as one video."
     )
 
 
 def test_sequences_that_differ_by_a_number(tmp_path):
     write(tmp_path, *(f"a/v/cam{camera}_{frame:02d}_8bit.png" for camera in (1, 2) for frame in range(3)))
     assert refusal(tmp_path) == (
-        f"'{tmp_path}/a/v' holds 2 sequences of numbered frames, 'cam1_*_8bit', 'cam2_*_8bit': choose with "
-        "frames=, such as frames='cam2_*_8bit.*', or frames='*' for all as one video."
+        f"'{tmp_path}/a/v' holds 2 sequences of numbered frames, 'cam1_*_8bit', 'cam2_*_8bit': select one "
+        "with frames=, such as frames='cam2_*_8bit.*', or set frames='*' to read all as one video."
     )
     assert found(tmp_path, "cam2_*_8bit.*") == {"a/v": [f"cam2_{frame:02d}_8bit.png" for frame in range(3)]}
 
@@ -245,8 +245,8 @@ def test_sequences_that_differ_by_a_number(tmp_path):
 def test_a_name_without_number_among_numbered_ones(tmp_path):
     write(tmp_path, "a/v/img_1.jpg", "a/v/img_2.jpg", "a/v/end.png", "a/v/cover.jpg")
     assert refusal(tmp_path) == (
-        f"'{tmp_path}/a/v' holds numbered frames and 'cover.jpg': choose with frames=, such as "
-        "frames='img_*.*', or frames='*' for all as one video."
+        f"'{tmp_path}/a/v' holds numbered frames and 'cover.jpg': select with frames=, such as "
+        "frames='img_*.*', or set frames='*' to read all as one video."
     )
 
 
@@ -254,14 +254,14 @@ def test_a_name_without_number_among_numbered_ones(tmp_path):
 def test_two_frames_with_one_stem(tmp_path, frames):
     write(tmp_path, "a/v/0001.png", "a/v/0001.jpg")
     assert refusal(tmp_path, frames) == (
-        f"'{tmp_path}/a/v' holds two frames with one name, '0001.jpg' and '0001.png': "
-        "remove one, or choose with frames=, such as frames='*.jpg'."
+        f"'{tmp_path}/a/v' holds two frames with one stem, '0001.jpg' and '0001.png': "
+        "remove one, or select with frames=, such as frames='*.jpg'."
     )
 
 
 def test_a_loose_root_is_named_as_it_is(tmp_path):
     write(tmp_path, "1.png", "1.jpg")
-    assert refusal(tmp_path, loose=True).startswith(f"'{tmp_path}' holds two frames with one name")
+    assert refusal(tmp_path, loose=True).startswith(f"'{tmp_path}' holds two frames with one stem")
 
 
 def refuse_listing(monkeypatch, end):
@@ -410,10 +410,10 @@ def test_up_to_1000_videos_are_looked_at_evenly_spread(tmp_path, monkeypatch):
     for video in lengths:
         frames_of(tmp_path, video, 1)
     (tmp_path / "v29/img_00001.jpg").unlink()
-    with pytest.raises(DataError, match="'v29': there is neither"):
+    with pytest.raises(DataError, match=r"'v29': '.*' has neither"):
         name_folders(tmp_path, lengths, "img_{:05d}.jpg")
     monkeypatch.setattr(scan, "_PROBED", 4)
-    with pytest.raises(DataError, match="'v29': there is neither"):
+    with pytest.raises(DataError, match=r"'v29': '.*' has neither"):
         name_folders(tmp_path, lengths, "img_{:05d}.jpg")
     frames_of(tmp_path, "v29", 1)
     (tmp_path / "v28/img_00001.jpg").unlink()
@@ -422,7 +422,9 @@ def test_up_to_1000_videos_are_looked_at_evenly_spread(tmp_path, monkeypatch):
 
 def test_one_missing_folder_among_those_named_like_video_files(tmp_path):
     frames_of(tmp_path, "a", 1)
-    with pytest.raises(DataError, match=r"row 1: cannot look into '.*/gone': No such file or directory; set"):
+    with pytest.raises(
+        DataError, match=r"row 1: cannot read the folder '.*/gone': No such file or directory; set"
+    ):
         name_folders(
             tmp_path,
             {"a.mp4": 1, "gone.mp4": 1},
@@ -442,7 +444,7 @@ def test_pipes_and_what_servers_leave_are_skipped(tmp_path):
 def test_lengths_need_a_place_for_the_number(tmp_path, frames):
     with pytest.raises(
         OptionError,
-        match=re.escape(f"frames={frames!r}: has no single place for a number, as in 'img_{{:05d}}.jpg'"),
+        match=re.escape(f"frames={frames!r}: must have one placeholder, as in 'img_{{:05d}}.jpg'"),
     ):
         name_folders(tmp_path, {"v": 1}, frames)
 
@@ -452,9 +454,8 @@ def test_lengths_without_a_first_frame(tmp_path):
     with pytest.raises(DataError) as caught:
         name_folders(tmp_path, {"v": 2}, "img_{:05d}.jpg")
     assert str(caught.value) == (
-        f"'v': there is neither 'img_00000.jpg' nor 'img_00001.jpg' in '{tmp_path}/v': "
-        "frames='img_{:05d}.jpg' must name the frames as they are; with a pattern such as 'img_*.jpg' "
-        "folders are listed instead."
+        f"'v': '{tmp_path}/v' has neither 'img_00000.jpg' nor 'img_00001.jpg': correct "
+        "frames='img_{:05d}.jpg', or give a pattern such as 'img_*.jpg', so that folders are listed."
     )
 
 
@@ -463,8 +464,9 @@ def test_lengths_without_a_last_frame(tmp_path):
     with pytest.raises(DataError) as caught:
         name_folders(tmp_path, {"v": 5}, "img_{:05d}.jpg")
     assert str(caught.value) == (
-        f"'v': '{tmp_path}/v/img_00005.jpg' does not exist, though the list gives its folder 5 frames or "
-        "more: correct the list, or give a pattern such as 'img_*.jpg', with which folders are listed."
+        f"'v': '{tmp_path}/v/img_00005.jpg' does not exist, but the list gives its folder at least 5 "
+        "frames: correct the list, or set frames= to a pattern such as 'img_*.jpg', so that folders are "
+        "listed."
     )
 
 
@@ -474,6 +476,6 @@ def test_lengths_of_folders_that_count_from_0_and_from_1(tmp_path):
     with pytest.raises(DataError) as caught:
         name_folders(tmp_path, {"v": 2, "w": 2}, "img_{:05d}.jpg")
     assert str(caught.value) == (
-        f"frames count from 0 in '{tmp_path}/w' and from 1 in '{tmp_path}/v': give a pattern such as "
-        "'img_*.jpg', with which folders are listed."
+        f"frames count from 0 in '{tmp_path}/w' and from 1 in '{tmp_path}/v': set frames= to a pattern such "
+        "as 'img_*.jpg', so that folders are listed."
     )

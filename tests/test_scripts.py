@@ -66,7 +66,8 @@ def test_a_storage_from_beside_the_script(frames, tmp_path):
     """What the trainer can import, the workers can."""
     (tmp_path / "mine.py").write_text(
         textwrap.dedent("""
-        class Storage:
+        import fastclips as fc
+        class Mine(fc.Storage):
             def __init__(self, inner): self.inner = inner
             def read(self, *key): return self.inner.read(*key)
             def where(self, *key): return self.inner.where(*key)
@@ -76,7 +77,7 @@ def test_a_storage_from_beside_the_script(frames, tmp_path):
         textwrap.dedent(f"""
         import dataclasses, mine, fastclips as fc
         dataset = fc.open({str(frames)!r})
-        dataset = dataclasses.replace(dataset, storage=mine.Storage(dataset.storage))
+        dataset = dataclasses.replace(dataset, storage=mine.Mine(dataset.storage))
         with fc.ClipLoader(dataset, fc.Windows(4), batch_size=4, workers=2) as loader:
             print("served", len(list(loader)))
         """)
@@ -209,6 +210,7 @@ def test_what_workers_cannot_import_is_named(frames, tmp_path):
         [sys.executable, "train.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )
     assert (
-        "one said EngineError: transforms cannot be unpickled in a worker: ModuleNotFoundError" in done.stdout
+        "a worker raised EngineError: transforms cannot be unpickled in a worker: ModuleNotFoundError"
+        in done.stdout
     )
     assert "No module named 'hidden'" in done.stdout

@@ -60,7 +60,7 @@ def test_a_warp_reads_nothing_outside_its_source(data, fill, log_scale):
         tuple(row)
         for row in (zoom * np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])).tolist()
     )
-    geometry = Geometry(Axis(size[0], 10.0, 80.0), Axis(size[1], 4.0, 124.0)).turn(linear)
+    geometry = Geometry(Axis(size[0], 10.0, 80.0), Axis(size[1], 4.0, 124.0)).map_about_center(linear)
     geometry = geometry.settle(*SIZE)
     source = find_source(geometry, *SIZE, fill)
     assert 0 <= source.top < source.bottom <= SIZE[0]

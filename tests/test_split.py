@@ -138,7 +138,7 @@ def test_a_half_can_be_split_again():
 
 @pytest.mark.parametrize("share", [0, 1, 1.5, -0.1, float("nan"), True, "0.2"])
 def test_a_share_out_of_range(share):
-    with pytest.raises(OptionError, match=rf"validation={share!r} must lie between 0 and 1"):
+    with pytest.raises(OptionError, match=rf"validation={share!r}: must be between 0 and 1"):
         dataset([0, 0], 1).split(share)
 
 
@@ -147,8 +147,8 @@ def test_a_half_that_would_be_empty(share, training, validation):
     with pytest.raises(OptionError) as caught:
         dataset([0, 0, 1], 2).split(share)
     assert str(caught.value) == (
-        f"validation={share} of 3 videos leaves {training} to train on and {validation} to validate on: "
-        "each needs one or more. Change validation= or add videos."
+        f"validation={share} of 3 videos leaves {training} for training and {validation} for validation, but "
+        "both need at least 1: change validation=, or add videos"
     )
 
 
@@ -247,13 +247,13 @@ def test_too_few_groups():
     with pytest.raises(OptionError) as caught:
         dataset([0, 0, 1], 2).split(0.2, group=[1, 1, 2])
     assert str(caught.value) == (
-        "validation=0.2 of 2 groups leaves 2 to train on and 0 to validate on: each needs one or more. "
-        "Change validation= or add videos."
+        "validation=0.2 of 2 groups leaves 2 for training and 0 for validation, but both need at least 1: "
+        "change validation=, or add videos"
     )
 
 
 def test_too_few_videos_in_many_parts():
-    with pytest.raises(OptionError, match=r"^validation=0\.5 of 1 videos leaves 1 to train on and 0 to"):
+    with pytest.raises(OptionError, match=r"^validation=0\.5 of 1 videos leaves 1 for training and 0 for"):
         dataset(None, 0, ["v"] * 9, [3] * 9).split(0.5)
 
 
@@ -264,31 +264,33 @@ def refusal(group, names=("a/v1", "b/v2", "c/v3"), keys=None):
 
 
 def test_a_group_that_is_no_pattern():
-    assert refusal("(").startswith("group='(': is no regular expression (missing ), unterminated subpattern")
+    assert refusal("(").startswith(
+        "group='(': must be a regular expression (missing ), unterminated subpattern"
+    )
 
 
 def test_a_pattern_that_finds_nothing_in_a_name():
-    assert refusal(r"v[12]") == "group='v[12]': finds nothing in 'c/v3'"
+    assert refusal(r"v[12]") == "group='v[12]': must match every name, but does not match 'c/v3'"
 
 
 @pytest.mark.parametrize("group", [[1, 2], np.arange(4), ()])
 def test_groups_of_another_length(group):
-    assert refusal(group) == f"group= has {len(group)} values for 3 videos; give one for each"
+    assert refusal(group) == f"group= has {len(group)} values for 3 videos; give one for each video"
 
 
 def test_groups_that_tear_a_video_apart():
     assert refusal([1, 1, 2], ["a/v", "b/v", "b/v"], [0, 1, 1]) == (
-        "group= puts parts of 'b/v' into several groups: they show the same video and must stay together."
+        "group= puts parts of 'b/v' into several groups, but parts of one video must be in one group"
     )
 
 
 @pytest.mark.parametrize("group", [lambda name: name.split("/")[:1], [["a"]] * 3, np.array([["a"]] * 3)])
 def test_groups_that_cannot_be_compared(group):
-    assert refusal(group) == "group= gives ['a'] for a video: must be a number, a text or a tuple of these"
+    assert refusal(group) == "group= gives ['a'] for a video: must be a number, a str or a tuple of these"
 
 
 @pytest.mark.parametrize("group", [3, re.compile("v")])
 def test_a_group_that_is_nothing_of_these(group):
     assert refusal(group) == (
-        f"group={group!r}: must be a regular expression, as text, a function, or a value for each video"
+        f"group={group!r}: must be a str (a regular expression), a function, or a value for each video"
     )

@@ -154,8 +154,8 @@ def test_a_frame_that_vanished_names_its_path(tmp_path):
     assert str(caught.value) == (
         f"cannot read frame '{tmp_path}/a/v/1.jpg': No such file or directory. "
         "If files changed since the dataset was opened, open it again, with a new index= file if there is "
-        "one; if frames= has a place for the number, a pattern such as 'img_*.jpg' takes the files that are "
-        "there."
+        "one; if frames= has a placeholder for the number, set it to a pattern such as 'img_*.jpg', which "
+        "matches the existing files."
     )
 
 

@@ -184,7 +184,7 @@ def test_views_and_draws_mix():
 
 @pytest.mark.parametrize("crop", [ThreeCrop, TenCrop])
 def test_views_larger_than_the_frame(crop):
-    said = f"{crop.__name__} of 30x30 .* larger than the frame's 20x40 .* Resize"
+    said = rf"{crop.__name__}'s size=\(30, 30\): must be at most the frame's 20x40 .* Resize"
     with pytest.raises(fc.OptionError, match=said):
         compile_recipe([crop(30)]).geometry(20, 40, [], 1)
 
@@ -197,9 +197,9 @@ def test_views_larger_than_the_frame(crop):
         (lambda: fc.CenterCrop(2.5), r"=2\.5: must"),
         (lambda: ThreeCrop(0), "ThreeCrop's size=0: must be a positive int or .*"),
         (lambda: TenCrop((1, 2, 3)), r"TenCrop's size=\(1, 2, 3\): must"),
-        (lambda: fc.RandomFlip(1.5), r"p=1\.5: must lie between 0 and 1"),
-        (fc.Resize, "either a size or short_side"),
-        (lambda: fc.Resize(3, short_side=4), "either a size or short_side"),
+        (lambda: fc.RandomFlip(1.5), r"p=1\.5: must be a number from 0 to 1"),
+        (fc.Resize, "must be exactly one of the three"),
+        (lambda: fc.Resize(3, short_side=4), "must be exactly one of the three"),
         (lambda: fc.Resize(short_side=-1), "=-1: must"),
         (lambda: fc.Normalize((1, 2)), "one number or three"),
         (lambda: fc.Normalize(std=0), "must be positive"),

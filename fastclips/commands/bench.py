@@ -1,20 +1,20 @@
 """`fastclips bench`: how close a folder's loader comes to the fastest that its frames can be decoded.
 
-The ceiling is the *bare loop*: `Decoder.decode` of as many random boxes of the same size, from frames of the
-same folder whose bytes are in memory, with the engine's own settings, in as many processes as there are
-workers. What of a frame need not be decoded, neither side decodes. But the loop reads no file, cuts no clip
-and hands nothing over, so the loader cannot beat it. The *whole loop* is the same with simplejpeg, which
-decodes every frame whole: what a loader could reach at best that does so. ::
+The ceiling is the *bare loop*: `Decoder.decode` of random boxes of the crop's size, on frames of the same
+folder whose bytes are in memory, with the engine's own settings, in as many processes as there are workers.
+Both sides skip the same parts of a frame. The bare loop reads no file, cuts no clip and hands nothing over,
+so the loader cannot be faster. The *whole loop* is the same with simplejpeg, which decodes every frame whole:
+the best that a loader could reach that decodes whole frames. ::
 
-    round 1   engine, bare, whole    a *turn* is a fraction of a second; only one side works in it, the
+    round 1   engine, bare, whole    A *turn* is a fraction of a second in which only one side works; the
     round 2   whole, bare, engine    others are blocked. A round gives ratios of turns that met the same
-    round 3   engine, bare, whole    machine; the efficiency is the median of engine over bare
+    round 3   engine, bare, whole    load on the machine; the efficiency is the median of engine over bare
     ...
 
-The engine's turn begins with all the batches that it could prepare ahead, which nobody timed. These are
-taken and thrown away, and one more: from then on the workers keep up a steady pace, and the clock runs from
-one batch to the last one of the turn. Then everything submitted is left to finish, so that the CPU time
-between two such rests belongs to exactly the batches that were taken.
+The engine's turn begins with all the batches that it prepared ahead, untimed. These and one more are taken
+and thrown away: from then on the workers keep a steady pace, and the clock runs from one batch to the last
+batch of the turn. Then the workers finish everything submitted, so the CPU time between two such rests
+belongs to exactly the batches that were taken.
 """
 
 # ruff: noqa: T201 - a command prints
@@ -23,28 +23,28 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import platform
-import subprocess
-import sys
 from contextlib import closing, suppress
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time, sleep
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import simplejpeg  # what the engine is compared with
+import simplejpeg  # the engine is compared with it
 from tqdm import tqdm
 
 from fastclips.data.opening import open_dataset
+from fastclips.data.storage import opened
 from fastclips.engine.arena import COUNTERS
 from fastclips.errors import EngineError, OptionError
 from fastclips.loader import ClipLoader
 from fastclips.pixels.decoding.decoder import Decoder, frame_size
-from fastclips.pixels.geometry.crops import RandomCrop, RandomFlip
+from fastclips.pixels.geometry.crops import RandomCrop
+from fastclips.pixels.geometry.flips import RandomFlip
 from fastclips.planning.samplers import Windows
+from fastclips.processes import AnsweringProcess, answer
 from fastclips.serving.stats import resident_bytes
 
 if TYPE_CHECKING:
@@ -55,14 +55,14 @@ if TYPE_CHECKING:
     from fastclips.serving.stats import Stats
     from fastclips.spec import Stream
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["add_arguments", "run", "serve"]
 
 _TURN_S = 0.25
-_LEAST_BATCHES = 3  # of a turn of the engine
+_LEAST_BATCHES = 3  # in a turn of the engine
 _LEAST_ROUNDS = 2  # one in each order
 _SAMPLE = 512  # frames of the bare loops, more than any cache near the cores holds
-_BOXES = 4  # of each of them
-_SETTLE_S = 60.0  # how long the workers may take over what they are on
+_BOXES = 4  # per frame of the sample
+_SETTLE_S = 60.0  # how long the workers may take to finish what was submitted
 _CLIPS = COUNTERS.index("clips")
 _FAST_DCT = True  # ClipLoader's default
 _OPTIONS = ("time_steps", "step", "crop", "batch_size", "seconds")
@@ -71,75 +71,103 @@ _BAR = "{desc} |{bar}| {n:.0f}/{total:.0f} s"
 
 _MANUAL = """\
 figures:
-  efficiency            frames_per_s / ceiling_frames_per_s, taken within each round; the median of the
-                        rounds. A loaded machine moves it less than it moves either of the two
-  frames_per_s          frames that the loader delivers: read, decoded, cropped, flipped, in shared memory
-                        that the consumer sees as an array; the consumer does nothing but receive it
-  ceiling_frames_per_s  random boxes, as large as the crop, that bare loops decode, one loop in each of as
-                        many processes as there are workers, of bytes that are in memory, into one reused
-                        buffer each, decoding as little as the loader does
-  whole_frames_per_s    frames that the same processes decode whole, by simplejpeg
-  over_whole            frames_per_s / whole_frames_per_s, as the efficiency. Above 1, the loader is faster
-                        than any that decodes whole frames can be
-  cpu_ms_per_frame      CPU time per frame of all processes, user and system, in the engine's turns;
-                        ceiling_cpu_ms_per_frame and whole_cpu_ms_per_frame in the bare loops'. Even on a
-                        busy machine these compare
-  ways                  which part of the loader's frames was decoded in each way, from 0 to 1: sliced
-                        (around the crop, by restart markers, which `fastclips pack` adds), cropped (around
-                        the crop, all codes before it passed), whole
-  skipped               which part of all the frames' pixels was not decoded, from 0 to 1
-  first_batch_s         from before the ClipLoader is made to its first batch; the folder was scanned before,
-                        in open_s. The files may come from the disk or from the page cache: run it twice
-  peak_rss_mb           sum of each process's peak resident memory; shared pages count in every process
-  pss_mb                memory at the end, shared pages counted once: what the machine really gives
-  rounds                of three turns, a quarter of a second each: of the engine, of the bare loops, of the
-                        same with whole frames, in alternating order; who has no turn is blocked
-  *_quartiles           half of the rounds lie between these two
+  efficiency            frames_per_s / ceiling_frames_per_s within each round,
+                        the median of the rounds. Other load on the machine
+                        changes this ratio less than either of the rates
+  frames_per_s          frames that the loader delivers: read, decoded, cropped,
+                        flipped and written to shared memory, which the
+                        consumer sees as an array. The consumer does nothing
+                        but receive the batches
+  ceiling_frames_per_s  frames that bare loops decode: random boxes of the
+                        crop's size, from bytes in memory, into one reused
+                        buffer each, decoding as little as the loader does.
+                        There are as many processes as workers
+  whole_frames_per_s    frames that the same processes decode whole with
+                        simplejpeg
+  over_whole            frames_per_s / whole_frames_per_s, as the efficiency.
+                        Above 1, the loader is faster than any loader that
+                        decodes whole frames can be
+  cpu_ms_per_frame      CPU time per frame of all processes, user and system, in
+                        the engine's turns. For the bare loops these are
+                        ceiling_cpu_ms_per_frame and whole_cpu_ms_per_frame.
+                        They can be compared even on a busy machine
+  ways                  share of the loader's frames, from 0 to 1, decoded by
+                        each rung: sliced (around the crop, using the restart
+                        markers that `fastclips pack` adds), cropped (around
+                        the crop, after passing all codes before it), whole
+  skipped               share of all pixels that were not decoded, from 0 to 1
+  first_batch_s         time from before the ClipLoader is made to its first
+                        batch. Scanning the folder is not included; it is
+                        open_s. The files may come from the disk or from the
+                        page cache: run the command twice
+  peak_rss_mb           sum of the processes' peak resident memory; shared pages
+                        count in every process
+  pss_mb                memory at the end, with shared pages counted once: what
+                        the machine really gives
+  rounds                number of rounds. A round is three turns of a quarter of
+                        a second: the engine, the bare loops, and the bare
+                        loops with whole frames, in alternating order. While
+                        one has its turn, the others are blocked
+  *_quartiles           half of the rounds lie between these two values
 
-Units: MB are 2**20 bytes. Training data is shuffled, with one random crop and flip per clip, as uint8.
+An MB is 2**20 bytes. The clips are those of training: shuffled, uint8, with one
+random crop and flip per clip.
 
 examples:
-  fastclips bench frames/ --time-steps 32 --step 16 --crop 112 --workers 8 --seconds 20
+  fastclips bench frames/ --time-steps 32 --step 16 --crop 112 --workers 8
   fastclips bench frames/ --json >> history.jsonl
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the command.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Given its arguments and its manual.
-    """
+    """Add the command's arguments, description and manual to a parser."""
     parser.description = (
-        "Measure the loader on a folder of frames or a pack and, in turn, the fastest that the frames can be "
-        "decoded."
+        "Measure how fast a folder of frames or a pack is loaded, beside the fastest that\n"
+        "its frames can be decoded."
     )
     parser.epilog = _MANUAL
     parser.add_argument("folder", metavar="DIR", help="folder of class/video/frame.jpg, or a pack")
-    parser.add_argument("--time-steps", type=int, default=16, help="frames in a clip (%(default)s)")
-    parser.add_argument("--step", type=int, default=8, help="frames between starts of clips (%(default)s)")
-    parser.add_argument("--crop", type=int, default=224, help="side of the random crop (%(default)s)")
-    parser.add_argument("--batch-size", type=int, default=8, help="clips in a batch (%(default)s)")
-    parser.add_argument("--workers", type=int, help="worker processes, 0 for none (one per core)")
-    parser.add_argument("--memory", default="1GiB", help="ceiling for batches (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=6.0, help="time of all turns together (%(default)s)")
+    parser.add_argument(
+        "--time-steps", metavar="N", type=int, default=16, help="frames in a clip (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--step",
+        metavar="N",
+        type=int,
+        default=8,
+        help="frames from one clip's start to the next (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--crop",
+        metavar="PIXELS",
+        type=int,
+        default=224,
+        help="side of the random crop (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--batch-size", metavar="N", type=int, default=8, help="clips in a batch (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--workers", metavar="N", type=int, help="worker processes; 0 for none (default: one per core)"
+    )
+    parser.add_argument(
+        "--memory",
+        metavar="SIZE",
+        default="1GiB",
+        help="ceiling for the batches' memory (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seconds",
+        metavar="S",
+        type=float,
+        default=6.0,
+        help="time of all turns together (default: %(default)s)",
+    )
     parser.add_argument("--json", action="store_true", help="print one line of JSON and no progress")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the command.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        From a parser that `add_arguments` prepared.
-
-    Returns
-    -------
-    int
-        Exit code, 0.
+    """Run the command and return its exit code, 0.
 
     Raises
     ------
@@ -172,15 +200,19 @@ def run(args: argparse.Namespace) -> int:
             rounds = _measure(engine, loops, args.seconds, show=not args.json)
         pids = [os.getpid(), *loader.pids]
         result = {
-            **_rates("frames_per_s", rounds, lambda one: one.engine.frames_per_s, 1),
-            **_rates("ceiling_frames_per_s", rounds, lambda one: one.bare.frames_per_s, 1),
-            **_rates("whole_frames_per_s", rounds, lambda one: one.whole.frames_per_s, 1),
-            **_rates("efficiency", rounds, lambda one: one.engine.frames_per_s / one.bare.frames_per_s, 4),
-            **_rates("over_whole", rounds, lambda one: one.engine.frames_per_s / one.whole.frames_per_s, 4),
+            **_rates("frames_per_s", rounds, lambda turns: turns.engine.frames_per_s, 1),
+            **_rates("ceiling_frames_per_s", rounds, lambda turns: turns.bare.frames_per_s, 1),
+            **_rates("whole_frames_per_s", rounds, lambda turns: turns.whole.frames_per_s, 1),
+            **_rates(
+                "efficiency", rounds, lambda turns: turns.engine.frames_per_s / turns.bare.frames_per_s, 4
+            ),
+            **_rates(
+                "over_whole", rounds, lambda turns: turns.engine.frames_per_s / turns.whole.frames_per_s, 4
+            ),
             "rounds": len(rounds),
-            "cpu_ms_per_frame": round(median(one.engine.cpu_ms for one in rounds), 4),
-            "ceiling_cpu_ms_per_frame": round(median(one.bare.cpu_ms for one in rounds), 4),
-            "whole_cpu_ms_per_frame": round(median(one.whole.cpu_ms for one in rounds), 4),
+            "cpu_ms_per_frame": round(median(turns.engine.cpu_ms for turns in rounds), 4),
+            "ceiling_cpu_ms_per_frame": round(median(turns.bare.cpu_ms for turns in rounds), 4),
+            "whole_cpu_ms_per_frame": round(median(turns.whole.cpu_ms for turns in rounds), 4),
             **_ways(loader.stats()),
             "first_batch_s": round(first_batch_s, 3),
             "open_s": round(opened - began, 3),
@@ -222,7 +254,7 @@ class _Engine:
         self._time_steps = time_steps
 
     def take(self) -> int:
-        """Receive a batch; return its frames."""
+        """Receive a batch and return its number of frames."""
         x, _ = next(self._batches)
         return len(x) * self._time_steps
 
@@ -231,7 +263,7 @@ class _Engine:
         if not self._loader.workers:
             return 0
         loader, deadline = self._loader, perf_counter() + _SETTLE_S
-        ahead = loader._pending  # noqa: SLF001 - what is in flight is nobody's business but a benchmark's
+        ahead = loader._pending  # noqa: SLF001 - only a benchmark needs the batches in flight
         submitted = loader._served + sum(len(batch.batch.tickets) for batch in ahead)  # noqa: SLF001
         while loader._engine.counters[:, _CLIPS].sum() < submitted:  # noqa: SLF001
             if perf_counter() > deadline:
@@ -240,7 +272,7 @@ class _Engine:
         return len(ahead)
 
     def turn(self) -> _Turn:
-        """Work for a while."""
+        """Receive batches for the time of a turn."""
         ready, pids = self.settle(), [os.getpid(), *self._loader.pids]
         cpu = _cpu_s(pids)
         untimed = sum(self.take() for _ in range(ready + 1))
@@ -256,92 +288,86 @@ class _Engine:
 
 
 class _Loops:
-    """The bare loops' side: fresh interpreters that work when a pipe says so, and end when it does."""
+    """The bare loops' side: processes that decode for as long as they are told to."""
 
     def __init__(self, frames: Sequence[bytes], processes: int, stream: Stream, crop: int) -> None:
-        # An interrupt is for the parent. Not kept off by sessions: the kernel may share out cores by these.
-        code = (
-            "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "
-            "sys.path[:] = sys.argv[1:]; from fastclips.commands.bench import _serve; _serve()"
-        )
-        path = [entry or str(Path.cwd()) for entry in sys.path if isinstance(entry, str)]
-        self._processes = [
-            subprocess.Popen(
-                [sys.executable, "-c", code, *path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-            )
-            for _ in range(processes)
-        ]
+        self._processes: list[AnsweringProcess] = []
         try:
             for number in range(processes):
                 first = number * len(frames) // processes
-                self._send(number, ([*frames[first:], *frames[:first]], stream, crop))
+                value = ([*frames[first:], *frames[:first]], stream, crop)
+                self._processes.append(AnsweringProcess("fastclips.commands.bench:serve", value))
             for whole in (False, True):
-                self.turn(_TURN_S, whole=whole)  # not counted: whoever answers is ready
+                self.turn(_TURN_S, whole=whole)  # not counted: its answers say that all processes are ready
         except BaseException:
             self.close()
             raise
 
     def turn(self, seconds: float, *, whole: bool) -> _Turn:
-        """Work for a while; the rate is that of all processes together."""
-        for number in range(len(self._processes)):
-            self._send(number, (seconds, whole))
-        answers = [self._receive(number) for number in range(len(self._processes))]
+        """Decode for some seconds; the rate is that of all processes together."""
+        for process in self._processes:
+            process.send((seconds, whole))
+        answers = list(map(_take, self._processes))
         frames, _, cpu = map(sum, zip(*answers, strict=True))
         return _Turn(sum(frames / wall for frames, wall, _ in answers), 1e3 * cpu / frames, seconds)
 
     def close(self) -> None:
         """End the processes."""
         for process in self._processes:
-            process.kill()
-            process.communicate()
-
-    def _send(self, number: int, value: object) -> None:
-        pipe = cast("IO[bytes]", self._processes[number].stdin)
-        with suppress(BrokenPipeError):  # receiving will say so
-            pickle.dump(value, pipe)
-            pipe.flush()
-
-    def _receive(self, number: int) -> Any:  # noqa: ANN401 - what the process sends is up to it
-        pipe = cast("IO[bytes]", self._processes[number].stdout)
-        try:
-            return pickle.load(pipe)  # noqa: S301 - our own process wrote it
-        except EOFError:
-            code = self._processes[number].wait()
-            raise EngineError(f"a bare loop ended with code {code}; standard error may say why") from None
+            process.stop()
 
 
-def _serve() -> None:
-    """Be a process of the bare loops, until the other end is gone."""
-    commands, answers = sys.stdin.buffer, sys.stdout.buffer
-    with suppress(EOFError, BrokenPipeError, pickle.UnpicklingError):
-        frames, stream, crop = pickle.load(commands)  # noqa: S301 - our own parent wrote it
-        decoder = Decoder(stream, fast_dct=_FAST_DCT)
+def _take(process: AnsweringProcess) -> tuple[int, float, float]:
+    try:
+        answered: tuple[int, float, float] = process.take()
+    except EOFError:
+        raise EngineError(
+            f"a bare loop died {process.cause_of_death()}; what it printed is on standard error"
+        ) from None
+    return answered
+
+
+class _BareLoop:
+    """A bare loop: decodes frames one after the other, each at one of its boxes."""
+
+    def __init__(self, frames: Sequence[bytes], stream: Stream, crop: int) -> None:
+        self._frames = frames
+        self._decoder = Decoder(stream, fast_dct=_FAST_DCT)
         sizes = [frame_size(data) for data in frames]
         random = np.random.default_rng(0)
-        places = [random.integers(0, np.array(sizes) - crop + 1).tolist() for _ in range(_BOXES)]
-        boxes = [(top, left, top + crop, left + crop) for turn in places for top, left in turn]
-        buffer = np.empty(stream.channels * max(height * width for height, width in sizes), np.uint8)
-        color = "RGB" if stream.channels == 3 else "GRAY"  # noqa: PLR2004 - red, green, blue
-        number = 0
-        while True:
-            seconds, whole = pickle.load(commands)  # noqa: S301 - as above
-            first, began, cpu = number, perf_counter(), process_time()
-            while (now := perf_counter()) - began < seconds:
-                data = frames[number % len(frames)]
-                if whole:
-                    simplejpeg.decode_jpeg(data, color, _FAST_DCT, False, buffer=buffer)
-                else:
-                    decoder.decode(data, boxes[number % len(boxes)])
-                number += 1
-            pickle.dump((number - first, now - began, process_time() - cpu), answers)
-            answers.flush()
-    os._exit(0)  # whatever is left to flush, nobody reads it
+        self._boxes: list[tuple[int, int, int, int]] = []
+        for _ in range(_BOXES):
+            for top, left in random.integers(0, np.array(sizes) - crop + 1).tolist():
+                self._boxes.append((top, left, top + crop, left + crop))
+        self._buffer = np.empty(stream.channels * max(height * width for height, width in sizes), np.uint8)
+        self._color = "RGB" if stream.channels == 3 else "GRAY"  # noqa: PLR2004 - red, green, blue
+        self._number = 0
+
+    def decode(self, task: tuple[float, bool]) -> tuple[int, float, float]:
+        """Decode boxes, or whole frames, for some seconds; return frames, wall time and CPU time in s."""
+        seconds, whole = task
+        frames, boxes = self._frames, self._boxes
+        number, began, cpu = self._number, perf_counter(), process_time()
+        while (now := perf_counter()) - began < seconds:
+            data = frames[number % len(frames)]
+            if whole:
+                simplejpeg.decode_jpeg(data, self._color, _FAST_DCT, False, buffer=self._buffer)
+            else:
+                self._decoder.decode(data, boxes[number % len(boxes)])
+            number += 1
+        decoded, self._number = number - self._number, number
+        return decoded, now - began, process_time() - cpu
+
+
+def serve(load: Callable[[], tuple[Sequence[bytes], Stream, int]], answers: int) -> None:
+    """Be a process of the bare loops, until the other end of its pipes is closed."""
+    answer(_BareLoop(*load()).decode, answers)
 
 
 def _measure(engine: _Engine, loops: _Loops, seconds: float, *, show: bool) -> list[_Round]:
-    """Return the rounds."""
+    """Give the sides turns until the time is spent, and return the rounds."""
     rounds: list[_Round] = []
-    length = engine.turn().seconds  # its rate is not counted: it touches slots for the first time
+    length = engine.turn().seconds  # not counted: it touches slots for the first time
     sides: dict[str, Callable[[], _Turn]] = {
         "engine": engine.turn,
         "bare": lambda: loops.turn(length, whole=False),
@@ -351,15 +377,15 @@ def _measure(engine: _Engine, loops: _Loops, seconds: float, *, show: bool) -> l
     with tqdm(total=seconds, desc="measuring", leave=False, disable=not show, bar_format=_BAR) as bar:
         while spent < seconds or len(rounds) < _LEAST_ROUNDS:
             order = reversed(sides) if len(rounds) % 2 else iter(sides)
-            one = _Round(**{name: sides[name]() for name in order})
-            rounds.append(one)
-            spent += sum(turn.seconds for turn in one)
+            turns = _Round(**{name: sides[name]() for name in order})
+            rounds.append(turns)
+            spent += sum(turn.seconds for turn in turns)
             bar.update(min(spent, seconds) - bar.n)
     return rounds
 
 
 def _sample(dataset: Dataset) -> list[bytes]:
-    """Read frames from all over the dataset."""
+    """Read random frames of the dataset."""
     ends = np.cumsum(dataset.index.frame_counts)
     total = int(ends[-1])
     numbers = np.random.default_rng(0).choice(total, min(_SAMPLE, total), replace=False)
@@ -367,15 +393,15 @@ def _sample(dataset: Dataset) -> list[bytes]:
     stream = dataset.streams[0].name
     frames = []
     for video, number in zip(videos.tolist(), numbers.tolist(), strict=True):
-        place = (
+        frame = (
             stream,
             int(dataset.index.keys[video]),
             int(number - ends[video] + dataset.index.frame_counts[video]),
         )
-        data = dataset.storage.read(*place)
+        data = opened(dataset.storage).read(*frame)
         if not isinstance(data, bytes) or not data.startswith(b"\xff\xd8"):
             raise OptionError(
-                f"{dataset.storage.where(*place)}: bench compares the decoding of JPEGs, and this is none"
+                f"{dataset.storage.where(*frame)}: this frame is no JPEG; bench decodes JPEGs alone"
             )
         frames.append(data)
     return frames
@@ -396,7 +422,7 @@ def _summary(dataset: Dataset, frames: Sequence[bytes]) -> dict[str, Any]:
 def _rates(
     name: str, rounds: Sequence[_Round], figure: Callable[[_Round], float], digits: int
 ) -> dict[str, Any]:
-    quartiles = np.quantile([figure(one) for one in rounds], (0.25, 0.5, 0.75)).tolist()
+    quartiles = np.quantile([figure(turns) for turns in rounds], (0.25, 0.5, 0.75)).tolist()
     low, middle, high = (round(value, digits) for value in quartiles)
     return {name: middle, f"{name}_quartiles": [low, high]}
 

@@ -1,6 +1,6 @@
 """The command line: `fastclips demo`, `fastclips preview`, `fastclips pack` and `fastclips bench`.
 
-A command's module is imported once it is called for, so that help is instant.
+Only the module of the command that is called is imported, so that help is instant.
 """
 
 # ruff: noqa: T201 - a command prints
@@ -23,23 +23,26 @@ __all__ = ["main"]
 _COMMANDS = {  # modules of this package with add_arguments(parser) and run(args) -> int
     "demo": "train a small video classifier on made-up or your own frames",
     "preview": "draw clips of your frames as the model will see them",
-    "pack": "write frames as a pack: JPEGs in tar files, made for cropping",
-    "bench": "measure the loader on your frames against the bare decoding of them",
+    "pack": "write frames as a pack: tar files, fast to crop from",
+    "bench": "compare the loader's speed on your frames with bare decoding",
 }
-_INTERRUPTED = 130  # as a shell reports it
+_INTERRUPTED = 130  # the exit code that shells report
 _MANUAL = """\
 examples:
-  fastclips demo                      train a video classifier, start to end
-  fastclips preview frames/           what does the model see?
-  fastclips bench frames/             how fast are my frames loaded, and what is the limit?
-  fastclips bench frames/ --json      the same for a script, one line
-  fastclips bench --help              what each figure means
-  fastclips pack frames/ packed/      JPEGs in tar files, from which crops are decoded at a crop's cost
+  fastclips demo                    train a video classifier from start to end
+  fastclips preview frames/         draw what the model sees
+  fastclips bench frames/           how fast frames are loaded, and the limit
+  fastclips bench frames/ --json    the same as one line, for a script
+  fastclips bench --help            the meaning of each figure
+  fastclips pack frames/ packed/    write JPEGs that are fast to crop from
 
 frames/ is a folder of class/video/frame.jpg. In Python:
 
   import fastclips as fc
-  loader = fc.ClipLoader(fc.open("frames/"), fc.Windows(16), [fc.RandomCrop(224)], batch_size=8)
+
+  clips = fc.Windows(16)
+  transforms = [fc.RandomCrop(224)]
+  loader = fc.ClipLoader(fc.open("frames/"), clips, transforms, batch_size=8)
   for x, y in loader:
       ...
 """
@@ -51,13 +54,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     argv : sequence of str, optional
-        Arguments; those of the process by default.
+        Arguments; the process's own by default.
 
     Returns
     -------
     int
-        Exit code: 0, 1 for an error that is printed as one line, 130 if interrupted. Wrong usage and help
-        raise SystemExit, as argparse does.
+        Exit code: 0; 1 for an error, printed as one line; 130 if interrupted. Wrong usage and ``--help``
+        raise SystemExit.
     """
     argv = sys.argv[1:] if argv is None else argv
     parser = _parser(called=next((word for word in argv if not word.startswith("-")), None))
@@ -78,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser(called: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fastclips",
-        description="Clips of video frames for training, decoded by worker processes into shared memory.",
+        description="Clips of video frames for training, decoded by worker processes into shared\nmemory.",
         epilog=_MANUAL,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,19 +1,19 @@
-"""`fastclips demo`: things drift over a background, and a network learns which way.
+"""`fastclips demo`: a network learns in which direction things drift over a background.
 
 ::
 
     write_frames --JPEG files--> open --split--> two ClipLoaders --ClipSequence--> Keras fit --> accuracy
 
-**The class is the motion and nothing else.** In each made video some things drift one way. Places, speeds,
-sizes and textures are drawn alike in every class, and what leaves the picture on one side comes back on the
-other, so a thing is equally likely to be anywhere at any time: one frame tells nothing about the class.
-Backgrounds have contrast in every octave, as photographs do, and every frame has a noise of its own, as a
-camera's: files and networks behave differently on smooth pictures.
+**The class is the direction and nothing else.** In each synthetic video some things drift in one direction.
+Positions, speeds, sizes and textures have the same distribution in every class. A thing that leaves the frame
+on one side comes back on the other, so it is equally likely to be anywhere at any time, and a single frame
+tells nothing about the class. Backgrounds have contrast in every octave, as photographs do, and every frame
+has its own noise, as a camera's frames have: files and networks behave differently on smooth pictures.
 
-**One way for all data.** With ``--data`` only the frames differ. What depends on them is worked out in
-`_choose`: the length of the clips, how far apart their frames are, and how many a video gives.
+**The same code for all data.** With ``--data`` only the frames differ. `_choose` derives three values from
+them: the length of the clips, the dilation, and the number of clips per video.
 
-Keras is imported last, so that what is wrong with the data is said at once.
+Keras is imported after the data is checked, so that errors in the data are reported at once.
 """
 
 # ruff: noqa: T201 - a command prints
@@ -50,48 +50,36 @@ __all__ = ["add_arguments", "run"]
 
 VIDEOS = 80  # of each class
 TIME_STEPS = 8
-SHORT_SIDE, CROP = 96, 80  # of what the network sees, before and after the crop
+SHORT_SIDE, CROP = 96, 80  # pixels, before and after the crop
 BATCH_SIZE = 16
 SEED = 0
 
-_CLIPS = 1000  # an epoch has about so many at most, or one of each video if these are more
+_CLIPS = 1000  # clips of an epoch at most, about; a video always gives at least one
 _DILATION = 4  # at most
-_FEW = 30  # validation clips
-_INTERRUPTED = 130  # as a shell reports it
+_FEW = 30  # validation clips; with fewer, the accuracy is rough
+_INTERRUPTED = 130  # the exit code that shells report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the command.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Given its arguments.
-    """
+    """Add the command's arguments and description to a parser."""
     parser.description = (
         "Write a small set of labelled videos as JPEG frames, train a Keras model to tell\n"
-        "which way things move in them, and say how well it does and what the loader did:\n"
-        "a minute or two. What was written is removed."
+        "in which direction things move in them, and print the accuracy and the loader's\n"
+        "statistics. This takes a minute or two. The frames are removed at the end."
     )
     parser.add_argument(
-        "--data", metavar="DIR", help="train on your own frames instead, a folder of class/video/frame.jpg"
+        "--data", metavar="DIR", help="train on your own frames instead: a folder of class/video/frame.jpg"
     )
-    parser.add_argument("--epochs", type=int, default=8, help="passes over the data (%(default)s)")
-    parser.add_argument("--workers", type=int, help="worker processes, 0 for none (one per core)")
+    parser.add_argument(
+        "--epochs", metavar="N", type=int, default=8, help="passes over the data (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--workers", metavar="N", type=int, help="worker processes; 0 for none (default: one per core)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the command.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        From a parser that `add_arguments` prepared.
-
-    Returns
-    -------
-    int
-        Exit code, 0, or 130 if interrupted.
+    """Run the command and return its exit code: 0, or 130 if interrupted.
 
     Raises
     ------
@@ -102,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
         with ExitStack() as stack:
             _demo(args, stack)
     except KeyboardInterrupt:
-        print("\nInterrupted; nothing is left behind.", file=sys.stderr)
+        print("\nInterrupted; all files are removed.", file=sys.stderr)
         return _INTERRUPTED
     return 0
 
@@ -111,13 +99,14 @@ def _demo(args: argparse.Namespace, stack: ExitStack) -> None:
     checked_int(args.epochs, "epochs", 1)
     folder = args.data
     if folder is None:
-        print("Which way do things move? No single frame tells; a clip does.", flush=True)
+        print("In which direction do things move? A single frame does not tell; a clip does.", flush=True)
         keras = _import_keras()
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="fastclips-demo-"))
         began = perf_counter()
         size = write_frames(folder, videos=VIDEOS, seed=SEED)
         print(
-            f"Wrote {size / 2**20:.0f} MiB of frames in {perf_counter() - began:.1f} s, removed at the end:"
+            f"Wrote {size / 2**20:.0f} MiB of frames in {perf_counter() - began:.1f} s, "
+            "to be removed at the end:"
         )
         print(f"  {folder}/class/video/frame.jpg")
         dataset, clips = _choose(open_dataset(folder))
@@ -126,8 +115,8 @@ def _demo(args: argparse.Namespace, stack: ExitStack) -> None:
         keras = _import_keras()
 
     training, held_out = dataset.split(validation=0.25, seed=SEED)
-    # No RandomFlip here: it would turn what moves left into what moves right, and keep the label.
-    resize = Resize(short_side=SHORT_SIDE)  # costs nothing for frames that have this size
+    # No RandomFlip here: it would mirror a motion to the left into one to the right and keep the label.
+    resize = Resize(short_side=SHORT_SIDE)  # free for frames that have this size
     options: dict[str, Any] = {"batch_size": BATCH_SIZE, "seed": SEED}
     train = stack.enter_context(
         ClipLoader(training, clips, [resize, RandomCrop(CROP)], shuffle=True, workers=args.workers, **options)
@@ -137,7 +126,7 @@ def _demo(args: argparse.Namespace, stack: ExitStack) -> None:
         ClipLoader(held_out, clips, [resize, CenterCrop(CROP)], workers=workers, **options)
     )
 
-    model = _model(keras, clips.time_steps, len(dataset.classes), steps=args.epochs * len(train))
+    model = _model(keras, clips.time_steps, len(dataset.classes), updates=args.epochs * len(train))
     labels = validation.plan_table(0)["label"]
     print(
         f"Training on {len(train.plan_table(0)['video']):,} clips of {len(training)} videos, "
@@ -149,15 +138,15 @@ def _demo(args: argparse.Namespace, stack: ExitStack) -> None:
     accuracy = _fit(keras, model, train, validation, args.epochs)
 
     guess = np.bincount(labels).max() / len(labels)
-    print(f"\nValidation accuracy: {accuracy:.1%}. Always naming the commonest class gives {guess:.1%}.")
+    print(f"\nValidation accuracy: {accuracy:.1%}. The most frequent class is {guess:.1%} of the clips.")
     if len(labels) < _FEW:
-        print(f"With only {len(labels)} validation clips, this is a rough figure.")
-    print(f"\nThe training clips' loader, print(loader.stats()):\n\n{train.stats()}\n")
+        print(f"With only {len(labels)} validation clips, the accuracy is a rough figure.")
+    print(f"\nStatistics of the training loader, from loader.stats():\n\n{train.stats()}\n")
     print(_snippet(args, clips))
 
 
 def _choose(dataset: Dataset) -> tuple[Dataset, Windows]:
-    """Leave out what cannot be trained on, and choose how to cut the rest; print both."""
+    """Leave out videos that cannot be used, choose how to cut the others into clips, and print both."""
     index = dataset.index
     labels = np.zeros(len(index), np.int64)
     if index.labels is not None and index.labels.per_video is not None:
@@ -165,16 +154,16 @@ def _choose(dataset: Dataset) -> tuple[Dataset, Windows]:
     usable = index.frame_counts > 1
     usable &= np.bincount(labels[usable], minlength=len(index.classes))[labels] > 1
     classes = [index.classes[label] for label in np.unique(labels[usable])]
-    if len(classes) < 2:  # noqa: PLR2004 - else there is nothing to tell apart
+    if len(classes) < 2:  # noqa: PLR2004 - a classifier needs two classes
         raise DataError(
-            f"{len(classes)} of the {len(index.classes)} classes found ({_names(index.classes)}) can "
-            "be trained on: the demo needs two class folders, each with two videos of two frames, or more"
+            f"{len(classes)} of the {len(index.classes)} classes found ({_names(index.classes)}) can be "
+            "used: the demo needs at least two class folders, each with two videos of two frames"
         )
     dataset = Dataset(dataset.storage, index.take(np.flatnonzero(usable)), dataset.streams)
     counts = dataset.index.frame_counts
     print(f"{len(dataset)} videos, {counts.sum():,} frames, {len(classes)} classes: {_names(classes)}.")
     if not usable.all():
-        print(f"Left out: {(~usable).sum()} videos of a single frame, or the only ones of their class.")
+        print(f"Left out {(~usable).sum()} videos: a single frame, or the only video of their class.")
 
     shortest = int(counts.min())
     time_steps = min(TIME_STEPS, shortest)
@@ -183,7 +172,7 @@ def _choose(dataset: Dataset) -> tuple[Dataset, Windows]:
     clips = Windows(time_steps, step=max(1, span // 4, int(counts.sum()) // _CLIPS), dilation=dilation)
     if time_steps < TIME_STEPS:
         print(
-            f"Clips have {time_steps} frames instead of {TIME_STEPS}, since the shortest video, "
+            f"Clips have {time_steps} frames instead of {TIME_STEPS}, because the shortest video, "
             f"{dataset.index.names[int(counts.argmin())]}, has no more."
         )
     return dataset, clips
@@ -194,7 +183,7 @@ def _names(classes: tuple[str, ...] | list[str], most: int = 6) -> str:
 
 
 def _import_keras() -> Any:  # noqa: ANN401 - a module without types
-    """Import Keras, on TensorFlow unless the environment says otherwise, and without the log of either."""
+    """Import Keras without its log and TensorFlow's; on TensorFlow unless the environment says otherwise."""
     backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
@@ -205,17 +194,17 @@ def _import_keras() -> Any:  # noqa: ANN401 - a module without types
     except ImportError as error:
         extra = "tensorflow" if backend == "tensorflow" else "keras"
         raise FastclipsError(
-            f'the demo trains with Keras on {backend}: pip install "fastclips[{extra}]" ({error})'
+            f'the demo needs Keras on {backend}: pip install "fastclips[{extra}]" ({error})'
         ) from error
     return keras
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Drop what is written to standard error, by C++ too: TensorFlow logs before it reads its settings."""
+    """Discard standard error, also of C++ code: TensorFlow logs before it reads its settings."""
     sys.stderr.flush()
     kept = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - no path of anyone's
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a device, not a file
         os.dup2(nowhere.fileno(), 2)
     try:
         yield
@@ -225,13 +214,13 @@ def _quiet() -> Iterator[None]:
         os.close(kept)
 
 
-def _model(keras: Any, time_steps: int, classes: int, steps: int) -> Any:  # noqa: ANN401 - Keras has no types
-    """Build a network that finds, anywhere in the picture, something that moves in a way it knows."""
+def _model(keras: Any, time_steps: int, classes: int, updates: int) -> Any:  # noqa: ANN401 - Keras has no types
+    """Build a network that finds one of the known motions anywhere in the picture."""
     layers = keras.layers
     model = keras.Sequential(
         [
             keras.Input((time_steps, CROP, CROP, 3), dtype="uint8"),
-            layers.Rescaling(1 / 64, offset=-2),  # here, so that the batches stay bytes
+            layers.Rescaling(1 / 64, offset=-2),  # in the model, so that batches stay uint8
             layers.TimeDistributed(layers.Conv2D(16, 5, strides=2, activation="relu")),
             layers.TimeDistributed(layers.MaxPooling2D(2)),
             layers.ConvLSTM2D(16, 3, padding="same"),
@@ -240,7 +229,7 @@ def _model(keras: Any, time_steps: int, classes: int, steps: int) -> Any:  # noq
             layers.Dense(classes, activation="softmax"),
         ]
     )
-    rate = keras.optimizers.schedules.CosineDecay(4e-3, steps)
+    rate = keras.optimizers.schedules.CosineDecay(4e-3, updates)
     model.compile(
         keras.optimizers.Adam(rate, clipnorm=1.0), "sparse_categorical_crossentropy", metrics=["accuracy"]
     )
@@ -248,13 +237,13 @@ def _model(keras: Any, time_steps: int, classes: int, steps: int) -> Any:  # noq
 
 
 def _fit(keras: Any, model: Any, train: ClipLoader, validation: ClipLoader, epochs: int) -> float:  # noqa: ANN401
-    """Train, with a bar and then a line for each epoch; return the last validation accuracy."""
+    """Train with a progress bar and a line for each epoch; return the last validation accuracy."""
     from fastclips.adapters.keras import ClipSequence  # noqa: PLC0415 - Keras is an extra
 
     bar = tqdm(total=len(train), unit=" batches", leave=False, disable=None, ncols=80)
     began = perf_counter()
 
-    def on_epoch_begin(epoch: int, logs: object) -> None:  # noqa: ARG001 - Keras's
+    def on_epoch_begin(epoch: int, logs: object) -> None:  # noqa: ARG001 - Keras passes it
         nonlocal began
         began = perf_counter()
         bar.reset()
@@ -281,10 +270,10 @@ def _fit(keras: Any, model: Any, train: ClipLoader, validation: ClipLoader, epoc
             validation_data=ClipSequence(validation),
             epochs=epochs,
             callbacks=[lines],
-            verbose=0,  # Keras's own bar is wider than a terminal
+            verbose=0,  # Keras's own progress bar is wider than a terminal
         )
     except Exception as error:
-        # TensorFlow keeps of an error in the loader no more than its text.
+        # TensorFlow keeps only the text of an error in the loader.
         if found := re.search(r"^(?:fastclips\.errors\.)?FrameError: (.+)", str(error), re.MULTILINE):
             raise FrameError(found[1]) from None
         raise
@@ -294,13 +283,13 @@ def _fit(keras: Any, model: Any, train: ClipLoader, validation: ClipLoader, epoc
 
 
 def _snippet(args: argparse.Namespace, clips: Windows) -> str:
-    """Say what the same takes in a script."""
+    """Return the code of a script that does the same."""
     apart = f", dilation={clips.dilation}" if clips.dilation > 1 else ""
     source, transforms = "frames/", f"[fc.RandomCrop({CROP})]"
     if args.data is not None:
         source, transforms = args.data, f"[fc.Resize(short_side={SHORT_SIDE}), fc.RandomCrop({CROP})]"
     script = f"""\
-In a script of your own:
+In your own script:
 
   import fastclips as fc
   from fastclips.adapters.keras import ClipSequence
@@ -312,5 +301,7 @@ In a script of your own:
   )
   model.fit(ClipSequence(loader), epochs={args.epochs})"""
     if args.data is None:
-        script += "\n\nThis demo on your frames/class/video/frame.jpg:\n\n  fastclips demo --data frames/"
+        script += (
+            "\n\nThe demo with your own frames/class/video/frame.jpg:\n\n  fastclips demo --data frames/"
+        )
     return script

@@ -13,7 +13,12 @@ from fastclips.data.opening import open_dataset
 from fastclips.errors import DataError, OptionError
 from fastclips.options import first_few
 from fastclips.packing.pack import RESTART, pack
-from fastclips.packing.video_sources import holds_movies, lists_movies, open_movies, without_movies
+from fastclips.packing.video_sources import (
+    holds_video_files,
+    lists_video_files,
+    open_video_files,
+    warn_of_video_files,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -22,38 +27,41 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
-_SHOWN = 20  # frames that could not be read
+_SHOWN = 20  # problems that are printed
 _MANUAL = """\
 examples:
-  fastclips pack frames/ packed/                        transcode without loss, a worker for each core
-  fastclips pack frames/ packed/ --mask masks/          images with their masks, side by side
+  fastclips pack frames/ packed/
+      transcode without loss, with a worker for each core
+  fastclips pack frames/ packed/ --mask masks/
+      images with their masks, side by side
   fastclips pack frames/ packed/ --list train.txt --columns "path length label"
   fastclips pack frames/ packed/ --short-side 256 --quality 90
-  fastclips pack frames/ packed/ --codec raw            decoded pixels, for sets that fit
-  fastclips pack videos/ packed/ --short-side 256       class/video.mp4 (avi, mkv, webm, ...), frame by frame
+  fastclips pack frames/ packed/ --codec raw
+      decoded pixels, for small sets
+  fastclips pack videos/ packed/ --short-side 256
+      the frames of class/video.mp4 (avi, mkv, webm, ...)
 
-Interrupted, it goes on after the last complete shard when it is started again, however it ended; if frames
-have changed meanwhile, delete DST first. The shards are tar files that any tar reads. In Python:
+After an interruption, run the same command again: it continues after the last
+complete shard. If frames have changed meanwhile, delete DST first. The shards
+are tar files that any tar program reads. In Python:
 
-  dataset = fc.open("packed/")              the same clips, labels and pixels as fc.open("frames/")
-  fc.pack(fc.open("frames/"), "packed/")    this command
+  dataset = fc.open("packed/")
+      the same clips, labels and pixels as fc.open("frames/")
+  fc.pack(fc.open("frames/"), "packed/")
+      this command
 
-exit code: 0; 1 if a frame could not be read. Such a frame stays in its place, as it is, and is an error when
-it is loaded; of a video file that cannot be read to its end, nothing is packed. With --skip-damaged, videos
-with such frames are left out, and the exit code is 0.
+exit code: 0, or 1 if a frame could not be read. Such a frame is packed as it is
+and raises an error when it is loaded. A video file that cannot be read to its
+end is not packed. With --skip-damaged, videos with such frames are left out and
+the exit code is 0.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the command.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Given its arguments and its manual.
-    """
+    """Add the command's arguments, description and manual to a parser."""
     parser.description = (
-        "Write frames as a pack: JPEGs in tar files, from which a crop is decoded at a crop's cost."
+        "Write frames as a pack: JPEGs in tar files, from which a crop is decoded without\n"
+        "decoding the rest of its frame."
     )
     parser.epilog = _MANUAL
     parser.add_argument(
@@ -61,56 +69,69 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SRC",
         help="folder of class/video/frame.jpg or class/video.mp4, or a list of videos",
     )
-    parser.add_argument("target", metavar="DST", help="folder of the pack, new or interrupted")
-    data = parser.add_argument_group("data, as fastclips.open has it")
-    data.add_argument("--list", metavar="FILE", help="list of videos, whose paths count from SRC")
+    parser.add_argument("target", metavar="DST", help="the pack's folder: new, or of an interrupted run")
+    data = parser.add_argument_group("data, as in fastclips.open")
+    data.add_argument("--list", metavar="FILE", help="list of videos, with paths relative to SRC")
     data.add_argument("--columns", metavar="TEXT", help='columns of the list, such as "path label"')
-    data.add_argument("--frames", metavar="PATTERN", help="take only frames of such names")
-    data.add_argument("--mask", metavar="DIR", help="masks of the frames, laid out alike")
+    data.add_argument("--frames", metavar="PATTERN", help="pattern of the frames' file names")
+    data.add_argument("--mask", metavar="DIR", help="masks of the frames, in the same layout")
     data.add_argument(
         "--stream",
         metavar="NAME=DIR",
         action="append",
         default=[],
-        help="another stream, laid out alike; may be repeated",
+        help="another stream, in the same layout; may be repeated",
     )
-    data.add_argument("--match", metavar="REGEX", help="how to pair frames of streams that have other names")
+    data.add_argument(
+        "--match", metavar="REGEX", help="how to pair frames of streams whose file names differ"
+    )
     data.add_argument(
         "--unpaired",
         choices=("error", "drop"),
         default="error",
-        help="frames without a partner (%(default)s)",
+        help="what to do with frames without a partner (default: %(default)s)",
     )
-    data.add_argument("--no-labels", action="store_true", help="folders are no classes")
-    how = parser.add_argument_group("frames")
-    how.add_argument("--short-side", type=int, help="shrink larger frames to it (as they are)")
-    how.add_argument("--quality", type=int, help="encode all JPEGs anew (transcode them without loss)")
-    how.add_argument(
+    data.add_argument("--no-labels", action="store_true", help="do not take folders as classes")
+    encoding = parser.add_argument_group("frames")
+    encoding.add_argument(
+        "--short-side", metavar="PIXELS", type=int, help="shrink larger frames to this side (default: none)"
+    )
+    encoding.add_argument(
+        "--quality", metavar="N", type=int, help="encode all JPEGs again (default: transcode)"
+    )
+    encoding.add_argument(
         "--restart",
         type=_restart,
         metavar="N",
-        help=f"MCUs between restart markers, or 'row'; 0 for none ({RESTART})",
+        help=f"MCUs between restart markers, or 'row'; 0 for none (default: {RESTART})",
     )
-    how.add_argument(
-        "--codec", choices=("jpeg", "raw"), default="jpeg", help="or decoded pixels (%(default)s)"
+    encoding.add_argument(
+        "--codec",
+        choices=("jpeg", "raw"),
+        default="jpeg",
+        help="store frames as JPEGs or decoded pixels (default: %(default)s)",
     )
-    how.add_argument("--skip-damaged", action="store_true", help="leave out videos with unreadable frames")
-    parser.add_argument("--shard-size", default="1GiB", help="about so many bytes in a tar (%(default)s)")
-    parser.add_argument("--workers", type=int, help="worker processes, 0 for none (one per core)")
+    encoding.add_argument(
+        "--skip-damaged", action="store_true", help="leave out videos with unreadable frames"
+    )
+    parser.add_argument(
+        "--shard-size",
+        metavar="SIZE",
+        default="1GiB",
+        help="size at which a tar is closed (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--workers", metavar="N", type=int, help="worker processes; 0 for none (default: one per core)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the command.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        From a parser that `add_arguments` prepared.
+    """Run the command and return its exit code.
 
     Returns
     -------
     int
-        Exit code: 0, or 1 if a frame could not be read and its video was not left out.
+        0, or 1 if a frame could not be read and its video was not left out.
 
     Raises
     ------
@@ -118,7 +139,7 @@ def run(args: argparse.Namespace) -> int:
         If nothing can be packed.
     """
     if args.list is not None and not Path(args.list).is_file():
-        raise OptionError(f"--list {args.list!r}: there is no such file")
+        raise OptionError(f"--list {args.list!r}: the file does not exist")
     dataset = _dataset(args)
     try:
         done = pack(
@@ -133,46 +154,50 @@ def run(args: argparse.Namespace) -> int:
             workers=args.workers,
         )
     except KeyboardInterrupt:
-        print("Interrupted; the same command goes on after the last complete shard.", file=sys.stderr)
+        print("Interrupted. The same command continues after the last complete shard.", file=sys.stderr)
         raise
     print(done)
     for problem in done.problems[:_SHOWN]:
-        named = problem.where in problem.why
-        print(problem.why if named else f"{problem.where}: {problem.why}", file=sys.stderr)
+        has_path = problem.where in problem.why
+        print(problem.why if has_path else f"{problem.where}: {problem.why}", file=sys.stderr)
     if not done.problems:
         return 0
-    more = f" (and {len(done.problems) - _SHOWN} more)" if len(done.problems) > _SHOWN else ""
+    shown = f", of which the first {_SHOWN} are shown" if len(done.problems) > _SHOWN else ""
     videos = len({problem.video for problem in done.problems})
-    said = f"Could not read frames: {len(done.problems)} in all{more}, in videos: {videos}. "
+    summary = f"Unreadable frames: {len(done.problems)}{shown}; videos with such frames: {videos}. "
     if done.resumed:
-        said += (
-            f"What was mended since an earlier run is not looked at again: delete {done.path!r} for that. "
+        summary += (
+            f"Frames repaired since an earlier run are not read again: delete {done.path!r} and pack again. "
         )
     if done.dropped:
-        said += f"Left out: {first_few(done.dropped)}."
+        summary += f"Left out: {first_few(done.dropped)}."
     else:
-        said += (
-            "They stay in their places, and are errors when they are loaded; --skip-damaged leaves out "
-            "these videos."
+        summary += (
+            "These frames are packed as they are and raise an error when they are loaded; --skip-damaged "
+            "leaves out their videos."
         )
-    print(said, file=sys.stderr)
+    print(summary, file=sys.stderr)
     return 0 if args.skip_damaged else 1
 
 
 def _dataset(args: argparse.Namespace) -> Dataset:
-    """Open what is to be packed."""
-    if holds_movies(args.source):
+    """Open the source that is to be packed."""
+    if holds_video_files(args.source):
         for knob in ("mask", "stream", "frames", "match"):
             if getattr(args, knob):
-                raise OptionError(f"--{knob} is for frames that are files, but {args.source!r} holds videos")
-        return open_movies(args.source, records=args.list, columns=args.columns, labelled=not args.no_labels)
+                raise OptionError(
+                    f"--{knob} is for frames that are files, but {args.source!r} holds video files"
+                )
+        return open_video_files(
+            args.source, records=args.list, columns=args.columns, labelled=not args.no_labels
+        )
     streams = {"image": args.source}
     if args.mask is not None:
         streams["mask"] = args.mask
     for text in args.stream:
         name, equals, folder = text.partition("=")
         if not (name and equals and folder):
-            raise OptionError(f"--stream {text!r}: must be a name and a folder, as in --stream mask=masks/")
+            raise OptionError(f"--stream {text!r}: must be NAME=DIR, such as mask=masks/")
         streams[name] = folder
     roots: Any = streams if len(streams) > 1 else args.source
     options: dict[str, Any] = {"frames": args.frames, "match": args.match, "unpaired": args.unpaired}
@@ -181,19 +206,19 @@ def _dataset(args: argparse.Namespace) -> Dataset:
         return open_dataset(args.list, root=roots, columns=args.columns, **options)
     if args.columns is not None:
         options["columns"] = args.columns
-    without_movies(args.source)
+    warn_of_video_files(args.source)
     return _opened(args, roots, options)
 
 
 def _opened(args: argparse.Namespace, roots: object, options: dict[str, Any]) -> Dataset:
-    """Open folders, or a list as the source, which may be meant for video files."""
+    """Open folders or a list; if the list names video files, the error says how to pack these."""
     try:
         return open_dataset(roots, **options)
     except DataError as error:
         source = Path(args.source)
-        if source.is_file() and lists_movies(source, args.columns):
+        if source.is_file() and lists_video_files(source, args.columns):
             raise DataError(
-                f"{error} If these are video files, give their folder as SRC, and --list {source}."
+                f"{error} If the list names video files, give their folder as SRC and --list {source}."
             ) from error
         raise
 
@@ -202,4 +227,4 @@ def _restart(text: str) -> int | str:
     try:
         return text if text == "row" else int(text)
     except ValueError:
-        raise ArgumentTypeError(f"{text!r}: must be a number of MCUs, or 'row'") from None
+        raise ArgumentTypeError(f"{text!r}: must be a number of MCUs or 'row'") from None

@@ -1,8 +1,8 @@
-"""`fastclips preview`: a folder's clips on a contact sheet, before anything is trained on them.
+"""`fastclips preview`: a folder's clips on a contact sheet, to look at before training.
 
 ::
 
-    folders --open--> ClipLoader of as many clips as asked for --sheet.py--> PNG, renamed when it is whole
+    folders --open--> ClipLoader --loader.preview--> PNG, written beside its name and then renamed
 """
 
 # ruff: noqa: T201 - a command prints
@@ -17,7 +17,8 @@ from fastclips.data.opening import open_dataset
 from fastclips.errors import OptionError
 from fastclips.loader import ClipLoader
 from fastclips.options import checked_int
-from fastclips.pixels.geometry.crops import RandomCrop, RandomFlip, Resize
+from fastclips.pixels.geometry.crops import RandomCrop, Resize
+from fastclips.pixels.geometry.flips import RandomFlip
 from fastclips.planning.samplers import Windows
 from fastclips.reserved import LABEL
 
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "run"]
 
 _MANUAL = """\
-The clips are the first ones of a shuffled epoch, with one random crop and flip per clip if asked for: what
-ClipLoader(..., shuffle=True, seed=SEED) serves. Other transforms: loader.preview() in a script or notebook.
+The sheet shows the first clips of a shuffled epoch, as they are served by
+ClipLoader(..., shuffle=True, seed=SEED). With --crop and --flip, each clip has
+one random crop and flip. For other transforms, call loader.preview() in a
+script or notebook.
 
 examples:
   fastclips preview frames/ --time-steps 8 --crop 224 --flip
@@ -39,51 +42,53 @@ examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Describe the command.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Given its arguments and its manual.
-    """
-    parser.description = "Draw clips as the model will see them, with labels and masks, on one PNG."
+    """Add the command's arguments, description and manual to a parser."""
+    parser.description = "Draw clips as the model will see them, with labels and masks, into one PNG."
     parser.epilog = _MANUAL
     parser.add_argument("folder", metavar="DIR", help="folder of class/video/frame.jpg")
     parser.add_argument(
-        "-o", "--output", metavar="FILE", default="preview.png", help="what to write (%(default)s)"
+        "-o", "--output", metavar="FILE", default="preview.png", help="PNG to write (default: %(default)s)"
     )
-    parser.add_argument("--mask", metavar="DIR", help="masks of the frames, laid out alike")
+    parser.add_argument("--mask", metavar="DIR", help="masks of the frames, in the same layout")
     parser.add_argument(
         "--stream",
         metavar="NAME=DIR",
         action="append",
         default=[],
-        help="more pictures of the frames, laid out alike; may be repeated",
+        help="another stream, in the same layout; may be repeated",
     )
-    parser.add_argument("--time-steps", type=int, default=16, help="frames in a clip (%(default)s)")
-    parser.add_argument("--step", type=int, default=8, help="frames between starts of clips (%(default)s)")
     parser.add_argument(
-        "--short-side", type=int, help="shorter side that frames are resized to (as they are)"
+        "--time-steps", metavar="N", type=int, default=16, help="frames in a clip (default: %(default)s)"
     )
-    parser.add_argument("--crop", type=int, help="side of the random crop (none)")
+    parser.add_argument(
+        "--step",
+        metavar="N",
+        type=int,
+        default=8,
+        help="frames from one clip's start to the next (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--short-side", metavar="PIXELS", type=int, help="resize frames to this shorter side (default: none)"
+    )
+    parser.add_argument("--crop", metavar="PIXELS", type=int, help="side of the random crop (default: none)")
     parser.add_argument("--flip", action="store_true", help="mirror half of the clips")
-    parser.add_argument("--clips", type=int, default=4, help="clips on the sheet (%(default)s)")
-    parser.add_argument("--epoch", type=int, default=0, help="which epoch, from 0 (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of order, crops and flips (%(default)s)")
+    parser.add_argument(
+        "--clips", metavar="N", type=int, default=4, help="clips on the sheet (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--epoch", metavar="N", type=int, default=0, help="epoch to draw, from 0 (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed",
+        metavar="N",
+        type=int,
+        default=0,
+        help="seed of order, crops and flips (default: %(default)s)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the command.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        From a parser that `add_arguments` prepared.
-
-    Returns
-    -------
-    int
-        Exit code, 0.
+    """Run the command and return its exit code, 0.
 
     Raises
     ------
@@ -127,9 +132,11 @@ def run(args: argparse.Namespace) -> int:
 def _checked_output(output: str) -> Path:
     path = Path(output)
     if path.suffix.lower() != ".png":
-        raise OptionError(f"output={output!r}: the sheet is a PNG; give a name that ends in .png")
+        raise OptionError(f"output={output!r}: must end in .png, because the sheet is a PNG")
     if not path.parent.is_dir():
-        raise OptionError(f"output={output!r}: there is no folder {str(path.parent)!r}; make it first")
+        raise OptionError(
+            f"output={output!r}: the folder {str(path.parent)!r} does not exist; create it first"
+        )
     return path
 
 
@@ -140,15 +147,14 @@ def _sources(args: argparse.Namespace) -> dict[str, str]:
             continue
         if not name or not folder or name in sources:
             raise OptionError(
-                f"stream={name}={folder}: must be NAME=DIR, with a name that is not taken "
-                f"({', '.join(sources)})"
+                f"stream={name}={folder}: must be NAME=DIR, with a name other than {', '.join(sources)}"
             )
         sources[name] = folder
     return sources
 
 
 def _write(sheet: Image.Image, path: Path) -> None:
-    """Write a PNG that is there whole or not at all."""
+    """Write a PNG beside its name and rename it, so that no part of a file is left."""
     beside = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
         with beside.open("xb") as file:
@@ -157,5 +163,7 @@ def _write(sheet: Image.Image, path: Path) -> None:
     except BaseException as error:
         beside.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise OptionError(f"output={str(path)!r} cannot be written: {error.strerror or error}") from None
+            raise OptionError(
+                f"output={str(path)!r}: cannot be written ({error.strerror or error})"
+            ) from None
         raise

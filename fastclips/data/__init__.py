@@ -1,4 +1,5 @@
-"""Where frames are and what there is to learn of them: layers A and B.
+"""Sources of frames, and the videos and labels of a dataset: layers A and B.
 
-`opening` is the door: from folders, lists or arrays to a `Dataset`, a storage with an index over it.
+`opening` is the entry point: it makes a `Dataset`, a storage with an index, of folders, lists, tars, packs or
+arrays.
 """

@@ -1,14 +1,14 @@
-"""Frames that are parts of arrays: layer A, beside `storage.FolderStorage`.
+"""Frames that are parts of arrays: a storage, layer A.
 
-An array holds N videos of T frames: pictures as (N, T, H, W, C), masks as (N, T, H, W), all uint8. A frame is
-already pixels, so nothing is decoded. ::
+An array holds N videos of T frames: pictures as (N, T, H, W, C), masks as (N, T, H, W), all uint8. Frames are
+pixels already, so nothing is decoded. ::
 
     array, or list of arrays     copied once into `Columns`, which all processes share
-    x.npy, or a memmap of it     left where it is: each frame is read when it is wanted
+    x.npy, or a memmap of it     read in place, frame by frame
 
-A file is read by pread and never mapped: cutting a mapped file short kills its readers, while a short read is
-an error with a name. Each process opens it for itself, when it first reads from it, and looks whether it is
-still the same array.
+A file is read by pread and never mapped: truncating a mapped file kills its readers, while a short read is an
+error with the file's name. Each process opens the file before its first read, and checks that it still holds
+the same array.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ __all__ = ["ArrayStorage", "Npy", "find_array"]
 
 _PICTURE, _MASK = "(N, T, H, W, C)", "(N, T, H, W)"
 _CHANNELS = (1, 3)
-_CHANNELS_AXIS = 2  # of pictures from where channels come first: (N, T, C, H, W)
+_CHANNELS_AXIS = 2  # the axis of the channels in (N, T, C, H, W)
 
 
 class ArrayStorage(Storage):
-    """Videos that are arrays, in memory or in .npy files; made by `open`.
+    """Videos in arrays, in memory or in .npy files. Made by `open`.
 
     Parameters
     ----------
     columns : Columns
-        The streams that are in memory.
+        The streams in memory.
     files : mapping of str to Npy
-        The streams that are in files.
+        The streams in files.
     names : mapping of str to str
-        What to call each stream in messages, in the order of the streams.
+        The name of each stream in messages, in the order of the streams.
     """
 
     __slots__ = ("_columns", "_files", "_names", "_shapes")
@@ -72,18 +72,18 @@ class ArrayStorage(Storage):
     ) -> ArrayStorage:
         """Make a storage of arrays.
 
-        What is in memory is copied once, into memory that workers share; free the original if you can. What
-        is in a .npy file, given by its path or as ``np.load(path, mmap_mode="r")``, is not copied; a part of
-        such a map, or any other map, is.
+        An array in memory is copied once, into memory that workers share; delete the original if possible. A
+        .npy file, given by its path or as ``np.load(path, mmap_mode="r")``, is not copied; a part of such a
+        map, or any other map, is copied.
 
         Parameters
         ----------
         images : array_like, path, or mapping of str to either
-            The one stream ``"image"``, or each stream by its name. Pictures are uint8, (N, T, H, W, C) with
-            C = 3 (RGB) or 1 (gray); masks are uint8 or bool, (N, T, H, W). N, T, H and W are those of all.
+            The stream ``"image"``, or each stream by name. Pictures are uint8, (N, T, H, W, C) with C = 3
+            (RGB) or 1 (gray); masks are uint8 or bool, (N, T, H, W). N, T, H and W are the same in all
+            streams.
         masks : collection of str
-            Names of the streams whose frames are label maps. A bool becomes 0 or 1. Names that no stream has
-            are ignored.
+            Names of the streams that are masks. Bools become 0 or 1. Unknown names are ignored.
 
         Returns
         -------
@@ -92,14 +92,14 @@ class ArrayStorage(Storage):
         Raises
         ------
         OptionError
-            An array is of another dtype or shape, or streams differ in N, T, H or W.
+            An array has another dtype or shape, or streams differ in N, T, H or W.
         DataError
-            A file cannot be read, is no .npy file, is cut short or is in Fortran order.
+            A file cannot be read, is not a .npy file, is truncated, or is in Fortran order.
         """
         several = isinstance(images, Mapping)
         sources: dict[str, Any] = dict(images) if isinstance(images, Mapping) else {"image": images}
         if not sources:
-            raise OptionError("images={} names no stream: give an array, or a dict such as {'image': array}")
+            raise OptionError("images={}: must name a stream, as in images={'image': array}")
         names = {stream: f"images[{stream!r}]" if several else "images" for stream in sources}
         masks = (masks,) if isinstance(masks, str) else masks
         found = {stream: find_array(source, names[stream]) for stream, source in sources.items()}
@@ -112,45 +112,25 @@ class ArrayStorage(Storage):
 
     @property
     def streams(self) -> tuple[str, ...]:
-        """Names of the streams, in the order they were given."""
+        """Names of the streams, in the given order."""
         return tuple(self._names)
 
     @property
     def videos(self) -> int:
-        """How many videos there are: N."""
+        """Number of videos, N."""
         return int(next(iter(self._shapes.values()))[0])
 
     @property
     def frames(self) -> int:
-        """How many frames each video has: T."""
+        """Number of frames of each video, T."""
         return int(next(iter(self._shapes.values()))[1])
 
     def channels(self, stream: str) -> int:
-        """Return how many channels a stream's frames have: 3 or 1; a mask has 1."""
+        """Return the number of channels of a stream, 3 or 1; masks have 1."""
         return int((*self._shapes[stream], 1)[4])
 
     def read(self, stream: str, video: int, frame: int) -> NDArray[np.uint8]:
-        """Return one whole frame, which is already decoded.
-
-        Parameters
-        ----------
-        stream : str
-            Name of the stream.
-        video, frame : int
-            Its place, from 0.
-
-        Returns
-        -------
-        ndarray of uint8
-            (H, W, C), or (H, W) of a mask. C-contiguous; not to be written into.
-
-        Raises
-        ------
-        IndexError
-            There is no such frame.
-        FrameError
-            The file was cut short, removed or changed since it was opened; the message holds its path.
-        """
+        """Return the pixels of a frame, as `Storage.read`: C-contiguous, and not to be modified."""
         videos, frames, *size = self._shapes[stream]
         if not (0 <= video < videos and 0 <= frame < frames):
             raise IndexError(f"there is no frame {frame} of video {video} in {self._names[stream]}")
@@ -162,18 +142,24 @@ class ArrayStorage(Storage):
         try:
             file.read_into(pixels.reshape(-1).data, (video * frames + frame) * pixels.size)
         except DataError as error:
-            where = self.where(stream, video, frame)
-            raise FrameError(f"cannot read frame {where}: {error}. Open the dataset again") from error
+            path = self.where(stream, video, frame)
+            raise FrameError(
+                f"cannot read frame {path}: {error}. Open the dataset again",
+                path=path,
+                reason=str(error),
+                video=video,
+                frame=frame,
+            ) from error
         return pixels
 
     def where(self, stream: str, video: int, frame: int) -> str:
-        """Return a frame's place, such as ``images[12, 3]`` or ``/data/x.npy[12, 3]``, for messages."""
+        """Return a frame's place for messages, such as ``images[12, 3]`` or ``/data/x.npy[12, 3]``."""
         file = self._files.get(stream)
         return f"{self._names[stream] if file is None else file.path}[{video}, {frame}]"
 
 
 class _Header(NamedTuple):
-    """What a .npy file says of itself."""
+    """The header of a .npy file."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -181,16 +167,16 @@ class _Header(NamedTuple):
 
 
 class Npy:
-    """An array in a .npy file. Picklable, and open only in processes that read from it.
+    """An array in a .npy file. Picklable; open only in processes that read from it.
 
     Parameters
     ----------
     path : str
-        Absolute.
+        Absolute path.
     header : tuple
-        What the file said of itself when it was first opened.
+        The file's header when it was first opened.
     shape : tuple of int
-        How to see the array, in C order.
+        Shape of the array in C order.
     """
 
     __slots__ = ("__weakref__", "_fds", "_header", "path", "shape")
@@ -199,7 +185,7 @@ class Npy:
         self.path = path
         self.shape = shape
         self._header = header
-        self._fds: list[int] = []  # several where threads were at it together: the first one is used
+        self._fds: list[int] = []  # several if threads opened the file at once: the first is used
         weakref.finalize(self, _close, self._fds).atexit = False
 
     def __reduce__(self) -> tuple[type[Npy], tuple[str, _Header, tuple[int, ...]]]:
@@ -207,7 +193,7 @@ class Npy:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The array's type."""
+        """The array's dtype."""
         return np.dtype(self._header.dtype)
 
     def read_into(self, out: memoryview, start: int) -> None:
@@ -216,7 +202,7 @@ class Npy:
         Raises
         ------
         DataError
-            The file cannot be read, or holds another array than when it was first opened.
+            The file cannot be read, or no longer holds the same array.
         """
         if not self._fds:
             fd, header = _opened(self.path)
@@ -231,7 +217,7 @@ class Npy:
             except OSError as error:
                 raise DataError(f"{self.path!r}: {error.strerror}") from error
             if not got:
-                raise DataError("the file was cut short")
+                raise DataError("the file was truncated")
             done += got
 
 
@@ -241,7 +227,7 @@ def _close(fds: list[int]) -> None:
 
 
 def _opened(path: str) -> tuple[int, _Header]:
-    """Open a .npy file that holds all that its header says, in C order."""
+    """Open a .npy file; check that it is complete and in C order."""
     try:
         file = Path(path).open("rb")  # noqa: SIM115 - its descriptor is duplicated, then it is closed
     except OSError as error:
@@ -252,39 +238,35 @@ def _opened(path: str) -> tuple[int, _Header]:
             read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
             shape, fortran, dtype = read(file)
         except (OSError, ValueError) as error:
-            raise DataError(f"{path!r} is no .npy file: {error}. Write it by np.save") from error
+            raise DataError(f"{path!r} is not a .npy file: {error}. Write it with np.save") from error
         if fortran:
             raise DataError(
-                f"{path!r} is in Fortran order, in which a frame is scattered over the whole file: write it "
-                "again, by np.save(path, np.ascontiguousarray(array))"
+                f"{path!r} is in Fortran order, which scatters a frame over the whole file: write it again "
+                "with np.save(path, np.ascontiguousarray(array))"
             )
         header = _Header(shape, dtype.str, file.tell())
         size, needed = os.fstat(file.fileno()).st_size, header.offset + prod(shape) * dtype.itemsize
         if size < needed:
-            raise DataError(f"{path!r} is cut short: {size} bytes of {needed}. Write it again")
+            raise DataError(f"{path!r} is truncated: {size} bytes of {needed}. Write it again")
         return os.dup(file.fileno()), header
 
 
-def find_array(source: Any, name: str) -> Npy | NDArray[Any]:  # noqa: ANN401 - whatever the user gave
-    """Return the file or the array that a source is.
+def find_array(source: Any, name: str) -> Npy | NDArray[Any]:  # noqa: ANN401 - any argument of the user
+    """Return the file or the array of a source.
 
     Parameters
     ----------
     source : array_like, path or memmap
-        A path, or a map of the whole of a .npy file, stays a file.
+        A path, or a map of a whole .npy file, gives an `Npy`.
     name : str
-        What to call it in messages.
-
-    Returns
-    -------
-    Npy or ndarray
+        Its name in messages.
 
     Raises
     ------
     OptionError
-        If it is no array.
+        The source is not an array.
     DataError
-        If a file cannot be read, is no .npy file, is cut short or in Fortran order.
+        A file cannot be read, is not a .npy file, is truncated, or is in Fortran order.
     """
     if isinstance(source, (str, os.PathLike)):
         path = str(Path(source).absolute())
@@ -295,7 +277,8 @@ def find_array(source: Any, name: str) -> Npy | NDArray[Any]:  # noqa: ANN401 - 
         return file
     if isinstance(source, np.ma.MaskedArray):
         raise OptionError(
-            f"{name} is a masked array, whose mask would be lost: give filled(), and it as a stream"
+            f"{name} is a masked array, whose mask would be lost: give array.filled(), "
+            "and the mask as a stream"
         )
     error = None
     try:
@@ -305,16 +288,16 @@ def find_array(source: Any, name: str) -> Npy | NDArray[Any]:  # noqa: ANN401 - 
     if error is None and array.dtype.kind != "O":
         return array
     if not isinstance(source, Iterable):
-        raise OptionError(f"{name}={source!r} is no array {_PICTURE}")
+        raise OptionError(f"{name}={source!r}: must be an array {_PICTURE}")
     shapes = dict.fromkeys(getattr(video, "shape", None) for video in source)
     raise OptionError(
-        f"{name}: videos of different shapes, {first_few(list(shapes))}, make no array {_PICTURE}: cut "
-        "them to one length and size, or keep them as folders of frames"
+        f"{name}: videos have different shapes, {first_few(list(shapes))}, but must make an array "
+        f"{_PICTURE}: cut them to one length and size, or keep them as folders of frames"
     ) from error
 
 
 def _file_of(array: np.memmap[Any, Any]) -> Npy | None:
-    """Return the .npy file that a map is the whole of, unless changes to the map stay out of the file."""
+    """Return the .npy file that a memmap maps completely; None for other or copy-on-write maps."""
     if array.filename is None or array.mode == "c" or not array.flags.c_contiguous:
         return None
     path = str(array.filename)
@@ -337,14 +320,14 @@ def _check(found: Npy | NDArray[Any], name: str, *, mask: bool) -> None:
     if isinstance(found, Npy):
         where, value = f"{where} in {found.path!r}", f"np.load({found.path!r}, mmap_mode='r')"
     if mask and dtype not in (np.uint8, np.bool_):
-        raise OptionError(f"{where}: {dtype}, but masks are uint8 or bool: convert it to uint8, 0 to 255")
+        raise OptionError(f"{where}: {dtype}, but masks must be uint8 or bool: convert it to uint8, 0 to 255")
     if not mask and dtype != np.uint8:
         raise OptionError(
-            f"{where}: {dtype}, but pictures are uint8: scale it to 0..255 and convert it to uint8; let "
-            "Normalize make floats of it"
+            f"{where}: {dtype}, but pictures must be uint8: scale it to 0..255 and convert it to uint8; "
+            "Normalize makes floats of it"
         )
     if 0 in shape:
-        raise OptionError(f"{where}: empty, but it must be {_MASK if mask else _PICTURE}, each at least 1")
+        raise OptionError(f"{where}: empty, but must be {_MASK if mask else _PICTURE}, each at least 1")
     if mask:
         if len(shape) != len("NTHW"):
             hint = f"; give {value}[..., 0]" * (shape[4:] == (1,))
@@ -367,6 +350,6 @@ def _check_alike(shapes: Mapping[str, tuple[int, ...]]) -> None:
     for name, shape in shapes.items():
         if shape[:4] != shapes[first][:4]:
             raise OptionError(
-                f"{first} is {shapes[first]} and {name} is {shape}: streams must agree in {_MASK}, their "
+                f"{first} is {shapes[first]} and {name} is {shape}: streams must agree in {_MASK}, the "
                 "videos, frames, height and width"
             )

@@ -1,14 +1,14 @@
-"""Arrays in one block of memory that every process maps: an index is held once, however many read it.
+"""Named arrays in one block of memory that all processes map, so an index is held in memory once.
 
-A block is a memfd or a file, mapped read-only. The two hold the same bytes: saving is a copy, loading is a
-mapping. So an index takes memory once for trainer, nursery and workers together. A file is read through once
-as it is opened, since a flipped bit would be another video or another class. ::
+A block is a memfd or a file, mapped read-only. Both hold the same bytes: saving copies the block, loading
+maps the file. The trainer, the nursery and the workers share one copy of an index. A file is read through
+once when it is opened, to compare its checksum: a flipped bit would name another video or class. ::
 
     Columns.pack(arrays, meta)   arrays -> memfd
     columns.save(path)           block -> file
     Columns.load(path)           file -> block, mapped and checked
-    dump(value, file)            pickles a value without the blocks in it: their descriptors are passed on
-    load(file, fds)              unpickles it in the process that was given the descriptors
+    dump(value, file)            pickles a value without its blocks; their descriptors are passed instead
+    load(file, fds)              unpickles the value in the process that received the descriptors
 
 **The bytes.** All numbers are little-endian. ::
 
@@ -16,13 +16,13 @@ as it is opened, since a flipped bit would be another video or another class. ::
     8      uint64        version, 2
     16     uint64        bytes of the header
     24     uint64        bytes of the block
-    32     uint64        in a file, the CRC-32 of all that follows
+    32     uint64        in a file, the CRC-32 of the bytes from 40 on
     40     JSON, UTF-8   the header: {"arrays": {name: [dtype, shape, offset]}, "meta": {...}}
-           zeros         up to a multiple of 64, where the data begins
-           arrays        C-contiguous; offsets are multiples of 64, counted from where the data begins
+           zeros         up to a multiple of 64, where the data begin
+           arrays        C-contiguous; offsets are multiples of 64, counted from where the data begin
 
-A memfd is sealed once it is written. A file is put in place by renaming it, and never written into: whoever
-has mapped it keeps what was there. Only cutting a mapped file short kills its readers.
+A memfd is sealed after it is written. A file is put in place by a rename and never written to again, so a
+process that has mapped the old file keeps the old content. Truncating a mapped file kills its readers.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, final
 from uuid import uuid4
 
+import cloudpickle
 import numpy as np
 
 from fastclips.errors import DataError
@@ -52,45 +53,49 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["MAGIC", "Columns", "dump", "load"]
+__all__ = ["MAGIC", "REMEDY", "Columns", "dump", "load", "load_shared"]
 
-MAGIC = b"fcolumns"  # what a block begins with
+MAGIC = b"fcolumns"  # the first bytes of a block
+REMEDY = "delete it, and it is made again"
 _VERSION = 2
 _PREFIX = struct.Struct("<8sQQQQ")  # magic, version, bytes of the header, bytes of the block, CRC-32
 _ALIGNMENT = 64  # bytes: a cache line
-_KINDS = "biufc"  # numpy's letters of what is a number or a bool
+
+_KINDS = "biufc"  # NumPy's kinds: bools and numbers
 _PIECE = 2**22  # bytes converted at a time
-_F_SEAL_FUTURE_WRITE = 0x10  # as F_SEAL_WRITE, but every kernel lets such a block be mapped shared
+_F_SEAL_FUTURE_WRITE = 0x10  # like F_SEAL_WRITE, but every kernel allows a shared mapping afterwards
 
 
 @final
 class Columns(Mapping[str, "NDArray[Any]"]):
-    """Named arrays, read-only, and a few words about them, in one block.
+    """Named read-only arrays and JSON metadata in one block.
 
     Made by `pack`, `load` and `attach`. The arrays are views of the mapping and keep it alive; they cannot be
-    made writeable. Equal only to itself. Pickling carries the whole block, so that it can go to another
-    machine; `dump` does not.
+    made writeable. Two objects are equal only if they are identical. A pickle holds the whole block, so it
+    can be sent to another machine; `dump` leaves the block out.
 
     Parameters
     ----------
     fd : int
-        A descriptor of a block, closed with this object, or at once if this raises.
+        A descriptor of a block. It is closed with this object, or immediately if the constructor raises.
     source : str
-        What to call the block in messages.
+        The block's name in messages.
     verify : bool
-        Whether to compare its checksum, which only a saved block has.
+        Whether to compare the checksum, which only a saved block has.
+    remedy : str, optional
+        What messages tell the user to do about a damaged block; by default, to delete it.
 
     Raises
     ------
     DataError
-        The descriptor holds no block, a block of another version, or one that was cut short or damaged.
+        The descriptor holds no block, a block of another version, or a truncated or damaged block.
     """
 
     __slots__ = ("__weakref__", "_arrays", "_fd", "_memory", "_meta")
 
-    def __init__(self, fd: int, source: str, *, verify: bool = False) -> None:
+    def __init__(self, fd: int, source: str, *, verify: bool = False, remedy: str | None = None) -> None:
         try:
-            start, header = _read_header(fd, source, verify=verify)
+            start, header = _read_header(fd, source, verify=verify, remedy=remedy)
             self._memory = mmap.mmap(fd, 0, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
             try:
                 self._meta: dict[str, Any] = header["meta"]
@@ -99,7 +104,7 @@ class Columns(Mapping[str, "NDArray[Any]"]):
                     for name, (dtype, shape, offset) in header["arrays"].items()
                 }
             except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-                raise _refused(source, f"has a damaged header ({error})") from error
+                raise DataError(f"{source} has a damaged header ({error}): {remedy or REMEDY}") from error
         except BaseException:
             os.close(fd)
             raise
@@ -110,15 +115,15 @@ class Columns(Mapping[str, "NDArray[Any]"]):
     def pack(cls, arrays: Mapping[str, ArrayLike], meta: Mapping[str, Any] | None = None) -> Columns:
         """Copy arrays into a memfd.
 
-        An array is written piece by piece, whether it is contiguous, mapped from a file or of another byte
-        order: no second copy of it is made on the way.
+        An array is written piece by piece, so no second copy of it is made, even if it is not contiguous,
+        mapped from a file or of another byte order.
 
         Parameters
         ----------
         arrays : mapping of str to array_like
             Numbers or bools, of any shape.
         meta : mapping, optional
-            Whatever JSON can hold; it comes back as JSON has it, a tuple as a list.
+            JSON-able metadata. JSON's types come back: a tuple becomes a list.
 
         Returns
         -------
@@ -127,8 +132,7 @@ class Columns(Mapping[str, "NDArray[Any]"]):
         Raises
         ------
         TypeError
-            An array holds something else than numbers or bools, such as str or objects; a name is no str; or
-            `meta` is nothing for JSON.
+            An array does not hold numbers or bools, a name is not a str, or `meta` is not JSON-able.
         """
         given = {name: np.asarray(array) for name, array in arrays.items()}
         entries, end = {}, 0
@@ -155,13 +159,15 @@ class Columns(Mapping[str, "NDArray[Any]"]):
         return cls(_memfd(write), "packed columns")
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Columns:
-        """Map a file that `save` has written.
+    def load(cls, path: str | os.PathLike[str], *, remedy: str | None = None) -> Columns:
+        """Map a file that `save` wrote.
 
         Parameters
         ----------
         path : path
-            All of it is read once, since it holds its checksum.
+            The file. It is read completely once, to compare its checksum.
+        remedy : str, optional
+            What messages tell the user to do about a damaged file; by default, to delete it.
 
         Returns
         -------
@@ -170,44 +176,30 @@ class Columns(Mapping[str, "NDArray[Any]"]):
         Raises
         ------
         OSError
-            It cannot be opened, as where there is none.
+            The file cannot be opened.
         DataError
-            It is no such file, of another version, or was cut short or damaged.
+            The file is not saved columns, is of another version, truncated or damaged.
         """
-        return cls(os.open(path, os.O_RDONLY | os.O_CLOEXEC), repr(os.fspath(path)), verify=True)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return cls(fd, repr(os.fspath(path)), verify=True, remedy=remedy)
 
     @classmethod
     def attach(cls, fd: int) -> Columns:
-        """Map the block of a descriptor that another process has passed.
-
-        Parameters
-        ----------
-        fd : int
-            Another process's `fd`; still the caller's to close.
-
-        Returns
-        -------
-        Columns
-
-        Raises
-        ------
-        DataError
-            The descriptor holds no block.
-        """
+        """Map a block whose descriptor another process passed; the caller still has to close `fd`."""
         return cls(os.dup(fd), f"descriptor {fd}")
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the block into a file, which is there as a whole or not at all.
+        """Write the block to a file atomically.
 
         Parameters
         ----------
         path : path
-            Replaced if it exists, without harm to whoever has loaded it.
+            The file. An existing file is replaced; processes that loaded the old file keep its content.
 
         Raises
         ------
         OSError
-            It cannot be written; nothing is left behind.
+            The file cannot be written. No partial file is left.
         """
         target = Path(path)
         beside = target.with_name(f".{target.name}.{uuid4().hex}")
@@ -237,7 +229,7 @@ class Columns(Mapping[str, "NDArray[Any]"]):
 
     @property
     def meta(self) -> dict[str, Any]:
-        """What was packed beside the arrays; not to be changed."""
+        """The metadata that was packed with the arrays; do not modify it."""
         return self._meta
 
     def __getitem__(self, name: str) -> NDArray[Any]:
@@ -249,7 +241,7 @@ class Columns(Mapping[str, "NDArray[Any]"]):
     def __len__(self) -> int:
         return len(self._arrays)
 
-    # Mapping's own would compare arrays, which have no single truth.
+    # Mapping.__eq__ would compare arrays, whose comparison has no single truth value.
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
@@ -261,69 +253,85 @@ class Columns(Mapping[str, "NDArray[Any]"]):
         return _from_bytes, (self._memory[:],)
 
 
-def dump(value: object, file: IO[bytes]) -> list[Columns]:
-    """Pickle a value for another process of this machine, leaving out every `Columns` in it.
+def dump(value: object, file: IO[bytes], *, by_value: bool = False) -> list[Columns]:
+    """Pickle a value for another process on this machine, without the `Columns` in it.
 
     Parameters
     ----------
     value : object
-        Anything that can be pickled.
+        Any picklable object.
     file : file object
-        Where to.
+        The pickle is written to it.
+    by_value : bool
+        Whether classes of a script or a notebook are pickled by value, by cloudpickle.
 
     Returns
     -------
     list of Columns
-        What was left out, each once: the other process needs their descriptors, in this order.
+        The columns that were left out, each once. The other process needs their descriptors in this order.
 
     Raises
     ------
     Exception
-        Whatever pickling `value` raises.
+        Any error that pickling `value` raises.
     """
-    pickler = _Pickler(file, protocol=5)
+    pickler = (_CloudPickler if by_value else _Pickler)(file, protocol=5)
+    pickler.left_out = []
     pickler.dump(value)
     return pickler.left_out
 
 
-def load(file: IO[bytes], fds: Sequence[int]) -> Any:  # noqa: ANN401 - whatever was dumped
-    """Unpickle what `dump` has written.
+def load(file: IO[bytes], fds: Sequence[int]) -> Any:  # noqa: ANN401 - any dumped value
+    """Unpickle a value that `dump` wrote.
 
     Parameters
     ----------
     file : file object
-        Where from.
+        The pickle is read from it.
     fds : sequence of int
-        Descriptors of what was left out, in order; still the caller's to close.
+        Descriptors of the columns that were left out, in order. The caller still has to close them.
 
     Returns
     -------
     object
-        The value, whose blocks are those of the process that dumped it.
+        The value. It shares its blocks with the process that dumped it.
     """
+    return load_shared(file, [Columns.attach(fd) for fd in fds])
+
+
+def load_shared(file: IO[bytes], left_out: Sequence[Columns]) -> Any:  # noqa: ANN401 - any dumped value
+    """Unpickle a value that `dump` wrote, with the columns that it left out."""
     unpickler = _Unpickler(file)
-    unpickler.left_out = [Columns.attach(fd) for fd in fds]
+    unpickler.left_out = left_out
     return unpickler.load()
 
 
-class _Pickler(pickle.Pickler):
-    def __init__(self, file: IO[bytes], protocol: int) -> None:
-        super().__init__(file, protocol)
-        self.left_out: list[Columns] = []
+class _Sharing:
+    """Part of a pickler that leaves out columns."""
 
-    def persistent_id(self, thing: object) -> int | None:
-        if type(thing) is not Columns:
+    left_out: list[Columns]
+
+    def persistent_id(self, value: object) -> int | None:
+        if type(value) is not Columns:
             return None
-        if thing not in self.left_out:
-            self.left_out.append(thing)
-        return self.left_out.index(thing)
+        if value not in self.left_out:
+            self.left_out.append(value)
+        return self.left_out.index(value)
+
+
+class _Pickler(_Sharing, pickle.Pickler):
+    pass
+
+
+class _CloudPickler(_Sharing, cloudpickle.Pickler):  # type: ignore[misc] # it has no types
+    pass
 
 
 class _Unpickler(pickle.Unpickler):
-    left_out: list[Columns]
+    left_out: Sequence[Columns]
 
-    def persistent_load(self, place: int) -> Columns:
-        return self.left_out[place]
+    def persistent_load(self, number: int) -> Columns:
+        return self.left_out[number]
 
 
 def _from_bytes(block: bytes) -> Columns:
@@ -331,14 +339,14 @@ def _from_bytes(block: bytes) -> Columns:
 
 
 def _memfd(write: Callable[[int], None]) -> int:
-    """Return a memfd that was filled and then sealed."""
+    """Return a new memfd, filled by `write` and sealed."""
     fd = os.memfd_create("fastclips-columns", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         write(fd)
     except BaseException:
         os.close(fd)
         raise
-    with suppress(OSError):  # a kernel that cannot: a seal is a guard, nothing rests on it
+    with suppress(OSError):  # an old kernel: seals are a safeguard that nothing depends on
         fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | _F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
     return fd
 
@@ -348,7 +356,7 @@ def _aligned(offset: int) -> int:
 
 
 def _pieces(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """Cut an array into parts of some `_PIECE` bytes, in C order."""
+    """Yield an array in parts of about `_PIECE` bytes, in C order."""
     if array.nbytes <= _PIECE:
         yield array
     elif (row := array[0].nbytes) > _PIECE:
@@ -363,12 +371,12 @@ def _pieces(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
 def _write(fd: int, data: bytes | memoryview | mmap.mmap, offset: int) -> None:
     with memoryview(data) as rest:
         done = 0
-        while done < len(rest):  # the kernel takes 2 GiB at a time
+        while done < len(rest):  # the kernel writes at most 2 GiB per call
             done += os.pwrite(fd, rest[done:], offset + done)
 
 
 def _checksum(fd: int) -> int:
-    """Return the CRC-32 of what follows the prefix; read and not mapped, so that no page counts as used."""
+    """Return the CRC-32 of the bytes after the prefix; read, not mapped, to keep resident memory low."""
     found, place = 0, _PREFIX.size
     piece = bytearray(_PIECE)
     with memoryview(piece) as view:
@@ -378,25 +386,29 @@ def _checksum(fd: int) -> int:
     return found
 
 
-def _read_header(fd: int, source: str, *, verify: bool) -> tuple[int, dict[str, Any]]:
-    """Check a block's size and return where its data begins and its header."""
+def _read_header(fd: int, source: str, *, verify: bool, remedy: str | None) -> tuple[int, dict[str, Any]]:
+    """Check a block's size; return the offset of its data, and its header."""
     status = os.fstat(fd)
     prefix = os.pread(fd, _PREFIX.size, 0) if stat.S_ISREG(status.st_mode) else b""
     if prefix[: len(MAGIC)] != MAGIC[: len(prefix)] or not prefix:
-        raise DataError(f"{source} does not hold saved columns (it begins with {prefix[:8]!r})")
+        reason = f"{source} does not hold saved columns (it begins with {prefix[:8]!r})"
+        raise DataError(f"{reason}: {remedy}" if remedy else reason)  # it may be anyone's: not to be deleted
+    remedy = remedy or REMEDY
     if len(prefix) < _PREFIX.size:
-        raise _refused(source, f"is cut short, at {status.st_size} bytes")
+        raise DataError(f"{source} is truncated to {status.st_size} bytes: {remedy}")
     _, version, length, total, checksum = _PREFIX.unpack(prefix)
     if version != _VERSION:
-        raise _refused(source, f"is of version {version} of its format, of which this is version {_VERSION}")
+        raise DataError(
+            f"{source} has format version {version}, but this fastclips reads version {_VERSION}: {remedy}"
+        )
     if status.st_size != total:
-        raise _refused(source, f"has {status.st_size} bytes where its header says {total}")
+        raise DataError(f"{source} has {status.st_size} bytes, but its header says {total}: {remedy}")
     if verify and checksum != _checksum(fd):
-        raise _refused(source, "is damaged: its checksum is another")
+        raise DataError(f"{source} is damaged: its checksum does not match: {remedy}")
     try:
         header: dict[str, Any] = json.loads(os.pread(fd, min(length, total), _PREFIX.size))
     except ValueError as error:
-        raise _refused(source, f"has a damaged header ({error})") from error
+        raise DataError(f"{source} has a damaged header ({error}): {remedy}") from error
     return _aligned(_PREFIX.size + length), header
 
 
@@ -404,10 +416,6 @@ def _view(memory: mmap.mmap, dtype: str, shape: Sequence[int], start: int, offse
     kind = np.dtype(dtype)
     fits = min(shape, default=0) >= 0 and 0 <= offset <= len(memory) - start - kind.itemsize * prod(shape)
     if not fits or offset % _ALIGNMENT or kind.kind not in _KINDS:
-        raise ValueError(f"no array of {dtype} {shape} can begin at {offset}")
+        raise ValueError(f"an array of {dtype} {shape} cannot begin at byte {offset}")
     view: NDArray[Any] = np.ndarray(tuple(shape), kind, memory, start + offset)
     return view
-
-
-def _refused(source: str, why: str) -> DataError:
-    return DataError(f"{source} {why}: delete it, so that it is made again")

@@ -1,14 +1,14 @@
-"""Videos whose frames are files: folders, or a list of them, to a storage and an index.
+"""Frames in files: folders, lists of videos or tar files -> a storage and an index.
 
 ::
 
     folders ----scan_tree----> FrameTree ──┐
     lists --read_records--> scan_folders ──┼──pair──> FolderStorage + Index
                             name_folders ──┘
-    tar files ---tars.py--> the same ────────pair──> PackStorage + Index
+    tar files ---tars.py--> FrameTree ───────pair──> PackStorage + Index
 
-**Classes** of folders: a video's class is the first folder of its name; classes are in natural order and a
-label is a class's place among them.
+**Classes** of folders: the class of a video is the first folder of its name. Classes are in natural order,
+and a label is the index of its class.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from fastclips.data.pairing import pair
 from fastclips.data.records import read_records
 from fastclips.data.scan import FrameTree, choose_folders, evenly, name_folders, scan_folders, scan_tree
 from fastclips.data.storage import FolderStorage
-from fastclips.data.tars import Tars, find_tars
+from fastclips.data.tars import Tars
 from fastclips.errors import DataError, OptionError
 from fastclips.options import first_few
 
@@ -39,36 +39,37 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastclips.data.records import Records
+    from fastclips.data.roots import Root
 
-    Times = dict[str, int | None]  # when folders last changed, by their paths; None where there is none
+    Times = dict[str, int | None]  # modification times of folders, by path; None if a folder is missing
 
 __all__ = ["Files"]
 
-_PARENTS, _VIDEOS = 10_000, 1000  # folders whose times are kept, at most: without and with frames
+_PARENTS, _VIDEOS = 10_000, 1000  # the most folders without and with frames whose times are kept
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Files:
-    """What to open: options of `fastclips.open`, by which nothing was looked at yet.
+    """Checked options of `fastclips.open` for frames in files; `open` reads the files.
 
     Parameters
     ----------
-    roots : mapping of str to path
-        The folder of each stream.
+    roots : mapping of str to Root
+        The folder or tar files of each stream.
     records : object
-        The list, or None where the folders themselves say which videos there are.
+        The list of videos, or None to open all videos below the roots.
     columns, frames, match
-        As for `fastclips.open`.
+        As in `fastclips.open`.
     labelled : bool
-        Whether labels are taken from where they are.
+        Whether to take labels from the list or the folders.
     classes : tuple of str or None
-        Their names, if they are given.
+        Names of the classes, if given.
     drop : bool
-        Whether what has no partner is left out.
+        Whether videos and frames without a partner are dropped.
     """
 
-    roots: Mapping[str, str | os.PathLike[str]]
+    roots: Mapping[str, Root]
     records: object
     columns: str | None
     frames: str | Mapping[str, str] | None
@@ -78,26 +79,28 @@ class Files:
     drop: bool
 
     def made_from(self) -> dict[str, Any]:
-        """Return what decides the index, JSON-able; a list file is there by its content.
+        """Return a JSON-able dict of all options that decide the index; a list file by its digest.
 
         Raises
         ------
         OptionError
-            The list is no file.
+            The list is not a file.
         DataError
-            It cannot be read.
+            The list cannot be read.
         """
         digest = None
         if self.records is not None:
             if not isinstance(self.records, (str, os.PathLike)):
-                raise OptionError("index= keeps folders and list files; rows in memory have no saved form")
+                raise OptionError(
+                    "index= works with folders and list files, not with rows in memory: remove it"
+                )
             try:
                 digest = blake2b(Path(self.records).read_bytes(), digest_size=16).hexdigest()
             except OSError as error:
                 path = os.fsdecode(self.records)
                 raise DataError(f"cannot read the list of videos {path!r}: {error.strerror}.") from error
         return {
-            "roots": {name: str(Path(root).absolute()) for name, root in self.roots.items()},
+            "roots": {name: root.absolute for name, root in self.roots.items()},
             "list": digest,
             "columns": self.columns,
             "frames": dict(self.frames) if isinstance(self.frames, Mapping) else self.frames,
@@ -108,20 +111,20 @@ class Files:
         }
 
     def open(self) -> tuple[FolderStorage | PackStorage, Index, Times]:
-        """Look at the folders, or into the tar files.
+        """Read the folders or tar files.
 
         Returns
         -------
         FolderStorage or PackStorage, Index
-            Both new.
+            A new storage and its index.
         times : dict of str to int or None
-            When some of the folders last changed, taken before they were listed: those without frames, up to
-            10,000 of them, and 1,000 videos in each stream; of a list, the roots and 1,000 videos.
+            Modification times of folders, taken before they were listed: in each stream, up to 10,000 folders
+            without frames and 1,000 videos; of a list, the roots and 1,000 videos.
 
         Raises
         ------
         OptionError, DataError
-            As of `fastclips.open`.
+            As from `fastclips.open`.
         """
         if self.records is None:
             return self._open_folders()
@@ -132,7 +135,8 @@ class Files:
             unknown = [name for name in self.frames if name not in self.roots]
             if unknown:
                 raise OptionError(
-                    f"frames= names {unknown[0]!r}, but the streams are {', '.join(map(repr, self.roots))}"
+                    f"frames= has the key {unknown[0]!r}, but the streams are "
+                    f"{', '.join(map(repr, self.roots))}"
                 )
             return self.frames.get(stream)
         return self.frames
@@ -143,22 +147,22 @@ class Files:
             return trees
         return pair(trees, self.match, drop=self.drop)
 
-    def _find_tars(self) -> dict[str, Tars]:
-        """Return the tar files of each stream, if that is what the roots are."""
-        paths = {name: find_tars(root) for name, root in self.roots.items()}
-        lacking = [name for name, some in paths.items() if not some]
-        if lacking and len(lacking) < len(paths):
+    def _read_tars(self) -> dict[str, Tars]:
+        """Return the tar files of each stream; an empty dict if the roots are folders of frames."""
+        folders = [name for name, root in self.roots.items() if not root.tars]
+        if folders and len(folders) < len(self.roots):
             raise OptionError(
-                f"the stream {lacking[0]!r} is no tar file, but others are: pack or unpack all alike"
+                f"the stream {folders[0]!r} is not a tar file, but other streams are: unpack the tars, or "
+                "pack the folder"
             )
-        return {} if lacking else {name: Tars(str(self.roots[name]), some) for name, some in paths.items()}
+        return {} if folders else {name: Tars(str(root), root.tars) for name, root in self.roots.items()}
 
     def _open_folders(self) -> tuple[FolderStorage | PackStorage, Index, Times]:
-        loose, tars = not self.labelled, self._find_tars()
+        loose, tars = not self.labelled, self._read_tars()
         scanned = {
             name: tars[name].tree(self._pattern(name), loose=loose)
             if tars
-            else scan_tree(root, self._pattern(name), loose=loose)
+            else scan_tree(root.path, self._pattern(name), loose=loose)
             for name, root in self.roots.items()
         }
         trees = self._pair(scanned)
@@ -177,12 +181,13 @@ class Files:
         unknown = [name for name in found if name not in number]
         if unknown:
             raise DataError(
-                f"classes= lacks {first_few(unknown)}, folders in {tree.root!r}; it has {first_few(classes)}."
+                f"classes= must name {first_few(unknown)}, folders in {tree.root!r}; it has "
+                f"{first_few(classes)}."
             )
         if not any("/" in name for name in tree.videos):
             _log.warning(
-                "Each of the %d classes in %r is a single video, since frames lie in the class folders. If "
-                "these folders are videos of one class, open the folder above, or give labels=None.",
+                "Each of the %d classes in %r is a single video, since the class folders hold frames. If "
+                "these folders are videos of one class, open the parent folder, or set labels=None.",
                 len(classes),
                 tree.root,
             )
@@ -197,8 +202,8 @@ class Files:
         first, times = next(iter(trees)), _times(trees, listed=True)
         for stream, tree in trees.items():
             if not tree.videos:
-                said = _missing(tree, paths, len(paths), self._pattern(stream))
-                raise DataError(f"none of the list's {len(paths)} folders holds frames: {said}")
+                reason = _missing(tree, paths, len(paths), self._pattern(stream))
+                raise DataError(f"none of the list's {len(paths)} folders holds frames: {reason}")
         whole = trees[first].videos
         trees = self._pair(trees)
         storage = _storage(trees, tars)
@@ -206,7 +211,7 @@ class Files:
         kept = [row for row, path in enumerate(records.paths) if folders[first].get(path) in number]
         if len(kept) < len(records.paths):
             _log.warning(
-                "Left out %d of the list's %d rows, whose frames are not there.",
+                "Dropped %d of the list's %d rows, whose frames are missing.",
                 len(records.paths) - len(kept),
                 len(records.paths),
             )
@@ -218,9 +223,9 @@ class Files:
             torn = [row for row, name in zip(kept, names, strict=True) if left[name] != whole[name]]
             if torn:
                 raise DataError(
-                    f"{records.where(torn[0])}: unpaired='drop' leaves out frames of this video, so start, "
-                    "length and frame_labels would mean other ones: complete the streams, or leave these "
-                    "columns out."
+                    f"{records.where(torn[0])}: unpaired='drop' drops frames of this video, so start, length "
+                    "and frame_labels would refer to other frames: add the missing frames, or remove these "
+                    "columns."
                 )
         starts, counts = _parts(records, kept, storage.frame_counts[keys])
         labels, classes = None, self.classes or ()
@@ -240,10 +245,10 @@ class Files:
     def _look_up(
         self, records: Records, paths: list[str]
     ) -> tuple[dict[str, FrameTree], dict[str, dict[str, str]], dict[str, Tars]]:
-        """Find the folders that a list names, in each stream."""
+        """Return the folders that a list names in each stream, as trees and by name, and the tars."""
         ends = None if self.drop else _ends(records)
         named = ends if ends and all(map(self._is_named, self.roots)) else None
-        tars = {} if named else self._find_tars()
+        tars = {} if named else self._read_tars()
         trees: dict[str, FrameTree] = {}
         folders: dict[str, dict[str, str]] = {}
         for stream, root in self.roots.items():
@@ -252,10 +257,10 @@ class Files:
                 found = choose_folders(tars[stream].tree(frames, loose=True), paths)
             elif ends is not None and self._is_named(stream):
                 found = name_folders(
-                    root, ends, str(frames), lambda name: records.where(records.paths.index(name))
+                    root.path, ends, str(frames), lambda name: records.where(records.paths.index(name))
                 )
             else:
-                found = scan_folders(root, paths, frames)
+                found = scan_folders(root.path, paths, frames)
             trees[stream], folders[stream] = found
             missing = [path for path in paths if path not in folders[stream]]
             if missing and not self.drop:
@@ -264,15 +269,13 @@ class Files:
         return trees, folders, tars
 
     def _is_named(self, stream: str) -> bool:
-        """Whether names of a stream's frames follow from their numbers."""
+        """Whether the names of a stream's frames follow from their numbers."""
         frames = self._pattern(stream)
-        return (
-            isinstance(frames, str) and bool(template_of(frames)) and not Path(self.roots[stream]).is_file()
-        )
+        return isinstance(frames, str) and bool(template_of(frames)) and not self.roots[stream].is_file
 
     def _below_root(self, paths: list[str]) -> list[str]:
-        """Return paths from the root, where streams have the same one: a video has one name, not two."""
-        roots = {str(Path(root).absolute()) for root in self.roots.values()}
+        """Return paths relative to the root if all streams have the same root, so a video has one name."""
+        roots = {root.absolute for root in self.roots.values()}
         above = f"{roots.pop().rstrip('/')}/"
         if roots:
             return paths
@@ -287,7 +290,7 @@ def _storage(trees: Mapping[str, FrameTree], tars: Mapping[str, Tars]) -> Folder
 
 
 def _times(trees: Mapping[str, FrameTree], *, listed: bool = False) -> Times:
-    """Return the times that a saved index keeps; of a list, all that its trees have."""
+    """Return the times that a saved index keeps; of a list, all times in its trees."""
     times: Times = {}
     for tree in trees.values():
         some = tree.times
@@ -300,23 +303,23 @@ def _times(trees: Mapping[str, FrameTree], *, listed: bool = False) -> Times:
 
 
 def _missing(tree: FrameTree, missing: list[str], of: int, pattern: str | None) -> str:
-    """Return what to say of folders that a list names and in which there are no frames."""
+    """Return the message about folders of a list that hold no frames."""
     name = missing[0]
     others = f"nor in {len(missing) - 1} other folders of {of}"
     if name in tree.unmatched:
         return (
             f"frames={pattern!r} matches no frame in {name!r}, such as {tree.unmatched[name]!r}, {others}: "
-            "upper and lower case are different, and all of the name must match."
+            "it must match the whole name, and case matters."
         )
     if name.startswith("/"):
-        where, mend = repr(name), "Correct the list"
+        where, remedy = repr(name), "Correct the list"
     else:
-        where, mend = f"{name!r} below {tree.root!r}", "Set root=, correct the list"
-    return f"there are no frames in {where}, {others}. {mend}, or leave such rows out with unpaired='drop'."
+        where, remedy = f"{name!r} below {tree.root!r}", "Set root=, correct the list"
+    return f"there are no frames in {where}, {others}. {remedy}, or drop such rows with unpaired='drop'."
 
 
 def _ends(records: Records) -> dict[str, int] | None:
-    """Return how many frames each path has at least, if every row says so."""
+    """Return the least number of frames of each path, or None if the list has no lengths."""
     if records.length is None:
         return None
     ends: dict[str, int] = {}
@@ -329,7 +332,7 @@ def _ends(records: Records) -> dict[str, int] | None:
 def _parts(
     records: Records, kept: list[int], available: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return where each row begins in its video, and how many frames it has."""
+    """Return the first frame of each row in its video, and its number of frames."""
     starts = np.zeros(len(kept), np.int64)
     if records.start is not None:
         starts = np.array([records.start[row] for row in kept], np.int64)
@@ -339,10 +342,10 @@ def _parts(
     wrong = np.flatnonzero((counts < 1) | (starts + counts > available))
     if len(wrong):
         at = int(wrong[0])
-        asked = f"start={starts[at]}" + ("" if records.length is None else f" and length={counts[at]}")
+        part = f"start={starts[at]}" + ("" if records.length is None else f" and length={counts[at]}")
         raise DataError(
-            f"{records.where(kept[at])}: {asked} go beyond the {available[at]} frames of "
-            f"{records.paths[kept[at]]!r}. start counts positions from 0, not the numbers of the files."
+            f"{records.where(kept[at])}: {part} exceed the {available[at]} frames of "
+            f"{records.paths[kept[at]]!r}. start counts frames from 0, whatever the numbers of the files."
         )
     return starts, counts
 
@@ -351,8 +354,8 @@ def _report_gaps(tree: FrameTree) -> None:
     gaps = [video for video, files in tree.videos.items() if files.has_gap()]
     if gaps:
         _log.warning(
-            "Numbers of frames are missing in %d of %d videos, such as %s: positions count what is there, "
-            "so clips run on over a gap.",
+            "Frame numbers are missing in %d of %d videos, such as %s. Frames are counted as they exist, so "
+            "clips continue across a gap.",
             len(gaps),
             len(tree.videos),
             first_few(gaps, 3),

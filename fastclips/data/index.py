@@ -1,66 +1,61 @@
-"""Which videos there are: layer B, columnar arrays over a storage.
+"""The videos of a dataset: columnar arrays over a storage. Layer B.
 
-The `Index` has one row per video, or per part of a video where a list says so. Its `keys` are the storage's
-own numbers, so taking rows (a split, a choice) makes a new index over the same storage, and tickets stay
-valid for both.
-
-**Splitting** is by video, or by groups of videos: windows of one video overlap, and parts of one video
-resemble each other, so a cut through it would leak frames.
+The `Index` has one row per video, or per part of a video if a list names parts. Its `keys` are the storage's
+own video numbers, so an index of some rows (a split, a selection) has the same storage, and the tickets of
+both name the same frames.
 """
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from numbers import Real
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastclips.data.labels import Labels
-from fastclips.data.scan import without_video_extension
+from fastclips.data.labels import Labels, from_array, of_frames
+from fastclips.data.names import Names, natural_key
+from fastclips.data.splits import select_rows, split_rows
+from fastclips.data.storage import Storage
+from fastclips.data.streams import MASKS, make_streams, mask_options
 from fastclips.errors import DataError, OptionError
-from fastclips.options import checked_int, first_few
+from fastclips.options import checked_classes, checked_int, checked_number, first_few
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    import os
+    from collections.abc import Callable, Hashable, Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from fastclips.data.columns import Columns
-    from fastclips.data.names import Names
-    from fastclips.data.storage import Storage
     from fastclips.spec import Stream
 
 __all__ = ["Dataset", "Index"]
 
-_SAVED = ("keys", "starts", "frame_counts", "fps")  # columns beside the labels
-_SPLIT = 0x73706C6974  # second word of the key of a split's draws, so that no other draw shares its stream
+_SAVED = ("keys", "starts", "frame_counts", "fps")  # columns without the labels
 
 
 @dataclass(frozen=True, eq=False)
 class Index:
-    """One row per video.
+    """Columns with one row per video.
 
     Parameters
     ----------
     names : Names
-        Each video's path under the root, such as ``"class_a/v1"``; parts of one video share it.
+        Path of each video relative to the root, such as ``"class_a/v1"``. Parts of one video have the same
+        name.
     keys : ndarray of int64, shape (videos,)
         The storage's number of each video.
     starts : ndarray of int64, shape (videos,)
-        Where each begins in the storage's video.
+        First frame of each row in the storage's video.
     frame_counts : ndarray of int64, shape (videos,)
-        Frames of each video, at least 1.
+        Frames of each row, at least 1.
     labels : Labels or None
-        What there is to learn about each.
+        The targets of each row.
     classes : tuple of str
-        Names of the classes; after a split some may have no video.
+        Names of the classes. After a split, a class may have no video.
     fps : ndarray of float64, shape (videos,), or None
-        Frames of each per second.
+        Frames per second of each row.
     """
 
     names: Names = field(repr=False)
@@ -75,17 +70,7 @@ class Index:
         return len(self.keys)
 
     def take(self, rows: NDArray[np.int64]) -> Index:
-        """Return an index of some rows, in their order, with the same classes.
-
-        Parameters
-        ----------
-        rows : ndarray of int64
-            Row numbers.
-
-        Returns
-        -------
-        Index
-        """
+        """Return an index of some rows, in their order, with the same classes."""
         return Index(
             names=self.names.take(rows),
             keys=self.keys[rows],
@@ -97,27 +82,23 @@ class Index:
         )
 
     def renamed(self, classes: tuple[str, ...]) -> Index:
-        """Return the same videos, whose labels are numbered by other names of the classes.
+        """Return the same videos with labels numbered by `classes`.
 
         Parameters
         ----------
         classes : tuple of str
-            The names. Where none of them is that of a class here, and these are only numbers, the numbers
-            stay and get names.
-
-        Returns
-        -------
-        Index
+            Names of classes, in the order of their numbers. If the present names are numbers and none of them
+            is in `classes`, the labels keep their numbers, which `classes` then names.
 
         Raises
         ------
         OptionError
-            There are no labels, or none of classes.
+            The index has no labels of classes.
         DataError
-            A class that a video has is not among the names.
+            The class of a video is not in `classes`.
         """
         if self.labels is None or not self.classes:
-            raise OptionError(f"classes={classes!r}: names classes, but there are no labels of classes")
+            raise OptionError(f"classes={classes!r}: the dataset has no labels of classes; remove classes=")
         if classes == self.classes:
             return self
         place = {name: number for number, name in enumerate(classes)}
@@ -128,22 +109,14 @@ class Index:
         used = np.unique(columns["numbers"]).tolist()
         unknown = [self.classes[number] for number in used if self.classes[number] not in place]
         if unknown:
-            raise DataError(f"classes= lacks {first_few(unknown)}; it has {first_few(classes)}.")
+            raise DataError(f"classes= must name {first_few(unknown)}; it has {first_few(classes)}.")
         table = np.array([place.get(name, 0) for name in self.classes], np.int64)
         columns["numbers"] = table[columns["numbers"]]
         labels = Labels.from_columns(columns, {**meta, "classes_count": len(classes)})
         return replace(self, labels=labels, classes=classes)
 
     def columns(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Return the content, to be saved beside its storage's, which has the names.
-
-        Returns
-        -------
-        columns : dict of str to ndarray
-            Numbers only.
-        meta : dict
-            The rest, JSON-able.
-        """
+        """Return the content without the names, which the storage's columns hold, as arrays and JSON."""
         arrays = {f"index.{name}": getattr(self, name) for name in _SAVED if getattr(self, name) is not None}
         meta: dict[str, Any] = {"classes": list(self.classes), "labels": None}
         if self.labels is not None:
@@ -153,23 +126,19 @@ class Index:
 
     @classmethod
     def from_columns(cls, columns: Columns, videos: Names) -> Index:
-        """Make an index of what `columns` returned.
+        """Return the index of a file.
 
         Parameters
         ----------
         columns : Columns
-            The arrays, which are not copied, and the rest; there may be more beside.
+            Holds what the method `columns` returned. The arrays are not copied.
         videos : Names
-            Those of the storage, by its own numbers.
-
-        Returns
-        -------
-        Index
+            Names of the storage's videos, by its own numbers.
 
         Raises
         ------
         DataError, KeyError, TypeError, ValueError
-            They are not those of an index.
+            The columns do not hold an index.
         """
         labels = None
         if columns.meta["labels"] is not None:
@@ -190,25 +159,142 @@ class Index:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """Videos that clips can be taken from. Picklable; made by `fastclips.open`.
+    """Videos with labels, from which a `ClipLoader` takes clips.
+
+    Made by `fastclips.open`, or by `Dataset.of` from a `Storage` of your own. Immutable and picklable.
 
     Parameters
     ----------
     storage : Storage
-        Where the frames' bytes are.
+        Source of the frames.
     index : Index
-        The videos.
+        The videos: ``names``, ``frame_counts``, ``labels``, ``classes``, ``fps``.
     streams : tuple of Stream
-        What each video has a frame of at every place.
+        The streams of each video, which have the same number of frames.
+
+    Examples
+    --------
+    >>> data = fc.open("frames")
+    >>> data
+    <Dataset: 6 videos, 72 frames, 2 classes; image>
+    >>> len(data), data.classes, data.index.names[0]
+    (6, ('class_0', 'class_1'), 'class_0/video_0')
+    >>> training, validation = data.split(validation=1 / 3)
+    >>> len(training), len(validation)
+    (4, 2)
     """
 
     storage: Storage
     index: Index
     streams: tuple[Stream, ...]
 
+    @classmethod
+    def of(
+        cls,
+        storage: Storage,
+        *,
+        frame_counts: Sequence[int] | NDArray[np.integer[Any]],
+        names: Iterable[str] | None = None,
+        labels: ArrayLike | None = None,
+        classes: Iterable[str] | None = None,
+        streams: str | Iterable[str] = ("image",),
+        masks: str | Iterable[str] = MASKS,
+        channels: int | Mapping[str, int] = 3,
+        ignore: int = 255,
+        fps: float | Sequence[float] | None = None,
+    ) -> Dataset:
+        """Return a dataset of the videos in a storage.
+
+        Video n of the dataset is video n of the storage, whose frames have the numbers from 0 up to
+        ``frame_counts[n] - 1``. No frame is read.
+
+        Parameters
+        ----------
+        storage : Storage
+            Source of the frames.
+        frame_counts : sequence of int
+            Frames of each video, at least 1.
+        names : iterable of str, optional
+            Name of each video, all different, such as ``"run/video_7"``. By default ``"0"``, ``"1"``, ...
+        labels : array_like, optional
+            One item per video: a class number or name, several classes (bools, (videos, classes)), or a float
+            target of any shape. Or classes of frames: integers, (videos, frames), or a list of one integer
+            array per video.
+        classes : iterable of str, optional
+            Names of the classes in the order of their numbers. By default, the names in `labels` in natural
+            order, or the numbers themselves.
+        streams : str or iterable of str
+            Names of the streams, as `storage` knows them.
+        masks : str or iterable of str
+            Names of the streams that are masks, (H, W); the others are pictures, (H, W, C).
+        channels : int or mapping of str to int
+            Channels of pictures, 3 (RGB) or 1 (gray): of all streams, or by stream.
+        ignore : int
+            Value of mask pixels without a label, 0 to 255: padding and fill have it.
+        fps : float or sequence of float, optional
+            Frames per second of all videos, or of each.
+
+        Returns
+        -------
+        Dataset
+
+        Raises
+        ------
+        OptionError
+            An argument has the wrong type, length or range.
+        DataError
+            A label is not in `classes`, or out of range.
+
+        See Also
+        --------
+        Storage : The contract of a storage, with a complete example.
+        fastclips.testing.check_storage : Tests a storage.
+
+        Examples
+        --------
+        >>> class Counting(fc.Storage):
+        ...     def read(self, stream, video, frame):
+        ...         if not 0 <= frame < 12:
+        ...             raise IndexError(frame)
+        ...         return np.full((48, 64, 3), 10 * video + frame, np.uint8)
+        >>> data = fc.Dataset.of(Counting(), frame_counts=[12] * 10, labels=["run", "walk"] * 5)
+        >>> data
+        <Dataset: 10 videos, 120 frames, 2 classes; image>
+        >>> loader = fc.ClipLoader(data, fc.Windows(4), batch_size=3, shuffle=False, workers=0)
+        >>> x, y = next(iter(loader))
+        >>> x.shape, y.tolist()
+        ((3, 4, 48, 64, 3), [0, 0, 0])
+        """
+        if not isinstance(storage, Storage):
+            raise OptionError(
+                f"storage={storage!r:.200}: must be an instance of a subclass of fastclips.Storage"
+            )
+        counts = _checked_counts(frame_counts)
+        stream_names = (streams,) if isinstance(streams, str) else tuple(streams)
+        made = make_streams(stream_names, masks, mask_options(None, None, ignore))
+        given = channels if isinstance(channels, Mapping) else dict.fromkeys(stream_names, channels)
+        made = tuple(s if s.mask else replace(s, channels=_checked_channels(given, s.name)) for s in made)
+        found, class_names = None, checked_classes(classes)
+        if labels is not None:
+            found, class_names = _labels_of(labels, class_names, counts)
+            if len(found) != len(counts):
+                raise OptionError(
+                    f"labels= has {len(found)} items for {len(counts)} videos; give one for each video"
+                )
+        index = Index(
+            names=_checked_names(names, len(counts)),
+            keys=np.arange(len(counts), dtype=np.int64),
+            starts=np.zeros(len(counts), np.int64),
+            frame_counts=counts,
+            labels=found,
+            classes=class_names or (),
+            fps=None if fps is None else _checked_fps(fps, len(counts)),
+        )
+        return cls(storage, index, made)
+
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes, in the order of their labels; none where there are no labels of classes."""
+        """Names of the classes in the order of their numbers; empty without labels of classes."""
         return self.index.classes
 
     def __len__(self) -> int:
@@ -223,46 +309,36 @@ class Dataset:
         return Dataset(self.storage, self.index.take(rows), self.streams)
 
     def select(self, names: str | os.PathLike[str] | Iterable[str]) -> Dataset:
-        """Choose videos by name, as the files of an official split list them.
+        """Select videos by name, such as the names in the file of an official split.
 
         Parameters
         ----------
         names : iterable of str, or path
-            Names as in ``dataset.index.names``; the extension of a video file, ``.avi`` say, is ignored. Or a
-            text file with a name on each line, and perhaps a label after it, which is ignored too.
+            Names as in ``dataset.index.names``; the extension of a video file, such as ``.avi``, is ignored.
+            Or the path of a text file with a name on each line; a label after the name is ignored.
 
         Returns
         -------
         Dataset
-            In the order of the names; of a name that stands twice, once; of a video in parts, all parts.
+            The videos in the order of the names. A repeated name counts once. If a list names parts of a
+            video, all parts of it are selected.
 
         Raises
         ------
         OptionError
-            There are no names, or what is none.
+            There is no name, or a name is not a str.
         DataError
-            A name is of no video; the file cannot be read.
+            A name matches no video, or the file cannot be read.
+
+        Examples
+        --------
+        >>> data = fc.open("frames")
+        >>> data.select(["class_1/video_3", "class_0/video_0.avi"]).index.names[:]
+        ['class_1/video_3', 'class_0/video_0']
+        >>> len(data.select("train.txt"))
+        6
         """
-        wanted = _lines(names) if isinstance(names, (str, os.PathLike)) else _names(names)
-        if not wanted:
-            raise OptionError(f"select: there are no names in {names!r}")
-        rows: dict[str, list[int]] = {}
-        for row, name in enumerate(self.index.names):
-            rows.setdefault(name, []).append(row)
-        chosen: dict[str, list[int]] = {}
-        unknown: list[str] = []
-        for spellings in wanted:
-            found = next((name for text in spellings for name in _spellings(text) if name in rows), None)
-            if found is None:
-                unknown.append(spellings[0])
-            else:
-                chosen[found] = rows[found]
-        if unknown:
-            raise DataError(
-                f"select: {len(unknown)} of {len(wanted)} names are of no video: {first_few(unknown)}. Names "
-                f"here look like {first_few(self.index.names[:2])}."
-            )
-        return self._take(np.concatenate([np.array(some, np.int64) for some in chosen.values()]))
+        return self._take(select_rows(self.index.names, names))
 
     def split(
         self,
@@ -271,152 +347,110 @@ class Dataset:
         *,
         group: str | Callable[[str], Hashable] | Sequence[Hashable] | None = None,
     ) -> tuple[Dataset, Dataset]:
-        """Split the videos into those to train on and those to validate on.
+        """Split the videos at random into training and validation videos.
 
-        Every class gives its share, rounded down or up so that the whole share is right to half a video.
-        The same videos and seed give the same split on every machine.
+        Every class gives its share of videos, rounded down or up so that the total is rounded to the nearest
+        video. The same videos and seed give the same split on every machine.
 
         Parameters
         ----------
         validation : float
-            Share of the videos to validate on, between 0 and 1; of the groups, if there are any.
+            Share of validation videos, above 0 and below 1. With `group`, the share of groups.
         seed : int
-            At least 0 and below 2**64.
+            From 0 to 2**64 - 1.
         group : str, callable or sequence, optional
-            Which videos belong together, and never come on both sides: a regular expression that is searched
-            in each name (its groups count, or all of it if it has none), a function of the name, or a value
-            for each video. Parts of one video always belong together. A group counts for the class of its
-            first video.
+            Groups of videos that stay together on one side: a regular expression that is searched in each
+            name (the tuple of its groups, or the whole match, is the group's key), a function of the name, or
+            a value for each video. Parts of one video always stay together. The class of a group is that of
+            its first video.
 
         Returns
         -------
         training, validation : Dataset
-            Both in this dataset's order, with its storage and its classes.
+            Both in the order of this dataset, with its storage and its classes.
 
         Raises
         ------
         OptionError
-            An argument is out of range, `group` puts parts of one video into several groups, or there are too
-            few videos for either half.
+            An argument is out of range, `group` puts parts of one video into several groups, or one side
+            would be empty.
+
+        Examples
+        --------
+        >>> data = fc.open("frames")
+        >>> training, validation = data.split(0.34, seed=1)
+        >>> len(training), len(validation), validation.index.labels.per_video.tolist()
+        (4, 2, [0, 1])
+        >>> sides = data.split(1 / 3, group=lambda name: int(name[-1]) // 2)  # three pairs of videos
+        >>> [len(side) for side in sides]
+        [4, 2]
         """
-        if isinstance(validation, bool) or not isinstance(validation, Real) or not 0 < validation < 1:
-            raise OptionError(f"validation={validation!r} must lie between 0 and 1, as in validation=0.2.")
-        seed = checked_int(seed, "seed", 0, 2**64)
-        first, of_row = self._groups(group)
-        total, unit = round(validation * len(first)), "videos" if group is None else "groups"
-        if total in (0, len(first)):
-            raise OptionError(
-                f"validation={validation!r} of {len(first)} {unit} leaves {len(first) - total} to train on "
-                f"and {total} to validate on: each needs one or more. Change validation= or add videos."
-            )
-        labels = None if self.index.labels is None else self.index.labels.per_video
-        of_group = np.zeros(len(first), np.int64) if labels is None else labels[first]
-        classes = max(len(self.classes), 1) if labels is not None else 1
-        chosen = _stratified(of_group, classes, float(validation), total, seed)[of_row]
+        labels = self.index.labels
+        numbers = None if labels is None else labels.per_video
+        chosen = split_rows(
+            self.index.names,
+            self.index.keys,
+            None if numbers is None else (numbers, len(self.classes)),
+            validation,
+            seed,
+            group,
+        )
         return self._take(np.flatnonzero(~chosen)), self._take(np.flatnonzero(chosen))
 
-    def _groups(
-        self, group: str | Callable[[str], Hashable] | Sequence[Hashable] | None
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the first row of each group, and the group of each row; groups count in order of rows."""
-        if group is None:
-            of_row: NDArray[Any] = self.index.keys
-        else:
-            numbers: dict[Hashable, int] = {}
-            of_row = np.array(
-                [numbers.setdefault(key, len(numbers)) for key in self._group_keys(group)], np.int64
-            )
-            order = np.lexsort((of_row, self.index.keys))
-            keys, groups = self.index.keys[order], of_row[order]
-            torn = np.flatnonzero((keys[1:] == keys[:-1]) & (groups[1:] != groups[:-1]))
-            if len(torn):
-                raise OptionError(
-                    f"group= puts parts of {self.index.names[order[torn[0]]]!r} into several groups: they "
-                    "show the same video and must stay together."
-                )
-        _, first, inverse = np.unique(of_row, return_index=True, return_inverse=True)
-        place = np.argsort(np.argsort(first))
-        return np.sort(first), place[inverse]
 
-    def _group_keys(self, group: str | Callable[[str], Hashable] | Sequence[Hashable]) -> list[Hashable]:
-        names = self.index.names
-        if callable(group):
-            return _hashable([group(name) for name in names])
-        if isinstance(group, str):
-            try:
-                search = re.compile(group).search
-            except re.error as error:
-                raise OptionError(f"group={group!r}: is no regular expression ({error})") from None
-            found = [search(name) for name in names]
-            if not all(found):
-                raise OptionError(f"group={group!r}: finds nothing in {names[found.index(None)]!r}")
-            return [match.groups() or match[0] for match in found if match]
-        if not isinstance(group, Iterable):
-            raise OptionError(
-                f"group={group!r}: must be a regular expression, as text, a function, or a value for each "
-                "video"
-            )
-        keys = _hashable(group.tolist() if isinstance(group, np.ndarray) else list(group))
-        if len(keys) != len(self):
-            raise OptionError(f"group= has {len(keys)} values for {len(self)} videos; give one for each")
-        return keys
+def _checked_counts(frame_counts: object) -> NDArray[np.int64]:
+    if not isinstance(frame_counts, Iterable) or isinstance(frame_counts, (str, Mapping)):
+        raise OptionError(f"frame_counts={frame_counts!r}: must be a sequence of int, one for each video")
+    counts = [checked_int(count, f"frame_counts[{at}]", 1) for at, count in enumerate(frame_counts)]
+    if not counts:
+        raise OptionError("frame_counts is empty: must have an item for each video, at least one")
+    return np.array(counts, np.int64)
 
 
-def _hashable(keys: list[Hashable]) -> list[Hashable]:
-    wrong = [key for key in keys if not isinstance(key, Hashable)]
-    if wrong:
+def _checked_names(names: object, videos: int) -> Names:
+    if names is None:
+        return Names.of(map(str, range(videos)))
+    if not isinstance(names, Iterable) or isinstance(names, str):
+        raise OptionError(f"names={names!r}: must be a sequence of str, one for each video")
+    found: dict[str, int] = {}
+    for at, name in enumerate(names):
+        if not isinstance(name, str) or not name or "\0" in name:
+            raise OptionError(f"names[{at}]={name!r}: must be a str that is not empty and holds no NUL")
+        if name in found:
+            raise OptionError(f"names[{at}]={name!r}: names[{found[name]}] is the same; names must differ")
+        found[name] = at
+    if len(found) != videos:
         raise OptionError(
-            f"group= gives {wrong[0]!r} for a video: must be a number, a text or a tuple of these"
+            f"names= has {len(found)} items for {videos} videos of frame_counts=; give one for each"
         )
-    return keys
+    return Names.of(found)
 
 
-def _names(names: Iterable[str]) -> list[tuple[str, ...]]:
-    try:
-        found = list(names)
-    except TypeError:
-        found = [names]  # type: ignore[list-item]
-    wrong = [name for name in found if not isinstance(name, str)]
-    if wrong:
-        raise OptionError(f"select takes the names of videos or a path, not {wrong[0]!r}")
-    return [(name,) for name in found]
+def _checked_channels(channels: Mapping[str, int], stream: str) -> int:
+    count = channels.get(stream, 3)
+    if isinstance(count, bool) or count not in (1, 3):
+        raise OptionError(f"channels={count!r} of stream {stream!r}: must be 3 (RGB) or 1 (gray)")
+    return int(count)
 
 
-def _lines(path: str | os.PathLike[str]) -> list[tuple[str, ...]]:
-    """Return what may be the name on each line of a file: all of the line, or without its last word."""
-    try:
-        text = Path(path).read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise DataError(
-            f"cannot read {os.fspath(path)!r}: {why}. select takes names, or a text file with one on a line."
-        ) from None
-    lines = filter(None, map(str.strip, text.splitlines()))
-    return [(line, *line.rsplit(None, 1)[:-1]) for line in lines]
+def _checked_fps(fps: object, videos: int) -> NDArray[np.float64]:
+    if not isinstance(fps, Iterable):
+        fps = [fps] * videos
+    rates = [checked_number(rate, f"fps[{at}]") for at, rate in enumerate(fps)]
+    wrong = next((at for at, rate in enumerate(rates) if rate <= 0), None)
+    if wrong is not None:
+        raise OptionError(f"fps[{wrong}]={rates[wrong]!r}: must be above 0")
+    if len(rates) != videos:
+        raise OptionError(
+            f"fps= has {len(rates)} items for {videos} videos; give one number, or one for each"
+        )
+    return np.array(rates, np.float64)
 
 
-def _spellings(name: str) -> tuple[str, ...]:
-    bare = name.removeprefix("./").rstrip("/")
-    return bare, without_video_extension(bare)
-
-
-def _stratified(
-    labels: NDArray[np.int64], classes: int, share: float, total: int, seed: int
-) -> NDArray[np.bool_]:
-    """Choose `total` rows, from each class its share rounded down or up, as a mask."""
-    # Raw words, since NumPy promises the same Generator methods for no two of its versions.
-    draws = np.random.Philox(key=np.array([seed, _SPLIT], np.uint64)).random_raw(len(labels) + classes)
-    of_row, of_class = draws[: len(labels)], draws[len(labels) :]
-
-    sizes = np.bincount(labels, minlength=classes)
-    quotas = share * sizes
-    takes = np.floor(quotas).astype(np.int64)
-    # Largest remainders round up; equal ones by lot, or the first classes would always win.
-    most_short = np.lexsort((of_class, takes - quotas))
-    takes[most_short[: total - int(takes.sum())]] += 1
-
-    order = np.lexsort((of_row, labels))
-    place_in_class = np.arange(len(labels)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    chosen = np.zeros(len(labels), np.bool_)
-    chosen[order] = place_in_class < takes[labels[order]]
-    return chosen
+def _labels_of(
+    labels: object, classes: tuple[str, ...] | None, counts: NDArray[np.int64]
+) -> tuple[Labels, tuple[str, ...]]:
+    if isinstance(labels, (list, tuple)) and len({np.shape(item) for item in labels if np.ndim(item)}) > 1:
+        return of_frames(labels, classes, counts, key=natural_key)
+    alike = counts.min() == counts.max()
+    return from_array(labels, classes, time_steps=int(counts[0]) if alike else -1, key=natural_key)

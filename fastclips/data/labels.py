@@ -1,21 +1,21 @@
-"""What the target of a clip is, for every video: a few flat arrays, and no Python object per video.
+"""Labels: the targets of clips, held as a few flat arrays without a Python object per video.
 
-What people write is encoded once; targets are looked up per batch. ::
+Labels are encoded once, and targets are looked up for every batch. ::
 
-    numbers or names of classes, numbers, arrays --encode, from_array--> Labels, and names of the classes
-    labels.targets(rows, frames)                                     --> targets of a batch
+    class numbers or names, numbers, arrays --encode, from_array--> Labels, and the names of the classes
+    labels.targets(rows, frames)                                --> targets of a batch
 
-============  ========================================  ======================================
+============  ========================================  =======================================
 kind          of each video                             targets of B clips
-============  ========================================  ======================================
+============  ========================================  =======================================
 label         one class                                 int64 (B,)
-labels        any number of classes                     float32 (B, classes), 1 where it has it
+labels        any number of classes                     float32 (B, classes), 1 for its classes
 frame_labels  a class for each frame                    int64 (B, time_steps)
-target        a number or array, of one shape for all   (B, ...) of that shape and its dtype
-============  ========================================  ======================================
+target        a number or array, all of one shape       (B, ...) of the same shape and dtype
+============  ========================================  =======================================
 
-A class is a number from 0, its place among the names of the classes; the names are kept by whoever holds the
-labels, since no batch needs them.
+A class is a number from 0: its index among the names of the classes. The `Index` holds the names, since
+batches do not need them.
 """
 
 from __future__ import annotations
@@ -37,84 +37,47 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Labels", "encode", "from_array"]
+__all__ = ["Labels", "encode", "from_array", "of_frames"]
 
 _INTEGER = re.compile("-?[0-9]{1,18}")
-_MOST = 1_000_000  # classes, where nobody names them: beyond it numbers are taken for ids
+_MOST = 1_000_000  # classes without names; larger numbers are probably ids
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
 class Labels(ABC):
-    """The targets of videos, one row each. Immutable; made by `encode`, `from_array` or `of_classes`.
+    """The targets of videos, one row per video. Immutable; made by `encode`, `from_array` or `of_classes`.
 
     Parameters
     ----------
     classes_count : int
-        How many classes there are; 0 for ``target``.
+        Number of classes; 0 for ``target``.
     """
 
     kind: ClassVar[str]
-    _per_row: ClassVar[tuple[str, ...]]  # arrays with one item per video; the others are shared by `take`
+    _per_row: ClassVar[tuple[str, ...]]  # arrays with one item per video; `take` shares the other arrays
 
     classes_count: int
 
     @staticmethod
     def of_classes(numbers: NDArray[np.int64], count: int) -> Labels:
-        """Make labels of one class for each video.
-
-        Parameters
-        ----------
-        numbers : ndarray of int64, shape (videos,)
-            Classes, at least 0 and below `count`.
-        count : int
-            How many classes there are.
-
-        Returns
-        -------
-        Labels
-        """
+        """Return labels of one class per video: `numbers`, int64 (videos,), each below `count`."""
         return _OneClass(count, numbers)
 
     @staticmethod
     def from_columns(columns: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> Labels:
-        """Make labels of what `columns` returned.
-
-        Parameters
-        ----------
-        columns : mapping of str to ndarray
-            The arrays; they are not copied.
-        meta : mapping
-            The rest.
-
-        Returns
-        -------
-        Labels
-
-        Raises
-        ------
-        DataError
-            They are not those of any kind of labels.
-        """
+        """Return the labels that `columns` saved; raise DataError if they are of an unknown kind."""
         kind = _KINDS.get(meta.get("kind", ""))
         if kind is None or {"classes_count", *columns} != {field.name for field in fields(kind)}:
             raise DataError(
-                f"saved labels of kind {meta.get('kind')!r} and columns {first_few(sorted(columns))} are "
-                "unknown: save them again."
+                f"saved labels have the unknown kind {meta.get('kind')!r} or columns "
+                f"{first_few(sorted(columns))}: save them again"
             )
         labels: Labels = kind(classes_count=meta["classes_count"], **columns)
         return labels
 
     def columns(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Return the content, to be saved.
-
-        Returns
-        -------
-        columns : dict of str to ndarray
-            Numbers only.
-        meta : dict
-            The rest, JSON-able.
-        """
+        """Return the content as arrays of numbers and a JSON-able dict."""
         arrays = {field.name: getattr(self, field.name) for field in fields(self)}
         return arrays, {"kind": self.kind, "classes_count": arrays.pop("classes_count")}
 
@@ -122,17 +85,7 @@ class Labels(ABC):
         return len(getattr(self, self._per_row[0]))
 
     def take(self, rows: NDArray[np.int64]) -> Labels:
-        """Return the labels of some rows, in their order, with the same classes.
-
-        Parameters
-        ----------
-        rows : ndarray of int64
-            Row numbers.
-
-        Returns
-        -------
-        Labels
-        """
+        """Return the labels of some rows, in their order, with the same classes."""
         return replace(self, **{name: getattr(self, name)[rows] for name in self._per_row})
 
     @abstractmethod
@@ -142,19 +95,19 @@ class Labels(ABC):
         Parameters
         ----------
         rows : ndarray of int64, shape (clips,)
-            The video of each clip.
+            The row of each clip's video.
         frames : ndarray of int32, shape (clips, time_steps)
-            Frames of the video, from 0; ``~frame`` where that frame is repeated as padding.
+            Frames of the video, from 0; ``~frame`` for a frame repeated as padding.
 
         Returns
         -------
         ndarray
-            As the table above; the caller's own.
+            A new array, as in the module's table.
         """
 
     @property
     def per_video(self) -> NDArray[np.int64] | None:
-        """Class of each video, shape (videos,), or None where videos do not have just one."""
+        """Class of each video, shape (videos,), or None unless each video has exactly one class."""
         return None
 
 
@@ -238,33 +191,33 @@ def encode(
     Parameters
     ----------
     kind : {"label", "labels", "frame_labels", "target"}
-        What the values are.
+        Kind of the values.
     values : sequence
-        One for each row, as `Records.labels`.
+        One value per row, as in `Records.labels`.
     classes : sequence of str, optional
-        Names of the classes, in the order of their numbers. Without it, the names that stand in `values`,
-        sorted, or for numbers ``"0"`` up to the highest.
+        Names of the classes, in the order of their numbers. By default, the sorted names in `values`, or
+        ``"0"`` up to the highest number.
     lengths : ndarray of int64, shape (rows,)
         Frames of each row.
     where : callable
-        From a row's number to what messages call it.
+        Returns the name of a row in messages.
     key : callable, optional
-        Sort key of a name of a class.
+        Sort key of class names.
 
     Returns
     -------
     labels : Labels
-        One row for each value.
+        One row per value.
     classes : tuple of str
-        Names of the classes; none for ``target``.
+        Names of the classes; empty for ``target``.
 
     Raises
     ------
     OptionError
-        `classes` is no sequence of different names, or there are no classes to name.
+        `classes` is not a sequence of different names, or the values are not classes.
     DataError
-        A class is not among `classes`, or its number is below 0 or too high; or labels of frames are not one
-        for each frame.
+        A class is not in `classes`, its number is negative or too high, or a row's number of frame labels
+        differs from its number of frames.
     """
     given = checked_classes(classes)
     if kind == "target":
@@ -282,7 +235,7 @@ def encode(
         if len(wrong):
             row = int(wrong[0])
             raise DataError(
-                f"{where(row)}: {counts[row]} frame_labels for {lengths[row]} frames; give one for each."
+                f"{where(row)}: {counts[row]} frame_labels for {lengths[row]} frames; give one per frame."
             )
         flat = np.concatenate(values)
 
@@ -302,41 +255,41 @@ def from_array(
     time_steps: int,
     key: Callable[[str], Any] | None = None,
 ) -> tuple[Labels, tuple[str, ...]]:
-    """Encode the targets of videos that are an array.
+    """Encode an array of targets.
 
     Parameters
     ----------
     labels : array_like
-        Integers (videos,): one class each. Strings (videos,): the same, by name. Integers (videos,
-        `time_steps`): classes of frames. Bools (videos, classes): several classes each. Floats (videos, ...):
-        targets, of the dtype that they have; of Python's floats, float32.
+        Integers or strings, (videos,): one class per video, by number or name. Integers, (videos,
+        `time_steps`): classes of frames. Bools, (videos, classes): several classes per video. Floats,
+        (videos, ...): targets, which keep their dtype; Python floats become float32.
     classes : sequence of str, optional
-        Names of the classes, as for `encode`.
+        Names of the classes, as in `encode`.
     time_steps : int
-        Frames of each video.
+        Frames of each video; -1 if they differ.
     key : callable, optional
-        Sort key of a name of a class.
+        Sort key of class names.
 
     Returns
     -------
     labels : Labels
-        One row for each item.
+        One row per item.
     classes : tuple of str
-        Names of the classes; none for floats.
+        Names of the classes; empty for floats.
 
     Raises
     ------
     OptionError
-        The array is of another shape or dtype, or `classes` does not fit.
+        The array has another shape or dtype, or `classes` does not fit.
     DataError
-        A class is not among `classes`, or its number is below 0 or too high.
+        A class is not in `classes`, or its number is negative or too high.
     """
     array = _array(labels)
     videos = len(array)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         at = tuple(np.argwhere(~np.isfinite(array))[0].tolist())
         raise DataError(
-            f"labels[{', '.join(map(str, at))}] is {array[at]}, which is no target: leave such videos out"
+            f"labels[{', '.join(map(str, at))}]={array[at]}: a target must be finite; remove such videos"
         )
     given = checked_classes(classes)
     if array.dtype.kind == "f" and array.dtype.itemsize <= np.dtype(np.float64).itemsize:
@@ -346,14 +299,14 @@ def from_array(
         names = given if given is not None else tuple(map(str, range(array.shape[1])))
         if len(names) != array.shape[1]:
             raise OptionError(
-                f"classes= names {len(names)} classes, but labels= has {array.shape[1]} columns"
+                f"classes= has {len(names)} names, but labels= has {array.shape[1]} columns; they must agree"
             )
         numbers, counts = np.nonzero(array)[1], np.count_nonzero(array, axis=1)
         starts = np.cumsum(counts) - counts
         return _SeveralClasses(len(names), starts, counts, _small(numbers, names)), names
-    if array.dtype.kind in "OTU" and array.ndim == 1 and all(isinstance(one, str) for one in array):
+    if array.dtype.kind in "OTU" and array.ndim == 1 and all(isinstance(item, str) for item in array):
         named = given is not None and set(array.tolist()) <= set(given)
-        if not named and all(_INTEGER.fullmatch(one) for one in array):
+        if not named and all(_INTEGER.fullmatch(item) for item in array):
             return from_array(array.astype(np.int64), given, time_steps=time_steps, key=key)
         numbers, names = _numbered(list(map(str, array)), given, lambda at: f"labels[{at}]", key)
         return _OneClass(len(names), numbers), names
@@ -365,23 +318,41 @@ def from_array(
         starts = np.arange(videos, dtype=np.int64) * time_steps
         return _FrameClasses(len(names), starts, _small(numbers, names)), names
     if array.shape == (videos, 1):
-        raise OptionError(f"labels= of shape {array.shape} has an axis too many: give labels[:, 0]")
+        raise OptionError(f"labels= of shape {array.shape} has one axis too many: give labels[:, 0]")
+    frames = "frames" if time_steps < 0 else time_steps
     raise OptionError(
-        f"labels= is {array.dtype} of shape {array.shape}; must be integers or strings (videos,), integers "
-        f"(videos, {time_steps}) for classes of frames, bools (videos, classes) for several classes of a "
-        "video, or floats (videos, ...)"
+        f"labels= is {array.dtype} of shape {array.shape}: must be integers or strings (videos,), integers "
+        f"(videos, {frames}) for classes of frames, bools (videos, classes) for several classes per video, "
+        "or floats (videos, ...)"
     )
+
+
+def of_frames(
+    labels: Sequence[Any],
+    classes: Sequence[str] | None,
+    lengths: NDArray[np.int64],
+    *,
+    key: Callable[[str], Any] | None = None,
+) -> tuple[Labels, tuple[str, ...]]:
+    """Encode classes of frames, one integer array per video; the result is like that of `from_array`."""
+    rows = [_array(row) for row in labels]
+    for at, row in enumerate(rows):
+        if row.ndim != 1 or row.dtype.kind not in "iu":
+            raise OptionError(f"labels[{at}] is {row.dtype} of shape {row.shape}: must be integers (frames,)")
+    if len(rows) != len(lengths):
+        raise OptionError(f"labels= has {len(rows)} items for {len(lengths)} videos; give one for each video")
+    return encode("frame_labels", rows, classes, lengths, lambda at: f"labels[{at}]", key=key)
 
 
 def _array(labels: object) -> NDArray[Any]:
     refuse_masked(labels, "labels=")
-    if isinstance(labels, (list, tuple)) and len({isinstance(one, str) for one in labels}) > 1:
-        raise OptionError("labels= mixes names with others: give names alone, or numbers alone")
+    if isinstance(labels, (list, tuple)) and len({isinstance(item, str) for item in labels}) > 1:
+        raise OptionError("labels= mixes names with other values: give only names, or only numbers")
     try:
         array = np.asarray(labels)
     except (TypeError, ValueError) as error:
         raise OptionError(
-            f"labels= is no array ({error}); several classes of each video are bools (videos, classes)"
+            f"labels= is not an array ({error}); for several classes per video, give bools (videos, classes)"
         ) from error
     if not array.size:
         raise OptionError(f"labels= of shape {array.shape} is empty; give one item for each video")
@@ -392,7 +363,7 @@ def _array(labels: object) -> NDArray[Any]:
 
 def _refuse_classes(classes: tuple[str, ...] | None) -> None:
     if classes is not None:
-        raise OptionError(f"classes={classes!r}: names classes, but these targets are numbers; leave it out")
+        raise OptionError(f"classes={classes!r}: these targets are numbers, not classes; remove classes=")
 
 
 def _numbered(
@@ -401,25 +372,25 @@ def _numbered(
     where: Callable[[int], str],
     key: Callable[[str], Any] | None,
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Return classes, all numbers or all names, as numbers; `where` is called with a place in `flat`."""
+    """Return classes, all numbers or all names, as numbers; `where` is called with an index of `flat`."""
     if not len(flat):
         if classes is None:
-            raise DataError("no row has a class: give their names, classes=, or leave the column out.")
+            raise DataError("no row has a class: name the classes in classes=, or remove the column.")
         return np.zeros(0, np.int64), classes
     if isinstance(flat[0], str):
         return _named(flat, classes, where, key)
     if isinstance(flat, np.ndarray):
         least, most = int(flat.min()), int(flat.max())
     else:
-        least, most = min(flat), max(flat)  # as Python's own: they may not fit into 64 bits
+        least, most = min(flat), max(flat)  # Python integers: they may not fit into 64 bits
 
     def first(number: int) -> str:
-        return where(next(place for place, one in enumerate(flat) if one == number))
+        return where(next(at for at, value in enumerate(flat) if value == number))
 
     _check_numbers(flat, (least, most), classes, first)
     if least > 0 and classes is None:
         _log.warning(
-            "No row has class 0, the lowest is %d: classes are numbered from 0, so there are %d of them.",
+            "The lowest class is %d, not 0: classes are numbered from 0, so there are %d classes.",
             least,
             most + 1,
         )
@@ -433,25 +404,26 @@ def _check_numbers(
     classes: tuple[str, ...] | None,
     first: Callable[[int], str],
 ) -> None:
-    """Refuse numbers that are no classes, or the names of other ones; `first` says where one stands."""
+    """Refuse numbers that are not classes, or are names of other classes; `first` names a number's row."""
     least, most = ends
     if least < 0:
-        raise DataError(f"{first(least)}: class {least} is below 0; classes are numbered from 0.")
+        raise DataError(f"{first(least)}: class {least} is negative; classes are numbered from 0.")
     place = {name: number for number, name in enumerate(classes or ())}
     for number in sorted(map(int, set(flat))) if classes is not None else ():
         if place.get(str(number), number) != number:
             raise DataError(
-                f"{first(number)}: class {number}, but classes= names {str(number)!r} at place "
-                f"{place[str(number)]}: give labels as text if they are names, or other classes=."
+                f"{first(number)}: class {number}, but in classes= {str(number)!r} is the name of class "
+                f"{place[str(number)]}: give labels as str if they are names, or change classes=."
             )
     if classes is not None and most >= len(classes):
         raise DataError(
-            f"{first(most)}: class {most}, but classes= names {len(classes)}, which are 0 to "
+            f"{first(most)}: class {most}, but classes= has {len(classes)} names, for classes 0 to "
             f"{len(classes) - 1}."
         )
     if most >= _MOST:
         raise DataError(
-            f"{first(most)}: class {most} would make {most + 1} classes. If the numbers are ids, give names."
+            f"{first(most)}: class {most} would make {most + 1} classes. If the numbers are ids, give them "
+            "as str."
         )
 
 
@@ -467,13 +439,13 @@ def _named(
     if found - number.keys():
         place = next(place for place, name in enumerate(flat) if name not in number)
         raise DataError(
-            f"{where(place)}: {flat[place]!r} is none of the {len(names)} classes {first_few(names)}."
+            f"{where(place)}: {flat[place]!r} is not one of the {len(names)} classes {first_few(names)}."
         )
     return np.fromiter(map(number.__getitem__, flat), np.int64, len(flat)), names
 
 
 def _small(numbers: NDArray[Any], classes: tuple[str, ...]) -> NDArray[Any]:
-    """Return classes in the smallest dtype that holds all: there may be one per frame."""
+    """Return classes in the smallest dtype that holds them: there may be one per frame."""
     return numbers.astype(np.min_scalar_type(len(classes)))
 
 

@@ -1,17 +1,17 @@
-"""Lists of videos, as people have them, to raw columns.
+"""Lists of videos in any common form -> raw columns.
 
 ::
 
     text file with a header    commas, semicolons or tabs ──┐
-    text file and columns=     blanks or one character ─────┼──> Table: values by column, as they are written
+    text file and columns=     blanks or one character ─────┼──> Table: values by column, unparsed
     rows                       dicts or tuples ─────────────┤
     columns                    a mapping or a DataFrame ────┘
 
-Only the shape of a list is looked at here: which columns there are, and that each row has all of them. What
-the values mean is for `records`.
+This module checks only the shape of a list: which columns there are, and that each row has all of them.
+`records` parses the values.
 
-A text file is taken apart by the csv module, with quotes, unless blanks divide it. Blank lines are skipped
-and no others: ``#`` is a letter like any. Lines are counted as they stand in the file, with blank ones.
+A text file is split by the csv module, with quotes, unless blanks separate its fields. Blank lines are
+skipped, but still counted in line numbers. There are no comments: ``#`` has no special meaning.
 """
 
 from __future__ import annotations
@@ -40,30 +40,30 @@ if TYPE_CHECKING:
 
 __all__ = ["TARGETS", "Table", "Where", "read_table"]
 
-TARGETS = ("label", "labels", "frame_labels", "target")  # of which a list has one at most
+TARGETS = ("label", "labels", "frame_labels", "target")  # a list has at most one of these columns
 _KNOWN = ("path", "start", "length", "fps", *TARGETS)
-_TUPLES = "path label start length"  # what tuples hold unless columns= says otherwise
-_BLANKS = " "  # the separator that is any run of blanks
+_TUPLES = "path label start length"  # the default columns of tuples
+_BLANKS = " "  # the separator that stands for any run of blanks
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
 class Where:
-    """What messages call a row: ``"line 7 of 'train.txt'"`` or, from Python, ``"row 7 (from 0)"``.
+    """The name of a row in messages: ``"line 7 of 'train.txt'"``, or ``"row 7 (from 0)"`` of a Python list.
 
     Parameters
     ----------
     source : str, optional
         The text file, as given.
     lines : ndarray of int64, shape (rows,), optional
-        Line of each row in the text file, from 1.
+        Line number of each row in the text file, from 1.
     """
 
     source: str | None = None
     lines: NDArray[np.int64] | None = None
 
     def __call__(self, row: int) -> str:
-        """Return what a message calls a row, by its number from 0."""
+        """Return the name of a row, given its number from 0."""
         if self.lines is None:
             return f"row {row} (from 0)"
         return f"line {self.lines[row]} of {self.source!r}"
@@ -71,16 +71,16 @@ class Where:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Values by column, as they are written: strings if they come from a text file.
+    """Unparsed values by column: strings if they come from a text file.
 
     Parameters
     ----------
     columns : dict of str to list
-        Among them ``path``; all of one length, at least 1.
+        The columns, one of them ``path``. All have the same length, at least 1.
     where : Where
-        Where each row stands.
+        The name of each row in messages.
     blanks : bool
-        Whether blanks divide the fields, so that none holds one.
+        Whether blanks separate the fields, so that no field can hold a blank.
     """
 
     columns: dict[str, list[Any]]
@@ -90,7 +90,7 @@ class Table:
     def __post_init__(self) -> None:
         if not self.columns["path"]:
             name = "the list of videos" if self.where.source is None else repr(self.where.source)
-            raise DataError(f"{name} holds no rows.")
+            raise DataError(f"{name} has no rows.")
 
     @property
     def text(self) -> bool:
@@ -98,12 +98,12 @@ class Table:
         return self.where.source is not None
 
     def refuse(self, row: int, name: str, must: str) -> NoReturn:
-        """Raise a DataError for one value: which, where, and what is wrong with it."""
+        """Raise a DataError that names a value, its row, and what it must be."""
         raise DataError(f"{self.where(row)}: {name} {_shown(self.columns[name][row])} {must}.")
 
 
 def read_table(source: object, columns: str | None) -> Table:
-    """Read a list of videos; parameters and errors are those of `records.read_records`."""
+    """Read a list of videos; parameters and errors are those of `fastclips.data.records.read_records`."""
     if isinstance(source, (str, os.PathLike)):
         return _read_text(source, columns)
     if isinstance(source, Mapping) or hasattr(source, "columns"):
@@ -111,8 +111,8 @@ def read_table(source: object, columns: str | None) -> Table:
     if isinstance(source, Iterable) and not isinstance(source, (bytes, bytearray)):
         return _read_rows(list(source), columns)
     raise OptionError(
-        f"{_shown(source)} is no list of videos; give the path of a text file, rows (dicts or tuples), "
-        "columns (a mapping), or a DataFrame"
+        f"source={_shown(source)}: must be a folder or a list of videos: the path of a text file, rows "
+        "(dicts or tuples), columns (a mapping), or a DataFrame"
     )
 
 
@@ -122,19 +122,19 @@ def _shown(value: object, most: int = 80) -> str:
 
 
 def _check_names(names: Sequence[object], of: str, error: type[ValueError]) -> None:
-    """Refuse what no list may have among the columns that are known, and log those that are not."""
+    """Raise unless the known columns are usable together; log the unknown ones."""
     known = [name for name in names if name in _KNOWN]
     if twice := [name for name in dict.fromkeys(known) if known.count(name) > 1]:
-        raise error(f"{of}: column {twice[0]!r} stands there twice")
+        raise error(f"{of}: column {twice[0]!r} occurs twice")
     targets = [name for name in TARGETS if name in known]
     if len(targets) > 1:
         raise error(f"{of}: {first_few(targets)} are {len(targets)} kinds of target; keep one")
     if "path" not in known:
-        raise error(f"{of}: no column is named 'path'; rename the one that holds the videos' paths")
+        raise error(f"{of}: no column is named 'path'; rename the column that holds the videos' paths")
     ignored = [name for name in names if name not in (*_KNOWN, "_")]
     if ignored and not targets:
         _log.warning(
-            "Ignored %s of %s, in which no column is named %s: there will be no labels.",
+            "Ignored %s of %s. No column is named %s, so there are no labels.",
             first_few(ignored, 20),
             of,
             " or ".join(map(repr, TARGETS)),
@@ -144,22 +144,22 @@ def _check_names(names: Sequence[object], of: str, error: type[ValueError]) -> N
 
 
 def _parse_columns(columns: object) -> tuple[list[str], str]:
-    """Return the names that columns= gives, and what stands between them."""
+    """Return the names in columns=, and their separator."""
     if not isinstance(columns, str):
-        raise OptionError(f"columns={columns!r}: must be one string, such as columns='path length label'")
+        raise OptionError(f"columns={columns!r}: must be a str, such as columns='path length label'")
     names = re.findall(r"\w+", columns)
     outside, *gaps = re.split(r"\w+", columns.strip())
     outside += gaps.pop() if gaps else ""
     separators = {gap.strip(_BLANKS) or _BLANKS for gap in gaps}
     if unknown := [name for name in names if name not in (*_KNOWN, "_")]:
         raise OptionError(
-            f"columns={columns!r}: {unknown[0]!r} is no column; there are {', '.join(_KNOWN)}, and _ to skip "
-            "one"
+            f"columns={columns!r}: {unknown[0]!r} is not a column; columns are {', '.join(_KNOWN)}, and _ to "
+            "skip a field"
         )
-    if outside or len(separators) > 1 or any(len(one) > 1 or one in '"\r\n\0' for one in separators):
+    if outside or len(separators) > 1 or any(len(text) > 1 or text in '"\r\n\0' for text in separators):
         raise OptionError(
-            f"columns={columns!r}: one separator must stand between the names, blanks or one character, as "
-            "in columns='path length label' or columns='path;label'"
+            f"columns={columns!r}: must separate all names by blanks, or all by the same single character, "
+            "as in columns='path length label' or columns='path;label'"
         )
     _check_names(names, f"columns={columns!r}", OptionError)
     return names, next(iter(separators), _BLANKS)
@@ -178,7 +178,7 @@ def _read_text(source: str | os.PathLike[str], columns: str | None) -> Table:
         lines = _lines(path)
         numbers, rows = _split_lines(path, lines, names, separator)
     if "frame_labels" in names:
-        raise DataError(f"{path!r}: frame_labels cannot be text: give rows or columns in Python.")
+        raise DataError(f"{path!r}: frame_labels cannot be text: pass rows or columns in Python.")
     for number, fields in zip(numbers, rows, strict=True):
         if len(fields) != len(names):
             line = _shown(lines[number - 1].rstrip())
@@ -189,7 +189,7 @@ def _read_text(source: str | os.PathLike[str], columns: str | None) -> Table:
     found: dict[str, list[Any]] = {}
     for name in _known(names):
         found[name] = list(map(str.strip, map(itemgetter(names.index(name)), rows)))
-        # Fields that hold a line break are fine in columns that nobody reads, such as notes.
+        # A line break is allowed in columns that are not read, such as notes.
         torn = next((row for row, value in enumerate(found[name]) if "\n" in value), None)
         if torn is not None:
             value = f"{name} {_shown(found[name][torn])}"
@@ -203,7 +203,7 @@ def _lines(path: str) -> list[str]:
     """Return a file's lines, each with a newline as its end."""
     try:
         data = Path(path).read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+    except (OSError, ValueError) as error:  # ValueError: the path holds a NUL
         reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(f"cannot read the list of videos {path!r}: {reason}.") from error
     try:
@@ -213,12 +213,12 @@ def _lines(path: str) -> list[str]:
         byte = f"byte {error.object[error.start]:#04x}"
         raise DataError(f"line {line} of {path!r}: {byte} is not UTF-8; save the file as UTF-8.") from error
     if not text.strip():
-        raise DataError(f"{path!r} holds no rows.")
+        raise DataError(f"{path!r} has no rows.")
     return list(io.StringIO(text, newline=None))
 
 
 def _split_below_header(path: str, lines: list[str]) -> tuple[list[str], str, Sequence[int], list[list[str]]]:
-    """Return the names that the first line gives, what divides them, and the rows with their lines."""
+    """Return the names in the header, the separator, the line number of each row, and the rows."""
     above, header = next((at, line) for at, line in enumerate(lines) if line.strip())
     found: list[tuple[list[str], str]] = []
     for separator in ",;\t":
@@ -228,17 +228,17 @@ def _split_below_header(path: str, lines: list[str]) -> tuple[list[str], str, Se
             found.append((names, separator))
     if not found and "path" in (words := header.split()):
         raise DataError(
-            f"the first line of {path!r} is {_shown(header.rstrip())}: a header is divided by commas, "
-            "semicolons or tabs. Divide all lines so, or remove this one and give "
+            f"the first line of {path!r} is {_shown(header.rstrip())}: a header must be separated by commas, "
+            "semicolons or tabs. Separate all lines this way, or remove this line and set "
             f"columns={' '.join(words)!r}."
         )
     if not found:
         raise DataError(
             f"the first line of {path!r} is {_shown(header.rstrip())}: no column is named 'path'. If it is a "
             "header, rename the column that holds the paths, or read the file into rows yourself; if it is "
-            'not, give columns=, such as columns="path length label".'
+            'not, set columns=, such as columns="path length label".'
         )
-    names, separator = max(found, key=lambda one: len(one[0]))
+    names, separator = max(found, key=lambda header: len(header[0]))
     _check_names(names, repr(path), DataError)
     below = range(above + 2, len(lines) + 1)
     return names, separator, *_split_at(separator, lines[above + 1 :], below, path)
@@ -247,7 +247,7 @@ def _split_below_header(path: str, lines: list[str]) -> tuple[list[str], str, Se
 def _split_lines(
     path: str, lines: list[str], names: list[str], separator: str
 ) -> tuple[Sequence[int], list[list[str]]]:
-    """Return the rows of a file without a header, and their lines."""
+    """Return the line number of each row, and the rows, of a file without a header."""
     numbers: Sequence[int] = [number for number, line in enumerate(lines, 1) if line.strip()]
     kept = [lines[number - 1] for number in numbers]
     if separator != _BLANKS:
@@ -258,7 +258,7 @@ def _split_lines(
         rows = [line.split() for line in kept]
     last = len(names) - 1
     if names[last] == "labels":
-        between = separator if separator in " ,;|" else ";"  # as `records` takes the labels apart
+        between = separator if separator in " ,;|" else ";"  # `records` splits labels at it
         rows = [row if len(row) < last else [*row[:last], between.join(row[last:])] for row in rows]
     return numbers, rows
 
@@ -266,26 +266,26 @@ def _split_lines(
 def _split_at(
     separator: str, lines: Sequence[str], numbers: Sequence[int], path: str
 ) -> tuple[Sequence[int], list[list[str]]]:
-    """Return the first line and the fields of each row; a quoted field may go over several lines."""
+    """Return the first line number and the fields of each row; a quoted field may span several lines."""
     reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
     rows: list[list[str]] = []
-    places: list[int] = []
-    place = 0
+    first_lines: list[int] = []
+    line = 0
     try:
         for row in reader:
             if len(row) > 1 or (row and row[0].strip()):
                 rows.append(row)
-                places.append(numbers[place])
-            place = reader.line_num
+                first_lines.append(numbers[line])
+            line = reader.line_num
     except csv.Error as error:
-        raise DataError(f"line {numbers[place]} of {path!r}: {error}. Is a quote left open?") from error
-    return places, rows
+        raise DataError(f"line {numbers[line]} of {path!r}: {error}. Is a quote left open?") from error
+    return first_lines, rows
 
 
 # Python
 
 
-def _read_columns(source: Any, columns: str | None) -> Table:  # noqa: ANN401 - a mapping, or like a DataFrame
+def _read_columns(source: Any, columns: str | None) -> Table:  # noqa: ANN401 - a mapping or a DataFrame
     if columns is not None:
         raise OptionError(f"columns={columns!r}: is for text files and tuples; these columns have names")
     names = list(source if isinstance(source, Mapping) else source.columns)
@@ -307,7 +307,7 @@ def _read_rows(rows: list[Any], columns: str | None) -> Table:
     for row, value in enumerate(rows):
         if not isinstance(value, Mapping if named else (tuple, list)):
             must = (
-                f"must be a {type(rows[0]).__name__}, as row 0"
+                f"must be a {type(rows[0]).__name__} like row 0"
                 if row
                 else "must be a tuple, a list or a dict"
             )
@@ -323,7 +323,7 @@ def _read_rows(rows: list[Any], columns: str | None) -> Table:
     for row, value in enumerate(rows):
         if len(value) != width:
             raise DataError(
-                f"row {row} (from 0): {_shown(value)} has {len(value)} values, but row 0 {width}."
+                f"row {row} (from 0): {_shown(value)} has {len(value)} values, but row 0 has {width}."
             )
     if width > len(names):
         raise DataError(f"rows have {width} values, but columns={' '.join(names)!r} names {len(names)}.")

@@ -1,4 +1,4 @@
-"""An open shard, and what its members hold: bytes that were read -> frames, each held to its header."""
+"""Open shards, and the frames in their members: bytes of a tar -> frames, each checked against its header."""
 
 from __future__ import annotations
 
@@ -11,51 +11,51 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.lib import format as npy
 
-from fastclips._native import find_members
+from fastclips._native import NPY_MAGIC, find_members
 from fastclips.errors import DataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["MEND", "MemberError", "Shard", "contents"]
+__all__ = ["REMEDY", "MemberError", "Shard", "contents"]
 
-MEND = "if the tar has changed, open it again, or pack again"
-_NOWAIT: int = getattr(os, "RWF_NOWAIT", 0)  # CPython may have been built without
-_NPY = b"\x93NUMPY"
+REMEDY = "if the tar has changed, open it again, or pack again"
+_NOWAIT: int = getattr(os, "RWF_NOWAIT", 0)  # some builds of CPython lack it
 
 
 class MemberError(Exception):
-    """A member is not what was asked for.
+    """A member cannot be used.
 
     Parameters
     ----------
-    place : int
-        Which of those that were asked for.
-    why : str
-        What is wrong with it.
+    number : int
+        Its position among the requested members.
+    reason : str
+        Why it cannot be used.
     """
 
-    def __init__(self, place: int, why: str) -> None:
-        super().__init__(why)
-        self.place = place
+    def __init__(self, number: int, reason: str) -> None:
+        super().__init__(number, reason)
+        self.number = number
+        self.reason = reason
 
 
 class Shard:
-    """An open tar file, closed with the last reference, so never under a thread that reads from it.
+    """An open tar file. It is closed with the last reference, so never while a thread reads from it.
 
     Parameters
     ----------
     path : str
-        Where it lies.
+        The tar file.
     size : int
-        Bytes that it must have.
+        The size that it must have, in bytes.
 
     Raises
     ------
     OSError
-        It cannot be opened.
+        The file cannot be opened.
     DataError
-        It has another size.
+        The file has another size.
     """
 
     __slots__ = ("_fd", "_tells")
@@ -66,7 +66,7 @@ class Shard:
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         found = os.fstat(self._fd).st_size
         if found != size:
-            raise DataError(f"the tar has {found} bytes where its index says {size}")
+            raise DataError(f"the tar has {found} bytes, but its index says {size}")
 
     def __del__(self) -> None:
         if self._fd >= 0:
@@ -77,29 +77,21 @@ class Shard:
         os.posix_fadvise(self._fd, start, length, os.POSIX_FADV_WILLNEED)
 
     def holds(self, at: int) -> bool:
-        """Whether the kernel has a byte in memory; False where it does not tell."""
+        """Whether the byte at an offset is in the page cache; False if the kernel cannot tell."""
         if self._tells:
             try:
                 return os.preadv(self._fd, [bytearray(1)], at, _NOWAIT) == 1
             except OSError as error:
-                self._tells = error.errno != errno.EOPNOTSUPP  # as of overlayfs and tmpfs
+                self._tells = error.errno != errno.EOPNOTSUPP  # overlayfs and tmpfs lack it
         return False
 
     def read(self, start: int, length: int) -> bytes:
-        """Return a range, all of it.
-
-        Raises
-        ------
-        OSError
-            It cannot be read.
-        DataError
-            The file ends before.
-        """
+        """Return the bytes of a range; raise OSError or, if the file ends within it, DataError."""
         data = os.pread(self._fd, length, start)
         while len(data) < length:
             more = os.pread(self._fd, length - len(data), start + len(data))
             if not more:
-                raise DataError("the tar was cut short")
+                raise DataError("the tar was truncated")
             data += more
         return data
 
@@ -107,49 +99,50 @@ class Shard:
 def contents(
     data: bytes, starts: list[int], lengths: list[int]
 ) -> list[memoryview] | list[memoryview | NDArray[np.uint8]]:
-    """Return what members hold.
+    """Return the frames in members.
 
     Parameters
     ----------
     data : bytes
         Part of a tar file.
     starts : list of int
-        Where each member's data begin in it; their header is the block before.
+        Offset of each member's data; its header is the block before.
     lengths : list of int
-        Bytes of each.
+        Bytes of each member.
 
     Returns
     -------
     list of memoryview or ndarray of uint8
-        Files as they are, but the arrays of .npy files.
+        The array of a .npy file; the bytes of any other file.
 
     Raises
     ------
     MemberError
-        A member has no bytes, or another length than its header says, or is an array of something else.
+        A member is empty, its header has another length, or its .npy file does not hold pixels.
     """
     members, some_npy = find_members(data, starts, lengths)
-    if (place := len(members)) < len(starts):
-        if not lengths[place]:
-            raise MemberError(place, "is empty (0 bytes): it could not be read when the tar was made")
-        raise MemberError(place, f"its tar has no member of {lengths[place]} bytes at its place: {MEND}")
-    return [_pixels(place, member) for place, member in enumerate(members)] if some_npy else members
+    if (number := len(members)) < len(starts):
+        if not lengths[number]:
+            raise MemberError(number, "is empty (0 bytes): it could not be read when the tar was made")
+        reason = f"its tar has no member of {lengths[number]} bytes at its place: {REMEDY}"
+        raise MemberError(number, reason)
+    return [_pixels(number, member) for number, member in enumerate(members)] if some_npy else members
 
 
-def _pixels(place: int, data: memoryview) -> memoryview | NDArray[np.uint8]:
-    """View a .npy file as its array; leave others as they are."""
-    if data[: len(_NPY)] != _NPY:
+def _pixels(number: int, data: memoryview) -> memoryview | NDArray[np.uint8]:
+    """Return a .npy file as a view of its array, and any other file unchanged."""
+    if data[: len(NPY_MAGIC)] != NPY_MAGIC:
         return data
     end = 10 + int.from_bytes(data[8:10], "little")
     try:
         return np.frombuffer(data, np.uint8, offset=end).reshape(_shape(bytes(data[:end])))
-    except Exception as error:  # noqa: BLE001 - NumPy reads a header as Python, and lets out what that leads to
-        raise MemberError(place, f"is no array of pixels ({error})") from None
+    except Exception as error:  # noqa: BLE001 - NumPy evaluates the header as Python, with any error
+        raise MemberError(number, f"is not an array of pixels ({error})") from None
 
 
-@lru_cache  # there are few
+@lru_cache  # a dataset has few shapes
 def _shape(header: bytes) -> tuple[int, ...]:
-    """Return the shape that the header of a .npy file tells."""
+    """Return the shape in the header of a .npy file."""
     file = io.BytesIO(header)
     npy.read_magic(file)
     shape, fortran, dtype = npy.read_array_header_1_0(file)

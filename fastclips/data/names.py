@@ -1,11 +1,9 @@
-"""Names by number, held as bytes, and the order in which people count.
+"""Names by number, held as bytes, and natural order.
 
-A dataset has a name for each video, and for each frame whose file is not simply numbered: too many for Python
-strings, which take 60 bytes each and whose reference counts would copy every page that workers share.
+A dataset has a name for each video, and for each frame whose file is not simply numbered. Python strings
+would take 60 bytes each, and their reference counts would copy the pages that workers share. ::
 
-::
-
-    Names      any texts: one blob, and where each begins
+    Names      any texts: one blob and the start of each text
     FileNames  the files of one video: ``img_00001.jpg ... img_00163.jpg`` is a template and three numbers
 """
 
@@ -28,71 +26,50 @@ if TYPE_CHECKING:
 
 __all__ = ["FileNames", "Names", "natural_key", "sequences", "stem", "template_of"]
 
-_END = "\0"  # ends a name in a blob: the one character that no path can hold
+_END = "\0"  # ends a name in a blob; no path can hold this character
 _RUNS = re.compile("([0-9]+)")
-_DIGITS = 18  # more may not fit into 64 bits
+_DIGITS = 18  # a number of more digits may not fit into 64 bits
 _BLANK = re.compile(r"\{(?:\w*:)?0?([1-9][0-9]*)?d?\}|%0?([1-9][0-9]*)?d")
 
 
 def natural_key(path: str) -> list[tuple[list[Any], str]]:
     """Return the sort key of natural order, in which ``f2`` comes before ``f10``.
 
-    Paths are compared folder by folder. Within one name, runs of the digits 0-9 compare as numbers and the
-    text between them by casefolded code points; where all that is equal (``f1``, ``F1``, ``f01``), the plain
-    strings decide, so the order is total and the same on every machine and in every locale.
-
-    Parameters
-    ----------
-    path : str
-        A name, or names joined by ``/``.
-
-    Returns
-    -------
-    list
-        Compares with the key of any other path.
+    Paths are compared folder by folder. Within a name, runs of the digits 0-9 compare as numbers and the text
+    between them by casefolded code points. If all of these are equal (``f1``, ``F1``, ``f01``), the plain
+    strings decide. So the order is total, and the same on every machine and in every locale.
     """
     return [(_number_runs(name.casefold()), name) for name in path.split("/")]
 
 
 def _number_runs(text: str) -> list[Any]:
     parts: list[Any] = _RUNS.split(text)
-    parts[1::2] = map(int, parts[1::2])  # text stands at even places, so only like compares with like
+    parts[1::2] = map(int, parts[1::2])  # texts have even places, so texts never compare with numbers
     return parts
 
 
 def stem(name: str) -> str:
-    """Return a file's name without its extension.
-
-    Parameters
-    ----------
-    name : str
-        Such as ``"img_00001.jpg"``.
-
-    Returns
-    -------
-    str
-        Such as ``"img_00001"``.
-    """
+    """Return a file's name without its extension: ``"img_00001"`` for ``"img_00001.jpg"``."""
     text, dot, _ = name.rpartition(".")
     return text if dot else name
 
 
 def template_of(pattern: str) -> str | None:
-    """Read a pattern with a place for the frame's number.
+    """Parse a pattern with a placeholder for the frame's number.
 
     Parameters
     ----------
     pattern : str
-        Such as ``"img_{:05d}.jpg"``, ``"img_{i:05}.jpg"`` or ``"img_%05d.jpg"``; all else in it stands for
-        itself.
+        Such as ``"img_{:05d}.jpg"``, ``"img_{i:05}.jpg"`` or ``"img_%05d.jpg"``. All other characters are
+        literal.
 
     Returns
     -------
     str or None
-        As `FileNames.template`; None if there is no such place, or several.
+        A template as in `FileNames.template`, or None unless there is exactly one placeholder.
     """
     parts = _BLANK.split(pattern)
-    if len(parts) != 4:  # noqa: PLR2004 - before, one of two widths, after
+    if len(parts) != 4:  # noqa: PLR2004 - text before, two alternative widths, text after
         return None
     before, *widths, after = parts
     width = int(next(filter(None, widths), "1"))
@@ -109,11 +86,11 @@ class Names(Sequence[str]):
     Parameters
     ----------
     blob : ndarray of uint8
-        All texts, in the file system's encoding, each ended by a zero byte.
+        All texts in the file system's encoding, each followed by a zero byte.
     starts : ndarray of int64, shape (texts + 1,)
-        Where each text begins, then where the blob ends.
+        Offset of each text in the blob, then the blob's size.
     order : ndarray of int64, optional
-        Which text each number means; all of them in order by default.
+        The text of each number. By default, number n is text n.
     """
 
     __slots__ = ("_bytes", "_order", "blob", "starts")
@@ -128,17 +105,7 @@ class Names(Sequence[str]):
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Names:
-        """Hold some texts.
-
-        Parameters
-        ----------
-        texts : iterable of str
-            None with a zero character.
-
-        Returns
-        -------
-        Names
-        """
+        """Return the names of an iterable of str without zero characters."""
         blob = np.frombuffer(os.fsencode("".join(text + _END for text in texts)), np.uint8)
         ends = np.flatnonzero(blob == 0)
         return cls(blob, np.concatenate(([0], ends + 1)).astype(np.int64))
@@ -161,39 +128,18 @@ class Names(Sequence[str]):
         return os.fsdecode(self.encoded(number % len(self)))
 
     def encoded(self, number: int) -> bytes:
-        """Return one text as it is stored.
-
-        Parameters
-        ----------
-        number : int
-            From 0; not checked.
-
-        Returns
-        -------
-        bytes
-            Without the zero byte.
-        """
+        """Return a text as it is stored, without its zero byte; `number` is not checked."""
         if self._order is not None:
             number = self._order.item(number)
         start = self.starts.item
         return bytes(self._bytes[start(number) : start(number + 1) - 1])
 
     def take(self, rows: NDArray[np.int64]) -> Names:
-        """Return some of the texts; the blob is shared.
-
-        Parameters
-        ----------
-        rows : ndarray of int64
-            Their numbers.
-
-        Returns
-        -------
-        Names
-        """
+        """Return the texts of some numbers; the blob is shared."""
         return Names(self.blob, self.starts, rows if self._order is None else self._order[rows])
 
     def digest(self) -> bytes:
-        """Return 16 bytes that differ where texts, their order, or what they are a part of differ."""
+        """Return a 16-byte digest of the whole blob and of the order."""
         digest = blake2b(self._bytes, digest_size=16)
         if self._order is not None and not np.array_equal(self._order, np.arange(len(self.starts) - 1)):
             digest.update(self._order.tobytes())
@@ -207,13 +153,13 @@ class FileNames:
     Parameters
     ----------
     count : int
-        How many there are.
+        Number of frames.
     template : str or None
-        With a place for the number, as ``%`` takes it: ``"img_%05d.jpg"``. None if `listed` holds the names.
+        A printf-style template of the names, such as ``"img_%05d.jpg"``. None if `listed` holds the names.
     first, stride : int
-        The first frame's number, and from one frame's to the next's.
+        The first frame's number, and the difference between successive numbers.
     listed : str
-        The names, one after the other.
+        The names, joined by zero characters.
     """
 
     count: int
@@ -224,18 +170,7 @@ class FileNames:
 
     @classmethod
     def of(cls, names: list[str]) -> FileNames:
-        """Hold names that are in order.
-
-        Parameters
-        ----------
-        names : list of str
-            At least one.
-
-        Returns
-        -------
-        FileNames
-            With a template if they are evenly numbered.
-        """
+        """Return the file names of an ordered list of at least one name; a template if evenly numbered."""
         return _numbered(names) or cls(len(names), listed=_END.join(names))
 
     def names(self) -> list[str]:
@@ -245,16 +180,16 @@ class FileNames:
         return list(map(self.template.__mod__, self.numbers()))
 
     def numbers(self) -> range:
-        """Return the frames' numbers, where there is a template."""
+        """Return the frames' numbers; there must be a template."""
         return range(self.first, self.first + self.count * self.stride, self.stride)
 
     def stems(self) -> list[str]:
-        """Return the names without extension, in order."""
+        """Return the names without extensions, in order."""
         return [stem(name) for name in self.names()]
 
     def has_gap(self) -> bool:
-        """Whether numbers of frames are missing: one sequence whose numbers have several distances."""
-        if self.template is not None or self.count < 3:  # noqa: PLR2004 - two are always even
+        """Whether frame numbers are missing: one sequence whose numbers have unequal differences."""
+        if self.template is not None or self.count < 3:  # noqa: PLR2004 - two numbers have one difference
             return False
         found = list(sequences(self.stems()).values())
         if len(found) != 1 or len(found[0]) != self.count:
@@ -263,20 +198,20 @@ class FileNames:
 
 
 def sequences(texts: Iterable[str]) -> dict[tuple[str, str], list[str]]:
-    """Tell apart the sequences that numbered texts form.
+    """Group numbered texts, such as the stems of a folder, into sequences.
 
-    Of several numbers in a text, the last one counts that is not the same in all texts like it: in
-    ``aachen_000019_leftImg8bit`` not the 8.
+    A text may hold several numbers. Its frame number is the last number that differs between texts that are
+    otherwise alike: in ``aachen_000019_leftImg8bit`` this is 000019, not 8.
 
     Parameters
     ----------
     texts : iterable of str
-        Such as the stems of one folder.
+        The texts. Those without a number are ignored.
 
     Returns
     -------
     dict of (str, str) to list of str
-        What stands before and after the number, and the numbers; without the texts that have none.
+        The numbers of each sequence, by the text before and after the number.
     """
     alike: dict[tuple[str, ...], list[list[str]]] = {}
     for text in texts:
@@ -293,12 +228,12 @@ def sequences(texts: Iterable[str]) -> dict[tuple[str, str], list[str]]:
 
 
 def _differing(rows: list[list[str]]) -> list[int]:
-    """Return at which places numbers are not the same; text stands at the even ones."""
+    """Return the places at which numbers differ; texts have even places, numbers odd ones."""
     return [place for place in range(1, len(rows[0]), 2) if len({row[place] for row in rows}) > 1]
 
 
 def _numbered(names: list[str]) -> FileNames | None:
-    """Return evenly numbered names as a template, if that is what they are."""
+    """Return evenly numbered names as a template; None if they are not evenly numbered."""
     first, second = _RUNS.split(names[0]), _RUNS.split(names[min(1, len(names) - 1)])
     if len(first) == 1 or first[::2] != second[::2]:
         return None

@@ -1,4 +1,4 @@
-"""From what people have to a `Dataset`: ``fastclips.open``.
+"""``fastclips.open``: folders, lists, tar files, packs or arrays -> a `Dataset`.
 
 ::
 
@@ -7,14 +7,14 @@
     tar files, packs -----pack_storage.py--> PackStorage + Index ──┤
     arrays ---------------------------------> ArrayStorage + Index ─┘
 
-Here it is only told which of these the user has, and what the streams are.
+This module only decides which of these the arguments describe, and makes the streams.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,24 +25,21 @@ from fastclips.data.files import Files
 from fastclips.data.index import Dataset, Index
 from fastclips.data.labels import Labels, from_array
 from fastclips.data.names import Names, natural_key
-from fastclips.data.pack_storage import is_pack, open_pack
+from fastclips.data.pack_storage import open_pack
+from fastclips.data.roots import Root
 from fastclips.data.saved_index import load_or_scan
-from fastclips.data.tars import find_tars
+from fastclips.data.streams import MASKS, make_streams, mask_options
 from fastclips.errors import OptionError
-from fastclips.options import checked_choice, checked_classes, checked_int
-from fastclips.reserved import RESERVED
+from fastclips.options import checked_choice, checked_classes
 from fastclips.spec import Stream
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import ArrayLike
 
-__all__ = ["mask_options", "open_dataset"]
-
-_VALUES = 256  # of a byte
-_MASKS = ("mask",)
+__all__ = ["open_dataset"]
 
 
 def open_dataset(
@@ -53,7 +50,7 @@ def open_dataset(
     frames: str | Mapping[str, str] | None = None,
     labels: object = "auto",
     classes: Iterable[str] | None = None,
-    masks: Iterable[str] = _MASKS,
+    masks: str | Iterable[str] = MASKS,
     match: str | None = None,
     unpaired: str = "error",
     colors: Mapping[tuple[int, int, int], int] | None = None,
@@ -62,66 +59,67 @@ def open_dataset(
     index: str | os.PathLike[str] | None = None,
     images: ArrayLike | PathLike[str] | Mapping[str, ArrayLike | PathLike[str]] | None = None,
 ) -> Dataset:
-    """Open videos: folders of frames, a list of them, a pack, or arrays.
+    """Open a dataset: folders of frames, a list of videos, tar files, a pack, or arrays.
 
-    Folders are laid out as ``class/video/frame``: a video is any folder below the root that directly holds
-    .jpg, .jpeg, .png, .bmp, .tif or .tiff files; the first folder of its path is its class. Everything is in
-    natural order: ``f2`` before ``f10``.
+    ``fastclips.open`` is this function. Files of frames are .jpg, .jpeg, .png, .bmp, .tif or .tiff.
+    Everything is in natural order: ``f2`` comes before ``f10``.
 
     Parameters
     ----------
-    source : path, mapping of str to path, or list
-        The folder of class folders, whose one stream is called ``"image"``; or a name and such a folder for
-        each stream. Or a pack, the folder that `fastclips.pack` has made: its classes and what its masks mean
-        are as they were then, where nothing else is said. Or a list of videos: a CSV with a header, another
-        text file (see `columns`), an iterable of rows (dicts, or tuples of path, label, start and length), a
-        mapping of columns or a DataFrame. Its columns are ``path``, a folder of frames; ``start`` and
-        ``length``, the part of the video that is meant, in frames, counted from 0 whatever the files' names
-        count from; ``fps``; and one of ``label`` (a class), ``labels`` (several), ``frame_labels`` (a class
-        for each frame) and ``target`` (an array or number).
+    source : path, mapping of str to path, or list of videos, optional
+        The data, one of:
+
+        - A folder ``class/video/frame.jpg``. A video is a folder, at any depth, that directly holds frames.
+          Its class is the first folder of its path. The stream is named ``"image"``.
+        - A mapping of stream names to such folders, with the same videos and frames in each.
+        - A tar file with this layout, or a folder of tar files.
+        - A pack: a folder made by `fastclips.pack`. It keeps the classes and the meaning of its masks;
+          options given here override them.
+        - A list of videos: the path of a CSV file with a header, or of another text file with `columns`; an
+          iterable of rows, dicts or tuples of (path, label, start, length); a mapping of columns, or a
+          DataFrame. See Notes.
     root : path, or mapping of str to path, optional
-        What a list's paths are relative to; the list's own folder by default, or the working directory. A
-        mapping names a folder for each stream.
+        Of a list: the folder that its paths are relative to, or such a folder for each stream. By default,
+        the folder of the text file, or the current folder.
     columns : str, optional
-        The columns of a text file without a header, as in ``"path length label"``, ``"path;label"`` or
-        ``"path start length label"``; ``_`` is a column to skip. Every line that is not blank is a row.
+        Of a text file without a header: its columns, such as ``"path length label"``, ``"path;label"`` or
+        ``"path start length label"``; ``_`` skips a field. The separator between the names is that of the
+        file. Every line that is not blank is a row.
     frames : str or mapping of str to str, optional
-        Take only frames whose file name matches this pattern, such as ``"img_*.jpg"``, upper and lower case
-        being different; for all streams, or for each. Without it, a folder with several sequences is an
-        error. With a place for the number, ``"img_{:05d}.jpg"``, and lengths in the list, no directory is
-        read, unless ``unpaired="drop"``: the first and last frame of up to 1,000 videos are looked at, the
-        others are taken on trust.
+        Select frames by file name, case-sensitively: a pattern such as ``"img_*.jpg"``, for all streams or
+        for each. A folder with several sequences of frames needs it. With a placeholder for the number,
+        ``"img_{:05d}.jpg"``, and lengths in the list, no directory is read unless ``unpaired="drop"``: only
+        the first and last frame of up to 1,000 videos are checked.
     labels : "auto", None or array_like
-        Where labels come from: the folders' names, or the list's column; None for no labels, with which every
-        folder of frames is a video; for `images`, the labels themselves, an item for each video.
+        ``"auto"`` takes labels from the names of folders, or from the column of the list. None opens the data
+        without labels; every folder of frames is then a video. With `images`, an array of labels, one item
+        per video.
     classes : iterable of str, optional
-        Names of the classes in the order of their labels, such as another dataset's ``classes``. A list's
-        labels that are text are looked up among them first; if none is there and all are integers, they are
-        the classes' numbers.
-    masks : iterable of str
-        Names of the streams whose frames are label maps.
+        Names of the classes in the order of their numbers, such as ``classes`` of another dataset. Labels of
+        a list that are text are looked up in it first; if none is found and all are integers, they are class
+        numbers.
+    masks : str or iterable of str
+        Names of the streams that are masks: label maps, (H, W).
     match : str, optional
-        How to pair frames that have different names: a regular expression that is searched in each name
-        without extension. Its groups, or all that it finds, must be the same, digits as numbers.
+        Pairs frames of streams whose names differ: a regular expression that is searched in each name without
+        extension. Frames belong together if its groups, or its whole match, are equal; digits compare as
+        numbers.
     unpaired : {"error", "drop"}
-        What to do with a frame or a video that a stream or a list's folder lacks.
+        What to do with a video or a frame that is missing in a stream or in the folders of a list.
     colors : mapping of (int, int, int) to int, optional
-        What each colour of RGB masks means; without it they are refused.
-    values : mapping or sequence of 256 int, optional
-        What becomes of each value of a mask; a mapping leaves the others as they are. JPEG smears values, so
-        masks may only be JPEG where all 256 are given.
+        Value of each colour of RGB masks. RGB masks are an error without it.
+    values : mapping of int to int, or sequence of 256 int, optional
+        New value of each value of a mask. A mapping leaves other values unchanged. JPEG blurs values, so JPEG
+        masks are an error unless all 256 values are given.
     ignore : int
-        The mask's value where there is nothing to learn: in padding and fill.
+        Value of mask pixels without a label, 0 to 255: padding and fill have it.
     index : path, optional
-        A file that keeps what was found: made if it is missing, used if neither the list nor the folders
-        have changed. Of folders, those are watched that hold no frames themselves (the source, its classes,
-        empty ones), up to 10,000, and 1,000 videos, evenly spread; of a list, its roots and 1,000 videos. A
-        frame that comes to or goes from another video is not noticed, nor is one that is overwritten: then
-        remove the file.
+        File that saves the index. It is made if it does not exist, and used if the list and the watched
+        folders have not changed. See Notes.
     images : array_like, path of a .npy file, or mapping of str to these, optional
-        Videos that are arrays, (N, T, H, W, C) uint8, instead of a source; masks are (N, T, H, W). They are
-        copied once, into memory that all processes share; a .npy file, given by its path or as all of
-        ``np.load(path, mmap_mode="r")``, is read where it is.
+        Arrays instead of `source`: uint8, (N, T, H, W, C) of pictures, (N, T, H, W) of masks. Arrays are
+        copied once, into memory that all processes share. A .npy file is read in place: give its path, or all
+        of ``np.load(path, mmap_mode="r")``.
 
     Returns
     -------
@@ -131,14 +129,53 @@ def open_dataset(
     Raises
     ------
     OptionError
-        An argument cannot work, alone or with the others.
+        An argument has a wrong value, or does not work with the others.
     DataError
-        Nothing was found, the data are not laid out as above, the list does not parse or names what is not
-        there, or streams do not pair.
+        No video was found, the data have another layout, the list cannot be parsed or names missing frames,
+        or streams do not pair.
+
+    See Also
+    --------
+    Dataset.of : Makes a dataset of a storage of your own.
+    pack : Writes a dataset as a pack.
+
+    Notes
+    -----
+    A list has the column ``path``, a folder of frames. It may have ``start`` and ``length``, the part of the
+    video to use, in frames counted from 0 whatever the numbers of the files; ``fps``; and one of the targets
+    ``label`` (a class), ``labels`` (several classes), ``frame_labels`` (a class for each frame) and
+    ``target`` (a number or array).
+
+    A saved index watches folders without frames (the source, classes, empty folders), up to 10,000 of each
+    stream, and 1,000 videos, evenly spread; of a list, the roots and 1,000 videos. Added or removed frames of
+    other videos, and overwritten frames, are not noticed: delete the file after such changes.
+
+    Examples
+    --------
+    >>> fc.open("frames")
+    <Dataset: 6 videos, 72 frames, 2 classes; image>
+
+    A list of videos, whose classes are numbers:
+
+    >>> data = fc.open("train.txt", root="frames", columns="path label")
+    >>> len(data), data.classes
+    (6, ('0', '1'))
+    >>> fc.open([{"path": "class_0/video_0", "start": 2, "length": 8}], root="frames")
+    <Dataset: 1 videos, 8 frames, 0 classes; image>
+
+    Images and their masks:
+
+    >>> fc.open({"image": "frames", "mask": "masks"}, ignore=255)
+    <Dataset: 6 videos, 72 frames, 2 classes; image, mask (mask)>
+
+    Arrays:
+
+    >>> fc.open(images=np.zeros((8, 16, 32, 32, 3), np.uint8), labels=[0, 1] * 4)
+    <Dataset: 8 videos, 128 frames, 2 classes; image>
     """
     names = checked_classes(classes)
     if labels is None and names is not None:
-        raise OptionError(f"classes={names!r}: names classes, but labels=None wants no labels; leave one out")
+        raise OptionError(f"classes={names!r}: cannot be used with labels=None; remove one of them")
     checked_choice(unpaired, "unpaired", ("error", "drop"))
     mask = mask_options(colors, values, ignore)
     if images is not None:
@@ -146,22 +183,27 @@ def open_dataset(
         given["index"] = index
         wrong = [name for name, value in given.items() if value is not None]
         if wrong:
-            raise OptionError(f"{wrong[0]}= is for frames that are files; images= stands alone")
+            raise OptionError(f"{wrong[0]}= is for frames in files; remove it, or remove images=")
         return _open_arrays(images, labels, names, masks, mask)
     if source is None:
-        raise OptionError("fastclips.open needs a source (a folder or a list) or images=")
+        raise OptionError("source=None: give a folder, a list of videos, a tar, a pack, or images=")
     if not (labels is None or isinstance(labels, str)):
-        raise OptionError("labels= takes values for images= alone; give a list with a column label instead")
+        raise OptionError(
+            "labels= takes an array only with images=; give a list of videos with the column label instead"
+        )
     if labels is not None:
         checked_choice(labels, "labels", ("auto",))
-    if isinstance(source, (str, PathLike)) and is_pack(Path(source)):
+    path = Root(source) if isinstance(source, (str, PathLike)) else None
+    if path is not None and path.is_pack:
         given = {"root": root, "columns": columns, "frames": frames, "match": match, "index": index}
         wrong = [name for name, value in given.items() if value is not None]
         if wrong:
-            raise OptionError(f"{wrong[0]}= is for frames that are files; {str(source)!r} is a pack")
-        return _open_pack(source, labels is not None, names, masks, mask)
+            raise OptionError(
+                f"{wrong[0]}= is for frames in files, but {str(path)!r} is a pack: remove {wrong[0]}="
+            )
+        return _open_pack(path.path, labels is not None, names, masks, mask)
     files = Files(
-        *_sources(source, root, columns),
+        *_sources(source, path, root, columns),
         columns=columns,
         frames=frames,
         labelled=labels is not None,
@@ -169,7 +211,7 @@ def open_dataset(
         match=match,
         drop=unpaired == "drop",
     )
-    streams = _streams(tuple(files.roots), masks, mask)
+    streams = make_streams(tuple(files.roots), masks, mask)
     if index is None:
         storage, table, _ = files.open()
     else:
@@ -181,81 +223,84 @@ def _open_pack(
     source: str | PathLike[str],
     labelled: bool,
     classes: tuple[str, ...] | None,
-    masks: Iterable[str],
+    masks: str | Iterable[str],
     mask: dict[str, Any],
 ) -> Dataset:
-    """Open a pack; what is said of its labels and masks counts for more than what it says itself."""
+    """Open a pack; options for labels and masks override those in the pack."""
     storage, table, streams = open_pack(source)
     if not labelled:
         table = replace(table, labels=None, classes=())
     elif classes is not None:
         table = table.renamed(classes)
     kept = [stream for stream in streams if stream.mask]
-    if masks == _MASKS:
+    if masks == MASKS:
         masks = tuple(stream.name for stream in kept)
-    said = _streams([stream.name for stream in streams], masks, mask)
-    return Dataset(storage, table, tuple(map(_combined, streams, said)))
+    given = make_streams([stream.name for stream in streams], masks, mask)
+    return Dataset(storage, table, tuple(map(_combined, streams, given)))
 
 
-def _combined(packed: Stream, said: Stream) -> Stream:
-    """Return a stream of a pack: as it was packed, but for what was said now."""
-    if packed.mask != said.mask or not packed.mask:
-        return replace(said, channels=packed.channels)
+def _combined(packed: Stream, given: Stream) -> Stream:
+    """Return a stream as it was packed, except for the options given now."""
+    if packed.mask != given.mask or not packed.mask:
+        return replace(given, channels=packed.channels)
     default = Stream("", mask=True)
     changed = {
-        name: getattr(said, name)
+        name: getattr(given, name)
         for name in ("colors", "values", "smeared", "ignore")
-        if getattr(said, name) != getattr(default, name)
+        if getattr(given, name) != getattr(default, name)
     }
     return replace(packed, **changed)
 
 
 def _sources(
     source: object,
+    path: Root | None,
     root: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]] | None,
     columns: str | None,
-) -> tuple[dict[str, str | os.PathLike[str]], object]:
-    """Tell folders from lists; return each stream's root and the list, if there is one."""
-    folders: dict[str, Any] | None = None
-    if isinstance(source, Mapping) and all(isinstance(v, (str, PathLike)) for v in source.values()):
-        folders = dict(source)
-    elif isinstance(source, (str, PathLike)) and (not Path(source).is_file() or find_tars(source)):
-        folders = {"image": source}
+) -> tuple[dict[str, Root], object]:
+    """Return the root of each stream, and the list of videos or None; `path` is a source that is a path."""
+    folders: dict[str, Root] | None = None
+    if isinstance(source, Mapping) and all(isinstance(value, (str, PathLike)) for value in source.values()):
+        folders = {name: Root(value) for name, value in source.items()}
+    elif path is not None and (not path.is_file or path.tars):
+        folders = {"image": path}
     if folders is not None:
         for knob, value in (("root", root), ("columns", columns)):
             if value is not None:
-                raise OptionError(f"{knob}={value!r}: is for lists, but {source!r} is no file that holds one")
+                raise OptionError(
+                    f"{knob}={value!r}: is for lists of videos, but {source!r} is not a list file"
+                )
         return _checked_roots(folders), None
     if isinstance(root, Mapping):
-        return _checked_roots(root), source
+        return _checked_roots({name: Root(value) for name, value in root.items()}), source
     if root is not None and not isinstance(root, (str, PathLike)):
         raise OptionError(f"root={root!r}: must be a folder, or a mapping of streams to folders")
     if root is None:
-        root = Path(source).absolute().parent if isinstance(source, (str, PathLike)) else Path.cwd()
-    return _checked_roots({"image": root}), source
+        root = Path.cwd() if path is None else Path(fspath(path.path)).absolute().parent
+    return _checked_roots({"image": Root(root)}), source
 
 
-def _checked_roots(roots: Mapping[str, str | os.PathLike[str]]) -> dict[str, str | os.PathLike[str]]:
-    packs = [folder for folder in roots.values() if is_pack(Path(folder))]
+def _checked_roots(roots: dict[str, Root]) -> dict[str, Root]:
+    packs = [root for root in roots.values() if root.is_pack]
     if packs:
         raise OptionError(
-            f"{str(packs[0])!r} is a pack: open it by itself, which gives all its streams, and choose videos "
-            "by select()"
+            f"{str(packs[0])!r} is a pack: open it alone, which gives all its streams, and choose videos "
+            "with select()"
         )
-    return dict(roots)
+    return roots
 
 
 def _open_arrays(
     images: ArrayLike | PathLike[str] | Mapping[str, ArrayLike | PathLike[str]],
     labels: object,
     classes: tuple[str, ...] | None,
-    masks: Iterable[str],
+    masks: str | Iterable[str],
     mask: dict[str, Any],
 ) -> Dataset:
     names = tuple(images) if isinstance(images, Mapping) else ("image",)
-    streams = _streams(names, masks, mask)
+    streams = make_streams(names, masks, mask)
     if mask["colors"] is not None:
-        raise OptionError("colors= is for masks that are files; map the colours of an array before")
+        raise OptionError("colors= is for masks in files; convert the colours of arrays to values before")
     storage = ArrayStorage.open(images, masks=tuple(s.name for s in streams if s.mask))
     streams = tuple(
         stream if stream.mask else Stream(stream.name, channels=storage.channels(stream.name))
@@ -266,7 +311,7 @@ def _open_arrays(
     if not (labels is None or (isinstance(labels, str) and labels == "auto")):
         found, classes = from_array(labels, classes, time_steps=frames, key=natural_key)
         if len(found) != videos:
-            raise OptionError(f"labels= has {len(found)} items for {videos} videos; give one for each")
+            raise OptionError(f"labels= has {len(found)} items for {videos} videos; give one for each video")
     table = Index(
         names=Names.of(map(str, range(videos))),
         keys=np.arange(videos, dtype=np.int64),
@@ -276,59 +321,3 @@ def _open_arrays(
         classes=classes or (),
     )
     return Dataset(storage, table, streams)
-
-
-def mask_options(
-    colors: Mapping[tuple[int, int, int], int] | None,
-    values: Mapping[int, int] | Sequence[int] | None,
-    ignore: int,
-) -> dict[str, Any]:
-    """Check what is said of masks' values, as for `open_dataset`; return the options of their `Stream`."""
-    pairs = None
-    if colors is not None:
-        if not isinstance(colors, Mapping) or not colors or any(np.shape(c) != (3,) for c in colors):
-            raise OptionError(f"colors={colors!r}: must map colours to values, as in {{(255, 0, 0): 1}}")
-        pairs = tuple(
-            (tuple(_byte(part, f"colors={color!r}, a colour") for part in color), _byte(value, "colors"))
-            for color, value in colors.items()
-        )
-    table = None
-    if isinstance(values, Mapping):
-        changed = {_byte(old, "values"): _byte(new, "values") for old, new in values.items()}
-        table = tuple(changed.get(value, value) for value in range(_VALUES))
-    elif values is not None:
-        if not isinstance(values, Iterable):
-            raise OptionError(f"values={values!r}: must be a mapping, or a sequence of {_VALUES} integers")
-        table = tuple(_byte(value, "values") for value in values)
-        if len(table) != _VALUES:
-            raise OptionError(
-                f"values= has {len(table)} entries; give all {_VALUES}, or a dict of those that change"
-            )
-    every = table is not None and len(values or ()) == _VALUES
-    return {"colors": pairs, "values": table, "smeared": every, "ignore": _byte(ignore, "ignore")}
-
-
-def _byte(value: object, knob: str) -> int:
-    return checked_int(value, knob if "," in knob else f"{knob}, a mask's value", 0, _VALUES)
-
-
-def _streams(names: Sequence[str], masks: Iterable[str], mask: dict[str, Any]) -> tuple[Stream, ...]:
-    if not isinstance(masks, (str, Iterable)):
-        raise OptionError(f"masks={masks!r}: must be names of streams, as in ('mask',)")
-    masks = (masks,) if isinstance(masks, str) else tuple(masks)
-    taken = [name for name in names if name in RESERVED or not isinstance(name, str) or not name]
-    if taken:
-        raise OptionError(
-            f"a stream cannot be called {taken[0]!r}: it must be a text, and not {', '.join(RESERVED)}"
-        )
-    if not names:
-        raise OptionError("source={} names no stream: give a path, or a dict such as {'image': path}.")
-    unknown = [name for name in masks if name not in (*names, "mask")]  # "mask" is the default
-    if unknown:
-        raise OptionError(f"masks={masks!r} names {unknown[0]!r}, but the streams are {', '.join(names)}.")
-    said = [knob for knob in ("colors", "values") if mask[knob] is not None]
-    if said and not any(name in masks for name in names):
-        raise OptionError(
-            f"{said[0]}= is for masks, but none of {', '.join(names)} is one: name it in masks="
-        )
-    return tuple(Stream(name, mask=True, **mask) if name in masks else Stream(name) for name in names)

@@ -1,33 +1,33 @@
-"""Frames that are members of tar files: the pack's format, and reading from it.
+"""Frames that are members of tar files: the format of a pack, and its storage.
 
 A pack is a folder::
 
     00000.tar  00001.tar  ...    shards: POSIX tar files whose members are the frames
-    pack.index                   `Columns`: where each frame lies, and the `Index`
+    pack.index                   `Columns`: the place of each frame, and the `Index`
 
-**Members** are called ``video/000012.image.jpg``: the video's name, the frame's place in the video from 0,
-its stream and its format. Readers of WebDataset take all up to the first dot of a file's name for the sample,
-so a frame's streams are one sample. Frames of a video lie one after the other, a frame's streams side by
-side, and a video is in one shard. A video whose name cannot be a member's (it begins with ``/``, or holds
-``..``) is put below ``_`` and its number.
+**Members** are named ``video/000012.image.jpg``: the video's name, the frame's number in the video from 0,
+its stream and its format. WebDataset's readers use a file's name up to the first dot as the sample, so all
+streams of a frame are one sample. The frames of a video are consecutive, the streams of a frame adjacent, and
+a video is in one shard. A video whose name is not allowed in a tar (it begins with ``/``, or holds ``..``) is
+put below ``_`` and its number.
 
-**Places.** All shards are counted through, as if they lay one after the other: a byte has one number. ::
+**Places.** Offsets count through all shards, as if they were concatenated, so each byte has one number. ::
 
-    storage.*                  names of videos and of frames, as of folders
-    pack.ends                 int64 (shards,)   where each shard ends; so also how long it must be
-    pack.firsts               int64 (videos,)   number of the first frame that is held
-    pack.begins               int64 (videos,)   where its frames begin in the columns below
-    pack.<stream>.bases       int64 (videos,)   its first byte
+    storage.*                 names of videos and of frames, as in `FolderStorage`
+    pack.ends                 int64 (shards,)   end of each shard, which also gives its size
+    pack.firsts               int64 (videos,)   number of the first frame in the pack
+    pack.begins               int64 (videos,)   first row of the video in the columns of frames below
+    pack.<stream>.bases       int64 (videos,)   offset of the video's first byte
     pack.<stream>.blocks      uint32 (frames,)  blocks of 512 bytes from there to the frame's data
     pack.<stream>.lengths     uint32 (frames,)  bytes of the frame
-    index.*, labels.*         as of `Index.columns`
+    index.*, labels.*         as from `Index.columns`
 
-So a frame takes 8 bytes for each stream. The header says ``pack`` (the format's version), ``shards`` (names),
-``streams``, ``classes``, ``labels``, and ``made``, by which the command knows what it has made before.
+So a frame takes 8 bytes per stream. The header holds ``pack`` (the format's version), ``shards`` (names),
+``streams``, ``classes``, ``labels``, and ``made``, by which the packer recognises its own earlier work.
 
-**Reading** is by pread and never by mapping: cutting a mapped file short kills its readers. The header in
-front of a member is read with it and must tell its length, and in front of the first that is read, its name:
-so an index beside the wrong tar is noticed, though all frames of raw pixels have one length.
+**Reads** use pread, not mapping: truncating a mapped file kills its readers. The header before a member is
+read with it and must hold the member's length; the header before the first member read must also hold its
+name. This detects an index beside the wrong tar, even if all frames are raw pixels of one length.
 """
 
 from __future__ import annotations
@@ -42,9 +42,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastclips._native import TAR_BLOCK as BLOCK
 from fastclips.data.columns import Columns
 from fastclips.data.index import Index
-from fastclips.data.members import MEND, MemberError, Shard, contents
+from fastclips.data.members import REMEDY, MemberError, Shard, contents
 from fastclips.data.names import Names
 from fastclips.data.storage import FileTable, Storage
 from fastclips.errors import DataError, FrameError
@@ -64,13 +65,13 @@ if TYPE_CHECKING:
 __all__ = ["BLOCK", "INDEX", "PackStorage", "is_pack", "member_folder", "open_pack", "stream_meta"]
 
 INDEX = "pack.index"
-BLOCK = 512  # bytes: of a tar file
 VERSION = 1
 _OPEN = 64  # shards that a process keeps open
 _NAME = 100  # bytes of a name in a header
-_SPREAD = 2  # a range is read whole if it has at most so many bytes for each that is wanted
-_SURE, _LOOK = 64, 16  # calls of `PackStorage.advise`, which says what for
-_PLACES = 5  # of a range, its ends among them
+_SPREAD = 2  # a range is read in one call if it has at most so many bytes per wanted byte
+_SURE, _LOOK = 64, 16  # calls, as described in `PackStorage.advise`
+_PLACES = 5  # bytes of a range that are checked, including its ends
+_RESTORE = "restore it, or pack again"
 
 
 class PackStorage(Storage):
@@ -79,9 +80,9 @@ class PackStorage(Storage):
     Parameters
     ----------
     columns : Columns
-        As `lay_out` says, with whatever else.
+        The columns of `lay_out`; it may hold others.
     folder : str
-        Absolute path, from which the shards' names count.
+        Absolute path to which the shards' names are relative.
     """
 
     __slots__ = (
@@ -96,7 +97,7 @@ class PackStorage(Storage):
         self._folder = folder
         self._ends: list[int] = columns["pack.ends"].tolist()
         self._firsts = columns["pack.firsts"]
-        self._named = "made" in columns.meta  # of others' tars, names may be written in many ways
+        self._named = "made" in columns.meta  # other programs' tars may write a name in several ways
         self._begins = columns["pack.begins"]
         names = [stream["name"] for stream in columns.meta["streams"]]
         self._files = {name: FileTable(columns, name) for name in names}
@@ -105,7 +106,7 @@ class PackStorage(Storage):
             for name in names
         }
         self._open: dict[int, Shard] = {}
-        self._in_memory: dict[str, int] = {}  # by stream: calls of `advise` since it last asked the kernel
+        self._in_memory: dict[str, int] = {}  # by stream: calls of `advise` since frames were not in memory
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PackStorage, (self.columns, self._folder)
@@ -124,12 +125,12 @@ class PackStorage(Storage):
         files : mapping of str to mapping of str to FileNames
             For each stream the files of each video, as many in all streams.
         places : mapping of str to (ndarray of int64, ndarray of int64)
-            For each stream, of all frames, video by video: where their data begin, counted through the
-            shards, and how many bytes they have.
+            For each stream, of all frames, video by video: offset of their data, counted through the shards,
+            and bytes.
         shards : mapping of str to int
             Bytes of each tar file.
         firsts : ndarray of int64, optional
-            Number of the first frame of each video that is held; 0 by default.
+            Number of each video's first frame in the pack; 0 by default.
 
         Returns
         -------
@@ -140,7 +141,7 @@ class PackStorage(Storage):
         Raises
         ------
         DataError
-            The frames of a video lie more than 2 TiB apart, or one has 4 GiB or more.
+            Frames of a video are more than 2 TiB apart, or a frame has 4 GiB or more.
         """
         arrays = FileTable.columns(list(next(iter(files.values()))), files)
         counts = arrays["storage.frame_counts"]
@@ -152,7 +153,7 @@ class PackStorage(Storage):
             bases = np.minimum.reduceat(starts, begins)
             blocks = (starts - np.repeat(bases, counts)) // BLOCK
             if max(blocks.max(), lengths.max()) > np.iinfo(np.uint32).max:
-                raise DataError("frames of a video lie more than 2 TiB apart, or one has 4 GiB or more")
+                raise DataError("frames of a video are more than 2 TiB apart, or a frame has 4 GiB or more")
             arrays[f"pack.{name}.bases"] = bases
             arrays[f"pack.{name}.blocks"] = blocks.astype(np.uint32)
             arrays[f"pack.{name}.lengths"] = lengths.astype(np.uint32)
@@ -160,26 +161,22 @@ class PackStorage(Storage):
 
     @classmethod
     def of_tars(cls, trees: Mapping[str, FrameTree], tars: Mapping[str, Tars]) -> PackStorage:
-        """Make a storage of tar files that others have made.
+        """Return a storage of plain tar files.
 
         Parameters
         ----------
         trees : mapping of str to FrameTree
-            For each stream, the same videos with as many frames.
+            For each stream, the same videos with the same numbers of frames. Their order gives the video
+            numbers.
         tars : mapping of str to Tars
-            Where they were found.
-
-        Returns
-        -------
-        PackStorage
-            Its video numbers are the order of the trees' videos.
+            The tars of each stream.
 
         Raises
         ------
         DataError
-            As `lay_out`.
+            As from `lay_out`.
         """
-        shards = {path: size for one in tars.values() for path, size in one.sizes.items()}
+        shards = {path: size for of_stream in tars.values() for path, size in of_stream.sizes.items()}
         ends = np.cumsum(list(shards.values()))
         begins = dict(zip(shards, (ends - list(shards.values())).tolist(), strict=True))
         places = {}
@@ -195,32 +192,21 @@ class PackStorage(Storage):
         arrays, meta = cls.lay_out(files, places, shards)
         return cls(Columns.pack(arrays, {**meta, "streams": [{"name": stream} for stream in trees]}), "/")
 
-    def check(self, mend: str) -> None:
-        """Look whether all shards are there and have the right size.
-
-        Parameters
-        ----------
-        mend : str
-            What to do where one has not.
-
-        Raises
-        ------
-        DataError
-            One is missing or has another size.
-        """
+    def check(self, remedy: str = _RESTORE) -> None:
+        """Raise DataError, with a remedy, unless all shards exist and have the right size."""
         begin = 0
         for name, end in zip(self.columns.meta["shards"], self._ends, strict=True):
             path = Path(self._folder, name)
             try:
                 size = path.stat().st_size
             except OSError as error:
-                raise DataError(f"{str(path)!r}: {error.strerror}; {mend}") from error
+                raise DataError(f"{str(path)!r}: {error.strerror}; {remedy}") from error
             if size != end - begin:
-                raise DataError(f"{str(path)!r} has {size} bytes where its index says {end - begin}; {mend}")
+                raise DataError(f"{str(path)!r} has {size} bytes, but its index says {end - begin}; {remedy}")
             begin = end
 
     def read(self, stream: str, video: int, frame: int) -> bytes | NDArray[np.uint8]:
-        """Return one whole frame, as `Storage.read`."""
+        """Return a frame, as `Storage.read`."""
         (data,) = self.read_many(stream, video, (frame,))
         return bytes(data) if isinstance(data, memoryview) else data
 
@@ -229,8 +215,8 @@ class PackStorage(Storage):
     ) -> Sequence[memoryview | NDArray[np.uint8]]:
         """Return several frames of a video, as `Storage.read_many`.
 
-        Frames that lie close together are read in one go, with what lies between. Of others, the kernel is
-        told first which will be read.
+        Frames that lie close together are read in one call, together with the bytes between them. Otherwise,
+        the kernel is told of all ranges before the first of them is read.
         """
         starts, lengths = self._find(stream, video, frames)
         runs = self._runs(starts, lengths)
@@ -240,11 +226,13 @@ class PackStorage(Storage):
                     self._advise(start, end)
             held = [(start, self._read(start, end)) for start, end in runs]
         except (OSError, DataError) as error:
-            if len(starts) > 1:  # one of them, perhaps: whichever it is, its name belongs in the message
+            if len(starts) > 1:  # read one by one to find the frame for the message
                 return [self.read_many(stream, video, (frame,))[0] for frame in frames]
-            why = error.strerror if isinstance(error, OSError) else error
-            where = self.where(stream, video, next(iter(frames)))
-            raise FrameError(f"cannot read frame {where!r}: {why}; {MEND}") from error
+            reason = str(error.strerror if isinstance(error, OSError) else error)
+            (frame,) = frames
+            path = self.where(stream, video, frame)
+            message = f"cannot read frame {path!r}: {reason}; {REMEDY}"
+            raise FrameError(message, path=path, reason=reason, video=video, frame=frame) from error
         if self._named:
             self._check_name(*held[0], starts[0], stream, video, next(iter(frames)))
         found: list[memoryview | NDArray[np.uint8]] = []
@@ -253,20 +241,19 @@ class PackStorage(Storage):
                 run = slice(len(found), len(found) + len(starts) // len(held))
                 found += contents(data, [start - begin for start in starts[run]], lengths[run])
         except MemberError as error:
-            frame = list(frames)[len(found) + error.place]
-            raise FrameError(f"frame {self.where(stream, video, frame)!r}: {error}") from None
+            frame = list(frames)[len(found) + error.number]
+            raise self._error(stream, video, frame, error.reason) from None
         return found
 
+    def _error(self, stream: str, video: int, frame: int, reason: str) -> FrameError:
+        path = self.where(stream, video, frame)
+        return FrameError(f"frame {path!r}: {reason}", path=path, reason=reason, video=video, frame=frame)
+
     def advise(self, stream: str, video: int, frames: Collection[int]) -> None:
-        """Tell the kernel that frames will be read soon; what is wrong with them, reading them will say.
+        """Tell the kernel which frames will be read soon, as `Storage.advise`; errors are ignored.
 
-        It takes long to hear that it has them in memory already. After `_SURE` calls in a row for which it
-        had, only each `_LOOK`-th is looked at, until one is for frames that are not there.
-
-        Parameters
-        ----------
-        stream, video, frames
-            As for `read_many`.
+        The call takes long even if the frames are in the page cache. After `_SURE` calls in a row for frames
+        in the cache, only every `_LOOK`-th call checks the cache, until a call finds frames missing there.
         """
         row = self._in_memory.get(stream, 0)
         self._in_memory[stream] = row + 1
@@ -281,12 +268,11 @@ class PackStorage(Storage):
                 self._advise(start, end)
 
     def _check_name(self, begin: int, data: bytes, start: int, stream: str, video: int, frame: int) -> None:
-        """Hold a member's header to the name that the index has for it, which is in ASCII there, and cut."""
+        """Compare the name in a member's header, which is ASCII and truncated, with the name in the index."""
         header = start - BLOCK - begin
         name = self._member(stream, video, frame).encode("ascii", "replace")[:_NAME]
         if data[header : header + _NAME].rstrip(b"\0") != name:
-            where = self.where(stream, video, frame)
-            raise FrameError(f"frame {where!r}: its tar has another member at its place: {MEND}")
+            raise self._error(stream, video, frame, f"its tar has another member at its place: {REMEDY}")
 
     def _member(self, stream: str, video: int, frame: int) -> str:
         (name,) = self._files[stream].names(video, (frame - self._firsts.item(video),))
@@ -301,7 +287,7 @@ class PackStorage(Storage):
         return f"{path}:{self._member(stream, video, frame)}"
 
     def _find(self, stream: str, video: int, frames: Collection[int]) -> tuple[list[int], list[int]]:
-        """Return where frames begin, counted through the shards, and how many bytes each has."""
+        """Return the offsets of frames, counted through the shards, and their bytes."""
         known = 0 <= video < len(self._begins)
         first = self._firsts.item(video) if known else 0
         beyond = first + self.frame_counts.item(video) if known else 0
@@ -309,13 +295,13 @@ class PackStorage(Storage):
             wrong = next(frame for frame in frames if not first <= frame < beyond)
             raise IndexError(f"there is no frame {wrong} of video {video} in the pack")
         bases, blocks, lengths = self._places[stream]
-        rows = np.array([*frames], np.int64)  # in one go: these are looked up for each frame of each clip
+        rows = np.array([*frames], np.int64)  # one array: this is called for every clip
         rows += self._begins.item(video) - first
         base = bases.item(video)
         return [base + BLOCK * block for block in blocks[rows].tolist()], lengths[rows].tolist()
 
     def _runs(self, starts: list[int], lengths: list[int]) -> list[tuple[int, int]]:
-        """Return what to read for frames, with the headers before them: all in one go, or each for itself."""
+        """Return the ranges to read for frames and their headers: one for all, or one for each frame."""
         low, high = min(starts) - BLOCK, max(map(add, starts, lengths))
         if high - low <= _SPREAD * (sum(lengths) + BLOCK * len(lengths)):
             shard = bisect_right(self._ends, low)
@@ -328,7 +314,7 @@ class PackStorage(Storage):
         file.advise(start - begin, end - start)
 
     def _is_in_memory(self, start: int, end: int) -> bool:
-        """Whether the kernel has a range, by some places in it: its ends alone may be other clips'."""
+        """Whether a range is in the page cache, judged by several bytes: others may read its ends."""
         file, begin = self._shard(bisect_right(self._ends, start))
         last, steps = end - start - 1, range(_PLACES)
         return all(file.holds(start - begin + last * step // (_PLACES - 1)) for step in steps)
@@ -338,9 +324,9 @@ class PackStorage(Storage):
         return file.read(start - begin, end - start)
 
     def _shard(self, number: int) -> tuple[Shard, int]:
-        """Return a shard, open, and the number of its first byte."""
+        """Return an open shard and the offset of its first byte."""
         if number == len(self._ends):
-            raise DataError("the index names a place behind the last tar")
+            raise DataError("the index names an offset after the end of the last tar")
         begin = self._ends[number - 1] if number else 0
         shard = self._open.get(number)
         if shard is None:
@@ -353,20 +339,7 @@ class PackStorage(Storage):
 
 
 def member_folder(name: str, number: int) -> str:
-    """Return where the frames of a video lie in a tar file.
-
-    Parameters
-    ----------
-    name : str
-        The video's.
-    number : int
-        Its place among the storage's videos.
-
-    Returns
-    -------
-    str
-        The name, where a tar file may hold it.
-    """
+    """Return the folder of a video in a tar: its name if a tar may hold it, else one made of its number."""
     parts = name.split("/")
     if parts[0] and ".." not in parts:
         return name
@@ -374,7 +347,7 @@ def member_folder(name: str, number: int) -> str:
 
 
 def stream_meta(streams: Sequence[Stream]) -> list[dict[str, Any]]:
-    """Return streams as a pack's header holds them."""
+    """Return streams as they are saved in a pack's header."""
     return [asdict(stream) for stream in streams]
 
 
@@ -388,7 +361,7 @@ def _stream(meta: Mapping[str, Any]) -> Stream:
 
 
 def is_pack(folder: Path) -> bool:
-    """Whether a folder is a pack."""
+    """Whether a path is the folder of a pack."""
     return (folder / INDEX).is_file()
 
 
@@ -398,7 +371,7 @@ def open_pack(folder: str | os.PathLike[str]) -> tuple[PackStorage, Index, tuple
     Parameters
     ----------
     folder : path
-        With a pack's index in it.
+        The folder that holds ``pack.index``.
 
     Returns
     -------
@@ -408,16 +381,14 @@ def open_pack(folder: str | os.PathLike[str]) -> tuple[PackStorage, Index, tuple
     Raises
     ------
     DataError
-        The index cannot be read, is damaged or of another version; a shard is missing or of another size.
+        The index cannot be read, is damaged or of another version; a shard is missing or has another size.
     """
     top = Path(folder).absolute()
     file = top / INDEX
     try:
-        columns = Columns.load(file)
+        columns = Columns.load(file, remedy=_RESTORE)
     except OSError as error:
         raise DataError(f"cannot read {str(file)!r}: {error.strerror}") from error
-    except DataError as error:
-        raise DataError(f"{_without_advice(error)}: restore it, or pack again") from error
     try:
         version = columns.meta.get("pack")
         if version == VERSION:
@@ -425,15 +396,11 @@ def open_pack(folder: str | os.PathLike[str]) -> tuple[PackStorage, Index, tuple
             streams = tuple(map(_stream, columns.meta["streams"]))
             index = Index.from_columns(columns, storage.videos)
         else:
-            why = f"is of version {version} of the format of packs, of which this is version {VERSION}"
-            raise DataError(f"{str(file)!r} {why}: pack again")
+            reason = f"has pack format version {version}, but this fastclips reads version {VERSION}"
+            raise DataError(f"{str(file)!r} {reason}: pack again")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{str(file)!r} is no whole index of a pack ({error}): pack again") from error
-    storage.check("restore it, or pack again")
+        raise DataError(f"{str(file)!r} is not a complete index of a pack ({error}): pack again") from error
+    storage.check()
     return storage, index, streams
-
-
-def _without_advice(error: DataError) -> str:
-    return str(error).removesuffix(": delete it, so that it is made again")

@@ -1,8 +1,8 @@
-"""The streams of a dataset, frame by frame: which frame of one belongs to which of another.
+"""Pair the streams of a dataset, video by video and frame by frame.
 
-Videos are paired by name, frames by *key*: the stem, or what ``match=`` finds in it. Anything missing on
-either side is an error unless the user says that it may go: a clip must never show one frame and the mask of
-another, nor silently become shorter.
+Videos are paired by name, frames by *key*: the stem, or the text that ``match=`` finds in it. A missing video
+or frame is an error unless the user allows dropping its partners: a clip must never show a frame with the
+mask of another frame, nor silently become shorter.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ _log = logging.getLogger(__name__)
 def pair(
     trees: Mapping[str, FrameTree], match: str | None = None, *, drop: bool = False
 ) -> dict[str, FrameTree]:
-    """Give every stream the same videos, each with the same frames.
+    """Return streams with the same videos, each with the same frames.
 
     Parameters
     ----------
     trees : mapping of str to FrameTree
-        The streams; the first one's order counts.
+        The streams. The order of videos and frames is that of the first stream.
     match : str, optional
-        A regular expression that is searched in each stem. Its groups are the frame's key, or all of it if it
-        has none; digits count as numbers. Without it, the stem is.
+        A regular expression that is searched in each stem. A frame's key is the tuple of its groups, or the
+        whole match if it has no groups; digits compare as numbers. By default, the key is the stem.
     drop : bool
-        Whether what has no partner is left out, which is logged; otherwise it is an error.
+        Whether videos and frames without a partner are dropped, with a warning, instead of an error.
 
     Returns
     -------
     dict of str to FrameTree
-        The streams, paired.
+        The paired streams.
 
     Raises
     ------
     OptionError
-        `match` is no regular expression.
+        `match` is not a regular expression.
     DataError
-        A video or a frame has no partner, a stem does not match, two frames of a video have one key, two
+        A video or a frame has no partner, a stem does not match, two frames of a video have the same key, two
         streams are the same files, or nothing is left.
     """
     key = _key(match)
@@ -71,7 +71,7 @@ def pair(
             if not common:
                 lacking.append(video)
                 continue
-            files = {s: FileNames.of([some[one] for one in common]) for s, some in keys.items()}
+            files = {s: FileNames.of([by_key[k] for k in common]) for s, by_key in keys.items()}
         for stream, names in files.items():
             paired[stream][video] = names
     for stream, missing in unpaired.items():
@@ -80,11 +80,11 @@ def pair(
     if not all(paired.values()):
         raise DataError(
             f"unpaired='drop' leaves nothing: no frame of {trees[next(iter(trees))].root!r} has a partner in "
-            "each stream; videos are paired by their folders, frames by name or by match=."
+            "each stream. Videos are paired by folder, frames by name or by match=."
         )
     if lacking or dropped:
         _log.warning(
-            "Left out what has no partner: %d videos (%s) and %d frames.",
+            "Dropped %d videos (%s) and %d frames without a partner.",
             len(lacking),
             first_few(lacking, 3) or "none",
             dropped,
@@ -93,7 +93,7 @@ def pair(
 
 
 def _common_videos(trees: Mapping[str, FrameTree], *, drop: bool) -> tuple[list[str], list[str]]:
-    """Return the videos that every stream has, in the first one's order, and the others."""
+    """Return the videos that every stream has, in the order of the first stream, and the other videos."""
     everything = dict.fromkeys(video for tree in trees.values() for video in tree.videos)
     lacking = []
     for stream, tree in trees.items():
@@ -108,19 +108,19 @@ def _common_videos(trees: Mapping[str, FrameTree], *, drop: bool) -> tuple[list[
 def _common_frames(
     keys: Mapping[str, Mapping[Hashable, str]], video: str, unpaired: Mapping[str, list[str]]
 ) -> tuple[list[Hashable], list[Hashable]]:
-    """Return all keys of a video's frames and those that every stream has; note what each lacks."""
-    names = {one: name for some in reversed(list(keys.values())) for one, name in some.items()}
-    everything = list(dict.fromkeys(one for some in keys.values() for one in some))
-    for stream, some in keys.items():
-        unpaired[stream] += [f"{video}/{names[one]}" for one in everything if one not in some]
-    return everything, [one for one in everything if all(one in some for some in keys.values())]
+    """Return all keys of a video's frames and the common ones; add missing frames to `unpaired`."""
+    names = {key: name for by_key in reversed(list(keys.values())) for key, name in by_key.items()}
+    everything = list(dict.fromkeys(key for by_key in keys.values() for key in by_key))
+    for stream, by_key in keys.items():
+        unpaired[stream] += [f"{video}/{names[key]}" for key in everything if key not in by_key]
+    return everything, [key for key in everything if all(key in by_key for by_key in keys.values())]
 
 
 def _key(match: str | None) -> Callable[[str], Hashable] | None:
     if match is None:
         return None
     if not isinstance(match, str):
-        raise OptionError(f"match={match!r}: must be a regular expression, as text")
+        raise OptionError(f"match={match!r}: must be a regular expression, as a str")
     try:
         search = re.compile(match).search
     except re.error as error:
@@ -142,19 +142,19 @@ def _keys(files: FileNames, key: Callable[[str], Hashable] | None, folder: str) 
     names: dict[Hashable, str] = {}
     for name in files.names():
         text = stem(name)
-        one = text if key is None else key(text)
-        if one is None:
+        found = text if key is None else key(text)
+        if found is None:
             raise DataError(f"match= finds nothing in {name!r} of {folder!r}: every frame's stem must match.")
-        twin = names.setdefault(one, name)
+        twin = names.setdefault(found, name)
         if twin is not name:
             raise DataError(
-                f"match= finds the same in {twin!r} and {name!r} of {folder!r}: it must tell frames apart."
+                f"match= finds the same in {twin!r} and {name!r} of {folder!r}: keys of frames must differ."
             )
     return names
 
 
 def _alike(files: list[FileNames]) -> bool:
-    """Whether numbered names differ in their extension alone, so that none need be written out."""
+    """Whether numbered names differ only in their extensions, so names need not be listed."""
     first = files[0]
     return first.template is not None and all(
         other.template is not None
@@ -166,9 +166,9 @@ def _alike(files: list[FileNames]) -> bool:
 
 def _same_files(files: Mapping[str, FileNames], video: str) -> str:
     return (
-        f"two of the streams {', '.join(map(repr, files))} would show the same files, those in {video!r}: a "
-        "path that begins with '/' is below no root. List paths from the roots, or give each stream its own "
-        "frames=."
+        f"two of the streams {', '.join(map(repr, files))} would show the same files in {video!r}: a path "
+        "that begins with '/' is not below any root. List paths relative to the roots, or give each stream "
+        "its own frames=."
     )
 
 
@@ -176,5 +176,5 @@ def _unpaired(stream: str, root: str, missing: list[str], of: str) -> str:
     return (
         f"stream {stream!r} in {root!r} lacks {len(missing)} of the {of} of all streams: "
         f"{first_few(missing)}. Streams are paired by the videos' folders and the frames' names without "
-        "extension, or by match=: add what is missing, or leave out its partners with unpaired='drop'."
+        "extension, or by match=: add the missing files, or drop their partners with unpaired='drop'."
     )

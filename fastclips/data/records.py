@@ -1,27 +1,27 @@
-"""Lists of videos to checked columns; the frames are never touched.
+"""Lists of videos -> checked and parsed columns. Frames are never read.
 
 ::
 
-    whatever people have --lists.read_table--> raw columns --read_records--> Records
+    any list --lists.read_table--> raw columns --read_records--> Records
 
-**Columns.** Each row has a ``path``; it may have ``start``, ``length`` and ``fps``, and one kind of target:
+**Columns.** Each row has a ``path``. It may have ``start``, ``length`` and ``fps``, and one kind of target:
 
 ============  ==================================  =======================================================
 column        in Python                           in text
 ============  ==================================  =======================================================
 label         one class: an int or a name         one class
-labels        list, tuple or set of classes       several, divided by ``,`` ``;`` ``|``, or by blanks
+labels        list, tuple or set of classes       several, separated by ``,`` ``;`` ``|`` or blanks
 frame_labels  an int for each frame of the row    not possible
 target        number or array, all of one shape   a number
 ============  ==================================  =======================================================
 
-**Text** is what comes from a file, and a column of str in Python, so that the rows of a csv.DictReader mean
-what the file does. Classes in text are names where every one is among the names that are given; otherwise
-numbers where every one is an integer; otherwise names. Blanks divide ``labels`` where they divide the whole
-line, and where there is nothing but integers: ``playing guitar, singing`` are two.
+**Text** is the content of a file, or a column of str in Python: the rows of a csv.DictReader are parsed like
+the file itself. Classes in text are names if all of them are in ``classes=``; otherwise numbers if all are
+integers; otherwise names. Blanks separate ``labels`` if they separate the fields of the line, or if all
+labels are integers: ``playing guitar, singing`` are two labels.
 
-**Missing values.** A column that one row has, every row has: a gap is an error, since no value that could be
-put in its place is right for everyone.
+**Missing values.** If one row has a column, every row must have it. A gap is an error, since no default is
+right for all users.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 __all__ = ["Records", "read_records"]
 
 _FRAMES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
-_INTEGER = regex("-?[0-9]{1,18}").fullmatch  # no longer, so that each fits into 64 bits
+_INTEGER = regex("-?[0-9]{1,18}").fullmatch  # at most 18 digits, so that it fits into 64 bits
 _WORDS = regex(r"[^\s,;|]+").findall
 _PHRASES = regex(r"[^,;|]+").findall
 _SEPARATOR = regex("[,;|]").search
@@ -65,7 +65,7 @@ class Records:
     Parameters
     ----------
     paths : list of str
-        As written, without ``./`` and needless ``/``; links and ``..`` stay.
+        As written, without ``./`` and redundant ``/``. Links and ``..`` are kept.
     start : list of int, optional
         First frame of each row, at least 0.
     length : list of int, optional
@@ -73,15 +73,15 @@ class Records:
     fps : list of float, optional
         Frames per second, above 0.
     kind : {"label", "labels", "frame_labels", "target"}, optional
-        Which column the targets come from.
+        The column that holds the targets.
     labels : list, optional
-        The targets: int or str for ``label``; tuple of these, which may be empty, for ``labels``; ndarray of
-        int64, (frames,), for ``frame_labels``; ndarray of int64 or floats, of one shape, for ``target``.
+        The targets: int or str for ``label``; tuples of these, possibly empty, for ``labels``; ndarrays of
+        int64, (frames,), for ``frame_labels``; ndarrays of int64 or float, all of one shape, for ``target``.
         Numbers and names are never mixed.
     folder : str, optional
-        Absolute path of the folder of the text file, where relative paths begin unless said otherwise.
+        Absolute path of the text file's folder, to which paths are relative by default.
     where : Where
-        From a row's number to what messages call it.
+        Returns the name of a row in messages.
     """
 
     paths: list[str]
@@ -103,17 +103,17 @@ def read_records(source: object, columns: str | None = None, classes: Sequence[s
     Parameters
     ----------
     source : path, iterable of dicts or tuples, mapping of str to sequence, or DataFrame
-        A path is that of a text file: CSV with a header, divided by commas, semicolons or tabs, unless
-        `columns` is given. Columns that mean nothing here are ignored, and logged.
+        A path names a text file. Without `columns`, it is a CSV file with a header, separated by commas,
+        semicolons or tabs. Unknown columns are ignored and logged.
     columns : str, optional
         Names of the columns of a text file without a header, or of tuples, such as ``"path length label"``;
-        ``_`` skips one. What stands between the names divides the fields of the file: blanks stand for any
-        run of blanks, any other character for itself, with double quotes around fields that hold it. Divided
-        by blanks, a path in the first column may hold blanks, unless there are ``labels``. A last column
-        ``labels`` takes the rest of its line. Blank lines are skipped.
-        Default for tuples: ``"path label start length"``, from which the last ones may be left out.
+        ``_`` skips a field. The separator between the names separates the fields: blanks stand for any run of
+        blanks; any other character stands for itself, and double quotes enclose fields that hold it. With
+        blanks, a path in the first column may hold blanks, unless there is a column ``labels``. If the last
+        column is ``labels``, it takes the rest of the line. Blank lines are skipped.
+        The default for tuples is ``"path label start length"``; the last fields may be missing.
     classes : sequence of str, optional
-        Names of classes, among which labels that are text are looked up first.
+        Names of the classes. Labels in text are looked up among them first.
 
     Returns
     -------
@@ -123,9 +123,9 @@ def read_records(source: object, columns: str | None = None, classes: Sequence[s
     Raises
     ------
     OptionError
-        `source` is nothing to read, or `columns` cannot be.
+        `source` is not a list of videos, or `columns` cannot be parsed.
     DataError
-        The file cannot be read, a row is not what the columns say, or there is none.
+        The file cannot be read, a row does not match the columns, or there is no row.
     """
     table = read_table(source, columns)
     for name in table.columns:
@@ -145,7 +145,7 @@ def read_records(source: object, columns: str | None = None, classes: Sequence[s
 
 
 def _first(wrong: Iterable[object]) -> int | None:
-    """Return the place of the first true value."""
+    """Return the number of the first true value, or None."""
     return next((row for row, is_wrong in enumerate(wrong) if is_wrong), None)
 
 
@@ -155,13 +155,13 @@ def _check_gaps(table: Table, name: str) -> None:
         if name != "labels" and "" in values:
             table.refuse(values.index(""), name, "must not be empty")
     elif (row := _first(map(_is_gap, values))) is not None:
-        table.refuse(row, name, "is missing: fill it in, or leave out this row or the whole column")
+        table.refuse(row, name, "is missing: fill it in, or remove this row or the whole column")
 
 
 def _is_gap(value: object) -> bool:
     if isinstance(value, (float, np.floating)):
         return math.isnan(value)
-    return value is None or type(value).__name__ in {"NAType", "NaTType"}  # the last two are of pandas
+    return value is None or type(value).__name__ in {"NAType", "NaTType"}  # the types of pandas' gaps
 
 
 def _paths(table: Table) -> list[str]:
@@ -170,7 +170,7 @@ def _paths(table: Table) -> list[str]:
     for row, value in enumerate(table.columns["path"]):
         path = os.fspath(value) if isinstance(value, os.PathLike) else value
         if not isinstance(path, str):
-            table.refuse(row, "path", "must be a str or an os.PathLike of one")
+            table.refuse(row, "path", "must be a str or an os.PathLike of a str")
         if not path or "\0" in path:
             table.refuse(row, "path", "must not hold a NUL" if path else "must not be empty")
         if path.lower().endswith(_FRAMES):
@@ -178,7 +178,7 @@ def _paths(table: Table) -> list[str]:
         plain = path[0] != "." and path[-1] != "/" and "//" not in path and "/." not in path
         paths.append(str(path) if plain else _tidy(path))
     if frames:
-        share = f"is a frame, as are {len(frames)} of {len(paths)} paths"
+        share = f"is a frame; {len(frames)} of {len(paths)} paths are frames"
         table.refuse(frames[0], "path", f"{share}: each row must name a folder of frames")
     return paths
 
@@ -201,11 +201,11 @@ def _of_python(value: Any) -> int | None:  # noqa: ANN401 - a row may hold anyth
         return None
 
 
-def _mend(value: object) -> str:
-    """Return a hint on a value that is no integer, where one can be given."""
+def _hint(value: object) -> str:
+    """Return a hint for a float where an integer is needed; otherwise an empty string."""
     if not isinstance(value, (float, np.floating)):
         return ""
-    return "; pandas makes floats of integers where a row lacks one: convert the column with astype(int)"
+    return "; pandas converts integers to floats if a row lacks one: convert the column with astype(int)"
 
 
 def _integers(table: Table, name: str, least: int) -> list[int] | None:
@@ -215,9 +215,9 @@ def _integers(table: Table, name: str, least: int) -> list[int] | None:
     numbers: list[int] = []
     for row, number in enumerate(map(_of_text if table.text else _of_python, values)):
         if number is None or not least <= number < _BELOW:
-            hint = _mend(values[row])
+            hint = _hint(values[row])
             if table.blanks and "labels" in table.columns:
-                hint = ". A path may hold no blank here: divide the fields by another character"
+                hint = ". A path must not hold a blank here: separate the fields by another character"
             table.refuse(row, name, f"must be an integer from {least} to {_BELOW - 1}{hint}")
         numbers.append(number)
     return numbers
@@ -264,7 +264,7 @@ def _labels(table: Table, names: Sequence[str]) -> list[Any]:
     values = table.columns["labels"]
     text = _is_text(table, "labels")
     if text:
-        rows = _taken_apart(table)
+        rows = _split_labels(table)
     else:
         for row, value in enumerate(values):
             if not (isinstance(value, (list, tuple, set, frozenset)) or getattr(value, "ndim", 0) == 1):
@@ -280,21 +280,21 @@ def _labels(table: Table, names: Sequence[str]) -> list[Any]:
         classes = iter(_classes_of_text(table, "labels", flat, names, row_of))
     else:
         classes = iter(_classes(table, "labels", flat, row_of))
-    taken = [tuple(islice(classes, len(row))) for row in rows]
-    for row, several in enumerate(taken):
+    parsed = [tuple(islice(classes, len(row))) for row in rows]
+    for row, several in enumerate(parsed):
         if len(set(several)) < len(several):
-            twice = next(one for place, one in enumerate(several) if one in several[:place])
-            must = f"has {twice!r} twice; if these are zeros and ones, one for each class, call them target"
+            twice = next(value for place, value in enumerate(several) if value in several[:place])
+            must = f"has {twice!r} twice; if these are zeros and ones, one per class, name the column target"
             table.refuse(row, "labels", must)
-    # A set's own order may differ from process to process.
+    # The order of a set may differ from process to process.
     return [
         tuple(sorted(row)) if isinstance(value, (set, frozenset)) else row
-        for row, value in zip(taken, values, strict=True)
+        for row, value in zip(parsed, values, strict=True)
     ]
 
 
-def _taken_apart(table: Table) -> list[list[str]]:
-    """Return the classes of each row of text."""
+def _split_labels(table: Table) -> list[list[str]]:
+    """Return the classes in each row of text."""
     values = table.columns["labels"]
     words = [_WORDS(value) for value in values]
     if all(map(_INTEGER, chain.from_iterable(words))):
@@ -307,32 +307,32 @@ def _taken_apart(table: Table) -> list[list[str]]:
 def _classes_of_text(
     table: Table, name: str, flat: list[str], names: Sequence[str], row_of: Callable[[int], int]
 ) -> list[Any]:
-    """Return classes as names or numbers: all of them alike, or it would be a guess which they are."""
+    """Return classes, all as names or all as numbers; a mixture would have to be guessed."""
     integers = all(map(_INTEGER, flat))
     given = frozenset(names)
     known = [text in given for text in flat]
-    # Names that are the numbers themselves leave nothing to decide: there 07 is 7.
+    # If the names are "0", "1", ... themselves, names and numbers agree, and 07 is 7.
     if integers and (not any(known) or tuple(names) == tuple(map(str, range(len(names))))):
         return list(map(int, flat))
     if integers and not all(known):
         place = known.index(False)
         must = (
-            f"holds {flat[place]!r}, which is no name in classes=, but {flat[known.index(True)]!r} is: "
-            "numbers and names are mixed. Name all classes, or leave classes= out"
+            f"holds {flat[place]!r}, which is not in classes=, but {flat[known.index(True)]!r} is: numbers "
+            "and names are mixed. Name all classes in classes=, or remove classes="
         )
         table.refuse(row_of(place), name, must)
     return flat
 
 
 def _classes(table: Table, name: str, flat: list[Any], row_of: Callable[[int], int]) -> list[Any]:
-    """Return classes that are all numbers or all names; `row_of` is the row of a place in `flat`."""
+    """Return classes, all numbers or all names; `row_of` returns the row of a place in `flat`."""
     clean = [str(value) if isinstance(value, str) else _of_python(value) for value in flat]
     for place, value in enumerate(clean):
         if value is None or value == "":
-            must = f"must be an integer, or a name (a str that is not empty){_mend(flat[place])}"
+            must = f"must be an integer, or a name (a str that is not empty){_hint(flat[place])}"
             table.refuse(row_of(place), name, must)
         if type(value) is not type(clean[0]):
-            must = f"mixes numbers and names: {clean[0]!r} stands before it"
+            must = f"mixes numbers and names: an earlier row has {clean[0]!r}"
             table.refuse(row_of(place), name, must)
     return clean
 
@@ -362,13 +362,13 @@ def _target(table: Table, _: Sequence[str]) -> list[Any]:
         elif not hasattr(value, "dtype"):
             array = array.astype(np.float32)
         if rows and array.shape != rows[0].shape:
-            table.refuse(row, "target", f"has shape {array.shape}, but that of row 0 has {rows[0].shape}")
+            table.refuse(row, "target", f"has shape {array.shape}, but row 0 has shape {rows[0].shape}")
         rows.append(array)
     return rows
 
 
 def _array(value: object) -> NDArray[Any] | None:
-    if isinstance(value, np.ma.MaskedArray):  # its mask would be lost
+    if isinstance(value, np.ma.MaskedArray):  # asarray would lose its mask
         return None
     try:
         return np.asarray(value)

@@ -1,17 +1,18 @@
-"""The saved form of a storage and its index: one file that opens at once and that all processes map.
+"""A storage and its index in one file, which opens immediately and which all processes map.
 
-It holds what it was made from, and when some of the folders last changed. If any differs, the folders are
-scanned again.
+The file holds the options it was made with, and the modification times of some folders. If an option differs,
+that is an error; if a time or the list differs, the folders are scanned again.
 
-**What is noticed.** Whatever comes to, or goes from, a folder whose time is kept: of scanned folders those
-that hold no frames (the roots, the classes, empty folders and those between), up to 10,000 of a stream, and
-1,000 videos, evenly spread; of a list its roots and 1,000 videos. Any change of the list itself.
+**Noticed changes.** Additions to and removals from a watched folder: folders without frames (the roots, the
+classes, empty folders and those between), up to 10,000 of a stream, and 1,000 videos, evenly spread; of a
+list, its roots and 1,000 videos. Any change of the list itself.
 
-**What is not.** A frame that comes to or goes from another video (one that is gone is an error once it is
-read), and a frame that is written over.
+**Changes not noticed.** Frames added to or removed from other videos (reading a removed frame is an error),
+and overwritten frames.
 
-**Times** are those of before the listing, so that what comes meanwhile is noticed the next time. The folder
-that the file itself lies in changes as the file is written, so of that one the names in it are compared.
+**Times** are taken before folders are listed, so a change during the listing is noticed the next time.
+Writing the file changes the time of its own folder, so for that folder a digest of the names in it is
+compared.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastclips.data.columns import MAGIC, Columns
+from fastclips.data.columns import MAGIC, REMEDY, Columns
 from fastclips.data.index import Index
 from fastclips.data.scan import time_of
 from fastclips.data.storage import FolderStorage
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from fastclips.data.files import Files
 
-    Watched = Mapping[str, int | str | None]  # times of folders, or a digest of the names in one
+    Watched = Mapping[str, int | str | None]  # by folder: its time, or a digest of the names in it
 
 __all__ = ["load_or_scan"]
 
@@ -42,14 +43,14 @@ _log = logging.getLogger(__name__)
 
 
 def load_or_scan(path: str | os.PathLike[str], files: Files) -> tuple[FolderStorage, Index]:
-    """Open the saved form, or make it where it is missing or no longer right.
+    """Open a saved index; make it if it is missing or out of date.
 
     Parameters
     ----------
     path : path
         The file.
     files : Files
-        What to open.
+        The options.
 
     Returns
     -------
@@ -59,9 +60,9 @@ def load_or_scan(path: str | os.PathLike[str], files: Files) -> tuple[FolderStor
     Raises
     ------
     OptionError
-        `path` cannot be such a file, or is one that was made with other options.
+        `path` cannot be written, or was made with other options.
     DataError
-        The file is damaged or none of ours; or as of `Files.open`.
+        The file is damaged or is not a saved index; or as from `Files.open`.
     """
     file = _checked(path)
     made_from = files.made_from()
@@ -77,7 +78,9 @@ def load_or_scan(path: str | os.PathLike[str], files: Files) -> tuple[FolderStor
     names = _names_beside(file)
     storage, index, times = files.open()
     if not isinstance(storage, FolderStorage):
-        raise OptionError(f"index={str(file)!r}: tar files keep what they hold beside them; leave index= out")
+        raise OptionError(
+            f"index={str(file)!r}: a listing is already saved beside each tar file; remove index="
+        )
     watched = {folder: names if _is_folder_of(file, folder) else time for folder, time in times.items()}
     try:
         _packed(storage, index, made_from, watched).save(file)
@@ -90,31 +93,30 @@ def _checked(path: object) -> Path:
     if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
         raise OptionError(f"index={path!r}: must be the path of a file")
     if not os.fspath(path) or "\0" in os.fspath(path):
-        raise OptionError(f"index={path!r}: is no path of a file; give one, such as index='frames.index'")
+        raise OptionError(f"index={path!r}: must be the path of a file, such as index='frames.index'")
     file = Path(path)
     try:
-        file = file.resolve()  # a link stays, and what it leads to is written
+        file = file.resolve()  # a link is kept, and its target is written
         folder = file.is_dir()
     except OSError as error:
         raise OptionError(f"index={str(file)!r}: {error.strerror}; give another file") from error
     if file.exists() and not folder and not file.is_file():
-        raise OptionError(f"index={str(file)!r}: is no regular file; give another")
+        raise OptionError(f"index={str(file)!r}: must be a regular file")
     if folder:
         raise OptionError(f"index={str(file)!r}: is a folder; give a file, such as {str(file / 'index')!r}")
     return file
 
 
 def _check_writable(file: Path) -> None:
-    """Refuse, before anything is scanned, what could not be written after it."""
+    """Raise OptionError before the scan if the file could not be written after it."""
     folder = file.absolute().parent
     if not folder.is_dir():
         raise OptionError(
-            f"index={str(file)!r}: there is no folder {str(folder)!r}; make it, or give another"
+            f"index={str(file)!r}: the folder {str(folder)!r} does not exist; make it, or give another file"
         )
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OptionError(
-            f"index={str(file)!r}: cannot write into {str(folder)!r}; give a file in a folder that you may "
-            "write into"
+            f"index={str(file)!r}: the folder {str(folder)!r} is not writeable; give a file in another folder"
         )
 
 
@@ -128,15 +130,14 @@ def _loaded(file: Path) -> Columns:
         raise OptionError(
             f"index={str(file)!r}: cannot be read: {error.strerror}; give another file, or make it readable"
         ) from error
-    raise DataError(f"{str(file)!r} is no index of fastclips; give index= another file")
+    raise DataError(f"{str(file)!r} is not an index of fastclips; give another file as index=")
 
 
 def _check_options(file: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     if (then.get("list") is None) != (now["list"] is None):
-        what = ("folders", "a list") if then.get("list") is None else ("a list", "folders")
+        was, given = ("folders", "a list") if then.get("list") is None else ("a list", "folders")
         raise OptionError(
-            f"index={str(file)!r} was made from {what[0]}, not from {what[1]}: give another file, or "
-            "delete it"
+            f"index={str(file)!r} was made from {was}, not from {given}: give another file, or delete it"
         )
     for knob, value in now.items():
         old, new = then.get(knob), value
@@ -155,7 +156,7 @@ def _source(roots: Any) -> object:  # noqa: ANN401 - as a file has it
 
 
 def _changed(meta: Mapping[str, Any], made_from: Mapping[str, Any], file: Path) -> str | None:
-    """Return what has changed since the file was made, if anything has."""
+    """Return the name of the list or folder that has changed since the file was made, or None."""
     if meta["made_from"].get("list") != made_from["list"]:
         return "the list"
     for folder, then in meta["times"].items():
@@ -169,7 +170,7 @@ def _names_beside(file: Path) -> str | None:
 
 
 def _names_in(folder: str, but: str) -> str | None:
-    """Return a digest of the names in a folder, without one and what it is called while it is written."""
+    """Return a digest of the names in a folder, except a file's name and its temporary names."""
     try:
         names = sorted(
             os.fsencode(entry.name) for entry in os.scandir(folder) if not _is_own(entry.name, but)
@@ -204,7 +205,7 @@ def _unpacked(columns: Columns, file: Path) -> tuple[FolderStorage, Index]:
         if columns.meta["index_format"] == _FORMAT and {"times", "made_from"} <= columns.meta.keys():
             storage = FolderStorage(columns)
             return storage, Index.from_columns(columns, storage.videos)
-        why = "was made by another version of fastclips"
+        reason = "was made by another version of fastclips"
     except (AttributeError, DataError, IndexError, KeyError, TypeError, ValueError) as error:
-        why = f"is no whole index ({error})"
-    raise DataError(f"{str(file)!r} {why}: delete it, so that it is made again")
+        reason = f"is not a complete index ({error})"
+    raise DataError(f"{str(file)!r} {reason}: {REMEDY}")

@@ -1,10 +1,10 @@
-"""Folders -> which videos there are, and which frames each has. Nothing is read but directories.
+"""Find videos and the names of their frames in folders. Only directories are read.
 
 ::
 
     scan_tree(root, frames)           every folder below the root that holds frames is a video
     scan_folders(root, names, frames) the folders that a list names
-    name_folders(...)                 the same from lengths that the list gives: no directory is read
+    name_folders(...)                 the same, from lengths in the list: no directory is read
 
 **Layout.** ``root/class/.../video/frame.jpg``: a video is a folder that directly holds frames, at any depth
 below the root; its name is its path from the root.
@@ -12,11 +12,11 @@ below the root; its name is its path from the root.
 **Order.** Natural: see `natural_key`. Frames are ordered by stem, the file name without its extension, so
 ``0007.jpg`` and its mask ``0007.png`` have the same place.
 
-**Times.** A tree keeps when its folders last changed, taken before they were listed: a saved index compares
-them.
+**Times.** A tree keeps the modification times of its folders, taken before they were listed. A saved index
+compares them.
 
-**One sequence.** A folder may hold several sequences of frames (``img_*``, ``flow_x_*``). Taking them for one
-video would be a silent mistake, so without a pattern that chooses it is an error.
+**One sequence.** A folder may hold several sequences of frames (``img_*``, ``flow_x_*``). Reading them as one
+video would be a silent mistake, so a folder with several sequences needs a pattern that selects one.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ FRAME_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")  # in any 
 VIDEO_EXTENSIONS = (".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
 
 _DIGIT = re.compile("[0-9]")
-_LISTED = "the folder that a list's paths are relative to, root="
-_PROBED = 1000  # videos that are looked at where lengths are given, and whose times are kept
-SKIPPED = ("__MACOSX", "@eaDir")  # what archives and servers leave in folders
+_LISTED = "the folder that the list's paths are relative to, root="
+_PROBED = 1000  # videos that are checked if lengths are given, and whose times are kept
+SKIPPED = ("__MACOSX", "@eaDir")  # left in folders by archives and servers
 _SHOW_AFTER = 2.0  # seconds before a progress bar appears
 _log = logging.getLogger(__name__)
 
@@ -75,12 +75,13 @@ class FrameTree:
     root : str
         Absolute path.
     videos : dict of str to FileNames
-        Each video's folder, from the root, and its frames.
+        The frames of each video, by the video's folder relative to the root.
     times : dict of str to int or None
-        When folders last changed, by their paths from the root, in nanoseconds; None of what was not there.
-        After `scan_tree` all folders that it has listed, after the others those of some videos.
+        Modification times of folders in nanoseconds, by path relative to the root; None if a folder was
+        missing. `scan_tree` keeps those of all folders that it lists, the other functions those of some
+        videos.
     unmatched : dict of str to str
-        Of each folder that a list names and in which the pattern matches no frame, a frame.
+        Folders of a list in which the pattern matches no frame, each with the name of a frame.
     """
 
     root: str
@@ -89,19 +90,19 @@ class FrameTree:
     unmatched: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def path(self, name: str) -> str:
-        """Return where a folder is."""
+        """Return the path of a folder."""
         return _below(Path(self.root), name)
 
 
 def evenly(items: Sequence[T], most: int) -> list[T]:
-    """Choose at most so many items, evenly spread from the first to the last."""
+    """Return at most `most` items, evenly spread from the first to the last."""
     if len(items) <= most:
         return list(items)
     return [items[place * (len(items) - 1) // (most - 1)] for place in range(most)]
 
 
 def time_of(folder: str) -> int | None:
-    """Return when a folder last changed, in nanoseconds, or None where there is none."""
+    """Return a folder's modification time in nanoseconds, or None if it does not exist."""
     try:
         return Path(folder).stat().st_mtime_ns
     except OSError:
@@ -109,21 +110,21 @@ def time_of(folder: str) -> int | None:
 
 
 def scan_tree(root: str | os.PathLike[str], frames: str | None = None, *, loose: bool = False) -> FrameTree:
-    """Find the videos under a folder.
+    """Find the videos below a folder.
 
     Hidden files and folders, ``__MACOSX``, ``@eaDir``, pipes and sockets are skipped. Links to folders are
-    followed, but not into a folder that holds the link. Links to files that are gone count as frames, so that
-    reading them fails instead of the video becoming shorter. No file is opened or asked for its size.
+    followed, unless they lead to a folder that holds the link. Broken links to files count as frames: reading
+    them fails, instead of silently shortening the video. No file is opened or queried for its size.
 
     Parameters
     ----------
     root : path
         The folder of class folders.
     frames : str, optional
-        Take only the frames whose file name matches: a pattern of `fnmatch.fnmatchcase`, or a name with a
-        place for the number (see `fastclips.data.names.template_of`).
+        Select frames by file name: a pattern of `fnmatch.fnmatchcase`, or a name with a placeholder for the
+        number (see `fastclips.data.names.template_of`).
     loose : bool
-        Whether videos need no class: the root itself may be one, whose name is then ``"."``.
+        Whether videos need no class folder. The root itself may then be a video, named ``"."``.
 
     Returns
     -------
@@ -133,10 +134,10 @@ def scan_tree(root: str | os.PathLike[str], frames: str | None = None, *, loose:
     Raises
     ------
     OptionError
-        `frames` is no str.
+        `frames` is not a str.
     DataError
-        The root is no folder, cannot be listed, or holds frames itself; nothing was found; a folder holds
-        several sequences, or two frames with one stem.
+        The root is not a folder, cannot be listed, or holds frames itself; no video was found; a folder holds
+        several sequences, or two frames with the same stem.
     """
     top = str(_folder(root, "a folder of class/video/frame"))
     return gather_videos(top, _watched(_walk(top), f"scanning {top}", " folders"), frames, loose=loose)
@@ -149,26 +150,22 @@ def gather_videos(
     *,
     loose: bool = False,
 ) -> FrameTree:
-    """Make videos of folders that were found, here or in tar files.
+    """Return the videos in folders that were listed, on disk or in tar files.
 
     Parameters
     ----------
     root : str
-        Absolute path of what they were found in.
+        Absolute path of the folder or tar.
     folders : iterable of (str, list of str, list of str, int or None)
-        Each folder's path from the root, the names of its frames, the other files' extensions, and its time.
+        Each folder's path relative to the root, the names of its frames, the extensions of its other files,
+        and its modification time.
     frames, loose
-        As for `scan_tree`.
+        As in `scan_tree`, as are the errors.
 
     Returns
     -------
     FrameTree
-        As of `scan_tree`.
-
-    Raises
-    ------
-    OptionError, DataError
-        As of `scan_tree`.
+        As from `scan_tree`.
     """
     matches = _matcher(frames)
     videos: dict[str, FileNames] = {}
@@ -183,9 +180,9 @@ def gather_videos(
             continue
         if not video and not loose:
             raise DataError(
-                f"{root!r} itself holds frames, such as {min(chosen)!r}, but the layout is "
-                "class/video/frame: open the folder that holds the class folders, move the frames, or give "
-                "labels=None, with which every folder of frames is a video."
+                f"{root!r} itself holds frames, such as {min(chosen)!r}, but the layout must be "
+                "class/video/frame: open the folder that holds the class folders, move the frames, or set "
+                "labels=None to make every folder of frames a video."
             )
         videos[video or "."] = _in_order(_below(Path(root), video), chosen, chosen=frames is not None)
     if not videos:
@@ -197,29 +194,29 @@ def gather_videos(
 def scan_folders(
     root: str | os.PathLike[str], names: Sequence[str], frames: str | None = None
 ) -> tuple[FrameTree, dict[str, str]]:
-    """Look into the folders that a list names.
+    """List the folders that a list names.
 
     Parameters
     ----------
     root : path
-        What names are relative to.
+        The folder that names are relative to.
     names : sequence of str
-        Folders of frames, different ones. Where there is no ``clip.mp4`` but a ``clip``, that is meant.
+        Distinct folders of frames. If the folder ``clip.mp4`` is missing, the folder ``clip`` is used.
     frames : str, optional
-        As for `scan_tree`.
+        As in `scan_tree`.
 
     Returns
     -------
     tree : FrameTree
-        Those that are there, in the list's order.
+        The videos that exist, in the list's order.
     folders : dict of str to str
-        The folder of each name; names without a folder, or without a frame in it, are left out.
+        The folder of each name. Names without a folder, or without a frame in it, are left out.
 
     Raises
     ------
     DataError
-        The root is no folder, a folder cannot be listed, or holds several sequences or two frames with one
-        stem.
+        The root is not a folder; a folder cannot be listed, holds several sequences, or two frames with the
+        same stem.
     """
     top = _folder(root, _LISTED)
     matches = _matcher(frames)
@@ -250,20 +247,7 @@ def scan_folders(
 
 
 def choose_folders(tree: FrameTree, names: Sequence[str]) -> tuple[FrameTree, dict[str, str]]:
-    """Choose the videos that a list names.
-
-    Parameters
-    ----------
-    tree : FrameTree
-        All videos.
-    names : sequence of str
-        Folders of frames, as for `scan_folders`.
-
-    Returns
-    -------
-    tree, folders
-        As of `scan_folders`.
-    """
+    """Select the videos of a tree that a list names; the result is like that of `scan_folders`."""
     folders: dict[str, str] = {}
     for name in names:
         for folder in (name, without_video_extension(name)):
@@ -279,39 +263,39 @@ def name_folders(
     frames: str,
     where: Callable[[str], str] = repr,
 ) -> tuple[FrameTree, dict[str, str]]:
-    """Name the frames of videos whose lengths are known, without reading a directory.
+    """Name the frames of videos of known lengths, without reading a directory.
 
-    Up to 1,000 videos, evenly spread over all, are looked at: whether their first frame has number 0 or 1,
-    and whether their last one is there. The others are taken on trust, as is what lies between.
+    Up to 1,000 videos, evenly spread, are checked: their first frame must have number 0 or 1, and their last
+    frame must exist. Other videos and other frames are not checked.
 
     Parameters
     ----------
     root : path
-        What names are relative to.
+        The folder that names are relative to.
     lengths : mapping of str to int
-        Folders of frames, as for `scan_folders`, and how many frames each has.
+        Folders of frames, as in `scan_folders`, and their numbers of frames.
     frames : str
-        Names of the files, with a place for the number.
+        Names of the files, with a placeholder for the number.
     where : callable
-        From a folder to what messages call its row.
+        Returns the name of a folder's row in messages.
 
     Returns
     -------
     tree, folders
-        As of `scan_folders`, none left out.
+        As from `scan_folders`, with every name.
 
     Raises
     ------
     OptionError
-        `frames` has no place for a number.
+        `frames` has no placeholder for a number.
     DataError
-        The root is no folder; a video that was looked at is no folder, cannot be looked into, has no first
-        or no last frame, or is numbered otherwise than another.
+        The root is not a folder; a checked video is not a folder, cannot be read, lacks its first or last
+        frame, or its first number differs from that of another video.
     """
     top = _folder(root, _LISTED)
     template = template_of(frames)
     if template is None:
-        raise OptionError(f"frames={frames!r}: has no single place for a number, as in 'img_{{:05d}}.jpg'")
+        raise OptionError(f"frames={frames!r}: must have one placeholder, as in 'img_{{:05d}}.jpg'")
     times: dict[str, int | None] = {"": time_of(str(top))}
     probed = evenly(list(lengths), _PROBED)
     files = [name for name in probed if without_video_extension(name) != name]
@@ -326,26 +310,25 @@ def name_folders(
         first = next((n for n in (0, 1) if os.path.lexists(f"{path}/{template % n}")), None)
         if first is None:
             raise DataError(
-                f"{where(name)}: there is neither {template % 0!r} nor {template % 1!r} in {path!r}: "
-                f"frames={frames!r} must name the frames as they are; with a pattern such as 'img_*.jpg' "
-                "folders are listed instead."
+                f"{where(name)}: {path!r} has neither {template % 0!r} nor {template % 1!r}: correct "
+                f"frames={frames!r}, or give a pattern such as 'img_*.jpg', so that folders are listed."
             )
         last = f"{path}/{template % (first + lengths[name] - 1)}"
         if not os.path.lexists(last):
             raise DataError(
-                f"{where(name)}: {last!r} does not exist, though the list gives its folder "
-                f"{lengths[name]} frames or more: correct the list, or give a pattern such as "
-                "'img_*.jpg', with which folders are listed."
+                f"{where(name)}: {last!r} does not exist, but the list gives its folder at least "
+                f"{lengths[name]} frames: correct the list, or set frames= to a pattern such as "
+                "'img_*.jpg', so that folders are listed."
             )
         first_of.setdefault(first, path)
     if len(first_of) > 1:
         raise DataError(
-            f"frames count from 0 in {first_of[0]!r} and from 1 in {first_of[1]!r}: give a pattern such as "
-            "'img_*.jpg', with which folders are listed."
+            f"frames count from 0 in {first_of[0]!r} and from 1 in {first_of[1]!r}: set frames= to a pattern "
+            "such as 'img_*.jpg', so that folders are listed."
         )
     first = next(iter(first_of), 0)
     counts: dict[str, int] = {}
-    for name, length in lengths.items():  # clip and clip.mp4 may be the same folder
+    for name, length in lengths.items():  # clip and clip.mp4 may name the same folder
         counts[folders[name]] = max(length, counts.get(folders[name], 0))
     videos = {folder: FileNames(count, template, first) for folder, count in counts.items()}
     return FrameTree(str(top), videos, times), folders
@@ -357,14 +340,14 @@ def _is_folder(path: str) -> bool:
     return False
 
 
-def _check_folder(path: str, where: str, mend: str) -> None:
-    """Refuse what is no folder, or none that can be looked into."""
+def _check_folder(path: str, where: str, remedy: str) -> None:
+    """Raise DataError unless the path is a readable folder."""
     try:
-        os.stat(f"{path}/.")  # noqa: PTH116 - pathlib takes the dot away
+        os.stat(f"{path}/.")  # noqa: PTH116 - pathlib removes the dot
     except OSError as error:
         raise DataError(
-            f"{where}: cannot look into {path!r}: {error.strerror}; {mend}correct the list, or leave such "
-            "rows out with unpaired='drop'."
+            f"{where}: cannot read the folder {path!r}: {error.strerror}; {remedy}correct the list, or drop "
+            "such rows with unpaired='drop'."
         ) from error
 
 
@@ -394,21 +377,21 @@ def _matcher(frames: str | None) -> Callable[[str], object] | None:
     template = template_of(frames)
     if template is None:
         return re.compile(fnmatch.translate(frames)).match
-    width = int(re.search(r"%0(\d+)d", template)[1])  # type: ignore[index] # as template_of writes it
+    width = int(re.search(r"%0(\d+)d", template)[1])  # type: ignore[index] # template_of always writes it
     before, after = (re.escape(part.replace("%%", "%")) for part in template.split(f"%0{width}d"))
     return re.compile(rf"{before}(?:[0-9]{{{width}}}|[1-9][0-9]{{{width},}}){after}").fullmatch
 
 
 def _watched(items: Iterable[T], doing: str, unit: str) -> Iterable[T]:
-    """Show progress on a terminal if it takes long."""
-    from tqdm import tqdm  # noqa: PLC0415 - only where something is scanned
+    """Iterate with a progress bar, which a terminal shows after `_SHOW_AFTER` seconds."""
+    from tqdm import tqdm  # noqa: PLC0415 - needed only for scans
 
     shown: Iterable[T] = tqdm(items, doing, unit=unit, delay=_SHOW_AFTER, disable=None, leave=False)
     return shown
 
 
 def _entries(path: str, folder: Callable[[str], None]) -> tuple[list[str], list[str]]:
-    """List a folder: the names of frames and the other files' extensions; hand each folder on."""
+    """Return the frame names and other files' extensions of a folder; call `folder` for each subfolder."""
     frames: list[str] = []
     extensions: list[str] = []
     with os.scandir(path) as entries:
@@ -420,7 +403,7 @@ def _entries(path: str, folder: Callable[[str], None]) -> tuple[list[str], list[
             if entry.is_dir():
                 folder(name)
             elif not (entry.is_symlink() or entry.is_file()):
-                continue  # a pipe or a socket, which a reader would wait on
+                continue  # a pipe or a socket, on which a reader would block
             elif extension in FRAME_EXTENSIONS:
                 frames.append(name)
             else:
@@ -429,7 +412,7 @@ def _entries(path: str, folder: Callable[[str], None]) -> tuple[list[str], list[
 
 
 def _walk(top: str) -> Iterator[tuple[str, list[str], list[str], int]]:
-    """Yield each folder's path from the top, its frames' names, the other files' extensions, and its time."""
+    """Yield each folder's path relative to the top, frame names, other files' extensions, and time."""
     pending: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
     while pending:
         folder, above = pending.pop()
@@ -439,7 +422,7 @@ def _walk(top: str) -> Iterator[tuple[str, list[str], list[str], int]]:
             status = Path(path).stat()
             identity = (status.st_dev, status.st_ino)
             if identity in above:
-                _log.warning("Skipped %r, a link to a folder that holds it.", path)
+                _log.warning("Skipped %r: it links to a folder that holds it.", path)
                 continue
             frames, extensions = _entries(path, below.append)
         except OSError as error:
@@ -450,31 +433,31 @@ def _walk(top: str) -> Iterator[tuple[str, list[str], list[str], int]]:
 
 
 def _in_order(folder: str, names: list[str], *, chosen: bool) -> FileNames:
-    """Check one video's frames and put them into natural order."""
+    """Check the frame names of a video and return them in natural order."""
     names.sort()
     found = FileNames.of(names)
-    if found.template is not None:  # evenly numbered: one sequence, in order
+    if found.template is not None:  # evenly numbered, so one ordered sequence
         return found
     by_stem: dict[str, str] = {}
     for name in names:
         twin = by_stem.setdefault(stem(name), name)
         if twin is not name:
             raise DataError(
-                f"{folder!r} holds two frames with one name, {min(twin, name)!r} and {max(twin, name)!r}: "
-                "remove one, or choose with frames=, such as frames='*.jpg'."
+                f"{folder!r} holds two frames with one stem, {min(twin, name)!r} and {max(twin, name)!r}: "
+                "remove one, or select with frames=, such as frames='*.jpg'."
             )
     odd = [text for text in by_stem if not _DIGIT.search(text)]
     several = [] if chosen else list(sequences(by_stem))
     shown = sorted((f"{before}*{after}" for before, after in several), key=natural_key)
     if several and odd:
         raise DataError(
-            f"{folder!r} holds numbered frames and {by_stem[min(odd)]!r}: choose with frames=, such as "
-            f"frames={shown[-1] + '.*'!r}, or frames='*' for all as one video."
+            f"{folder!r} holds numbered frames and {by_stem[min(odd)]!r}: select with frames=, such as "
+            f"frames={shown[-1] + '.*'!r}, or set frames='*' to read all as one video."
         )
     if len(several) > 1:
         raise DataError(
-            f"{folder!r} holds {len(shown)} sequences of numbered frames, {first_few(shown)}: choose with "
-            f"frames=, such as frames={shown[-1] + '.*'!r}, or frames='*' for all as one video."
+            f"{folder!r} holds {len(shown)} sequences of numbered frames, {first_few(shown)}: select one "
+            f"with frames=, such as frames={shown[-1] + '.*'!r}, or set frames='*' to read all as one video."
         )
     return FileNames.of([by_stem[text] for text in sorted(by_stem, key=natural_key)])
 
@@ -482,14 +465,13 @@ def _in_order(folder: str, names: list[str], *, chosen: bool) -> FileNames:
 def _nothing_found(top: str, pattern: str | None, unmatched: list[str], others: Counter[str]) -> str:
     if unmatched:
         return (
-            f"frames={pattern!r} matches none of the frames in {top!r}, "
-            f"such as {min(unmatched, key=natural_key)!r}."
+            f"frames={pattern!r}: must match frames in {top!r}, such as {min(unmatched, key=natural_key)!r}."
         )
     found = ", ".join(
         f"{count} {extension or 'extensionless'} file{'s' * (count > 1)}"
         for extension, count in others.most_common(5)
     )
     return (
-        f"no frames in {top!r}: expected class/video/frame with files that end in "
+        f"no frames in {top!r}: expected class/video/frame with the extensions "
         f"{', '.join(FRAME_EXTENSIONS)}; found {found or 'no files'}."
     )

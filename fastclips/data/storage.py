@@ -1,30 +1,36 @@
-"""Bytes of a frame, by (stream, video, frame): layer A.
-
-A storage is a small immutable value: it is pickled once to the nursery and shared by every forked worker,
-so it holds no Python object per video or frame (their reference counts would copy each page that they lie
-on). What it does hold lies in `Columns`, which all processes share.
+"""Storages: the bytes or pixels of a frame, by (stream, video, frame). Layer A.
 
 ::
 
-    FolderStorage.of({stream: FrameTree})         frames that are files
-    ArrayStorage (arrays.py)                      frames that are parts of arrays
-    PackStorage (pack_storage.py)                 frames that are members of tar files
-    storage.read(stream, video, frame) -> bytes
-    storage.read_many(stream, video, frames)      in one go, where the storage can
+    FolderStorage.of({stream: FrameTree})       frames that are files
+    ArrayStorage (arrays.py)                    frames that are parts of arrays
+    PackStorage (pack_storage.py)               frames that are members of tar files
+    Storage                                     the contract, and the base class of all of these
+
+    storage.read(stream, video, frame)          one frame
+    storage.read_many(stream, video, frames)    several frames of a video in one call
+    opened(storage)                             ready for reads in this process
+    SentStorage.of(storage)                     on its way to another process
+
+The built-in storages hold no Python object per video or frame: the reference counts of such objects would
+copy the pages that forked workers share. Their content lies in `Columns`, which all processes map.
 """
 
 from __future__ import annotations
 
+import io
 import os
+import weakref
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastclips._native import read_files
-from fastclips.data.columns import Columns
+from fastclips.data.columns import Columns, dump, load_shared
 from fastclips.data.names import Names
-from fastclips.errors import FrameError
+from fastclips.errors import EngineError, FrameError, OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -34,17 +40,75 @@ if TYPE_CHECKING:
     from fastclips.data.names import FileNames
     from fastclips.data.scan import FrameTree
 
-__all__ = ["FileTable", "FolderStorage", "Storage", "count_bytes"]
+__all__ = ["FileTable", "FolderStorage", "SentStorage", "Storage", "count_bytes", "opened"]
 
 
 class Storage(ABC):
-    """Source of frames: the base class of every storage.
+    """Base class of storages: where the frames of a dataset come from.
 
-    A storage is immutable. The trainer makes it and pickles it once; workers are forked with it and read from
-    it, each in its own process.
+    Subclass it to read frames from a container of your own, and make a dataset with `Dataset.of`. Only `read`
+    must be defined; `where` is recommended. `fastclips.testing.check_storage` tests a storage against this
+    contract.
+
+    .. note:: The contract is provisional: it may change in a minor version.
+
+    A storage is
+
+    - **immutable**: a frame has the same content whenever and wherever it is read, and an existing frame
+      never changes its number;
+    - **picklable**, before and after reads: workers receive a copy by cloudpickle, so the class may be
+      defined in a script or a notebook. Keep open files, connections and locks out of the pickle (define
+      ``__reduce__`` or ``__getstate__``), and keep the pickle small: every worker has its own copy;
+    - **safe to read in several processes** at once, and from several threads of the trainer if loaders with
+      ``workers=0`` run in them.
+
+    ==================  =============================================================================
+    method              called in
+    ==================  =============================================================================
+    ``read``            workers; the trainer, to learn the size of frames, and for ``workers=0``
+    ``read_many``       workers; the trainer for ``workers=0``
+    ``where``           all processes, for messages and for `ClipLoader.plan_table`
+    ``advise``          the trainer, when a batch is given to the workers
+    ``open_in_worker``  each process before its first read: workers (after the fork) and the trainer
+    ==================  =============================================================================
+
+    Examples
+    --------
+    Frames in a zip file, each process with its own open file:
+
+    >>> import zipfile
+    >>> class ZipStorage(fc.Storage):
+    ...     def __init__(self, path, names):
+    ...         self.path, self.names = path, names
+    ...     def __reduce__(self):  # the open file stays in its process
+    ...         return ZipStorage, (self.path, self.names)
+    ...     def open_in_worker(self):
+    ...         self.zip = zipfile.ZipFile(self.path)
+    ...     def member(self, video, frame):
+    ...         return f"{self.names[video]}/frame_{frame + 1:05d}.jpg"
+    ...     def read(self, stream, video, frame):
+    ...         try:
+    ...             return self.zip.read(self.member(video, frame))
+    ...         except KeyError as error:
+    ...             path = self.where(stream, video, frame)
+    ...             raise fc.FrameError(f"{path}: no such member", path=path) from error
+    ...     def where(self, stream, video, frame):
+    ...         return f"{self.path}:{self.member(video, frame)}"
+    >>> names = ["class_0/video_0", "class_1/video_1"]
+    >>> with zipfile.ZipFile("frames.zip", "w") as file:
+    ...     for name in names:
+    ...         for frame in range(1, 13):
+    ...             member = f"{name}/frame_{frame:05d}.jpg"
+    ...             file.write(f"frames/{member}", member)
+    >>> storage = ZipStorage("frames.zip", names)
+    >>> data = fc.Dataset.of(storage, frame_counts=[12, 12], names=names, labels=["walk", "run"])
+    >>> loader = fc.ClipLoader(data, fc.Windows(4, step=4), batch_size=6, shuffle=False, workers=0)
+    >>> x, y = next(iter(loader))
+    >>> x.shape, y.tolist(), data.classes
+    ((6, 4, 48, 64, 3), [1, 1, 1, 0, 0, 0], ('run', 'walk'))
     """
 
-    __slots__ = ()
+    __slots__ = ("__weakref__",)
 
     @abstractmethod
     def read(self, stream: str, video: int, frame: int) -> bytes | NDArray[np.uint8]:
@@ -53,72 +117,145 @@ class Storage(ABC):
         Parameters
         ----------
         stream : str
-            Name of the stream.
+            Name of a stream of the dataset.
         video, frame : int
             The storage's own numbers, from 0.
 
         Returns
         -------
         bytes or ndarray of uint8
-            An encoded frame, at least one byte; or decoded pixels, (H, W, C), or (H, W) for masks.
+            An encoded file, at least one byte: JPEG, PNG, BMP or TIFF. Or decoded pixels: (H, W, C) of a
+            picture, with C = 3 (RGB) or 1 (gray), (H, W) of a mask. The caller does not modify the array. The
+            frames of all streams at the same (video, frame) have the same height and width.
 
         Raises
         ------
         FrameError
-            If the frame is missing, empty or cannot be read.
+            The frame is missing, empty or cannot be read. Set ``path=`` to the frame's path.
+        IndexError
+            There is no such video or frame; it never means a frame of another video.
         """
 
     def where(self, stream: str, video: int, frame: int) -> str:
-        """Return the path of a frame, for messages; the file need not exist."""
+        """Return the path of a frame: a text for messages that no other frame has.
+
+        It need not be the path of a file. It must not read the frame, and must work for missing files.
+        """
         return f"{stream}, video {video}, frame {frame}"
 
     def read_many(
         self, stream: str, video: int, frames: Collection[int]
     ) -> Sequence[bytes | memoryview | NDArray[np.uint8]]:
-        """Return several frames of a video; by default, `read` is called for each.
+        """Return several frames of a video. By default, `read` is called for each.
+
+        Define it if one call is faster than several.
 
         Parameters
         ----------
         stream, video
-            As for `read`.
+            As in `read`.
         frames : collection of int
-            As for `read`, at least one.
+            At least one frame number, in any order, possibly repeated.
 
         Returns
         -------
         sequence of bytes, memoryview or ndarray of uint8
-            As `read` returns each, or views of it.
+            The frames in the order of `frames`, each as from `read` or a view of the same bytes.
 
         Raises
         ------
-        FrameError
-            As `read`.
+        FrameError, IndexError
+            As from `read`, for any of the frames.
         """
         return [self.read(stream, video, frame) for frame in frames]
 
     def advise(self, stream: str, video: int, frames: Collection[int]) -> None:  # noqa: B027 - a default
-        """Learn in the trainer which frames workers will read soon; by default, do nothing."""
+        """Learn in the trainer which frames will be read soon. By default, do nothing.
+
+        Parameters are those of `read_many`. The call must be fast, and ignore frames that cannot be read.
+        """
 
     def open_in_worker(self) -> None:  # noqa: B027 - a default
-        """Start in a worker, after the fork, what needs threads or connections; by default, do nothing."""
+        """Open files and connections, and start threads, in the process that reads. By default, do nothing.
+
+        Each process calls it once before its first read: a worker after the fork, the trainer when it reads
+        a frame itself. A process that was forked after the call calls it again; it must then replace the
+        files and connections of its parent.
+        """
+
+
+_opened: dict[int, tuple[weakref.ref[Storage], int]] = {}  # by id: a storage, and the process that opened it
+
+
+def opened(storage: Storage) -> Storage:
+    """Return a storage after calling its `open_in_worker`, once in each process."""
+    if type(storage).open_in_worker is not Storage.open_in_worker:
+        known, process = _opened.get(id(storage), (None, 0))
+        if known is None or known() is not storage or process != os.getpid():
+            storage.open_in_worker()
+            key = id(storage)
+            _opened[key] = weakref.ref(storage, lambda _: _opened.pop(key, None)), os.getpid()
+    return storage
+
+
+@dataclass(frozen=True)
+class SentStorage:
+    """A storage on its way to another process, which unpickles it when it needs it.
+
+    A worker does so after the fork: modules that the storage imports may start threads.
+
+    Parameters
+    ----------
+    pickled : bytes
+        The storage, pickled by cloudpickle without its `Columns`.
+    columns : tuple of Columns
+        The columns that were left out. `fastclips.data.columns.dump` passes their descriptors.
+    """
+
+    pickled: bytes
+    columns: tuple[Columns, ...]
+
+    @classmethod
+    def of(cls, storage: Storage) -> SentStorage:
+        """Pickle a storage; raise OptionError if that is not possible."""
+        file = io.BytesIO()
+        try:
+            columns = dump(storage, file, by_value=True)
+        except Exception as error:
+            raise OptionError(
+                f"storage={storage!r:.200}: cannot be sent to workers: {error}. Keep open files, connections "
+                "and locks out of its pickle, by __reduce__ or __getstate__, or set workers=0"
+            ) from error
+        return cls(file.getvalue(), tuple(columns))
+
+    def unpickled(self) -> Storage:
+        """Return a copy of the storage for this process; raise EngineError if it cannot be unpickled."""
+        try:
+            storage: Storage = load_shared(io.BytesIO(self.pickled), self.columns)
+        except Exception as error:
+            raise EngineError(
+                f"the storage cannot be unpickled in a worker: {type(error).__name__}: {error}. Define its "
+                "class in the script, or in a module that the script can import"
+            ) from error
+        return storage
 
 
 def count_bytes(data: bytes | bytearray | memoryview | NDArray[Any]) -> int:
-    """Return how many bytes a frame has, encoded or decoded."""
+    """Return the number of bytes of an encoded or decoded frame."""
     return data.nbytes if isinstance(data, np.ndarray) else len(data)
 
 
 class FolderStorage(Storage):
-    """Frames that are files, in one folder for each video and stream.
+    """Frames that are files, in one folder per video and stream. Made by `of`.
 
-    Made by `of`. A video takes its name, 8 bytes for where that begins and 8 for its count of frames, and in
-    each stream 24 for the numbers of its files; what numbers stand in is held once for all videos alike, and
-    names only where files are not evenly numbered.
+    A video takes the bytes of its name, 16 bytes for the name's offset and the number of frames, and 24 bytes
+    per stream for the numbers of its files. Templates of file names are held once for all videos. Names of
+    files are held only if the files are not evenly numbered.
 
     Parameters
     ----------
     columns : Columns
-        As `of` lays it out; it may hold more beside.
+        The columns that `of` makes; it may hold others.
     """
 
     __slots__ = ("_streams", "columns", "frame_counts", "videos")
@@ -137,23 +274,16 @@ class FolderStorage(Storage):
 
     @classmethod
     def of(cls, trees: Mapping[str, FrameTree]) -> FolderStorage:
-        """Make a storage whose video numbers are the order of the trees' videos.
+        """Return a storage of trees that have the same videos with the same numbers of frames.
 
-        Parameters
-        ----------
-        trees : mapping of str to FrameTree
-            For each stream, the same videos with as many frames.
-
-        Returns
-        -------
-        FolderStorage
+        The order of the trees' videos gives the video numbers.
         """
         videos = {stream: tree.videos for stream, tree in trees.items()}
         arrays = FileTable.columns(list(next(iter(videos.values()))), videos)
         return cls(Columns.pack(arrays, {"roots": {stream: tree.root for stream, tree in trees.items()}}))
 
     def _paths(self, stream: str, video: int, frames: Collection[int]) -> tuple[bytes, list[bytes]]:
-        """Return the folder of a video, and names of files in it."""
+        """Return the folder of a video, and the names of some of its files."""
         count = self.frame_counts.item(video) if 0 <= video < len(self.videos) else 0
         if min(frames) < 0 or max(frames) >= count:
             wrong = next(frame for frame in frames if not 0 <= frame < count)
@@ -165,7 +295,7 @@ class FolderStorage(Storage):
         return name if name.startswith(b"/") else b"%b/%b" % (self._streams[stream][0], name)
 
     def read(self, stream: str, video: int, frame: int) -> bytes:
-        """Return one whole encoded frame, as `Storage.read`."""
+        """Return an encoded frame, as `Storage.read`."""
         return bytes(self.read_many(stream, video, (frame,))[0])
 
     def read_many(self, stream: str, video: int, frames: Collection[int]) -> list[memoryview]:
@@ -175,15 +305,25 @@ class FolderStorage(Storage):
         if isinstance(found, list):
             return found
         place, number = found
-        path = b"%b/%b" % (folder, names[place])
+        path = os.fsdecode(b"%b/%b" % (folder, names[place]))
+        frame = [*frames][place]
         if not number:
-            raise FrameError(f"frame {os.fsdecode(path)!r} is empty (0 bytes): extract it again.")
+            raise FrameError(
+                f"frame {path!r} is empty (0 bytes): extract it again.",
+                path=path,
+                reason="is empty (0 bytes)",
+                video=video,
+                frame=frame,
+            )
         error = OSError(number, os.strerror(number), path)
         raise FrameError(
-            f"cannot read frame {os.fsdecode(path)!r}: {error.strerror}. "
-            "If files changed since the dataset was opened, open it again, with a new index= file if "
-            "there is one; if frames= has a place for the number, a pattern such as 'img_*.jpg' takes "
-            "the files that are there."
+            f"cannot read frame {path!r}: {error.strerror}. If files changed since the dataset was opened, "
+            "open it again, with a new index= file if there is one; if frames= has a placeholder for the "
+            "number, set it to a pattern such as 'img_*.jpg', which matches the existing files.",
+            path=path,
+            reason=error.strerror,
+            video=video,
+            frame=frame,
         ) from error
 
     def where(self, stream: str, video: int, frame: int) -> str:
@@ -197,14 +337,14 @@ class FolderStorage(Storage):
 
 
 class FileTable:
-    """Names of one stream's files, by video and frame, in columns whose names begin with ``storage.``.
+    """Names of a stream's files, by video and frame, in columns whose names begin with ``storage.``.
 
     Parameters
     ----------
     columns : Columns
-        As `columns` lays them out, with whatever else.
+        The columns of the method `columns`; it may hold others.
     stream : str
-        Which stream.
+        Name of the stream.
     """
 
     __slots__ = ("_first", "_listed", "_stride", "_template", "_templates")
@@ -220,18 +360,15 @@ class FileTable:
     def columns(
         videos: Sequence[str], streams: Mapping[str, Mapping[str, FileNames]]
     ) -> dict[str, NDArray[Any]]:
-        """Return the columns of all streams' files, and of the videos.
+        """Return the columns of the files of all streams, and of the videos.
 
         Parameters
         ----------
         videos : sequence of str
-            Their names.
+            Names of the videos.
         streams : mapping of str to mapping of str to FileNames
-            For each stream the files of each video, in that order; as many in all streams.
-
-        Returns
-        -------
-        dict of str to ndarray
+            For each stream, the files of each video in the same order. All streams have the same numbers of
+            files.
         """
         names = Names.of(videos)
         counts = [files.count for files in next(iter(streams.values())).values()]
@@ -246,7 +383,7 @@ class FileTable:
         return arrays
 
     def names(self, video: int, frames: Collection[int]) -> list[bytes]:
-        """Return names of files; not checked."""
+        """Return the names of some files; the numbers are not checked."""
         template, first = self._template.item(video), self._first.item(video)
         if template < 0:
             return [self._listed.encoded(first + int(frame)) for frame in frames]
@@ -255,7 +392,7 @@ class FileTable:
 
 
 def _columns(videos: list[FileNames]) -> dict[str, NDArray[Any]]:
-    """Return the columns of one stream's files."""
+    """Return the columns of the files of one stream."""
     templates: dict[str, int] = {}
     listed, places = [], 0
     rows = np.empty((len(videos), 3), np.int64)
@@ -266,7 +403,7 @@ def _columns(videos: list[FileNames]) -> dict[str, NDArray[Any]]:
             listed.append(files.listed)
         else:
             rows[row] = templates.setdefault(files.template, len(templates)), files.first, files.stride
-    numbered, names = Names.of(templates), Names.of(listed)  # of FileNames, whose names end alike
+    numbered, names = Names.of(templates), Names.of(listed)  # FileNames separates names as Names does
     return {
         "template": rows[:, 0],
         "first": rows[:, 1],

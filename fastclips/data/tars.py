@@ -1,13 +1,13 @@
-"""Tar files of frames that others have made: what is in them, found once.
+"""Plain tar files of frames, made by any tar program: list their members once.
 
 ::
 
-    tar ──headers──> Listing ──saved beside──> frames.tar.index
-    Listings of a root ──> FrameTree, as of a folder with the tars' content, and where each frame lies
+    tar ──headers──> listing ──saved beside──> frames.tar.index
+    listings of a root ──> FrameTree, like that of a folder with the tars' content, and each frame's offset
 
-A tar is read through once, from header to header. Its listing is kept beside it and used for as long as the
-tar's size and time are the same. A root is a tar, or a folder that holds tars and no other folders; the
-content of all of them counts as one folder, so that a video may begin in one and end in another.
+A tar is read through once, from header to header. Its listing is saved beside the tar and used as long as the
+tar's size and time stay the same. A root is a tar, or a folder that holds tars and no other folders. The
+content of all tars of a root counts as one folder: a video may begin in one tar and end in another.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from fastclips._native import TAR_BLOCK
 from fastclips.data.columns import MAGIC, Columns
 from fastclips.data.names import Names, natural_key
 from fastclips.data.scan import FRAME_EXTENSIONS, SKIPPED, FrameTree, gather_videos
@@ -33,29 +34,28 @@ if TYPE_CHECKING:
 
 __all__ = ["UNFINISHED", "Member", "Tars", "find_tars"]
 
-UNFINISHED = ".packing"  # a folder in which a pack is being made holds it
+UNFINISHED = ".packing"  # the folder of an unfinished pack holds a file of this name
 _VERSION = 1
-_BLOCK = 512
-_ZEROS = bytes(_BLOCK)
-_FORGET = 1000  # members that tarfile may hold
+_ZEROS = bytes(TAR_BLOCK)
+_FORGET = 1000  # members that tarfile may keep in memory
 _SHOW_AFTER = 2.0  # seconds before a progress bar appears
-_COMPRESSIONS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"(\xb5/\xfd", b"\x04\x22M\x18")  # how such files begin
+_COMPRESSIONS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"(\xb5/\xfd", b"\x04\x22M\x18")  # first bytes of files
 _COMPRESSED = re.compile(r"\.(tar\.\w+|tgz|tbz2?|txz|tzst)$", re.IGNORECASE).search
 _log = logging.getLogger(__name__)
 
 
 def find_tars(root: str | os.PathLike[str]) -> list[Path]:
-    """Return the tar files that a root is made of, in natural order; none if it is something else.
+    """Return the tar files of a root in natural order; an empty list if the root is not made of tars.
 
     Raises
     ------
     DataError
-        It is a compressed tar, a pack that was not finished, or a folder of tars and frames.
+        The root is a compressed tar, an unfinished pack, or a folder of both tars and frames.
     """
     path = Path(root)
     if path.is_file():
         if _COMPRESSED(path.name):
-            raise DataError(_said_compressed(path))
+            raise _compressed_error(path)
         return [path.absolute()] if path.suffix.lower() == ".tar" else []
     try:
         with os.scandir(path) as listed:
@@ -63,10 +63,10 @@ def find_tars(root: str | os.PathLike[str]) -> list[Path]:
             frame = None
             for entry in listed:
                 if entry.name == UNFINISHED:
-                    raise DataError(f"{str(path)!r} is a pack that was not finished: pack into it again")
+                    raise DataError(f"{str(path)!r} is an unfinished pack: run the same packing again")
                 if entry.name.startswith("."):
                     continue
-                if entry.is_dir():  # soon found, in a large folder of folders
+                if entry.is_dir():  # a large folder of folders ends the loop early
                     return []
                 if entry.name.lower().endswith(".tar"):
                     names.append(entry.name)
@@ -79,16 +79,16 @@ def find_tars(root: str | os.PathLike[str]) -> list[Path]:
 
 
 class Member(NamedTuple):
-    """Where a frame lies.
+    """A frame in a tar.
 
     Parameters
     ----------
     path : str
         The tar.
     start : int
-        Where its data begin in it.
+        Offset of the frame's data in the tar.
     length : int
-        Bytes.
+        Bytes of the frame.
     """
 
     path: str
@@ -102,21 +102,22 @@ class Tars:
     Parameters
     ----------
     root : str
-        The root, for messages.
+        The root's name in messages.
     paths : list of Path
-        The tars, absolute.
+        Absolute paths of the tars.
 
     Attributes
     ----------
     sizes : dict of str to int
         Bytes of each tar.
     videos : dict of str to dict of str to Member
-        By folder and by name; of a name that is there twice, the last, as unpacking would leave it.
+        The frames by folder and by name. Of members with the same name, the last one counts, as it does when
+        the tar is unpacked.
 
     Raises
     ------
     DataError
-        A file is no tar, is cut short, or holds a link among its frames.
+        A file is not a tar, is truncated, or holds a link among its frames.
     """
 
     def __init__(self, root: str, paths: list[Path]) -> None:
@@ -133,7 +134,7 @@ class Tars:
                 self.videos.setdefault(folder, {})[file] = Member(str(path), start, length)
 
     def tree(self, frames: str | None, *, loose: bool) -> FrameTree:
-        """Return the videos, as `fastclips.data.scan.scan_tree` finds them in a folder."""
+        """Return the videos, as `fastclips.data.scan.scan_tree` returns those of a folder."""
         extensions: list[str] = []
         found = ((folder, list(members), extensions, None) for folder, members in self.videos.items())
         tree = gather_videos(self._root, found, frames, loose=loose)
@@ -141,13 +142,13 @@ class Tars:
         return tree
 
     def members(self, video: str, names: list[str]) -> list[Member]:
-        """Return where frames of a video lie."""
+        """Return the members of some frames of a video."""
         members = self.videos["" if video == "." else video]
         return [members[name] for name in names]
 
 
 def _listing(path: Path) -> Columns:
-    """Return the frames of a tar, from beside it if they are known."""
+    """Return the frames of a tar: from a valid listing saved beside it, else from the tar."""
     beside = path.with_name(f"{path.name}.index")
     status = path.stat()
     try:
@@ -156,14 +157,14 @@ def _listing(path: Path) -> Columns:
         if made == {"tar": _VERSION, "size": status.st_size, "time": status.st_mtime_ns}:
             return known
     except (OSError, DataError):
-        pass  # none, or none that is any good
+        pass  # there is no listing, or it is damaged
     listing = _scan(path, status)
     try:
         if beside.exists() and not beside.read_bytes().startswith(MAGIC):
-            raise OSError(0, "it is a file of another kind")  # noqa: TRY301 - to be said alike
+            raise OSError(0, "it is a file of another kind")  # noqa: TRY301 - reported by the same warning
         listing.save(beside)
     except OSError as error:
-        _log.warning("Could not keep what %r holds in %r: %s.", str(path), str(beside), error.strerror)
+        _log.warning("Could not save the listing of %r as %r: %s.", str(path), str(beside), error.strerror)
     return listing
 
 
@@ -172,14 +173,14 @@ def _scan(path: Path, status: os.stat_result) -> Columns:
     for name, member in _members(path):
         place = member.offset_data, member.size
         if member.issparse():
-            raise DataError(f"{name!r} in {str(path)!r} is stored as sparse: make the tar without --sparse")
-        if member.islnk():  # of two names for one file, tar stores the second as a link
+            raise DataError(f"{name!r} in {str(path)!r} is a sparse file: make the tar without --sparse")
+        if member.islnk():  # tar stores the second name of a file as a link
             place = places.get(_plain(member.linkname) or "", (-1, 0))
         elif not member.isreg():
             place = -1, 0
         if place[0] < 0:
             raise DataError(
-                f"{name!r} in {str(path)!r} is a link or no plain file: make the tar with --dereference"
+                f"{name!r} in {str(path)!r} is a link, not a regular file: make the tar with --dereference"
             )
         places[name] = place
     held = Names.of(places)
@@ -190,8 +191,8 @@ def _scan(path: Path, status: os.stat_result) -> Columns:
 
 
 def _members(path: Path) -> Iterator[tuple[str, tarfile.TarInfo]]:
-    """Yield all frames of a tar, by their paths without what stands for the root."""
-    from tqdm import tqdm  # noqa: PLC0415 - only where something is scanned
+    """Yield all frames of a tar: the path relative to the root, and the member."""
+    from tqdm import tqdm  # noqa: PLC0415 - needed only for scans
 
     try:
         with (
@@ -205,24 +206,26 @@ def _members(path: Path) -> Iterator[tuple[str, tarfile.TarInfo]]:
                 if not member.isdir() and name is not None:
                     yield name, member
                 members: list[tarfile.TarInfo] = vars(tar)["members"]
-                if len(members) > _FORGET:  # of millions
+                if len(members) > _FORGET:  # a tar may have millions
                     members.clear()
             end = tar.offset
     except OSError as error:
         raise DataError(f"cannot read {str(path)!r}: {error.strerror}") from error
     except tarfile.TarError as error:
         if _begins_compressed(path):
-            raise DataError(_said_compressed(path)) from error
-        raise DataError(f"{str(path)!r} is no whole tar file: {error}") from error
+            raise _compressed_error(path) from error
+        raise DataError(f"{str(path)!r} is not a complete tar file: {error}") from error
     with path.open("rb") as file:
         file.seek(end)
-        if file.read(_BLOCK) != _ZEROS:
-            raise DataError(f"{str(path)!r} is no whole tar file: it does not end as one, at byte {end}")
+        if file.read(TAR_BLOCK) != _ZEROS:
+            raise DataError(f"{str(path)!r} is not a complete tar file: it has no end marker at byte {end}")
 
 
 def _refuse_both(path: Path, tars: list[str], frame: str | None) -> None:
     if tars and frame is not None:
-        raise DataError(f"{str(path)!r} holds tar files and frames, such as {frame!r}: divide them")
+        raise DataError(
+            f"{str(path)!r} holds both tar files and frames, such as {frame!r}: move them to separate folders"
+        )
 
 
 def _begins_compressed(path: Path) -> bool:
@@ -230,12 +233,12 @@ def _begins_compressed(path: Path) -> bool:
         return file.read(8).startswith(_COMPRESSIONS)
 
 
-def _said_compressed(path: Path) -> str:
-    return f"{str(path)!r} is compressed, so no frame in it can be found: decompress it"
+def _compressed_error(path: Path) -> DataError:
+    return DataError(f"{str(path)!r} is compressed, so frames in it have no offset: decompress it")
 
 
 def _plain(name: str) -> str | None:
-    """Return the path of a frame, or None of what is no frame or hidden."""
+    """Return the normalised path of a frame; None if the name is not a frame's, or hidden."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if not parts or not parts[-1].lower().endswith(FRAME_EXTENSIONS):
         return None

@@ -1,25 +1,25 @@
-"""Video files -> frames, by number; the only importer of PyAV.
+"""Video files -> frames, by number. Needs PyAV.
 
-The number of a frame is its place in what a decoder gives that reads the file from its first byte to its
-last: that is meant wherever a frame of a video file is named, whatever headers and time stamps say. ::
+The number of a frame is its place in the output of a decoder that reads the file from its first byte to its
+last, whatever headers and time stamps say. ::
 
-    Movie(path).frames([0, 8, 16])   decode on, or from the key frame before
-    for frame in Movie(path)         all of them
+    Movie(path).frames([0, 8, 16])   decodes on, or from the key frame before
+    for frame in Movie(path)         decodes all frames
 
-**Seeking.** A seek goes by time and lands on a key frame, whose number must be known. Reading all packets
-without decoding them (one pass over the file) gives their presentation times, and the rank of a packet's time
-is its frame's number, provided that
+**Seeking.** A seek goes by time and ends at a key frame, whose number must be known. Reading all packets
+without decoding them (one pass over the file) gives their presentation times. The rank of a packet's time is
+its frame's number if
 
-- the codec shows one frame for each packet (`_FRAME_PER_PACKET`; MPEG-4 in AVI has packets that say "as
-  before" and show nothing, and VP8 has hidden frames);
-- every packet has a time of its own, none is cut off by an edit list, none is shown before the first;
-- the times are no decoding times in disguise, which is what AVI holds: then they only rise, though frames are
-  decoded in another order than they are shown.
+- the codec shows one frame per packet (`_FRAME_PER_PACKET`; MPEG-4 in AVI has packets that repeat the last
+  frame, and VP8 has hidden frames);
+- every packet has its own time, none is cut off by an edit list, and none is shown before the first packet;
+- the times are presentation times. AVI holds decoding times, which always increase, although frames are
+  decoded and shown in different orders.
 
-Otherwise the file is decoded from its start. After a seek, frames are passed over up to the first key frame;
-that one's rank gives its number, and each that follows must have the next rank. Where one does not (refreshed
-pictures that are no whole key frames, a frame that was damaged), times are not gone by any more, and the file
-is decoded from its start.
+Otherwise the file is decoded from its start. After a seek, frames up to the first key frame are skipped. The
+rank of the key frame gives its number, and each following frame must have the next rank. If a frame does not
+(a partial refresh instead of a key frame, or a damaged frame), times are no longer used, and the file is
+decoded from its start.
 """
 
 from __future__ import annotations
@@ -53,25 +53,24 @@ _FRAME_PER_PACKET = frozenset(
     {"av1", "libaom-av1", "libdav1d", "h264", "hevc", "vp9", "mpeg4", "mpeg2video", "mpeg1video", "mjpeg"}
     | {"prores", "dnxhd", "ffv1", "ffvhuff", "huffyuv", "rawvideo"}
 )
-_SHOWS_NOTHING = 32  # bytes: no packet of MPEG-4 that says "as before" is as large
-_WORTH_SEEKING = 32  # frames to decode that cost more than a seek and the pass over the file before the first
-_ATTEMPTS = 3  # key frames to seek
+_SHOWS_NOTHING = 32  # bytes: MPEG-4 packets that repeat the last frame are smaller
+_WORTH_SEEKING = 32  # decoding so many frames costs more than a seek and the pass over the file
+_ATTEMPTS = 3  # key frames that a seek tries
 _TURN = 90  # degrees
 
 
 class Movie:
     """A video file.
 
-    Frames are decoded in this thread; a movie is for one thread at a time, and none is shared with a forked
+    Frames are decoded in the calling thread. A movie must not be used by two threads at once, nor in a forked
     process.
 
     Parameters
     ----------
     path : path-like
-        Any file that FFmpeg reads; of several video streams the first is taken, cover pictures aside.
+        Any file that FFmpeg reads. Its first video stream is used, except cover pictures.
     use_headers : bool
-        Whether `frame_count` may be what the file's header says: nothing else is read then, and it is often
-        wrong.
+        Whether `frame_count` may come from the file's header, which is fast, and often wrong.
 
     Attributes
     ----------
@@ -81,7 +80,7 @@ class Movie:
     Raises
     ------
     FrameError
-        The file is missing, damaged, or holds no video; so do the methods, where it is damaged further on.
+        The file is missing, damaged, or holds no video. Methods raise it for damage further on in the file.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, use_headers: bool = False) -> None:
@@ -89,31 +88,31 @@ class Movie:
         self._use_headers = checked_bool(use_headers, "use_headers")
         self._count: int | None = None
         self._times: _Times | None = None
-        self._looked = False  # for times, which may not be good enough
-        self._next: int  # number of the frame that is decoded next
+        self._looked = False  # whether times were looked for; they may be unusable
+        self._next: int  # number of the next frame to decode
         self._last: Any  # the frame before it
-        self._checked: bool  # whether numbers are known by times alone, since the last seek
-        self._converter = VideoReformatter()  # one for all: its tables take longer to set up than a frame
+        self._checked: bool  # whether frame numbers depend on times, since the last seek
+        self._converter = VideoReformatter()  # kept: its tables take longer to set up than a frame
         self._start()
 
     @property
     def fps(self) -> float | None:
-        """Frames per second on average, or None where the header does not say."""
+        """Average frames per second, or None if the header does not hold it."""
         rate = self._stream.average_rate or self._stream.guessed_rate
         return float(rate) if rate else None
 
     @property
     def frame_count(self) -> int:
-        """How many frames there are: exactly, unless ``use_headers=True`` and the header says something else.
+        """Number of frames: exact, unless ``use_headers=True`` and the header is wrong.
 
-        The first time, all packets are read, and where they do not tell for sure, decoded.
+        The first time, all packets are read, and decoded if their times are not sufficient.
         """
         if self._use_headers and self._stream.frames > 0:
             return int(self._stream.frames)
         return self.count_frames()
 
     def count_frames(self) -> int:
-        """Return how many frames there are, exactly, whatever the header says."""
+        """Return the exact number of frames, whatever the header says."""
         if self._count is None:
             times = self._find_times()
             self._count = sum(1 for _ in self._all()) if times is None else len(times.shown)
@@ -125,20 +124,20 @@ class Movie:
         Parameters
         ----------
         indices : iterable of int
-            Their numbers, from 0, none less than the one before. Those that follow the last call's are
-            decoded on from there.
+            Frame numbers, from 0, in ascending order, possibly repeated. Decoding continues from the last
+            call if possible.
 
         Returns
         -------
         list of ndarray of uint8, (H, W, 3)
-            RGB, turned upright where the file says how; the same array again where a number is repeated.
+            RGB, rotated upright as the file says. A repeated number gives the same array.
 
         Raises
         ------
         OptionError
-            A number is negative, or less than the one before.
+            A number is negative, or less than the number before.
         FrameError
-            There is no such frame, it is damaged, or the file is so damaged before it that decoding ends.
+            A frame does not exist, is damaged, or follows damage that ends decoding.
         """
         wanted = [checked_int(index, "index", 0) for index in indices]
         for before, index in pairwise(wanted):
@@ -151,11 +150,11 @@ class Movie:
         return found
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
-        """Decode all frames, from the first; calls of `frames` meanwhile do no harm."""
+        """Decode all frames from the first; `frames` may be called in between."""
         return map(self._pixels, self._all(), count())
 
     def close(self) -> None:
-        """Close the file; arrays stay good, and closing twice is fine."""
+        """Close the file. Returned arrays stay valid. It may be called twice."""
         self._last = None
         self._decoded.close()
         self._container.close()
@@ -177,28 +176,31 @@ class Movie:
         self._next, self._last, self._checked = 0, None, False
 
     def _open(self) -> tuple[Any, Any]:
-        with self._named("cannot be opened as a video"):
+        with self._reported("cannot be opened as a video"):
             container = av.open(self.path)
         streams = [stream for stream in container.streams.video if not _is_cover(stream)]
         if not streams:
             container.close()
-            raise FrameError(f"{self.path!r} holds no video")
+            raise self._error("holds no video")
         stream = streams[0]
-        stream.codec_context.thread_count = 1  # processes are the parallelism, and fork
+        stream.codec_context.thread_count = 1  # processes give parallelism, and may fork
         stream.codec_context.thread_type = "NONE"
         return container, stream
 
     @contextmanager
-    def _named(self, what: str) -> Iterator[None]:
+    def _reported(self, reason: str) -> Iterator[None]:
         try:
             yield
         except (av.FFmpegError, OSError) as error:
-            raise FrameError(f"{self.path!r} {what}: {error.strerror or error}") from None
+            raise self._error(f"{reason}: {error.strerror or error}") from None
+
+    def _error(self, reason: str, frame: int | None = None) -> FrameError:
+        return FrameError(f"{self.path!r} {reason}", path=self.path, reason=reason, frame=frame)
 
     def _all(self) -> Iterator[Any]:
-        """Decode the file apart from what else is done with it."""
+        """Decode the whole file from a second opening of it."""
         container, stream = self._open()
-        with container, self._named("is damaged"):
+        with container, self._reported("is damaged"):
             yield from container.decode(stream)
 
     def _frame(self, index: int) -> Any:  # noqa: ANN401 - PyAV's frame
@@ -211,9 +213,9 @@ class Movie:
                 frame = next(self._decoded, None)
             except av.FFmpegError as error:
                 if not self._checked:
-                    where = f"behind frame {self._next - 1}" if self._next else "where it begins"
+                    where = f"after frame {self._next - 1}" if self._next else "at its start"
                     self._restart()
-                    raise FrameError(f"{self.path!r} is damaged {where}: {error.strerror}") from None
+                    raise self._error(f"is damaged {where}: {error.strerror}", index) from None
                 self._distrust()
                 continue
             if self._checked and not self._is_next(frame):
@@ -221,12 +223,12 @@ class Movie:
                 continue
             if frame is None:
                 self._count = self._next
-                raise FrameError(f"{self.path!r} has {self._next} frames, so there is no frame {index}")
+                raise self._error(f"has {self._next} frames, so there is no frame {index}", index)
             self._last, self._next = frame, self._next + 1
         return self._last
 
     def _approach(self, index: int) -> None:
-        """Go on to the key frame at or before a frame; to the start where that is not possible."""
+        """Seek the key frame at or before a frame; go to the start if that is not possible."""
         times = self._find_times()
         if times is not None:
             place = int(np.searchsorted(times.keys, index, "right")) - 1
@@ -236,7 +238,7 @@ class Movie:
             self._restart()
 
     def _seek(self, times: _Times, place: int) -> None:
-        """Go to a key frame; where the container finds it only from further back, to one before it."""
+        """Seek a key frame; if the container misses it, seek an earlier key frame."""
         number = times.keys[place].item()
         self._checked = True
         for key in times.keys[: place + 1][::-1][:_ATTEMPTS].tolist():
@@ -255,20 +257,25 @@ class Movie:
 
     def _pixels(self, frame: Any, number: int) -> NDArray[np.uint8]:  # noqa: ANN401 - as above
         if frame.is_corrupt:
-            raise FrameError(f"frame {number} of {self.path!r} is damaged: convert or cut the file")
+            raise FrameError(
+                f"frame {number} of {self.path!r} is damaged: convert or cut the file",
+                path=self.path,
+                reason=f"frame {number} is damaged",
+                frame=number,
+            )
         rgb: Any = self._converter.reformat(frame, format="rgb24", threads=1)
         pixels: NDArray[np.uint8] = rgb.to_ndarray()
         turns = round(frame.rotation / _TURN) % 4
         return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 
     def _is_next(self, frame: Any) -> bool:  # noqa: ANN401 - as above
-        """Whether a frame, None at the end, is that of which times say that it is next."""
+        """Whether a frame, or None at the end, is the next one according to the times."""
         times = self._times
-        assert times is not None  # noqa: S101 - for mypy: there was a seek
+        assert times is not None  # noqa: S101 - for mypy: a seek came before
         return self._next == (len(times.shown) if frame is None else times.number(frame))
 
     def _distrust(self) -> None:
-        """Go by times no more."""
+        """Stop using times, and go to the start."""
         self._times = self._count = None
         self._restart()
 
@@ -279,7 +286,7 @@ class Movie:
     def _find_times(self) -> _Times | None:
         if not self._looked:
             container, stream = self._open()
-            with container, self._named("is damaged"):
+            with container, self._reported("is damaged"):
                 packets = [
                     _Packet(
                         packet.pts, packet.is_keyframe, packet.size, packet.is_corrupt or packet.is_discard
@@ -293,18 +300,18 @@ class Movie:
 
 
 class _Packet(NamedTuple):
-    shown: int | None  # its time
+    shown: int | None  # presentation time
     key: bool
     size: int  # bytes
-    refused: bool  # damaged or cut off
+    refused: bool  # damaged, or cut off by an edit list
 
 
 class _Times(NamedTuple):
-    shown: NDArray[np.int64]  # when each frame is shown, ascending
+    shown: NDArray[np.int64]  # presentation time of each frame, ascending
     keys: NDArray[np.int64]  # numbers of key frames, ascending
 
     def number(self, frame: Any) -> int | None:  # noqa: ANN401 - as above
-        """Return the number of a decoded frame, if it is whole and its time is that of one."""
+        """Return the number of a decoded frame, or None if it is damaged or its time is unknown."""
         if frame.pts is None or frame.is_corrupt:
             return None
         place = int(np.searchsorted(self.shown, frame.pts))
@@ -312,7 +319,7 @@ class _Times(NamedTuple):
 
 
 def _times(packets: list[_Packet], codec: str, reordered: bool) -> _Times | None:
-    """Return the frames' times if these tell their numbers: see the module's documentation."""
+    """Return the frames' times if their ranks are the frame numbers; see the module's documentation."""
     given = [packet.shown for packet in packets if packet.shown is not None]
     if (
         not packets

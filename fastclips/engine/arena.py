@@ -1,19 +1,18 @@
-"""Shared memory of one loader: slots, tickets, leases.
+"""The shared memory of one loader: slots, tickets, leases.
 
-The native arena (see native/README.md) holds ``slots`` batches of ``rows`` clips. Every row has a *cell*:
-a ticket and one atomic word that says how far it is. ::
+The native arena (see native/README.md) holds ``slots`` batches of ``rows`` clips. Each row has a *cell*: a
+ticket, and one atomic word with its state. ::
 
     EMPTY ──publish──> READY ──claim──> CLAIMED ──finish──> DONE | FAILED
       ^                 │ ^               │
-      └─────cancel──────┘ └────reissue────┘     (reissue: only once the worker is known to be dead)
+      └─────cancel──────┘ └────reissue────┘     (reissue: only after the worker was reaped)
 
-A slot is *settled* when none of its cells is READY or CLAIMED: only then may the trainer read it, or
-publish into it again. Workers know nothing of slots beyond that: which are in flight, draining or leased is
-the trainer's own business, and a slot that is none of these is free.
+A slot is *settled* if none of its cells is READY or CLAIMED: only then may the trainer read it, or publish
+into it again. Only the trainer knows which slots are in flight, draining or leased; all others are free.
 
-A batch's arrays hold a `Lease`. NumPy collapses chains of bases, so a view can die while slices of it live;
-an object that exposes ``__array_interface__`` stays the base of every slice, reshape and DLPack export of it,
-so the lease lives exactly as long as the last of them.
+The arrays of a batch hold a `Lease`. NumPy shortens chains of bases, so a view can die while its slices live
+on. But an object with ``__array_interface__`` stays the base of every slice, reshape and DLPack export of its
+array, so the lease lives exactly as long as the last of them.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastclips._native import Arena, State, die_with_parent
+from fastclips._native import NOTE_BYTES, Arena, Rung, State, die_with_parent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,19 +48,12 @@ __all__ = [
 
 COUNTERS = (
     *("read_s", "decode_s", "kernel_s", "wait_s", "clips", "frames", "bytes", "pid"),
-    *(
-        "sliced",
-        "cropped",
-        "whole",
-        "pillow",
-        "arrays",
-    ),  # frames, by `fastclips.pixels.decoding.decoder.Rung`
-    *("pixels", "decoded_pixels"),  # of those frames, at the scale at which they were decoded
+    *(rung.name.lower() for rung in Rung),  # frames decoded on each rung
+    *("pixels", "decoded_pixels"),  # of those frames at their scale: all, and those that were decoded
 )
-"""Columns of `Arena.counters`: what each worker has spent and done since the loader began."""
+"""Columns of `Arena.counters`: each worker's totals since the loader began."""
 
-_NOTE_BYTES = 1016  # of a cell, see native/layout.h
-_REST_BYTES = 16  # of a note: how many more there were
+_REST_BYTES = 16  # of a note, for the number of frames left out
 
 
 class Damage(NamedTuple):
@@ -70,11 +62,11 @@ class Damage(NamedTuple):
     Parameters
     ----------
     stream : int
-        Place of its stream among those that are rendered.
+        Index of its stream among those that are rendered.
     frame : int
-        The storage's number.
+        The frame's number in the storage.
     why : str
-        What is wrong with it.
+        The reason.
     """
 
     stream: int
@@ -83,35 +75,25 @@ class Damage(NamedTuple):
 
 
 def ticket_view(arena: Arena, dtype: np.dtype[np.void]) -> NDArray[np.void]:
-    """View every cell's ticket.
+    """Return the tickets of all cells, (cells,), as a view of the arena's memory.
 
-    Parameters
-    ----------
-    arena : Arena
-        Made with ``ticket_bytes=dtype.itemsize``.
-    dtype : numpy.dtype
-        From `fastclips.spec.ticket_dtype`.
-
-    Returns
-    -------
-    ndarray of void
-        (cells,) tickets, sharing the arena's memory.
+    The arena was made with ``ticket_bytes=dtype.itemsize``; `dtype` is from `fastclips.spec.ticket_dtype`.
     """
     tickets: NDArray[np.void] = arena.tickets().view(dtype)[:, 0]
     return tickets
 
 
 class Lease:
-    """The consumer's hold on a slot, for as long as this object lives: refer to it weakly.
+    """The consumer's hold on a slot, as long as this object lives. The engine refers to it weakly.
 
-    It has no finalizer, which could run in any thread, or in a forked child that only holds a copy.
+    It has no finalizer, since that could run in any thread, or in a forked child that holds a copy.
     """
 
     __slots__ = ("__weakref__",)
 
 
 class _LeasedMemory:
-    """What a leased array has as its base: its place, and what must live as long."""
+    """The base of a leased array: its memory, and the objects that must live as long."""
 
     __slots__ = ("__array_interface__", "_keep")
 
@@ -121,21 +103,9 @@ class _LeasedMemory:
 
 
 def leased_arrays(views: Mapping[str, NDArray[Any]], rows: int, lease: Lease) -> dict[str, NDArray[Any]]:
-    """Return the first rows of a slot's arrays as arrays that hold the lease.
+    """Return the first `rows` rows of a slot's arrays, over the same memory, as arrays that hold the lease.
 
-    Parameters
-    ----------
-    views : mapping of str to ndarray
-        The slot's arrays, from `SlotLayout.arrays`.
-    rows : int
-        How many rows the batch has.
-    lease : Lease
-        Dies with the last of the arrays and all that is made over them.
-
-    Returns
-    -------
-    dict of str to ndarray
-        The same memory, leased.
+    The lease dies with the last of these arrays and of the views made of them.
     """
     return {name: np.asarray(_LeasedMemory(view[:rows], lease)) for name, view in views.items()}
 
@@ -151,47 +121,32 @@ def from_note(note: bytes) -> str:
 
 
 def damage_to_note(damage: Sequence[Damage]) -> bytes:
-    """Encode what is damaged in a clip, as much as a cell's note holds.
+    """Encode the damaged frames of a clip, at least one, as a cell's note.
 
-    Parameters
-    ----------
-    damage : sequence of Damage
-        One at least.
-
-    Returns
-    -------
-    bytes
-        All of it, reasons cut to what room there is; or the first ones and how many there are beside.
+    The note has a line for each frame, its reason cut to its share of the room. If there is no room for all
+    frames, the first ones are kept. The last line is the number of frames left out.
     """
     heads = [b"%d %d " % (stream, frame) for stream, frame, _ in damage]
-    room, kept = _NOTE_BYTES - _REST_BYTES, len(heads)
-    while (left := room - sum(map(len, heads[:kept])) - kept) < 0:  # a byte each: the end of a line
+    room, kept = NOTE_BYTES - _REST_BYTES, len(heads)
+    while (left := room - sum(map(len, heads[:kept])) - kept) < 0:  # one byte each ends a line
         kept -= 1
     share = left // kept
     lines = [
-        head + _cut(to_note(" ".join(one.why.split())), share)
-        for head, one in zip(heads[:kept], damage, strict=False)
+        head + _cut(to_note(" ".join(why.split())), share)
+        for head, (_, _, why) in zip(heads[:kept], damage, strict=False)
     ]
     return b"\n".join([*lines, b"%d" % (len(heads) - kept)])
 
 
 def note_to_damage(note: bytes) -> tuple[list[Damage], int]:
-    """Decode what `damage_to_note` encoded.
-
-    Returns
-    -------
-    list of Damage
-        Those that the note had room for.
-    int
-        How many more there are.
-    """
+    """Decode what `damage_to_note` encoded: the frames in the note, and the number of frames left out."""
     *lines, rest = from_note(note).split("\n")
     parts = (line.split(" ", 2) for line in lines)
     return [Damage(int(stream), int(frame), why) for stream, frame, why in parts], int(rest)
 
 
 def _cut(text: bytes, most: int) -> bytes:
-    """Cut UTF-8 between two characters."""
+    """Cut UTF-8 to at most `most` bytes, between two characters."""
     if len(text) > most:
         while most and text[most] & 0xC0 == 0x80:  # noqa: PLR2004 - not the first byte of a character
             most -= 1
@@ -199,5 +154,5 @@ def _cut(text: bytes, most: int) -> bytes:
 
 
 def slot_views(arena: Arena, layout: SlotLayout) -> list[dict[str, NDArray[Any]]]:
-    """Return every slot's arrays."""
+    """Return the arrays of each slot."""
     return [layout.arrays(arena.slot(slot)) for slot in range(arena.slots)]

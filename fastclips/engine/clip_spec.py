@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from fastclips.data.storage import Storage
+from fastclips.data.storage import SentStorage, Storage
 from fastclips.functions import from_script, to_worker
 from fastclips.spec import ticket_dtype
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ClipSpec"]
 
-_PICKLED = "_pickled_transforms"
+_PICKLED, _SENT = "_pickled_transforms", "_sent_storage"
 _LAZY = ("recipe", "pixel_steps")  # one pickle, so that they share the pixel steps
 
 
@@ -77,13 +77,18 @@ class ClipSpec:
                 self.storage.advise(stream.name, video, some)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle what may hold users' functions as bytes, which only workers unpickle, after the fork."""
+        """Pickle what may hold users' code as bytes, which only workers unpickle, after the fork."""
         state = dict(self.__dict__)
         if "recipe" in state:
             state[_PICKLED] = to_worker(tuple(state.pop(name) for name in _LAZY), "transforms")
+        if "storage" in state:
+            state[_SENT] = SentStorage.of(state.pop("storage"))
         return state
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - called for missing attributes: those of _LAZY
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - called for missing attributes: what is pickled
+        if name == "storage" and _SENT in self.__dict__:
+            self.__dict__[name] = self.__dict__[_SENT].unpickled()
+            return self.__dict__[name]
         if name not in _LAZY or _PICKLED not in self.__dict__:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         self.__dict__.update(zip(_LAZY, from_script(self.__dict__[_PICKLED], "transforms"), strict=True))

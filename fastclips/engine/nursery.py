@@ -1,12 +1,12 @@
-"""The process that raises workers: imports everything once, forks workers, replaces the dead.
+"""The process that forks the workers: it imports everything once, forks workers and replaces dead ones.
 
-Workers are not forked from the trainer, whose libraries have threads and locks of their own, and not
-spawned anew, which would import the user's script again. The nursery is a fresh, single-threaded
-interpreter; what it forks is clean, ready in milliseconds, and shares its memory.
+Workers are not forked from the trainer, whose libraries have threads and locks, and not spawned, which would
+import the user's script again. The nursery is a fresh, single-threaded interpreter (`fastclips.processes`). A
+worker that it forks inherits no locks, is ready in milliseconds, and shares the nursery's memory.
 
-It ends, and its workers with it, when the trainer asks (a byte on standard input), when the trainer dies
-(its pidfd), or when workers die faster than they finish clips. Workers ask the kernel to be killed when
-the nursery dies. So no process is left behind, whoever is killed.
+The nursery ends, and its workers with it, when the trainer asks (by standard input), when the trainer dies
+(by its pidfd), or when workers die faster than they finish clips. Workers ask the kernel to kill them when
+the nursery dies. So no process is left behind, whichever process is killed.
 """
 
 from __future__ import annotations
@@ -21,35 +21,37 @@ from itertools import count
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
-from fastclips.data.columns import load
 from fastclips.engine.arena import COUNTERS, Arena, die_with_parent, from_note, to_note
 from fastclips.engine.worker import work
+from fastclips.processes import cause_of_death
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fastclips.spec import RenderSpec
 
 __all__ = ["main"]
 
-DEATHS_PER_CLIP = 3  # workers that may die over one clip before the clip is called the culprit
-DEATHS_PER_WORKER = 3  # deaths in a row, no clip finished between, before the nursery gives up
+DEATHS_PER_CLIP = 3  # workers that die over a clip before the clip is an error
+DEATHS_PER_WORKER = 3  # deaths without a finished clip between them before the nursery gives up
 _CLIPS, _PID = COUNTERS.index("clips"), COUNTERS.index("pid")
 
 
 class Nursery:
-    """Workers of one loader.
+    """The workers of one loader.
 
     Parameters
     ----------
     arena : Arena
-        Shared with the trainer.
+        The arena, shared with the trainer.
     spec : RenderSpec
-        What the workers do.
+        Describes the workers' renderer.
     workers : int
-        How many there are at a time.
+        Number of workers at a time.
     """
 
     def __init__(self, arena: Arena, spec: RenderSpec, workers: int) -> None:
-        resolve_name(spec.renderer)  # its imports take most of a second, once for all workers
+        resolve_name(spec.renderer)  # imports it, which takes most of a second, once for all workers
         self._arena = arena
         self._spec = spec
         self._workers = workers
@@ -59,14 +61,14 @@ class Nursery:
         self._clips = 0.0
 
     def run(self, trainer: int, control: int) -> None:
-        """Keep the workers alive until it is time to end.
+        """Replace dead workers until the trainer dies or asks for the end.
 
         Parameters
         ----------
         trainer : int
             A pidfd of the trainer.
         control : int
-            A pipe; anything on it means stop.
+            A pipe; the nursery stops when something is written to it or its other end is closed.
         """
         poll = select.poll()
         poll.register(trainer, select.POLLIN)
@@ -84,7 +86,7 @@ class Nursery:
             for pid, _, _ in self._alive.values():
                 os.waitpid(pid, 0)
         if trainer in ready:
-            self._arena.discard()  # a forked child of the trainer may map it for long yet
+            self._arena.discard()  # a forked child of the trainer may still map the arena
 
     def _fork(self, index: int) -> int:
         worker, nursery = next(self._numbers), os.getpid()
@@ -92,9 +94,9 @@ class Nursery:
         if pid == 0:
             try:
                 die_with_parent(signal.SIGKILL)
-                if os.getppid() == nursery:  # it may have died before it was asked about
+                if os.getppid() == nursery:  # the nursery may have died before the line above
                     work(self._arena, self._spec, worker, index)
-            except BaseException:  # noqa: BLE001 - a forked process must not unwind into its parent's code
+            except BaseException:  # noqa: BLE001 - a forked process must not return into its parent's code
                 traceback.print_exc()
             finally:
                 os._exit(1)
@@ -104,11 +106,11 @@ class Nursery:
         return pidfd
 
     def _replace(self, pidfd: int) -> int:
-        """Reap a dead worker, have its clip done again, fork another in its place."""
+        """Reap a dead worker, issue its ticket again and fork a new worker; return the new pidfd."""
         pid, worker, index = self._alive.pop(pidfd)
         os.close(pidfd)
         _, status = os.waitpid(pid, 0)
-        cause = _cause(os.waitstatus_to_exitcode(status))
+        cause = cause_of_death(os.waitstatus_to_exitcode(status))
         clips = self._arena.counters()[:, _CLIPS].sum()
         self._deaths = self._deaths + 1 if clips == self._clips else 1
         self._clips = clips
@@ -116,48 +118,37 @@ class Nursery:
             if self._arena.count_death(cell) < DEATHS_PER_CLIP:
                 self._arena.reissue(cell, worker)
             else:
-                text = f"{DEATHS_PER_CLIP} workers died over this clip, the last one {cause}"
+                text = f"{DEATHS_PER_CLIP} workers died over this clip, the last worker {cause}"
                 self._arena.set_note(cell, to_note(text))
                 self._arena.finish(cell, worker, False)
         if self._deaths > DEATHS_PER_WORKER * self._workers:
             words = from_note(self._arena.last_words)
             raise RuntimeError(
-                f"{self._deaths} workers died without finishing a clip, the last one {cause}"
-                + (f"; one said {words}" if words else "")
+                f"{self._deaths} workers died without finishing a clip, the last worker {cause}"
+                + (f"; a worker raised {words}" if words else "")
             )
         return self._fork(index)
 
 
-def _cause(code: int) -> str:
-    if code >= 0:
-        return f"with exit code {code}"
-    hint = " (out of memory? see the kernel's log)" if -code == signal.SIGKILL else ""
-    return f"by {signal.Signals(-code).name}{hint}"
-
-
-def main(workers: int, arena_fd: int, spec_fd: int, trainer: int, *shared: int) -> None:
+def main(load: Callable[[], RenderSpec], workers: int, arena_fd: int, trainer: int) -> None:
     """Run a nursery.
 
     Parameters
     ----------
+    load : callable
+        Returns the spec. Its errors become the arena's `last_words`, as do all errors of the nursery.
     workers : int
-        How many workers to keep.
-    arena_fd, spec_fd : int
-        Descriptors of the arena and of a file that holds the dumped `RenderSpec`.
+        Number of workers.
+    arena_fd : int
+        Descriptor of the arena.
     trainer : int
         A pidfd of the trainer.
-    *shared : int
-        Descriptors of the columns that were left out of the dump.
     """
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, as a trainer may, children could not be reaped
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a trainer may ignore it; then no worker could be reaped
     arena = Arena.attach(arena_fd)
     os.close(arena_fd)
     try:
-        with os.fdopen(spec_fd, "rb") as file:
-            spec = load(file, shared)
-        for fd in shared:
-            os.close(fd)
-        nursery = Nursery(arena, spec, workers)
+        nursery = Nursery(arena, load(), workers)
         gc.freeze()  # a collection in a worker would copy the pages it shares
         nursery.run(trainer, sys.stdin.fileno())
     except Exception as error:

@@ -1,32 +1,26 @@
-"""Engines: tickets of a batch go in, its arrays come out.
+"""Engines: the tickets of a batch go in, its arrays come out.
 
 Two engines keep one contract, `Engine`, and give equal bytes: `Pool`, whose worker processes write into an
 arena, and `Inline`, which renders in the caller. The loader gives them batches in the order of the plan.
 
-The pool's slots: a submitted batch is in flight; a collected one is leased until the last array over it dies;
-a forgotten one drains until no worker writes into it. A slot that is none of these is free: what is derived
-cannot be lost, wherever an interrupt strikes. A lease ends when it dies, in any thread: nothing runs, but the
-weak reference to it is empty from then on. At most ``slots - 2`` are leased: a batch beyond that is copied
-out, so that work goes on however many the user keeps.
+A slot of the pool is in flight while its batch is submitted; leased from the batch's collection until the
+last array over it dies; draining after its batch is forgotten until no worker writes into it. Any other slot
+is free. Free slots are derived and not stored, so an interrupt cannot lose a slot. A lease may end in any
+thread: no code runs then, but the weak reference to the lease is empty. At most ``slots - 2`` slots are
+leased; batches beyond that are copied, so the workers go on, however many batches the user keeps.
 """
 
 from __future__ import annotations
 
 import math
 import os
-import select
-import signal
-import subprocess
-import sys
 import weakref
-from contextlib import suppress
-from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from fastclips.data.columns import dump
+from fastclips._native import PAGE
 from fastclips.engine.arena import (
     COUNTERS,
     Arena,
@@ -38,23 +32,21 @@ from fastclips.engine.arena import (
 )
 from fastclips.engine.worker import make_renderer
 from fastclips.errors import ClosedError, EngineError, FrameError, OptionError
+from fastclips.processes import Process
 from fastclips.spec import ALIGNMENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from fastclips.spec import RenderSpec
 
 __all__ = ["Batch", "Engine", "Inline", "Pool"]
 
-_LEAST_SLOTS = 3  # one with the consumer, one ready, one being filled
+_LEAST_SLOTS = 3  # a batch with the consumer, a batch that is ready, a batch that is written
 _KEPT = 8  # batches that consumers hold at a time: TensorFlow 4, JAX with its dispatch up to 11
-_AHEAD = 3  # batches beyond those that the workers are on
-_WAIT_MS = 100  # between looks at whether the nursery lives
-_STOP_S = 5.0  # how long an orderly end may take
-_PAGE = 4096
+_AHEAD = 3  # batches in flight beyond those that the workers write
+_WAIT_MS = 100  # between checks that the nursery lives
+_STOP_S = 5.0  # how long the nursery may take to end its workers
 
 
 class Batch(NamedTuple):
@@ -63,9 +55,9 @@ class Batch(NamedTuple):
     Parameters
     ----------
     slot : int
-        Where it is written.
-    tickets : ndarray of void
-        (rows,) its tickets.
+        The slot that it is written into.
+    tickets : ndarray of void, (rows,)
+        Its tickets.
     """
 
     slot: int
@@ -80,10 +72,10 @@ class Engine(Protocol):
     counters : ndarray of float64
         A row of `COUNTERS` for each worker.
     notes : list of (numpy.void, bytes)
-        Of batches that were collected: a ticket, and what was damaged in its clip
-        (`fastclips.engine.arena.note_to_damage`). Whoever reads them removes them.
+        Tickets of collected batches whose clips had damaged frames, each with a note of the damage
+        (`fastclips.engine.arena.note_to_damage`). The reader of the list empties it.
     waited_s : float
-        Time that `collect` took, or waited, in seconds.
+        Total time of `collect` in seconds.
     """
 
     counters: NDArray[np.float64]
@@ -91,31 +83,31 @@ class Engine(Protocol):
     waited_s: float
 
     def has_room(self, *, beside: bool = False) -> bool:
-        """Whether a batch can be submitted without waiting; `beside` asks for one out of turn."""
+        """Whether a batch can be submitted without waiting; `beside`: a batch beside the plan's order."""
 
     def submit(self, tickets: NDArray[np.void]) -> Batch:
-        """Take a batch on."""
+        """Accept a batch."""
 
     def collect(self, batch: Batch) -> dict[str, NDArray[Any]]:
-        """Wait for a batch and return its arrays; once per batch."""
+        """Wait for a batch and return its arrays; call this once per batch."""
 
     def forget(self) -> None:
-        """Take back all that is submitted and not collected."""
+        """Withdraw all batches that were submitted and not collected."""
 
     def close(self) -> None:
-        """End all processes, in whatever state; arrays already collected stay good."""
+        """End all processes, in any state; arrays that were collected stay valid."""
 
     def release(self) -> None:
-        """Give the memory back, closed and with no call in progress."""
+        """Free the memory, after `close` and with no call in progress."""
 
 
 class Inline:
-    """Renders each batch in the caller when it is collected: no processes, nothing ahead.
+    """Renders each batch in the caller when it is collected, without processes and without work ahead.
 
     Parameters
     ----------
     spec : RenderSpec
-        What to do.
+        Describes the renderer.
     """
 
     def __init__(self, spec: RenderSpec) -> None:
@@ -127,16 +119,16 @@ class Inline:
         self.waited_s = 0.0
 
     def has_room(self, *, beside: bool = False) -> bool:
-        """Whether no batch waits to be collected."""
+        """Whether no submitted batch waits to be collected."""
         return beside or not self._busy
 
     def submit(self, tickets: NDArray[np.void]) -> Batch:
-        """Take a batch on."""
+        """Accept a batch."""
         self._busy = True
         return Batch(0, tickets)
 
     def collect(self, batch: Batch) -> dict[str, NDArray[Any]]:
-        """Render a batch.
+        """Render a batch and return its arrays, one per stream.
 
         Raises
         ------
@@ -158,14 +150,14 @@ class Inline:
         return {name: array[: len(batch.tickets)] for name, array in arrays.items()}
 
     def forget(self) -> None:
-        """Forget what is submitted."""
+        """Withdraw the submitted batch."""
         self._busy = False
 
     def close(self) -> None:
         """Do nothing: there are no processes."""
 
     def release(self) -> None:
-        """Do nothing: batches are their own memory."""
+        """Do nothing: each batch has its own memory."""
 
 
 class Pool:
@@ -174,20 +166,21 @@ class Pool:
     Parameters
     ----------
     spec : RenderSpec
-        What the workers do.
+        Describes the workers' renderer.
     workers : int
-        How many there are.
+        Number of workers.
     memory : int
-        Bytes that the arena may take.
+        Ceiling for the arena, in bytes.
 
     Raises
     ------
     OptionError
         If three batches do not fit into `memory`.
+    EngineError
+        If the nursery cannot be started.
     """
 
     def __init__(self, spec: RenderSpec, *, workers: int, memory: int) -> None:
-        _check_importable(spec)
         rows = spec.layout.batch_size
         self._ahead = math.ceil(workers / rows) + _AHEAD
         geometry = {
@@ -206,32 +199,32 @@ class Pool:
         self.notes: list[tuple[np.void, bytes]] = []
         self.waited_s = 0.0
         self._advise = getattr(spec, "advise", _no_advice)
-        self._nursery = _Nursery(self._arena, spec, workers)
+        self._nursery = _start_nursery(self._arena, spec, workers)
         pids = self.counters[:, COUNTERS.index("pid")]
-        self._stop = weakref.finalize(self, self._nursery.stop, lambda: bool(pids.any()))
+        self._stop = weakref.finalize(self, _stop_nursery, self._nursery, pids)
 
     @property
     def slots(self) -> int:
-        """Batches that the arena has room for."""
+        """Number of batches that the arena has room for."""
         return self._arena.slots
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the arena, most of which are only taken once used."""
+        """Bytes of the arena; the kernel gives most of its pages only when they are used."""
         return self._arena.nbytes
 
     @property
     def pids(self) -> list[int]:
-        """The nursery's process, then the workers'."""
+        """Process ids of the nursery and then of the workers."""
         workers = self.counters[:, COUNTERS.index("pid")].astype(int).tolist()
         return [self._nursery.pid, *filter(None, workers)]
 
     def has_room(self, *, beside: bool = False) -> bool:
-        """Whether a slot is free and not enough batches are in flight."""
+        """Whether a slot is free and fewer batches are in flight than the pool keeps ahead."""
         return (beside or len(self._in_flight) < self._ahead) and self._free() is not None
 
     def submit(self, tickets: NDArray[np.void]) -> Batch:
-        """Give a batch to the workers, waiting for a slot to drain if none is free."""
+        """Give a batch to the workers; if no slot is free, wait until a slot has drained."""
         while (slot := self._free()) is None:
             self._check_alive()
             self._arena.wait(next(iter(self._draining)), _WAIT_MS)
@@ -247,8 +240,8 @@ class Pool:
         Returns
         -------
         dict of str to ndarray
-            One array per stream, leased: the slot is free again when the last of them dies. If all but two
-            slots are leased already, they are copies.
+            One array per stream. They lease the slot, which is free again when the last of them dies. If all
+            but two slots are leased already, the arrays are copies.
 
         Raises
         ------
@@ -276,7 +269,7 @@ class Pool:
         return leased_arrays(self._views[batch.slot], rows, lease)
 
     def forget(self) -> None:
-        """Take back what is in flight; each slot is free once no worker writes into it."""
+        """Withdraw the batches in flight; each slot is free once no worker writes into it."""
         while self._in_flight:
             slot = min(self._in_flight)
             self._draining.add(slot)
@@ -284,17 +277,17 @@ class Pool:
             self._in_flight.discard(slot)
 
     def close(self) -> None:
-        """End the processes; arrays already collected stay good."""
+        """End the processes; arrays that were collected stay valid."""
         self._stop()
 
     def release(self) -> None:
-        """Give the memory back, even if something still refers to this pool."""
+        """Free the memory, even if something still refers to this pool."""
         if not any(map(self._is_leased, range(self._arena.slots))):
             self.counters = self.counters.copy()
             self._arena.discard()
 
     def _free(self) -> int | None:
-        """Return the first free slot, whose pages are the likeliest to have been used before."""
+        """Return the first free slot, whose pages have most likely been used before."""
         for slot in range(self._arena.slots):
             if slot in self._draining and self._arena.settled(slot):
                 self._draining.discard(slot)
@@ -309,100 +302,44 @@ class Pool:
         if not self._stop.alive:
             raise ClosedError("the loader was closed")
         if self._nursery.ended(0.0):
-            why = from_note(self._arena.last_words) or "their nursery was killed"
+            cause = from_note(self._arena.last_words) or "their nursery was killed"
             raise EngineError(
-                f"the worker processes are gone: {why}. What they printed is on standard error; "
-                "workers=0 runs the same work in this process, where a debugger sees it"
+                f"the worker processes are gone: {cause}. What they printed is on standard error; "
+                "workers=0 does the same work in this process, where a debugger can follow it"
             )
 
 
 def _no_advice(tickets: NDArray[np.void]) -> None:
-    """Nobody wants to know what will be read."""
+    """Do nothing: the storage takes no advice on what will be read."""
 
 
 def _slots(geometry: dict[str, int], memory: int, wanted: int) -> int:
     least = Arena.nbytes_of(slots=_LEAST_SLOTS, **geometry)
     if memory < least:
         raise OptionError(
-            f"memory={memory} bytes is less than the {least} that {_LEAST_SLOTS} batches need "
-            f'({geometry["slot_bytes"]} bytes each); give memory="{-(-least // 2**20)}MiB" or more, or make '
-            "the batch smaller"
+            f"memory={memory}: must be at least {least} bytes, the room of {_LEAST_SLOTS} batches of "
+            f'{geometry["slot_bytes"]} bytes; give memory="{-(-least // 2**20)}MiB" or more, or a smaller '
+            "batch_size"
         )
     more = Arena.nbytes_of(slots=_LEAST_SLOTS + 1, **geometry) - least
-    per_slot = more + _PAGE  # the cells of one more slot may begin a page
+    per_slot = more + PAGE  # the cells of another slot may begin a page
     return min(_LEAST_SLOTS + (memory - least) // per_slot, max(wanted, _LEAST_SLOTS))
 
 
-class _Nursery:
-    """The nursery's process, watched through a pidfd.
-
-    `subprocess` guards its view of a child by a lock that an interrupt may leave locked for good; a pidfd
-    needs none, and every wait on it is bounded.
-    """
-
-    def __init__(self, arena: Arena, spec: RenderSpec, workers: int) -> None:
-        trainer = os.pidfd_open(os.getpid())
-        spec_fd = os.memfd_create("fastclips-spec")
-        try:
-            with os.fdopen(spec_fd, "wb", closefd=False) as file:
-                columns = dump(spec, file)
-            os.lseek(spec_fd, 0, os.SEEK_SET)
-            shared = [block.fd for block in columns]
-            numbers = (workers, arena.fd, spec_fd, trainer, *shared)
-            # Its own process group: an interrupt at the terminal is for the trainer. The same session:
-            # schedulers may share the machine out by session. The trainer's sys.path travels as arguments,
-            # and replaces what -c would put before it.
-            code = (
-                f"import os, sys; os.setpgrp(); argv = sys.argv[1:]; sys.path[:] = argv[{len(numbers)}:]; "
-                f"from fastclips.engine.nursery import main; main(*map(int, argv[:{len(numbers)}]))"
-            )
-            path = [entry or str(Path.cwd()) for entry in sys.path if isinstance(entry, str)]
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", code, *map(str, numbers), *path],
-                stdin=subprocess.PIPE,
-                stdout=2,  # what user code prints must not mix with the trainer's output
-                pass_fds=numbers[1:],
-                env={**os.environ, **dict.fromkeys(_ONE_THREAD, "1")},
-            )
-        finally:
-            os.close(spec_fd)
-            os.close(trainer)
-        self.pid = self._process.pid
-        self._pidfd = os.pidfd_open(self.pid)
-        self._owner = os.getpid()
-
-    def ended(self, seconds: float) -> bool:
-        """Wait for so long at most; say whether the process has ended."""
-        poll = select.poll()
-        poll.register(self._pidfd, select.POLLIN)
-        return bool(poll.poll(int(seconds * 1000)))
-
-    def stop(self, has_workers: Callable[[], bool]) -> None:
-        """End it: in order if it has workers to end, else at once. Called once."""
-        if os.getpid() != self._owner:
-            return  # a forked child of the trainer ends; the nursery is not its own
-        with suppress(OSError):
-            if has_workers():
-                os.write(self._process.stdin.fileno(), b"stop")  # type: ignore[union-attr] # it is a pipe
-        if not (has_workers() and self.ended(_STOP_S)):
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)  # its workers die with it
-            self.ended(_STOP_S)
-        with suppress(ChildProcessError):
-            os.waitpid(self.pid, os.WNOHANG)
-        self._process.returncode = 0  # reaped here: subprocess has nothing left to do
-        with suppress(OSError):
-            self._process.stdin.close()  # type: ignore[union-attr] # as above
-        os.close(self._pidfd)
-
-
-# The nursery forks, so its libraries must not start threads.
-_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-
-
-def _check_importable(spec: RenderSpec) -> None:
-    kind = type(getattr(spec, "storage", None))
-    if kind.__module__ == "__main__":
-        raise OptionError(
-            f"{kind.__name__}, a storage, is defined in the script itself, which workers do not run; move it "
-            "to a module beside the script and import it, or set workers=0"
+def _start_nursery(arena: Arena, spec: RenderSpec, workers: int) -> Process:
+    trainer = os.pidfd_open(os.getpid())
+    try:
+        return Process(
+            "fastclips.engine.nursery:main",
+            spec,
+            [workers, arena.fd, trainer],
+            fds=[arena.fd, trainer],
+            bound=False,  # the thread that makes a loader may end before the loader does
         )
+    finally:
+        os.close(trainer)
+
+
+def _stop_nursery(nursery: Process, pids: NDArray[np.float64]) -> None:
+    """End the nursery; it is given time only if it has workers to end."""
+    nursery.stop(_STOP_S if pids.any() else 0.0)

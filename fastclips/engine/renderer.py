@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastclips.data.storage import count_bytes
+from fastclips.data.storage import count_bytes, opened
 from fastclips.engine.arena import Damage
 from fastclips.engine.clip_placer import Clip, ClipPlacer, StreamSetup, size_text
 from fastclips.engine.rendering import BYTES, DECODE, KERNEL, READ, Meter, at_path
 from fastclips.errors import DamageError, FastclipsError, FrameError, OptionError
 from fastclips.pixels.decoding.decoder import Decoder
 from fastclips.pixels.geometry import kernels
-from fastclips.pixels.geometry.crops import swap_table
+from fastclips.pixels.geometry.flips import swap_table
 from fastclips.reserved import WEIGHT
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class Renderer:
 
     def __init__(self, spec: ClipSpec, *, single_threaded: bool = False) -> None:
         self._spec = spec
+        self._storage = spec.storage  # in a worker: unpickled here
         self._setups = [self._set_up(stream) for stream in spec.streams]
         self._scratch: dict[str, NDArray[np.uint8]] = {}  # pictures before their pixel steps, by stream
         self._weights = np.array([spec.weighting.table if spec.weighting else ()], np.float32)
@@ -205,7 +206,7 @@ class Renderer:
     ) -> tuple[dict[int, list[int]], Sequence[Any], dict[int, str]]:
         """Read frames; return the readable ones, their data, and the reasons why the others are not."""
         try:
-            return shown, self._spec.storage.read_many(stream, video, shown), {}
+            return shown, opened(self._storage).read_many(stream, video, shown), {}
         except FrameError:
             if not self._spec.repeats_damaged:
                 raise

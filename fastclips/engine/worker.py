@@ -1,7 +1,7 @@
-"""One worker's loop: it claims tickets and renders them until the process is killed.
+"""A worker's loop: it claims tickets and renders them until the process is killed.
 
-Everything a worker does may be done twice or stop at any instruction: it owns the row that it claimed and
-nothing else.
+A worker may be killed at any instruction, and its work may be done twice: it owns only the row that it has
+claimed.
 """
 
 from __future__ import annotations
@@ -26,57 +26,53 @@ if TYPE_CHECKING:
 __all__ = ["AnyRenderer", "make_renderer", "work"]
 
 _WAIT = COUNTERS.index("wait_s")
-_CLAIM_MS = 1000  # how long a wait for tickets may last before it looks again
+_CLAIM_MS = 1000  # longest wait for a ticket before the worker looks again
 
 
 class AnyRenderer(Protocol):
-    """Turns a ticket into the row of a slot."""
+    """Renders a ticket into a row of a slot."""
 
     def render(
         self, ticket: np.void, row: Mapping[str, NDArray[Any]], counters: NDArray[np.float64]
     ) -> Sequence[Damage] | None:
-        """Write a row's arrays; add what it took to the counters, one per name in `COUNTERS`.
+        """Write a row's arrays, and add times and counts to the counters, one per name in `COUNTERS`.
 
         Returns
         -------
         sequence of Damage or None
-            What was replaced, if anything was.
+            Damaged frames that were replaced, if there are any.
         """
 
 
 def make_renderer(spec: RenderSpec, *, single_threaded: bool = False) -> AnyRenderer:
-    """Import the class that a spec names, and make one.
+    """Return a renderer of the class that a spec names.
 
     Parameters
     ----------
     spec : RenderSpec
-        What to do.
+        Describes the renderer.
     single_threaded : bool
         Whether no other thread of this process renders.
-
-    Returns
-    -------
-    AnyRenderer
     """
-    made: AnyRenderer = resolve_name(spec.renderer)(spec, single_threaded=single_threaded)
-    return made
+    renderer: AnyRenderer = resolve_name(spec.renderer)(spec, single_threaded=single_threaded)
+    return renderer
 
 
 def work(arena: Arena, spec: RenderSpec, worker: int, index: int) -> None:
-    """Claim tickets and render them, forever.
+    """Claim tickets and render them, without an end.
 
     Parameters
     ----------
     arena : Arena
-        Shared with the trainer.
+        The arena, shared with the trainer.
     spec : RenderSpec
-        What to do.
+        Describes the renderer.
     worker : int
-        This process's number, which no other worker of the arena ever had.
+        Number of this process, which no other worker of the arena ever had.
     index : int
-        Its row of counters, which a replacement takes over.
+        Row of counters, which a replacement of this worker takes over.
     """
-    from fastclips.pixels.geometry.resample import use_one_thread  # noqa: PLC0415 - OpenCV is the workers'
+    from fastclips.pixels.geometry.resample import use_one_thread  # noqa: PLC0415 - imports OpenCV
 
     use_one_thread()
     try:
@@ -97,13 +93,15 @@ def work(arena: Arena, spec: RenderSpec, worker: int, index: int) -> None:
         cell = claim[0]
         slot, row = divmod(cell, rows)
         try:
-            arrays = {name: view[row, ...] for name, view in slots[slot].items()}  # arrays, also of no axes
+            arrays = {
+                name: view[row, ...] for name, view in slots[slot].items()
+            }  # the ellipsis keeps arrays without axes
             if damage := renderer.render(tickets[cell], arrays, counters):
                 arena.set_note(cell, damage_to_note(damage))
         except FastclipsError as error:
             arena.set_note(cell, to_note(str(error)))
             arena.finish(cell, worker, False)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the trainer must hear of it
+        except Exception as error:  # noqa: BLE001 - the trainer must be told of any error
             traceback.print_exc()
             ticket = tickets[cell]
             arena.set_note(

@@ -2,9 +2,9 @@
 
 ::
 
-    task   ──crew.py──> parts.py, in worker processes ──> part     a run of one video's frames -> a file of
-    tasks  in order     storage.read, Encoder                      tar members, and where each of them lies
-                                                            │
-    shards.py, in the caller: parts in order -> shards, each with a record of what it holds  <─┘
-              all records -> the pack's index
+    tasks ── workers.py ──> parts.py, in worker processes ── parts ──┐   task: a run of one video's frames
+                            storage.read, Encoder                    │   part: a file of its tar members
+                                                                     │
+    shards.py, in the caller:  parts in order ──> shards  <──────────┘   a record beside each shard
+                               all records    ──> the pack's index
 """

@@ -1,6 +1,6 @@
-"""A run of one video's frames -> a file of tar members, which are then put behind one another.
+"""A run of one video's frames -> a part: a file of tar members, which is then appended to a shard.
 
-What is in it is a function of the frames and the options alone, never of who makes it.
+A part is a function of the frames and the options alone; it does not depend on the process that makes it.
 """
 
 from __future__ import annotations
@@ -8,42 +8,42 @@ from __future__ import annotations
 import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from fastclips.data.pack_storage import BLOCK, member_folder
-from fastclips.data.storage import count_bytes
+from fastclips.data.storage import SentStorage, count_bytes, opened
 from fastclips.errors import FrameError
-from fastclips.packing.encode import KINDS, Encoded, Encoder, kind_of
+from fastclips.packing.encoder import KINDS, Encoded, Encoder, kind_of
 from fastclips.pixels.geometry.resample import use_one_thread
 
 if TYPE_CHECKING:
     from fastclips.data.names import Names
     from fastclips.data.storage import Storage
-    from fastclips.packing.encode import Encoding
+    from fastclips.packing.encoder import Encoding
     from fastclips.pixels.decoding.decoder import Stored
     from fastclips.spec import Stream
 
-__all__ = ["Job", "Maker", "Part", "Problem", "Task", "member_name", "padding"]
+__all__ = ["Job", "Part", "PartMaker", "Problem", "Task", "member_name", "padding"]
 
 
 @dataclass(frozen=True)
 class Job:
-    """What all tasks of a pack have in common.
+    """Data that all tasks of a pack have in common.
 
     Parameters
     ----------
     storage : Storage
-        Where frames come from.
+        Source of the frames.
     streams : tuple of Stream
-        What each video has a frame of at every place.
+        Streams of every video.
     encoding : Encoding
         How frames are encoded.
     names : Names
-        Of the videos, by their numbers in the pack.
+        Names of the videos, by their numbers in the pack.
     folder : str
-        Where files of members go.
+        Folder of the parts' files.
     """
 
     storage: Storage
@@ -52,6 +52,12 @@ class Job:
     names: Names
     folder: str
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "storage": SentStorage.of(self.storage)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, storage=state["storage"].unpickled())
+
 
 class Task(NamedTuple):
     """A run of frames of one video.
@@ -59,17 +65,17 @@ class Task(NamedTuple):
     Parameters
     ----------
     number : int
-        Which task, from 0.
+        Number of the task, from 0.
     video : int
         The video's number in the pack.
     key : int
-        Its number in the storage.
+        The video's number in the storage.
     first : int
         The first frame's number.
     frames : int
-        How many there are; -1 for all of a video file from there on.
+        Number of frames; -1 for all frames of a video file from the first on.
     last : bool
-        Whether the video ends with it.
+        Whether this is the video's last task.
     """
 
     number: int
@@ -90,7 +96,7 @@ class Problem(NamedTuple):
     where : str
         The frame's path.
     why : str
-        What is wrong with it.
+        The error's text.
     """
 
     video: str
@@ -100,27 +106,28 @@ class Problem(NamedTuple):
 
 @dataclass
 class Part:
-    """What became of a task; of frames frame by frame, of each its streams.
+    """The result of a task.
 
     Parameters
     ----------
     task : Task
         The task.
     path : str
-        The file of members.
+        The file of tar members.
     size : int
         Its bytes.
     starts, lengths, kinds : list of int
-        Where each frame's data begin in the file, their bytes, and their places in `KINDS`.
+        Offset in the file, bytes and index in `KINDS` of each frame's data: frame by frame, and within a
+        frame stream by stream.
     source : int
         Bytes that were read.
     kept : int
-        Pictures that went in as they were.
+        Pictures that were packed unchanged because they could not be transcoded.
     problems : list of Problem
-        Frames that could not be read. They are in the file as they are, or empty; of a video file there is
-        nothing then.
+        Frames that could not be read. Their own bytes are in the file, or nothing; a video file with such a
+        frame leaves the part empty.
     fps : float
-        Frames per second that a video file tells; 0 if it is none, or does not.
+        Frames per second of a video file; 0 if unknown.
     """
 
     task: Task
@@ -137,65 +144,45 @@ class Part:
 
 @runtime_checkable
 class VideoFiles(Protocol):
-    """A storage whose videos are files: how many frames they have is known once they are opened."""
+    """A storage of video files, whose numbers of frames are known once they are opened."""
 
     def open_video(self, video: int) -> tuple[int, float, int]:
-        """Return how many frames a video has, how many a second (0 if unknown), and its bytes."""
+        """Return a video's number of frames, its frames per second (0 if unknown) and its bytes."""
 
 
 def member_name(frame: int, stream: str, kind: int) -> str:
-    """Return the name of a frame's file, without its folder."""
+    """Return the file name of a frame in a pack, without its folder."""
     return f"{frame:06d}.{stream}.{KINDS[kind]}"
 
 
 def padding(size: int) -> int:
-    """Return how many bytes fill up a tar file's last block."""
+    """Return how many bytes fill up the last block of a tar member."""
     return -size % BLOCK
 
 
-class Maker:
-    """Makes one part after the other.
-
-    Parameters
-    ----------
-    job : Job
-        What they have in common.
-    """
+class PartMaker:
+    """Makes the parts of a job, one after the other."""
 
     def __init__(self, job: Job) -> None:
         use_one_thread()
+        opened(job.storage)
         self._job = job
         self._encoders = {stream.name: Encoder(stream, job.encoding) for stream in job.streams}
 
     def make(self, task: Task) -> Part:
-        """Do a task.
-
-        Parameters
-        ----------
-        task : Task
-            Which.
-
-        Returns
-        -------
-        Part
-
-        Raises
-        ------
-        OSError
-            The file cannot be written.
-        """
+        """Make a task's part; raises OSError if its file cannot be written."""
         part = Part(task, str(Path(self._job.folder, f"{task.number}.part")))
         with Path(part.path).open("wb") as file:
             storage = self._job.storage
             if isinstance(storage, VideoFiles):
-                self._movie(storage, task, part, file)
+                self._video_file(storage, task, part, file)
             else:
                 for frame in range(task.first, task.first + task.frames):
                     self._frame(task, frame, part, file)
         return part
 
     def _frame(self, task: Task, frame: int, part: Part, file: BinaryIO) -> None:
-        """Add a frame of all streams; of one that cannot be read, what there is."""
+        """Add a frame of every stream; if it cannot be read, add the bytes that there are."""
         storage = self._job.storage
         for stream in self._job.streams:
             data: Stored = b""
@@ -215,7 +202,7 @@ class Maker:
         folder = member_folder(self._job.names[task.video], task.video)
         info = tarfile.TarInfo(f"{folder}/{name}")
         info.size = len(encoded.data)
-        # The standard's own form where the name fits; otherwise with a header of its own for the name.
+        # A ustar header if the name fits; otherwise a pax header for the name precedes it.
         header = info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
         part.starts.append(part.size + len(header))
         part.lengths.append(len(encoded.data))
@@ -223,14 +210,14 @@ class Maker:
         part.kept += encoded.kept
         part.size += file.write(b"".join((header, encoded.data, bytes(padding(len(encoded.data))))))
 
-    def _movie(self, storage: VideoFiles, task: Task, part: Part, file: BinaryIO) -> None:
-        """Add all frames of a video file, or none if one cannot be read: what follows it has no number."""
+    def _video_file(self, storage: VideoFiles, task: Task, part: Part, file: BinaryIO) -> None:
+        """Add a video file's frames, or none if one cannot be read: the frames after it have no numbers."""
         (stream,) = self._job.streams
         encoder = self._encoders[stream.name]
         try:
             count, part.fps, part.source = storage.open_video(task.key)
             if count <= task.first:
-                raise FrameError(f"it has {count} frames")  # noqa: TRY301 - as what the file itself says
+                raise FrameError(f"it has {count} frames")  # noqa: TRY301 - handled as an error of the file
             for frame in range(task.first, count if task.frames < 0 else task.first + task.frames):
                 encoded = encoder.encode(self._job.storage.read(stream.name, task.key, frame))
                 self._add(task, member_name(frame, stream.name, encoded.kind), encoded, part, file)

@@ -2,15 +2,15 @@
 
 While a pack is made, its folder holds ``.packing``::
 
-    made            what is packed and how: a run that differs does not go on with it
+    made            digest of the data and the options; a run with another digest does not resume
     lock            held by the process that packs
-    00000.record    what a complete shard holds, as `Columns`
-    shard           what is being written
-    parts-*/        what it is made of; one folder for each run, which its workers may outlive
+    00000.record    content of a complete shard, as `Columns`
+    shard           the shard that is being written
+    parts-*/        the parts of the shard; a folder for each run, because workers may outlive a run
 
-A shard is complete once its record is there: the tar is written under ``.packing``, synced and renamed, then
-the record is. Whoever goes on takes the complete shards for done and removes everything else. The index comes
-last, so a folder without one is no pack.
+A shard is complete once its record exists: the tar is written under ``.packing``, synced and renamed, and
+after it the record. A resumed run keeps the complete shards and removes everything else. The index is
+written last, so a folder without an index is no pack.
 """
 
 from __future__ import annotations
@@ -47,29 +47,29 @@ __all__ = ["Shards", "Totals"]
 
 _SHARD = re.compile(r"[0-9]{5,}\.tar")
 _COUNTED = ("videos", "frames", "source", "packed", "kept")
-_END = bytes(2 * BLOCK)  # of a tar file
+_END = bytes(2 * BLOCK)  # the end of a tar file
 
 
 @dataclass
 class Totals:
-    """What complete shards hold.
+    """Totals of all complete shards.
 
     Parameters
     ----------
     videos, frames : int
-        How many; a frame of two streams is one.
+        Numbers of videos and frames; a frame of two streams counts once.
     source : int
-        Bytes of the frames as they were.
+        Bytes of the frames before packing.
     packed : int
-        Bytes of the frames as they are.
+        Bytes of the frames in the pack.
     shards : int
         Bytes of the tar files.
     kept : int
-        Pictures that went in as they were, since they could not be transcoded.
+        Pictures that were packed unchanged because they could not be transcoded.
     problems : list of Problem
         Frames that could not be read.
     dropped : list of int
-        Numbers of videos that are left out for it.
+        Numbers of the videos that are left out for such frames.
     """
 
     videos: int = 0
@@ -83,34 +83,34 @@ class Totals:
 
 
 class Shards:
-    """The shards of a pack that is being made. A context manager: what is left half-written goes at its end.
+    """The shards of a pack that is being made; a context manager that removes half-written files.
 
     Parameters
     ----------
     folder : Path
-        The pack's.
+        The pack's folder.
     made : str
-        Stands for what is packed and how.
+        Digest of the data and the options.
     streams : int
-        How many there are.
+        Number of streams.
     shard_bytes : int
-        A shard is closed with the video that brings it to so many bytes.
+        A shard is closed after the video with which it reaches this size.
     drop : bool
-        Whether videos with frames that cannot be read are left out.
+        Whether videos with unreadable frames are left out.
 
     Attributes
     ----------
     next_video : int
-        The first video that no complete shard holds.
+        The first video that is in no complete shard.
     totals : Totals
-        Of what is written.
+        Totals of the complete shards.
     complete : bool
-        Whether the folder is this pack already: then there is nothing to do.
+        Whether the folder is this pack already.
 
     Raises
     ------
     OptionError
-        The folder holds something else, cannot be written into, or another process packs into it.
+        The folder has other content, cannot be written to, or another process packs into it.
     """
 
     def __init__(self, folder: Path, made: str, *, streams: int, shard_bytes: int, drop: bool) -> None:
@@ -124,42 +124,46 @@ class Shards:
         self.totals = Totals()
         self.complete = _is_made(folder, made)
         self._records: list[Columns] = []
-        self._parts: list[tuple[Part, int]] = []  # of the video that was not ended, and where each lies
+        self._parts: list[tuple[Part, int]] = []  # of the current video, with their offsets in the shard
         if not self.complete:
             try:
                 self._lock()
-                self.complete = _is_made(folder, made)  # perhaps since it was looked at first
+                self.complete = _is_made(folder, made)  # another process may have finished it meanwhile
                 if not self.complete:
                     self._prepare(made)
             except BaseException:
                 self._unlock()
                 raise
-        self._fresh()
+        self._begin_record()
 
     def _lock(self) -> None:
         try:
             self._work.mkdir(parents=True, exist_ok=True)
             self._lock_fd = os.open(self._work / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
-            raise OptionError(f"cannot write into {str(self._folder)!r}: {error.strerror}") from error
+            raise OptionError(
+                f"dst={str(self._folder)!r}: cannot be written to ({error.strerror})"
+            ) from error
         try:
             fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Whoever had it removes it in the end, and what is removed locks nobody out.
+            # The process that held the lock removes its file at the end; a removed file locks nobody out.
             if not os.path.samestat(os.fstat(self._lock_fd), (self._work / "lock").stat()):
                 raise BlockingIOError
         except OSError as error:
-            raise OptionError(f"another process packs into {str(self._folder)!r}: wait for it") from error
+            raise OptionError(
+                f"dst={str(self._folder)!r}: another process packs into it; wait until it ends"
+            ) from error
 
     def _prepare(self, made: str) -> None:
-        before = self._work / "made"
-        ours = before.exists() and before.read_text() == made
-        if not ours and (self._work / "00000.record").exists():
+        file = self._work / "made"
+        resumes = file.exists() and file.read_text() == made
+        if not resumes and (self._work / "00000.record").exists():
             raise OptionError(
-                f"{str(self._folder)!r} holds the beginning of a pack of other data or with other options: "
-                "delete it, or give another folder"
+                f"dst={str(self._folder)!r}: has the beginning of a pack of other data or with other "
+                "options; delete it, or give another folder"
             )
-        if not ours:
-            _write(before, made.encode())
+        if not resumes:
+            _write(file, made.encode())
         while (record := self._record(len(self._records))) is not None:
             self._records.append(record)
             self._count(record.meta)
@@ -168,17 +172,17 @@ class Shards:
         for path in self._folder.iterdir():
             if _SHARD.fullmatch(path.name) and path.name not in kept:
                 path.unlink()
-        self._remove_rests()
+        self._remove_unfinished()
         self._parts_folder = Path(tempfile.mkdtemp(prefix="parts-", dir=self._work))
 
-    def _remove_rests(self) -> None:
-        """Remove what is half-written."""
+    def _remove_unfinished(self) -> None:
+        """Remove half-written files."""
         (self._work / "shard").unlink(missing_ok=True)
         for path in self._work.glob("parts-*"):
             shutil.rmtree(path, ignore_errors=True)
 
     def _record(self, number: int) -> Columns | None:
-        """Return what a shard holds, if it is complete."""
+        """Return a shard's record if the shard is complete."""
         try:
             record = Columns.load(self._work / f"{number:05d}.record")
             size = (self._folder / _shard_name(number)).stat().st_size
@@ -196,21 +200,16 @@ class Shards:
 
     @property
     def parts_folder(self) -> Path:
-        """Where parts go."""
+        """Folder of this run's parts."""
         return self._parts_folder
 
     def add(self, part: Part) -> None:
-        """Append a part to the shard, and close the shard if it is full.
-
-        Parameters
-        ----------
-        part : Part
-            Made of the task that follows the last one's.
+        """Append the next task's part to the shard, and close the shard if it is full.
 
         Raises
         ------
         OSError
-            It cannot be written.
+            The shard cannot be written.
         """
         if self._fd < 0:
             self._fd = os.open(
@@ -225,7 +224,7 @@ class Shards:
                 self._end_shard(part.task.video + 1)
 
     def _end_video(self) -> None:
-        """Take the parts of a video into the shard's record, or out of the shard."""
+        """Enter a video's parts into the shard's record, or remove them from the shard."""
         parts = self._parts
         self._parts = []
         task = parts[0][0].task
@@ -245,17 +244,16 @@ class Shards:
         self._columns["count"].append(np.array([frames]))
         self._columns["fps"].append(np.array([parts[0][0].fps]))
         self._columns["length"].append(lengths)
-        for name, of in (("start", "starts"), ("kind", "kinds")):
-            for part, at in parts:
-                found = np.array(getattr(part, of), np.int64)
-                self._columns[name].append(found + at if name == "start" else found)
+        for part, offset in parts:
+            self._columns["start"].append(np.array(part.starts, np.int64) + offset)
+            self._columns["kind"].append(np.array(part.kinds, np.int64))
         self._meta["videos"] += 1
         self._meta["frames"] += frames
         self._meta["packed"] += int(lengths.sum())
         self._meta["kept"] += sum(part.kept for part, _ in parts)
 
-    def _fresh(self) -> None:
-        """Begin a shard's record."""
+    def _begin_record(self) -> None:
+        """Begin the record of a new shard."""
         names = ("video", "first", "count", "fps", "start", "length", "kind")
         self._columns: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
         self._meta: dict[str, Any] = dict.fromkeys(_COUNTED, 0)
@@ -263,7 +261,7 @@ class Shards:
         self._size = 0
 
     def _end_shard(self, next_video: int) -> None:
-        """Put a shard in its place, then its record."""
+        """Move a finished shard into the pack's folder, then write its record."""
         number = len(self._records)
         if self._fd >= 0:
             _write_all(self._fd, _END)
@@ -284,44 +282,38 @@ class Shards:
         self._records.append(record)
         self._count(record.meta)
         self.next_video = next_video
-        self._fresh()
+        self._begin_record()
 
     def finish(self, videos: int) -> None:
-        """Close the last shard.
-
-        Parameters
-        ----------
-        videos : int
-            How many there were, those included that are left out.
-        """
+        """Close the last shard; `videos` is the number of all videos, with those that are left out."""
         if self.next_video < videos:
             self._end_shard(videos)
 
     def lay_out(self, names: Sequence[str], streams: Sequence[str]) -> tuple[Any, ...]:
-        """Return what all shards hold.
+        """Return the content of all shards.
 
         Parameters
         ----------
         names : sequence of str
-            Of the videos, by their numbers.
+            Names of the videos, by their numbers.
         streams : sequence of str
             Names of the streams.
 
         Returns
         -------
         numbers : ndarray of int64
-            The videos that are in, in order.
+            Numbers of the packed videos, in order.
         counts : ndarray of int64
-            Frames of each.
+            Number of frames of each.
         fps : ndarray of float64
-            Frames per second of each, 0 where that is not known.
+            Frames per second of each; 0 if unknown.
         columns, meta
-            As of `PackStorage.lay_out`.
+            As `PackStorage.lay_out` returns them.
         """
         every = {name: [record[name] for record in self._records] for name in self._columns}
         sizes = [record.meta["size"] for record in self._records]
-        begins = np.cumsum([0, *sizes])
-        every["start"] = [start + begin for start, begin in zip(every["start"], begins, strict=False)]
+        offsets = np.cumsum([0, *sizes])
+        every["start"] = [start + offset for start, offset in zip(every["start"], offsets, strict=False)]
         found = {name: np.concatenate(parts) for name, parts in every.items()}
         starts, lengths, kinds = (
             found[name].reshape(-1, len(streams)) for name in ("start", "length", "kind")
@@ -331,26 +323,26 @@ class Shards:
         rows = zip(found["video"].tolist(), found["first"].tolist(), ends.tolist(), strict=True)
         begin = 0
         for video, first, end in rows:
-            for place, stream in enumerate(streams):
-                files[stream][names[video]] = _file_names(stream, first, kinds[begin:end, place])
+            for column, stream in enumerate(streams):
+                files[stream][names[video]] = _file_names(stream, first, kinds[begin:end, column])
             begin = end
-        places = {
-            stream: (np.ascontiguousarray(starts[:, place]), np.ascontiguousarray(lengths[:, place]))
-            for place, stream in enumerate(streams)
+        extents = {
+            stream: (np.ascontiguousarray(starts[:, column]), np.ascontiguousarray(lengths[:, column]))
+            for column, stream in enumerate(streams)
         }
         shards = {_shard_name(number): size for number, size in enumerate(sizes)}
-        columns, meta = PackStorage.lay_out(files, places, shards, found["first"])
+        columns, meta = PackStorage.lay_out(files, extents, shards, found["first"])
         return found["video"], found["count"], found["fps"], columns, meta
 
     def discard(self) -> None:
-        """Remove what holds no video, so that another run looks at the frames again."""
+        """Remove shards without videos, so that another run reads the frames again."""
         for number in range(len(self._records)):
             (self._folder / _shard_name(number)).unlink(missing_ok=True)
         shutil.rmtree(self._work, ignore_errors=True)
 
     def save(self, columns: Columns) -> None:
         """Write the pack's index: from then on the folder is a pack."""
-        columns.save(self._work / INDEX)  # what a killed run leaves of it is removed with the rest
+        columns.save(self._work / INDEX)  # a killed run's file is removed with the folder
         (self._work / INDEX).rename(self._folder / INDEX)
         _sync(self._folder)
 
@@ -366,7 +358,7 @@ class Shards:
         if is_pack(self._folder):
             shutil.rmtree(self._work, ignore_errors=True)
         else:
-            self._remove_rests()
+            self._remove_unfinished()
         self._unlock()
 
     def _unlock(self) -> None:
@@ -376,23 +368,23 @@ class Shards:
 
 
 def _is_made(folder: Path, made: str) -> bool:
-    """Whether a folder is the pack that is to be made; refuse whatever cannot become it."""
+    """Whether a folder is this pack already; raise OptionError if it cannot become this pack."""
     if is_pack(folder):
         try:
             columns = Columns.load(folder / INDEX)
         except (OSError, DataError):
-            columns = None  # what it is no longer matters
+            columns = None  # a damaged index is as good as another pack's
         if columns is not None and columns.meta.get("made") == made:
             PackStorage(columns, str(folder)).check(f"restore it, or delete {str(folder)!r} and pack again")
             return True
         raise OptionError(
-            f"{str(folder)!r} is a pack of other data or with other options: delete it, or give another "
+            f"dst={str(folder)!r}: is a pack of other data or with other options; delete it, or give another "
             "folder"
         )
     if folder.exists() and not folder.is_dir():
-        raise OptionError(f"{str(folder)!r} is a file: give a folder")
+        raise OptionError(f"dst={str(folder)!r}: is a file; give a folder")
     if folder.is_dir() and not (folder / UNFINISHED).is_dir() and any(folder.iterdir()):
-        raise OptionError(f"{str(folder)!r} is not empty: give a new folder")
+        raise OptionError(f"dst={str(folder)!r}: is not empty; give a new folder")
     return False
 
 
@@ -401,11 +393,11 @@ def _shard_name(number: int) -> str:
 
 
 def _file_names(stream: str, first: int, kinds: NDArray[np.int64]) -> FileNames:
-    """Return the names of a video's members."""
+    """Return the file names of a video's frames in the pack."""
     if (kinds == kinds[0]).all():
         template = member_name(0, stream, int(kinds[0])).replace("%", "%%").replace("000000", "%06d", 1)
         return FileNames(len(kinds), template, first)
-    names = [member_name(first + place, stream, kind) for place, kind in enumerate(kinds.tolist())]
+    names = [member_name(frame, stream, kind) for frame, kind in enumerate(kinds.tolist(), first)]
     return FileNames.of(names)
 
 
@@ -417,7 +409,7 @@ def _append(path: str, fd: int, size: int) -> None:
         while done < size:
             sent = os.sendfile(fd, source, done, size - done)
             if not sent:
-                raise OSError(errno.EIO, f"it has {done} of {size} bytes", path)
+                raise OSError(errno.EIO, f"the file has {done} of {size} bytes", path)
             done += sent
     finally:
         os.close(source)
@@ -436,7 +428,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Have the kernel keep what a folder holds."""
+    """Sync a folder, so that its entries survive a crash of the machine."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

@@ -1,7 +1,7 @@
-"""Video files as what is packed: each is a video, whose frames are decoded in order.
+"""Datasets of video files, to be packed: each file is a video, whose frames are decoded in order.
 
-How many frames a file has is only known once it is opened, which its worker does; until then an index says
--1. So these datasets are for packing alone, and what a loader reads are packs.
+The number of frames of a file is known only once a worker opens it; until then it is -1 in the index. So
+these datasets are for packing alone; a loader reads the pack.
 """
 
 from __future__ import annotations
@@ -32,12 +32,18 @@ if TYPE_CHECKING:
     from fastclips.data.records import Records
     from fastclips.data.video_files import Movie
 
-__all__ = ["MovieStorage", "holds_movies", "lists_movies", "open_movies", "without_movies"]
+__all__ = [
+    "VideoFileStorage",
+    "holds_video_files",
+    "lists_video_files",
+    "open_video_files",
+    "warn_of_video_files",
+]
 
 _log = logging.getLogger(__name__)
 
 
-class MovieStorage(Storage):
+class VideoFileStorage(Storage):
     """Frames of video files, read one after the other.
 
     Parameters
@@ -48,30 +54,30 @@ class MovieStorage(Storage):
 
     def __init__(self, paths: Names) -> None:
         self._paths = paths
-        self._movie: Movie | None = None
+        self._reader: Movie | None = None
         self._video = -1
 
-    def __reduce__(self) -> tuple[type[MovieStorage], tuple[Names]]:
-        return MovieStorage, (self._paths,)
+    def __reduce__(self) -> tuple[type[VideoFileStorage], tuple[Names]]:
+        return VideoFileStorage, (self._paths,)
 
     def open_video(self, video: int) -> tuple[int, float, int]:
-        """Return how many frames a video has, how many a second (0 if unknown), and its bytes.
+        """Return a video's number of frames, its frames per second (0 if unknown) and its bytes.
 
         Raises
         ------
         FrameError
-            The file cannot be read, or is Matroska (mkv, webm) that is cut short, which a decoder takes for
-            its end.
+            The file cannot be read, or it is a Matroska file (mkv, webm) that is cut short, which a decoder
+            does not notice.
         """
-        movie = self._open(video)
-        size = Path(movie.path).stat().st_size
-        said = _said_size(movie.path)
-        if said > size:
-            raise FrameError(f"{movie.path!r} is cut short: it has {size} bytes of {said}")
-        return movie.frame_count, movie.fps or 0.0, size
+        reader = self._open(video)
+        size = Path(reader.path).stat().st_size
+        whole = _matroska_size(reader.path)
+        if size < whole:
+            raise FrameError(f"{reader.path!r} is cut short: it has {size} bytes of {whole}")
+        return reader.frame_count, reader.fps or 0.0, size
 
     def read(self, stream: str, video: int, frame: int) -> NDArray[np.uint8]:  # noqa: ARG002 - there is one stream
-        """Return a decoded frame, as `Storage.read`; in order it goes fastest."""
+        """Return a decoded frame, as `Storage.read`; reading in order is fastest."""
         return self._open(video).frames([frame])[0]
 
     def where(self, stream: str, video: int, frame: int) -> str:  # noqa: ARG002 - as above
@@ -81,24 +87,24 @@ class MovieStorage(Storage):
     def _open(self, video: int) -> Movie:
         from fastclips.data.video_files import Movie  # noqa: PLC0415 - PyAV is an extra
 
-        if self._movie is None or video != self._video:
-            if self._movie is not None:
-                self._movie.close()
-                self._movie = None
-            self._movie, self._video = Movie(self._paths[video]), video
-        return self._movie
+        if self._reader is None or video != self._video:
+            if self._reader is not None:
+                self._reader.close()
+                self._reader = None
+            self._reader, self._video = Movie(self._paths[video]), video
+        return self._reader
 
 
-def holds_movies(source: str | os.PathLike[str]) -> bool:
-    """Whether a path is a video file, or a folder in which the first frame or video found is one."""
+def holds_video_files(source: str | os.PathLike[str]) -> bool:
+    """Whether a path is a video file, or a folder whose first frame or video file is a video file."""
     path = Path(source)
     if not path.is_dir():
         return path.is_file() and path.suffix.lower() in VIDEO_EXTENSIONS
-    return next((is_movie for _, is_movie in _media(path)), False)
+    return next((is_video for _, is_video in _media(path)), False)
 
 
-def lists_movies(records: str | os.PathLike[str], columns: str | None) -> bool:
-    """Whether the first row of a list of videos names a video file that is there, beside it or below."""
+def lists_video_files(records: str | os.PathLike[str], columns: str | None) -> bool:
+    """Whether the first row of a list of videos names a video file that exists, relative to the list."""
     try:
         first = read_records(records, columns).paths[0]
     except (DataError, OptionError):
@@ -106,45 +112,42 @@ def lists_movies(records: str | os.PathLike[str], columns: str | None) -> bool:
     return (Path(records).parent / first).is_file() and without_video_extension(first) != first
 
 
-def without_movies(source: str | os.PathLike[str]) -> None:
-    """Say it where video files lie in a folder whose frames are packed: these alone are."""
-    movie = next((name for name, is_movie in _media(Path(source)) if is_movie), None)
-    if movie is not None:
-        _log.warning("Left out video files in %r, such as %r: pack them apart.", str(source), movie)
+def warn_of_video_files(source: str | os.PathLike[str]) -> None:
+    """Warn if a folder whose frames are packed has video files, which are left out."""
+    video = next((name for name, is_video in _media(Path(source)) if is_video), None)
+    if video is not None:
+        _log.warning(
+            "Left out video files in %r, such as %r: pack them into another folder.", str(source), video
+        )
 
 
-def open_movies(
+def open_video_files(
     source: str | os.PathLike[str],
     *,
     records: str | os.PathLike[str] | None = None,
     columns: str | None = None,
     labelled: bool = True,
 ) -> Dataset:
-    """Find video files.
+    """Open video files as a dataset, whose videos are named by their paths without the extensions.
 
     Parameters
     ----------
     source : path
         A folder of class/video.mp4, or a video file.
     records, columns
-        A list of videos whose paths count from `source`, and its columns, as of `fastclips.open`.
+        A list of videos with paths relative to `source`, and its columns, as in `fastclips.open`.
     labelled : bool
-        Whether labels are wanted.
-
-    Returns
-    -------
-    Dataset
-        Names are paths without the files' extensions.
+        Whether the dataset has labels.
 
     Raises
     ------
     OptionError
         PyAV is missing.
     DataError
-        There are none, there are frames too, or the list does not fit.
+        There are no video files, there are frames too, or the list does not fit.
     """
     try:
-        import fastclips.data.video_files  # noqa: F401, PLC0415 - only to know
+        import fastclips.data.video_files  # noqa: F401, PLC0415 - only to see whether PyAV is there
     except ImportError as error:
         raise OptionError(str(error)) from error
     top = Path(source).absolute()
@@ -152,10 +155,12 @@ def open_movies(
         return _dataset([str(top)], [top.stem], None, ())
     if records is not None:
         return _of_records(top, read_records(records, columns), labelled=labelled)
-    media = sorted(_media(top), key=lambda one: natural_key(one[0]))
-    frame = next((name for name, is_movie in media if not is_movie), None)
+    media = sorted(_media(top), key=lambda found: natural_key(found[0]))
+    frame = next((name for name, is_video in media if not is_video), None)
     if frame is not None:
-        raise DataError(f"{str(top)!r} holds video files and frames, such as {frame!r}: divide them")
+        raise DataError(
+            f"{str(top)!r} has video files and frames, such as {frame!r}: move them into separate folders"
+        )
     if not media:
         raise DataError(f"no video files in {str(top)!r}: expected class/video.mp4")
     names = [without_video_extension(name) for name, _ in media]
@@ -166,12 +171,12 @@ def open_movies(
     if labelled and any(below):
         if not all(below):
             raise DataError(
-                f"{names[below.index(False)]!r} lies in no class folder, as others do: move it, or pack "
-                "without labels"
+                f"{names[below.index(False)]!r} is in no class folder, but other videos are: move it, or "
+                "pack without labels"
             )
         of_video = [name.partition("/")[0] for name in names]
         classes = tuple(sorted(set(of_video), key=natural_key))
-        number = {name: place for place, name in enumerate(classes)}
+        number = {name: label for label, name in enumerate(classes)}
         labels = Labels.of_classes(np.array([number[name] for name in of_video], np.int64), len(classes))
     return _dataset([f"{top}/{name}" for name, _ in media], names, labels, classes)
 
@@ -185,7 +190,7 @@ def _of_records(top: Path, records: Records, *, labelled: bool) -> Dataset:
             row = records.where(records.paths.index(path))
             raise DataError(f"{row}: there is no video file {path!r} in {str(top)!r}")
         files[path] = found
-    number = {file: place for place, file in enumerate(dict.fromkeys(files.values()))}
+    number = {file: key for key, file in enumerate(dict.fromkeys(files.values()))}
     names = [without_video_extension(file) for file in number]
     _refuse_twins(names)
     keys = np.array([number[files[path]] for path in records.paths], np.int64)
@@ -225,32 +230,34 @@ def _dataset(
         labels=labels,
         classes=classes,
     )
-    return Dataset(MovieStorage(Names.of(paths)), index, (Stream("image"),))
+    return Dataset(VideoFileStorage(Names.of(paths)), index, (Stream("image"),))
 
 
 def _refuse_twins(names: list[str]) -> None:
     twins = [name for name, count in Counter(names).items() if count > 1]
     if twins:
-        raise DataError(f"several video files would be called {first_few(twins)}: rename all but one of each")
+        raise DataError(
+            f"several video files would have the names {first_few(twins)}: rename all but one of each"
+        )
 
 
 def _media(top: Path) -> Iterator[tuple[str, bool]]:
-    """Yield frames and video files below a folder: the path from there, and whether it is a video."""
+    """Yield the relative path of each frame and video file in a folder, and whether it is a video file."""
     for folder, below, files in os.walk(top, followlinks=True):
         below[:] = sorted((name for name in below if not _hidden(name)), key=natural_key)
         start = folder[len(str(top)) :].lstrip("/")
         for name in sorted(files, key=natural_key):
-            is_movie = name.lower().endswith(VIDEO_EXTENSIONS)
-            if not _hidden(name) and (is_movie or name.lower().endswith(FRAME_EXTENSIONS)):
-                yield f"{start}/{name}" if start else name, is_movie
+            is_video = name.lower().endswith(VIDEO_EXTENSIONS)
+            if not _hidden(name) and (is_video or name.lower().endswith(FRAME_EXTENSIONS)):
+                yield f"{start}/{name}" if start else name, is_video
 
 
-def _said_size(path: str) -> int:
-    """Return how many bytes a Matroska file says that it has; 0 if it does not, or is something else.
+def _matroska_size(path: str) -> int:
+    """Return the size in bytes that a Matroska file states; 0 for an unknown size or another format.
 
-    It is two elements, a header and a segment, each an identifier of 4 bytes, a size and so many bytes. The
-    size (RFC 8794) is a number whose leading zero bits tell how many bytes follow the first; all ones stand
-    for "unknown", as in what was streamed.
+    The file has two elements, a header and a segment. An element is an identifier of 4 bytes, a size and that
+    many bytes. The leading zero bits of a size (RFC 8794) tell how many bytes follow its first byte; all ones
+    mean "unknown", as in a streamed file.
     """
     end = 0
     with Path(path).open("rb") as file:

@@ -4,7 +4,7 @@ A recipe is one geometry map and an ordered list of pixel steps::
 
     output pixel --(map)--> source position --(resample once)--> value --(steps)--> --(fill outside)-->
 
-Each geometry transform (`geometry.crops`, `geometry.warps`) composes its map onto the map before it, so a
+Each geometry transform (`geometry.crops`, `.flips`, `.warps`) composes its map onto the map before it, so a
 pixel is resampled at most once, however many transforms are listed; a crop or flip alone resamples nothing.
 A map that neither turns nor leaves the frame covers whole source pixels; all others are as exact as floating
 point. One border rule sets the pixels outside the frame. Geometry applies to every stream, pixel steps
@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 from fastclips.errors import OptionError
 from fastclips.options import checked_bool
 from fastclips.pixels.geometry.affine import Axis, Border, Geometry
-from fastclips.pixels.geometry.crops import RandomFlip
+from fastclips.pixels.geometry.flips import RandomFlip
 from fastclips.pixels.steps.base import METHODS, PixelStep
 from fastclips.pixels.steps.compiled import CompiledSteps, count_draws
 from fastclips.pixels.steps.normalize import Normalize

@@ -48,7 +48,7 @@ def by_video(weights: object, dataset: Dataset, knob: str) -> NDArray[np.float64
     OptionError
         If `weights` are no such numbers.
     """
-    refuse_masked(weights, f"{knob}=")
+    refuse_masked(weights, knob)
     try:
         values = np.array(weights)
     except (TypeError, ValueError):  # ragged

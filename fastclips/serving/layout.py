@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from fastclips.data.storage import opened
 from fastclips.errors import DamageError, FrameError, OptionError
 from fastclips.pixels.decoding.decoder import Decoder, frame_size
 from fastclips.pixels.steps.compiled import try_functions
@@ -205,7 +206,7 @@ def _look(
     dataset: Dataset, stream: str, row: int, see: Callable[[Stored], Seen], most: int
 ) -> tuple[Seen, str]:
     """Return what `see` finds in the first intact frame from a video on, of so many, and its path."""
-    index, storage = dataset.index, dataset.storage
+    index, storage = dataset.index, opened(dataset.storage)
     places = (
         (index.keys.item(at), index.starts.item(at) + frame)
         for at in range(row, len(index.keys))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastclips.data.storage import opened
 from fastclips.errors import FrameError
 from fastclips.pixels.decoding.decoder import frame_size
 
@@ -112,7 +113,7 @@ class PlanTable(Mapping[str, "NDArray[Any]"]):
     def _size(self, video: int) -> tuple[int, int]:
         index, storage = self._dataset.index, self._dataset.storage
         frame = self._dataset.streams[0].name, int(index.keys[video]), int(index.starts[video])
-        data = storage.read(*frame)
+        data = opened(storage).read(*frame)
         try:
             return frame_size(data)
         except FrameError as error:

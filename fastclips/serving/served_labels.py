@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastclips.errors import OptionError
 from fastclips.options import checked_int, first_few
-from fastclips.pixels.geometry.crops import swap_table
+from fastclips.pixels.geometry.flips import swap_table
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,7 +1,8 @@
-"""Data for examples and tests, and checks for pixel steps, samplers and storages of your own."""
+"""Synthetic data for examples and tests, and checks for your own pixel steps and samplers."""
 
 from fastclips.testing.frames import write_frames
 from fastclips.testing.pixel_steps import check_pixel_step
 from fastclips.testing.samplers import check_sampler
+from fastclips.testing.storages import check_storage
 
-__all__ = ["check_pixel_step", "check_sampler", "write_frames"]
+__all__ = ["check_pixel_step", "check_sampler", "check_storage", "write_frames"]

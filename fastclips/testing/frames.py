@@ -1,4 +1,4 @@
-"""Made-up videos with the image statistics of film, for examples, tests and the demo."""
+"""Synthetic videos with the image statistics of film, for examples, tests and the demo."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ def write_frames(
     """Write a small dataset of JPEG frames whose class is the direction in which things move.
 
     The files are ``folder/class/video_001/frame_00001.jpg``; the classes are ``down``, ``left``, ``right``
-    and ``up``. No single frame tells the class. The pictures have texture and noise, so that they cost about
-    as much to decode as film.
+    and ``up``. A single frame does not tell the class. The pictures have texture and noise, so they cost
+    about as much to decode as film.
 
     Parameters
     ----------
     folder : path
-        Folder to write to; it must not hold these videos yet.
+        Folder to write to, without these videos.
     videos : int
-        Videos of each class.
+        Number of videos of each class.
     frames : int
-        Frames of each video.
+        Number of frames of each video.
     height, width : int
         Size of the frames in pixels, each at least 32.
     seed : int
@@ -50,7 +50,7 @@ def write_frames(
     Returns
     -------
     int
-        Bytes written.
+        Number of bytes written.
 
     Raises
     ------
@@ -69,12 +69,12 @@ def write_frames(
     todo = [(number, video) for number in range(len(MOTIONS)) for video in range(1, videos + 1)]
     for number, video in tqdm(todo, "writing frames", unit=" videos", leave=False, disable=None, ncols=80):
         name, direction = list(MOTIONS.items())[number]
-        place = Path(folder) / name / f"video_{video:03d}"
-        place.mkdir(parents=True)
+        target = Path(folder) / name / f"video_{video:03d}"
+        target.mkdir(parents=True)
         rng = np.random.default_rng([seed, number, video])
         for frame, picture in enumerate(film(rng, direction, frames, height, width), 1):
             _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 88])
-            written += (place / f"frame_{frame:05d}.jpg").write_bytes(jpeg)
+            written += (target / f"frame_{frame:05d}.jpg").write_bytes(jpeg)
     return written
 
 
@@ -90,7 +90,7 @@ def film(
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of everything but the direction.
+        Source of all random values.
     direction : (int, int)
         Unit vector (x, y) along which the ellipses drift. The first frame does not depend on it.
     frames : int
@@ -101,7 +101,7 @@ def film(
     Returns
     -------
     ndarray of uint8, (frames, height, width, 3)
-        Pictures.
+        The frames.
     """
     size = (width, height)
     background = _texture(rng, rng.uniform(80, 175, 3), size, contrast=14)
@@ -112,8 +112,8 @@ def film(
     video = np.empty((frames, height, width, 3), np.uint8)
     for frame in range(frames):
         picture = background
-        for thing, place in zip(things, starts + frame * speeds, strict=True):
-            move = np.column_stack([np.eye(2), place])
+        for thing, position in zip(things, starts + frame * speeds, strict=True):
+            move = np.column_stack([np.eye(2), position])
             colour, opacity = (
                 cv2.warpAffine(layer, move, size, borderMode=cv2.BORDER_WRAP) for layer in thing
             )
@@ -126,7 +126,7 @@ def film(
 def _texture(
     rng: np.random.Generator, colour: NDArray[np.float64], size: tuple[int, int], contrast: float
 ) -> NDArray[np.float32]:
-    """Draw a picture with equal contrast in every octave, most of it in brightness."""
+    """Draw a picture with the same contrast in every octave, mostly in brightness."""
     width, height = size
     total = np.zeros((height, width, 3), np.float32)
     for cell in (2, 4, 8, 16, 32):
@@ -139,7 +139,7 @@ def _texture(
 def _thing(
     rng: np.random.Generator, size: tuple[int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Draw a light or dark textured ellipse in the middle: colours and opacity."""
+    """Draw a light or dark textured ellipse in the middle; return its colours and its opacity."""
     width, height = size
     y, x = np.mgrid[:height, :width] - np.array([height, width])[:, None, None] / 2
     angle, radius, ratio = rng.uniform(0, np.pi), rng.uniform(8, 15), rng.uniform(0.6, 1)

@@ -35,8 +35,8 @@ def check_sampler(sampler: ClipSampler, videos: Videos | None = None) -> None:
     sampler : ClipSampler
         The sampler to check.
     videos : Videos, optional
-        Videos to cut. By default videos of many lengths, empty and very short ones included; if the sampler
-        refuses these by `OptionError`, long ones alone.
+        Videos to cut, of `fastclips.planning.clips`. By default videos of many lengths, empty and very short
+        videos included; if the sampler refuses these by `OptionError`, long videos alone.
 
     Raises
     ------

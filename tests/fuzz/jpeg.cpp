@@ -1,6 +1,6 @@
-// libFuzzer's target: whatever bytes there are, parsing, scanning, reading and decoding read and
-// write nothing outside their buffers; what is decoded is what libjpeg-turbo alone makes of the
-// file, without a complaint; and a part equals the whole. README.md here says how to run it.
+// The libFuzzer target. For arbitrary bytes, parsing, scanning, reading and decoding read and write
+// nothing outside their buffers; decoded pixels are those that libjpeg-turbo alone makes of the
+// file without a complaint; and a part equals the whole. README.md here says how to run it.
 #include <cstdio>
 #include <cstdlib>
 
@@ -17,7 +17,7 @@ void demand(bool holds, const char* what) {
     std::abort();
 }
 
-// The first bytes of an input choose what is asked for, the rest is the file.
+// The request, from the first bytes of an input; the rest is the file.
 struct Question {
     Box box;
     std::uint32_t scale;
@@ -35,7 +35,7 @@ Question ask(const std::uint8_t* data) {
             (data[8] & 8) != 0};
 }
 
-constexpr std::uint64_t kMost = 1u << 22;  // pixels that are decoded
+constexpr std::uint64_t kMost = 1u << 22;  // pixels; larger files are not decoded
 
 void check_segments(Bytes file, const Frame& frame) {
     std::vector<std::uint32_t> starts;
@@ -45,12 +45,12 @@ void check_segments(Bytes file, const Frame& frame) {
     demand(starts.back() <= file.size, "segments lie in the file");
     const Box all{0, 0, frame.height, frame.width};
     std::vector<std::uint8_t> header(frame.scan +
-                                     kHeaderExtra);  // exactly, so that a byte more is found
+                                     kHeaderExtra);  // exactly, so that one byte more is found
     if (frame.simple)
         demand(write_header(file, frame, all, header.data()) <= header.size(), "a header has room");
 }
 
-// All of a frame by libjpeg-turbo alone; nothing if it complains.
+// Decodes whole frames by libjpeg-turbo alone; no pixels if it complains.
 class Plain {
   public:
     Plain() {
@@ -96,7 +96,7 @@ class Plain {
     std::vector<std::uint8_t> pixels_;
 };
 
-// A region's pixels, one row after the other; nothing if it is left to others.
+// The pixels of a region, one row after the other; none if it is declined.
 std::vector<std::uint8_t> decode(RegionDecoder& decoder, Bytes file, Box box, std::uint32_t scale) {
     std::vector<std::uint8_t> out(1), pixels;
     Region region = decoder.decode(file, box, scale, out.data(), out.size());
@@ -119,8 +119,8 @@ std::vector<std::uint8_t> decode(RegionDecoder& decoder, Bytes file, Box box, st
     return pixels;
 }
 
-// Crops into memory of exactly their size, mirrored and not, through the caches and past them: the
-// pixels of a region, or none if it has none.
+// Crops, in memory of exactly their size, have the pixels of the region: mirrored or not, through
+// the caches or past them. They are declined if the region is.
 void check_crops(RegionDecoder& decoder, Bytes file, Crop crop,
                  const std::vector<std::uint8_t>& part) {
     const std::size_t pixel = crop.channels, row = crop.width_out * pixel;
@@ -141,7 +141,7 @@ void check_crops(RegionDecoder& decoder, Bytes file, Crop crop,
 }
 
 void check_pixels(Bytes file, const Frame& frame, const Question& question) {
-    // Kept from file to file, as by a worker.
+    // Kept from file to file, as a worker does.
     static RegionDecoder decoders[] = {{false, false}, {false, true}, {true, false}, {true, true}};
     RegionDecoder& decoder = decoders[2 * question.gray + question.fast_dct];
     const std::uint32_t scale = question.scale;
@@ -167,7 +167,7 @@ void check_pixels(Bytes file, const Frame& frame, const Question& question) {
                "a part equals the whole");
 }
 
-// The same file as a pack has it: with markers where they belong, and to be sliced if it is simple.
+// The file as a pack stores it has its markers in order, and can be sliced if it is simple.
 void check_transcoded(Bytes file, std::uint32_t restart) {
     fastclips::Transcoder transcoder;
     const auto made = transcoder.run(file.data, file.size, restart);
@@ -192,7 +192,7 @@ void check_transcoded(Bytes file, std::uint32_t restart) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     if (size < kQuestion) return 0;
     const Question question = ask(data);
-    // A copy that ends where the file does: the sanitizer sees one byte too far.
+    // A copy that ends where the file ends, so that the sanitizer notices one byte too far.
     const std::vector<std::uint8_t> copy(data + kQuestion, data + size);
     const Bytes file{copy.data(), copy.size()};
     const auto frame = parse(file);

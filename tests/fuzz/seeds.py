@@ -1,4 +1,4 @@
-"""Write JPEGs of every kind, each with a box before it, for libFuzzer to start from: `seeds.py FOLDER`."""
+"""Write JPEGs of every kind, each after a request, as seeds for libFuzzer: `seeds.py FOLDER`."""
 
 from __future__ import annotations
 

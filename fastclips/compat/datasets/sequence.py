@@ -38,8 +38,8 @@ from fastclips.compat._base.files import FileList
 from fastclips.compat._base.pictures import Picture, checked_size
 from fastclips.compat.datasets.spec import FrameSpec, Masks
 from fastclips.data.names import stem
-from fastclips.data.opening import mask_options
 from fastclips.data.scan import FRAME_EXTENSIONS
+from fastclips.data.streams import mask_options
 from fastclips.errors import DataError, OptionError
 from fastclips.options import checked_bool, checked_int, checked_number, first_few
 from fastclips.spec import Stream

@@ -1,1 +1,1 @@
-"""Stored bytes of a frame to pixels, no more of them than a clip needs."""
+"""Decode stored frames to pixels, no more of them than a clip needs."""

@@ -1,23 +1,21 @@
-"""One frame as it is stored -> pixels. The only importer of simplejpeg and of Pillow.
+"""Decode a stored frame to pixels, on the cheapest `Rung`.
 
-What a frame is shows in its first bytes, never in its name. Of a JPEG of the usual kind, native code decodes
-the box that is asked for (`Rung`); other JPEGs, and whatever is wrong with one, are for simplejpeg. In both
-libjpeg-turbo makes the pixels, without the GIL; the native code reads the coefficients itself. PNG, BMP and
-TIFF go to Pillow, which keeps the indices of a palette where OpenCV makes colours of them. A frame that is an
-array already is checked and passed on.
+The first bytes of a frame tell its format, never its name. Native code decodes the requested box of usual
+JPEGs; simplejpeg decodes unusual and damaged JPEGs. Both let libjpeg-turbo make the pixels, without the GIL,
+but the native code reads the coefficients itself. Pillow decodes PNG, BMP and TIFF: it keeps the indices of a
+palette, where OpenCV returns colours. A frame that is an array already is checked and returned.
 
-A `Decoder` serves one stream and owns its memory: JPEGs are decoded into a scratch buffer that only ever
-grows, so that a worker allocates nothing per frame.
+A `Decoder` serves one stream and owns its memory: JPEGs are decoded into a scratch buffer that only grows, so
+that a worker allocates nothing per frame.
 
-Damage is never shown as pixels: whatever the decoder complains of, libjpeg's warnings included, raises
-`DamageError` with the reason; who knows the path adds it. A frame that ends too soon, or whose restart
-markers are not those that its header calls for, is found out whatever is asked for; damage within the data
-only by who decodes it.
+Damage never becomes pixels: each complaint of a decoder, warnings of libjpeg included, raises `DamageError`
+with the reason, and the caller adds the path. Two kinds of damage are found whatever box is requested: a file
+that ends too soon, and restart markers that do not agree with the header. Damage within the data is found
+only if that data is decoded.
 """
 
 from __future__ import annotations
 
-from enum import IntEnum
 from io import BytesIO
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,7 +25,7 @@ from PIL.BmpImagePlugin import BmpImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from fastclips._native import RegionDecoder, jpeg_size
+from fastclips._native import JPEG_PIXELS_PER_BYTE, SMALLEST_JPEG, RegionDecoder, Rung, jpeg_size
 from fastclips.errors import DamageError, FrameError
 from fastclips.pixels.decoding.headers import Header, check_size, read_header
 from fastclips.pixels.decoding.mask_colors import ColorMap, first_colors
@@ -48,48 +46,28 @@ if TYPE_CHECKING:
 __all__ = ["Decoded", "Decoder", "Rung", "frame_size"]
 
 _JPEG = b"\xff\xd8\xff"
-_ALL = (0, 0, 2**16, 2**16)  # more than a JPEG can have
-_JPEG_PIXELS_PER_BYTE = 8 * 64  # one bit for a block of 8 x 8, by Huffman's code
+_ALL = (0, 0, 2**16, 2**16)  # larger than any JPEG
 _BYTE = 8  # bits per channel
-_STRETCHED = {2: np.uint8(85), 4: np.uint8(17)}  # by bits: what a difference of 1 has become
+_STRETCHED = {2: np.uint8(85), 4: np.uint8(17)}  # by bits per value: Pillow's factor to fill a byte
 _READERS: dict[str, type[ImageFile]] = {"PNG": PngImageFile, "BMP": BmpImageFile, "TIFF": TiffImageFile}
-_SMALLEST = 8  # pixels of the longer side: simplejpeg picks another scale for smaller JPEGs
-
-
-class Rung(IntEnum):
-    """The ways a frame is decoded, cheapest first.
-
-    All give the same pixels.
-    """
-
-    SLICED = 0
-    """A JPEG's blocks around the box, from the restart markers before them on."""
-    CROPPED = 1
-    """A JPEG's blocks around the box; of those before them only code lengths and DC values are read."""
-    WHOLE = 2
-    """A whole JPEG."""
-    PILLOW = 3
-    """A whole file of another format."""
-    ARRAY = 4
-    """Nothing to decode: pixels were given."""
 
 
 class Decoded(NamedTuple):
-    """Part of a frame, or all of it.
+    """The pixels of a frame, or of a part of it.
 
     Parameters
     ----------
     pixels : ndarray of uint8
-        (H, W, C), RGB or gray, or (H, W) for a mask. Pixels of a row lie together; rows may lie apart, by
-        whole pixels, which are the decoder's own. Its next call may overwrite all of it: copy what must live
-        longer. Not to be written to.
+        (H, W, C), RGB or gray, or (H, W) for a mask. The pixels of a row are adjacent; between rows there may
+        be a gap of whole pixels. The memory is the decoder's: do not write to it, and copy it to keep it, as
+        the next call may overwrite it.
     top, left : int
-        Where `pixels` begins, in pixels of the scaled frame.
+        Position of the first pixel in the scaled frame.
     scale : int
-        The frame is shown at 1 / `scale` of its size, each side rounded up. 1 unless another was asked for,
-        and then for all but JPEGs of which no side has 8 pixels.
+        The pixels show the frame at 1 / `scale` of its size, each side rounded up. 1 if no other scale was
+        requested, if the file is no JPEG, or if both its sides are shorter than 8 pixels.
     rung : Rung
-        How it was decoded.
+        How the pixels were decoded.
     """
 
     pixels: NDArray[np.uint8]
@@ -100,20 +78,20 @@ class Decoded(NamedTuple):
 
 
 class Decoder:
-    """Decodes the frames of a stream, one after the other, into memory of its own. Not thread-safe.
+    """Decodes the frames of one stream into its own memory. Not thread-safe.
 
     Parameters
     ----------
     stream : Stream
-        What the frames are. Its `values` are not applied.
+        The stream of the frames. Its `values` are not applied.
     fast_dct : bool, optional
-        Whether to use libjpeg-turbo's faster, less exact inverse transform. Without it, pixels equal
+        Whether to use libjpeg-turbo's faster, less exact inverse transform. Without it, pixels of JPEGs equal
         Pillow's.
 
     Attributes
     ----------
     pillow_frames : int
-        How many frames have gone through Pillow.
+        How many frames Pillow has decoded.
     """
 
     def __init__(self, stream: Stream, *, fast_dct: bool = True) -> None:
@@ -129,31 +107,31 @@ class Decoder:
 
     @staticmethod
     def size(data: Stored) -> tuple[int, int]:
-        """Read a frame's size; as `frame_size`, whatever the stream."""
+        """Return a frame's height and width, as `frame_size` does."""
         return frame_size(data)
 
     def decode(self, data: Stored, box: Box | None = None, scale: int = 1) -> Decoded:
         """Decode a frame, or a part of it.
 
-        The pixels are the same, bit for bit, as those of the whole frame at that scale.
+        The pixels equal those of the whole frame at that scale, bit for bit.
 
         Parameters
         ----------
         data : bytes-like, or ndarray of uint8
-            A whole JPEG, PNG, BMP or TIFF file; or pixels, (H, W, C), (H, W) for a mask.
+            A whole JPEG, PNG, BMP or TIFF file; or pixels, (H, W, C), or (H, W) for a mask.
 
-            Of a picture, gray and CMYK become RGB, a palette its colours; transparency is dropped. Of a gray
-            one, the luma is taken: a JPEG's own, of other formats Pillow's.
+            In an RGB stream, gray and CMYK files become RGB, palettes become colours, and transparency is
+            dropped. A gray stream takes the luma: the Y channel of a JPEG, Pillow's luma of other formats.
 
-            A mask has one channel, read as indices of its palette or as its values; or it has colours that
-            the stream has values for, those of its palette if there is one. A JPEG smears them, so it is one
-            only if the stream says what each of the 256 values of its luma means.
+            A mask has one channel, read as its values or as the indices of its palette; or, if the stream has
+            `colors`, its colours (those of its palette, if it has one) are mapped to values. JPEG changes
+            values, so a mask may be a JPEG only if the stream gives a meaning to each of the 256 values.
         box : tuple of int, optional
-            Top, left, bottom, right: what is needed of the frame, in pixels of its full size, bottom and
-            right excluded. All of it if None. What is returned holds at least that.
+            Top, left, bottom, right of the pixels needed, in pixels of the full frame, bottom and right
+            excluded; None for the whole frame. The result holds at least these pixels.
         scale : int, optional
-            1, 2, 4 or 8: show a JPEG at this part of its size, by inverse transforms of fewer points
-            (libjpeg's DCT scaling), which is cheaper and not the same as decoding and resampling.
+            1, 2, 4 or 8: decode a JPEG at 1 / `scale` of its size, by inverse transforms of fewer points
+            (libjpeg's DCT scaling). This is cheaper than decoding and resampling, and gives other pixels.
 
         Returns
         -------
@@ -164,8 +142,8 @@ class Decoder:
         DamageError
             If `data` is no such file, or a damaged one.
         FrameError
-            If it holds what the stream cannot take, such as more than 8 bits per channel (of a mask with one
-            channel: values above 255).
+            If the frame does not suit the stream: for example more than 8 bits per channel, or values above
+            255 in a mask with one channel.
         """
         if isinstance(data, np.ndarray):
             return Decoded(self._given(data), 0, 0, 1, Rung.ARRAY)
@@ -174,13 +152,13 @@ class Decoder:
         return self._whole(data, scale)
 
     def _whole(self, data: Encoded, scale: int) -> Decoded:
-        """Decode a frame of any kind, by libraries that know them all."""
+        """Decode a whole frame of any format, with simplejpeg or Pillow."""
         least = (0, 0)
         if scale != 1:
             scale, least = _scaling(data, scale)
         try:
             pixels = self._jpeg(data, least)
-        except ValueError:  # another format, more pixels than before, or damage
+        except ValueError:  # another format, damage, or a buffer that is too small
             header = _header(data)
             if header.kind != "JPEG":
                 self.pillow_frames += 1
@@ -193,10 +171,10 @@ class Decoder:
             except ValueError as error:
                 raise DamageError(f"truncated or damaged JPEG of {len(data)} bytes: {error}") from error
         if self._colors is not None:
-            raise FrameError("a JPEG, which smears the colours that colors= maps: make the masks PNG files")
+            raise FrameError("a JPEG, which changes the colours that colors= maps: make the masks PNG files")
         if not self._takes_jpegs:
             raise FrameError(
-                "a JPEG, which smears the values of a mask: make the masks PNG files, or give all 256 "
+                "a JPEG, which changes the values of a mask: make the masks PNG files, or give all 256 "
                 "values=, such as [0] * 128 + [1] * 128"
             )
         return Decoded(pixels[:, :, 0] if self._mask else pixels, 0, 0, scale, Rung.WHOLE)
@@ -213,38 +191,38 @@ class Decoder:
         mirrored: bool = False,
         bypass_cache: bool = False,
     ) -> bytes:
-        """Decode the same box of several JPEGs into rows of an array, as far as that can be done in one call.
+        """Decode the same box of several JPEGs into rows of an array, in one call.
 
-        It spares Python between the frames, and a copy of each.
+        This saves the Python code between frames, and a copy of each frame. Frames that cannot be decoded so
+        are left to `decode`.
 
         Parameters
         ----------
         files : sequence of bytes-like
             Whole files.
         rows : list of int
-            The row of `output` for each.
+            Row of `output` for each file.
         size : tuple of int
-            Height and width that the frames should have.
+            Height and width that the frames must have.
         box, scale
-            As for `decode`; within a frame of that size.
+            As in `decode`; the box lies within frames of that size.
         output : ndarray of uint8
-            (rows, h, w, C), C-contiguous, h and w being those of the box at that scale, in pixels.
+            (rows, h, w, C), C-contiguous; h and w are the size of the scaled box in pixels.
         mirrored : bool, optional
-            Whether left and right change places.
+            Whether to mirror left and right.
         bypass_cache : bool, optional
-            Whether to write past the caches, which pays for arrays that are not read again soon.
+            Whether to write past the caches, which is faster if the array is not read again soon.
 
         Returns
         -------
         bytes
-            For each file the `Rung` by which its row was written; or a greater number, and the row holds
-            anything: the frame has another size, is of another kind or something is wrong with it, so that
-            it is for `decode`.
+            For each file, the `Rung` on which its row was decoded. A number above `Rung.WHOLE` leaves the
+            file to `decode`, as its size or format differs or it is damaged; its row then holds anything.
         """
         return self._regions.decode_crops(list(files), rows, size, box, scale, mirrored, bypass_cache, output)
 
     def _region(self, data: Encoded, box: Box, scale: int) -> Decoded | None:
-        """Decode a part of a JPEG, if it is of the usual kind and there is nothing wrong with it."""
+        """Decode a part of a usual, undamaged JPEG; None for any other frame."""
         found = self._regions.decode(data, self._scratch, box, scale)
         if isinstance(found, int):
             self._scratch = np.empty(found, np.uint8)
@@ -268,7 +246,7 @@ class Decoder:
         expected = () if self._mask else (self._channels,)
         if pixels.dtype != np.uint8 or pixels.ndim != 2 + len(expected) or pixels.shape[2:] != expected:
             wanted = "(height, width)" if self._mask else f"(height, width, {self._channels})"
-            raise FrameError(f"is an array of {pixels.dtype}, {pixels.shape}; expected uint8, {wanted}")
+            raise FrameError(f"an array of {pixels.dtype}, {pixels.shape}: must be uint8, {wanted}")
         return np.ascontiguousarray(pixels)
 
     def _by_pillow(self, data: Encoded, header: Header) -> NDArray[np.uint8]:
@@ -280,21 +258,20 @@ class Decoder:
             )
         if self._colors is not None:
             return self._colors.values(_converted(image, "RGB"))
-        if (
-            image.mode == "1" and header.kind == "BMP" and data[28] == _BYTE
-        ):  # Pillow takes its bytes for bits
+        if image.mode == "1" and header.kind == "BMP" and data[28] == _BYTE:
+            # Pillow reads its bytes as bits.
             raise FrameError(
                 f"a {header.kind} of 8 bits with a palette of black and white: make it a PNG file"
             )
         if self._mask:
-            # Pillow stretches values of few bits over a byte.
+            # Pillow stretches values of 2 or 4 bits to a byte.
             return _labels(image) // np.uint8(_STRETCHED.get(header.bits, 1) if image.mode == "L" else 1)
         pixels = _converted(image, "L" if self._channels == 1 else "RGB")
         return pixels.reshape(*pixels.shape[:2], self._channels)
 
 
 def frame_size(data: Stored) -> tuple[int, int]:
-    """Read a frame's size, from its header if it is encoded.
+    """Return a frame's height and width, from its header if it is encoded.
 
     Parameters
     ----------
@@ -304,8 +281,8 @@ def frame_size(data: Stored) -> tuple[int, int]:
     Returns
     -------
     tuple of int
-        Height and width in pixels. A rotation noted in Exif is ignored, as it is in decoding; a TIFF's own is
-        heeded.
+        Height and width in pixels. A rotation in Exif is ignored, as in decoding; a TIFF's orientation tag is
+        applied.
 
     Raises
     ------
@@ -316,17 +293,17 @@ def frame_size(data: Stored) -> tuple[int, int]:
     """
     if isinstance(data, np.ndarray):
         if data.ndim < 2:  # noqa: PLR2004 - height and width
-            raise FrameError(f"is an array of shape {data.shape}; expected (height, width, ...)")
+            raise FrameError(f"an array of shape {data.shape}: must be (height, width, ...)")
         return data.shape[0], data.shape[1]
     header = _header(data)
     return header.height, header.width
 
 
 def _scaling(data: Encoded, scale: int) -> tuple[int, tuple[int, int]]:
-    """Return the scale at which a whole file can be decoded, and what makes simplejpeg take that one."""
+    """Return the scale at which a whole file can be decoded, and the least size that selects it."""
     if data[:3] == _JPEG:
         height, width = frame_size(data)
-        if max(height, width) >= _SMALLEST:
+        if max(height, width) >= SMALLEST_JPEG:  # for smaller ones simplejpeg picks another scale
             return scale, (-(-height // scale), -(-width // scale))
     return 1, (0, 0)
 
@@ -339,11 +316,11 @@ def _header(data: Encoded) -> Header:
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data)
     except (ValueError, KeyError) as error:
-        why = "subsampling 4:4:1" if isinstance(error, KeyError) else error  # it has no name for that
+        why = "subsampling 4:4:1" if isinstance(error, KeyError) else error  # simplejpeg lacks its name
         raise DamageError(
             f"truncated, damaged or unusual header of a JPEG of {len(data)} bytes: {why}"
         ) from error
-    check_size(height, width, _JPEG_PIXELS_PER_BYTE * len(data), len(data))
+    check_size(height, width, JPEG_PIXELS_PER_BYTE * len(data), len(data))
     return Header("JPEG", height, width)
 
 
@@ -351,35 +328,34 @@ def _loaded(data: Encoded, header: Header) -> Image:
     pixels = header.height * header.width
     try:
         image = _READERS[header.kind](BytesIO(data))
-        if image.width * image.height == pixels:  # else it is not worth the memory
+        if image.width * image.height == pixels:  # otherwise it is refused below
             image.load()
-    except Exception as error:  # Pillow lets out whatever damage leads to
+    except Exception as error:  # damage makes Pillow raise errors of any type
         raise DamageError(
             f"truncated, damaged or unusual {header.kind} of {len(data)} bytes: {error}"
         ) from error
     if (image.height, image.width) != (header.height, header.width):
-        raise DamageError(f"damaged {header.kind} of {len(data)} bytes: its header has two sizes")
+        raise DamageError(f"damaged {header.kind} of {len(data)} bytes: its headers give two sizes")
     return image
 
 
 def _converted(image: Image, mode: str) -> NDArray[np.uint8]:
-    image.info.pop("transparency", None)  # Pillow warns when it drops a palette's
+    image.info.pop("transparency", None)  # Pillow warns if it drops that of a palette
     try:
         return np.asarray(image.convert(mode))
     except ValueError as error:
-        raise FrameError(f"no way from {image.mode} to {mode}: {error}") from error
+        raise FrameError(f"a picture of mode {image.mode}: must be convertible to {mode}: {error}") from error
 
 
 def _labels(image: Image) -> NDArray[np.uint8]:
     if len(image.getbands()) > 1:
         raise FrameError(
-            f"a mask must have a single channel, not {image.mode} with the colours "
-            f"{first_colors(_converted(image, 'RGB'))}: say what each colour means by colors=, or take this "
-            "stream out of masks="
+            f"a mask of mode {image.mode}, with the colours {first_colors(_converted(image, 'RGB'))}: must "
+            "have a single channel; give each colour's value by colors=, or take this stream out of masks="
         )
     values = np.asarray(image)
     if values.dtype.kind == "f":
-        raise FrameError("a mask's values must be whole numbers from 0 to 255, not floating point")
+        raise FrameError("a mask of floating-point values: must be whole numbers from 0 to 255")
     if values.min() < 0 or values.max() > np.iinfo(np.uint8).max:
-        raise FrameError(f"a mask's values must be 0 to 255, not {values.min()} to {values.max()}")
+        raise FrameError(f"a mask of values {values.min()} to {values.max()}: must be from 0 to 255")
     return values.astype(np.uint8, copy=False)

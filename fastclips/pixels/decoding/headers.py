@@ -1,9 +1,9 @@
-"""What a file says of itself in its first bytes: format, size, depth. No pixel is touched.
+"""Read the headers of PNG, BMP and TIFF files: format, size and depth. No pixel is decoded.
 
-Of a TIFF, which may hold many, the first picture counts.
+A TIFF may hold several pictures; the first is read.
 
-A header that promises more pixels than the file can hold belongs to a truncated or damaged file, and
-believing it could take all memory. So each format has a limit, of pixels per byte of the file.
+A header with more pixels than its file can hold belongs to a truncated or damaged file, and decoding it could
+take all memory. So each format has a limit: pixels per byte of the file.
 """
 
 from __future__ import annotations
@@ -15,26 +15,27 @@ from fastclips.errors import DamageError, FrameError
 
 __all__ = ["Header", "check_size", "read_header"]
 
-_DEFLATED = 8 * 1032  # pixels per byte: deflate's limit, at 1 bit per pixel
+# Pixels per byte of a file, at most.
+_DEFLATED = 8 * 1032  # deflate's limit, at 1 bit per pixel
 _PLAIN = 8  # 1 bit per pixel
-_RUNS = 128  # two bytes say 255 pixels
-_FAXED = 2**16  # 1 bit per row, and more than any row holds
-_TIFF_PIXELS = 2**26  # in all: of more, Pillow warns
+_RUNS = 128  # run lengths: two bytes for 255 pixels
+_FAXED = 2**16  # 1 bit for a row of any width
+_TIFF_PIXELS = 2**26  # in all: above, Pillow warns
 
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _ORIENTATION = 256, 257, 258, 259, 274  # TIFF's tags
-_NUMBERS = {1: "B", 3: "H", 4: "I"}  # TIFF's types, as struct names them
-_ENTRY = 12  # bytes in TIFF's table of tags
+_NUMBERS = {1: "B", 3: "H", 4: "I"}  # TIFF's types, as formats of struct
+_ENTRY = 12  # bytes of a tag in TIFF's table
 
 
 class Header(NamedTuple):
-    """What a file says of itself.
+    """The format, size and depth of a file.
 
     Parameters
     ----------
     kind : str
-        The format's name.
+        Name of the format.
     height, width : int
-        Size in pixels, as decoded.
+        Size in pixels, after decoding.
     bits : int
         Bits per channel.
     """
@@ -61,7 +62,7 @@ def read_header(data: bytes | bytearray | memoryview) -> Header:
     Raises
     ------
     DamageError
-        If it is none of them, or its header is damaged.
+        If the file has another format, or its header is damaged.
     FrameError
         If it is a TIFF of too many pixels.
     """
@@ -79,29 +80,14 @@ def read_header(data: bytes | bytearray | memoryview) -> Header:
         ) from error
     check_size(height, width, limit * len(data), len(data))
     if kind == "TIFF" and height * width > _TIFF_PIXELS:
-        raise FrameError(f"its {height} x {width} pixels are more than the {_TIFF_PIXELS} read of a TIFF")
+        raise FrameError(f"a TIFF of {height} x {width} pixels: must be at most {_TIFF_PIXELS}")
     return Header(kind, height, width, bits)
 
 
 def check_size(height: int, width: int, most: int, size: int) -> None:
-    """Refuse a header that promises more than its file can hold.
-
-    Parameters
-    ----------
-    height, width : int
-        Of the header.
-    most : int
-        Pixels that the file can hold.
-    size : int
-        The file's bytes.
-
-    Raises
-    ------
-    DamageError
-        If there are more pixels than that, or none.
-    """
+    """Raise `DamageError` if a header has no pixels, or more than the `most` that its file can hold."""
     if not 0 < height * width <= most:
-        raise DamageError(f"truncated: {size} bytes cannot hold the {height} x {width} of its header")
+        raise DamageError(f"truncated: {size} bytes cannot hold the {height} x {width} pixels of its header")
 
 
 _Read = tuple[int, int, int, int]  # height, width, bits per channel, pixels per byte at most
@@ -116,12 +102,12 @@ def _png(data: bytes | bytearray | memoryview) -> _Read:
 
 def _bmp(data: bytes | bytearray | memoryview) -> _Read:
     (size,) = struct.unpack_from("<I", data, 14)
-    if size == 12:  # noqa: PLR2004 - the oldest header, which is the shortest
+    if size == 12:  # noqa: PLR2004 - the oldest and shortest header
         width, height = struct.unpack_from("<HH", data, 18)
         packed = 0
     else:
         width, height, packed = struct.unpack_from("<ii4xI", data, 18)
-        height = abs(height)  # negative: rows run from top to bottom
+        height = abs(height)  # negative if rows run from top to bottom
     if width <= 0 or height == 0:
         raise ValueError
     return height, width, 8, _RUNS if packed in (1, 2) else _PLAIN
@@ -134,16 +120,16 @@ def _tiff(data: bytes | bytearray | memoryview) -> _Read:
     tags = {_BITS: 1, _COMPRESSION: 1, _ORIENTATION: 1}
     for at in range(table + 2, table + 2 + entries * _ENTRY, _ENTRY):
         tag, kind, count = struct.unpack_from(f"{order}HHI", data, at)
-        if kind in _NUMBERS and count:  # its first number alone, which may lie elsewhere
+        if kind in _NUMBERS and count:  # only the first number counts
             number = f"{order}{_NUMBERS[kind]}"
-            beside = count * struct.calcsize(number) <= 4  # noqa: PLR2004 - bytes of an entry's value
-            place = at + 8 if beside else struct.unpack_from(f"{order}I", data, at + 8)[0]
+            inline = count * struct.calcsize(number) <= 4  # noqa: PLR2004 - bytes of an entry's value
+            offset = at + 8 if inline else struct.unpack_from(f"{order}I", data, at + 8)[0]
             if tag in (_WIDTH, _LENGTH, _BITS, _COMPRESSION, _ORIENTATION):
-                (tags[tag],) = struct.unpack_from(number, data, place)
+                (tags[tag],) = struct.unpack_from(number, data, offset)
     height, width = tags[_LENGTH], tags[_WIDTH]
     if height * width == 0:
         raise ValueError
-    if tags[_ORIENTATION] in (5, 6, 7, 8):  # rows are stored as columns; Pillow turns them
+    if tags[_ORIENTATION] in (5, 6, 7, 8):  # rows are stored as columns, which Pillow swaps
         height, width = width, height
     return height, width, tags[_BITS], _PLAIN if tags[_COMPRESSION] == 1 else _FAXED
 

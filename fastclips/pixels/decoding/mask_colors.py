@@ -1,4 +1,4 @@
-"""Masks whose classes are colours: what each colour means."""
+"""Map the colours of a mask to values."""
 
 from __future__ import annotations
 
@@ -15,14 +15,12 @@ __all__ = ["ColorMap", "first_colors"]
 
 
 class ColorMap:
-    """Turns colours into values.
-
-    A colour is packed into one integer, its values are found by binary search.
+    """Maps colours to values: each colour is packed into one integer and found by binary search.
 
     Parameters
     ----------
     colors : tuple of ((int, int, int), int)
-        Each colour and its value, 0 to 255; no colour twice, one at least.
+        Each colour and its value, 0 to 255: at least one colour, and none twice.
     """
 
     def __init__(self, colors: tuple[tuple[tuple[int, int, int], int], ...]) -> None:
@@ -32,7 +30,7 @@ class ColorMap:
         self._values = np.array([value for _, value in colors], np.uint8)[order]
 
     def values(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return what each pixel's colour means.
+        """Return the value of each pixel's colour.
 
         Parameters
         ----------
@@ -47,11 +45,11 @@ class ColorMap:
         Raises
         ------
         FrameError
-            If a colour means nothing; the message names it and its first place.
+            If a colour has no value; the message names the colour and its first position.
         """
         packed = _packed(pixels)
-        places = np.searchsorted(self._packed, packed)
-        wrong = np.take(self._packed, places, mode="clip") != packed
+        indices = np.searchsorted(self._packed, packed)
+        wrong = np.take(self._packed, indices, mode="clip") != packed
         if wrong.any():
             row, column = divmod(int(wrong.argmax()), wrong.shape[1])
             color = tuple(pixels[row, column].tolist())
@@ -59,24 +57,11 @@ class ColorMap:
                 f"the mask's colour {color} at row {row}, column {column} is none of the "
                 f"{len(self._packed)} in colors=; add it there, or make the mask anew without smooth edges"
             )
-        return np.take(self._values, places)
+        return np.take(self._values, indices)
 
 
 def first_colors(pixels: NDArray[np.uint8], most: int = 5) -> str:
-    """Return a few of a picture's colours as a message should show them.
-
-    Parameters
-    ----------
-    pixels : ndarray of uint8
-        (H, W, 3), RGB.
-    most : int
-        How many to show.
-
-    Returns
-    -------
-    str
-        The first colours met, row by row, and dots where some were left out.
-    """
+    """Return the first `most` colours of a picture, (H, W, 3), for a message."""
     flat = pixels.reshape(-1, 3)
     _, firsts = np.unique(_packed(pixels), return_index=True)
     firsts.sort()

@@ -1,25 +1,25 @@
-"""Pixel loops, compiled: cut a box out of a frame, mirror it, send it through a table, in one pass.
+"""Compiled pixel loops: crop a box of a frame, mirror it and look its bytes up in a table, in one pass.
 
-The only importer of numba. Importing this module compiles every kernel or loads it from numba's cache on
-disk, so the nursery does so once, before it forks workers; afterwards nothing compiles.
+Importing this module compiles every kernel, or loads it from numba's cache on disk. The nursery imports it
+once, before it forks workers; nothing compiles afterwards.
 
-numba's code reads and writes past an array's end if told to, so a kernel first checks the box against the
-shapes; types, axes and contiguity are checked by its signature. A refusal is explained in Python afterwards,
-so that what is right costs one call.
+numba does not check bounds, so each kernel first checks the box against the shapes; its signature checks
+types, axes and contiguity. A refused call is explained in Python afterwards, so that a correct call pays for
+no check in Python.
 
-What makes them fast, each found by measurement (benchmarks/test_kernels.py):
+Why the kernels are fast, each reason measured (benchmarks/test_kernels.py):
 
-- all counts are unsigned, so numba emits no test for negative indices, which would stop vectorisation;
-- the channel count is a constant, 1 or 3, in the loops that matter: `inline="always"` copies the loop into
-  each branch of the kernel, LLVM unrolls its channels and turns the rest into byte shuffles. Other counts
-  work, more slowly. Closures over a constant would do the same, but kernels that differ only in what they
-  close over share a symbol name, and numba's cache may mix those up (numba#10486);
-- an unflipped row is a run of bytes, whatever its channels;
-- a batch is larger than the caches, and the writer does not read it again. With `bypass_cache`, rows are made
-  in a small buffer and go from there to memory in whole cache lines, without being read first and without
-  pushing the decoder's own data out of the caches.
+- All counts are unsigned: numba then emits no test for negative indices, which would stop vectorisation.
+- The channel count is a constant, 1 or 3, in the loops that matter: `inline="always"` copies the loop into
+  each branch of the kernel, LLVM unrolls the channels and turns the rest into byte shuffles. Other counts
+  work, more slowly. Closures over a constant would do the same, but kernels that differ only in a closed-over
+  value share a symbol name, and numba's cache may confuse them (numba#10486).
+- A row that is not mirrored is copied as a run of bytes, whatever its channels.
+- A batch is larger than the caches, and its writer does not read it again. With `bypass_cache`, rows are made
+  in a small buffer and go from there to memory in whole cache lines: memory is not read first, and the
+  decoder's data stay in the caches.
 
-A table lookup moves bits, whatever they mean: tables are seen as unsigned integers of their width.
+Tables are seen as unsigned integers of their width, since a lookup moves bits whatever they mean.
 """
 
 # ruff: noqa: ANN401 - numba and llvmlite have no types
@@ -37,6 +37,8 @@ from numba import boolean, config, int64, njit, types, uint8, uint16, uint32
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
+from fastclips._native import CACHE_LINE
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -47,31 +49,31 @@ if TYPE_CHECKING:
 
 __all__ = ["crop", "crop_table"]
 
-# An unsigned count and a Python int make a float in numba, so constants are unsigned too.
+# An unsigned count with a Python int gives a float in numba, so constants are unsigned, too.
 _ONE = np.uint64(1)
 _THREE = np.uint64(3)
 _ENTRIES = np.uint64(256)
 _NONE = np.uint64(0)
-_LINE = np.uint64(64)  # bytes of a cache line
-_LOCK_S = 30.0  # several times what compiling takes
-_STAGING = 8 * 1024  # bytes, to stay within the first level of cache
+_LINE = np.uint64(CACHE_LINE)
+_LOCK_S = 30.0  # several times as long as compiling takes
+_STAGING = 8 * 1024  # bytes; fits the first-level cache
 
 _inline: Callable[[_Function], _Function] = njit(inline="always")
 
 
 def _compile(function: _Function, *signatures: object) -> _Function:
-    """Compile a kernel for all its signatures, or load it from the cache; never again when called."""
+    """Compile a kernel for all its signatures, or load it from the cache; calls never compile."""
     if config.DISABLE_JIT:
         return function
     try:
         return _build(function, signatures, cache=True)
-    except (OSError, RuntimeError):  # no writable place for a cache, or one that is full or locked
+    except (OSError, RuntimeError):  # the cache is not writable, full or locked
         return _build(function, signatures, cache=False)
 
 
 def _build(function: _Function, signatures: tuple[object, ...], *, cache: bool) -> _Function:
     kernel: Any = njit(function, nogil=True, cache=cache)
-    with _alone(kernel.stats.cache_path):
+    with _lock_cache(kernel.stats.cache_path):
         for signature in signatures:
             kernel.compile(signature)
     kernel.disable_compile()
@@ -80,10 +82,10 @@ def _build(function: _Function, signatures: tuple[object, ...], *, cache: bool) 
 
 
 @contextmanager
-def _alone(folder: str | None) -> Iterator[None]:
-    """Keep other processes out of the cache: numba may crash when several write it at once (numba#4807).
+def _lock_cache(folder: str | None) -> Iterator[None]:
+    """Lock numba's cache, since numba may crash if several processes write it at once (numba#4807).
 
-    The lock of a process that dies is released by the system. Where there are none, go on without.
+    The kernel releases the lock of a dead process. On a file system without locks, this does nothing.
     """
     if folder is None:
         yield
@@ -95,10 +97,10 @@ def _alone(folder: str | None) -> Iterator[None]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if monotonic() > deadline:  # its holder is stopped, perhaps
+                if monotonic() > deadline:  # perhaps the holder is stopped
                     raise TimeoutError("numba's cache is locked") from None
                 sleep(0.05)
-            except OSError:  # no locks on this file system
+            except OSError:  # the file system has no locks
                 break
         yield
 
@@ -198,7 +200,7 @@ def _bytes_from(_: object, frame: Any, count: Any) -> object:
         populate_array(
             made, data=given.data, shape=[values[1]], strides=[one], itemsize=one, meminfo=None, parent=None
         )
-        return made._getvalue()  # noqa: SLF001 - numba's way
+        return made._getvalue()  # noqa: SLF001 - numba has no public way
 
     return flat(frame, count), emit
 
@@ -206,18 +208,18 @@ def _bytes_from(_: object, frame: Any, count: Any) -> object:
 if config.DISABLE_JIT:
     _bytes: Any = _bytes_plainly
     _store_line: Any = _line_plainly
-    _finish_lines: Any = lambda: None  # noqa: E731 - stands in for an instruction
+    _finish_lines: Any = lambda: None  # noqa: E731 - replaces an instruction
 else:
-    _bytes = intrinsic(_bytes_from)  # a frame's, `count` of them, whose rows may lie apart
-    _store_line = intrinsic(_line_past_the_caches)  # 64 bytes to a multiple of 64
-    _finish_lines = intrinsic(_fence)  # such stores are ordered with nothing else
+    _bytes = intrinsic(_bytes_from)  # views `count` bytes of a frame, gaps between rows included
+    _store_line = intrinsic(_line_past_the_caches)  # one cache line, to an aligned address
+    _finish_lines = intrinsic(_fence)  # non-temporal stores are not ordered otherwise
 
 
 @_inline
 def _store_block(
     out: Any, staging: Any, y: int, rows: int, height: int, row: int, planes: int, items: int
 ) -> None:
-    """Send finished rows of each plane to their place, `items` of them a cache line."""
+    """Store finished rows of each plane in `out`, one cache line of `items` items at a time."""
     for plane in range(planes):
         put = (plane * height + y) * row
         take = plane * rows * row
@@ -226,28 +228,29 @@ def _store_block(
 
 
 @_inline
-def _plan(
+def _measure(
     source: _Array, top: int, left: int, flip: bool, out: _Array, planar: bool, bypass_cache: bool
 ) -> tuple[bool, int, int, int, int, int, int]:
-    """Turn a box into counts: whether it fits, first pixel, pitch, height, width, channels, block.
+    """Return whether a box fits, and its first byte, pitch, height, width, channels and block.
 
-    A block is the rows that are staged at a time, whole cache lines of them; 0 if `out` is written directly.
+    A block is the number of rows that are staged at a time, in whole cache lines; 0 if `out` is written
+    directly.
     """
     frame_height, frame_width, channels = source.shape
     if planar:
-        given, height, width = out.shape
+        depth, height, width = out.shape
     else:
-        height, width, given = out.shape
-    fits = given == channels and 0 <= top <= frame_height - height and 0 <= left <= frame_width - width
+        height, width, depth = out.shape
+    fits = depth == channels and 0 <= top <= frame_height - height and 0 <= left <= frame_width - width
     pitch, between, within = source.strides
     together = (channels == 1 or within == 1) and (frame_width == 1 or between == channels)
     fits = fits and together and (frame_height == 1 or pitch >= frame_width * channels)
     start = top * pitch + (left + (width - 1 if flip else 0)) * channels
     row = width * out.itemsize * (1 if planar else channels)
     block = 0
-    if bypass_cache and row > 0 and height * row % 64 == 0 and out.ctypes.data % 64 == 0:
+    if bypass_cache and row > 0 and height * row % CACHE_LINE == 0 and out.ctypes.data % CACHE_LINE == 0:
         lines = 1
-        while lines * row % 64:
+        while lines * row % CACHE_LINE:
             lines += 1
         block = _STAGING // (lines * row * (channels if planar else 1)) * lines
     return fits, start, pitch, height, width, channels, block
@@ -263,22 +266,22 @@ def _copy(
     staging: _Array,
     bypass_cache: bool,
 ) -> bool:
-    fits, first, across, tall, wide, deep, block = _plan(frame, top, left, flip, out, planar, bypass_cache)
+    fits, first, apart, tall, wide, deep, block = _measure(frame, top, left, flip, out, planar, bypass_cache)
     if not fits:
         return False
-    start, pitch = np.uint64(first), np.uint64(across)
-    count = (frame.shape[0] - 1) * across + frame.shape[1] * deep
+    start, pitch = np.uint64(first), np.uint64(apart)
+    count = (frame.shape[0] - 1) * apart + frame.shape[1] * deep
     height, width, channels = np.uint64(tall), np.uint64(wide), np.uint64(deep)
     if not flip and not planar:
         width, channels = width * channels, _ONE
     source, flat = _bytes(frame, count), out.reshape(-1)
     staged = block > 0
     target = staging if staged else flat
-    step = np.uint64(block) if staged else height
+    most = np.uint64(block) if staged else height
     planes = channels if planar else _ONE
     y = _NONE
     while y < height:
-        rows = min(step, height - y)
+        rows = min(most, height - y)
         begin = start + y * pitch
         size = rows * width
         if channels == _ONE:
@@ -311,22 +314,22 @@ def _look_up(
     staging: _Array,
     bypass_cache: bool,
 ) -> bool:
-    fits, first, over, tall, wide, deep, block = _plan(frame, top, left, flip, out, planar, bypass_cache)
+    fits, first, apart, tall, wide, deep, block = _measure(frame, top, left, flip, out, planar, bypass_cache)
     if not fits:
         return False
-    start, pitch = np.uint64(first), np.uint64(over)
-    count = (frame.shape[0] - 1) * over + frame.shape[1] * deep
+    start, pitch = np.uint64(first), np.uint64(apart)
+    count = (frame.shape[0] - 1) * apart + frame.shape[1] * deep
     height, width, channels = np.uint64(tall), np.uint64(wide), np.uint64(deep)
     source, table, flat = _bytes(frame, count), tables.reshape(-1), out.reshape(-1)
     staged = block > 0
     target = staging if staged else flat
-    step = np.uint64(block) if staged else height
+    most = np.uint64(block) if staged else height
     planes = channels if planar else _ONE
     across = _ONE if planar else channels
     items = _LINE // np.uint64(out.itemsize)
     y = _NONE
     while y < height:
-        rows = min(step, height - y)
+        rows = min(most, height - y)
         begin = start + y * pitch
         plane = rows * width if planar else _ONE
         if channels == _THREE:
@@ -368,7 +371,7 @@ def crop(
     channels_first: bool = False,
     bypass_cache: bool = False,
 ) -> None:
-    """Copy a box of a frame, mirrored from left to right if asked.
+    """Copy a box of a frame, mirrored from left to right if `flip`.
 
     Parameters
     ----------
@@ -379,14 +382,14 @@ def crop(
     flip : bool
         Whether to mirror the box.
     out : ndarray of uint8
-        Filled with the box, whose size it sets: (h, w, C), (C, h, w) if `channels_first`, or (h, w) for a
+        Receives the box, and sets its size: (h, w, C), (C, h, w) if `channels_first`, or (h, w) for a
         two-dimensional `source`. C-contiguous; must not overlap `source`.
     channels_first : bool, optional
         Whether `out` is (C, h, w).
     bypass_cache : bool, optional
-        Whether to write past the caches, which pays for arrays that are not read again soon. Only done where
-        `out` and each of its planes are whole cache lines. Not for several threads at once, which would
-        share a buffer.
+        Whether to write past the caches, which is faster if `out` is not read again soon. Has no effect
+        unless `out` and each of its planes are whole cache lines. Not for several threads at once, since they
+        would share a buffer.
 
     Raises
     ------
@@ -398,7 +401,7 @@ def crop(
         frame, target, planar = source[:, :, None], out[:, :, None], False
     try:
         fits = _copy(frame, top, left, flip, target, planar, _staging["u1"], bypass_cache)
-    except (TypeError, OverflowError):  # what no kernel was compiled for
+    except (TypeError, OverflowError):  # no kernel has such a signature
         fits = False
     if not fits:
         _explain(source, top, left, out, channels_first, np.uint8)
@@ -415,7 +418,7 @@ def crop_table(
     channels_first: bool = False,
     bypass_cache: bool = False,
 ) -> None:
-    """Copy a box of a frame as `crop` does, each value through its channel's table.
+    """Copy a box of a frame as `crop` does, looking up each byte in its channel's table.
 
     Parameters
     ----------
@@ -426,7 +429,7 @@ def crop_table(
     flip : bool
         Whether to mirror the box.
     table : ndarray
-        What becomes of each value in each channel, (C, 256), C-contiguous, of any dtype of 1, 2 or 4 bytes.
+        Output for each byte of each channel, (C, 256), C-contiguous, of any dtype of 1, 2 or 4 bytes.
     out : ndarray
         As in `crop`, with the dtype of `table`. Must not overlap `source` or `table`.
     channels_first : bool, optional
@@ -442,11 +445,11 @@ def crop_table(
     bits = _BITS.get(table.dtype.itemsize)
     if bits is None or table.dtype != out.dtype:
         raise ValueError(
-            f"table and out must share one dtype of 1, 2 or 4 bytes, not {table.dtype} and {out.dtype}"
+            f"table of {table.dtype} and out of {out.dtype}: must have one dtype of 1, 2 or 4 bytes"
         )
     channels = 1 if source.ndim == 2 else source.shape[-1]  # noqa: PLR2004 - height and width
     if table.shape != (channels, 256) or not table.flags.c_contiguous:
-        raise ValueError(f"table must be C-contiguous, {(channels, 256)}, not {table.shape}")
+        raise ValueError(f"table of shape {table.shape}: must be C-contiguous, {(channels, 256)}")
     frame, target, planar = source, out.view(bits), channels_first
     if source.ndim == out.ndim == 2:  # noqa: PLR2004 - height and width
         frame, target, planar = source[:, :, None], target[:, :, None], False
@@ -454,7 +457,7 @@ def crop_table(
         fits = _look_up(
             frame, top, left, flip, table.view(bits), target, planar, _staging[bits], bypass_cache
         )
-    except (TypeError, OverflowError):  # what no kernel was compiled for
+    except (TypeError, OverflowError):  # no kernel has such a signature
         fits = False
     if not fits:
         _explain(source, top, left, out, channels_first, out.dtype)
@@ -468,23 +471,23 @@ def _explain(
     channels_first: bool,
     dtype: DTypeLike,
 ) -> NoReturn:
-    """Say why a kernel refused its arguments."""
+    """Raise an error that says why a kernel refused its arguments."""
     if source.dtype != np.uint8 or source.ndim not in (2, 3) or not source[:1].flags.c_contiguous:
         raise ValueError(
-            "source must be uint8, (H, W) or (H, W, C), the pixels of a row together, not "
-            f"{source.dtype} {source.shape}"
+            f"source of {source.dtype} {source.shape}: must be uint8, (H, W) or (H, W, C), the pixels of a "
+            "row together"
         )
     if out.dtype != dtype:
-        raise ValueError(f"out must be uint8, not {out.dtype}; crop_table converts")
+        raise ValueError(f"out of {out.dtype}: must be uint8; crop_table converts")
     if out.ndim != source.ndim or not (out.flags.c_contiguous and out.flags.writeable):
         raise ValueError(
-            f"out must be writable, C-contiguous and have {source.ndim} axes as source has, not {out.shape}"
+            f"out of shape {out.shape}: must be writable, C-contiguous and have {source.ndim} axes, as source"
         )
     height, width, *depth = out.shape
     if channels_first and depth:
         depth, height, width = [height], width, depth[0]
     if depth and depth[0] != source.shape[2]:
-        raise ValueError(f"out {out.shape} must have the {source.shape[2]} channels of source")
+        raise ValueError(f"out of shape {out.shape}: must have the {source.shape[2]} channels of source")
     raise ValueError(
         f"a box of {height} x {width} at row {top}, column {left} leaves the frame of "
         f"{source.shape[0]} x {source.shape[1]}"

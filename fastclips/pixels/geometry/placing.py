@@ -1,12 +1,13 @@
-"""Frames into their places: through the geometry map, and a table where there is one, into the batch.
+"""Place decoded frames in the batch: through the geometry map, and a lookup table if there is one.
 
-The cheapest way that the settled map allows::
+The settled map decides how, cheapest first::
 
-    crop              kernel                                             one pass over the pixels
-    box of the frame  cv2.resize, then the kernel if something is left   mirroring, table, channels first
-    warp              cv2.warpAffine or indices, then the kernel likewise
+    map               what runs
+    crop              kernel: one pass over the pixels
+    box of the frame  cv2.resize; then the kernel for mirroring, a table or channels first
+    warp              cv2.warpAffine, or indices for masks; then the kernel likewise
 
-Top and bottom change places by reversing the order of rows, which the kernels do not know of.
+The kernels mirror left and right only. Top and bottom are mirrored by reversing the rows beforehand.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ __all__ = ["Hole", "find_hole", "make_placer"]
 
 
 class Hole(NamedTuple):
-    """What of a frame of the batch lies outside of the frame that was decoded, and what goes there."""
+    """The part of a frame of the batch that lies outside the decoded frame, and its values."""
 
-    places: NDArray[np.intp]  # flat
+    indices: NDArray[np.intp]  # into the flat frame
     values: NDArray[Any]
 
     def fill(self, frame: NDArray[Any]) -> None:
-        """Overwrite what lies outside in a frame of the batch, C-contiguous."""
-        frame.reshape(-1)[self.places] = self.values
+        """Overwrite that part of a frame of the batch, C-contiguous."""
+        frame.reshape(-1)[self.indices] = self.values
 
 
 def find_hole(
@@ -49,25 +50,25 @@ def find_hole(
     *,
     channels_first: bool,
 ) -> Hole | None:
-    """Find what of the batch's frames lies outside of frames of a size.
+    """Find the part of the batch's frames that lies outside decoded frames of a size.
 
     Parameters
     ----------
     geometry : Geometry
         The map, settled.
     size : (int, int)
-        Height and width of the frames.
+        Height and width of the decoded frames.
     like : ndarray
         A frame of the batch: (h, w), (h, w, C) or, with channels first, (C, h, w).
     value : int or tuple of int
-        What goes there: one for all channels, or one for each.
+        Value of that part: one for all channels, or one for each.
     channels_first : bool
         Whether `like` has its channels first.
 
     Returns
     -------
     Hole or None
-        None where nothing lies outside.
+        None if nothing lies outside.
     """
     if geometry.warp is None:
         return None
@@ -78,10 +79,10 @@ def find_hole(
     channels = like.size // plane
     values = np.broadcast_to(np.array(value, like.dtype), channels)
     if channels_first:
-        places = pixels + plane * np.arange(channels)[:, None]
-        return Hole(places.ravel(), values.repeat(pixels.size))
-    places = channels * pixels[:, None] + np.arange(channels)
-    return Hole(places.ravel(), np.tile(values, pixels.size))
+        indices = pixels + plane * np.arange(channels)[:, None]
+        return Hole(indices.ravel(), values.repeat(pixels.size))
+    indices = channels * pixels[:, None] + np.arange(channels)
+    return Hole(indices.ravel(), np.tile(values, pixels.size))
 
 
 def make_placer(
@@ -94,18 +95,18 @@ def make_placer(
     channels_first: bool = False,
     bypass_cache: bool = False,
 ) -> Callable[[_Frame, NDArray[Any]], None]:
-    """Return what puts a frame into its place.
+    """Return a function that places frames of one shape in the batch.
 
     Parameters
     ----------
     geometry : Geometry
         The map, settled.
     shape : tuple of int
-        Of the frames: (H, W, C), or (H, W) for masks.
+        Shape of the frames: (H, W, C), or (H, W) for masks.
     fill : {"nearest", "constant", "reflect", "wrap"}
-        What lies beyond them; ``"constant"`` is as ``"nearest"`` here.
+        Pixels outside the frame; ``"constant"`` does the same as ``"nearest"`` here.
     table : ndarray, optional
-        (C, 256): what becomes of each byte.
+        Lookup table, (C, 256): the output for each byte of each channel.
     nearest : bool
         Whether to take the nearest pixel instead of interpolating.
     channels_first : bool
@@ -116,13 +117,13 @@ def make_placer(
     Returns
     -------
     callable
-        Takes a frame of uint8 of that shape, and the output that it fills: C-contiguous, of the map's size
+        ``place(frame, output)``: the frame is uint8 of that shape, the output C-contiguous, of the map's size
         and of the table's dtype or uint8.
     """
-    flip, upside_down = geometry.flip, geometry.flip_vertical
+    flip, flip_vertical = geometry.flip, geometry.flip_vertical
 
-    def cut(pixels: _Frame, top: int, left: int, output: NDArray[Any]) -> None:
-        if upside_down:
+    def copy_box(pixels: _Frame, top: int, left: int, output: NDArray[Any]) -> None:
+        if flip_vertical:
             pixels, top = np.ascontiguousarray(pixels[top : top + geometry.y.size][::-1]), 0
         if table is None:
             kernels.crop(
@@ -142,28 +143,28 @@ def make_placer(
 
     if geometry.is_crop:
         top, left = int(geometry.y.box[0]), int(geometry.x.box[0])
-        return lambda pixels, output: cut(pixels, top, left, output)
-    move = _make_mover(geometry, shape, fill, nearest=nearest)
-    if not flip and not upside_down and table is None and not channels_first:
-        return move
-    moved = np.empty((geometry.y.size, geometry.x.size, *shape[2:]), np.uint8)
+        return lambda pixels, output: copy_box(pixels, top, left, output)
+    apply_map = _make_resampler(geometry, shape, fill, nearest=nearest)
+    if not flip and not flip_vertical and table is None and not channels_first:
+        return apply_map
+    resampled = np.empty((geometry.y.size, geometry.x.size, *shape[2:]), np.uint8)
 
-    def move_and_cut(pixels: _Frame, output: NDArray[Any]) -> None:
-        move(pixels, moved)
-        cut(moved, 0, 0, output)
+    def resample_and_copy(pixels: _Frame, output: NDArray[Any]) -> None:
+        apply_map(pixels, resampled)
+        copy_box(resampled, 0, 0, output)
 
-    return move_and_cut
+    return resample_and_copy
 
 
-def _make_mover(
+def _make_resampler(
     geometry: Geometry, shape: tuple[int, ...], fill: str, *, nearest: bool
 ) -> Callable[[_Frame, _Frame], None]:
-    """Return what resamples a frame, leaving out what a map without a warp mirrors."""
+    """Return a function that resamples frames; it does not mirror unless the map is a warp."""
     if nearest and geometry.warp is not None:
         sources = find_sources(geometry, shape[0], shape[1], fill)
         return lambda pixels, output: pick(pixels, sources, output)
 
-    def move(pixels: _Frame, output: _Frame) -> None:
+    def apply_map(pixels: _Frame, output: _Frame) -> None:
         if shape[2:] == (1,):  # OpenCV drops an axis of one channel
             pixels, output = pixels[:, :, 0], output[:, :, 0]
         if geometry.warp is None:
@@ -171,4 +172,4 @@ def _make_mover(
         else:
             warp(pixels, geometry, fill, output)
 
-    return move
+    return apply_map

@@ -1,8 +1,8 @@
-"""What of a frame a geometry map reads, so that nothing else need be decoded.
+"""The part of a frame that a geometry map reads: nothing else need be decoded.
 
-A *source* is a box of whole pixels of the frame, a function of the map alone: whichever way a decoder takes
-to these pixels, the same ones are resampled, and in the same way. Interpolation of a warp rounds positions
-that it counts from the corner of what it gets, so a warp gets its source and no pixel more.
+A *source* is a box of whole pixels of the frame, and depends on the map alone: on every rung of decoding, the
+same pixels are resampled in the same way. A warp's interpolation rounds positions counted from the corner of
+its input, so its input must be exactly its source.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ __all__ = ["Source", "find_source", "localize"]
 
 
 class Source(NamedTuple):
-    """A part of a frame, not empty.
+    """A box of a frame, not empty.
 
     Parameters
     ----------
     top, left, bottom, right : int
-        Its edges in pixels of the frame: multiples of the map's scale, or the frame's own edges.
+        Edges in pixels of the frame: multiples of the map's scale, or the frame's own edges.
     """
 
     top: int
@@ -32,7 +32,7 @@ class Source(NamedTuple):
 
 
 def find_source(geometry: Geometry, height: int, width: int, fill: str) -> Source:
-    """Find what of a frame a map reads.
+    """Find the part of a frame that a map reads.
 
     Parameters
     ----------
@@ -41,13 +41,13 @@ def find_source(geometry: Geometry, height: int, width: int, fill: str) -> Sourc
     height, width : int
         Size of the frame in pixels.
     fill : {"nearest", "constant", "reflect", "wrap"}
-        What lies beyond the frame.
+        Pixels outside the frame.
 
     Returns
     -------
     Source
-        Of a map without a warp, its box. Of a warp, all pixels that it may interpolate between; with
-        ``"reflect"`` and ``"wrap"`` the whole of an axis beyond which it reads.
+        For a map without a warp, its box. For a warp, all pixels that it may interpolate between; with
+        ``"reflect"`` or ``"wrap"``, the whole length of an axis whose ends it crosses.
     """
     if geometry.warp is None:
         top, bottom = map(int, geometry.y.box)
@@ -56,48 +56,51 @@ def find_source(geometry: Geometry, height: int, width: int, fill: str) -> Sourc
     tall, wide = geometry.y.size, geometry.x.size
     corners = geometry.matrix @ [[0.0, 0.0, tall, tall], [0.0, wide, 0.0, wide], [1.0, 1.0, 1.0, 1.0]]
     (top, bottom), (left, right) = (
-        _reach(row.min(), row.max(), size, geometry.scale, turns_back=fill in {"reflect", "wrap"})
+        _reach(row.min(), row.max(), size, geometry.scale, reenters=fill in {"reflect", "wrap"})
         for row, size in zip(corners, (height, width), strict=True)
     )
     return Source(top, left, bottom, right)
 
 
 def localize(geometry: Geometry, top: int, left: int, scale: int) -> Geometry:
-    """Return the same map, from pixels that were decoded.
+    """Return the same map, from output pixels to the pixels of a decoded part of the frame.
 
     Parameters
     ----------
     geometry : Geometry
-        The map from the frame, settled.
+        The map to the whole frame, settled.
     top, left : int
-        Where the first of the pixels lies in the frame at that scale.
+        Position of the first decoded pixel in the scaled frame.
     scale : int
-        At which part of its size, 1 / `scale`, the frame was decoded.
+        The frame was decoded at 1 / `scale` of its size.
 
     Returns
     -------
     Geometry
-        Exact, since all this divides by powers of 2.
+        Exact, since scales are powers of 2.
     """
     if scale == 1 and top == left == 0:
         return geometry
 
-    def moved(axis: Axis, by: int) -> Axis:
-        return axis._replace(start=axis.start / scale - by, stop=axis.stop / scale - by)
+    def localized(axis: Axis, first: int) -> Axis:
+        return axis._replace(start=axis.start / scale - first, stop=axis.stop / scale - first)
 
     if geometry.warp is None:
-        return geometry._replace(y=moved(geometry.y, top), x=moved(geometry.x, left))
+        return geometry._replace(y=localized(geometry.y, top), x=localized(geometry.x, left))
     rows, columns = (
-        (down / scale, across / scale, offset / scale - by)
-        for (down, across, offset), by in zip(geometry.warp, (top, left), strict=True)
+        (down / scale, across / scale, offset / scale - first)
+        for (down, across, offset), first in zip(geometry.warp, (top, left), strict=True)
     )
     return geometry._replace(warp=(rows, columns))
 
 
-def _reach(low: float, high: float, size: int, step: int, *, turns_back: bool) -> tuple[int, int]:
-    """Return the edges of the pixels of an axis that positions from `low` to `high` may need."""
-    first, last = (math.floor(low / step) - 1) * step, (math.ceil(high / step) + 1) * step
-    if turns_back and (first < 0 or last > size):
+def _reach(low: float, high: float, size: int, scale: int, *, reenters: bool) -> tuple[int, int]:
+    """Return the edges of the pixels of an axis that positions from `low` to `high` may need.
+
+    With `reenters`, positions outside the frame read pixels from anywhere on the axis.
+    """
+    first, last = (math.floor(low / scale) - 1) * scale, (math.ceil(high / scale) + 1) * scale
+    if reenters and (first < 0 or last > size):
         return 0, size
-    first = min(max(first, 0), (size - 1) // step * step)
-    return first, min(max(last, first + step), size)
+    first = min(max(first, 0), (size - 1) // scale * scale)
+    return first, min(max(last, first + scale), size)

@@ -1,19 +1,18 @@
-"""Pixels through a geometry map that is no plain crop; beside `filters` the only importer of OpenCV.
+"""Resample pixels by a geometry map that is no plain crop, with OpenCV.
 
-With pixel centres at halves, ``source = map(output + 0.5) - 0.5``. Pictures are interpolated bilinearly
-between the four pixels around that position, masks take the nearest: the pixel in which it lies. Neither is
-smoothed before it shrinks, as in TensorFlow and OpenCV; a JPEG that shrinks much comes here already smaller,
-at a DCT scale.
+Pixel centres lie at halves: ``source = map(output + 0.5) - 0.5``. Pictures are interpolated bilinearly
+between the four pixels around that position; masks take the pixel in which the position lies. Neither is
+smoothed before it shrinks, as in TensorFlow and OpenCV; a JPEG that shrinks by 2 or more is decoded at a DCT
+scale.
 
-A settled map without a warp has a box of whole source pixels, so that is a view of the frame and one call
-stretches it (`resample`), clamped at the box's edges. `cv2.resize` does it in a fraction of the time that
-`cv2.warpAffine` takes, whose pixels differ by as much as 5 between versions of OpenCV; so the latter is kept
-for maps that turn or leave the frame (`warp`, `pick`). Masks are picked by indices of ours, which no version
-changes.
+A settled map without a warp has a box of whole source pixels: a view of the frame, which one call of
+`cv2.resize` stretches (`resample`), clamped at the box's edges. `cv2.warpAffine` takes several times as long,
+and its pixels differ by up to 5 between versions of OpenCV, so only maps that rotate, shear or leave the
+frame use it (`warp`). Masks are picked by our own indices (`find_sources`, `pick`), equal in all versions.
 
-Beyond the frame the border's rule stands for pixels, before interpolation. With ``"constant"`` pictures are
-made as with ``"nearest"``, and whoever knows the unit of the batch fills what lies outside afterwards, so
-that no value is a blend of the picture and what fills it.
+The border rule sets the pixels outside the frame, before interpolation. With ``"constant"``, pictures are
+made as with ``"nearest"``, and the pixels outside are overwritten later in the batch's own unit
+(`placing.Hole`), so that no value blends the picture with the fill.
 """
 
 from __future__ import annotations
@@ -36,27 +35,27 @@ _BORDERS = {
     "reflect": cv2.BORDER_REFLECT,
     "wrap": cv2.BORDER_WRAP,
 }
-_ROUNDING = 1e-9  # pixels: decides nothing but ties, and those alike everywhere
+_ROUNDING = 1e-9  # pixels: decides ties, in the same way on every CPU
 
 
 def use_one_thread() -> None:
-    """Keep OpenCV from starting threads in this process: the workers are the parallelism."""
+    """Keep OpenCV from starting threads in this process; the workers run in parallel already."""
     cv2.setNumThreads(1)
 
 
 def resample(pixels: NDArray[np.uint8], geometry: Geometry, *, nearest: bool, out: NDArray[np.uint8]) -> None:
-    """Stretch the map's box of a frame, leaving out its mirroring.
+    """Stretch the map's box of a frame, without mirroring.
 
     Parameters
     ----------
     pixels : ndarray of uint8
         A frame, (H, W, C) or (H, W).
     geometry : Geometry
-        The map; only its box is used.
+        The map, of which only the box is used.
     nearest : bool
         Whether to take the nearest pixel instead of interpolating.
     out : ndarray of uint8
-        Filled with the result, whose size it sets: (h, w, C) or (h, w), C-contiguous.
+        Receives the result: (h, w, C) or (h, w), C-contiguous, of any size.
     """
     top, bottom = map(int, geometry.y.box)
     left, right = map(int, geometry.x.box)
@@ -69,14 +68,14 @@ def resample(pixels: NDArray[np.uint8], geometry: Geometry, *, nearest: bool, ou
 
 
 def shrink(pixels: NDArray[np.uint8], height: int, width: int, *, nearest: bool) -> NDArray[np.uint8]:
-    """Make a frame smaller for good: each pixel is the mean of the area that it covers, none is left out.
+    """Make a frame smaller, for a pack: each pixel becomes the mean of the area that it covers.
 
     Parameters
     ----------
     pixels : ndarray of uint8
         A frame, (H, W, C) or (H, W).
     height, width : int
-        Of the result, at most those of the frame.
+        Size of the result, at most that of the frame.
     nearest : bool
         Whether to take the nearest pixel instead.
 
@@ -88,23 +87,23 @@ def shrink(pixels: NDArray[np.uint8], height: int, width: int, *, nearest: bool)
     if nearest:
         rows, columns = _nearest(pixels.shape[0], height), _nearest(pixels.shape[1], width)
         return pixels[rows[:, None], columns]
-    made = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
-    return np.asarray(made.reshape(height, width, *pixels.shape[2:]), np.uint8)
+    small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(small.reshape(height, width, *pixels.shape[2:]), np.uint8)
 
 
 def warp(pixels: NDArray[np.uint8], geometry: Geometry, fill: str, out: NDArray[np.uint8]) -> None:
-    """Take a picture through a map, bilinearly.
+    """Resample a picture by a map, bilinearly.
 
     Parameters
     ----------
     pixels : ndarray of uint8
-        A frame, (H, W, C) or (H, W); the last axis is not of length 1.
+        A frame, (H, W, C) or (H, W); the last axis must not have length 1.
     geometry : Geometry
         The map, settled.
     fill : {"nearest", "constant", "reflect", "wrap"}
-        What lies beyond the frame; ``"constant"`` is as ``"nearest"`` here.
+        Pixels outside the frame; ``"constant"`` does the same as ``"nearest"`` here.
     out : ndarray of uint8
-        Filled with the result, of the map's size: (h, w, C) or (h, w), C-contiguous.
+        Receives the result, of the map's size: (h, w, C) or (h, w), C-contiguous.
     """
     matrix = geometry.matrix
     matrix[:, 2] += matrix[:, :2].sum(axis=1) / 2 - 0.5  # from edges to centres
@@ -119,26 +118,13 @@ def warp(pixels: NDArray[np.uint8], geometry: Geometry, fill: str, out: NDArray[
 
 
 def find_outside(geometry: Geometry, height: int, width: int) -> NDArray[np.bool_]:
-    """Say which pixels of the output lie outside the frame, by their centres.
-
-    Parameters
-    ----------
-    geometry : Geometry
-        The map.
-    height, width : int
-        Size of the frame in pixels.
-
-    Returns
-    -------
-    ndarray of bool, (h, w)
-        True outside.
-    """
+    """Return which pixels of the output have their centres outside a frame of a size: bool, (h, w)."""
     rows, columns = _positions(geometry)
     return np.asarray((rows < 0) | (rows >= height) | (columns < 0) | (columns >= width))
 
 
 def find_sources(geometry: Geometry, height: int, width: int, fill: str) -> NDArray[np.intp]:
-    """Return which pixel of the frame each pixel of the output takes, if it takes the nearest.
+    """Return the nearest pixel of the frame for each pixel of the output.
 
     Parameters
     ----------
@@ -147,32 +133,32 @@ def find_sources(geometry: Geometry, height: int, width: int, fill: str) -> NDAr
     height, width : int
         Size of the frame in pixels.
     fill : {"nearest", "constant", "reflect", "wrap"}
-        What lies beyond the frame; ``"constant"`` is as ``"nearest"`` here.
+        Pixels outside the frame; ``"constant"`` does the same as ``"nearest"`` here.
 
     Returns
     -------
     ndarray of intp, (h, w)
-        Row times `width` plus column.
+        Flat indices: row times `width` plus column.
     """
     rows, columns = (
-        _inside(np.floor(at).astype(np.intp), size, fill)
-        for at, size in zip(_positions(geometry), (height, width), strict=True)
+        _inside(np.floor(positions).astype(np.intp), size, fill)
+        for positions, size in zip(_positions(geometry), (height, width), strict=True)
     )
     return np.asarray(rows * width + columns)
 
 
 def pick(pixels: NDArray[np.uint8], sources: NDArray[np.intp], out: NDArray[np.uint8]) -> None:
-    """Take the pixels of a mask, (H, W), that `find_sources` found, into `out`, (h, w)."""
+    """Copy the pixels of a mask, (H, W), at the indices from `find_sources` to `out`, (h, w)."""
     np.take(pixels.reshape(-1), sources, out=out, mode="clip")
 
 
-def _nearest(size: int, taken: int) -> NDArray[np.intp]:
-    """Return which of `size` pixels each of `taken` is, exactly; OpenCV errs where two are equally near."""
-    return (2 * np.arange(taken) + 1) * size // (2 * taken)
+def _nearest(size: int, count: int) -> NDArray[np.intp]:
+    """Return the indices that shrink or stretch `size` pixels to `count`; exact, unlike OpenCV's at ties."""
+    return (2 * np.arange(count) + 1) * size // (2 * count)
 
 
 def _positions(geometry: Geometry) -> list[NDArray[Any]]:
-    """Return the row and the column, in the frame's edge coordinates, of each output pixel's centre."""
+    """Return row and column of each output pixel's centre, in edge coordinates of the frame."""
     down = np.arange(geometry.y.size)[:, None] + 0.5
     across = np.arange(geometry.x.size) + 0.5
     return [
@@ -182,6 +168,7 @@ def _positions(geometry: Geometry) -> list[NDArray[Any]]:
 
 
 def _inside(index: NDArray[np.intp], size: int, fill: str) -> NDArray[np.intp]:
+    """Return indices of an axis, those outside replaced by the border rule."""
     if fill == "wrap":
         return np.asarray(index % size)
     if fill == "reflect":

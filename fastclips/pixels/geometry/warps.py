@@ -1,10 +1,10 @@
-"""Geometry that may leave the frame: rotation, shift, shear, zoom.
+"""Transforms of geometry that may leave the frame: rotation, shift, shear, zoom.
 
-All keep the size of what they get. Drawn per frame, they show a camera that shakes. Positions are real
+Each keeps the size of its input. Drawn per frame, they look like a camera that shakes. Positions are real
 numbers; nothing is rounded to whole pixels before the whole map is known (`Recipe.geometry`).
 
-What lies beyond the frame is the recipe's one border rule, which every transform here repeats, since the
-frame is left by the map as a whole and not by one transform::
+A recipe has one border rule, which sets the pixels outside the frame. Every transform here repeats the rule,
+since it is the composed map that leaves the frame, not one transform::
 
     fill          beyond a frame of abcd      masks
     "nearest"     aa|abcd|dd                  the same
@@ -12,8 +12,8 @@ frame is left by the map as a whole and not by one transform::
     "wrap"        cd|abcd|ab                  the same
     "constant"    fill_value                  the stream's `ignore`
 
-`fill_value` is what the batch holds there, after the pixel steps: with ``Normalize()``, a `fill_value` of 0
-is a 0.0, whatever becomes of black.
+`fill_value` is a value of the batch, set after the pixel steps: with ``Normalize()``, a `fill_value` of 0 is
+0.0, not a normalized black.
 """
 
 from __future__ import annotations
@@ -23,7 +23,14 @@ from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastclips.errors import OptionError
-from fastclips.options import check_per, checked_choice, checked_int, checked_number, checked_range
+from fastclips.options import (
+    check_per,
+    checked_choice,
+    checked_factors,
+    checked_int,
+    checked_number,
+    checked_range,
+)
 from fastclips.pixels.geometry.affine import FILLS
 from fastclips.pixels.ranges import pick
 
@@ -34,27 +41,40 @@ if TYPE_CHECKING:
 
 __all__ = ["RandomRotation", "RandomShear", "RandomShift", "RandomZoom"]
 
-_STEEPEST = 80  # degrees of a shear: beyond, a frame is a thread
+_STEEPEST = 80  # degrees of a shear: beyond, a frame becomes a thin line
 _FARTHEST = 10_000  # pixels of a shift
 _FACTORS = (0.1, 10.0)
 
 
 @dataclass(frozen=True)
 class RandomRotation:
-    """Turn about the centre.
+    """Rotate about the centre.
 
     Parameters
     ----------
     degrees : float or (float, float)
-        Drawn uniformly from -`degrees` to `degrees`, or from the first to the second, within 360;
-        counterclockwise above 0.
+        The angle is drawn uniformly from -`degrees` to `degrees`, or between the two of a pair, within 360.
+        Positive angles turn counterclockwise.
     fill : {"nearest", "constant", "reflect", "wrap"}
-        What lies beyond the frame; the same in all transforms of a list.
+        Pixels outside a frame ``abcd``: ``aa|abcd|dd``, `fill_value`, ``ba|abcd|dc`` or ``cd|abcd|ab``; the
+        same in all transforms of a list.
     fill_value : int or (int, int, int)
-        What ``fill="constant"`` puts there in pictures, after all pixel steps: a byte, or one each for red,
-        green and blue. Behind `Rescale`, too, 255 is 255.0.
+        With ``fill="constant"``, the value of those pixels in pictures, set after all pixel steps: a byte, or
+        one each for red, green and blue. After `Rescale`, too, 255 is 255.0.
     per : {"clip", "frame"}
-        What is drawn once: the frames of a clip share it, or each has its own.
+        How often the angle is drawn: once for all frames of a clip, or for each frame.
+
+    Raises
+    ------
+    OptionError
+        If an option is out of range, or `fill_value` is given without ``fill="constant"``.
+
+    Examples
+    --------
+    >>> rotation = fc.RandomRotation(10, fill="reflect")
+    >>> loader = fc.ClipLoader(fc.open("frames/"), fc.Windows(4), [rotation], batch_size=2, workers=0)
+    >>> next(iter(loader))[0].shape
+    (2, 4, 256, 340, 3)
     """
 
     degrees: float | tuple[float, float]
@@ -77,25 +97,38 @@ class RandomRotation:
         if degrees == 0:
             return geometry
         cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-        return geometry.turn(((cos, sin), (-sin, cos)))
+        return geometry.map_about_center(((cos, sin), (-sin, cos)))
 
 
 @dataclass(frozen=True)
 class RandomShift:
-    """Move down or up, and right or left.
+    """Shift down or up, and right or left.
 
     Parameters
     ----------
     height, width : float
-        How far at most, each way: a share of the height or the width if below 1, otherwise pixels, at most
-        10,000. Both are drawn uniformly.
+        Largest shift in both directions: a share of the frame's height or width if below 1, otherwise pixels,
+        at most 10,000. Each is drawn uniformly.
     fill : {"nearest", "constant", "reflect", "wrap"}
-        What lies beyond the frame; the same in all transforms of a list.
+        Pixels outside a frame ``abcd``: ``aa|abcd|dd``, `fill_value`, ``ba|abcd|dc`` or ``cd|abcd|ab``; the
+        same in all transforms of a list.
     fill_value : int or (int, int, int)
-        What ``fill="constant"`` puts there in pictures, after all pixel steps: a byte, or one each for red,
-        green and blue. Behind `Rescale`, too, 255 is 255.0.
+        With ``fill="constant"``, the value of those pixels in pictures, set after all pixel steps: a byte, or
+        one each for red, green and blue. After `Rescale`, too, 255 is 255.0.
     per : {"clip", "frame"}
-        What is drawn once: the frames of a clip share it, or each has its own.
+        How often the shift is drawn: once for all frames of a clip, or for each frame.
+
+    Raises
+    ------
+    OptionError
+        If an option is out of range, or `fill_value` is given without ``fill="constant"``.
+
+    Examples
+    --------
+    >>> shift = fc.RandomShift(0.1, 0.1, per="frame")
+    >>> loader = fc.ClipLoader(fc.open("frames/"), fc.Windows(4), [shift], batch_size=2, workers=0)
+    >>> next(iter(loader))[0].shape
+    (2, 4, 256, 340, 3)
     """
 
     height: float = 0.0
@@ -119,26 +152,39 @@ class RandomShift:
         axes = []
         for axis, most, draw in zip((geometry.y, geometry.x), (self.height, self.width), draws, strict=True):
             pixels = most * axis.size if most < 1 else most
-            axes.append(axis.window(-pick(-pixels, pixels, draw), axis.size))
+            axes.append(axis.spread(-pick(-pixels, pixels, draw), axis.size))
         return geometry._replace(y=axes[0], x=axes[1])
 
 
 @dataclass(frozen=True)
 class RandomShear:
-    """Shift each row by its distance from the middle row: verticals lean, horizontals stay.
+    """Shear: each row is shifted by its distance from the middle row, so that vertical lines lean.
 
     Parameters
     ----------
     degrees : float or (float, float)
-        By how much verticals lean, to the right above 0: drawn uniformly from -`degrees` to `degrees`, or
-        from the first to the second, within 80.
+        The angle of vertical lines is drawn uniformly from -`degrees` to `degrees`, or between the two of a
+        pair, within 80. Positive angles lean to the right.
     fill : {"nearest", "constant", "reflect", "wrap"}
-        What lies beyond the frame; the same in all transforms of a list.
+        Pixels outside a frame ``abcd``: ``aa|abcd|dd``, `fill_value`, ``ba|abcd|dc`` or ``cd|abcd|ab``; the
+        same in all transforms of a list.
     fill_value : int or (int, int, int)
-        What ``fill="constant"`` puts there in pictures, after all pixel steps: a byte, or one each for red,
-        green and blue. Behind `Rescale`, too, 255 is 255.0.
+        With ``fill="constant"``, the value of those pixels in pictures, set after all pixel steps: a byte, or
+        one each for red, green and blue. After `Rescale`, too, 255 is 255.0.
     per : {"clip", "frame"}
-        What is drawn once: the frames of a clip share it, or each has its own.
+        How often the angle is drawn: once for all frames of a clip, or for each frame.
+
+    Raises
+    ------
+    OptionError
+        If an option is out of range, or `fill_value` is given without ``fill="constant"``.
+
+    Examples
+    --------
+    >>> shear = fc.RandomShear((0, 20))
+    >>> loader = fc.ClipLoader(fc.open("frames/"), fc.Windows(4), [shear], batch_size=2, workers=0)
+    >>> next(iter(loader))[0].shape
+    (2, 4, 256, 340, 3)
     """
 
     degrees: float | tuple[float, float]
@@ -160,7 +206,7 @@ class RandomShear:
         degrees = pick(low, high, draws[0])
         if degrees == 0:
             return geometry
-        return geometry.turn(((1.0, 0.0), (math.tan(math.radians(degrees)), 1.0)))
+        return geometry.map_about_center(((1.0, 0.0), (math.tan(math.radians(degrees)), 1.0)))
 
 
 @dataclass(frozen=True)
@@ -170,18 +216,32 @@ class RandomZoom:
     Parameters
     ----------
     low, high : float, optional
-        The factor of both axes is drawn uniformly from `low` to `high`, within 0.1 to 10. Given alone, `low`
-        is how far it may lie from 1: ``RandomZoom(0.2)`` is ``RandomZoom(0.8, 1.2)``.
+        The factor of both axes is drawn uniformly from `low` to `high`, within 0.1 to 10. Without `high`,
+        `low` is the largest distance of the factor from 1: ``RandomZoom(0.2)`` is ``RandomZoom(0.8, 1.2)``.
     height, width : float or (float, float), optional
-        In place of `low` and `high`: the factor of each axis, drawn by itself if a pair. What is left out
-        keeps its scale.
+        Instead of `low` and `high`: the factor of one axis; from a pair, drawn uniformly. An axis without a
+        factor keeps its scale.
     fill : {"nearest", "constant", "reflect", "wrap"}
-        What lies beyond the frame; the same in all transforms of a list.
+        Pixels outside a frame ``abcd``: ``aa|abcd|dd``, `fill_value`, ``ba|abcd|dc`` or ``cd|abcd|ab``; the
+        same in all transforms of a list.
     fill_value : int or (int, int, int)
-        What ``fill="constant"`` puts there in pictures, after all pixel steps: a byte, or one each for red,
-        green and blue. Behind `Rescale`, too, 255 is 255.0.
+        With ``fill="constant"``, the value of those pixels in pictures, set after all pixel steps: a byte, or
+        one each for red, green and blue. After `Rescale`, too, 255 is 255.0.
     per : {"clip", "frame"}
-        What is drawn once: the frames of a clip share it, or each has its own.
+        How often the factors are drawn: once for all frames of a clip, or for each frame.
+
+    Raises
+    ------
+    OptionError
+        If an option is out of range, `low` is given beside `height` or `width`, or `fill_value` without
+        ``fill="constant"``.
+
+    Examples
+    --------
+    >>> zoom = fc.RandomZoom(0.2, fill="constant", fill_value=127)
+    >>> loader = fc.ClipLoader(fc.open("frames/"), fc.Windows(4), [zoom], batch_size=2, workers=0)
+    >>> next(iter(loader))[0].shape
+    (2, 4, 256, 340, 3)
     """
 
     low: float | None = None
@@ -198,16 +258,17 @@ class RandomZoom:
         if self._by_axis:
             if not (self.low is None and self.high is None):
                 raise OptionError(
-                    f"RandomZoom takes either low and high, one factor for both axes, or height and width, "
-                    f"not low={self.low!r}, high={self.high!r}, height={self.height!r} and "
-                    f"width={self.width!r}"
+                    f"RandomZoom's low={self.low!r}, high={self.high!r}, height={self.height!r} and "
+                    f"width={self.width!r}: must be either low and high, one factor for both axes, or height "
+                    "and width"
                 )
             for name in ("height", "width"):
                 given = getattr(self, name)
                 factors = checked_range(1 if given is None else given, f"RandomZoom's {name}", *_FACTORS)
                 object.__setattr__(self, name, factors)
         else:
-            low, high = _factors(self.low, self.high)
+            instead = "give low and high, or height and width"
+            low, high = checked_factors("RandomZoom", self.low, self.high, *_FACTORS, instead)
             object.__setattr__(self, "low", low)
             object.__setattr__(self, "high", high)
         _check_border(self)
@@ -219,7 +280,7 @@ class RandomZoom:
 
     @property
     def draws(self) -> int:
-        """Numbers in [0, 1) used up: one, or one for each axis."""
+        """Numbers in [0, 1) used up: one for both axes, or one for each."""
         return 2 if self._by_axis else 1
 
     def compose(self, geometry: Geometry, draws: Sequence[float]) -> Geometry:
@@ -232,28 +293,15 @@ class RandomZoom:
         axes = []
         for axis, factor in ((geometry.y, down), (geometry.x, across)):
             extent = axis.size / factor
-            axes.append(axis.window((axis.size - extent) / 2, extent))
+            axes.append(axis.spread((axis.size - extent) / 2, extent))
         return geometry._replace(y=axes[0], x=axes[1])
 
 
-def _degrees(value: object, knob: str, most: float) -> tuple[float, float]:
+def _degrees(value: object, name: str, most: float) -> tuple[float, float]:
     if isinstance(value, (tuple, list)):
-        return checked_range(value, knob, -most, most)
-    degrees = checked_number(value, knob, 0, most)
+        return checked_range(value, name, -most, most)
+    degrees = checked_number(value, name, 0, most)
     return -degrees, degrees
-
-
-def _factors(low: object, high: object) -> tuple[float, float]:
-    if high is not None:
-        return checked_range((low, high), "RandomZoom's (low, high)", *_FACTORS)
-    try:
-        spread = checked_number(low, "", 0, 1 - _FACTORS[0])
-    except OptionError:
-        raise OptionError(
-            f"RandomZoom's low={low!r}: without high, it is the largest distance of the factor from 1 and "
-            f"must be a number from 0 to {1 - _FACTORS[0]:g}; or give low and high, or height and width"
-        ) from None
-    return 1 - spread, 1 + spread
 
 
 def _check_border(transform: Any) -> None:  # noqa: ANN401 - any transform that has both
@@ -268,8 +316,5 @@ def _check_border(transform: Any) -> None:  # noqa: ANN401 - any transform that 
     if len(parts) not in (1, 3):
         raise OptionError(f"{name}'s fill_value={value!r}: must be a byte, 0 to 255, or three")
     if any(parts) and transform.fill != "constant":
-        raise OptionError(
-            f"{name} has fill_value={value!r} and fill={transform.fill!r}, which makes no use of it: give "
-            "fill='constant'"
-        )
+        raise OptionError(f"{name}'s fill={transform.fill!r}: must be 'constant' with fill_value={value!r}")
     object.__setattr__(transform, "fill_value", parts[0] if len(parts) == 1 else parts)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastclips.options import check_chance, checked_factors, checked_number, checked_powers
+from fastclips.options import check_chance, checked_factors, checked_low_high, checked_number
 from fastclips.pixels.ranges import pick, pick_power
 from fastclips.pixels.steps.base import PixelStep
 
@@ -394,7 +394,7 @@ def _set_factors(step: Brightness | Contrast | Saturation) -> None:
 
 
 def _set_powers(step: Gamma | SaturationValue) -> None:
-    low, high = checked_powers(type(step).__name__, step.low, step.high)
+    low, high = checked_low_high(type(step).__name__, step.low, step.high, 0.25, 4)
     object.__setattr__(step, "low", low)
     object.__setattr__(step, "high", high)
     check_chance(step)

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastclips.errors import OptionError
-from fastclips.options import check_chance, checked_bool, checked_int, checked_number, checked_range
+from fastclips.options import (
+    check_chance,
+    checked_bool,
+    checked_int,
+    checked_number,
+    checked_range,
+    checked_size,
+)
 from fastclips.pixels.ranges import pick
 from fastclips.pixels.steps.base import PixelStep
 from fastclips.pixels.steps.noise import normal_field, word_field
@@ -212,14 +219,7 @@ class Cutout(PixelStep):
     per: str = "clip"
 
     def __post_init__(self) -> None:
-        pair = tuple(self.size) if isinstance(self.size, (tuple, list)) else (self.size, self.size)
-        try:
-            height, width = (checked_int(side, "", 1) for side in pair)
-        except ValueError:
-            raise OptionError(
-                f"Cutout's size={self.size!r}: must be a positive int or (height, width)"
-            ) from None
-        object.__setattr__(self, "size", (height, width))
+        object.__setattr__(self, "size", checked_size(self.size, "Cutout's size"))
         object.__setattr__(self, "count", checked_int(self.count, "Cutout's count", 1, 65))
         if isinstance(self.value, (tuple, list)):
             value: object = tuple(checked_number(part, "Cutout's value", 0, 255) for part in self.value)

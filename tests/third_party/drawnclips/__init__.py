@@ -23,7 +23,7 @@ class Spread(fc.ClipSampler):
     time_steps: int
 
     def clips(self, videos, draws):
-        rows = np.arange(len(videos))
+        rows = np.flatnonzero(videos.frame_counts)
         return fc.Clips(rows, 0 * rows, 0 * rows)
 
     def frames(self, clips, videos):

@@ -2,14 +2,13 @@
 
 ::
 
-    JPEG                  -> the same coefficients with restart markers (native/transcode.h): no pixel changes
-    pixels, or a picture  -> JPEG, 4:2:0, and the same; that is for what is resized, encoded anew or an array
-    that changes size
-    mask                  -> as it is; PNG where it is an array or changes size
-    anything, decoded     -> .npy
+    JPEG, unchanged       -> the same coefficients with restart markers (native/transcode.h): no pixel changes
+    picture, resized, encoded again or an array  -> JPEG, 4:2:0, with restart markers
+    mask                  -> its own bytes; PNG if it is an array or resized
+    any frame, codec raw  -> .npy
 
-What a decoder makes of a frame is never guessed: bytes that go into a pack as they are were decoded, or are
-those of a PNG whose checksums are right and whose depth and colour type a decoder took before.
+Every frame in a pack can be decoded. A frame that is stored as its own bytes was decoded once, or it is a PNG
+with correct checksums whose depth and colour type were decoded before.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from fastclips._native import transcode
+from fastclips._native import NPY_MAGIC, transcode
 from fastclips.errors import FrameError
 from fastclips.pixels.decoding.decoder import Decoder, frame_size
 from fastclips.pixels.geometry.resample import shrink
@@ -36,11 +35,11 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "Encoded", "Encoder", "Encoding", "kind_of"]
 
-KINDS = ("jpg", "png", "bmp", "tif", "npy", "bin")  # extensions; the last of what is none of the others
-QUALITY = 90  # where pixels must be encoded and nobody said how well
-_STARTS = {b"\xff\xd8\xff": 0, b"\x89PNG\r\n\x1a\n": 1, b"BM": 2, b"II*\0": 3, b"MM\0*": 3, b"\x93NUMPY": 4}
+KINDS = ("jpg", "png", "bmp", "tif", "npy", "bin")  # extensions; bin: any other format
+QUALITY = 90  # of pixels that must be encoded when no quality is given
+_STARTS = {b"\xff\xd8\xff": 0, b"\x89PNG\r\n\x1a\n": 1, b"BM": 2, b"II*\0": 3, b"MM\0*": 3, NPY_MAGIC: 4}
 _SUBSAMPLING = "420"
-_PNG_DEPTH = slice(24, 26)  # where a PNG says its bits per channel and its colour type
+_PNG_DEPTH = slice(24, 26)  # bits per channel and colour type
 
 
 @dataclass(frozen=True)
@@ -50,13 +49,13 @@ class Encoding:
     Parameters
     ----------
     restart : int
-        MCUs between restart markers; the divisor of a row's that is nearest is taken. 0 for none.
+        MCUs between restart markers, rounded to the nearest divisor of the MCUs in a row; 0 for no markers.
     short_side : int, optional
-        Pixels: frames with a longer short side are shrunk to it.
+        Pixels: frames with a longer short side are shrunk to this one.
     quality : int, optional
-        Of JPEGs that are encoded anew, 1 to 100; without it, that is done where it must be, at 90.
+        1 to 100: encode all JPEGs again. Without it, only pixels that must be encoded are, at 90.
     raw : bool
-        Whether pixels are kept instead.
+        Whether decoded pixels are kept instead of JPEGs.
     """
 
     restart: int = 2
@@ -71,12 +70,12 @@ class Encoded(NamedTuple):
     Parameters
     ----------
     data : bytes
-        A file.
+        The content of a file.
     kind : int
-        Place of its extension in `KINDS`.
+        Index of its extension in `KINDS`.
     kept : bool
-        Whether it is a picture that was meant to change and could not: one that is no JPEG, or one whose
-        coefficients cannot stand in a baseline file.
+        Whether it is a picture that should have been transcoded and could not be: it is no JPEG, or its
+        coefficients do not fit into a baseline file.
     """
 
     data: bytes
@@ -90,34 +89,25 @@ class Encoder:
     Parameters
     ----------
     stream : Stream
-        What the frames are.
+        The stream.
     encoding : Encoding
-        How.
+        How frames are packed.
     """
 
     def __init__(self, stream: Stream, encoding: Encoding) -> None:
         self._stream = stream
         self._encoding = encoding
-        self._taken: set[bytes] = set()  # depths and colour types of PNGs that were decoded
-        # Raw pixels are those that a loader decodes by default; what is encoded anew deserves the exact ones.
+        self._decoded: set[bytes] = set()  # depths and colour types of PNGs that were decoded
+        # Raw pixels are those that a loader decodes by default; encoding again starts from exact ones.
         self._decoder = Decoder(stream, fast_dct=encoding.raw)
 
     def encode(self, data: Stored) -> Encoded:
-        """Encode a frame.
-
-        Parameters
-        ----------
-        data : bytes, or ndarray of uint8
-            As a storage returns it.
-
-        Returns
-        -------
-        Encoded
+        """Encode a frame as a storage returns it: bytes, or an ndarray of uint8.
 
         Raises
         ------
         FrameError
-            It is damaged, or not what its stream says.
+            It is damaged, or does not fit its stream.
         """
         encoding = self._encoding
         if encoding.raw or isinstance(data, np.ndarray) or self._changes(data):
@@ -129,26 +119,26 @@ class Encoder:
             try:
                 return Encoded(transcode(bytes(data), encoding.restart), 0)
             except ValueError:
-                pass  # damaged, or only beyond what a baseline file can say
+                pass  # damaged, or not expressible as a baseline file
         return self._as_it_is(data)._replace(kept=True)
 
     def _as_it_is(self, data: bytes | bytearray | memoryview) -> Encoded:
-        """Return a frame's own bytes, which are known to be whole and what its stream takes."""
+        """Return a frame's own bytes, once they are known to decode to a frame of the stream."""
         kind = kind_of(data)
         if kind != KINDS.index("png"):
             self._decoder.decode(data)
         elif not _is_whole_png(data):
             raise FrameError(
-                f"truncated or damaged PNG of {len(data)} bytes: a checksum is wrong, or its end lacks"
+                f"truncated or damaged PNG of {len(data)} bytes: a checksum is wrong, or its end is missing"
             )
-        elif (depth := bytes(data[_PNG_DEPTH])) not in self._taken:
+        elif (depth := bytes(data[_PNG_DEPTH])) not in self._decoded:
             self._decoder.decode(data)
-            if depth[0] <= 8 and self._stream.colors is None:  # noqa: PLR2004 - else values decide
-                self._taken.add(depth)
+            if depth[0] <= 8 and self._stream.colors is None:  # noqa: PLR2004 - otherwise its values decide
+                self._decoded.add(depth)
         return Encoded(bytes(data), kind)
 
     def _changes(self, data: bytes | bytearray | memoryview) -> bool:
-        """Whether a frame's pixels are to be encoded anew."""
+        """Whether a frame's pixels must be encoded again."""
         short_side = self._encoding.short_side
         if self._stream.mask:
             return short_side is not None
@@ -161,8 +151,8 @@ class Encoder:
         height, width = pixels.shape[:2]
         if short_side is None or min(height, width) <= short_side:
             return pixels
-        by = short_side / min(height, width)
-        size = int(height * by + 0.5), int(width * by + 0.5)
+        scale = short_side / min(height, width)
+        size = int(height * scale + 0.5), int(width * scale + 0.5)
         return shrink(pixels, *size, nearest=self._stream.mask)
 
     def _of_pixels(self, pixels: NDArray[np.uint8]) -> Encoded:
@@ -181,13 +171,13 @@ class Encoder:
 
 
 def kind_of(data: bytes | bytearray | memoryview) -> int:
-    """Return which of `KINDS` a file is, by its first bytes."""
+    """Return the index in `KINDS` of a file's format, by its first bytes."""
     start = bytes(data[:8])
     return next((kind for begins, kind in _STARTS.items() if start.startswith(begins)), len(KINDS) - 1)
 
 
 def _is_whole_png(data: bytes | bytearray | memoryview) -> bool:
-    """Whether all chunks of a PNG file are there, as their checksums say."""
+    """Whether all chunks of a PNG file are there, with correct checksums."""
     view, at = memoryview(data), 8
     while at + 12 <= len(view):
         end = at + 8 + int.from_bytes(view[at : at + 4], "big")

@@ -1,4 +1,4 @@
-"""A dataset -> tasks -> shards -> a pack: what `fastclips.pack` does once its arguments are checked."""
+"""A dataset -> tasks -> shards -> a pack: the work of `fastclips.pack`, after its arguments are checked."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from fastclips.data.columns import Columns
 from fastclips.data.index import Index
 from fastclips.data.pack_storage import INDEX, stream_meta
 from fastclips.data.scan import evenly
+from fastclips.data.storage import opened
 from fastclips.errors import DataError, FrameError, OptionError
-from fastclips.packing.crew import make_parts
 from fastclips.packing.parts import Job, Task, VideoFiles
 from fastclips.packing.shards import Shards
+from fastclips.packing.workers import make_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,13 +31,13 @@ if TYPE_CHECKING:
     from fastclips.data.index import Dataset
     from fastclips.data.names import Names
     from fastclips.data.storage import Storage
-    from fastclips.packing.encode import Encoding
+    from fastclips.packing.encoder import Encoding
 
 __all__ = ["Options", "make_pack"]
 
 _RUN = 64  # frames of a task
+_SAMPLED = 1000  # videos whose first frames identify the data
 _log = logging.getLogger(__name__)
-_SAMPLED = 1000  # videos whose first frames tell one source from another
 
 
 class Options(NamedTuple):
@@ -45,11 +46,11 @@ class Options(NamedTuple):
     Parameters
     ----------
     encoding : Encoding
-        Of the frames.
+        How frames are encoded.
     shard_bytes : int
-        A shard is closed with the video that brings it to so many.
+        A shard is closed after the video with which it reaches this size.
     drop : bool
-        Whether videos with frames that cannot be read are left out.
+        Whether videos with unreadable frames are left out.
     """
 
     encoding: Encoding
@@ -58,39 +59,41 @@ class Options(NamedTuple):
 
 
 class _Videos(NamedTuple):
-    """What is packed, by the videos' numbers in the pack."""
+    """The videos to pack, by their numbers in the pack."""
 
     names: Names
     keys: NDArray[np.int64]
     firsts: NDArray[np.int64]
-    counts: NDArray[np.int64]  # -1 for all of a video file
+    counts: NDArray[np.int64]  # -1 for all frames of a video file
 
 
 def make_pack(dataset: Dataset, folder: Path, options: Options, workers: int) -> tuple[dict[str, Any], bool]:
-    """Make a pack, or what is missing of it.
+    """Make a pack, or complete it.
 
     Parameters
     ----------
     dataset : Dataset
-        What to pack.
+        The data.
     folder : Path
-        Where to; absolute.
+        The pack's folder, absolute.
     options : Options
-        How.
+        How it is made.
     workers : int
         Processes; 0 does the work in the caller.
 
     Returns
     -------
     totals : dict
-        As `fastclips.packing.shards.Totals`, but for the videos left out: their names.
+        The fields of `fastclips.packing.shards.Totals`; `dropped` has names instead of numbers.
     resumed : bool
-        Whether some of it was there.
+        Whether an earlier run made a part of the pack.
 
     Raises
     ------
-    OptionError, DataError, EngineError, OSError
-        As of `fastclips.pack`.
+    OptionError, DataError, EngineError
+        As `fastclips.pack`.
+    OSError
+        The pack cannot be written.
     """
     videos = _videos(dataset)
     made = _made(dataset, videos, options)
@@ -109,17 +112,19 @@ def make_pack(dataset: Dataset, folder: Path, options: Options, workers: int) ->
         if not shards.totals.videos:
             first = shards.totals.problems[0]
             shards.discard()
-            raise DataError(f"no video could be packed; the first error is {first.where!r}: {first.why}")
+            raise DataError(f"no video could be packed; the first error: {first.where!r}: {first.why}")
         shards.save(_index(shards, dataset, videos, options.encoding, {"made": made, "totals": totals}))
     return totals, resumed
 
 
 def _videos(dataset: Dataset) -> _Videos:
-    """Return the videos of a dataset, in the order in which they come first, and what is needed of each."""
+    """Return the videos of a dataset, in the order of their first rows."""
     index = dataset.index
     wrong = [stream.name for stream in dataset.streams if "/" in stream.name or "\0" in stream.name]
     if wrong:
-        raise OptionError(f"a stream called {wrong[0]!r} cannot be packed: its name becomes a file's")
+        raise OptionError(
+            f"stream={wrong[0]!r}: must have no slash and no NUL, because it becomes a part of file names"
+        )
     _, rows, of_row = np.unique(index.keys, return_index=True, return_inverse=True)
     order = np.argsort(rows)
     numbers = np.empty(len(order), np.int64)
@@ -136,36 +141,36 @@ def _videos(dataset: Dataset) -> _Videos:
 
 
 def _made(dataset: Dataset, videos: _Videos, options: Options) -> str:
-    """Return what tells this pack from others: data and options, but for the content of most frames."""
+    """Return a digest of the data and the options; of frames, it covers the first of some videos."""
     digest = blake2b(digest_size=16)
     columns, meta = dataset.index.columns()
     storage = dataset.storage
     sampled = evenly(range(len(videos.keys)), _SAMPLED)
-    places = [
+    frames = [
         (stream.name, int(videos.keys[row]), int(videos.firsts[row]))
         for stream in dataset.streams
         for row in sampled
     ]
-    paths = [storage.where(*place) for place in places]
-    how = [*vars(options.encoding).values(), options.shard_bytes, options.drop]
-    digest.update(json.dumps([meta, stream_meta(dataset.streams), how, paths], sort_keys=True).encode())
+    paths = [storage.where(*frame) for frame in frames]
+    settings = [*vars(options.encoding).values(), options.shard_bytes, options.drop]
+    digest.update(json.dumps([meta, stream_meta(dataset.streams), settings, paths], sort_keys=True).encode())
     digest.update(dataset.index.names.digest())
     for name, column in columns.items():
         digest.update(f"{name} {column.dtype} {column.shape}".encode())
         digest.update(np.ascontiguousarray(column).data)
-    for place, path in zip(places, paths, strict=True):
-        digest.update(_content(storage, place, path))
+    for frame, path in zip(frames, paths, strict=True):
+        digest.update(_content(storage, frame, path))
     return digest.hexdigest()
 
 
-def _content(storage: Storage, place: tuple[str, int, int], path: str) -> bytes:
-    """Return a digest of a frame; of a video file, whose frames are dear, of its size and time."""
+def _content(storage: Storage, frame: tuple[str, int, int], path: str) -> bytes:
+    """Return a digest of a frame; for a video file, whose frames are costly, of its size and time."""
     try:
         if isinstance(storage, VideoFiles):
             status = Path(path).stat()
             data = f"{status.st_size} {status.st_mtime_ns}".encode()
         else:
-            read = storage.read(*place)
+            read = opened(storage).read(*frame)
             data = np.ascontiguousarray(read).tobytes() if isinstance(read, np.ndarray) else read
     except (OSError, FrameError):
         data = b""
@@ -184,21 +189,21 @@ def _tasks(storage: Storage, videos: _Videos, start: int) -> Iterator[Task]:
 
 
 def _fill(shards: Shards, dataset: Dataset, videos: _Videos, encoding: Encoding, workers: int) -> None:
-    """Write all shards that are not there."""
+    """Write all shards that are missing."""
     job = Job(dataset.storage, dataset.streams, encoding, videos.names, str(shards.parts_folder))
     start = shards.next_video
     known = bool((videos.counts > 0).all())
     unit, total = (" frames", int(videos.counts.sum())) if known else (" videos", len(videos.keys))
     done = int(videos.counts[:start].sum()) if known else start
-    begun, written, frames = shards.totals.shards, 0, 0
-    started = monotonic()
+    before, written, frames = shards.totals.shards, 0, 0
+    began = monotonic()
     with tqdm(total=total, initial=done, desc="packing", unit=unit, disable=None, leave=False) as bar:
         for part in make_parts(job, _tasks(dataset.storage, videos, start), workers):
             written += part.size
             shards.add(part)
             frames += len(part.lengths) // len(dataset.streams)
-            rate = "" if known else f"{frames / (monotonic() - started):,.0f} frames/s, "
-            bar.set_postfix_str(f"{rate}{(begun + written) / 2**20:,.0f} MiB", refresh=False)
+            rate = "" if known else f"{frames / (monotonic() - began):,.0f} frames/s, "
+            bar.set_postfix_str(f"{rate}{(before + written) / 2**20:,.0f} MiB", refresh=False)
             bar.update(part.task.frames if known else int(part.task.last))
     shards.finish(len(videos.keys))
 
@@ -206,7 +211,7 @@ def _fill(shards: Shards, dataset: Dataset, videos: _Videos, encoding: Encoding,
 def _index(
     shards: Shards, dataset: Dataset, videos: _Videos, encoding: Encoding, meta: dict[str, Any]
 ) -> Columns:
-    """Make the pack's index of what its shards hold."""
+    """Make the pack's index from the records of its shards."""
     streams = tuple(
         replace(stream, colors=None) if stream.mask and (encoding.raw or encoding.short_side) else stream
         for stream in dataset.streams
@@ -225,7 +230,7 @@ def _index(
         inside = np.flatnonzero(index.frame_counts > 0)
         if len(inside) < len(keys):
             _log.warning(
-                "Left out %d rows that begin behind the ends of their videos.", len(keys) - len(inside)
+                "Left out %d rows that begin after the end of their videos.", len(keys) - len(inside)
             )
             index, keys = index.take(inside), keys[inside]
     if index.fps is None and bool((fps > 0).all()):

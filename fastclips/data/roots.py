@@ -1,0 +1,51 @@
+"""The path of a stream's data, and what it is: a pack, tar files, another file, or a folder."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastclips.data.pack_storage import is_pack
+from fastclips.data.tars import find_tars
+
+if TYPE_CHECKING:
+    import os
+
+__all__ = ["Root"]
+
+
+class Root:
+    """A path given by the user. Each property looks at the file system once, when it is first used.
+
+    Parameters
+    ----------
+    path : path
+        As given.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def absolute(self) -> str:
+        """The absolute path."""
+        return str(Path(self.path).absolute())
+
+    @cached_property
+    def is_pack(self) -> bool:
+        """Whether it is the folder of a pack."""
+        return is_pack(Path(self.path))
+
+    @cached_property
+    def is_file(self) -> bool:
+        """Whether it is a file, such as a list of videos or a tar."""
+        return Path(self.path).is_file()
+
+    @cached_property
+    def tars(self) -> list[Path]:
+        """Its tar files, in natural order: itself, or those in the folder; empty if it is something else."""
+        return find_tars(self.path)

@@ -1,0 +1,152 @@
+"""Mirroring, and the labels and values of masks that it swaps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
+from numbers import Real
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from fastclips.errors import OptionError
+from fastclips.options import check_per, checked_int
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from fastclips.pixels.geometry.affine import Geometry
+
+__all__ = ["RandomFlip", "swap_table"]
+
+_PAIR = 2
+
+
+@dataclass(frozen=True)
+class RandomFlip:
+    """Mirror left and right, or top and bottom.
+
+    Mirroring can change what a label or a mask says: "turn left" becomes "turn right". `label_map` and
+    `mask_map` swap such classes and values in mirrored clips. With either of them, no other transform of the
+    list may mirror left and right.
+
+    Parameters
+    ----------
+    p : float
+        Share of clips (of frames, with ``per="frame"``) whose left and right are mirrored.
+    vertical : float
+        Share of clips (or frames) whose top and bottom are mirrored, drawn independently of `p`.
+    label_map : mapping, optional
+        Classes to swap, by name or number, each pair once: ``{"turn left": "turn right"}``. Applies to labels
+        of clips, labels of frames and several labels (their columns), in batches, weights by class and
+        `plan_table`. A frame alone cannot swap the label of its clip, so not with ``per="frame"``.
+    mask_map : mapping of int to int, optional
+        Values of masks to swap, each pair once: ``{3: 4}``. They are the values in the batch, after the
+        `values` or `colors` of `fastclips.open`.
+    per : {"clip", "frame"}
+        How often is drawn: once for all frames of a clip, or for each frame.
+
+    Raises
+    ------
+    OptionError
+        If an option is out of range, or `label_map` is given with ``per="frame"``.
+
+    Examples
+    --------
+    >>> flip = fc.RandomFlip(p=1.0, label_map={"class_0": "class_1"})
+    >>> data, windows = fc.open("frames/"), fc.Windows(24)
+    >>> loader = fc.ClipLoader(data, windows, [flip], batch_size=10, shuffle=False, workers=0)
+    >>> next(iter(loader))[1].tolist()  # without label_map: 0, ..., 1, ...
+    [1, 1, 1, 1, 1, 0, 0, 0, 0, 0]
+    """
+
+    p: float = 0.5
+    vertical: float = 0.0
+    _: KW_ONLY
+    label_map: Mapping[str | int, str | int] | tuple[tuple[str | int, str | int], ...] | None = None
+    mask_map: Mapping[int, int] | tuple[tuple[int, int], ...] | None = None
+    per: str = "clip"
+    fixes_size: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        for name in ("p", "vertical"):
+            value = getattr(self, name)
+            if not isinstance(value, Real) or not 0 <= float(value) <= 1:
+                raise OptionError(f"RandomFlip's {name}={value!r}: must be a number from 0 to 1")
+            object.__setattr__(self, name, float(value))  # compared in two processes, and for arrays
+        object.__setattr__(self, "label_map", _pairs(self.label_map, "label_map", _check_class))
+        object.__setattr__(self, "mask_map", _pairs(self.mask_map, "mask_map", _check_value))
+        check_per(self)
+        if self.label_map is not None and self.per == "frame":
+            raise OptionError(
+                "RandomFlip's per='frame': must be 'clip' with label_map=, since some frames cannot swap "
+                "the label of their clip; leave out one of the two"
+            )
+
+    @property
+    def draws(self) -> int:
+        """Numbers in [0, 1) used up: a second one only if `vertical` is above 0."""
+        return 1 + (self.vertical > 0)
+
+    @property
+    def label_pairs(self) -> tuple[tuple[str | int, str | int], ...]:
+        """Classes that are swapped in mirrored clips."""
+        return self.label_map or ()  # type: ignore[return-value]  # pairs by now
+
+    @property
+    def mask_pairs(self) -> tuple[tuple[int, int], ...]:
+        """Values of masks that are swapped in mirrored frames."""
+        return self.mask_map or ()  # type: ignore[return-value]  # pairs by now
+
+    @property
+    def may_mirror(self) -> bool:
+        """Whether left and right can be mirrored."""
+        return self.p > 0
+
+    def mirrors(self, draw: Any) -> Any:  # noqa: ANN401 - a number, or an array of them
+        """Whether left and right are mirrored, by the first of the transform's draws."""
+        return draw < self.p
+
+    def compose(self, geometry: Geometry, draws: Sequence[float]) -> Geometry:
+        """Return the map of this transform after `geometry`."""
+        if self.mirrors(draws[0]):
+            geometry = geometry._replace(x=geometry.x.mirror())
+        if self.vertical > 0 and draws[1] < self.vertical:
+            geometry = geometry._replace(y=geometry.y.mirror())
+        return geometry
+
+
+def swap_table(pairs: Iterable[tuple[int, int]], size: int) -> NDArray[np.intp]:
+    """Return the numbers below `size`, those of each pair swapped: ``table[old]`` is the new number."""
+    table = np.arange(size)
+    for first, second in pairs:
+        table[[first, second]] = second, first
+    return table
+
+
+def _pairs(value: object, name: str, check: Callable[[object], None]) -> tuple[tuple[Any, Any], ...] | None:
+    """Return a mapping of things to swap as pairs, each once; None if there are none."""
+    if value is None:
+        return None
+    given = tuple(value.items()) if isinstance(value, Mapping) else value
+    pairs = given if isinstance(given, tuple) else (None,)
+    if not all(isinstance(pair, tuple) and len(pair) == _PAIR for pair in pairs):
+        raise OptionError(f"RandomFlip's {name}={value!r}: must be a mapping, as in {{3: 4}}")
+    partners: dict[object, object] = {}
+    for pair in pairs:
+        for key, partner in (pair, pair[::-1]):
+            check(key)
+            if key == partner or partners.setdefault(key, partner) != partner:
+                raise OptionError(f"RandomFlip's {name}={value!r}: must pair {key!r} with one other")
+    return tuple(pair for number, pair in enumerate(pairs) if pair[::-1] not in pairs[:number]) or None
+
+
+def _check_class(value: object) -> None:
+    if not isinstance(value, str):
+        checked_int(value, "a class in RandomFlip's label_map", 0)
+
+
+def _check_value(value: object) -> None:
+    checked_int(value, "a value in RandomFlip's mask_map", 0, 256)

@@ -1,0 +1,276 @@
+"""Fresh interpreters that work for the caller: the pool's nursery, packing workers, `bench`'s bare loops.
+
+::
+
+    Process(target, value, numbers)  --python -c-->  run  -->  target(load, *numbers)
+        value   a memfd with the pickled value; columns are shared by descriptor   ->  load()
+        send    length and pickle, on standard input                               ->  receive(0)
+        take    length and pickle, from a pipe (`AnsweringProcess`)                <-  answer(function, fd)
+
+A process is not forked from the caller, which may have threads, and not spawned by `multiprocessing`, which
+would import the caller's script again. Every process has:
+
+- the caller's `sys.path` instead of the current folder, so it imports the modules that the caller imports;
+- a process group of its own, so an interrupt at the terminal reaches the caller alone. The session is the
+  caller's, because schedulers may share out the machine by session;
+- standard error as its standard output, so prints do not mix with the caller's output;
+- libraries that start no threads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import select
+import signal
+import struct
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
+
+from fastclips._native import die_with_parent
+from fastclips.data.columns import dump, load
+from fastclips.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["AnsweringProcess", "Process", "answer", "cause_of_death", "receive", "run", "send"]
+
+_BOOT = (
+    "import os, sys; os.setpgrp(); argv = sys.argv[1:]; sys.path[:] = argv[2:]; "
+    "from fastclips.processes import run; run(*argv[:2])"
+)
+_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # a process that forks needs it
+_LENGTH = struct.Struct("<Q")
+_END_S = 5.0  # how long the end of a process may take
+
+
+class Process:
+    """A fresh interpreter that calls a function of this package.
+
+    `subprocess` guards its view of a child by a lock that an interrupt may leave locked for good. A pidfd
+    needs no lock, and every wait on it is bounded.
+
+    Parameters
+    ----------
+    target : str
+        ``"module:function"``, called as ``function(load, *numbers)``; ``load()`` returns `value`.
+    value : object
+        Pickled by `fastclips.data.columns.dump`.
+    numbers : sequence of int
+        Further arguments of the function.
+    fds : sequence of int
+        Descriptors that the process inherits under the same numbers.
+    bound : bool
+        Whether the kernel kills the process when the thread that started it ends.
+
+    Raises
+    ------
+    EngineError
+        If the process cannot be started.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        value: object,
+        numbers: Sequence[int] = (),
+        *,
+        fds: Sequence[int] = (),
+        bound: bool = True,
+    ) -> None:
+        try:
+            self._process = _start(target, value, list(numbers), fds, parent=os.getpid() if bound else 0)
+        except OSError as error:
+            raise EngineError(f"cannot start a worker process: {error}") from error
+        self.pid = self._process.pid
+        self._pidfd = os.pidfd_open(self.pid)
+        self._owner = os.getpid()
+        self._reaped = False
+
+    def send(self, value: object) -> None:
+        """Write a value to the process; nothing happens if it has ended."""
+        assert self._process.stdin is not None  # noqa: S101 - for mypy
+        with suppress(BrokenPipeError):
+            send(self._process.stdin.fileno(), value)
+
+    def ended(self, seconds: float) -> bool:
+        """Return whether the process has ended, after waiting for at most `seconds`."""
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        return bool(poll.poll(int(seconds * 1000)))
+
+    def cause_of_death(self) -> str:
+        """Return how a process ended that has closed its pipe, such as "by SIGKILL"."""
+        if not self.ended(_END_S):
+            return "without closing down"
+        try:
+            _, status = os.waitpid(self.pid, os.WNOHANG)
+        except ChildProcessError:
+            return "for an unknown reason (SIGCHLD is ignored)"
+        self._reaped = True
+        return cause_of_death(os.waitstatus_to_exitcode(status))
+
+    def stop(self, grace_s: float = 0.0) -> None:
+        """End the process and reap it; call this once.
+
+        Parameters
+        ----------
+        grace_s : float
+            If not 0, the process is sent a word, and killed only if it has not ended after so many seconds.
+        """
+        if os.getpid() != self._owner:
+            return  # a forked child of the caller ends; the process is not its own
+        if not self._reaped:
+            if grace_s:
+                with suppress(OSError):
+                    self.send("stop")
+            if not (grace_s and self.ended(grace_s)):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+                self.ended(_END_S)
+            with suppress(ChildProcessError):
+                os.waitpid(self.pid, os.WNOHANG)
+        self._process.returncode = 0  # reaped here: subprocess has nothing left to do
+        with suppress(OSError):
+            self._process.stdin.close()  # type: ignore[union-attr] # it is a pipe
+        os.close(self._pidfd)
+
+
+class AnsweringProcess(Process):
+    """A process that answers every value it is sent, in order.
+
+    Parameters
+    ----------
+    target : str
+        As of `Process`; called as ``function(load, answers)``, it must call `answer`.
+    value : object
+        As of `Process`.
+
+    Attributes
+    ----------
+    answers : int
+        Descriptor that can be read when `take` need not wait.
+    """
+
+    def __init__(self, target: str, value: object) -> None:
+        self.answers, theirs = os.pipe()
+        try:
+            super().__init__(target, value, [theirs], fds=[theirs])
+        except BaseException:
+            os.close(self.answers)
+            raise
+        finally:
+            os.close(theirs)
+
+    def take(self) -> Any:  # noqa: ANN401 - whatever the function returned
+        """Wait for the next answer and return it; raises EOFError if the process has ended."""
+        return receive(self.answers)
+
+    def stop(self, grace_s: float = 0.0) -> None:
+        """End the process and reap it; call this once."""
+        os.close(self.answers)
+        super().stop(grace_s)
+
+
+def answer(function: Callable[[Any], object], answers: int) -> None:
+    """Answer each value on standard input by a function, until either pipe is closed."""
+    while True:
+        try:
+            value = receive(0)
+        except EOFError:
+            return
+        result = function(value)
+        try:
+            send(answers, result)
+        except BrokenPipeError:
+            return
+
+
+def send(fd: int, value: object) -> None:
+    """Write a value to a pipe."""
+    data = pickle.dumps(value)
+    data = _LENGTH.pack(len(data)) + data
+    with memoryview(data) as left:
+        done = 0
+        while done < len(left):
+            done += os.write(fd, left[done:])
+
+
+def receive(fd: int) -> Any:  # noqa: ANN401 - whatever was sent
+    """Return the next value from a pipe; raises EOFError if the other end is closed."""
+    (length,) = _LENGTH.unpack(_read(fd, _LENGTH.size))
+    return pickle.loads(_read(fd, length))  # noqa: S301 - our own process wrote it
+
+
+def _read(fd: int, size: int) -> bytearray:
+    data = bytearray()
+    while len(data) < size:
+        more = os.read(fd, size - len(data))
+        if not more:
+            raise EOFError
+        data += more
+    return data
+
+
+def cause_of_death(code: int) -> str:
+    """Return an exit code in words, to follow "died" in a sentence."""
+    if code >= 0:
+        return f"with exit code {code}"
+    hint = " (out of memory? see the kernel's log, or try fewer workers)" if -code == signal.SIGKILL else ""
+    name = signal.Signals(-code).name if -code in list(signal.Signals) else f"signal {-code}"
+    return f"by {name}{hint}"
+
+
+def _start(
+    target: str, value: object, numbers: list[int], fds: Sequence[int], *, parent: int
+) -> subprocess.Popen[bytes]:
+    value_fd = os.memfd_create("fastclips-value")
+    try:
+        with os.fdopen(value_fd, "wb", closefd=False) as file:
+            columns = [block.fd for block in dump(value, file)]
+        os.lseek(value_fd, 0, os.SEEK_SET)
+        arguments = {"value": value_fd, "columns": columns, "numbers": numbers, "parent": parent}
+        path = [entry or str(Path.cwd()) for entry in sys.path if isinstance(entry, str)]
+        return subprocess.Popen(
+            [sys.executable, "-c", _BOOT, target, json.dumps(arguments), *path],
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=2,
+            pass_fds=(value_fd, *columns, *fds),
+            env={**os.environ, **dict.fromkeys(_ONE_THREAD, "1")},
+        )
+    finally:
+        os.close(value_fd)
+
+
+def run(target: str, arguments: str) -> None:
+    """Be the process that `Process` has started.
+
+    Parameters
+    ----------
+    target : str
+        ``"module:function"``.
+    arguments : str
+        JSON: the value's descriptor, those of its columns, the function's numbers and the parent's pid, 0 to
+        outlive it.
+    """
+    given = json.loads(arguments)
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # printing must not stop a background process group
+    if given["parent"]:
+        die_with_parent(signal.SIGKILL)
+        if os.getppid() != given["parent"]:
+            return  # the parent died before this process could ask to die with it
+
+    def load_value() -> Any:  # noqa: ANN401 - whatever was given
+        with os.fdopen(given["value"], "rb") as file:
+            value = load(file, given["columns"])
+        for fd in given["columns"]:
+            os.close(fd)
+        return value
+
+    resolve_name(target)(load_value, *given["numbers"])
