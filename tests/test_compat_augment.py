@@ -10,6 +10,8 @@ from PIL import Image, ImageEnhance
 
 from fastclips.compat._base.augmentation import Augmentation, Standardization, brightness_table
 from fastclips.compat._base.legacy_kernels import FILL_MODES, affine, gather, nearest_indices
+from fastclips.compat._base.tickets import DrawLayout
+from fastclips.compat.image import ImageDataGenerator
 
 IDENTITY = np.arange(256)
 sizes = st.integers(1, 70)
@@ -222,3 +224,25 @@ def test_a_table_gives_the_bits_of_the_steps():
 )
 def test_what_looks_beyond_one_value_has_no_table(standard):
     assert standard.table(3, channels_first=False) is None
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_draws_of_each_frame_are_found_again(named):
+    layout, augmentation = DrawLayout(3, named), Augmentation(rotation_range=30, horizontal_flip=True)
+    draws = layout.draw(augmentation, np.random.RandomState(4), 2, (8, 9))
+    assert draws.shape == (2, layout.size)
+    layout.sets_of(draws)[:, :, -1] = [[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]]
+    random = np.random.RandomState(4)
+    for sample, seeds in zip(draws.tolist(), ([0.1, 0.2, 0.3], [0.4, 0.5, 0.6]), strict=True):
+        for step, seed in enumerate(seeds):
+            vector, found = layout.of_frame(sample, step)
+            assert augmentation.from_vector(vector) == augmentation.draw(random, 8, 9)
+            assert found == seed
+
+
+def test_warnings_point_at_the_line_of_the_caller():
+    with pytest.warns(UserWarning, match="includes") as seen:
+        ImageDataGenerator(samplewise_std_normalization=True)
+    with pytest.warns(UserWarning, match="7 channels") as also:
+        ImageDataGenerator().flow(np.zeros((2, 4, 4, 7)), workers=0)
+    assert {warning.filename for warning in [*seen, *also]} == {__file__}

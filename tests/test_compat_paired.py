@@ -184,14 +184,14 @@ def test_it_goes_on_without_end():
         ({"seed": -1}, "seed=-1"),
         ({"seed": "a"}, "seed='a'"),
         ({"workers": -1}, "workers=-1"),
-        ({"y": "x[:4]"}, r"x is \(5, 11, 9, 3\) and y is \(4, 11, 9\)"),
+        ({"y": "x[:4]"}, r"y of shape \(4, 11, 9\) with x of shape \(5, 11, 9, 3\)"),
         ({"y": "y[:, :5]"}, r"\(5, 5, 9\)"),
-        ({"y": "labels"}, r"y is \(5,\)"),
-        ({"x": "x[0]"}, r"x is \(11, 9, 3\).*\(N, H, W, C\)"),
+        ({"y": "labels"}, r"y of shape \(5,\)"),
+        ({"x": "x[0]"}, r"x of shape \(11, 9, 3\).*\(N, H, W, C\)"),
         ({"x": "empty"}, r"x.*\(0, 11, 9, 3\)"),
         ({"x": "objects"}, "x.*object"),
         ({"x": "masked"}, "x: must be a plain array"),
-        ({"x": "ragged"}, "x: its items differ in shape"),
+        ({"x": "ragged"}, "x: items must have one shape"),
     ],
 )
 def test_mistakes_are_told(arguments, says):

@@ -6,8 +6,8 @@ from helpers import picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastclips.compat.datasets.frame_spec import INTERPOLATIONS
 from fastclips.compat.datasets.resizing import Resizer
+from fastclips.compat.datasets.spec import INTERPOLATIONS
 
 
 @pytest.mark.slow

@@ -247,7 +247,7 @@ def test_the_last_batch_may_be_left_out(root, ids):
 @pytest.mark.parametrize(
     ("changed", "error", "says"),
     [
-        ({"list_IDs": []}, fc.OptionError, "list_IDs is empty"),
+        ({"list_IDs": []}, fc.OptionError, r"list_IDs=\[\]"),
         ({"list_IDs": "img_0"}, fc.OptionError, "list_IDs='img_0'"),
         ({"list_IDs": 3}, fc.OptionError, "list_IDs=3"),
         ({"list_IDs": ["img_0", "img_77"]}, fc.DataError, "image_path=.*1 of 2 ids.*'img_77'.*'img_0.png'"),
@@ -257,7 +257,7 @@ def test_the_last_batch_may_be_left_out(root, ids):
         ({"mask_path": "empty"}, fc.DataError, "mask_path=.*9 of 9 ids.*no pictures"),
         ({"labels": {"img_0": "a.png"}}, fc.OptionError, "labels= has no file name for the id 'img_1'"),
         ({"dim": 16}, fc.OptionError, "dim=16"),
-        ({"dim": (16, 0)}, fc.OptionError, "dim=0"),
+        ({"dim": (16, 0)}, fc.OptionError, r"dim=\(16, 0\)"),
         ({"n_channels": 4}, fc.OptionError, "n_channels=4"),
         ({"n_classes": 0}, fc.OptionError, "n_classes=0"),
         ({"batch_size": 0}, fc.OptionError, "batch_size=0"),

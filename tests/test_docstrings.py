@@ -24,10 +24,6 @@ from fastclips.compat import TimeDistributedImageDataGenerator, keras_video
 # Names without a section that they need; a name that has all of them must not be here.
 LACKING = """
 fastclips.Packed
-fastclips.compat.TimeDistributedImageDataGenerator.TimeDistributedDataFrameIterator
-fastclips.compat.TimeDistributedImageDataGenerator.TimeDistributedDirectoryIterator
-fastclips.compat.keras_video.OpticalFlowGenerator
-fastclips.compat.keras_video.SlidingFrameGenerator
 fastclips.pack
 """
 

@@ -1,7 +1,7 @@
-"""Generators that people have, replaced by changing an import.
+"""Replacements for generators of other libraries, by changing an import.
 
 ===============================================  ===================================
-what you had                                     what you import from here
+before                                           import from here
 ===============================================  ===================================
 Keras's ``ImageDataGenerator``                   `ImageDataGenerator`
 ``TimeDistributedImageDataGenerator`` (0.4)      `TimeDistributedImageDataGenerator`
@@ -12,9 +12,9 @@ Keras's ``timeseries_dataset_from_array``        `timeseries_dataset_from_array`
 Keras's ``image_dataset_from_directory``         `image_dataset_from_directory`
 ===============================================  ===================================
 
-The second and third are modules, as the originals are. Each module says in a table what a user may notice.
-What they return is an endless iterator that is also a dataset of Keras's, so ``fit`` takes it; Keras is
-imported when one is made, never before. Workers import the steps alone.
+The second and third are modules, as the originals are. Each module lists in a table what you may notice. Each
+returns an endless iterator that is also a dataset of Keras, so it works with ``next()`` and ``fit``. Keras is
+imported when an iterator is made, not before, and never in workers.
 """
 
 from __future__ import annotations

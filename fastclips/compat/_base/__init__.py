@@ -1,1 +1,1 @@
-"""What the generators of several libraries share: iteration, files, classes, augmentation."""
+"""Iteration, files, classes and augmentation, shared by the generators of all libraries."""

@@ -1,17 +1,17 @@
-"""Keras's augmentation of one frame, and its standardising, as pure functions of frame and numbers.
+"""Keras's augmentation and standardisation of one frame, as pure functions of the frame and drawn numbers.
 
-`Augmentation` draws numbers in Keras's order and applies them; `Standardization` is what comes after. Both
-are values that travel to workers. A frame is (H, W, C), of float or, straight from the decoder, uint8, which
-is worked on as if it were float32.
+`Augmentation` draws numbers in Keras's order and applies them; `Standardization` follows. Both are values
+that travel to workers. A frame is (H, W, C), of float; or of uint8, as the decoder makes it, which is treated
+as float32.
 
-Where nothing is interpolated the bits are Keras's. Affine maps are SciPy's splines of order 0 and 1, computed
-by a kernel in float64 and rounded once; other orders and fill modes are left to SciPy.
+Without interpolation, the bits are those of Keras. Affine maps are SciPy's splines of order 0 and 1, computed
+by a kernel in float64 and rounded once; SciPy itself computes other orders and fill modes.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,14 +49,7 @@ _EPSILON = 1e-6  # added to standard deviations
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What of a frame is random, with the names and meanings of `ImageDataGenerator`.
-
-    Parameters
-    ----------
-    rotation_range, width_shift_range, height_shift_range, brightness_range, shear_range, zoom_range,
-    channel_shift_range, fill_mode, cval, horizontal_flip, vertical_flip, interpolation_order
-        As there; `zoom_range` as two numbers.
-    """
+    """Random changes of a frame; the options of `ImageDataGenerator`, with `zoom_range` as two numbers."""
 
     rotation_range: float = 0
     width_shift_range: float | Sequence[float] = 0.0
@@ -71,21 +64,13 @@ class Augmentation:
     vertical_flip: bool = False
     interpolation_order: int = 1
 
+    @classmethod
+    def of(cls, generator: Any) -> Augmentation:  # noqa: ANN401 - ours, or one of Keras's
+        """Return what an ImageDataGenerator draws and applies; its attributes have the same names."""
+        return cls(**{option.name: getattr(generator, option.name) for option in fields(cls)})
+
     def draw(self, random: np.random.RandomState, height: int, width: int) -> dict[str, Any]:
-        """Draw what is done to a frame.
-
-        Parameters
-        ----------
-        random : numpy.random.RandomState
-            Used as Keras uses the global one.
-        height, width : int
-            Of the frame, in pixels.
-
-        Returns
-        -------
-        dict
-            `PARAMETERS`, as Keras's ``get_random_transform`` returns them.
-        """
+        """Draw `PARAMETERS` for a frame, in the order of Keras's ``get_random_transform``."""
         theta = random.uniform(-self.rotation_range, self.rotation_range) if self.rotation_range else 0
         tx = _shift(random, self.height_shift_range, height)
         ty = _shift(random, self.width_shift_range, width)
@@ -94,30 +79,25 @@ class Augmentation:
         zy: float = 1
         if tuple(self.zoom_range) != (1, 1):
             zx, zy = random.uniform(self.zoom_range[0], self.zoom_range[1], 2)
-        horizontal = (random.random_sample() < 0.5) * self.horizontal_flip  # noqa: PLR2004 - one in two
-        vertical = (random.random_sample() < 0.5) * self.vertical_flip  # noqa: PLR2004 - as above
+        horizontal = (random.random_sample() < 0.5) * bool(self.horizontal_flip)  # noqa: PLR2004 - one in two
+        vertical = (random.random_sample() < 0.5) * bool(self.vertical_flip)  # noqa: PLR2004 - as above
         channel_shift = brightness = None
         if self.channel_shift_range != 0:
             channel_shift = random.uniform(-self.channel_shift_range, self.channel_shift_range)
         if self.brightness_range is not None:
             brightness = random.uniform(self.brightness_range[0], self.brightness_range[1])
-        return dict(
-            zip(
-                PARAMETERS,
-                (theta, tx, ty, shear, zx, zy, horizontal, vertical, channel_shift, brightness),
-                strict=True,
-            )
-        )
+        drawn = theta, tx, ty, shear, zx, zy, horizontal, vertical, channel_shift, brightness
+        return dict(zip(PARAMETERS, drawn, strict=True))
 
     @staticmethod
     def to_vector(parameters: Mapping[str, Any]) -> list[float]:
-        """Return parameters as numbers for a ticket; NaN for what is None."""
+        """Return parameters as numbers for a ticket; NaN stands for None."""
         found = {**_IDENTITY, **{name: value for name, value in parameters.items() if value is not None}}
         return [float(found.get(name, 0 if name in _FLIPS else math.nan)) for name in PARAMETERS]
 
     @staticmethod
     def from_vector(vector: Sequence[float]) -> dict[str, Any]:
-        """Return the parameters that `to_vector` was given."""
+        """Return the parameters that `to_vector` got."""
         found: dict[str, Any] = {
             name: None if math.isnan(value) else value for name, value in zip(PARAMETERS, vector, strict=True)
         }
@@ -125,23 +105,23 @@ class Augmentation:
 
     @staticmethod
     def is_warp(parameters: Mapping[str, Any]) -> bool:
-        """Whether an affine map other than a flip is asked for."""
+        """Whether parameters ask for an affine map other than a flip."""
         return any(parameters.get(name, same) != same for name, same in _IDENTITY.items())
 
     def apply(self, frame: _Frame, parameters: Mapping[str, Any]) -> _Frame:
-        """Do to a frame what was drawn.
+        """Augment a frame.
 
         Parameters
         ----------
         frame : ndarray
-            (H, W, C), of float, or of uint8 that stands for float32. Not changed.
+            (H, W, C), of float, or of uint8 in place of float32. Not changed.
         parameters : mapping
-            From `draw`; what is missing is not done.
+            From `draw`; the effects of missing parameters are left out.
 
         Returns
         -------
         ndarray
-            (H, W, C), of the same dtype (float32 for uint8 once values change), perhaps a view.
+            (H, W, C), of the same dtype (float32 for uint8 if values change), perhaps a view.
         """
         if self.is_warp(parameters):
             frame = self._warped(frame, parameters)
@@ -173,7 +153,7 @@ class Augmentation:
 
 
 def _shift(random: np.random.RandomState, given: float | Sequence[float], size: int) -> float:
-    """Draw a shift in pixels: one of a list or of the whole numbers below, or of a range."""
+    """Draw a shift in pixels: an item of a list, a whole number below an integer, or a number of a range."""
     if not given:
         return 0
     shifts: Any = given
@@ -216,7 +196,7 @@ def _by_scipy(frame: _Frame, matrix: NDArray[np.float64], order: int, mode: str,
         from scipy import ndimage  # noqa: PLC0415 - rarely needed, and no dependency
     except ImportError as error:
         raise EngineError(
-            f"interpolation_order={order} with fill_mode={mode!r} is done by SciPy, which is not installed: "
+            f"interpolation_order={order} with fill_mode={mode!r}: needs SciPy, which is not installed; "
             "pip install scipy, or use order 0 or 1 and nearest, constant, reflect or wrap"
         ) from error
     frame = frame.astype(np.float32) if frame.dtype == np.uint8 else frame
@@ -230,25 +210,17 @@ def _by_scipy(frame: _Frame, matrix: NDArray[np.float64], order: int, mode: str,
 
 
 def brightness_table(brightness: float) -> NDArray[np.uint8]:
-    """Return what becomes of each byte when Pillow changes a picture's brightness.
-
-    Parameters
-    ----------
-    brightness : float
-        The factor.
-
-    Returns
-    -------
-    ndarray of uint8, (256,)
-    """
+    """Return the byte that Pillow makes of each byte by a factor of brightness, uint8 (256,)."""
     values = np.float32(brightness) * np.arange(_BYTE + 1, dtype=np.float32)
     return np.asarray(np.clip(values, 0, _BYTE), np.uint8)
 
 
 def _brightened(frame: _Frame, brightness: float) -> _Frame:
-    """Change the brightness as Keras does: of bytes, stretched to 0 to 255 if they leave that range."""
+    """Change the brightness as Keras does: in bytes, stretched to 0 to 255 if values are outside."""
     if frame.shape[2] not in (1, 3, 4):
-        raise OptionError(f"brightness_range: a frame must have 1, 3 or 4 channels, not {frame.shape[2]}")
+        raise OptionError(
+            f"brightness_range= with frames of {frame.shape[2]} channels: frames must have 1, 3 or 4"
+        )
     table = brightness_table(brightness)
     if frame.dtype == np.uint8:
         changed = table[frame]
@@ -269,16 +241,16 @@ def _brightened(frame: _Frame, brightness: float) -> _Frame:
 
 @dataclass(frozen=True)
 class Standardization:
-    """What is done to a frame's values at last, with the names of `ImageDataGenerator`.
+    """Last changes of a frame's values; options of `ImageDataGenerator`.
 
     Parameters
     ----------
     function : UserFunction or None
         ``preprocessing_function``.
-    rescale, samplewise_center, samplewise_std_normalization, zca_whitening
-        As there.
+    rescale, samplewise_center, samplewise_std_normalization
+        As in `ImageDataGenerator`.
     mean, std, zca_matrix : ndarray or None
-        What was fitted, where it is to be applied.
+        Fitted values to apply.
     """
 
     function: UserFunction | None = None
@@ -290,9 +262,9 @@ class Standardization:
     zca_matrix: NDArray[Any] | None = field(default=None, compare=False)
 
     @property
-    def does_nothing(self) -> bool:
-        """Whether frames stay as they are."""
-        return not (self.function or self.rescale or self._whole) and self.mean is None and self.std is None
+    def _changes(self) -> bool:
+        """Whether there is something to do after the user's function."""
+        return bool(self.rescale or self._whole) or self.mean is not None or self.std is not None
 
     @property
     def _whole(self) -> bool:
@@ -300,26 +272,15 @@ class Standardization:
         return self.samplewise_center or self.samplewise_std_normalization or self.zca_matrix is not None
 
     def apply(self, frame: _Frame, draw: float = 0.0) -> _Frame:
-        """Standardise a frame, or a batch of them, in the axes of the user's data format.
+        """Standardise a frame or a batch, in the axes of the user's data format; in place where possible.
 
-        Parameters
-        ----------
-        frame : ndarray
-            Overwritten where it can be.
-        draw : float
-            In [0, 1): seeds the global generators for the user's function.
-
-        Returns
-        -------
-        ndarray
+        `draw`, in [0, 1), seeds the global generators for the user's function.
         """
         if self.function is not None:
             frame = np.asarray(self.function(draw, frame))
-        if self.does_nothing:
+        if not self._changes:
             return frame
-        if frame.dtype.kind != "f" and (
-            self.rescale or self._whole or self.mean is not None or self.std is not None
-        ):
+        if frame.dtype.kind != "f":
             frame = frame.astype(np.float32)
         if self.rescale:
             frame *= self.rescale
@@ -337,19 +298,7 @@ class Standardization:
         return frame
 
     def table(self, channels: int, *, channels_first: bool) -> NDArray[np.float32] | None:
-        """Return what becomes of each byte, if that depends on its channel alone.
-
-        Parameters
-        ----------
-        channels : int
-            Of a frame.
-        channels_first : bool
-            How its axes lie.
-
-        Returns
-        -------
-        ndarray of float32, (C, 256), or None
-        """
+        """Return the value of each byte, float32 (C, 256); None if it depends on more than the channel."""
         if self.function is not None or self._whole:
             return None
         shape = (channels, 1, 1) if channels_first else (1, 1, channels)

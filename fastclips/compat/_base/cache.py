@@ -1,24 +1,30 @@
-"""Decoded frames that are kept between clips and epochs, where all frames of the data fit.
+"""Frames that are decoded once and kept in shared memory, if there is room for all of them.
 
-Windows overlap and epochs repeat, so each frame is shown again and again. Where there is room for all of
-them, each has a place of its own for good: nothing is ever evicted, and no lock is needed. ::
+Windows overlap and epochs repeat, so each frame is shown many times. Each frame has a place of its own:
+nothing is evicted, and no lock is needed. A frame that cannot be decoded, or is no bytes, is not kept and is
+read from its file again, so the cache changes no pixel. There are two ways to know that a frame is whole.
 
-    a worker      decodes frame f, writes it to place f, then its flag; then it completes its row
-    the trainer   collects the batch, and from then on writes f as ~f into tickets
-    a worker      given ~f, looks at the flag, and takes the frame from place f
+By the ticket, which costs nothing (`ImageDataGenerator`)::
 
-That the batch was collected in between is what orders the writing before the reading. Two workers may write
-a place at the same time: the same bytes. Once it is written it stays as it is, whatever becomes of the file,
-since others may be reading it. A frame that was not written, since it could not be decoded or is no
-bytes, has no flag and is read from its file again. So the cache changes no pixel.
+    a worker      decodes frame f, writes it to place f, then its mark; then it completes its row
+    the trainer   collects the batch, and from then on writes ~f for f into tickets
+    a worker      gets ~f, looks at the mark, and takes the frame from place f
 
-The memory is mapped once, in the process that unpickles the spec, and its forked workers share it; pages are
-taken when they are first written.
+The batch is collected between writing and reading, and that orders the two.
+
+By a checksum beside the frame (``checked=True``; `fastclips.compat.keras_video`): a worker takes whatever has
+the right CRC-32, so even a frame that another worker has decoded just now.
+
+Two workers may write a place at the same time: they write the same bytes. A frame that is written stays as it
+is, even if its file changes, since other workers may be reading it. The process that unpickles the spec maps
+the memory, and its forked workers share it. Pages are taken when they are first written.
 """
 
 from __future__ import annotations
 
 import mmap
+import zlib
+from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -29,56 +35,71 @@ if TYPE_CHECKING:
 
 __all__ = ["FrameCache"]
 
+_WRITTEN = 2**32  # a mark, above any CRC-32
+_NORESERVE = 0x4000  # Linux's MAP_NORESERVE, without a name in Python 3.10: only written pages count
+_FLAGS = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | _NORESERVE
+
 
 class FrameCache:
-    """Room for frames of one shape.
+    """Room for frames, or clips, of one shape.
 
     Parameters
     ----------
     frames : int
-        How many.
+        Number of frames.
     shape : tuple of int
-        (H, W, C) of each, uint8.
+        Shape of each, uint8.
+    checked : bool
+        Whether a mark holds a checksum, so that a frame may be taken before its batch is collected.
     """
 
-    def __init__(self, frames: int, shape: tuple[int, ...]) -> None:
-        self._frames, self._shape = frames, shape
-        self._mapped: tuple[NDArray[np.uint8], NDArray[np.bool_]] | None = None
+    def __init__(self, frames: int, shape: tuple[int, ...], *, checked: bool = False) -> None:
+        self._frames, self._shape, self._checked = frames, shape, checked
 
     @staticmethod
     def bytes_of(frames: int, shape: tuple[int, ...]) -> int:
-        """Return how many bytes it takes to hold frames."""
+        """Return how many bytes a cache without checksums takes."""
         return frames * (prod(shape) + 1)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpickled, (self._frames, self._shape)
+        return _mapped, (self._frames, self._shape, self._checked)
+
+    @cached_property
+    def _memory(self) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+        """Pixels and marks, mapped here and in all processes that are forked from now on."""
+        mark = np.dtype(np.uint64 if self._checked else np.bool_)
+        size = self._frames * prod(self._shape)
+        start = -(-size // mark.itemsize) * mark.itemsize
+        memory = mmap.mmap(-1, start + self._frames * mark.itemsize, _FLAGS)
+        pixels = np.frombuffer(memory, np.uint8, size).reshape(self._frames, *self._shape)
+        return pixels, np.frombuffer(memory, mark, self._frames, start)
 
     def map(self) -> None:
-        """Map the memory, here and in all processes that are forked from now on."""
-        if self._mapped is None:
-            memory = mmap.mmap(-1, self.bytes_of(self._frames, self._shape))
-            size = self._frames * prod(self._shape)
-            pixels = np.frombuffer(memory, np.uint8, size).reshape(self._frames, *self._shape)
-            self._mapped = pixels, np.frombuffer(memory, np.bool_, self._frames, size)
+        """Map the memory, if that is not done yet."""
+        _ = self._memory
 
     def get(self, frame: int) -> NDArray[np.uint8] | None:
-        """Return a frame whose batch was collected, (H, W, C); None if it was not kept."""
-        self.map()
-        assert self._mapped is not None  # noqa: S101 - see map
-        pixels, flags = self._mapped
-        return pixels[frame] if flags[frame] else None
+        """Return a frame, not to be written into; None if it is not kept.
+
+        Without checksums, the batch in which it was first shown must have been collected.
+        """
+        pixels, marks = self._memory
+        found, mark = pixels[frame], marks.item(frame)
+        return found if mark and (not self._checked or mark == _checksum(found)) else None
 
     def put(self, frame: int, given: NDArray[Any]) -> None:
-        """Keep a frame, if it is of the right kind and none is kept yet."""
-        self.map()
-        assert self._mapped is not None  # noqa: S101 - see map
-        pixels, flags = self._mapped
-        if not flags[frame] and given.dtype == np.uint8 and given.shape == self._shape:
+        """Keep a frame, if it has the right shape and dtype and none is kept yet."""
+        pixels, marks = self._memory
+        if not marks[frame] and given.dtype == np.uint8 and given.shape == self._shape:
             pixels[frame] = given
-            flags[frame] = True
+            marks[frame] = _checksum(pixels[frame]) if self._checked else True
 
 
-def _unpickled(frames: int, shape: tuple[int, ...]) -> FrameCache:
-    cache = FrameCache(frames, shape)
+def _mapped(frames: int, shape: tuple[int, ...], checked: bool) -> FrameCache:
+    cache = FrameCache(frames, shape, checked=checked)
     cache.map()
     return cache
+
+
+def _checksum(pixels: NDArray[np.uint8]) -> int:
+    return _WRITTEN + zlib.crc32(pixels.data)

@@ -1,52 +1,47 @@
-"""What every generator of compat returns: an endless iterator of batches that Keras's ``fit`` takes as well.
+"""The iterator that every generator of compat returns: batches without end, which Keras's ``fit`` takes, too.
 
-A subclass says what a sample is; order, randomness, serving and Keras are done here. ::
+A subclass describes samples; order, randomness, serving and Keras are the iterator's. ::
 
-    n, batch_size, shuffle, seed   given to `Iterator.__init__`, with `time_steps` and `draws`, the sizes of
-                                   the next two
-    frames(samples)                sample numbers (B,) -> file numbers (B, T), for the ticket
-    draw(random, samples)          a RandomState -> (B, draws) float64, for the ticket
-    spec()                         what renders it, a `fastclips.spec.RenderSpec` with `self.ticket_dtype` and
-                                   batches of `self.rows` rows; asked for when the first batch is
+    n, batch_size, shuffle, seed   arguments of `Iterator`, with `time_steps` and `draws`, the sizes of the
+                                   next two
+    frames(samples)                sample numbers (B,) -> file numbers (B, T), for the tickets
+    draw(random, samples)          a RandomState -> (B, draws) float64, for the tickets
+    spec()                         how to render: a `fastclips.spec.RenderSpec` with `self.ticket_dtype` and
+                                   batches of `self.rows` rows; called for the first batch
     assemble(arrays, rows)         rendered arrays by name, and ``"draws"``; the batch's sample numbers ->
-                                   what the user gets, ``x`` or a tuple
-    version()                      the objects that `spec` depends on and that may be replaced; then a new one
-                                   is asked for
+                                   ``x`` or a tuple, as the user gets it
+    version()                      the objects that `spec` depends on and that may be replaced; if they are,
+                                   `spec` is called again
 
-A ticket (`sample_ticket`) is what the renderer gets: ``epoch``, ``sample``, ``draws``, ``frames`` (and
-``video``, the sample again, for messages). The renderer is imported by workers alone.
+The renderer gets tickets (`fastclips.compat._base.tickets`). Only workers import the renderer.
 
 **Order and randomness** are those of Keras's own iterator under ``next()``, from private generators: epoch e
 has the order ``RandomState(seed + e * len).permutation(n)`` (if shuffled), and the numbers of batch b are
 drawn from ``RandomState(seed + e * len + b)``, after the permutation for b = 0. Without a seed, one is drawn
 once. So a batch is a function of (seed, epoch, batch), for any number of workers.
 
-**Serving.** ``next()`` serves batch after batch without end, each sample once an epoch; ``it[i]`` any batch
-of the present epoch, read ahead where ``i`` goes up by one; ``fit`` each batch of the epoch once, in order
-(`fastclips.adapters.passes`). The processes begin with the first batch, and end with `close`, or with the
-iterator.
+**Serving.** ``next()`` serves batch after batch without end, each sample once per epoch. ``it[i]`` serves any
+batch of the present epoch, and reads ahead while ``i`` goes up by one. ``fit`` gets each batch of the epoch
+once, in order (`fastclips.adapters.passes`). The processes start with the first batch, and end with `close`,
+or with the iterator.
 
-**Keras.** ``fit`` takes what is a `PyDataset` (Keras 3) or a `Sequence` (Keras 2, tf_keras), so an iterator
-is made to be one: of whichever of ``keras`` and ``tf_keras`` is imported when it is made; if none is, Keras
-is imported if it is installed (``tf_keras`` where TF_USE_LEGACY_KERAS asks for it). Importing this module
-imports neither.
+**Keras.** ``fit`` takes a `PyDataset` (Keras 3) or a `Sequence` (Keras 2, tf_keras), so an iterator becomes
+one when it is made: of ``keras`` and ``tf_keras``, whichever is imported. If none is, Keras is imported if it
+is installed (``tf_keras`` if TF_USE_LEGACY_KERAS asks for it). Importing this module imports neither.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 import weakref
-from contextlib import suppress
-from functools import cache
-from importlib import import_module
 from operator import is_not
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from fastclips.adapters.passes import Passes, as_tuple, asked_by_keras
+from fastclips.compat._base.keras import as_keras_dataset
+from fastclips.compat._base.tickets import sample_ticket
 from fastclips.errors import ClosedError, FrameError, OptionError
 from fastclips.options import checked_bool, checked_bytes, checked_int, checked_workers
 from fastclips.serving.batches import Batches, Planned
@@ -62,73 +57,45 @@ if TYPE_CHECKING:
     from fastclips.serving.stats import Stats
     from fastclips.spec import RenderSpec
 
-__all__ = ["Iterator", "sample_ticket"]
+__all__ = ["Iterator", "drawn_seed"]
 
-_TRUE = {"1", "true", "True"}  # what TensorFlow takes for yes
 _SEEDS = 2**32  # what a RandomState takes
 
 
-def sample_ticket(time_steps: int, draws: int) -> np.dtype[np.void]:
-    """Return the dtype of a ticket.
-
-    Parameters
-    ----------
-    time_steps : int
-        File numbers of a sample.
-    draws : int
-        Numbers drawn for it.
-
-    Returns
-    -------
-    numpy.dtype
-        ``sample`` and ``video`` are the sample's number, ``frames`` (time_steps,) int64 file numbers,
-        ``draws`` (draws,) float64.
-    """
-    return np.dtype(
-        [
-            ("epoch", "<i8"),
-            ("sample", "<i8"),
-            ("video", "<i8"),
-            ("draws", "<f8", (draws,)),
-            ("frames", "<i8", (time_steps,)),
-        ]
-    )
-
-
 class Iterator(Passes):
-    """Batches of samples, without end.
+    """Batches of samples without end.
 
     Parameters
     ----------
     n : int
         Samples, at least 1.
     batch_size : int
-        Samples in a batch; the last one of an epoch may be smaller.
+        Samples in a batch; the last batch of an epoch may be smaller.
     shuffle : bool
         Whether each epoch has an order of its own.
     seed : int or None
-        0 to 2**32 - 1; None draws one.
+        0 to 2**32 - 1; None draws a seed.
     time_steps, draws : int
         File numbers and random numbers of a sample's ticket.
     drop_last : bool
         Whether a smaller last batch is left out.
     workers : int or None
-        Worker processes; as many as there are cores by default; 0 does the work in the caller.
+        Worker processes; by default as many as cores; with 0 the caller does the work.
     memory : str or int
         Ceiling for the workers' batches in shared memory.
     use_multiprocessing, max_queue_size
-        Keras's; the first is ignored with a warning if it is True.
+        Arguments of Keras; ``use_multiprocessing=True`` is ignored with a warning.
 
     Attributes
     ----------
     n, samples : int
         Samples in an epoch.
     batch_size, shuffle, seed
-        As given; `seed` as it was drawn if none was given.
+        As given; `seed` is the drawn one if none was given.
     batch_index : int
         The batch that ``next()`` serves next.
     total_batches_seen : int
-        Batches served, in whatever way.
+        Batches served by ``next()``, by index and to ``fit``.
     epoch : int
         The epoch that is being served.
 
@@ -139,9 +106,8 @@ class Iterator(Passes):
     """
 
     def __new__(cls, *_: object, **__: object) -> Self:
-        """Make it a dataset of the Keras that is there."""
-        kind: Any = cls
-        made: Self = object.__new__(_with_bases(kind, _keras_bases()))
+        """Make it a dataset of the Keras that is imported or installed."""
+        made: Self = object.__new__(as_keras_dataset(cls))
         return made
 
     def __init__(
@@ -164,7 +130,7 @@ class Iterator(Passes):
         self.n = self.samples = checked_int(n, "n", 1, 2**62)
         self.batch_size = checked_int(batch_size, "batch_size", 1)
         self.shuffle = checked_bool(shuffle, "shuffle")
-        self.seed = _drawn_seed() if seed is None else checked_int(seed, "seed", 0, _SEEDS)
+        self.seed = drawn_seed() if seed is None else checked_int(seed, "seed", 0, _SEEDS)
         self.batch_index = 0
         self.total_batches_seen = 0
         self.rows = min(self.batch_size, self.n)
@@ -172,7 +138,7 @@ class Iterator(Passes):
         self._length = self.n // self.batch_size if drop_last else -(-self.n // self.batch_size)
         if not self._length:
             raise OptionError(
-                f"batch_size={batch_size}: there are {self.n} samples, so with drop_last no batch is left"
+                f"batch_size={batch_size}: must be at most {self.n} (samples) with drop_last=True"
             )
         self._processes = checked_workers(workers)
         checked_bytes(memory, "memory")
@@ -189,33 +155,11 @@ class Iterator(Passes):
     # --- what a subclass says
 
     def frames(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the file numbers of samples.
-
-        Parameters
-        ----------
-        samples : ndarray of int64, (B,)
-            Sample numbers.
-
-        Returns
-        -------
-        ndarray of int64, (B, time_steps)
-        """
+        """Return the file numbers (B, time_steps) of samples (B,)."""
         return samples[:, None]
 
     def draw(self, random: np.random.RandomState, samples: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Draw what is random about a batch.
-
-        Parameters
-        ----------
-        random : numpy.random.RandomState
-            The batch's own.
-        samples : ndarray of int64, (B,)
-            Sample numbers.
-
-        Returns
-        -------
-        ndarray of float64, (B, draws)
-        """
+        """Return numbers (B, draws) drawn for samples (B,) from the batch's own generator."""
         del random
         return np.zeros((len(samples), self.ticket_dtype["draws"].shape[0]))
 
@@ -224,11 +168,11 @@ class Iterator(Passes):
         raise NotImplementedError
 
     def version(self) -> tuple[object, ...]:
-        """Return other objects, by ``is``, whenever `spec` or what is drawn would be another."""
+        """Return other objects, by ``is``, whenever `spec` or `draw` would give other results."""
         return ()
 
     def assemble(self, arrays: Mapping[str, NDArray[Any]], rows: NDArray[np.int64]) -> Any:  # noqa: ANN401 - the user's choice
-        """Make a batch as the user gets it.
+        """Make a batch as the user gets it; here x or (x, y), as rendered.
 
         Parameters
         ----------
@@ -242,7 +186,8 @@ class Iterator(Passes):
         array or tuple
             ``x``, ``(x, y)`` or ``(x, y, weight)``; several inputs or targets as tuples.
         """
-        raise NotImplementedError
+        del rows
+        return (arrays["x"], arrays["y"]) if "y" in arrays else arrays["x"]
 
     # --- order
 
@@ -250,13 +195,13 @@ class Iterator(Passes):
     def index_array(self) -> NDArray[np.int64]:
         """The order of the epoch that is being served, (n,); not to be changed.
 
-        After the last batch of ``next()``, still the order that this one is of.
+        After the last batch of an epoch by ``next()``, still the order of that epoch.
         """
         with self._lock:
             return self._order(self.epoch if self._served is None else self._served)[0]
 
     def _random(self, epoch: int, batch: int) -> np.random.RandomState:
-        """Return the one generator, seeded anew, which takes a fiftieth of making another; hold the lock."""
+        """Return the shared generator, seeded anew: 50 times as fast as making one. Hold the lock."""
         self._shared_random.seed((self.seed + epoch * self._length + batch) % _SEEDS)
         return self._shared_random
 
@@ -289,9 +234,9 @@ class Iterator(Passes):
     # --- serving
 
     def _serving(self) -> Batches:
-        """Return what serves, begun anew if what it depends on has changed."""
+        """Return the engine, started again if the version has changed."""
         if self._closed:
-            raise ClosedError("the iterator was closed; make another")
+            raise ClosedError("the iterator was closed; make a new one")
         version = self.version()
         changed = any(map(is_not, version, self._version))
         if self._batches is not None and changed:
@@ -345,7 +290,7 @@ class Iterator(Passes):
             try:
                 batch = self._in_turn(*place)
             except FrameError:
-                self.epoch, self.batch_index = after  # whoever catches it goes on behind it
+                self.epoch, self.batch_index = after  # a caller that catches it goes on with the next batch
                 raise
             self.epoch, self.batch_index = after
             self._served = place[0]
@@ -375,23 +320,14 @@ class Iterator(Passes):
             super().on_epoch_end()
 
     def stats(self) -> Stats:
-        """Return what was done so far and what it took.
-
-        Returns
-        -------
-        Stats
-            Print it for a table and a sentence of advice.
-        """
+        """Return counts and times so far; printed, a table and a sentence of advice."""
         with self._lock:
             return self._serving().stats()
 
     def close(self) -> None:
-        """End the worker processes and free the frames kept. Batches already served stay good.
-
-        Closing twice is fine.
-        """
+        """End the worker processes and free the frames kept; batches already served stay valid."""
         self._closed = True
-        batches, self._batches = self._batches, None  # whose frames may fill much memory, without workers too
+        batches, self._batches = self._batches, None  # holds the frames kept, without workers too
         if batches is not None:
             batches.close()
 
@@ -404,7 +340,9 @@ class Iterator(Passes):
         self.close()
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("an iterator has processes of its own: make it where it is used")
+        raise TypeError(
+            "an iterator has worker processes and cannot be pickled: make it in the process that uses it"
+        )
 
     def __repr__(self) -> str:
         return (
@@ -414,7 +352,7 @@ class Iterator(Passes):
 
 
 class _InTurn:
-    """An epoch of an iterator, batch after batch. Whoever else is served in between does not disturb it."""
+    """An epoch of an iterator, batch after batch; other requests in between do not affect it."""
 
     def __init__(self, owner: Callable[[], Iterator | None], epoch: int, start: int) -> None:
         self._owner, self._place = owner, (epoch, start)
@@ -433,7 +371,7 @@ class _InTurn:
 
 
 class _Schedule:
-    """An iterator's batches, for `Batches`; it keeps no reference, so both end together."""
+    """An iterator's batches, for `Batches`; it holds the iterator weakly, so both end together."""
 
     time_steps: int
 
@@ -443,7 +381,7 @@ class _Schedule:
 
     @property
     def fingerprint(self) -> str:
-        """What the order depends on."""
+        """Identity of the order of batches."""
         owner = self._owner
         return f"{owner.n}-{owner.batch_size}-{owner.shuffle}-{owner.seed}"
 
@@ -461,24 +399,6 @@ class _Schedule:
         return self._owner.assemble(rendered, arrays["~samples"])
 
 
-def _drawn_seed() -> int:
+def drawn_seed() -> int:
+    """Return a seed from the system's entropy."""
     return int(np.random.SeedSequence().generate_state(1)[0])
-
-
-def _keras_bases() -> tuple[type, ...]:
-    """Return the dataset classes of the Keras that is there: of each that is imported, or else of Keras."""
-    loaded = [sys.modules[name] for name in ("keras", "tf_keras") if name in sys.modules]
-    for name in ("tf_keras", "keras") if os.environ.get("TF_USE_LEGACY_KERAS") in _TRUE else ("keras",):
-        if not loaded:
-            with suppress(ImportError):
-                loaded = [import_module(name)]
-    bases = (getattr(getattr(module, "utils", None), "Sequence", None) for module in loaded)
-    return tuple(dict.fromkeys(base for base in bases if isinstance(base, type)))
-
-
-@cache
-def _with_bases(cls: type[Any], bases: tuple[type, ...]) -> type[Any]:
-    missing = tuple(base for base in bases if not issubclass(cls, base))
-    if not missing:
-        return cls
-    return type(cls.__name__, (cls, *missing), {"__module__": cls.__module__, "__doc__": cls.__doc__})

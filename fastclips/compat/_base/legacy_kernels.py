@@ -1,8 +1,8 @@
-"""Pixel loops for `fastclips.compat`, compiled: Pillow's nearest neighbour, SciPy's affine transform.
+"""Compiled pixel loops: Pillow's nearest neighbour, SciPy's affine transform.
 
-They give the bits of what they stand for: a gather through tables, which is a frame resized and standardised
-in one pass; and splines of order 0 and 1, computed in float64 in SciPy's order. As in `kernels`, counts are
-unsigned and the number of channels is a constant where it matters.
+Their bits are those of Pillow and SciPy. `gather` resizes a frame and maps its values through tables in one
+pass; `affine` computes splines of order 0 and 1 in float64, in SciPy's order of operations. As in
+`fastclips.pixels.geometry.kernels`, counts are unsigned, and 3 channels are a constant of the inner loops.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     _Array = NDArray[Any]
     _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-# Called, not copied into each place: they are many, and rarely needed.
+# Called rather than inlined: there are many of these functions, and they are rarely needed.
 _called: Callable[[_Function], _Function] = njit
 
 __all__ = ["FILL_MODES", "affine", "gather", "nearest_indices"]
@@ -73,7 +73,7 @@ def _gather(frame: _Array, rows: _Array, columns: _Array, tables: _Array, output
 
 @_called
 def _low(at: float, size: int, mode: int) -> float:
-    """Bring a coordinate below 0 into the frame, as SciPy does; -1 where the constant goes."""
+    """Bring a coordinate below 0 into the frame, as SciPy does; -1 stands for the constant."""
     if mode == _CONSTANT:
         return -1.0
     if mode == _NEAREST or size <= 1:
@@ -82,7 +82,7 @@ def _low(at: float, size: int, mode: int) -> float:
         period = 2 * size
         if at < -period:
             at += period * np.int64(-at / period)
-        return at + period if at < -size else max(-at, 1e-15) - 1  # above -1, which means the constant
+        return at + period if at < -size else max(-at, 1e-15) - 1  # above -1, which stands for the constant
     period = size - 1
     at += period * (np.int64(-at / period) + 1)
     return at
@@ -109,7 +109,7 @@ def _mapped(at: float, size: int, mode: int) -> float:
 
 @_called
 def _held(index: int, size: int, mode: int) -> int:
-    """Bring a neighbour's index into the frame; where it lies outside, its weight is 0 or it is mirrored."""
+    """Bring the index of a neighbour into the frame; outside, its weight is 0 or it is mirrored."""
     if 0 <= index < size:
         return index
     if mode == _REFLECT:
@@ -127,7 +127,7 @@ def _blend(
     put: int,
     channels: int,
 ) -> None:
-    """Mix (row, column), (row, next column), (next row, column) and (next, next), in SciPy's order."""
+    """Blend (row, column), (row, next column), (next row, column) and (next, next), in SciPy's order."""
     high, near = 1.0 - low, 1.0 - right
     for c in range(channels):
         value = float(source[corners[0] + c]) * high * near
@@ -208,18 +208,14 @@ _BITS = {1: "u1", 4: "u4"}  # unsigned integers, by their bytes
 
 
 def nearest_indices(size: int, first: int, extent: int) -> NDArray[np.uint64]:
-    """Return which pixels Pillow takes along an axis, by nearest neighbour.
+    """Return the pixels that Pillow takes along an axis by nearest neighbour, uint64 (size,).
 
     Parameters
     ----------
     size : int
         Pixels of the output.
     first, extent : int
-        The pixels of the frame that are stretched over it.
-
-    Returns
-    -------
-    ndarray of uint64, (size,)
+        First pixel of the frame, and number of pixels, that are stretched over the output.
     """
     step = extent / size
     at = np.cumsum([first + step * 0.5, *([step] * (size - 1))])  # summed in this order, as Pillow does
@@ -233,7 +229,7 @@ def gather(
     table: NDArray[Any],
     out: NDArray[Any],
 ) -> None:
-    """Take pixels of a frame by rows and columns, each value through its channel's table.
+    """Copy pixels of a frame by rows and columns, each value through the table of its channel.
 
     Parameters
     ----------
@@ -268,25 +264,25 @@ def gather(
 def affine(
     source: NDArray[Any], matrix: NDArray[np.float64], order: int, fill_mode: str, cval: float
 ) -> NDArray[Any]:
-    """Take a frame through an affine map, as `scipy.ndimage.affine_transform` does.
+    """Return a frame after an affine map, as `scipy.ndimage.affine_transform` does.
 
     Parameters
     ----------
     source : ndarray of uint8, float32 or float64
         (H, W, C), C-contiguous.
     matrix : ndarray of float64, (2, 3)
-        From row, column and 1 of the output to row and column of the frame.
+        From (row, column, 1) of the output to row and column of the frame.
     order : {0, 1}
         Nearest or linear.
     fill_mode : str
         One of `FILL_MODES`.
     cval : float
-        The value outside with ``"constant"``.
+        Value outside with ``"constant"``.
 
     Returns
     -------
     ndarray of float32 or float64, (H, W, C)
-        float32 for uint8.
+        float32 for uint8, else the dtype of `source`.
     """
     out = np.empty(source.shape, np.float32 if source.dtype == np.uint8 else source.dtype)
     _affine(source, np.ascontiguousarray(matrix), order, FILL_MODES.index(fill_mode), cval, out)

@@ -1,7 +1,4 @@
-"""Pictures as Keras's generators read and write them, through Pillow; for `fastclips.compat`.
-
-What is decoded, converted and resized here is so by the very calls that Keras makes.
-"""
+"""Pictures as Keras's generators read and write them, by the same calls of Pillow."""
 
 from __future__ import annotations
 
@@ -19,30 +16,19 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["COLOR_MODES", "INTERPOLATIONS", "centre_box", "load", "resize", "save"]
+__all__ = ["COLOR_MODES", "centre_box", "load", "resize", "save"]
 
 COLOR_MODES = {"rgb": "RGB", "rgba": "RGBA", "grayscale": "L"}
-INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "hamming", "box", "lanczos")
-_GRAYS = ("L", "I;16", "I")  # what "grayscale" leaves as it is
+_GRAYS = ("L", "I;16", "I")  # modes that "grayscale" keeps
 _BYTE = 255
 
 _Size = tuple[int, int]
 
 
 def centre_box(height: int, width: int, size: _Size) -> tuple[int, int, int, int]:
-    """Return the largest box in the middle of a frame that has the proportions of a size.
+    """Return the largest box in the middle of a frame with the proportions of (height, width) `size`.
 
-    Parameters
-    ----------
-    height, width : int
-        Of the frame.
-    size : (int, int)
-        Height and width.
-
-    Returns
-    -------
-    tuple of int
-        Left, top, right and bottom, as Keras rounds them.
+    Left, top, right and bottom are rounded as in Keras.
     """
     tall = min(height, width * size[0] // size[1])
     wide = min(width, height * size[1] // size[0])
@@ -60,16 +46,16 @@ def load(data: bytes, color_mode: str, size: _Size | None, interpolation: str, *
     color_mode : str
         One of `COLOR_MODES`.
     size : (int, int) or None
-        Height and width; None leaves them.
+        Height and width; None keeps those of the file.
     interpolation : str
-        One of `INTERPOLATIONS`.
+        A filter of Pillow, in lower case.
     keep_aspect : bool
         Whether to cut out `centre_box` first.
 
     Returns
     -------
     ndarray
-        (H, W, C), of uint8, or of int32 and uint16 for gray pictures of more than 8 bits.
+        (H, W, C), uint8; int32 or uint16 for gray pictures of more than 8 bits.
 
     Raises
     ------
@@ -78,34 +64,22 @@ def load(data: bytes, color_mode: str, size: _Size | None, interpolation: str, *
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of transparency that is dropped, and of odd but readable files
+            warnings.simplefilter("ignore")  # Pillow's, on lost transparency and odd but readable files
             image: Image.Image = Image.open(BytesIO(data))
             mode = COLOR_MODES[color_mode]
             if image.mode != mode and not (mode == "L" and image.mode in _GRAYS):
                 image = image.convert(mode)
             image.load()
             pixels = np.asarray(_resized(image, size, interpolation, keep_aspect=keep_aspect))
-    except Exception as error:  # Pillow lets out whatever damage leads to
-        raise FrameError(f"no picture, truncated or damaged ({len(data)} bytes): {error}") from error
+    except Exception as error:  # damage may raise anything in Pillow
+        raise FrameError(f"is no picture, or truncated or damaged ({len(data)} bytes): {error}") from error
     return pixels.reshape(*pixels.shape[:2], -1)
 
 
 def resize(
     pixels: NDArray[np.uint8], size: _Size, interpolation: str, *, keep_aspect: bool
 ) -> NDArray[np.uint8]:
-    """Resize a decoded frame.
-
-    Parameters
-    ----------
-    pixels : ndarray of uint8
-        (H, W, C) with 1 or 3 channels.
-    size, interpolation, keep_aspect
-        As for `load`.
-
-    Returns
-    -------
-    ndarray of uint8, (h, w, C)
-    """
+    """Resize a decoded frame of 1 or 3 channels; arguments as for `load`."""
     image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
     resized = np.asarray(_resized(image, size, interpolation, keep_aspect=keep_aspect))
     return resized.reshape(*resized.shape[:2], -1)
@@ -119,23 +93,18 @@ def _resized(image: Image.Image, size: _Size | None, interpolation: str, *, keep
 
 
 def save(frame: NDArray[Any], path: str | os.PathLike[str]) -> None:
-    """Write a frame as a picture, its values stretched to 0 to 255, as Keras's ``save_to_dir`` does.
-
-    Parameters
-    ----------
-    frame : ndarray
-        (H, W, C) with 1, 3 or 4 channels.
-    path : path
-        Its extension says the format.
+    """Write a frame (H, W, C) as a picture, its values stretched to 0 to 255, as Keras's ``save_to_dir``.
 
     Raises
     ------
     OptionError
-        If there are other channels, or no such format.
+        If C is not 1, 3 or 4, or the extension of the path is not that of a format.
     """
     values = np.asarray(frame, np.float32)
     if values.ndim != 3 or values.shape[2] not in (1, 3, 4):  # noqa: PLR2004 - rows, columns, channels
-        raise OptionError(f"save_to_dir: a frame of {values.shape} is no picture of 1, 3 or 4 channels")
+        raise OptionError(
+            f"save_to_dir= with frames of shape {values.shape}: must be (H, W, C) with C = 1, 3 or 4"
+        )
     values = values - values.min()
     most = values.max()
     if most != 0:
@@ -144,4 +113,4 @@ def save(frame: NDArray[Any], path: str | os.PathLike[str]) -> None:
     try:
         Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(path)
     except (KeyError, ValueError, OSError) as error:
-        raise OptionError(f"save_to_dir: cannot write {str(path)!r}: {error}") from error
+        raise OptionError(f"save_to_dir=: cannot write {str(path)!r}: {error}") from error

@@ -1,17 +1,26 @@
-"""Files in a flat list as videos, and windows that stay inside them.
+"""Videos in a flat list of files, and windows that stay inside them.
 
 ::
 
-    group(filenames)              which files are frames of one video, in order of time   -> Runs
-    runs.share(...)               the videos of a subset, or a video's part of one        -> Runs
-    runs.cut(codes)               each run ended where a code changes                     -> Runs
-    runs.windows(T, step, ...)    where each clip begins                                  -> (samples,)
+    group(filenames)              the frames of each video, in order of time              -> Runs
+    runs.share(...)               the videos of a subset, or a part of one video          -> Runs
+    runs.cut(codes)               runs that end where a code changes                      -> Runs
+    runs.clips(T, step, ...)      the windows that fit into the runs                      -> Clips
+
+The files of a clip are one formula::
+
+    files[(starts[clip] + offsets) % len(files)]
+
+    windows of videos     `files` video after video, offsets 0, d, 2d, ...: oldest first, within one video
+    flat                  all files in a row, offsets 0, -1, -2, ...: newest first, past borders of videos,
+                          as in TimeDistributedImageDataGenerator 0.4; with one time step, single pictures
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -25,9 +34,52 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Runs", "group"]
+__all__ = ["Clips", "Runs", "group"]
 
 _NUMBERED = re.compile(r"(.*?)[0-9]+\)?", re.DOTALL)  # "img_0001", and "img (1)"
+
+
+@dataclass(frozen=True)
+class Clips:
+    """The files of each sample.
+
+    Parameters
+    ----------
+    files : ndarray of int64
+        Numbers of files, in an order.
+    starts : ndarray of int64, (clips,)
+        Where each clip begins in `files`.
+    offsets : ndarray of int64, (T,)
+        Where its frames are from there.
+    """
+
+    files: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+
+    @classmethod
+    def flat(cls, files: int, time_steps: int = 1) -> Clips:
+        """Return one clip for each file, which is its newest frame."""
+        every = np.arange(files)
+        return cls(every, every, -np.arange(time_steps))
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @property
+    def time_steps(self) -> int:
+        """Files of a sample, T."""
+        return len(self.offsets)
+
+    def frames(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the files of samples, (B, T), in the order in which they are shown."""
+        places = (self.starts[samples][:, None] + self.offsets) % len(self.files)
+        return np.asarray(self.files[places], np.int64)
+
+    @cached_property
+    def newest(self) -> NDArray[np.int64]:
+        """The file of each clip's newest frame, (clips,)."""
+        return np.asarray(self.files[self.starts + self.offsets.max()], np.int64)
 
 
 @dataclass(frozen=True)
@@ -37,11 +89,11 @@ class Runs:
     Parameters
     ----------
     files : ndarray of int64, shape (frames,)
-        The frames' places in the list, run after run, oldest first.
+        The frames' numbers in the list, run after run, oldest first.
     begins, ends : ndarray of int64, shape (runs,)
-        Where each run lies in `files`.
+        Where each run begins and ends in `files`.
     names : tuple of str
-        What to call each run.
+        Name of each run, for messages.
     """
 
     files: NDArray[np.int64]
@@ -50,26 +102,26 @@ class Runs:
     names: tuple[str, ...]
 
     def share(self, codes: NDArray[np.int64], fraction: float, subset: str) -> tuple[Runs, dict[int, str]]:
-        """Return the part of the videos that belongs to a subset, each code's videos divided for themselves.
+        """Return the videos of a subset; the videos of each code are divided separately.
 
-        Validation takes the first videos: as many as `fraction` says, rounded, but one at least and never
-        all. Where there is one video only, it takes the frames before a cut.
+        Validation takes the first videos: `fraction` of them, rounded, but at least one and never all. If a
+        code has a single video, validation takes the frames before a cut.
 
         Parameters
         ----------
         codes : ndarray of int64, shape (files in the list,)
-            Of each file, such as its class; a video's is that of its first frame.
+            Code of each file, such as its class; the code of a video is that of its first frame.
         fraction : float
-            Between 0 and 1: validation's part.
+            Validation's fraction, between 0 and 1.
         subset : "training" or "validation"
             Which part.
 
         Returns
         -------
         runs : Runs
-            Of the subset.
+            The runs of the subset.
         cut : dict of int to str
-            The names of the videos that were cut in two, by code.
+            Names of the videos that were cut in two, by code.
         """
         validation, cut = subset == "validation", {}
         begins, ends = self.begins.copy(), self.ends.copy()
@@ -88,19 +140,13 @@ class Runs:
         names = tuple(name for name, keep in zip(self.names, kept, strict=True) if keep)
         return Runs(self.files, begins[kept], ends[kept], names), cut
 
+    def take(self, runs: list[int]) -> Runs:
+        """Return some of the runs."""
+        names = tuple(self.names[run] for run in runs)
+        return Runs(self.files, self.begins[runs], self.ends[runs], names)
+
     def cut(self, codes: NDArray[np.int64]) -> Runs:
-        """Return the runs ended wherever a code changes from one frame to the next.
-
-        Parameters
-        ----------
-        codes : ndarray of int64, shape (files in the list,)
-            Of each file, such as its class.
-
-        Returns
-        -------
-        Runs
-            As many or more.
-        """
+        """Return runs that end wherever the code (files in the list,) of a frame differs from the next's."""
         changes = np.flatnonzero(np.diff(codes[self.files])) + 1
         begins, ends, names = [], [], []
         for begin, end, name in zip(self.begins.tolist(), self.ends.tolist(), self.names, strict=True):
@@ -112,40 +158,40 @@ class Runs:
         return Runs(self.files, np.array(begins, np.int64), np.array(ends, np.int64), tuple(names))
 
     def windows(self, time_steps: int, step: int, dilation: int) -> NDArray[np.int64]:
-        """Return where each window begins: all that fit, run by run.
+        """Return where all windows that fit begin in `files`, run by run, (windows,).
 
         Parameters
         ----------
         time_steps, step, dilation : int
             Frames in a window, from window to window, from frame to frame.
-
-        Returns
-        -------
-        ndarray of int64, shape (windows,)
-            Places in `files`: the window's frames are `time_steps` places from there on, `dilation` apart.
         """
         counts = (self.ends - self.begins - (dilation * (time_steps - 1) + 1)) // step + 1
         counts = np.maximum(counts, 0)
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         return np.asarray(np.repeat(self.begins, counts) + step * within, np.int64)
 
+    def clips(self, time_steps: int, step: int, dilation: int) -> Clips:
+        """Return all windows that fit, run by run."""
+        starts = self.windows(time_steps, step, dilation)
+        return Clips(self.files, starts, dilation * np.arange(time_steps))
+
 
 def group(filenames: Sequence[str], *, folders: bool) -> Runs:
-    """Tell which files are frames of one video.
+    """Group files into videos.
 
     Parameters
     ----------
     filenames : sequence of str
         Paths, with ``/`` between folders.
     folders : bool
-        Whether a folder in a folder, as in ``class/video/0001.jpg``, is one video whatever its frames are
-        called. Everywhere else a video is the files of one folder that are called alike but for the number
-        at the end of their names.
+        Whether a folder in a folder, as in ``class/video/0001.jpg``, is one video, whatever the names of its
+        frames. Everywhere else, a video is the files of a folder whose names differ only in the number at the
+        end.
 
     Returns
     -------
     Runs
-        In the order in which their first files come; inside each, files are in natural order.
+        In the order of their first files; the files of a run are in natural order.
     """
     groups: dict[str, list[int]] = {}
     for number, name in enumerate(filenames):

@@ -1,21 +1,4 @@
-"""Random crops of images and their masks: `paired_random_crop`, for arrays in memory and in .npy files.
-
-It takes the place of the generator functions that people write for ``fit_generator``: a loop without end over
-batches of two arrays, in which a box is drawn and cut out of both. What differs from most of these:
-
-====================================  =================================================================
-what they do                          here
-====================================  =================================================================
-draw samples with replacement         each sample once in every epoch, in an order of the epoch's own
-leave out the last, smaller batch,    it is served with as many samples as are left; ``drop_last=True``
-or serve an empty one                 leaves it out
-one box for a batch                   one for each sample; ``per="batch"`` draws one for all
-``steps_per_epoch`` must be given     it has a length, so ``fit`` knows; it may be given
-NumPy's global generator              one of its own: equal seeds give equal batches
-two ``generator.next()`` at a time    safe in several threads
-mask and image drift apart            never: there is one box
-====================================  =================================================================
-"""
+"""`paired_random_crop`: its arguments, checked, and the iterator that draws the boxes."""
 
 from __future__ import annotations
 
@@ -23,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastclips.compat._base.arrays import ArrayRows
 from fastclips.compat._base.iterator import Iterator
-from fastclips.compat.arrays.parts import Crop, CutSpec, open_source
+from fastclips.compat._base.pictures import checked_size
+from fastclips.compat.arrays.parts import Crop, CutSpec
 from fastclips.errors import OptionError
-from fastclips.options import checked_bool, checked_choice, checked_int, checked_workers
+from fastclips.options import checked_bool, checked_choice, checked_workers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from os import PathLike
 
     from numpy.typing import ArrayLike, NDArray
@@ -52,7 +36,7 @@ def paired_random_crop(
     workers: int | None = 0,
     memory: str | int = "1GiB",
 ) -> PairedCrops:
-    """Cut boxes out of images or clips, and the same ones out of their masks.
+    """Cut the same random boxes out of images or clips and out of their masks.
 
     Parameters
     ----------
@@ -64,92 +48,101 @@ def paired_random_crop(
     crop : int or (int, int)
         Side, or (height, width), of the box in pixels.
     batch_size : int
-        Samples in a batch; the last one of an epoch may be smaller.
+        Samples in a batch; the last batch of an epoch may be smaller.
     per : {"clip", "batch"}
         Whether each sample has a box of its own, the same in all of its frames, or each batch has one.
     shuffle : bool
         Whether each epoch has an order of its own.
     seed : int, optional
-        0 to 2**32 - 1: equal seeds give equal batches, for any number of workers. Without it, one is drawn.
+        0 to 2**32 - 1; equal seeds give equal batches, for any number of workers. By default, a seed is
+        drawn.
     drop_last : bool
         Whether a last, smaller batch is left out.
     workers : int, optional
-        Worker processes. A crop is a copy, so by default it is made in the caller, straight from `x` and
-        `y`. Workers read ahead from slow disks; for them, arrays in memory are copied once. None is as many
-        as there are cores.
+        Worker processes. By default 0: a crop is only a copy, so the caller makes it, straight from `x` and
+        `y`. Workers help with slow disks, as they read ahead; arrays in memory are copied once for them. None
+        stands for the number of cores.
     memory : str or int
         Ceiling for the workers' batches in shared memory.
 
     Returns
     -------
     PairedCrops
-        Batches (x, y) without end, for ``next()`` and ``fit``; ``len()`` of them are an epoch.
+        Batches (x, y) without end, for ``next()`` and ``fit``: (B, h, w, C) or (B, T, h, w, C) and the same
+        of the masks, in the dtypes of `x` and `y`. ``len()`` is the number of batches in an epoch.
 
     Raises
     ------
     OptionError
-        An argument is out of range, or the arrays do not fit each other.
+        If an argument is out of range, or the arrays do not fit each other.
     DataError
-        A file cannot be read.
+        If a file cannot be read.
 
     Examples
     --------
-    >>> generator = paired_random_crop("x.npy", "y.npy", 224, batch_size=8)  # doctest: +SKIP
-    >>> model.fit(generator, epochs=10)  # doctest: +SKIP
+    >>> x = np.arange(2 * 4 * 4).reshape(2, 4, 4, 1)
+    >>> crops = fc.compat.paired_random_crop(x, x[..., 0] % 2, crop=2, batch_size=2, seed=0)
+    >>> images, masks = next(crops)
+    >>> images.shape, masks.shape, bool((images[..., 0] % 2 == masks).all())
+    ((2, 2, 2, 1), (2, 2, 2), True)
     """
+    shared = checked_workers(workers) > 0
+    per_batch = checked_choice(per, "per", ("clip", "batch")) == "batch"
+    rows = {name: ArrayRows.open(value, name, shared=shared) for name, value in (("x", x), ("y", y))}
+    shape = rows["x"].shape
+    _check_shapes(shape, rows["y"].shape)
+    clips = len(shape) == _CLIPS
+    frame = shape[1 + clips : 3 + clips]
+    size = checked_size(crop, "crop", square=True)
+    if size[0] > frame[0] or size[1] > frame[1]:
+        raise OptionError(
+            f"crop={crop!r}: must fit into the frames, which are {frame[0]}x{frame[1]} (height x width)"
+        )
     return PairedCrops(
-        x, y, crop, batch_size, per, shuffle, seed, drop_last=drop_last, workers=workers, memory=memory
+        {name: Crop(array, size, clips) for name, array in rows.items()},
+        per_batch,
+        shape[0],
+        batch_size,
+        shuffle,
+        seed,
+        time_steps=shape[1] if clips else 1,
+        draws=2,
+        drop_last=checked_bool(drop_last, "drop_last"),
+        workers=workers,
+        memory=memory,
     )
 
 
 class PairedCrops(Iterator):
-    """What `paired_random_crop` returns; its parameters are that function's.
+    """Batches (x, y) of crops; made by `paired_random_crop`.
+
+    Parameters
+    ----------
+    parts : dict of str to Crop
+        ``"x"`` and ``"y"``.
+    per_batch : bool
+        Whether all samples of a batch have one box.
+    *arguments, **options
+        As for `fastclips.compat._base.iterator.Iterator`.
 
     Attributes
     ----------
     n, samples, batch_size, shuffle, seed, epoch, batch_index
-        As `fastclips.compat.Iterator` has them.
+        As of all iterators: samples in an epoch, the arguments, the seed in use, the epoch that is served,
+        and the batch that ``next()`` serves next.
     """
 
-    def __init__(
-        self,
-        x: ArrayLike | str | PathLike[str],
-        y: ArrayLike | str | PathLike[str],
-        crop: int | tuple[int, int],
-        batch_size: int,
-        per: str = "clip",
-        shuffle: bool = True,
-        seed: int | None = None,
-        *,
-        drop_last: bool = False,
-        workers: int | None = 0,
-        memory: str | int = "1GiB",
-    ) -> None:
-        shared = checked_workers(workers) > 0
-        self._per_batch = checked_choice(per, "per", ("clip", "batch")) == "batch"
-        sources = {name: open_source(value, name, shared=shared) for name, value in (("x", x), ("y", y))}
-        shape = sources["x"].shape
-        _check_shapes(shape, sources["y"].shape)
-        clips = len(shape) == _CLIPS
-        size = _checked_crop(crop, shape[1 + clips : 3 + clips])
-        self._parts = {name: Crop(source, size, clips) for name, source in sources.items()}
-        self._room = shape[1 + clips] - size[0] + 1, shape[2 + clips] - size[1] + 1
-        self._steps = shape[1] if clips else 1
-        super().__init__(
-            shape[0],
-            batch_size,
-            shuffle,
-            seed,
-            time_steps=self._steps,
-            draws=2,
-            drop_last=checked_bool(drop_last, "drop_last"),
-            workers=workers,
-            memory=memory,
-        )
+    def __init__(self, parts: dict[str, Crop], per_batch: bool, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - passed on
+        self._parts, self._per_batch = parts, per_batch
+        crop = parts["x"]
+        height, width = crop.rows.shape[1 + crop.clips : 3 + crop.clips]
+        self._room = height - crop.size[0] + 1, width - crop.size[1] + 1
+        super().__init__(*arguments, **options)
 
     def frames(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the numbers of samples' frames, (B, T)."""
-        return samples[:, None] * self._steps + np.arange(self._steps)
+        steps = self.ticket_dtype["frames"].shape[0]
+        return np.asarray(samples[:, None] * steps + np.arange(steps))
 
     def draw(self, random: np.random.RandomState, samples: NDArray[np.int64]) -> NDArray[np.float64]:
         """Draw the first row and column of each box, (B, 2)."""
@@ -160,33 +153,12 @@ class PairedCrops(Iterator):
         """Return how a batch is rendered."""
         return CutSpec(self._parts, self.rows, self.ticket_dtype)
 
-    def assemble(
-        self,
-        arrays: Mapping[str, NDArray[Any]],
-        rows: NDArray[np.int64],  # noqa: ARG002 - Iterator's
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return (x, y)."""
-        return arrays["x"], arrays["y"]
-
 
 def _check_shapes(x: tuple[int, ...], y: tuple[int, ...]) -> None:
     if len(x) not in (_IMAGES, _CLIPS):
-        raise OptionError(f"x is {x}: must be images (N, H, W, C) or clips (N, T, H, W, C)")
+        raise OptionError(f"x of shape {x}: must be images (N, H, W, C) or clips (N, T, H, W, C)")
     if y[: len(x) - 1] != x[:-1] or len(y) not in (len(x) - 1, len(x)):
         axes = "N, H, W" if len(x) == _IMAGES else "N, T, H, W"
         raise OptionError(
-            f"x is {x} and y is {y}: masks must be ({axes}) or ({axes}, C), with the same {axes}"
+            f"y of shape {y} with x of shape {x}: must be ({axes}) or ({axes}, C), with the same {axes}"
         )
-
-
-def _checked_crop(crop: object, frame: tuple[int, ...]) -> tuple[int, int]:
-    try:
-        height, width = crop if isinstance(crop, (tuple, list)) else (crop, crop)
-        size = checked_int(height, "crop", 1), checked_int(width, "crop", 1)
-    except ValueError:  # OptionError is one
-        raise OptionError(f"crop={crop!r}: must be an integer of 1 or more, or (height, width)") from None
-    if size[0] > frame[0] or size[1] > frame[1]:
-        raise OptionError(
-            f"crop={crop!r}: is larger than the frames, which are {frame[0]}x{frame[1]} (height x width)"
-        )
-    return size

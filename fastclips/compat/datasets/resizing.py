@@ -1,18 +1,18 @@
-"""Frames resized as TensorFlow does it for Keras's `image_dataset_from_directory`: to float32, unrounded.
+"""Resizing as in TensorFlow, for Keras's `image_dataset_from_directory`: to float32, unrounded.
 
 With pixel centres at halves, an output pixel lies at ``at = (output + 0.5) * size / taken`` of the source.
-What it becomes is a weighted sum along each axis::
+Its value is a weighted sum along each axis::
 
-    nearest        the pixel in which `at` lies
-    bilinear       the two pixels around it, clamped at the edges
-    area           what the output pixel covers, each by its share
+    nearest        the pixel that contains `at`
+    bilinear       the two pixels around `at`, clamped at the edges
+    area           the pixels that the output pixel covers, weighted by the covered part
     bicubic        Keys's kernel with a = -0.5, looked up in 1/1024 of a pixel
-    mitchellcubic  Mitchell's and Netravali's kernel, B = C = 1/3
+    mitchellcubic  kernel of Mitchell and Netravali, B = C = 1/3
     lanczos3, lanczos5, gaussian (sigma 0.5, cut at 1.5)
 
-Kernels never widen where a frame shrinks, and beyond the frame there is nothing: weights are divided by the
-sum of those within it. OpenCV does the bilinear ones; those below are summed tap by tap, in one order, so
-that the bits are the same in every process.
+Kernels do not widen when a frame shrinks. Weights of pixels beyond the frame are dropped, and the others
+divided by their sum. OpenCV does bilinear; the kernels below are summed tap by tap in one order, so that the
+bits are the same in every process.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Resizer"]
 
 _SUMMED = ("bicubic", "area", "lanczos3", "lanczos5", "gaussian", "mitchellcubic")
-_float = np.float32  # as TensorFlow: its rounding decides on which side of an edge a pixel lies
+_float = np.float32  # as in TensorFlow: its rounding decides on which side of an edge a pixel lies
 _TABLE = 1024  # entries of TensorFlow's table of the cubic kernel, for one pixel
 
 
@@ -49,17 +49,17 @@ class _Box(NamedTuple):
 
 
 class Resizer:
-    """Takes frames of one size to another.
+    """Resizes frames of one size to another.
 
     Parameters
     ----------
     frame, size : (int, int)
-        Height and width of what comes in and of what goes out, in pixels.
+        Height and width of the input and of the output, in pixels.
     interpolation : str
-        One of `fastclips.compat.datasets.frame_spec.INTERPOLATIONS`.
+        One of `fastclips.compat.datasets.spec.INTERPOLATIONS`.
     aspect : {"crop", "pad"}, optional
-        How the aspect is kept: by cutting out the largest box in the middle that has the new one, or by
-        leaving zeros around the frame.
+        How the proportions are kept: by cutting out the largest box in the middle that has those of `size`,
+        or by zeros around the frame.
     """
 
     def __init__(
@@ -83,11 +83,11 @@ class Resizer:
         sides = (source.height, target.height), (source.width, target.width)
         self._nearest = [_nearest(*side) for side in sides] if interpolation == "nearest" else None
         self._taps = [_taps(*side, interpolation) for side in sides] if interpolation in _SUMMED else None
-        self._box = np.empty(0, np.float32)  # what is resized
+        self._box = np.empty(0, np.float32)  # the input as float32
 
     @property
     def box(self) -> tuple[int, int, int, int]:
-        """Top, left, bottom and right of what is needed of a frame, in pixels."""
+        """Top, left, bottom and right of the part of a frame that is needed, in pixels."""
         top, left, height, width = self._source
         return top, left, top + height, left + width
 
@@ -99,11 +99,11 @@ class Resizer:
         Parameters
         ----------
         pixels : ndarray of uint8, (H, W, C)
-            Of the size given, or a part that holds `box`.
+            The frame, or a part that contains `box`.
         out : ndarray of float32, (h, w, C)
-            Filled with the result, 0 to 255, beyond which kernels with negative weights may reach.
+            Receives the result: 0 to 255, and with negative weights beyond.
         top, left : int
-            Where the part begins in the frame.
+            First row and column of the part.
         """
         if self._margin:
             out[:] = 0
@@ -130,7 +130,7 @@ class Resizer:
 
 
 class _Taps(NamedTuple):
-    """What each output pixel of an axis is made of."""
+    """Source pixels of each output pixel along an axis, and their weights."""
 
     places: NDArray[np.intp]  # (taps, taken)
     weights: NDArray[np.float32]
@@ -146,14 +146,14 @@ class _Taps(NamedTuple):
 
 
 def _cut(frame: tuple[int, int], size: tuple[int, int]) -> _Box:
-    """Return the largest box in the middle whose aspect is that of a size."""
+    """Return the largest box in the middle of a frame with the proportions of a size."""
     height = min(frame[0], max(int(_float(frame[1] * size[0]) / _float(size[1])), 1))
     width = min(frame[1], max(int(_float(frame[0] * size[1]) / _float(size[0])), 1))
     return _Box((frame[0] - height) // 2, (frame[1] - width) // 2, height, width)
 
 
 def _placed(frame: tuple[int, int], size: tuple[int, int]) -> _Box:
-    """Return the largest box in the middle of a size whose aspect is that of the frame."""
+    """Return the largest box in the middle of a size with the proportions of the frame."""
     ratio = max(_float(side) / _float(full) for side, full in zip(frame, size, strict=True))
     sides = [_float(side) / ratio for side in frame]
     top, left = (max(floor((_float(full) - side) / 2), 0) for full, side in zip(size, sides, strict=True))
@@ -161,13 +161,13 @@ def _placed(frame: tuple[int, int], size: tuple[int, int]) -> _Box:
 
 
 def _nearest(size: int, taken: int) -> NDArray[np.intp]:
-    """Return in which pixel, of `size`, each of `taken` output pixels lies."""
+    """Return the pixel, of `size`, that contains each of `taken` output pixels."""
     at = (np.arange(taken, dtype=_float) + _float(0.5)) * _float(size / taken)
     return np.asarray(np.minimum(np.floor(at), size - 1), np.intp)
 
 
 def _taps(size: int, taken: int, interpolation: str) -> _Taps:
-    """Return the pixels that each output pixel is made of, as many for each, some of weight 0."""
+    """Return the source pixels of each output pixel, the same number for each, some of weight 0."""
     source, output = np.arange(size), np.arange(taken)[:, None]
     if interpolation == "area":
         edges = size / taken * output, size / taken * (output + 1)
@@ -184,7 +184,7 @@ def _taps(size: int, taken: int, interpolation: str) -> _Taps:
 
 
 def _distances(size: int, taken: int, *, exact: bool) -> NDArray[np.float64]:
-    """Return how far each pixel, of `size`, lies from each of `taken` output pixels."""
+    """Return the distance of each pixel, of `size`, from each of `taken` output pixels."""
     at = (np.arange(taken, dtype=_float) + _float(0.5)) * (_float(1) / (_float(taken) / _float(size)))
     if exact:
         return np.asarray(np.arange(size, dtype=_float) + _float(0.5) - at[:, None], np.float64)

@@ -1,4 +1,49 @@
-"""Keras's `ImageDataGenerator` and its iterators."""
+"""Keras's ``ImageDataGenerator``, whose batches come from worker processes.
+
+::
+
+    from keras.src.legacy.preprocessing.image import ImageDataGenerator    # before
+    from tensorflow.keras.preprocessing.image import ImageDataGenerator    # before, Keras 2
+    from fastclips.compat import ImageDataGenerator                        # after
+
+The same arguments give the same batches: files, classes, order, draws and pixels. With ``time_steps=``,
+batches are clips (B, T, H, W, C) of consecutive frames of one video, and one draw augments all frames of a
+clip.
+
+What you may notice:
+
+==================================  ========================================================================
+here                                in Keras
+==================================  ========================================================================
+each iterator has its own random    NumPy's global generator is seeded, which changes all other uses of it
+numbers
+the seed alone sets the order of    under ``fit``, the order of later epochs depends on the global generator
+each epoch
+without ``seed=``, each iterator    `numpy.random.seed` sets the order
+draws a seed
+affine maps by a kernel, within     SciPy computes them
+1e-4 of 255; orders above 1 by
+SciPy
+the folder of a class must exist    a missing folder gives no images
+a file extension includes its dot   ``picturejpg`` is a picture, too
+``it[-1]`` is the last batch        an empty batch
+an error for a damaged file has     Pillow's error without the path
+its path
+decoded frames are kept if all fit  each frame is decoded in each epoch
+into ``cache=``; later changes of
+files are not seen
+settings changed after a flow has   changed settings apply at once, at no cost
+begun apply from the next batch
+on, and restart the workers
+several inputs are a tuple          a list, which ``fit`` refuses on TensorFlow
+several targets are a tuple         a list
+``preprocessing_function`` may      the shape must stay
+change the frame's shape
+``workers=`` starts processes       ``fit(workers=...)`` starts threads, or processes that copy batches
+a subset without pictures is an     an iterator of length 0
+error
+==================================  ========================================================================
+"""
 
 from fastclips.compat.image.flows import DataFrameIterator, DirectoryIterator, NumpyArrayIterator
 from fastclips.compat.image.generator import ImageDataGenerator

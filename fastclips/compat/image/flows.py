@@ -1,43 +1,37 @@
-"""The three flows of `ImageDataGenerator`: over arrays, over a directory, over a table of files.
+"""The three flows of `ImageDataGenerator`: over an array, over a directory, over a table of files.
 
-Each finds its samples and their targets as Keras does, and leaves the rest to `PictureIterator`. With
-clips (`clips`), `classes` and `filenames` have an item for each: those of its newest frame.
+Each finds samples and targets as Keras does; `PictureIterator` does the rest. If samples are clips, `classes`
+and `filenames` have one item for each clip: that of its newest frame.
 """
 
 from __future__ import annotations
 
 import os
-import warnings
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastclips.compat._base.files import ArrayList, FileList
+from fastclips.compat._base.arrays import ArrayRows
+from fastclips.compat._base.files import FileList
 from fastclips.compat._base.folders import FORMATS, NoFolderError, listed_classes, listed_files, subset_range
-from fastclips.compat.image.clips import ClipTargets
-from fastclips.compat.image.iterator import PictureIterator, Targets, checked_picture, frame_shape
+from fastclips.compat._base.pictures import CHANNELS, Picture, checked_size
+from fastclips.compat._base.videos import Clips
+from fastclips.compat._base.warn import warn
+from fastclips.compat.image.iterator import PictureIterator
 from fastclips.compat.image.settings import warn_channels
-from fastclips.compat.image.table import (
-    Table,
-    WrongTypeError,
-    classes_of,
-    numbered,
-    run_codes,
-    several,
-    taken,
-    without_repeats,
-)
+from fastclips.compat.image.table import Table, WrongTypeError
+from fastclips.compat.image.targets import Targets, taken
 from fastclips.errors import DataError, OptionError
-from fastclips.options import first_few
+from fastclips.options import checked_bool, checked_choice, first_few
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from fastclips.compat.image.clips import Clips, Sampling
-    from fastclips.compat.image.generator import ImageDataGenerator
+    from fastclips.compat.image.sampling import Sampling
+    from fastclips.compat.image.settings import Settings
 
 __all__ = [
     "DataFrameIterator",
@@ -47,24 +41,25 @@ __all__ = [
     "WrongTypeError",
 ]
 
-_DIRECTORY_MODES = ("categorical", "binary", "sparse", "input", None)
-_TABLE_MODES = ("categorical", "binary", "sparse", "input", "multi_output", "raw", None)
 _CLASS_MODES = ("categorical", "binary", "sparse")
-_FRAMES, _CLIPS = 4, 5  # axes
+_DIRECTORY_MODES = (*_CLASS_MODES, "input", None)
+_TABLE_MODES = (*_CLASS_MODES, "input", "multi_output", "raw", None)
+_INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "hamming", "box", "lanczos")
+_AXES = 4  # of pictures
 
 
 class NumpyArrayIterator(PictureIterator):
-    """Samples that are rows of an array.
+    """Batches of samples that are rows of an array; made by `ImageDataGenerator.flow`.
 
     Parameters
     ----------
     x : array_like, path or (array_like, array_like or list)
-        Pictures (N, H, W, C), or clips (N, T, H, W, C) where the generator has `time_steps`; a .npy file by
-        its path; or a pair with further inputs, (N, ...) each.
+        Pictures (N, H, W, C), or clips (N, T, H, W, C) if the generator has `time_steps`; the path of a .npy
+        file; or a pair with further inputs, (N, ...) each.
     y, sample_weight : array_like, optional
         (N, ...).
     image_data_generator : ImageDataGenerator
-        What is done to them.
+        Augments and standardises the samples.
     batch_size, shuffle, seed, save_to_dir, save_prefix, save_format, subset, ignore_class_split
         As for `ImageDataGenerator.flow`.
 
@@ -80,7 +75,7 @@ class NumpyArrayIterator(PictureIterator):
         self,
         x: Any,  # noqa: ANN401 - see above
         y: Any,  # noqa: ANN401 - as above
-        image_data_generator: ImageDataGenerator,
+        image_data_generator: Settings,
         *,
         sample_weight: Any = None,  # noqa: ANN401 - as above
         subset: str | None = None,
@@ -90,78 +85,141 @@ class NumpyArrayIterator(PictureIterator):
         generator = image_data_generator
         extra: list[NDArray[Any]] = []
         if isinstance(x, (tuple, list)) and len(x) == 2 and _is_batch(x[0]):  # noqa: PLR2004 - pictures, others
-            extra = [np.asarray(one) for one in (x[1] if isinstance(x[1], list) else [x[1]])]
+            extra = [np.asarray(other) for other in (x[1] if isinstance(x[1], list) else [x[1]])]
             x = x[0]
-        rows = ArrayList.of(x, "x")
+        rows = ArrayRows.open(x, "x")
         count = len(rows)
         y = None if y is None else np.asarray(y)
         weights = None if sample_weight is None else np.asarray(sample_weight)
-        beside = {f"x[1][{place}]": one for place, one in enumerate(extra)}
-        for name, one in {**beside, "y": y, "sample_weight": weights}.items():
-            if one is not None and (not one.ndim or len(one) != count):
+        beside = {f"x[1][{place}]": other for place, other in enumerate(extra)}
+        for name, array in {**beside, "y": y, "sample_weight": weights}.items():
+            if array is not None and (not array.ndim or len(array) != count):
                 raise OptionError(
-                    f"{name} of shape {one.shape} goes with x of shape {rows.shape}: each needs {count} rows"
+                    f"{name} of shape {array.shape} with x of shape {rows.shape}: must have {count} rows"
                 )
         if weights is not None and y is None:
-            raise OptionError("sample_weight= is given without y=: weights weigh targets")
-        if subset is not None:
-            middle = subset_range("validation", generator._validation_split, count)[1]  # noqa: SLF001 - its maker
-            if (
-                y is not None
-                and not ignore_class_split
-                and not np.array_equal(np.unique(y[:middle]), np.unique(y[middle:]))
-            ):
+            raise OptionError("sample_weight= without y=: weights belong to targets, so give y=")
+        split = generator.validation_split
+        if subset is not None and y is not None and not ignore_class_split:
+            middle = subset_range("validation", split, count)[1]
+            if not np.array_equal(np.unique(y[:middle]), np.unique(y[middle:])):
                 raise OptionError(
-                    f"subset=: y has other classes in the validation part, its first {middle} rows, than in "
-                    "the rest; shuffle x and y alike first, or give ignore_class_split=True"
+                    f"subset={subset!r}: y has other classes in the validation part, its first {middle} "
+                    "rows, than in the rest; shuffle x and y alike first, or give ignore_class_split=True"
                 )
-            first, last = subset_range(subset, generator._validation_split, count)  # noqa: SLF001 - as above
+        if subset is not None:
+            first, last = subset_range(subset, split, count)
             rows = rows.part(first, last)
-            extra = [one[first:last] for one in extra]
+            extra = [other[first:last] for other in extra]
             y = None if y is None else y[first:last]
             weights = None if weights is None else weights[first:last]
-        steps = _checked_axes(rows.shape, generator)
+        steps = generator.steps_of(rows.shape)
         shape = rows.shape[1:] if steps is None else rows.shape[2:]
         warn_channels((1, *shape), generator.channel_axis, generator.data_format)
-        _refuse_empty(len(rows), subset, generator)
+        _refuse_empty(len(rows), subset, split)
         self.x, self.x_misc, self.y, self.sample_weight = rows, extra, y, weights
-        targets = Targets(None if y is None else "arrays", y, weights=weights)
-        super().__init__(
-            generator, rows, shape, targets, n=len(rows), time_steps=steps, extra=extra, **options
-        )
+        clips = Clips.flat(len(rows))
+        targets = Targets(None if y is None else "arrays", y, clips, weights=weights)
+        super().__init__(generator, rows, shape, targets, clips, time_steps=steps, extra=extra, **options)
 
 
 class _FileIterator(PictureIterator):
-    """Samples that are files; what both flows over files tell of them."""
+    """Batches of samples that are files: a list of them, with targets (`values`, for `Targets`) by file.
+
+    `codes` are equal for files of one class, `classes` is the number of classes if targets are classes, and
+    `folders` whether a folder in a folder is one video. The user's options are those of
+    `ImageDataGenerator.flow_from_directory`.
+    """
 
     directory: str
     _storage: FileList
 
+    def __init__(
+        self,
+        generator: Settings,
+        directory: str,
+        files: Sequence[str],
+        values: Any,  # noqa: ANN401 - see Targets
+        codes: NDArray[Any],
+        sampling: Sampling,
+        *,
+        classes: int | None,
+        weights: NDArray[Any] | None = None,
+        folders: bool = True,
+        class_mode: str | None,
+        subset: str | None,
+        target_size: Sequence[int] = (256, 256),
+        color_mode: str = "rgb",
+        interpolation: str = "nearest",
+        keep_aspect_ratio: bool = False,
+        **options: Any,  # noqa: ANN401 - passed on
+    ) -> None:
+        picture = Picture(
+            checked_size(target_size, "target_size"),
+            checked_choice(color_mode, "color_mode", tuple(CHANNELS)),
+            checked_choice(interpolation, "interpolation", _INTERPOLATIONS),
+            "crop" if checked_bool(keep_aspect_ratio, "keep_aspect_ratio") else None,
+            generator.channels_first,
+        )
+        fraction = generator.validation_split
+        _refuse_empty(len(files) if subset is None or fraction else 0, subset, fraction)
+        names = [name.replace(os.sep, "/") for name in files]
+        clips = sampling.clips(
+            names, codes.astype(np.int64), folders=folders, fraction=fraction, subset=subset
+        )
+        self.directory, self.class_mode, self.subset, self.split = directory, class_mode, subset, subset
+        self.target_size, self.color_mode, self.interpolation = picture.size, color_mode, interpolation
+        self.keep_aspect_ratio = keep_aspect_ratio
+        self.labels = None if values is None else taken(values, clips.newest)
+        if class_mode in _CLASS_MODES:
+            self.classes = self.labels
+        targets = Targets(
+            class_mode,
+            values,
+            clips,
+            classes=classes or 0,
+            weights=weights,
+            dtype=str(generator.dtype),
+            per_frame=sampling.per_frame,
+        )
+        belonging = "" if classes is None else f" belonging to {classes} classes"
+        print(f"Found {len(clips)} {'images' if generator.time_steps is None else 'clips'}{belonging}.")  # noqa: T201 - as Keras does
+        super().__init__(
+            generator,
+            FileList.of(files, directory or "."),
+            picture.shape,
+            targets,
+            clips,
+            picture=picture,
+            time_steps=generator.time_steps,
+            per_frame=generator.per_frame,
+            **options,
+        )
+
     @cached_property
     def filenames(self) -> list[str]:
-        """The file of each sample, relative to the directory or as the table has it; of a clip the newest."""
+        """The file of each sample, relative to the directory or as in the table; of a clip the newest."""
         names = self._storage.names
-        return [names[place] for place in self._shown()]
+        return [names[place] for place in self._clips.newest.tolist()]
 
     @property
     def filepaths(self) -> list[str]:
-        """The file of each sample."""
+        """The file of each sample, with the directory."""
         return [os.path.join(self.directory, name) for name in self.filenames]  # noqa: PTH118 - as given
-
-    def _shown(self) -> Iterable[int]:
-        return range(self.n) if self._clips is None else self._clips.newest.tolist()
 
 
 class DirectoryIterator(_FileIterator):
-    """Samples that are files in folders, one folder for each class.
+    """Batches of samples that are files in one folder for each class.
+
+    Made by `ImageDataGenerator.flow_from_directory`.
 
     Parameters
     ----------
     directory : path
-        Holds the classes' folders.
+        Holds the folders of the classes.
     image_data_generator : ImageDataGenerator
-        What is done to them.
-    target_size, color_mode, classes, class_mode, follow_links, subset, interpolation, keep_aspect_ratio
+        Augments and standardises the samples.
+    classes, class_mode, follow_links, subset, **options
         As for `ImageDataGenerator.flow_from_directory`.
 
     Attributes
@@ -171,8 +229,8 @@ class DirectoryIterator(_FileIterator):
     class_indices : dict of str to int
         Number of each class.
     num_classes : int
-        How many there are.
-    classes : ndarray of int32, (n,)
+        Number of classes.
+    classes, labels : ndarray of int32, (n,)
         The class of each sample.
     filenames, filepaths : list of str
         The file of each sample, or of a clip's newest frame: relative to the directory, and with it.
@@ -181,88 +239,72 @@ class DirectoryIterator(_FileIterator):
     def __init__(
         self,
         directory: str | os.PathLike[str],
-        image_data_generator: ImageDataGenerator,
+        image_data_generator: Settings,
         *,
-        target_size: Sequence[int] = (256, 256),
-        color_mode: str = "rgb",
         classes: Sequence[str] | None = None,
         class_mode: str | None = "categorical",
         follow_links: bool = False,
         subset: str | None = None,
-        interpolation: str = "nearest",
-        keep_aspect_ratio: bool = False,
         **options: Any,  # noqa: ANN401 - passed on
     ) -> None:
-        generator = image_data_generator
-        picture = checked_picture(target_size, color_mode, interpolation, keep_aspect_ratio)
         _check_mode(class_mode, _DIRECTORY_MODES)
-        sampling = generator.sampling_of(class_mode)
-        self.directory = os.fspath(directory)
-        names = listed_classes(self.directory, classes)
+        sampling = image_data_generator.sampling_of(class_mode)
+        top = os.fspath(directory)
+        names = listed_classes(top, classes)
         files: list[str] = []
         numbers: list[int] = []
         for number, name in enumerate(names):
-            found = listed_files(self.directory, name, follow_links=follow_links)
-            if sampling is None or sampling.flat:
-                first, last = subset_range(subset, generator._validation_split, len(found))  # noqa: SLF001 - its maker
+            found = listed_files(top, name, follow_links=follow_links)
+            if sampling.flat:
+                first, last = subset_range(subset, image_data_generator.validation_split, len(found))
                 found = found[first:last]
             files += found
             numbers += [number] * len(found)
-        self.class_mode, self.subset = class_mode, subset
-        self.target_size, self.color_mode, self.interpolation = picture.target_size, color_mode, interpolation
-        self.keep_aspect_ratio, self.split = keep_aspect_ratio, subset
+        if not files and subset is None:
+            raise DataError(
+                f"directory={top!r}: no {', '.join(FORMATS)} files below {first_few(names)}; the layout is "
+                "directory/class/frame.jpg"
+            )
         self.num_classes = len(names)
         self.class_indices = {name: number for number, name in enumerate(names)}
         codes = np.asarray(numbers, np.int32)
-        if not files and subset is None:
-            raise DataError(
-                f"directory={self.directory!r}: no {', '.join(FORMATS)} files below {first_few(names)}; the "
-                "layout is directory/class/frame.jpg"
-            )
-        clips = _clips(files, codes, generator, sampling, subset)
-        samples = len(files) if clips is None else len(clips)
-        self.classes = codes if clips is None else codes[clips.newest]
-        targets = _targets(class_mode, codes, clips, generator, sampling, classes=len(names))
-        _say(samples, len(names), clips=clips is not None)
         super().__init__(
-            generator,
-            FileList.of(files, self.directory),
-            frame_shape(picture, channels_first=generator.channels_first),
-            targets,
-            n=samples,
-            picture=picture,
-            time_steps=generator.time_steps,
-            clips=clips,
+            image_data_generator,
+            top,
+            files,
+            codes,
+            codes,
+            sampling,
+            classes=len(names),
+            class_mode=class_mode,
+            subset=subset,
             **options,
         )
-
-    @property
-    def labels(self) -> NDArray[np.int32]:
-        """The class of each sample."""
-        return self.classes
+        self.classes = self.labels  # whatever the mode
 
 
 class DataFrameIterator(_FileIterator):
-    """Samples that are files named in a table.
+    """Batches of samples that are files named in a table; made by `ImageDataGenerator.flow_from_dataframe`.
 
     Parameters
     ----------
     dataframe : pandas.DataFrame, or mapping of str to sequence
-        Its columns.
+        The table.
     directory : path, optional
-        What file names are relative to.
+        Folder that file names start from.
     image_data_generator : ImageDataGenerator
-        What is done to them.
-    x_col, y_col, weight_col, target_size, color_mode, classes, class_mode, subset, interpolation,
-    keep_aspect_ratio, validate_filenames
+        Augments and standardises the samples.
+    x_col, y_col, weight_col, classes, class_mode, subset, validate_filenames, **options
         As for `ImageDataGenerator.flow_from_dataframe`.
 
     Attributes
     ----------
     class_indices : dict of str to int
-        Where targets are classes.
+        Number of each class, if targets are classes.
     classes : list
-        Of each sample, the number of its class or the list of its classes.
+        The class number of each sample, or the list of its class numbers, if targets are classes.
+    labels
+        The targets of each sample, before they are put into arrays.
     filenames, filepaths : list of str
         The file of each sample, or of a clip's newest frame.
     """
@@ -271,73 +313,51 @@ class DataFrameIterator(_FileIterator):
         self,
         dataframe: Any,  # noqa: ANN401 - pandas is no dependency
         directory: str | os.PathLike[str] | None,
-        image_data_generator: ImageDataGenerator,
+        image_data_generator: Settings,
         *,
         x_col: str = "filename",
         y_col: Any = "class",  # noqa: ANN401 - a name or several
         weight_col: str | None = None,
-        target_size: Sequence[int] = (256, 256),
-        color_mode: str = "rgb",
         classes: Sequence[str] | None = None,
         class_mode: str | None = "categorical",
         subset: str | None = None,
-        interpolation: str = "nearest",
-        keep_aspect_ratio: bool = False,
         validate_filenames: bool = True,
         **options: Any,  # noqa: ANN401 - passed on
     ) -> None:
-        generator = image_data_generator
-        picture = checked_picture(target_size, color_mode, interpolation, keep_aspect_ratio)
         _check_mode(class_mode, _TABLE_MODES)
-        sampling = generator.sampling_of(class_mode)
-        self.directory, self.class_mode, self.subset = os.fspath(directory or ""), class_mode, subset
-        self.target_size, self.color_mode, self.interpolation = picture.target_size, color_mode, interpolation
-        table = Table(dataframe, x_col, self.directory)
+        sampling = image_data_generator.sampling_of(class_mode)
+        top = os.fspath(directory or "")
+        table = Table(dataframe, x_col, top)
         if validate_filenames:
             table.keep_files()
-        values: Any = None
-        found: list[str] = []
-        if class_mode in _CLASS_MODES:
-            found, labels = classes_of(table, y_col, class_mode, classes)
-            self.class_indices = {name: number for number, name in enumerate(found)}
-            values = [numbered(label, self.class_indices) for label in labels]
+        classify = class_mode in _CLASS_MODES
+        if classify:
+            self.class_indices = table.classify(y_col, class_mode, classes)
         elif classes:
-            _warn(f"classes= is ignored with class_mode={class_mode!r}")
-        if sampling is None or sampling.flat:
-            table.keep(range(*subset_range(subset, generator._validation_split, len(table))))  # noqa: SLF001 - its maker
-            values = None if values is None else [values[place] for place in table.last_kept]
-        elif len(set(table.names)) < len(table):
-            values = without_repeats(table, values)
-        clips = _clips(table.names, run_codes(values, len(table)), generator, sampling, subset, folders=False)
+            warn(f"classes= is ignored with class_mode={class_mode!r}")
+        if sampling.flat:
+            table.keep(range(*subset_range(subset, image_data_generator.validation_split, len(table))))
+        else:
+            table.keep_first()
+        values: Any = table.classes
         if class_mode == "multi_output":
-            values = tuple(np.array(table.column(name).tolist()) for name in several(y_col))
+            values = table.columns(y_col)
         elif class_mode == "raw":
             values = table.matrix(y_col)
-        weights = None if weight_col is None else table.weights(weight_col)
-        targets = _targets(
-            class_mode, values, clips, generator, sampling, classes=len(found), weights=weights
-        )
-        samples = len(table) if clips is None else len(clips)
-        self._values = values if clips is None else taken(values, clips.newest)
-        if class_mode in _CLASS_MODES:
-            self.classes = self._values
-        _say(samples, len(found) if class_mode in _CLASS_MODES else None, clips=clips is not None)
         super().__init__(
-            generator,
-            FileList.of(table.names, self.directory or "."),
-            frame_shape(picture, channels_first=generator.channels_first),
-            targets,
-            n=samples,
-            picture=picture,
-            time_steps=generator.time_steps,
-            clips=clips,
+            image_data_generator,
+            top,
+            table.names,
+            values,
+            table.codes(),
+            sampling,
+            classes=len(self.class_indices) if classify else None,
+            weights=None if weight_col is None else table.weights(weight_col),
+            folders=False,
+            class_mode=class_mode,
+            subset=subset,
             **options,
         )
-
-    @property
-    def labels(self) -> Any:  # noqa: ANN401 - see Targets
-        """The targets of each sample, before they are put into arrays."""
-        return self._values
 
     @property
     def sample_weight(self) -> NDArray[Any] | None:
@@ -345,62 +365,9 @@ class DataFrameIterator(_FileIterator):
         return self._targets.weights
 
 
-def _clips(
-    files: list[str],
-    codes: NDArray[Any],
-    generator: ImageDataGenerator,
-    sampling: Sampling | None,
-    subset: str | None,
-    *,
-    folders: bool = True,
-) -> Clips | None:
-    """Return the clips of a subset; None if samples are pictures."""
-    fraction = generator._validation_split  # noqa: SLF001 - its maker
-    _refuse_empty(len(files) if subset is None or fraction else 0, subset, generator)
-    if sampling is None:
-        return None
-    names = [name.replace(os.sep, "/") for name in files]
-    return sampling.clips(names, codes.astype(np.int64), folders=folders, fraction=fraction, subset=subset)
-
-
-def _targets(
-    mode: str | None,
-    values: Any,  # noqa: ANN401 - see Targets
-    clips: Clips | None,
-    generator: ImageDataGenerator,
-    sampling: Sampling | None,
-    *,
-    classes: int,
-    weights: NDArray[Any] | None = None,
-) -> Targets:
-    if clips is None or sampling is None:
-        return Targets(mode, values, classes=classes, weights=weights, dtype=generator.dtype)
-    return ClipTargets(
-        mode,
-        values,
-        clips=clips,
-        labels=sampling.labels,
-        classes=classes,
-        weights=weights,
-        dtype=generator.dtype,
-    )
-
-
-def _checked_axes(shape: tuple[int, ...], generator: ImageDataGenerator) -> int | None:
-    """Return how many frames a clip has; None for pictures."""
-    steps = generator.time_steps
-    if steps is None and len(shape) != _FRAMES:
-        hint = f"; for clips give ImageDataGenerator(time_steps={shape[1]})" * (len(shape) == _CLIPS)
-        raise OptionError(f"x of shape {shape}: must have 4 axes, (N, H, W, C){hint}")
-    if steps is not None and (len(shape) != _CLIPS or shape[1] != steps):
-        raise OptionError(f"x of shape {shape}: with time_steps={steps} it must be (N, {steps}, H, W, C)")
-    return steps
-
-
-def _refuse_empty(count: int, subset: str | None, generator: ImageDataGenerator) -> None:
+def _refuse_empty(count: int, subset: str | None, split: float) -> None:
     if count:
         return
-    split = generator._validation_split  # noqa: SLF001 - its maker
     if subset is not None:
         raise OptionError(
             f"subset={subset!r} with validation_split={split!r} leaves no sample; give "
@@ -416,14 +383,4 @@ def _check_mode(mode: object, modes: tuple[str | None, ...]) -> None:
 
 def _is_batch(x: Any) -> bool:  # noqa: ANN401 - the user's
     """Whether this is an array of pictures, and not one picture of a list of them."""
-    return isinstance(x, (str, os.PathLike)) or np.ndim(x) >= _FRAMES
-
-
-def _say(samples: int, classes: int | None, *, clips: bool) -> None:
-    what = "clips" if clips else "images"
-    of = "" if classes is None else f" belonging to {classes} classes"
-    print(f"Found {samples} {what}{of}.")  # noqa: T201 - as Keras does
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, stacklevel=4)
+    return isinstance(x, (str, os.PathLike)) or np.ndim(x) >= _AXES

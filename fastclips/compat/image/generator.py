@@ -1,212 +1,95 @@
-"""Keras's ``ImageDataGenerator``, whose batches come from worker processes.
-
-::
-
-    from keras.src.legacy.preprocessing.image import ImageDataGenerator    # before
-    from tensorflow.keras.preprocessing.image import ImageDataGenerator    # before, Keras 2
-    from fastclips.compat import ImageDataGenerator                        # after
-
-The same arguments give the same batches: files, classes, order, numbers drawn and what is done with them.
-With ``time_steps=`` batches are clips, (B, T, H, W, C), each of consecutive frames of one video, with one
-draw for all its frames.
-
-What a user may notice:
-
-================================  ==========================================================================
-here                              in Keras
-================================  ==========================================================================
-randomness is the iterator's own  NumPy's global generator is seeded, and so is all else that uses it
-epochs are shuffled by the seed   under ``fit`` the order of later epochs depends on the global generator
-without a seed, none is shared    what `numpy.random.seed` was given counts
-affine maps agree to 1e-4 of 255  SciPy computes them; here a kernel does, and SciPy for orders above 1
-a folder of a class must exist    it gives no images
-an extension begins with a dot    ``picturejpg`` is one too
-``it[-1]`` is the last batch      an empty one
-a damaged file raises its path    Pillow's error does not name the file
-decoded frames are kept if all    each is decoded in each epoch
-of them fit into ``cache=``, and
-files that change are not seen
-settings changed after a flow     they count at once, and cost nothing
-began count from the next batch
-on; the workers begin anew
-several inputs are a tuple        a list, which ``fit`` refuses on TensorFlow
-several targets are a tuple       a list
-``preprocessing_function``        may not change the frame's shape
-may change the frame's shape
-``workers=`` are processes        ``fit(workers=...)``: threads or processes that copy batches
-subset of no picture: an error    an iterator of length 0
-================================  ==========================================================================
-"""
+"""`ImageDataGenerator`: the settings, and a flow for each source of data."""
 
 from __future__ import annotations
 
-import warnings
-from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
-from fastclips.compat.image.clips import Sampling
+from fastclips.compat._base.warn import warn
 from fastclips.compat.image.flows import DataFrameIterator, DirectoryIterator, NumpyArrayIterator
-from fastclips.compat.image.settings import Settings, keras_setting, pair, pair_around_one
-from fastclips.errors import OptionError
-from fastclips.options import checked_choice, checked_int
+from fastclips.compat.image.settings import Settings
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from numpy.typing import ArrayLike, DTypeLike
-
-    _Range = float | Sequence[float]
+    from numpy.typing import ArrayLike
 
 __all__ = ["ImageDataGenerator"]
 
-_FILL_MODES = (
-    "nearest",
-    "constant",
-    "reflect",
-    "wrap",
-    "mirror",
-    "grid-constant",
-    "grid-mirror",
-    "grid-wrap",
-)  # those after the first four by SciPy
-
 
 class ImageDataGenerator(Settings):
-    """Pictures from arrays, folders and tables, augmented and standardised on their way to ``fit``.
+    """Batches of pictures or clips from arrays, folders and tables, augmented and standardised.
 
-    Arguments, their order, defaults and meanings are those of Keras's class; see its documentation.
+    Arguments, their order, defaults and meanings are those of Keras's class.
 
     Parameters
     ----------
     featurewise_center, featurewise_std_normalization, zca_whitening : bool
-        Standardise by what `fit` has learnt from data.
+        Standardise by the statistics that `fit` computes.
     samplewise_center, samplewise_std_normalization : bool
         Standardise each frame by its own mean and standard deviation.
     zca_epsilon : float
-        For ZCA.
+        Epsilon of ZCA whitening.
     rotation_range : float
-        Degrees.
+        Largest rotation, in degrees.
     width_shift_range, height_shift_range : float, int or 1-D array_like
-        A fraction of the size if below 1, else pixels; an int n: a whole number from -n + 1 to n - 1; several
-        values: one of them.
+        Largest shift: a fraction of the size if below 1, else pixels; an integer n: a whole number from -n +
+        1 to n - 1; several values: one of them.
     brightness_range : (float, float), optional
-        Factors.
+        Range of the factor of brightness.
     shear_range : float
-        Degrees.
+        Largest shear, in degrees.
     zoom_range : float or (float, float)
-        Factors, drawn for both axes; one number z means (1 - z, 1 + z).
+        Range of the factors for both axes; one number z means (1 - z, 1 + z).
     channel_shift_range : float
-        In units of pixel values.
+        Largest shift of values, in units of pixel values.
     fill_mode : {"nearest", "constant", "reflect", "wrap"}
-        What lies beyond the frame; other modes of SciPy's, where it is installed.
+        Pixels beyond the frame; with SciPy installed, also its other modes.
     cval : float
-        For ``"constant"``.
+        Value beyond the frame with ``"constant"``.
     horizontal_flip, vertical_flip : bool
-        Whether one frame in two is mirrored.
+        Whether half of the frames are mirrored.
     rescale : float, optional
         Factor for pixel values.
     preprocessing_function : callable, optional
-        From a frame (H, W, C) to a frame, of any shape as long as all have it. Runs in the workers, with
-        NumPy's global generator seeded for each frame.
+        From a frame (H, W, C) to a frame, of any shape as long as all frames have it. Runs in the workers,
+        with NumPy's global generator seeded for each frame.
     data_format : {"channels_last", "channels_first"}, optional
-        Keras's setting by default.
+        Order of axes; by default Keras's setting.
     validation_split : float
-        Which part of the data ``subset="validation"`` takes.
+        Fraction of the data that ``subset="validation"`` takes.
     interpolation_order : int
-        0 or 1; 2 to 5 need SciPy.
+        Order of the splines: 0 or 1; 2 to 5 need SciPy.
     dtype : str, optional
-        Of batches; Keras's ``floatx`` by default.
+        Dtype of batches; by default Keras's ``floatx``.
     time_steps : int, optional
-        Frames of a clip; without it, batches are of single pictures.
+        Frames of a clip, T; by default, batches are of single pictures.
 
     Raises
     ------
     OptionError
-        If an argument cannot work; it is a ValueError.
+        If an argument is out of range; it is a ValueError.
 
     Examples
     --------
-    >>> generator = ImageDataGenerator(rescale=1 / 255, horizontal_flip=True)
-    >>> batches = generator.flow_from_directory("frames/", target_size=(224, 224))  # doctest: +SKIP
-    >>> model.fit(batches, epochs=10)  # doctest: +SKIP
+    >>> generator = fc.compat.ImageDataGenerator(rescale=1 / 255, horizontal_flip=True)
+    >>> train = generator.flow_from_directory("frames/", target_size=(32, 32), batch_size=4, workers=0)
+    Found ... images belonging to 2 classes.
+    >>> x, y = next(train)
+    >>> x.shape, x.dtype, y.shape
+    ((4, 32, 32, 3), dtype('float32'), (4, 2))
+
+    Clips of 3 frames:
+
+    >>> generator = fc.compat.ImageDataGenerator(time_steps=3)
+    >>> x, y = next(generator.flow_from_directory("frames/", batch_size=4, seed=1, workers=0))
+    Found ... clips belonging to 2 classes.
+    >>> x.shape
+    (4, 3, 256, 256, 3)
     """
 
     _directory_iterator: ClassVar[type[DirectoryIterator]] = DirectoryIterator
     _dataframe_iterator: ClassVar[type[DataFrameIterator]] = DataFrameIterator
-
-    def __init__(
-        self,
-        featurewise_center: bool = False,
-        samplewise_center: bool = False,
-        featurewise_std_normalization: bool = False,
-        samplewise_std_normalization: bool = False,
-        zca_whitening: bool = False,
-        zca_epsilon: float = 1e-6,
-        rotation_range: float = 0,
-        width_shift_range: _Range = 0.0,
-        height_shift_range: _Range = 0.0,
-        brightness_range: Sequence[float] | None = None,
-        shear_range: float = 0.0,
-        zoom_range: float | Sequence[float] = 0.0,
-        channel_shift_range: float = 0.0,
-        fill_mode: str = "nearest",
-        cval: float = 0.0,
-        horizontal_flip: bool = False,
-        vertical_flip: bool = False,
-        rescale: float | None = None,
-        preprocessing_function: Callable[[Any], Any] | None = None,
-        data_format: str | None = None,
-        validation_split: float = 0.0,
-        interpolation_order: int = 1,
-        dtype: DTypeLike | None = None,
-        *,
-        time_steps: int | None = None,
-    ) -> None:
-        self.featurewise_center, self.samplewise_center = featurewise_center, samplewise_center
-        self.featurewise_std_normalization = featurewise_std_normalization
-        self.samplewise_std_normalization = samplewise_std_normalization
-        self.zca_whitening, self.zca_epsilon = zca_whitening, zca_epsilon
-        for name, value in (
-            ("rotation_range", rotation_range),
-            ("shear_range", shear_range),
-            ("channel_shift_range", channel_shift_range),
-            ("rescale", rescale),
-        ):
-            if value is not None and not isinstance(value, Real):
-                raise OptionError(f"{name}={value!r}: must be a number")
-        self.rotation_range, self.shear_range = rotation_range, shear_range
-        self.width_shift_range, self.height_shift_range = width_shift_range, height_shift_range
-        self.zoom_range = pair_around_one(zoom_range)
-        self.brightness_range = (
-            None if brightness_range is None else pair(brightness_range, "brightness_range")
-        )
-        self.channel_shift_range = channel_shift_range
-        self.fill_mode = checked_choice(fill_mode, "fill_mode", _FILL_MODES)
-        self.cval, self.interpolation_order = cval, interpolation_order
-        self.horizontal_flip, self.vertical_flip = horizontal_flip, vertical_flip
-        self.rescale, self.preprocessing_function = rescale, preprocessing_function
-        self.data_format = checked_choice(
-            keras_setting("image_data_format", "channels_last") if data_format is None else data_format,
-            "data_format",
-            ("channels_last", "channels_first"),
-        )
-        self.dtype = np.dtype(keras_setting("floatx", "float32") if dtype is None else dtype).name
-        self.channel_axis, self.row_axis, self.col_axis = (1, 2, 3) if self.channels_first else (3, 1, 2)
-        if validation_split and not 0 < validation_split < 1:
-            raise OptionError(f"validation_split={validation_split!r}: must be between 0 and 1")
-        self._validation_split = validation_split
-        self.time_steps = None if time_steps is None else checked_int(time_steps, "time_steps", 1)
-        self.mean: Any = None
-        self.std: Any = None
-        self.zca_whitening_matrix: Any = None
-        self._settle_conflicts()
-
-    def sampling_of(self, class_mode: str | None) -> Sampling | None:  # noqa: ARG002 - for those that care
-        """Return how clips are cut out of files; None for pictures."""
-        return None if self.time_steps is None else Sampling(self.time_steps)
 
     def flow(
         self,
@@ -223,13 +106,14 @@ class ImageDataGenerator(Settings):
         subset: str | None = None,
         **options: Any,  # noqa: ANN401 - passed on
     ) -> NumpyArrayIterator:
-        """Serve pictures from an array.
+        """Return batches of an array.
 
         Parameters
         ----------
         x : array_like or path
-            (N, H, W, C), or with `time_steps` (N, T, H, W, C); a .npy file by its path or as a map is left on
-            disk. Or ``(x, others)``: further inputs, an array or a list of arrays (N, ...).
+            (N, H, W, C), or with `time_steps` (N, T, H, W, C). A .npy file, given by its path or as
+            ``np.load(path, mmap_mode="r")``, stays on disk. Or ``(x, others)``: further inputs, an array or a
+            list of arrays (N, ...).
         y, sample_weight : array_like, optional
             (N, ...).
         batch_size : int
@@ -237,41 +121,36 @@ class ImageDataGenerator(Settings):
         shuffle : bool
             Whether each epoch has an order of its own.
         seed : int, optional
-            Of order and draws.
+            Seed of order and draws, 0 to 2**32 - 1.
         save_to_dir, save_prefix, save_format
-            Where what is served is written as pictures too.
+            Where the pictures of each batch are saved, too.
         ignore_class_split : bool
             Whether training and validation may have different classes.
         subset : {"training", "validation"}, optional
-            Which part; validation is the first rows.
+            Part of the rows; validation is the first ones.
         **options
             ``workers`` and ``memory``, as for `fastclips.ClipLoader`.
 
         Returns
         -------
         NumpyArrayIterator
-            Of ``x``, ``(x, y)`` or ``(x, y, weight)``; several inputs are a tuple.
+            Batches ``x``, ``(x, y)`` or ``(x, y, weight)`` without end, for ``next()`` and ``fit``. x is
+            (B, H, W, C) or (B, T, H, W, C), of `dtype`; several inputs are a tuple.
 
         Raises
         ------
         OptionError
-            If arguments do not go together.
+            If an argument is out of range, or arrays differ in N.
+
+        Examples
+        --------
+        >>> frames = np.arange(32).reshape(2, 4, 4, 1)
+        >>> batches = fc.compat.ImageDataGenerator().flow(frames, y=[0, 1], shuffle=False, workers=0)
+        >>> x, y = next(batches)
+        >>> x.shape, x.dtype, y
+        ((2, 4, 4, 1), dtype('float32'), array([0, 1]))
         """
-        return NumpyArrayIterator(
-            x,
-            y,
-            self,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            sample_weight=sample_weight,
-            seed=seed,
-            save_to_dir=save_to_dir,
-            save_prefix=save_prefix,
-            save_format=save_format,
-            ignore_class_split=ignore_class_split,
-            subset=subset,
-            **options,
-        )
+        return NumpyArrayIterator(image_data_generator=self, **_arguments(locals()))
 
     def flow_from_directory(
         self,
@@ -292,64 +171,56 @@ class ImageDataGenerator(Settings):
         keep_aspect_ratio: bool = False,
         **options: Any,  # noqa: ANN401 - passed on
     ) -> DirectoryIterator:
-        """Serve pictures from folders, one for each class.
+        """Return batches of the files in folders, one folder for each class.
 
         Parameters
         ----------
         directory : path
-            ``directory/class/.../frame.jpg``.
+            Holds ``class/.../frame.jpg``.
         target_size : (int, int)
             Height and width that frames are resized to.
         color_mode : {"rgb", "rgba", "grayscale"}
-            Channels of a frame: 3, 4 or 1.
+            3, 4 or 1 channels.
         classes : sequence of str, optional
-            Folders, in the order of their numbers; all of them by default, in plain order.
+            Folders, in the order of their class numbers; by default all, in alphabetical order.
         class_mode : {"categorical", "binary", "sparse", "input", None}
-            Targets: (B, classes) of 0 and 1; (B,) class numbers for the next two; x itself; none.
+            Targets: one-hot (B, classes); class numbers (B,) for the next two; x itself; none.
         batch_size, shuffle, seed, save_to_dir, save_prefix, save_format
             As for `flow`.
         follow_links : bool
             Whether links to folders are followed.
         subset : {"training", "validation"}, optional
-            Which part of each class; validation is its first files, or with `time_steps` its first videos.
+            Part of each class; validation is its first files, or with `time_steps` its first videos.
         interpolation : {"nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"}
-            How frames are resized, by Pillow.
+            Pillow's filter for resizing.
         keep_aspect_ratio : bool
-            Whether the middle of a frame is cut out in the target's proportions first.
+            Whether to cut out the middle of a frame, in the proportions of the target, before resizing.
         **options
-            ``workers`` and ``memory``, as for `fastclips.ClipLoader`; ``cache="1GiB"``: if all
-            frames fit into so much memory, resized, each is decoded once; 0 keeps none.
+            ``workers`` and ``memory``, as for `fastclips.ClipLoader`. ``cache="1GiB"``: if all resized frames
+            fit into so much memory, each is decoded once; 0 keeps none.
 
         Returns
         -------
         DirectoryIterator
+            Batches ``x`` or ``(x, y)`` without end, for ``next()`` and ``fit``. x is (B, H, W, C) or
+            (B, T, H, W, C), of `dtype`, and so are one-hot and class numbers.
 
         Raises
         ------
         OptionError
-            If an argument cannot work.
+            If an argument is out of range.
         DataError
             If the directory or a class is missing, or there are no files.
+
+        Examples
+        --------
+        >>> generator = fc.compat.ImageDataGenerator(validation_split=0.25)
+        >>> batches = generator.flow_from_directory("frames/", subset="validation", workers=0)
+        Found ... images belonging to 2 classes.
+        >>> batches.class_indices, batches.filenames[0]
+        ({'class_0': 0, 'class_1': 1}, 'class_0/video_0/frame_00001.jpg')
         """
-        return self._directory_iterator(
-            directory,
-            self,
-            target_size=target_size,
-            color_mode=color_mode,
-            classes=classes,
-            class_mode=class_mode,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            seed=seed,
-            save_to_dir=save_to_dir,
-            save_prefix=save_prefix,
-            save_format=save_format,
-            follow_links=follow_links,
-            subset=subset,
-            interpolation=interpolation,
-            keep_aspect_ratio=keep_aspect_ratio,
-            **options,
-        )
+        return self._directory_iterator(image_data_generator=self, **_arguments(locals()))
 
     def flow_from_dataframe(
         self,
@@ -373,69 +244,69 @@ class ImageDataGenerator(Settings):
         validate_filenames: bool = True,
         **options: Any,  # noqa: ANN401 - passed on
     ) -> DataFrameIterator:
-        """Serve pictures from files that a table names.
+        """Return batches of the files that a table names.
 
         Parameters
         ----------
         dataframe : pandas.DataFrame, or mapping of str to sequence
             A row for each file.
         directory : path, optional
-            What the names are relative to.
+            Folder that names start from.
         x_col, weight_col : str
-            Columns of the names, and of weights.
+            Columns of names, and of sample weights.
         y_col : str or list of str
             Column of targets, or several for ``"multi_output"`` and ``"raw"``.
         class_mode : {"categorical", "binary", "sparse", "input", "multi_output", "raw", None}
-            Targets: as for `flow_from_directory`, where a row may have a list of classes with
-            ``"categorical"``; a tuple of columns; the columns' values. Of a clip, the last frame's values.
+            Targets: as for `flow_from_directory`, and with ``"categorical"`` a row may hold a list of
+            classes; a tuple of columns; the values of the columns. A clip has the target of its last frame.
         classes : sequence of str, optional
-            Which classes, in the order of their numbers; rows of others are left out.
+            Classes, in the order of their numbers; rows of others are left out.
         subset : {"training", "validation"}, optional
-            Which part; validation is the first rows, or with `time_steps` the first videos.
+            Part of the rows; validation is the first ones, or with `time_steps` the first videos.
         validate_filenames : bool
             Whether rows without a file are left out, with a warning.
         target_size, color_mode, interpolation, batch_size, shuffle, seed, save_to_dir, save_prefix,
         save_format
             As for `flow_from_directory`.
         **options
-            ``workers`` and ``memory``, as for `fastclips.ClipLoader`; ``cache="1GiB"``: if all
-            frames fit into so much memory, resized, each is decoded once; 0 keeps none. What Keras
-            ignores is ignored, with a warning.
+            As for `flow_from_directory`. Arguments that Keras ignores are ignored, with a warning.
 
         Returns
         -------
         DataFrameIterator
+            Batches ``x``, ``(x, y)`` or ``(x, y, weight)`` without end, for ``next()`` and ``fit``. x is
+            (B, H, W, C) or (B, T, H, W, C), of `dtype`.
 
         Raises
         ------
         OptionError
-            If an argument cannot work; where the table's values have a wrong type, it is a TypeError too.
+            If an argument is out of range; a TypeError, too, if values of the table have a wrong type.
+
+        Examples
+        --------
+        >>> table = {"filename": ["class_0/video_0/frame_00001.jpg"], "angle": [0.5]}
+        >>> batches = fc.compat.ImageDataGenerator().flow_from_dataframe(
+        ...     table, "frames/", y_col="angle", class_mode="raw", workers=0
+        ... )
+        Found 1 images.
+        >>> x, y = next(batches)
+        >>> x.shape, y
+        ((1, 256, 256, 3), array([0.5]))
         """
-        for name in ("has_ext", "sort", "drop_duplicates"):
-            if options.pop(name, None) is not None:
-                warnings.warn(f"{name}= is ignored, as in Keras", DeprecationWarning, stacklevel=2)
+        _drop_ignored(options)
         if class_mode == "other":
-            warnings.warn('class_mode="other" is called "raw" now', DeprecationWarning, stacklevel=2)
+            warn("class_mode='other' is now called 'raw'", DeprecationWarning)
             class_mode = "raw"
-        return self._dataframe_iterator(
-            dataframe,
-            directory,
-            self,
-            x_col=x_col,
-            y_col=y_col,
-            weight_col=weight_col,
-            target_size=target_size,
-            color_mode=color_mode,
-            classes=classes,
-            class_mode=class_mode,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            seed=seed,
-            save_to_dir=save_to_dir,
-            save_prefix=save_prefix,
-            save_format=save_format,
-            subset=subset,
-            interpolation=interpolation,
-            validate_filenames=validate_filenames,
-            **options,
-        )
+        return self._dataframe_iterator(image_data_generator=self, **_arguments(locals()))
+
+
+def _arguments(scope: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all arguments of a flow, from its ``locals()``."""
+    given = {name: value for name, value in scope.items() if name not in ("self", "options")}
+    return {**given, **scope["options"]}
+
+
+def _drop_ignored(options: dict[str, Any]) -> None:
+    for name in ("has_ext", "sort", "drop_duplicates"):
+        if options.pop(name, None) is not None:
+            warn(f"{name}= is ignored, as in Keras", DeprecationWarning)

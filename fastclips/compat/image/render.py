@@ -3,49 +3,46 @@
 ::
 
     FileList     bytes -> uint8 (H, W, C), resized as Pillow does
-    ArrayList    a row's frames, in the dtype that Keras works in
+    ArrayRows    a row's frames, in the dtype that Keras works in
                  -> Augmentation -> the user's axes -> Standardization -> the row, in its dtype
 
-A JPEG is decoded to the bits of Pillow's decoder, and resized by nearest neighbour (the default) in the same
-pass that standardises and converts it, as long as each value stands alone; every other way is the one that
-Keras goes, frame by frame.
+A JPEG is decoded to the bits of Pillow's decoder. With nearest neighbour (the default), and if each value is
+standardised on its own, one pass resizes, standardises and converts the frame. All else is done step by step,
+as in Keras.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastclips.compat._base import legacy_kernels, legacy_pictures
-from fastclips.compat._base.augmentation import PARAMETERS, brightness_table
-from fastclips.compat._base.files import ArrayList
+from fastclips.compat._base.augmentation import brightness_table
+from fastclips.compat._base.rendering import SampleRenderer, read_frame
 from fastclips.compat.image.spec import FIELD
-from fastclips.data.storage import count_bytes
 from fastclips.engine.arena import COUNTERS
+from fastclips.engine.rendering import DECODE, KERNEL, PILLOW, READ, Meter, at_path
 from fastclips.errors import FastclipsError, FrameError
 from fastclips.pixels.decoding.decoder import Decoder
 from fastclips.spec import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from fastclips.compat.image.spec import Picture, PictureSpec
+    from fastclips.compat._base.pictures import Picture
+    from fastclips.compat.image.spec import PictureSpec
 
 __all__ = ["Renderer", "file_of", "probe"]
 
-_READ, _DECODE, _KERNEL, _CLIPS, _FRAMES, _BYTES, _PILLOW = (
-    COUNTERS.index(name) for name in ("read_s", "decode_s", "kernel_s", "clips", "frames", "bytes", "pillow")
-)
 _BYTE = 255
-_CMYK = 4
+_RGBA = 4  # channels
 
 
-class Renderer:
+class Renderer(SampleRenderer):
     """Turns a ticket into a row of pictures.
 
     Parameters
@@ -53,16 +50,18 @@ class Renderer:
     spec : PictureSpec
         What to do.
     single_threaded : bool
-        As the engine says; of no use here.
+        As for `SampleRenderer`.
     """
 
+    _spec: PictureSpec
+
     def __init__(self, spec: PictureSpec, *, single_threaded: bool = False) -> None:
-        del single_threaded
-        self._spec = spec
+        super().__init__(spec, single_threaded=single_threaded)
         self._decoder = Decoder(Stream("image"), fast_dct=False)
+        self._target: Picture = spec.picture  # type: ignore[assignment] # only files are looked up
         self._channels = spec.picture.channels if spec.picture else 0
         table = None
-        if spec.picture and self._channels != _CMYK:
+        if spec.picture and self._channels != _RGBA:
             table = spec.standardization.table(self._channels, channels_first=spec.channels_first)
         dtype = np.dtype(spec.layout.fields[0].dtype)
         function, matrix = spec.standardization.function, spec.standardization.zca_matrix
@@ -73,84 +72,44 @@ class Renderer:
             np.arange(_BYTE + 1, dtype=np.uint8), (max(self._channels, 1), _BYTE + 1)
         ).copy()
 
-    def render(self, ticket: np.void, row: Mapping[str, NDArray[Any]], counters: NDArray[np.float64]) -> None:
-        """Write a sample.
-
-        Parameters
-        ----------
-        ticket : numpy.void
-            Of `fastclips.compat._base.iterator.sample_ticket`.
-        row : mapping of str to ndarray
-            The row's array.
-        counters : ndarray of float64
-            One per name in `COUNTERS`; what this sample took is added to them.
-
-        Raises
-        ------
-        FrameError
-            If a frame is missing, damaged or does not fit; the message holds its path.
-        """
+    def write(self, ticket: np.void, row: Mapping[str, NDArray[Any]], meter: Meter) -> int:
+        """Write a sample; see `SampleRenderer`."""
         spec, out = self._spec, row[FIELD]
-        width = len(PARAMETERS) + 1
-        draws = ticket["draws"].tolist()
-        numbers = ticket["frames"].tolist()
-        steps: list[tuple[int, Any, Any]]  # file, its frame if it is there already, where it goes
-        if not spec.clip:
-            steps = [(numbers[0], None, out)]
-        elif isinstance(spec.storage, ArrayList):
-            whole = spec.storage.read(numbers[0])
-            steps = [(numbers[0], frame, out[step]) for step, frame in enumerate(whole)]
-        else:
-            steps = [(number, None, out[step]) for step, number in enumerate(numbers)]
-        for step, (number, frame, target) in enumerate(steps):
-            first = step * width if spec.per_frame else 0
-            vector = draws[first : first + width]
+        draws, numbers = ticket["draws"].tolist(), ticket["frames"].tolist()
+        outputs = out if spec.clip else out[None]
+        given: Sequence[NDArray[Any] | None] = [None] * len(outputs)
+        if spec.picture is None:
+            read = read_frame(spec.storage, FIELD, numbers[0], meter)
+            given = read if spec.clip else read[None]
+            numbers *= len(outputs)
+        for step, (number, frame, target) in enumerate(zip(numbers, given, outputs, strict=True)):
+            vector, draw = spec.draws.of_frame(draws, step)
             try:
-                self._frame(number, frame, vector, target, counters)
+                self._frame(number, frame, vector, draw, target, meter)
             except FastclipsError as error:
-                where = spec.storage.where(file_of(number))
-                if where in str(error):
-                    raise
-                raise FrameError(f"{where}: {error}") from None
-        counters[_FRAMES] += len(steps)
-        counters[_CLIPS] += 1
+                path = spec.storage.where(FIELD, 0, file_of(number))
+                raise at_path(error, path, frame=file_of(number)) from error.__cause__
+        return len(outputs)
 
     def _frame(
         self,
         number: int,
         given: NDArray[Any] | None,
-        vector: list[float],
+        vector: Sequence[float],
+        draw: float,
         out: NDArray[Any],
-        counters: NDArray[np.float64],
+        meter: Meter,
     ) -> None:
-        began = perf_counter()
+        """Write a frame: the one given, of an array, or that of a file."""
         spec = self._spec
-        parameters = spec.augmentation.from_vector(vector[:-1])
-        file = file_of(number)
-        pixels = None if number >= 0 or spec.cache is None else spec.cache.get(file)
-        data: NDArray[Any] | bytes = b""
-        if pixels is None:
-            data = spec.storage.read(file) if given is None else given
-            counters[_BYTES] += count_bytes(data)
-        read = perf_counter()
-        counters[_READ] += read - began
-        if isinstance(data, np.ndarray):
-            frame = np.moveaxis(data, 0, -1) if spec.channels_first else data
-            frame = frame.astype(spec.working, copy=False)
-            decoded = read
-        else:
-            if pixels is None:
-                pixels = self._decoded(data, counters)
-                if spec.cache is not None:
-                    frame = self._picture(data, pixels)
-                    spec.cache.put(file, frame)
-                    pixels = frame if frame.dtype == np.uint8 else pixels
-            decoded = perf_counter()
-            counters[_DECODE] += decoded - read
-            if self._table is not None and pixels is not None and self._direct(pixels, parameters, out):
-                counters[_KERNEL] += perf_counter() - decoded
+        parameters = spec.augmentation.from_vector(vector)
+        if given is None:
+            frame = self._loaded(number, parameters, out, meter)
+            if frame is None:
                 return
-            frame = self._picture(data, pixels)
+        else:
+            frame = np.moveaxis(given, 0, -1) if spec.channels_first else given
+            frame = frame.astype(spec.working, copy=False)
         frame = spec.augmentation.apply(frame, parameters)
         frame = np.moveaxis(frame, -1, 0) if spec.channels_first else frame
         if self._in_place and frame.dtype in (out.dtype, np.uint8):
@@ -161,55 +120,74 @@ class Renderer:
             if spec.picture is not None and frame.dtype == np.uint8:
                 frame = frame.astype(np.float32)
             frame = frame if frame.flags.writeable else frame.copy()
-            self._put(spec.standardization.apply(frame, vector[-1]), out)
-        counters[_KERNEL] += perf_counter() - decoded
+            self._put(spec.standardization.apply(frame, draw), out)
+        meter.lap(KERNEL)
+
+    def _loaded(
+        self, number: int, parameters: dict[str, Any], out: NDArray[Any], meter: Meter
+    ) -> NDArray[Any] | None:
+        """Return a file's frame of the target's size; None if one pass has written it."""
+        spec, file = self._spec, file_of(number)
+        pixels = None if number >= 0 or spec.cache is None else spec.cache.get(file)
+        data = b""
+        if pixels is None:
+            data = read_frame(spec.storage, FIELD, file, meter)
+            pixels = self._decoded(data, meter)
+            if spec.cache is not None:
+                frame = self._picture(data, pixels)
+                spec.cache.put(file, frame)
+                pixels = frame if frame.dtype == np.uint8 else pixels
+            meter.lap(DECODE)
+        else:
+            meter.lap(READ)
+        if pixels is not None and self._direct(pixels, parameters, out):
+            meter.lap(KERNEL)
+            return None
+        return self._picture(data, pixels)
 
     def _put(self, frame: NDArray[Any], out: NDArray[Any]) -> None:
         if frame.shape != out.shape:
             raise FrameError(
-                f"has become {frame.shape} where the batch has {out.shape}; frames of one batch must have "
-                "one shape, so preprocessing_function must give the same for each"
+                f"has the shape {frame.shape} in a batch of {out.shape}: preprocessing_function= must return "
+                "one shape for all frames"
             )
         out[...] = frame
 
-    def _decoded(self, data: bytes, counters: NDArray[np.float64]) -> NDArray[np.uint8] | None:
-        """Return an RGB frame of a JPEG, (H, W, 3); None for what Pillow itself must decode."""
-        if _jpeg_components(data) in (1, 3) and self._channels != _CMYK:
+    def _decoded(self, data: bytes, meter: Meter) -> NDArray[np.uint8] | None:
+        """Return an RGB frame of a JPEG, (H, W, 3); None for a file that Pillow must decode."""
+        if _jpeg_components(data) in (1, 3) and self._channels != _RGBA:
             return self._decoder.decode(data).pixels
-        counters[_PILLOW] += 1
+        meter.add(PILLOW, 1)
         return None
 
     def _direct(self, pixels: NDArray[np.uint8], parameters: dict[str, Any], out: NDArray[Any]) -> bool:
-        """Resize, flip, brighten and standardise in one pass, if that is all."""
-        spec, table = self._spec, self._table
-        picture = spec.picture
-        assert picture is not None and table is not None  # noqa: S101, PT018 - files have one
+        """Resize, flip, brighten and standardise in one pass, if there is nothing else to do."""
+        spec, table, picture = self._spec, self._table, self._target
+        size = picture.size
         if (
-            (picture.interpolation != "nearest" and pixels.shape[:2] != picture.target_size)
+            table is None
+            or (picture.interpolation != "nearest" and pixels.shape[:2] != size)
             or parameters["channel_shift_intensity"] is not None
             or spec.augmentation.is_warp(parameters)
+            or (spec.channels_first and self._channels > 1)
+            or out.size != size[0] * size[1] * self._channels
         ):
-            return False
-        if spec.channels_first and self._channels > 1:
-            return False
-        if out.size != picture.target_size[0] * picture.target_size[1] * self._channels:
             return False
         if parameters["brightness"] is not None:
             table = np.ascontiguousarray(table[:, brightness_table(parameters["brightness"])])
         rows, columns = _places(pixels.shape[:2], picture)
         rows = rows[::-1].copy() if parameters["flip_vertical"] else rows
         columns = columns[::-1].copy() if parameters["flip_horizontal"] else columns
-        legacy_kernels.gather(pixels, rows, columns, table, out.reshape(*picture.target_size, self._channels))
+        legacy_kernels.gather(pixels, rows, columns, table, out.reshape(*size, self._channels))
         return True
 
     def _picture(self, data: bytes, pixels: NDArray[np.uint8] | None) -> NDArray[Any]:
-        """Return a frame of the target's size, (H, W, C): uint8, or what is not bytes as float32."""
-        picture = self._spec.picture
-        assert picture is not None  # noqa: S101 - files have one
-        size = picture.target_size
+        """Return a frame of the target's size, (H, W, C): uint8, or float32 if the file holds no bytes."""
+        picture = self._target
+        size, crop = picture.size, picture.aspect == "crop"
         if pixels is None:
             loaded = legacy_pictures.load(
-                data, picture.color_mode, size, picture.interpolation, keep_aspect=picture.keep_aspect_ratio
+                data, picture.color_mode, size, picture.interpolation, keep_aspect=crop
             )
             return np.asarray(loaded, None if loaded.dtype == np.uint8 else np.float32)
         if picture.interpolation == "nearest" or pixels.shape[:2] == size:
@@ -222,17 +200,15 @@ class Renderer:
             gray = np.empty((*pixels.shape[:2], 1), np.uint8)
             legacy_kernels.gather(pixels, rows, columns, self._bytes, gray)
             pixels = gray
-        return legacy_pictures.resize(
-            pixels, size, picture.interpolation, keep_aspect=picture.keep_aspect_ratio
-        )
+        return legacy_pictures.resize(pixels, size, picture.interpolation, keep_aspect=crop)
 
 
 @lru_cache(maxsize=64)
 def _places(shape: tuple[int, int], picture: Picture) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Return which rows and columns of a frame are taken."""
-    (height, width), size = shape, picture.target_size
+    """Return the rows and columns of a frame that the target takes."""
+    (height, width), size = shape, picture.size
     left, top, right, bottom = 0, 0, width, height
-    if picture.keep_aspect_ratio and shape != size:
+    if picture.aspect == "crop" and shape != size:
         left, top, right, bottom = legacy_pictures.centre_box(height, width, size)
     return (
         legacy_kernels.nearest_indices(size[0], top, bottom - top),
@@ -241,7 +217,7 @@ def _places(shape: tuple[int, int], picture: Picture) -> tuple[NDArray[np.uint64
 
 
 def file_of(number: int) -> int:
-    """Return the file that a ticket means, which says ~file where the frame was decoded before."""
+    """Return the file of a number in a ticket, which is ~file if the cache has the frame."""
     return number if number >= 0 else ~number
 
 
@@ -251,7 +227,7 @@ def _cast(table: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def _jpeg_components(data: bytes) -> int:
-    """Return how many colour components a JPEG has; 0 for what is none."""
+    """Return how many colour components a JPEG has; 0 for other files."""
     if data[:2] != b"\xff\xd8":
         return 0
     at = 2
@@ -275,19 +251,7 @@ class _Probe(Renderer):
 
 
 def probe(spec: PictureSpec, ticket: np.void) -> tuple[int, ...]:
-    """Return the shape that the user's function makes of a frame.
-
-    Parameters
-    ----------
-    spec : PictureSpec
-        With a function.
-    ticket : numpy.void
-        Of any sample.
-
-    Returns
-    -------
-    tuple of int
-    """
+    """Return the shape that the user's function makes of a frame, tried on the sample of a ticket."""
     renderer = _Probe(spec)
     renderer.render(ticket, {FIELD: np.empty(spec.layout.fields[0].shape)}, np.zeros(len(COUNTERS)))
     return renderer.shape

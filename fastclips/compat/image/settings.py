@@ -1,79 +1,120 @@
-"""What `ImageDataGenerator` does to one frame at a time, and how it learns from data.
+"""Settings of an `ImageDataGenerator`: its options, their effect on one frame, and its statistics.
 
-Its constructor sets the attributes; `augmentation` and `standardization` make of them the values that travel
-to workers.
+`Settings.augmentation` and `Settings.standardization` return the options as values that travel to workers.
 """
 
 from __future__ import annotations
 
-import sys
-import warnings
+from dataclasses import dataclass, field
 from functools import cached_property
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastclips.compat._base.augmentation import Augmentation, Standardization
+from fastclips.compat._base.keras import keras_setting
+from fastclips.compat._base.warn import warn
+from fastclips.compat.image.sampling import Sampling
 from fastclips.errors import OptionError
 from fastclips.functions import UserFunction
-from fastclips.options import checked_int
+from fastclips.options import checked_choice, checked_int
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-__all__ = ["Settings", "keras_setting", "pair", "pair_around_one", "warn_channels"]
+    _Range = float | Sequence[float]
 
-_FRAME_AXES, _BATCH_AXES, _CLIP_AXES = 3, 4, 5
+__all__ = ["Settings", "checked_steps", "warn_channels"]
+
+_FRAME, _PICTURES, _CLIPS = 3, 4, 5  # axes
 _PICTURE_CHANNELS = (1, 3, 4)
+_FILL_MODES = (
+    "nearest",
+    "constant",
+    "reflect",
+    "wrap",
+    "mirror",
+    "grid-constant",
+    "grid-mirror",
+    "grid-wrap",
+)  # from the fifth on by SciPy
+_INCLUDED = {
+    "featurewise_std_normalization": "featurewise_center",
+    "samplewise_std_normalization": "samplewise_center",
+}
 
 
+@dataclass(eq=False, repr=False)
 class Settings:
-    """The settings of an `ImageDataGenerator`, and what they do."""
+    """Options of `ImageDataGenerator`, in Keras's order, and their effects."""
 
-    featurewise_center: bool
-    featurewise_std_normalization: bool
-    samplewise_center: bool
-    samplewise_std_normalization: bool
-    zca_whitening: bool
-    zca_epsilon: float
-    rotation_range: float
-    width_shift_range: float | Sequence[float]
-    height_shift_range: float | Sequence[float]
-    brightness_range: tuple[float, float] | None
-    shear_range: float
-    zoom_range: tuple[float, float]
-    channel_shift_range: float
-    fill_mode: str
-    cval: float
-    horizontal_flip: bool
-    vertical_flip: bool
-    interpolation_order: int
-    rescale: float | None
-    preprocessing_function: Callable[[Any], Any] | None
-    data_format: str
-    dtype: str
-    channel_axis: int
-    row_axis: int
-    col_axis: int
-    mean: Any
-    std: Any
-    zca_whitening_matrix: Any
+    featurewise_center: bool = False
+    samplewise_center: bool = False
+    featurewise_std_normalization: bool = False
+    samplewise_std_normalization: bool = False
+    zca_whitening: bool = False
+    zca_epsilon: float = 1e-6
+    rotation_range: float = 0
+    width_shift_range: _Range = 0.0
+    height_shift_range: _Range = 0.0
+    brightness_range: Sequence[float] | None = None
+    shear_range: float = 0.0
+    zoom_range: _Range = 0.0
+    channel_shift_range: float = 0.0
+    fill_mode: str = "nearest"
+    cval: float = 0.0
+    horizontal_flip: bool = False
+    vertical_flip: bool = False
+    rescale: float | None = None
+    preprocessing_function: Callable[[Any], Any] | None = None
+    data_format: str | None = None
+    validation_split: float = 0.0
+    interpolation_order: int = 1
+    dtype: DTypeLike | None = None
+    time_steps: int | None = field(default=None, kw_only=True)
+    mean: Any = field(default=None, init=False)
+    std: Any = field(default=None, init=False)
+    zca_whitening_matrix: Any = field(default=None, init=False)
 
-    def _settle_conflicts(self) -> None:
+    def __post_init__(self) -> None:
+        for name in ("rotation_range", "shear_range", "channel_shift_range", "rescale"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, Real):
+                raise OptionError(f"{name}={value!r}: must be a number")
+        zoom: Any = self.zoom_range
+        self.zoom_range = _pair((1 - zoom, 1 + zoom) if isinstance(zoom, Real) else zoom, "zoom_range")
+        if self.brightness_range is not None:
+            self.brightness_range = _pair(self.brightness_range, "brightness_range")
+        checked_choice(self.fill_mode, "fill_mode", _FILL_MODES)
+        self.data_format = checked_choice(
+            keras_setting("image_data_format", "channels_last")
+            if self.data_format is None
+            else self.data_format,
+            "data_format",
+            ("channels_last", "channels_first"),
+        )
+        self.dtype = np.dtype(keras_setting("floatx", "float32") if self.dtype is None else self.dtype).name
+        self.channel_axis, self.row_axis, self.col_axis = (1, 2, 3) if self.channels_first else (3, 1, 2)
+        if self.validation_split and not 0 < self.validation_split < 1:
+            raise OptionError(f"validation_split={self.validation_split!r}: must be between 0 and 1")
+        if self.time_steps is not None:
+            self.time_steps = checked_int(self.time_steps, "time_steps", 1)
         if self.zca_whitening and self.featurewise_std_normalization:
             self.featurewise_std_normalization = False
-            _warn("zca_whitening stands in for featurewise_std_normalization, which is left out")
-        if self.zca_whitening and not self.featurewise_center:
-            self.featurewise_center = True
-            _warn("zca_whitening includes featurewise_center, which is now on")
-        if self.featurewise_std_normalization and not self.featurewise_center:
-            self.featurewise_center = True
-            _warn("featurewise_std_normalization includes featurewise_center, which is now on")
-        if self.samplewise_std_normalization and not self.samplewise_center:
-            self.samplewise_center = True
-            _warn("samplewise_std_normalization includes samplewise_center, which is now on")
+            warn("zca_whitening=True replaces featurewise_std_normalization=True, which is off now")
+        if self.zca_whitening:
+            self._include("zca_whitening", "featurewise_center")
+        for name, center in _INCLUDED.items():
+            if getattr(self, name):
+                self._include(name, center)
+
+    def _include(self, name: str, center: str) -> None:
+        if not getattr(self, center):
+            setattr(self, center, True)
+            warn(f"{name}=True includes {center}=True, which is on now")
 
     @property
     def channels_first(self) -> bool:
@@ -81,36 +122,37 @@ class Settings:
         return self.data_format == "channels_first"
 
     @property
-    def augmentation(self) -> Augmentation:
-        """What is random, as a value."""
-        return Augmentation(
-            self.rotation_range,
-            self.width_shift_range,
-            self.height_shift_range,
-            self.brightness_range,
-            self.shear_range,
-            self.zoom_range,
-            self.channel_shift_range,
-            self.fill_mode,
-            self.cval,
-            bool(self.horizontal_flip),
-            bool(self.vertical_flip),
-            self.interpolation_order,
-        )
+    def per_frame(self) -> bool:
+        """Whether each frame of a clip of files is augmented on its own."""
+        return False
 
-    def standardization(self, *, warn: bool = False) -> Standardization:
-        """Return what is done to values at last, as a value; what is not fitted yet is left out."""
+    def sampling_of(self, class_mode: str | None) -> Sampling:  # noqa: ARG002 - a subclass looks at it
+        """Return how samples are cut out of files."""
+        return Sampling(flat=True) if self.time_steps is None else Sampling(self.time_steps)
+
+    def steps_of(self, shape: tuple[int, ...]) -> int | None:
+        """Return how many frames the clips of an array have; None for pictures."""
+        return checked_steps(shape, self.time_steps)
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """The random part, as a value."""
+        return Augmentation.of(self)
+
+    def standardization(self, *, say: bool = False) -> Standardization:
+        """Return the last part, as a value, without statistics that are not fitted; `say` warns of these."""
         wanted = {
             "featurewise_center": (self.featurewise_center, self.mean),
             "featurewise_std_normalization": (self.featurewise_std_normalization, self.std),
             "zca_whitening": (self.zca_whitening, self.zca_whitening_matrix),
         }
         missing = [name for name, (on, fitted) in wanted.items() if on and fitted is None]
-        if warn and missing:
-            _warn(f"{' and '.join(missing)} is left out: fit the generator first, by generator.fit(x)")
+        if say and missing:
+            warn(f"{' and '.join(missing)} is left out: fit the generator first, by generator.fit(x)")
         mean, std, matrix = (fitted if on else None for on, fitted in wanted.values())
+        given = self.preprocessing_function
         return Standardization(
-            self._function,
+            UserFunction(given, "preprocessing_function") if given else None,
             self.rescale,
             self.samplewise_center,
             self.samplewise_std_normalization,
@@ -119,29 +161,13 @@ class Settings:
             matrix,
         )
 
-    @property
-    def _function(self) -> UserFunction | None:
-        given = self.preprocessing_function
-        return UserFunction(given, "preprocessing_function") if given else None
-
     def check_fitted(self, shape: tuple[int, ...]) -> None:
-        """Refuse what was fitted on frames of another shape.
-
-        Parameters
-        ----------
-        shape : tuple of int
-            Of a frame.
-
-        Raises
-        ------
-        OptionError
-            If it does not fit.
-        """
+        """Refuse statistics that were fitted on frames of another shape."""
         matrix = self.zca_whitening_matrix if self.zca_whitening else None
         if matrix is not None and len(matrix) != int(np.prod(shape)):
             raise OptionError(
-                f"zca_whitening was fitted on frames of {len(matrix)} values, but these have {shape}: fit "
-                "the generator on frames of this size"
+                f"zca_whitening was fitted on frames of {len(matrix)} values, these have the shape {shape}: "
+                "fit the generator on frames of this size"
             )
         for name, fitted in (("mean", self.mean), ("std", self.std)):
             try:
@@ -154,14 +180,14 @@ class Settings:
     # --- one frame at a time
 
     def get_random_transform(self, img_shape: Sequence[int], seed: int | None = None) -> dict[str, Any]:
-        """Draw what is done to a frame.
+        """Draw the parameters of one frame.
 
         Parameters
         ----------
         img_shape : sequence of int
-            Of the frame, in this generator's data format.
+            Shape of the frame, in this generator's data format.
         seed : int, optional
-            Equal seeds give equal draws; those of Keras after ``numpy.random.seed(seed)``.
+            Equal seeds give equal parameters; those of Keras after ``numpy.random.seed(seed)``.
 
         Returns
         -------
@@ -177,22 +203,34 @@ class Settings:
         return np.random.RandomState()
 
     def apply_transform(self, x: NDArray[Any], transform_parameters: Mapping[str, Any]) -> NDArray[Any]:
-        """Do to a frame what was drawn.
+        """Augment a frame.
 
         Parameters
         ----------
         x : ndarray
-            (H, W, C), or (C, H, W) if the generator is so; not changed.
+            (H, W, C), or (C, H, W) with ``data_format="channels_first"``. Not changed.
         transform_parameters : mapping
-            From `get_random_transform`; what is missing is not done.
+            From `get_random_transform`; the effects of missing parameters are left out.
 
         Returns
         -------
         ndarray
             Of the same shape.
+
+        Raises
+        ------
+        OptionError
+            If `x` has other axes.
+
+        Examples
+        --------
+        >>> generator = fc.compat.ImageDataGenerator()
+        >>> generator.apply_transform(np.arange(6).reshape(2, 3, 1), {"flip_horizontal": True})[..., 0]
+        array([[2, 1, 0],
+               [5, 4, 3]])
         """
         x = np.asarray(x)
-        if x.ndim != _FRAME_AXES:
+        if x.ndim != _FRAME:
             raise OptionError(f"x of shape {x.shape}: must be one frame, with 3 axes")
         frame = np.moveaxis(x, 0, -1) if self.channels_first else x
         done = self.augmentation.apply(frame, transform_parameters)
@@ -200,49 +238,46 @@ class Settings:
         return done.copy() if np.may_share_memory(done, x) else done
 
     def random_transform(self, x: NDArray[Any], seed: int | None = None) -> NDArray[Any]:
-        """Draw, and do it: `get_random_transform`, then `apply_transform`."""
+        """Draw parameters and augment a frame: `get_random_transform`, then `apply_transform`."""
         return self.apply_transform(x, self.get_random_transform(np.shape(x), seed))
 
     def standardize(self, x: NDArray[Any]) -> NDArray[Any]:
-        """Standardise a frame or a batch, in place where that can be.
-
-        Parameters
-        ----------
-        x : ndarray
-            Of float; copy it first if it is still needed.
-
-        Returns
-        -------
-        ndarray
-        """
-        return self.standardization(warn=True).apply(x, float(self._random.random_sample()))
+        """Standardise a frame or a batch of floats, in place where possible, and return it."""
+        return self.standardization(say=True).apply(x, float(self._random.random_sample()))
 
     def fit(self, x: ArrayLike, augment: bool = False, rounds: int = 1, seed: int | None = None) -> None:
-        """Learn mean, standard deviation and ZCA matrix from samples.
+        """Compute the mean, the standard deviation and the ZCA matrix of samples.
 
         Parameters
         ----------
         x : array_like
             Frames (N, H, W, C), or clips (N, T, H, W, C); lists of them are fine.
         augment : bool
-            Whether to learn from augmented frames.
+            Whether to augment the frames first.
         rounds : int
-            How often each frame is augmented.
+            With `augment`, how often each frame is augmented.
         seed : int, optional
-            For augmenting.
+            Seed of the augmentation.
 
         Raises
         ------
         OptionError
             If `x` has other axes.
+
+        Examples
+        --------
+        >>> generator = fc.compat.ImageDataGenerator(featurewise_center=True)
+        >>> generator.fit(np.full((2, 4, 4, 1), 5))
+        >>> generator.mean.item()
+        5.0
         """
         try:
             given = np.asarray(x, self.dtype)
         except ValueError as error:
-            raise OptionError(f"x: its frames have different shapes ({error}); resize them to one") from error
-        if given.ndim == _CLIP_AXES:
+            raise OptionError(f"x: frames must have one shape ({error}); resize them") from error
+        if given.ndim == _CLIPS:
             given = given.reshape(-1, *given.shape[2:])
-        if given.ndim != _BATCH_AXES:
+        if given.ndim != _PICTURES:
             raise OptionError(f"x of shape {given.shape}: must have 4 axes, (N, H, W, C), or 5 with time")
         warn_channels(given.shape, self.channel_axis, self.data_format)
         data = given.astype(self.dtype, copy=True)
@@ -272,38 +307,27 @@ class Settings:
             self.zca_whitening_matrix = (u * (np.sqrt(len(data)) / (s + self.zca_epsilon))).dot(u.T)
 
 
-def warn_channels(shape: tuple[int, ...], axis: int, data_format: str) -> None:
-    """Warn of frames that cannot be pictures."""
+def checked_steps(shape: tuple[int, ...], steps: int | None) -> int | None:
+    """Return the frames of a clip, or None for pictures; refuse an array that has other axes."""
+    if steps is None and len(shape) != _PICTURES:
+        hint = f"; for clips give ImageDataGenerator(time_steps={shape[1]})" * (len(shape) == _CLIPS)
+        raise OptionError(f"x of shape {shape}: must have 4 axes, (N, H, W, C){hint}")
+    if steps is not None and (len(shape) != _CLIPS or shape[1] != steps):
+        raise OptionError(f"x of shape {shape}: must be (N, {steps}, H, W, C) with time_steps={steps}")
+    return steps
+
+
+def warn_channels(shape: tuple[int, ...], axis: int, data_format: str | None) -> None:
+    """Warn if frames cannot be pictures."""
     if shape[axis] not in _PICTURE_CHANNELS:
-        _warn(
-            f"frames of shape {shape[1:]} have {shape[axis]} channels with data_format={data_format!r}, "
-            "where pictures have 1, 3 or 4"
+        warn(
+            f"frames of shape {shape[1:]} have {shape[axis]} channels with data_format={data_format!r}; "
+            "pictures have 1, 3 or 4"
         )
 
 
-def keras_setting(name: str, default: str) -> str:
-    """Return a setting of the Keras that is imported."""
-    for package in ("keras", "tf_keras"):
-        backend = getattr(sys.modules.get(package), "backend", None)
-        if hasattr(backend, name):
-            return str(getattr(backend, name)())
-    return default
-
-
-def pair(value: Any, name: str) -> tuple[float, float]:  # noqa: ANN401 - the user's
-    """Return an option that is a pair of numbers."""
+def _pair(value: Any, name: str) -> tuple[float, float]:  # noqa: ANN401 - the user's
     numbers = tuple(value) if isinstance(value, (tuple, list, np.ndarray)) else ()
-    if len(numbers) != 2 or not all(isinstance(number, (float, int, np.number)) for number in numbers):  # noqa: PLR2004 - from, to
+    if len(numbers) != 2 or not all(isinstance(number, Real) for number in numbers):  # noqa: PLR2004 - from, to
         raise OptionError(f"{name}={value!r}: must be two numbers")
     return numbers
-
-
-def pair_around_one(value: Any) -> tuple[float, float]:  # noqa: ANN401 - as above
-    """Return ``zoom_range`` as a pair; one number z means (1 - z, 1 + z)."""
-    if isinstance(value, (float, int, np.number)):
-        return (1 - value, 1 + value)
-    return pair(value, "zoom_range")
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, stacklevel=4)

@@ -1,12 +1,12 @@
 """Motion between two frames, by OpenCV: optical flow as colours, differences, and either as a mask.
 
-Frames are (H, W, C), RGB or gray, on the scale of bytes, and so is what comes of them, (H, W, C) float32::
+Frames are (H, W, C), RGB or gray, from 0 to 255, and so are pictures of motion, (H, W, C) float32::
 
-    flow        the hue says where a pixel moved, the brightness how far, from the least to the farthest
-    difference  how much the gray value changed
-    either as a mask    over 255, blurred, times the mean of the two frames
+    flow        the hue is the direction in which a pixel moved, the brightness how far, relative to all
+    others difference  absolute change of the gray value either as a mask    divided by 255, blurred, times
+    the mean of the two frames
 
-The flow is that of G. Farneback, "Two-Frame Motion Estimation Based on Polynomial Expansion" (2003).
+The flow is by G. Farneback, "Two-Frame Motion Estimation Based on Polynomial Expansion" (2003).
 """
 
 from __future__ import annotations
@@ -17,29 +17,30 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from fastclips.compat.keras_video.methods import METHOD_ABS_DIFF, METHOD_FLOW_MASK, METHOD_OPTICAL_FLOW
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["DIFFERENCE", "DIFFERENCE_MASK", "FLOW", "FLOW_MASK", "Motion", "to_gray"]
+__all__ = ["Motion", "to_gray"]
 
-FLOW, FLOW_MASK, DIFFERENCE_MASK, DIFFERENCE = 1, 2, 3, 4
 _BLUR = (15, 15)  # pixels: the window of the Gaussian by which masks are blurred
-_PYRAMID = 0.5  # each level of the pyramid to the one below it
+_PYRAMID = 0.5  # size of each level of the pyramid relative to the level below
 _NEIGHBOURS, _SIGMA = 5, 1.1  # pixels: of the polynomial expansion
 
 
 @dataclass(frozen=True)
 class Motion:
-    """What is shown of the motion between two frames.
+    """A way to show the motion between two frames.
 
     Parameters
     ----------
-    method : {FLOW, FLOW_MASK, DIFFERENCE_MASK, DIFFERENCE}
-        See the module's documentation.
+    method : int
+        One of `fastclips.compat.keras_video.methods`.
     levels : int
-        Of Farneback's pyramid.
+        Levels of Farneback's pyramid.
     iterations : int
-        On each level.
+        Iterations on each level.
     window : int
         Pixels over which the flow is averaged.
     """
@@ -50,21 +51,10 @@ class Motion:
     window: int = 15
 
     def between(self, before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.float32]:
-        """Show the motion.
-
-        Parameters
-        ----------
-        before, after : ndarray of uint8 or float32, (H, W, C)
-            Two frames, from 0 to 255.
-
-        Returns
-        -------
-        ndarray of float32, (H, W, C)
-            From 0 to 255.
-        """
-        show = self._flow if self.method in (FLOW, FLOW_MASK) else _difference
+        """Return the picture of the motion, float32 (H, W, C), between two frames of uint8 or float32."""
+        show = self._flow if self.method in (METHOD_OPTICAL_FLOW, METHOD_FLOW_MASK) else _difference
         shown = show(before, after)
-        if self.method in (FLOW, DIFFERENCE):
+        if self.method in (METHOD_OPTICAL_FLOW, METHOD_ABS_DIFF):
             return shown
         mask = cv2.GaussianBlur(shown / np.float32(255), _BLUR, 0).reshape(shown.shape)
         mean = (before.astype(np.float32) + after.astype(np.float32)) / 2
@@ -73,7 +63,7 @@ class Motion:
     def _flow(self, before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.float32]:
         first, second = (_bytes(to_gray(frame)) for frame in (before, after))
         if np.array_equal(first, second):
-            return np.zeros(before.shape, np.float32)  # else errors at the borders would show as motion
+            return np.zeros(before.shape, np.float32)  # OpenCV finds motion at the borders of equal frames
         flow = cv2.calcOpticalFlowFarneback(
             first,
             second,
@@ -95,18 +85,7 @@ class Motion:
 
 
 def to_gray(frame: NDArray[Any]) -> NDArray[Any]:
-    """Return a frame's gray values, by OpenCV's weights: 0.299 red, 0.587 green, 0.114 blue.
-
-    Parameters
-    ----------
-    frame : ndarray of uint8 or float32, (H, W, C)
-        RGB, or gray already.
-
-    Returns
-    -------
-    ndarray, (H, W, 1)
-        Of the same type.
-    """
+    """Return the gray values (H, W, 1) of a frame, RGB or gray: 0.299 red, 0.587 green, 0.114 blue."""
     gray: NDArray[Any] = frame if frame.shape[2] == 1 else cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)[..., None]
     return gray
 
@@ -118,5 +97,5 @@ def _difference(before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.float32
 
 
 def _bytes(gray: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return a frame as Farneback's method wants it."""
+    """Return a gray frame as uint8, which Farneback's method needs."""
     return gray if gray.dtype == np.uint8 else np.clip(np.rint(gray), 0, 255).astype(np.uint8)

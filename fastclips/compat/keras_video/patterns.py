@@ -1,13 +1,13 @@
-"""Files that a pattern of `glob.glob` finds, and their classes, which it names by ``{classname}``.
+"""Files that a pattern of `glob.glob` finds, and their classes, from ``{classname}`` in the pattern.
 
 ::
 
     videos/{classname}/*.avi       a folder is a class
-    videos/v_{classname}_g*.avi    a part of the name is
+    videos/v_{classname}_g*.avi    a part of the name is a class
 
-The class is as short as can be, and holds no slash; named twice, it must be the same twice. Where classes are
-given, each is put in its place and what that finds is of it; what several find is of the one with the longest
-name.
+The name of a class is as short as possible and contains no slash. If ``{classname}`` occurs twice, both must
+be the same. Given classes are inserted into the pattern one by one; a file that several of them find belongs
+to the class with the longest name.
 """
 
 from __future__ import annotations
@@ -32,35 +32,23 @@ _WILD = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
 def find_videos(pattern: str, classes: Sequence[str] | None) -> dict[str, str]:
-    """Return the class of each file that a pattern finds.
-
-    Parameters
-    ----------
-    pattern : str
-        See the module's documentation; ``**`` stands for folders below folders.
-    classes : sequence of str, optional
-        The classes to look for; all by default.
-
-    Returns
-    -------
-    dict of str to str
-        The class by the path, which begins as the pattern does; by class, then by path, sorted.
+    """Return the class of each file that a pattern finds, by path, sorted by class and path.
 
     Raises
     ------
     OptionError
-        If the pattern holds no ``{classname}``.
+        If the pattern contains no ``{classname}``.
     DataError
-        If it finds nothing.
+        If it finds no file.
     """
     if not isinstance(pattern, str) or _CLASS not in pattern:
-        raise OptionError(f"glob_pattern={pattern!r}: must hold {_CLASS} where a path tells the class")
+        raise OptionError(f"glob_pattern={pattern!r}: must contain {_CLASS} in place of the class")
     if classes is None:
         known = _regex(pattern)
         paths = iglob(pattern.replace(_CLASS, "*"), recursive=True)  # noqa: PTH207 - paths that begin as it does
         classes = tuple({match["classname"] for match in map(known.fullmatch, paths) if match})
     found: dict[str, str] = {}
-    for name in sorted(classes, key=len):  # what "jump" and "jumping" both find is of the longer one
+    for name in sorted(classes, key=len):  # of "jump" and "jumping", the longer one wins
         paths = iglob(pattern.replace(_CLASS, escape(name)), recursive=True)  # noqa: PTH207 - as above
         found.update(dict.fromkeys(paths, name))
     if not found:
@@ -73,7 +61,7 @@ def find_videos(pattern: str, classes: Sequence[str] | None) -> dict[str, str]:
 
 
 def _regex(pattern: str) -> re.Pattern[str]:
-    """Return what matches the paths that a pattern finds, and tells their class."""
+    """Return a regular expression for the paths that a pattern finds, with their class as a group."""
     parts: list[str] = []
     for token in _TOKEN.findall(pattern):
         if token == _CLASS:

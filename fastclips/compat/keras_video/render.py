@@ -1,32 +1,30 @@
-"""Clips of video files, rendered: what a worker of `fastclips.compat.keras_video.generators` does.
+"""How a clip of a video file is rendered. Runs in workers.
 
 ::
 
     ticket: video, frames -> Movie -> resized, gray or RGB, uint8 -> kept, if there is a cache
                           -> augmented -> motion between frames -> rescaled, float32
 
-A ticket's ``video`` is the number of a file. Its ``frames`` are frames of that, or all of them `EVENLY`: then
-they are spread over the whole video, whose length only the worker looks up.
+A ticket's ``video`` is the number of a file, and ``frames`` are its frames. If all of them are `EVENLY`,
+frames are spread over the whole video, because only the worker knows its length.
 """
 
 from __future__ import annotations
 
-import os
-import zlib
 from collections import OrderedDict
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from fastclips.compat._base.augmentation import Augmentation
-from fastclips.compat._base.iterator import sample_ticket
+from fastclips.compat._base.rendering import SampleRenderer
+from fastclips.compat._base.tickets import DrawLayout
 from fastclips.compat.keras_video.motion import Motion, to_gray
+from fastclips.compat.keras_video.windows import EVENLY, spread
 from fastclips.data.video_files import Movie
-from fastclips.engine.arena import COUNTERS
+from fastclips.engine.rendering import DECODE, KERNEL
 from fastclips.errors import FrameError
 from fastclips.pixels.geometry.affine import Axis, Geometry
 from fastclips.pixels.geometry.resample import resample
@@ -37,135 +35,112 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fastclips.compat._base.cache import FrameCache
     from fastclips.compat._base.files import FileList
+    from fastclips.engine.rendering import Meter
     from fastclips.functions import UserFunction
 
-__all__ = ["EVENLY", "ClipCache", "MovieRenderer", "MovieSpec", "spread"]
+__all__ = ["MovieRenderer", "MovieSpec"]
 
-EVENLY = -1  # in place of frames' numbers
-_DECODE, _KERNEL, _CLIPS, _FRAMES = map(COUNTERS.index, ("decode_s", "kernel_s", "clips", "frames"))
-_OPEN = 4  # files that a worker keeps open: each holds some frames of its own
-_FILLED = 2**32  # beyond any CRC-32
-
-
-def spread(count: int, frames: int) -> list[int]:
-    """Choose frames evenly, from the first to the last; of fewer than are wanted, some repeatedly."""
-    return [place * (count - 1) // max(frames - 1, 1) for place in range(frames)]
+_OPEN = 4  # files that a worker keeps open: each holds some frames
+_DRAWS = DrawLayout()
 
 
 @dataclass(frozen=True)
 class MovieSpec:
-    """What a worker does.
+    """How clips of video files become rows; a `fastclips.spec.RenderSpec`.
 
     Parameters
     ----------
     files : FileList
         The videos.
-    rows : int
+    batch_size : int
         Clips in a batch.
-    time_steps : int
-        Frames to read for a clip; one more than it has where `motion` is shown.
+    ticket_dtype : numpy.dtype
+        Of `fastclips.compat._base.tickets.sample_ticket`. With `motion`, its frames are one more than those
+        of a clip.
     shape : (int, int, int)
-        Height, width and channels, 1 or 3, of its frames.
+        Height, width and channels, 1 or 3, of frames.
     rescale : float
-        What bytes are multiplied by at the end.
+        Last factor for pixel values.
     use_headers : bool
-        Whether a video's length may be what its header says, if frames of that can be read.
-    draws : int
-        Of a ticket.
+        Whether to trust the number of frames in a video's header, if frames up to it can be read.
     augmentation : Augmentation or UserFunction or None
-        The first takes what was drawn from a ticket; the second is `augmented` for an object, and draws.
+        The first applies a ticket's draws; the second is `augmented` for an object, and draws by itself.
     motion : Motion or None
         What to show instead of frames.
-    cache : str or None
-        Where a `ClipCache` lies.
+    cache : FrameCache or None
+        Decoded clips, by sample.
     """
 
     files: FileList
-    rows: int
-    time_steps: int
+    batch_size: int
+    ticket_dtype: np.dtype[np.void]
     shape: tuple[int, int, int]
     rescale: float
     use_headers: bool
-    draws: int
     augmentation: Augmentation | UserFunction | None = None
     motion: Motion | None = None
-    cache: str | None = None
+    cache: FrameCache | None = None
     renderer: ClassVar[str] = "fastclips.compat.keras_video.render:MovieRenderer"
 
     @property
     def layout(self) -> SlotLayout:
-        """Where a batch's clips lie."""
-        shown = self.time_steps - (self.motion is not None)
-        return SlotLayout(self.rows, (Field("image", (shown, *self.shape), "float32"),))
-
-    @property
-    def ticket_dtype(self) -> np.dtype[np.void]:
-        """Of the tickets."""
-        return sample_ticket(self.time_steps, self.draws)
+        """``"x"``, (T, H, W, C) float32."""
+        shown = self.ticket_dtype["frames"].shape[0] - (self.motion is not None)
+        return SlotLayout(self.batch_size, (Field("x", (shown, *self.shape), "float32"),))
 
 
-class MovieRenderer:
+class MovieRenderer(SampleRenderer):
     """Turns a ticket into a clip.
 
     Parameters
     ----------
     spec : MovieSpec
-        What to do.
+        What to render.
     single_threaded : bool
-        Taken as any renderer takes it, and of no use here.
+        As for `SampleRenderer`.
     """
 
+    _spec: MovieSpec
+
     def __init__(self, spec: MovieSpec, *, single_threaded: bool = False) -> None:
-        del single_threaded
-        self._spec = spec
+        super().__init__(spec, single_threaded=single_threaded)
         self._movies: OrderedDict[int, Movie] = OrderedDict()
-        self._cache = ClipCache.at(spec.cache, (spec.time_steps, *spec.shape)) if spec.cache else None
         self._rescale = np.float32(spec.rescale)
 
-    def render(self, ticket: np.void, row: Mapping[str, NDArray[Any]], counters: NDArray[np.float64]) -> None:
-        """Write a clip.
-
-        Parameters
-        ----------
-        ticket : numpy.void
-            Of `fastclips.compat._base.iterator.sample_ticket`.
-        row : mapping of str to ndarray
-            ``image``, (T, H, W, C) float32.
-        counters : ndarray of float64
-            One per name in `COUNTERS`; what this clip took is added to them.
+    def write(self, ticket: np.void, row: Mapping[str, NDArray[Any]], meter: Meter) -> int:
+        """Write a clip; return its number of frames.
 
         Raises
         ------
         FrameError
-            If the video cannot be read; the message holds its path.
+            If the video cannot be read.
         OptionError
-            If what augments changes the shape.
+            If the augmentation changes the shape.
         """
         spec = self._spec
-        began = perf_counter()
-        sample = int(ticket["sample"])
-        clip: NDArray[Any] | None = self._cache.get(sample) if self._cache else None
+        sample, frames = int(ticket["sample"]), ticket["frames"].tolist()
+        clip: NDArray[Any] | None = spec.cache.get(sample) if spec.cache else None
         if clip is None:
-            clip = self._decoded(int(ticket["video"]), ticket["frames"].tolist())
-            if self._cache:
-                self._cache.put(sample, clip)
-        decoded = perf_counter()
+            clip = self._decoded(int(ticket["video"]), frames)
+            if spec.cache:
+                spec.cache.put(sample, clip)
+        meter.lap(DECODE)
+        vector, draw = _DRAWS.of_frame(ticket["draws"].tolist(), 0)
         if isinstance(spec.augmentation, Augmentation):
-            drawn = spec.augmentation.from_vector(ticket["draws"].tolist())
+            drawn = spec.augmentation.from_vector(vector)
             clip = np.stack([np.asarray(spec.augmentation.apply(frame, drawn), np.float32) for frame in clip])
         elif spec.augmentation is not None:
-            clip = spec.augmentation(float(ticket["draws"][0]), clip)
+            clip = spec.augmentation(draw, clip)
         if spec.motion is not None:
             clip = np.stack([spec.motion.between(*pair) for pair in pairwise(clip)])
-        np.multiply(clip, self._rescale, out=row["image"])
-        counters[_DECODE] += decoded - began
-        counters[_KERNEL] += perf_counter() - decoded
-        counters[_FRAMES] += len(ticket["frames"])
-        counters[_CLIPS] += 1
+        np.multiply(clip, self._rescale, out=row["x"])
+        meter.lap(KERNEL)
+        return len(frames)
 
     def _decoded(self, file: int, frames: list[int]) -> NDArray[np.uint8]:
-        """Return frames of a file in their shape."""
+        """Return frames of a file, (T, H, W, C), resized."""
         height, width, channels = self._spec.shape
         movie = self._movie(file)
         found = self._spread(movie, len(frames)) if frames[0] == EVENLY else movie.frames(frames)
@@ -184,11 +159,11 @@ class MovieRenderer:
     def _spread(self, movie: Movie, frames: int) -> Sequence[NDArray[np.uint8]]:
         count = movie.frame_count
         try:
-            return movie.frames(spread(count, frames))
+            return movie.frames(spread(count, frames).tolist())
         except FrameError:
             if not self._spec.use_headers or movie.count_frames() == count:
                 raise
-        return movie.frames(spread(movie.count_frames(), frames))
+        return movie.frames(spread(movie.count_frames(), frames).tolist())
 
     def _movie(self, file: int) -> Movie:
         if file in self._movies:
@@ -196,70 +171,6 @@ class MovieRenderer:
         else:
             while len(self._movies) >= _OPEN:
                 self._movies.popitem(last=False)[1].close()
-            path = self._spec.files.where(file)
+            path = self._spec.files.where("x", 0, file)
             self._movies[file] = Movie(path, use_headers=self._spec.use_headers)
         return self._movies[file]
-
-
-class ClipCache:
-    """Clips of one shape, in memory that all processes share; each is written by whoever decodes it first.
-
-    A clip counts once its CRC-32 is written beside it, and only if it has that: two processes that write the
-    same one write the same bytes, and one that reads in between sees that it is not whole.
-
-    Parameters
-    ----------
-    memory : ndarray of uint8
-        The memory.
-    shape : tuple of int
-        Of a clip.
-    clips : int
-        How many.
-    """
-
-    def __init__(self, memory: NDArray[np.uint8], shape: tuple[int, ...], clips: int) -> None:
-        self._checks = memory[: clips * 8].view("<u8")
-        self._clips = memory[clips * 8 :].reshape(clips, *shape)
-
-    @classmethod
-    def at(cls, path: str, shape: tuple[int, ...]) -> ClipCache | None:
-        """Map what `make` has made; None where this process may not."""
-        clip = int(np.prod(shape))
-        try:
-            memory: NDArray[np.uint8] = np.memmap(path, np.uint8, "r+")
-        except OSError:
-            return None
-        return cls(memory, shape, memory.size // (clip + 8))
-
-    @staticmethod
-    def make(clips: int, shape: tuple[int, ...]) -> tuple[int, str]:
-        """Make room for clips.
-
-        Parameters
-        ----------
-        clips : int
-            How many.
-        shape : tuple of int
-            Of a clip, of bytes.
-
-        Returns
-        -------
-        fd : int
-            A descriptor, to be closed when they are not needed any more; memory is taken as clips come.
-        path : str
-            For `at`, as long as the descriptor is open.
-        """
-        fd = os.memfd_create("fastclips-clips", os.MFD_CLOEXEC)
-        os.ftruncate(fd, clips * (int(np.prod(shape)) + 8))
-        return fd, str(Path("/proc", str(os.getpid()), "fd", str(fd)))
-
-    def get(self, clip: int) -> NDArray[np.uint8] | None:
-        """Return a clip, not to be written into, or None if it is not there."""
-        check = int(self._checks[clip])
-        found = self._clips[clip]
-        return found if check >= _FILLED and check - _FILLED == zlib.crc32(found.data) else None
-
-    def put(self, clip: int, pixels: NDArray[np.uint8]) -> None:
-        """Keep a clip."""
-        self._clips[clip] = pixels
-        self._checks[clip] = _FILLED + zlib.crc32(pixels.data)

@@ -1,8 +1,7 @@
-"""What augments clips: whatever has the methods of Keras's `ImageDataGenerator` for it."""
+"""Augmentation of clips by any object with the methods of Keras's `ImageDataGenerator`."""
 
 from __future__ import annotations
 
-from dataclasses import fields
 from functools import partial
 from inspect import signature
 from typing import TYPE_CHECKING, Any
@@ -22,23 +21,18 @@ _PACKAGES = ("fastclips", "keras", "keras_preprocessing", "tensorflow", "tf_kera
 
 
 def as_augmentation(transformation: Any) -> Augmentation | UserFunction:  # noqa: ANN401 - the user's
-    """Return what does the same in workers.
-
-    Parameters
-    ----------
-    transformation : object
-        With ``get_random_transform`` and ``apply_transform``.
+    """Return a value that augments in workers as an object with these two methods does.
 
     Returns
     -------
     Augmentation or UserFunction
-        The first for Keras's own ImageDataGenerator, or that of compat, so that workers need no Keras; else
-        `augmented`, for the object.
+        An Augmentation for an ImageDataGenerator of Keras or compat, so that workers need no Keras; else
+        `augmented` for the object.
 
     Raises
     ------
     OptionError
-        If it is no such thing, or made for channels first.
+        If a method is missing, or the object is made for channels first.
     """
     kind = type(transformation)
     if not (hasattr(transformation, "get_random_transform") and hasattr(transformation, "apply_transform")):
@@ -49,33 +43,20 @@ def as_augmentation(transformation: Any) -> Augmentation | UserFunction:  # noqa
     if kind.__name__ == "ImageDataGenerator" and kind.__module__.partition(".")[0] in _PACKAGES:
         if transformation.data_format != "channels_last":
             raise OptionError(
-                f"transformation= has data_format={transformation.data_format!r}: frames of videos are "
-                "channels_last"
+                f"transformation= with data_format={transformation.data_format!r}: must be channels_last, as "
+                "frames of videos are"
             )
-        return Augmentation(
-            **{field.name: getattr(transformation, field.name) for field in fields(Augmentation)}
-        )
+        return Augmentation.of(transformation)
     return UserFunction(partial(augmented, transformation), "transformation")
 
 
 def augmented(transformation: Any, clip: NDArray[np.uint8]) -> NDArray[np.float32]:  # noqa: ANN401 - the user's
-    """Draw once for a clip, from NumPy's global generator, and do it to every frame.
-
-    Parameters
-    ----------
-    transformation : object
-        With ``get_random_transform`` and ``apply_transform``.
-    clip : ndarray of uint8, (T, H, W, C)
-        Not changed.
-
-    Returns
-    -------
-    ndarray of float32, (T, H, W, C)
+    """Draw once from NumPy's global generator and augment every frame of a clip, (T, H, W, C) float32.
 
     Raises
     ------
     OptionError
-        If the shape comes out changed.
+        If the shape of a frame changes.
     """
     options = {}
     if "seed" in signature(transformation.get_random_transform).parameters:
@@ -86,8 +67,8 @@ def augmented(transformation: Any, clip: NDArray[np.uint8]) -> NDArray[np.float3
         changed = np.asarray(transformation.apply_transform(frame.astype(np.float32), drawn))
         if changed.shape != into.shape:
             raise OptionError(
-                f"transformation={transformation!r} makes {changed.shape} of a frame of {into.shape}, whose "
-                "shape it must keep"
+                f"transformation={transformation!r}: must keep the shape {into.shape} of a frame, and "
+                f"returned {changed.shape}"
             )
         into[...] = changed
     return out

@@ -1,8 +1,9 @@
-"""Windows of videos as keras-video-generators lists them, and what a header or a decoder says of videos.
+"""Which frames of a video file a clip shows: windows as keras-video-generators lists them, or an even spread.
 
-Of a video of n frames, of which a clip of T is to cover S (all n, or so many seconds), a window is ``S - T``
-frames long, at least T. The T frames are ``ceil(S / T) - 1`` apart, or closer if they would not fit; windows
-begin at every frame from which on one fits. Of a video shorter than T there is one, with frames repeated.
+In a video of n frames, of which a clip of T frames covers S (all n, or so many seconds), a window is ``S -
+T`` frames long, at least T. The T frames are ``ceil(S / T) - 1`` apart, or closer if they would not fit.
+Windows begin at every frame from which a window fits. A video shorter than T has one window, with repeated
+frames.
 """
 
 from __future__ import annotations
@@ -23,9 +24,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Windows", "look_up"]
+__all__ = ["EVENLY", "Windows", "look_up", "spread"]
+
+EVENLY = -1  # in place of the numbers of frames: spread over the video
 
 _SHOW_AFTER = 2.0  # seconds before a progress bar appears
+
+
+def spread(counts: int | NDArray[np.int64], frames: int) -> NDArray[np.int64]:
+    """Choose frames evenly from the first of so many to the last; if there are fewer, some repeatedly."""
+    return np.arange(frames) * (counts - 1) // max(frames - 1, 1)
 
 
 class Windows:
@@ -36,7 +44,7 @@ class Windows:
     counts : ndarray of int64, (videos,)
         Frames of each video.
     covered : ndarray of int64, (videos,)
-        Frames that a clip of it is to cover.
+        Frames that a clip covers.
     time_steps : int
         Frames of a clip.
     """
@@ -61,32 +69,18 @@ class Windows:
         videos = self.videos(windows)
         counts, places = self._counts[videos, None], self._places
         frames = (windows - self._first[videos])[:, None] + self._steps[videos, None] * places
-        repeated = places * (counts - 1) // max(len(places) - 1, 1)
-        return np.where(counts < len(places), repeated, frames)
+        return np.where(counts < len(places), spread(counts, len(places)), frames)
 
 
 def look_up(files: Sequence[str], *, timed: bool) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return how many frames videos have, exactly, and how many a second.
-
-    Parameters
-    ----------
-    files : sequence of str
-        Their paths.
-    timed : bool
-        Whether frames per second must be known.
-
-    Returns
-    -------
-    counts : ndarray of int64, (videos,)
-    fps : ndarray of float64, (videos,)
-        NaN where the header does not say.
+    """Return the exact number of frames of each video, and its frames per second (NaN if unknown).
 
     Raises
     ------
     FrameError
         If a video cannot be read.
     DataError
-        If `timed` and a header does not say.
+        If `timed` and the frames per second of a video are unknown.
     """
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         found = pool.map(partial(_look_at, timed=timed), files)
@@ -103,6 +97,6 @@ def _look_at(path: str, *, timed: bool) -> tuple[int, float]:
         fps = movie.fps
         if timed and fps is None:
             raise DataError(
-                f"{path!r} does not say how many frames a second it has, as sequence_time= needs: convert it"
+                f"{path!r} has no frame rate in its header, which sequence_time= needs: convert it"
             )
         return movie.frame_count, fps or math.nan

@@ -1,0 +1,117 @@
+"""How samples are cut out of a list of files: as clips of videos, or flat, as single pictures are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastclips.compat._base.videos import Clips, group
+from fastclips.compat._base.warn import warn
+from fastclips.errors import DataError, OptionError
+from fastclips.options import checked_choice, first_few
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["Sampling"]
+
+_VIDEOS = (
+    "A video is a folder in the folder of its class, or the files whose names differ only in the number at "
+    "the end, such as run_0001.jpg, run_0002.jpg"
+)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How samples are cut out of a list of files.
+
+    Parameters
+    ----------
+    time_steps : int
+        Frames of a clip.
+    step, dilation : int
+        Frames from window to window, and from frame to frame.
+    flat : bool
+        Whether each file is the newest frame of a clip, videos or not.
+    per_frame : bool
+        Whether each frame has a target; else a clip has that of its newest frame, and ends where the class
+        changes.
+    """
+
+    time_steps: int = 1
+    step: int = 1
+    dilation: int = 1
+    flat: bool = False
+    per_frame: bool = False
+
+    def clips(
+        self,
+        names: Sequence[str],
+        codes: NDArray[np.int64],
+        *,
+        folders: bool,
+        fraction: float,
+        subset: str | None,
+    ) -> Clips:
+        """Cut clips.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Paths of the files, with ``/`` between folders; if flat, those of the subset.
+        codes : ndarray of int64, (files,)
+            Equal for files of one class.
+        folders : bool
+            As for `fastclips.compat._base.videos.group`.
+        fraction : float
+            The validation split.
+        subset : str or None
+            Which part of the videos.
+
+        Raises
+        ------
+        DataError
+            If no video is long enough.
+        OptionError
+            If the subset does not exist, or there are too few files.
+        """
+        if self.flat:
+            if self.time_steps > len(names) + 1:
+                raise OptionError(
+                    f"time_steps={self.time_steps}: must be at most the number of files plus 1 with "
+                    f"legacy=True; there are {len(names)} files"
+                )
+            return Clips.flat(len(names), self.time_steps)
+        runs = group(names, folders=folders)
+        divided: dict[int, str] = {}
+        if subset is not None:
+            subset = checked_choice(subset, "subset", ("training", "validation"))
+            runs, divided = runs.share(codes, fraction, subset)
+        if not self.per_frame:
+            runs = runs.cut(codes)
+        if divided:
+            warn(
+                f"subset={subset!r}: {first_few(list(divided.values()))} is the only video of its class, so "
+                "its first frames validate and the others train, and frames at the cut are alike; give more "
+                f"videos of a class. {_VIDEOS}"
+            )
+        lengths = runs.ends - runs.begins
+        span = self.dilation * (self.time_steps - 1) + 1
+        short = lengths < span
+        if short.all():
+            dilated = f" and dilation={self.dilation} (a span of {span})" * (self.dilation > 1)
+            of = "" if subset is None else f" of the {subset} subset"
+            raise DataError(
+                f"time_steps={self.time_steps}{dilated}: the longest of {len(lengths)} videos{of} has "
+                f"{lengths.max(initial=0)} frames. {_VIDEOS}"
+            )
+        if short.any():
+            warn(
+                f"time_steps={self.time_steps}: {short.sum()} of {len(lengths)} videos have fewer than "
+                f"{span} frames and give no clip, such as {runs.names[int(np.argmax(short))]!r}"
+            )
+        return runs.clips(self.time_steps, self.step, self.dilation)
