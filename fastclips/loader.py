@@ -64,7 +64,8 @@ class ClipLoader(Batches):
         Seed of all random numbers, 0 to 2**64 - 1.
     rank, world : int
         This rank, and the number of ranks, each of which reads an equal part of an epoch. ``rank="env"``
-        reads both from the environment variables of the launcher. With several ranks and without
+        reads both from the environment variables of the launcher. By default rank 0 of 1, with a warning if
+        these variables show several ranks. With several ranks and without
         `drop_last`, batches have a weight, float32 (B,), (B, 1) or (B, 1, 1, 1) by the axes of the target.
         It is 0 for clips that only fill the last batch.
     workers : int, optional
@@ -134,7 +135,7 @@ class ClipLoader(Batches):
         drop_last: bool = False,
         repeat: bool = False,
         seed: int = 0,
-        rank: int | Literal["env"] = 0,
+        rank: int | Literal["env"] | None = None,
         world: int | None = None,
         workers: int | None = None,
         memory: str | int = "1GiB",

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import warnings
 
 import numpy as np
 import pytest
+from helpers import make_loader
 
 from fastclips.errors import OptionError
+from fastclips.planning import launchers
 from fastclips.planning.launchers import resolve_rank
 
 
@@ -26,7 +29,8 @@ WORKERS = {"worker": ["a:1", "b:1"]}
 
 @pytest.fixture
 def launched(monkeypatch):
-    """Return a function that sets the environment of a launcher."""
+    """Return a function that sets the environment of a launcher, in a process that has not warned yet."""
+    monkeypatch.setattr(launchers, "_warned", False)
     for variables in (TORCH, HOROVOD, OPEN_MPI, PMI, SLURM, {"TF_CONFIG": ""}):
         for name in variables:
             monkeypatch.delenv(name, raising=False)
@@ -124,10 +128,64 @@ def test_numbers_ignore_the_environment(launched):
         (2, 2, "rank=2: must be below world=2; ranks count from 0"),
         (0, 0, "world=0: must be an integer from 1 to 2147483647"),
         (-1, 2, "rank=-1: must be an integer from 0 to 2147483647"),
-        ("auto", 2, "rank='auto': must be a number or \"env\""),
+        ("auto", 2, "rank='auto': must be a number, \"env\" or None"),
     ],
 )
 def test_numbers_that_cannot_be(rank, world, message):
     with pytest.raises(OptionError) as error:
         resolve_rank(rank, world)
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("variables", "where", "rank", "world"),
+    [
+        (TORCH, "RANK and WORLD_SIZE", 3, 8),
+        (OPEN_MPI, "OMPI_COMM_WORLD_RANK and OMPI_COMM_WORLD_SIZE", 2, 4),
+        (PMI, "PMI_RANK and PMI_SIZE", 0, 3),
+        ({"SLURM_PROCID": "1", "SLURM_NTASKS": "2"}, "SLURM_PROCID and SLURM_NTASKS", 1, 2),
+        (tf_config("worker", 1, **WORKERS), "TF_CONFIG", 1, 2),
+    ],
+)
+def test_a_rank_that_was_forgotten_warns_once(launched, frames, variables, where, rank, world):
+    launched(variables)
+    message = (
+        f"^this process is rank {rank} of {world} by {where}, but the loader has no rank= and reads as "
+        f"rank 0 of 1: all {world} processes train on the same clips; "
+    )
+    with pytest.warns(UserWarning, match=message + 'pass rank="env" .*rank=0, world=1') as caught:
+        loader = make_loader(frames)
+    assert caught[0].filename == make_loader.__code__.co_filename
+    assert (loader.rank, loader.world) == (0, 1)
+    make_loader(frames)  # warnings are errors here
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        SLURM,
+        {"RANK": "0", "WORLD_SIZE": "1", "SLURM_PROCID": "0", "SLURM_NTASKS": "4"},  # the inner one knows
+        {"RANK": "3"},
+        {"RANK": "first", "WORLD_SIZE": "8"},
+        {"TF_CONFIG": "{"},
+        tf_config("evaluator", 0, **WORKERS),
+    ],
+)
+def test_no_warning_where_no_rank_is_missing(launched, variables):
+    launched(variables)
+    assert resolve_rank() == (0, 1)
+
+
+@pytest.mark.parametrize("options", [{"rank": 0}, {"rank": 0, "world": 1}, {"rank": "env"}])
+def test_a_rank_that_was_given_never_warns(launched, frames, options):
+    launched(TORCH)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loader = make_loader(frames, **options)
+    assert (loader.rank, loader.world) == ((3, 8) if options["rank"] == "env" else (0, 1))
+
+
+def test_a_forgotten_rank_reads_the_same_plan_as_rank_0(frames):
+    assert make_loader(frames).state_dict() == make_loader(frames, rank=0, world=1).state_dict()
+    assert make_loader(frames, world=2).state_dict() == make_loader(frames, rank=0, world=2).state_dict()

@@ -186,6 +186,7 @@ def run(args: argparse.Namespace) -> int:
         batch_size=args.batch_size,
         shuffle=True,
         repeat=True,
+        rank=0,
         workers=args.workers,
         memory=args.memory,
         fast_dct=_FAST_DCT,

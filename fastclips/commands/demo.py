@@ -117,7 +117,7 @@ def _demo(args: argparse.Namespace, stack: ExitStack) -> None:
     training, held_out = dataset.split(validation=0.25, seed=SEED)
     # No RandomFlip here: it would mirror a motion to the left into one to the right and keep the label.
     resize = Resize(short_side=SHORT_SIDE)  # free for frames that have this size
-    options: dict[str, Any] = {"batch_size": BATCH_SIZE, "seed": SEED}
+    options: dict[str, Any] = {"batch_size": BATCH_SIZE, "seed": SEED, "rank": 0}
     train = stack.enter_context(
         ClipLoader(training, clips, [resize, RandomCrop(CROP)], shuffle=True, workers=args.workers, **options)
     )

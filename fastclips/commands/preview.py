@@ -115,6 +115,7 @@ def run(args: argparse.Namespace) -> int:
         batch_size=min(clips, 8),
         shuffle=True,
         seed=args.seed,
+        rank=0,
         workers=0,
         inputs=pictures,
         targets=targets or None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import warnings
 from typing import TYPE_CHECKING, Literal
 
 from fastclips.errors import OptionError
@@ -16,17 +17,19 @@ if TYPE_CHECKING:
 __all__ = ["checked_rank", "resolve_rank"]
 
 _log = logging.getLogger(__name__)
+_warned = False  # of a rank that was not given; a training loop makes several loaders
 
 
-def resolve_rank(rank: int | Literal["env"], world: int | None = None) -> tuple[int, int]:
+def resolve_rank(rank: int | Literal["env"] | None = None, world: int | None = None) -> tuple[int, int]:
     """Return the rank of this process, and the number of ranks.
 
     Parameters
     ----------
-    rank : int or "env"
+    rank : int, "env" or None
         The rank, or ``"env"`` to read it from the environment variables of a launcher: torchrun, accelerate,
         horovodrun, Open MPI, MPICH and others with PMI, ``TF_CONFIG``, or Slurm. The first launcher found
-        counts, in this order, since an inner launcher knows better than an outer one.
+        counts, in this order, since an inner launcher knows better than an outer one. None is rank 0, and
+        warns once in a process that a launcher started as one of several.
     world : int, optional
         Number of ranks. It may be left out for rank 0, then the only rank, and for ``"env"``, where it must
         agree with the environment if given.
@@ -43,9 +46,12 @@ def resolve_rank(rank: int | Literal["env"], world: int | None = None) -> tuple[
     """
     if world is not None:
         world = checked_int(world, "world", 1)
+    if rank is None:
+        _warn_of_ranks(world or 1)
+        rank = 0
     if rank != "env":
         if isinstance(rank, str):
-            raise OptionError(f'rank={rank!r}: must be a number or "env"')
+            raise OptionError(f'rank={rank!r}: must be a number, "env" or None')
         if world is None and rank != 0:
             raise OptionError(f"rank={rank!r}: needs world=, the number of ranks")
         world = world or 1
@@ -60,6 +66,26 @@ def resolve_rank(rank: int | Literal["env"], world: int | None = None) -> tuple[
         )
     _log.info("rank %d of %d, from %s", rank, found, names)
     return rank, found
+
+
+def _warn_of_ranks(world: int) -> None:
+    """Warn once per process if a launcher started several ranks, and none was chosen."""
+    global _warned  # noqa: PLW0603 - once per process, not per loader
+    if _warned:
+        return
+    try:
+        names, rank, found = next(_launched(), ("", 0, 1))
+    except OptionError:  # variables that are no ranks, or a task that reads no clips
+        return
+    if found > 1:
+        _warned = True
+        warnings.warn(
+            f"this process is rank {rank} of {found} by {names}, but the loader has no rank= and reads as "
+            f"rank 0 of {world}: all {found} processes train on the same clips; pass "
+            'rank="env" to read an equal part of each epoch, or rank=0, world=1 to read all clips in each '
+            "process",
+            stacklevel=4,
+        )
 
 
 _INNER = (

@@ -169,7 +169,7 @@ def _served(loader: SupportsBatches) -> Iterator[Any]:
     if loader.world > 1:
         raise OptionError(
             f"the loader's world={loader.world}: must be 1, as a rank serves a part of the frames; learn "
-            "from a loader without rank= and world=, and give all ranks the result"
+            "from a loader with rank=0, world=1, and give all ranks the result"
         )
     shown = loader.plan_table(0)["frames"] >= 0
     for number in range(len(loader)):

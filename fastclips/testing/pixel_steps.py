@@ -213,7 +213,7 @@ def _check_served(step: PixelStep, images: NDArray[np.uint8], seed: int) -> None
     name, time_steps = type(step).__name__, images.shape[1]
     dataset = open_dataset(images=images)
     with ClipLoader(
-        dataset, Windows(time_steps), [step], batch_size=len(images), seed=seed, workers=0
+        dataset, Windows(time_steps), [step], batch_size=len(images), seed=seed, rank=0, workers=0
     ) as loader:
         served = np.array(loader.batch(0, 0))
         draws_of_clips = next(loader.schedule.run(0, 0, 1)).tickets["draws"]
