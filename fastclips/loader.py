@@ -18,6 +18,7 @@ from fastclips.planning.weights import clip_chances
 from fastclips.serving.batches import Batches
 from fastclips.serving.clip_schedule import ClipSchedule
 from fastclips.serving.layout import find_layout
+from fastclips.serving.mask_check import warn_of_useless_masks
 from fastclips.serving.outputs import Outputs
 from fastclips.serving.plan_table import PlanTable
 from fastclips.serving.served_labels import ServedLabels
@@ -195,6 +196,7 @@ class ClipLoader(Batches):
             weighting=outputs.weighting,
             passes_damaged=repeats_damaged,
         )
+        warn_of_useless_masks(dataset, outputs.streams, stacklevel=2)
         streams = {stream.name: stream for stream in dataset.streams}
         spec = ClipSpec(
             storage=dataset.storage,

@@ -1,0 +1,91 @@
+"""A warning for masks that teach nothing, from a look at a few of them.
+
+Masks whose pixels all have one value, apart from `ignore`, train a model to nothing and raise no error. The
+usual cause are binary masks of 0 and 255, where 255 is `ignore`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastclips.data.storage import opened
+from fastclips.errors import FrameError
+from fastclips.pixels.decoding.decoder import Decoder
+from fastclips.spec import Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from fastclips.data.index import Dataset, Index
+
+__all__ = ["warn_of_useless_masks"]
+
+_MOST = 32  # masks to look at; two values in the first one end the search
+_GOLDEN = 0.6180339887498949  # its multiples, modulo 1, spread evenly, however many there are
+
+
+def warn_of_useless_masks(dataset: Dataset, names: Iterable[str], stacklevel: int = 1) -> None:
+    """Warn of each mask stream, among the names, whose masks hold less than two values besides `ignore`."""
+    used = set(names)
+    for stream in dataset.streams:
+        message = _warning(dataset, stream) if stream.mask and stream.name in used else None
+        if message is not None:
+            warnings.warn(message, stacklevel=stacklevel + 1)
+
+
+def _warning(dataset: Dataset, stream: Stream) -> str | None:
+    """Look at masks until two values are found; return the warning if there are none."""
+    index, storage, decoder = dataset.index, opened(dataset.storage), Decoder(stream)
+    table = np.arange(256) if stream.values is None else np.array(stream.values)
+    found, looked, where = np.zeros(256, bool), 0, ""
+    for row, frame in _sample(index):
+        place = stream.name, index.keys.item(row), index.starts.item(row) + frame
+        try:
+            pixels = decoder.decode(storage.read(*place)).pixels
+        except FrameError:  # raised or replaced when it is served
+            continue
+        found[table[np.bincount(pixels.ravel(), minlength=256) > 0]] = True
+        where, looked = where or storage.where(*place), looked + 1
+        if np.count_nonzero(found) - found[stream.ignore] > 1:
+            return None
+    if not looked:
+        return None
+    values = np.flatnonzero(found).tolist()
+    shown = " and ".join(f"{value} (ignore)" if value == stream.ignore else str(value) for value in values)
+    total = int(index.frame_counts.sum())
+    seen = f"all {looked:,} masks" if looked == total else f"all {looked:,} of {total:,} masks looked at"
+    return (
+        f"{stream.name!r}: {seen} hold nothing but {shown} (first: {where}), so a model learns nothing from "
+        f"them; {_remedy(stream, values)}"
+    )
+
+
+def _remedy(stream: Stream, values: list[int]) -> str:
+    changed = [knob for knob in ("colors", "values") if getattr(stream, knob) is not None]
+    if changed:
+        return f"check the values that {' and '.join(f'{knob}=' for knob in changed)} give to classes"
+    if stream.ignore not in values:
+        return "check the mask files"
+    ignore = stream.ignore
+    if ignore != Stream.ignore:
+        return f"if {ignore} is a class, open the dataset with another ignore="
+    return (
+        f"if {ignore} marks objects, open the dataset with values={{{ignore}: {1 if 1 not in values else 2}}}"
+    )
+
+
+def _sample(index: Index) -> Iterator[tuple[int, int]]:
+    """Yield up to `_MOST` (row, frame), spread over videos and over the frames of videos; all if so few."""
+    counts = index.frame_counts
+    if counts.sum() <= _MOST:
+        yield from ((row, frame) for row, count in enumerate(counts.tolist()) for frame in range(count))
+        return
+    places: dict[tuple[int, int], None] = {}
+    for number in range(_MOST):
+        row = number * len(counts) // _MOST
+        fraction = (0.5 + number * _GOLDEN) % 1
+        places[row, int(fraction * counts.item(row))] = None
+    yield from places
