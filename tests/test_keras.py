@@ -213,6 +213,61 @@ def test_one_sequence_cannot_be_trained_and_validated_on_at_once(loader):
         fit(make_model(), sequence, validation_data=sequence, steps_per_epoch=3, epochs=9)
 
 
+class Twice(Watched):
+    """Asks for each batch several times, as an override may."""
+
+    def __getitem__(self, index):
+        batch, again = super().__getitem__(index), self.once_more(index)
+        assert videos(again) == videos(batch)
+        return batch
+
+    def once_more(self, index):
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_an_override_that_asks_twice_gets_the_same_batch(greys, shuffle):
+    model, sequence, other = make_model(), Twice(grey_loader(greys)), Twice(grey_loader(greys, batch_size=8))
+    fit(model, sequence, validation_data=other, epochs=2, shuffle=shuffle)
+    assert counts(model) == counts(model, "tested") == [2] * VIDEOS
+    assert sequence.served(slice(-14, None, 2)) == planned(sequence.loader, 1)
+    assert model.predict(sequence, verbose=0).shape == (VIDEOS, 2)
+
+
+def test_an_override_that_asks_for_another_index_takes_nothing_from_the_plan(loader):
+    class WithFirst(ClipSequence):
+        def __getitem__(self, index):
+            batch = super().__getitem__(index)
+            firsts.append((videos(super().__getitem__(0)), videos(super().__getitem__(-1))))
+            return batch
+
+    model, sequence, firsts = make_model(), WithFirst(loader), []
+    fit(model, sequence, shuffle=False)
+    assert counts(model) == [1] * VIDEOS
+    first, last = planned(loader, 0)[:3], planned(loader, 0)[18:]
+    assert firsts[-6:] == [(first, last)] * 6
+
+
+def test_an_override_gets_batches_in_the_plans_order_whatever_it_asks_for(loader):
+    class Same(ClipSequence):
+        def __getitem__(self, index):
+            del index
+            return super().__getitem__(0)
+
+    model = make_model()
+    fit(model, Same(loader), epochs=2)
+    assert counts(model) == [2] * VIDEOS
+
+
+def test_a_length_beyond_the_epoch_is_an_error(loader):
+    class Long(ClipSequence):
+        def __len__(self):
+            return super().__len__() + 1
+
+    with pytest.raises(Exception, match=r"len\(\)=8 of Long: must be at most the number"):
+        fit(make_model(), Long(loader))
+
+
 # --- evaluate, predict
 
 

@@ -63,7 +63,8 @@ class ClipSequence(Passes, keras.utils.PyDataset):  # type: ignore[misc] # Keras
 
     Notes
     -----
-    To change batches, override ``__getitem__``. Do not wrap the sequence in another PyDataset, which would
+    To change batches, override ``__getitem__``. In one request of Keras, ``super().__getitem__(index)``
+    returns the same arrays each time it is called. Do not wrap the sequence in another PyDataset, which would
     ask by index and always get the same epoch.
     TensorFlow keeps the arguments of ``fit`` until the process ends: close the loader to end its workers.
 

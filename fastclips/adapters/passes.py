@@ -12,6 +12,10 @@ depends on the caller:
 - an older generator was abandoned, for example by an interrupted fit, and gets an error. The error is seen
   only if the generator is still in use.
 
+An override of ``__getitem__`` may call ``super().__getitem__`` several times for one request of Keras. The
+first call gets the next batch, and the same index gets the same batch again. Another index gets the batch of
+that index, as outside a pass. So an override never takes more than one batch of the plan for a request.
+
 PyDataset does not say who is calling, but the caller's stack frame does. Every generator first asks for
 ``num_batches``, or for the length (Keras 2), which begins its pass. Keras 3 asks for ``num_batches`` outside
 a generator only when it starts again: if the end of the last pass was not reported, that pass was a probe or
@@ -33,12 +37,14 @@ from __future__ import annotations
 import inspect
 import sys
 import warnings
+from contextvars import ContextVar
+from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastclips.errors import EngineError, OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
 __all__ = ["Pass", "Passes", "as_tuple", "asked_by_keras"]
@@ -65,6 +71,35 @@ class Pass(NamedTuple):
     batches: Iterator[Any]
 
 
+class _Request:
+    """One request for a batch, which an override may answer by several calls of ``super().__getitem__``."""
+
+    def __init__(self, dataset: object) -> None:
+        self.dataset = dataset
+        self.asker = asked_by_keras(dataset, "__getitem__", above=3)
+        self.served: tuple[int, Any] | None = None  # index and batch of the first call, in a pass
+
+
+_request: ContextVar[_Request | None] = ContextVar("_request", default=None)  # the one that is being answered
+
+
+def _as_request(override: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
+    """Wrap an override of ``__getitem__``, so that its calls of ``super()`` belong to one request."""
+
+    @wraps(override)
+    def __getitem__(self: object, index: int) -> Any:  # noqa: ANN401, N807 - the user's choice; as overridden
+        outer = _request.get()
+        if outer is not None and outer.dataset is self:  # called by another override
+            return override(self, index)
+        token = _request.set(_Request(self))
+        try:
+            return override(self, index)
+        finally:
+            _request.reset(token)
+
+    return __getitem__
+
+
 class Passes:
     """Mixin that answers Keras's requests; it comes before Keras's class in the bases.
 
@@ -83,6 +118,13 @@ class Passes:
     _pass: Pass | None = None
     _told: int | None = None  # the length that Keras uses
     _has_workers = "workers= of the iterator"  # the option for workers, for a warning
+
+    def __init_subclass__(cls, **options: Any) -> None:  # noqa: ANN401 - passed on
+        """Wrap an override of ``__getitem__``."""
+        super().__init_subclass__(**options)
+        override = cls.__dict__.get("__getitem__")
+        if inspect.isfunction(override):
+            cls.__getitem__ = _as_request(override)  # type: ignore[method-assign] # of the same signature
 
     def __len__(self) -> int:
         """Batches in an epoch, or in the rest of an epoch."""
@@ -132,9 +174,19 @@ class Passes:
         tuple
             ``(x,)``, ``(x, y)`` or ``(x, y, weight)``.
         """
-        asker = asked_by_keras(self, "__getitem__")
+        request = _request.get()
+        if request is None or request.dataset is not self:
+            request = _Request(self)
+        asker = request.asker
         if asker is None or not _is_generator(asker):
             return self._by_index(index, probe=asker is not None)
+        if request.served is None:
+            request.served = index, self._next(asker)
+        first, batch = request.served
+        return batch if index == first else as_tuple(self._by_index(index, probe=True))
+
+    def _next(self, asker: FrameType) -> tuple[Any, ...]:
+        """Return the next batch of a generator's pass."""
         current = self._pass
         if current is None or current.generator != id(asker):
             name = next(c.__name__ for c in type(self).__mro__ if c.__module__.startswith("fastclips."))
@@ -142,7 +194,12 @@ class Passes:
                 f"Keras has started again with this {name}, so its earlier iteration cannot continue; "
                 f"pass validation a {name} and a loader of its own"
             )
-        return as_tuple(next(current.batches))
+        for batch in current.batches:
+            return as_tuple(batch)
+        raise EngineError(
+            f"len()={len(self)} of {type(self).__name__}: must be at most the number of batches in the "
+            "epoch, which the base class returns"
+        )
 
     def on_epoch_end(self) -> None:
         """Move on to the next epoch; called by Keras."""
@@ -177,7 +234,7 @@ class Passes:
         )
 
 
-def asked_by_keras(dataset: object, method: str) -> FrameType | None:
+def asked_by_keras(dataset: object, method: str, above: int = 2) -> FrameType | None:
     """Return the stack frame that called a method of a dataset, if it belongs to Keras.
 
     Parameters
@@ -186,13 +243,15 @@ def asked_by_keras(dataset: object, method: str) -> FrameType | None:
         The object whose method calls this function.
     method : str
         Name of the method; overrides of it are skipped.
+    above : int
+        Number of stack frames from this function's to that of the method's caller.
 
     Returns
     -------
     frame or None
         None if the caller is not Keras.
     """
-    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - see the module's documentation
+    frame: FrameType | None = sys._getframe(above)  # noqa: SLF001 - see the module's documentation
     while frame is not None and frame.f_code.co_name == method and _self(frame) is dataset:
         frame = frame.f_back
     package = str(frame.f_globals.get("__name__", "")).partition(".")[0] if frame is not None else ""
