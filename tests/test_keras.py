@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+from functools import partial
 from importlib import import_module
 from itertools import chain
 from pathlib import Path
@@ -29,6 +30,7 @@ from keras_model import (  # noqa: E402 - needs keras
 )
 
 from fastclips.adapters.keras import ClipSequence  # noqa: E402 - as above
+from fastclips.errors import OptionError  # noqa: E402 - as above
 
 pytestmark = [
     pytest.mark.slow,
@@ -142,11 +144,44 @@ def test_iterating_serves_the_coming_epoch(loader):
         assert list(chain.from_iterable(map(videos, sequence))) == planned(loader, 4)
 
 
-def test_a_loader_that_repeats_is_the_same(greys):
+@pytest.mark.parametrize("steps", [4, 7, 17])
+def test_a_loader_that_repeats_has_no_end(greys, steps):
+    model, sequence = make_model(), Watched(grey_loader(greys, repeat=True))
+    assert (len(sequence), len(list(ClipSequence(sequence.loader))), sequence.num_batches) == (7, 7, None)
+    fit(model, sequence, steps_per_epoch=steps, epochs=3, shuffle=False)
+    plan = list(chain.from_iterable(planned(sequence.loader, epoch) for epoch in range(10)))
+    batches = [
+        plan[20 * epoch + first :][: min(3, 20 - first)] for epoch in range(9) for first in range(0, 20, 3)
+    ]
+    trained = list(chain.from_iterable(batches[: 3 * steps]))
+    assert counts(model) == np.bincount(trained, minlength=VIDEOS).tolist()
+    begins = max(place for place, (index, _) in enumerate(sequence.log) if index == 0)
+    served = sequence.served(slice(begins, None))
+    assert served[: len(trained)] == trained
+    assert sequence.epoch == 3
+    fit(model, sequence, steps_per_epoch=7, shuffle=False)
+    assert counts(model) == (np.bincount(trained, minlength=VIDEOS) + 1).tolist()
+
+
+def test_validation_data_that_repeats(greys):
+    model, other = make_model(), ClipSequence(grey_loader(greys, repeat=True))
+    sequence = ClipSequence(grey_loader(greys))
+    fit(model, sequence, validation_data=other, validation_steps=7, epochs=2)
+    assert counts(model, "tested") == [2] * VIDEOS
+    assert model.predict(other, steps=9, verbose=0).shape[0] == 26
+
+
+def test_an_endless_sequence_of_epochs_of_one_batch(greys):
+    model, loader = make_model(), grey_loader(greys, batch_size=VIDEOS, repeat=True)
+    fit(model, ClipSequence(loader), steps_per_epoch=3, shuffle=False)
+    assert counts(model) == [3] * VIDEOS
+
+
+def test_fit_without_steps_on_what_has_no_end_is_refused(greys):
     model, sequence = make_model(), ClipSequence(grey_loader(greys, repeat=True))
-    assert len(list(sequence)) == 7
-    fit(model, sequence, epochs=2)
-    assert counts(model) == [2] * VIDEOS
+    for call in partial(model.fit, shuffle=False), model.evaluate, model.predict:
+        with pytest.raises(OptionError, match=r"steps_per_epoch=None: must be a number .* steps="):
+            call(sequence, verbose=0)
 
 
 def test_fit_begins_with_the_epoch_that_was_chosen(loader):

@@ -83,6 +83,19 @@ def test_a_pass_over_the_plan_in_several_epochs(loader, tmp_path):
     assert place(path) == (0, 4)
 
 
+def test_a_loader_that_repeats_resumes_without_a_fit_of_its_own(greys, tmp_path):
+    path, sequence = tmp_path / "clips.json", ClipSequence(grey_loader(greys, repeat=True))
+    options = {"steps_per_epoch": 5, "verbose": 0, "shuffle": False}
+    make_model().fit(sequence, epochs=3, callbacks=[ClipCheckpoint(path, sequence, save_freq=12)], **options)
+    assert place(path) == (1, 5)  # 12 batches of epochs of 7
+    model, resumed = make_model(), ClipSequence.resume(grey_loader(greys, repeat=True), path)
+    model.fit(resumed, epochs=2, callbacks=[ClipCheckpoint(path, resumed)], **options)
+    rest, whole, first = (planned(sequence.loader, epoch) for epoch in (1, 2, 3))
+    trained = rest[15:] + whole + first[:3]
+    assert counts(model) == [trained.count(video) for video in range(VIDEOS)]
+    assert place(path) == (3, 1)
+
+
 def test_what_is_left_of_an_epoch_and_then_the_rest(loader, tmp_path):
     path = tmp_path / "clips.json"
     path.write_text(json.dumps({**loader.state_dict(), "epoch": 1, "batch": 4}))

@@ -37,6 +37,10 @@ class ClipSequence(Passes, keras.utils.PyDataset):  # type: ignore[misc] # Keras
     ``fit(shuffle=...)`` says. The next call serves an interrupted epoch again, from its first batch.
     Indexing gives any batch of the epoch that is being served or comes next.
 
+    With ``repeat=True`` of the loader, batches have no end. ``fit`` then needs ``steps_per_epoch=``, which
+    may be longer or shorter than an epoch of the plan, and ``shuffle=False``, or Keras warns that it ignores
+    its own shuffling. The next ``fit`` begins with another epoch of the plan.
+
     Parameters
     ----------
     loader : ClipLoader or Batches
@@ -100,6 +104,7 @@ class ClipSequence(Passes, keras.utils.PyDataset):  # type: ignore[misc] # Keras
         self.workers, self.use_multiprocessing = workers, use_multiprocessing
         self.loader = loader
         self.epoch, self.start = checked_int(epoch, "epoch", 0, 2**62), 0
+        self._endless = loader.repeat
 
     @classmethod
     def resume(cls, loader: Batches, path: str | os.PathLike[str]) -> ClipSequence:
@@ -115,7 +120,8 @@ class ClipSequence(Passes, keras.utils.PyDataset):  # type: ignore[misc] # Keras
         Returns
         -------
         ClipSequence
-            Its length is the rest of the epoch, which needs a ``fit`` of its own: see `ClipCheckpoint`.
+            Its length is the rest of the epoch, which needs a ``fit`` of its own: see `ClipCheckpoint`. With
+            ``repeat=True`` of the loader it does not.
 
         Raises
         ------
@@ -135,8 +141,14 @@ class ClipSequence(Passes, keras.utils.PyDataset):  # type: ignore[misc] # Keras
     def _begin(self, epoch: int, start: int) -> Iterator[Any]:
         return self.loader.epoch(epoch, start)
 
-    def _by_index(self, index: int, *, probe: bool) -> tuple[Any, ...]:  # noqa: ARG002 - Passes'
-        return as_tuple(self.loader.batch(self.epoch, self.start + range(len(self))[index]))
+    def _by_index(self, index: int, *, probe: bool) -> tuple[Any, ...]:
+        epoch, start = self.epoch, self.start
+        if probe and self._pass is not None:  # an override that asks for another batch of the pass
+            epoch, start = self._pass.epoch, self._pass.start
+        if self._endless and index >= 0:
+            more, batch = divmod(start + index, len(self.loader))
+            return as_tuple(self.loader.batch(epoch + more, batch))
+        return as_tuple(self.loader.batch(epoch, range(start, len(self.loader))[index]))
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         """Serve the epoch, or the rest of it, without moving on to the next epoch."""
@@ -236,7 +248,9 @@ class ClipCheckpoint(keras.callbacks.Callback):  # type: ignore[misc] # as above
             return
         loader = self.sequence.loader
         epoch, batch = self._pass.epoch, self._pass.start + self._trained
-        if batch >= len(loader):  # greater if steps_per_execution does not divide the epoch
+        if loader.repeat:  # a pass goes on with the next epoch
+            epoch, batch = epoch + batch // len(loader), batch % len(loader)
+        elif batch >= len(loader):  # greater if steps_per_execution does not divide the epoch
             epoch, batch = epoch + 1, 0
         state = {**loader.state_dict(), "epoch": epoch, "batch": batch}
         self.path.parent.mkdir(parents=True, exist_ok=True)

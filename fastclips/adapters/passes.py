@@ -30,6 +30,10 @@ was interrupted, and its epoch is served again. An epoch ends when Keras calls `
                    on_epoch_end                the epoch is over
 
 So the batches asked for are not the batches trained on; only a callback knows the latter.
+
+A dataset without end says ``num_batches=None``. Its generator then asks for no length but counts from 0, so a
+request for 0 begins its pass, which runs on through the epochs of the plan. Keras's epochs are
+``steps_per_epoch`` long; each moves `epoch` on by one, for the next fit.
 """
 
 from __future__ import annotations
@@ -74,8 +78,8 @@ class Pass(NamedTuple):
 class _Request:
     """One request for a batch, which an override may answer by several calls of ``super().__getitem__``."""
 
-    def __init__(self, dataset: object) -> None:
-        self.dataset = dataset
+    def __init__(self, dataset: object, index: int) -> None:
+        self.dataset, self.index = dataset, index
         self.asker = asked_by_keras(dataset, "__getitem__", above=3)
         self.served: tuple[int, Any] | None = None  # index and batch of the first call, in a pass
 
@@ -91,7 +95,7 @@ def _as_request(override: Callable[[Any, int], Any]) -> Callable[[Any, int], Any
         outer = _request.get()
         if outer is not None and outer.dataset is self:  # called by another override
             return override(self, index)
-        token = _request.set(_Request(self))
+        token = _request.set(_Request(self, index))
         try:
             return override(self, index)
         finally:
@@ -118,6 +122,7 @@ class Passes:
     _pass: Pass | None = None
     _told: int | None = None  # the length that Keras uses
     _has_workers = "workers= of the iterator"  # the option for workers, for a warning
+    _endless = False  # whether a pass goes on with the next epoch
 
     def __init_subclass__(cls, **options: Any) -> None:  # noqa: ANN401 - passed on
         """Wrap an override of ``__getitem__``."""
@@ -139,16 +144,21 @@ class Passes:
         raise NotImplementedError
 
     @property
-    def num_batches(self) -> int:
-        """The length, for Keras."""
+    def num_batches(self) -> int | None:
+        """The length, for Keras; None if the batches have no end."""
         asker = asked_by_keras(self, "num_batches")
         if asker is None:
             pass
         elif asker.f_code.co_name == "num_batches":  # Keras's adapter, not a generator
             self._pass, self._told = None, len(self)
+            if self._endless and _lacks_steps(asker.f_back):
+                raise OptionError(
+                    f"steps_per_epoch=None: must be a number of batches, since {type(self).__name__} has no "
+                    "end; evaluate and predict need steps=, validation data needs validation_steps="
+                )
         elif _is_generator(asker):
             self._begin_pass(asker)
-        return len(self)
+        return None if self._endless else len(self)
 
     def _begin_pass(self, asker: FrameType) -> None:
         left = len(self)
@@ -176,17 +186,19 @@ class Passes:
         """
         request = _request.get()
         if request is None or request.dataset is not self:
-            request = _Request(self)
+            request = _Request(self, index)
         asker = request.asker
         if asker is None or not _is_generator(asker):
             return self._by_index(index, probe=asker is not None)
         if request.served is None:
-            request.served = index, self._next(asker)
+            request.served = index, self._next(asker, begins=self._endless and request.index == 0)
         first, batch = request.served
         return batch if index == first else as_tuple(self._by_index(index, probe=True))
 
-    def _next(self, asker: FrameType) -> tuple[Any, ...]:
-        """Return the next batch of a generator's pass."""
+    def _next(self, asker: FrameType, *, begins: bool) -> tuple[Any, ...]:
+        """Return the next batch of a generator's pass, or the first one if it `begins`."""
+        if begins:
+            self._pass = Pass(id(asker), self.epoch, self.start, self._begin(self.epoch, self.start))
         current = self._pass
         if current is None or current.generator != id(asker):
             name = next(c.__name__ for c in type(self).__mro__ if c.__module__.startswith("fastclips."))
@@ -204,7 +216,8 @@ class Passes:
     def on_epoch_end(self) -> None:
         """Move on to the next epoch; called by Keras."""
         if self._pass is not None:
-            self.epoch, self.start = self._pass.epoch + 1, 0
+            last = self.epoch if self._endless else self._pass.epoch
+            self.epoch, self.start = last + 1, 0
 
     @property
     def workers(self) -> int:
@@ -260,6 +273,11 @@ def asked_by_keras(dataset: object, method: str, above: int = 2) -> FrameType | 
 
 def _self(frame: FrameType) -> object:
     return frame.f_locals.get(frame.f_code.co_varnames[0]) if frame.f_code.co_varnames else None
+
+
+def _lacks_steps(frame: FrameType | None) -> bool:
+    """Return whether a stack frame of Keras begins fit, evaluate or predict without a number of steps."""
+    return frame is not None and frame.f_locals.get("steps_per_epoch", 0) is None
 
 
 def _is_generator(frame: FrameType) -> bool:

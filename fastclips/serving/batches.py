@@ -109,6 +109,8 @@ class Batches:
         As given.
     workers : int
         Number of worker processes.
+    repeat : bool
+        As given.
 
     Raises
     ------
@@ -129,7 +131,7 @@ class Batches:
         self.workers = checked_workers(workers)
         self.schedule = schedule
         self._layout = spec.layout
-        self._repeat = checked_bool(repeat, "repeat")
+        self.repeat = checked_bool(repeat, "repeat")
         self._engine: Engine = (
             Pool(spec, workers=self.workers, memory=checked_bytes(memory, "memory"))
             if self.workers
@@ -196,7 +198,7 @@ class Batches:
         while True:
             for batch in range(start, len(self)):
                 yield self._serve((epoch, batch), iteration)
-            if not self._repeat:
+            if not self.repeat:
                 return
             epoch, start = epoch + 1, 0
 
