@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from fastclips.data.index import Dataset
 from fastclips.engine.clip_spec import ClipSpec
@@ -24,7 +24,7 @@ from fastclips.serving.plan_table import PlanTable
 from fastclips.serving.served_labels import ServedLabels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import tensorflow as tf
     from PIL import Image
@@ -290,17 +290,26 @@ class ClipLoader(Batches):
 
         return contact_sheet(self, self._outputs.names, clips, epoch)
 
-    def to_tf_dataset(self) -> tf.data.Dataset:
+    def to_tf_dataset(
+        self,
+        map: Callable[..., Any] | None = None,  # noqa: A002 - as `tf.data.Dataset` and the builtin name it
+    ) -> tf.data.Dataset:
         """Return a `tf.data.Dataset` that serves one epoch in each iteration.
 
         TensorFlow copies no pixels: tensors share the loader's memory. See `fastclips.adapters.tf` for an
         example.
 
+        Parameters
+        ----------
+        map : callable, optional
+            Function of the NumPy arrays of each batch, ``map(x)``, ``map(x, y)`` or ``map(x, y, weight)``,
+            which returns x, (x, y) or (x, y, weight).
+
         Returns
         -------
         tf.data.Dataset
-            Batches as the loader serves them, as tensors.
+            Batches as the loader serves them, or as `map` returns them, as tensors.
         """
         from fastclips.adapters.tf import to_tf_dataset  # noqa: PLC0415 - TensorFlow is an extra
 
-        return to_tf_dataset(self)
+        return to_tf_dataset(self, map)

@@ -60,6 +60,7 @@ def test_the_checkpoint_of_an_epoch(loader, tmp_path):
     assert {**loader.state_dict(), "epoch": 3, "batch": 0} == json.loads(path.read_text())
     resumed = ClipSequence.resume(loader, path)
     assert (resumed.epoch, resumed.start, len(resumed)) == (3, 0, 7)
+    assert len(ClipSequence.resume(loader, path, map=lambda x, y: (x, y, y))[0]) == 3
 
 
 @pytest.mark.parametrize("save_freq", [0, -1, 2.5, "batch", True])

@@ -12,6 +12,7 @@ from helpers import alive, make_loader, wait_until
 tf = pytest.importorskip("tensorflow")
 
 from fastclips.adapters.tf import to_tf_dataset  # noqa: E402 - needs tensorflow
+from fastclips.errors import OptionError  # noqa: E402 - as above
 
 pytestmark = pytest.mark.slow
 
@@ -74,6 +75,53 @@ def test_structures(frames, masks):
     }
     for found, wanted in zip(dataset, twin, strict=True):
         tf.nest.map_structure(np.testing.assert_array_equal, found, wanted)
+
+
+def test_a_function_of_each_batch(frames):
+    options = {"batch_size": 5, "shuffle": True}
+    loader, twin = (make_loader(frames, **options) for _ in range(2))
+    dataset = loader.to_tf_dataset(map=lambda x, y: ({"fast": x, "slow": x[:, ::2]}, np.eye(2)[y]))
+    x, y = dataset.element_spec
+    assert (x["slow"], y) == (
+        tf.TensorSpec((None, 2, 32, 32, 3), tf.uint8),
+        tf.TensorSpec((None, 2), tf.float64),
+    )
+    for epoch in range(2):
+        for (x, y), (images, labels) in zip(dataset, twin.epoch(epoch), strict=True):
+            np.testing.assert_array_equal(x["fast"], images)
+            np.testing.assert_array_equal(x["slow"], images[:, ::2])
+            np.testing.assert_array_equal(np.argmax(y, axis=1), labels)
+
+
+def test_a_function_of_inputs_alone(frames):
+    loader, twin = (make_loader(frames, targets=None) for _ in range(2))
+    for (x, y), images in zip(to_tf_dataset(loader, lambda x: (x[:, :-1], x[:, 1:])), twin, strict=True):
+        np.testing.assert_array_equal(x, images[:, :-1])
+        np.testing.assert_array_equal(y, images[:, 1:])
+
+
+def test_functions_that_cannot_be(frames):
+    loader = make_loader(frames)
+    with pytest.raises(OptionError, match="map=3: must be a function of x"):
+        to_tf_dataset(loader, map=3)
+    with pytest.raises(OptionError, match="map= returned None: must return x"):
+        to_tf_dataset(loader, map=lambda x, y: None)  # noqa: ARG005 - a batch's arrays
+    with pytest.raises(
+        OptionError, match=r"map= returned float32 \(4,\) and, for the last batch, float64 \(2,\)"
+    ):
+        to_tf_dataset(loader, map=lambda x, y: y.astype("f4" if len(x) == 4 else "f8"))
+
+
+def test_a_function_dies_with_its_dataset(frames):
+    def function(x, y):
+        return x, y
+
+    dead = weakref.ref(function)
+    dataset = make_loader(frames).to_tf_dataset(map=function)
+    assert len(list(dataset)) == 5
+    del dataset, function
+    gc.collect()
+    assert dead() is None
 
 
 def test_inputs_alone(frames):

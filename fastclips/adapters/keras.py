@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastclips.adapters.batch_map import checked_map, mapped
 from fastclips.adapters.passes import Pass, Passes, as_tuple
 from fastclips.errors import OptionError
 from fastclips.options import checked_int
@@ -25,7 +27,7 @@ except ImportError as error:
     ) from error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 __all__ = ["ClipCheckpoint", "ClipSequence"]
 
@@ -45,6 +47,10 @@ class ClipSequence(Passes, keras.utils.PyDataset):  # type: ignore[misc] # Keras
     ----------
     loader : ClipLoader or Batches
         The loader; training and validation each need a loader of their own.
+    map : callable, optional
+        Function of the arrays of each batch, ``map(x)``, ``map(x, y)`` or ``map(x, y, weight)``, which
+        returns x, (x, y) or (x, y, weight). It runs in this process, also for batches that Keras asks for and
+        does not train on.
     epoch : int
         The first epoch to serve.
     workers, use_multiprocessing, max_queue_size
@@ -63,13 +69,13 @@ class ClipSequence(Passes, keras.utils.PyDataset):  # type: ignore[misc] # Keras
     Raises
     ------
     OptionError
-        If `loader` is not a loader, or `epoch` is below 0.
+        If `loader` is not a loader, `map` is not a function, or `epoch` is below 0.
 
     Notes
     -----
-    To change batches, override ``__getitem__``. In one request of Keras, ``super().__getitem__(index)``
-    returns the same arrays each time it is called. Do not wrap the sequence in another PyDataset, which would
-    ask by index and always get the same epoch.
+    To change batches, give `map`. An override of ``__getitem__`` gets the same arrays each time it calls
+    ``super().__getitem__(index)`` in one request of Keras. Do not wrap the sequence in another PyDataset,
+    which would ask by index and always get the same epoch.
     TensorFlow keeps the arguments of ``fit`` until the process ends: close the loader to end its workers.
 
     Examples
@@ -85,6 +91,13 @@ class ClipSequence(Passes, keras.utils.PyDataset):  # type: ignore[misc] # Keras
     >>> history = model.fit(ClipSequence(loader), epochs=2, verbose=0)
     >>> model.predict(ClipSequence(loader), verbose=0).shape
     (18, 2)
+
+    The next frame as the target:
+
+    >>> loader = fc.ClipLoader(dataset, fc.Windows(4), targets=None, batch_size=9, workers=0)
+    >>> x, y = ClipSequence(loader, map=lambda x: (x[:, :-1], x[:, 1:]))[0]
+    >>> x.shape, y.shape
+    ((9, 3, 48, 64, 3), (9, 3, 48, 64, 3))
     """
 
     _has_workers = "workers= of the ClipLoader"
@@ -93,6 +106,7 @@ class ClipSequence(Passes, keras.utils.PyDataset):  # type: ignore[misc] # Keras
         self,
         loader: Batches,
         *,
+        map: Callable[..., Any] | None = None,  # noqa: A002 - as `tf.data.Dataset` and the builtin name it
         epoch: int = 0,
         workers: int = 1,
         use_multiprocessing: bool = False,
@@ -102,12 +116,18 @@ class ClipSequence(Passes, keras.utils.PyDataset):  # type: ignore[misc] # Keras
             raise OptionError(f"loader={loader!r}: must be a fastclips.ClipLoader")
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=max_queue_size)
         self.workers, self.use_multiprocessing = workers, use_multiprocessing
-        self.loader = loader
+        self.loader, self._map = loader, checked_map(map)
         self.epoch, self.start = checked_int(epoch, "epoch", 0, 2**62), 0
         self._endless = loader.repeat
 
     @classmethod
-    def resume(cls, loader: Batches, path: str | os.PathLike[str]) -> ClipSequence:
+    def resume(
+        cls,
+        loader: Batches,
+        path: str | os.PathLike[str],
+        *,
+        map: Callable[..., Any] | None = None,  # noqa: A002 - as above
+    ) -> ClipSequence:
         """Return a sequence that starts after the last batch trained on before a `ClipCheckpoint` was saved.
 
         Parameters
@@ -116,6 +136,8 @@ class ClipSequence(Passes, keras.utils.PyDataset):  # type: ignore[misc] # Keras
             A loader with the same data and options; the number of workers may differ.
         path : path-like
             Path of the checkpoint.
+        map : callable, optional
+            As for `ClipSequence`.
 
         Returns
         -------
@@ -132,6 +154,8 @@ class ClipSequence(Passes, keras.utils.PyDataset):  # type: ignore[misc] # Keras
         state = loader.state_dict()
         sequence = cls(loader, epoch=state["epoch"])
         sequence.start = state["batch"]
+        if map is not None:  # a subclass may have a function of its own
+            sequence._map = checked_map(map)
         return sequence
 
     def __len__(self) -> int:
@@ -139,7 +163,10 @@ class ClipSequence(Passes, keras.utils.PyDataset):  # type: ignore[misc] # Keras
         return len(self.loader) - self.start
 
     def _begin(self, epoch: int, start: int) -> Iterator[Any]:
-        return self.loader.epoch(epoch, start)
+        return self._mapped(self.loader.epoch(epoch, start))
+
+    def _mapped(self, batches: Iterator[Any]) -> Iterator[Any]:
+        return map(partial(mapped, self._map), batches)
 
     def _by_index(self, index: int, *, probe: bool) -> tuple[Any, ...]:
         epoch, start = self.epoch, self.start
@@ -147,12 +174,13 @@ class ClipSequence(Passes, keras.utils.PyDataset):  # type: ignore[misc] # Keras
             epoch, start = self._pass.epoch, self._pass.start
         if self._endless and index >= 0:
             more, batch = divmod(start + index, len(self.loader))
-            return as_tuple(self.loader.batch(epoch + more, batch))
-        return as_tuple(self.loader.batch(epoch, range(start, len(self.loader))[index]))
+        else:
+            more, batch = 0, range(start, len(self.loader))[index]
+        return as_tuple(mapped(self._map, self.loader.batch(epoch + more, batch)))
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         """Serve the epoch, or the rest of it, without moving on to the next epoch."""
-        return map(as_tuple, islice(self.loader.epoch(self.epoch, self.start), len(self)))
+        return map(as_tuple, self._mapped(islice(self.loader.epoch(self.epoch, self.start), len(self))))
 
 
 class ClipCheckpoint(keras.callbacks.Callback):  # type: ignore[misc] # as above
