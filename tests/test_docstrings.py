@@ -23,8 +23,6 @@ from fastclips.compat import TimeDistributedImageDataGenerator, keras_video
 
 # Names without a section that they need; a name that has all of them must not be here.
 LACKING = """
-fastclips.Packed
-fastclips.pack
 """
 
 ROOT = Path(__file__).parents[1]
