@@ -38,7 +38,7 @@ class PixelStep:
 
     Subclass `PixelStep`, set `kind`, and override the
     method of that kind. Make the subclass a frozen dataclass: an instance holds options and no random state,
-    must pickle, and its repr must name every option, because the repr is part of a plan's fingerprint.
+    must pickle, and its repr must name every option, because error messages show it.
     `fastclips.testing.check_pixel_step` checks an instance against this contract.
 
     ==========  ================================================  ==========================================
