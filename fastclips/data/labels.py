@@ -345,7 +345,7 @@ def of_frames(
 
 
 def _array(labels: object) -> NDArray[Any]:
-    refuse_masked(labels, "labels=")
+    refuse_masked(labels, "labels")
     if isinstance(labels, (list, tuple)) and len({isinstance(item, str) for item in labels}) > 1:
         raise OptionError("labels= mixes names with other values: give only names, or only numbers")
     try:
