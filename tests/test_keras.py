@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import sys
-from functools import partial
 from importlib import import_module
 from itertools import chain
 from pathlib import Path
@@ -148,7 +147,7 @@ def test_iterating_serves_the_coming_epoch(loader):
 def test_a_loader_that_repeats_has_no_end(greys, steps):
     model, sequence = make_model(), Watched(grey_loader(greys, repeat=True))
     assert (len(sequence), len(list(ClipSequence(sequence.loader))), sequence.num_batches) == (7, 7, None)
-    fit(model, sequence, steps_per_epoch=steps, epochs=3, shuffle=False)
+    fit(model, sequence, steps_per_epoch=steps, epochs=3)
     plan = list(chain.from_iterable(planned(sequence.loader, epoch) for epoch in range(10)))
     batches = [
         plan[20 * epoch + first :][: min(3, 20 - first)] for epoch in range(9) for first in range(0, 20, 3)
@@ -159,7 +158,7 @@ def test_a_loader_that_repeats_has_no_end(greys, steps):
     served = sequence.served(slice(begins, None))
     assert served[: len(trained)] == trained
     assert sequence.epoch == 3
-    fit(model, sequence, steps_per_epoch=7, shuffle=False)
+    fit(model, sequence, steps_per_epoch=7)
     assert counts(model) == (np.bincount(trained, minlength=VIDEOS) + 1).tolist()
 
 
@@ -173,13 +172,13 @@ def test_validation_data_that_repeats(greys):
 
 def test_an_endless_sequence_of_epochs_of_one_batch(greys):
     model, loader = make_model(), grey_loader(greys, batch_size=VIDEOS, repeat=True)
-    fit(model, ClipSequence(loader), steps_per_epoch=3, shuffle=False)
+    fit(model, ClipSequence(loader), steps_per_epoch=3)
     assert counts(model) == [3] * VIDEOS
 
 
 def test_fit_without_steps_on_what_has_no_end_is_refused(greys):
     model, sequence = make_model(), ClipSequence(grey_loader(greys, repeat=True))
-    for call in partial(model.fit, shuffle=False), model.evaluate, model.predict:
+    for call in model.fit, model.evaluate, model.predict:
         with pytest.raises(OptionError, match=r"steps_per_epoch=None: must be a number .* steps="):
             call(sequence, verbose=0)
 

@@ -63,6 +63,19 @@ def test_paired_crops_train_on_each_clip_once_an_epoch(workers):
     assert np.isfinite(history["loss"] + history["val_loss"]).all()
 
 
+@pytest.mark.parametrize(("batch_size", "steps"), [(6, 9), (6, 3), (VIDEOS, 3)])
+def test_paired_crops_go_on_without_end_where_steps_are_given(batch_size, steps):
+    model = make_model((4, 32, 32, 3), segment, SPARSE)
+    with paired_random_crop(GREYS, GREYS[..., 0] // 12 % 3, 32, batch_size, seed=0) as training:
+        model.fit(training, steps_per_epoch=steps, epochs=2, verbose=0)
+        epochs, rest = divmod(2 * steps, len(training))
+        assert sum(counts(model)) == epochs * VIDEOS + rest * batch_size
+        assert {epochs, epochs + (rest > 0)} == set(counts(model))
+        before = counts(model)
+        model.fit(training, verbose=0)  # without steps, one epoch
+        assert [after - count for after, count in zip(counts(model), before, strict=True)] == [1] * VIDEOS
+
+
 def test_windows_of_an_array_are_trained_on_once_an_epoch():
     """Frames that tell their number: windows begin at each even frame."""
     frames = np.repeat(12 * np.arange(VIDEOS, dtype=np.uint8), 32 * 32 * 3).reshape(VIDEOS, 32, 32, 3)

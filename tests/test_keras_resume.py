@@ -86,7 +86,7 @@ def test_a_pass_over_the_plan_in_several_epochs(loader, tmp_path):
 
 def test_a_loader_that_repeats_resumes_without_a_fit_of_its_own(greys, tmp_path):
     path, sequence = tmp_path / "clips.json", ClipSequence(grey_loader(greys, repeat=True))
-    options = {"steps_per_epoch": 5, "verbose": 0, "shuffle": False}
+    options = {"steps_per_epoch": 5, "verbose": 0}
     make_model().fit(sequence, epochs=3, callbacks=[ClipCheckpoint(path, sequence, save_freq=12)], **options)
     assert place(path) == (1, 5)  # 12 batches of epochs of 7
     model, resumed = make_model(), ClipSequence.resume(grey_loader(greys, repeat=True), path)

@@ -40,8 +40,7 @@ class ClipSequence(Passes, keras.utils.PyDataset):  # type: ignore[misc] # Keras
     Indexing gives any batch of the epoch that is being served or comes next.
 
     With ``repeat=True`` of the loader, batches have no end. ``fit`` then needs ``steps_per_epoch=``, which
-    may be longer or shorter than an epoch of the plan, and ``shuffle=False``, or Keras warns that it ignores
-    its own shuffling. The next ``fit`` begins with another epoch of the plan.
+    may be longer or shorter than an epoch of the plan. The next ``fit`` begins with the plan's next epoch.
 
     Parameters
     ----------

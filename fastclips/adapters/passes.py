@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 __all__ = ["Pass", "Passes", "as_tuple", "asked_by_keras"]
 
 _KERAS = {"keras", "tf_keras"}  # packages
+_UNKNOWN = object()
 
 
 class Pass(NamedTuple):
@@ -123,6 +124,7 @@ class Passes:
     _told: int | None = None  # the length that Keras uses
     _has_workers = "workers= of the iterator"  # the option for workers, for a warning
     _endless = False  # whether a pass goes on with the next epoch
+    _ends_without_steps = False  # whether it does so only in a fit with steps_per_epoch
 
     def __init_subclass__(cls, **options: Any) -> None:  # noqa: ANN401 - passed on
         """Wrap an override of ``__getitem__``."""
@@ -151,13 +153,18 @@ class Passes:
             pass
         elif asker.f_code.co_name == "num_batches":  # Keras's adapter, not a generator
             self._pass, self._told = None, len(self)
-            if self._endless and _lacks_steps(asker.f_back):
+            steps = _steps(asker.f_back)
+            if self._ends_without_steps and steps is not _UNKNOWN:
+                self._endless = steps is not None
+            elif self._endless and steps is None:
                 raise OptionError(
                     f"steps_per_epoch=None: must be a number of batches, since {type(self).__name__} has no "
                     "end; evaluate and predict need steps=, validation data needs validation_steps="
                 )
         elif _is_generator(asker):
             self._begin_pass(asker)
+        elif asker.f_code.co_name == "get_data_adapter":  # Keras warns that data without end are not shuffled
+            return len(self)
         return None if self._endless else len(self)
 
     def _begin_pass(self, asker: FrameType) -> None:
@@ -275,9 +282,9 @@ def _self(frame: FrameType) -> object:
     return frame.f_locals.get(frame.f_code.co_varnames[0]) if frame.f_code.co_varnames else None
 
 
-def _lacks_steps(frame: FrameType | None) -> bool:
-    """Return whether a stack frame of Keras begins fit, evaluate or predict without a number of steps."""
-    return frame is not None and frame.f_locals.get("steps_per_epoch", 0) is None
+def _steps(frame: FrameType | None) -> object:
+    """Return the number of steps that Keras was given, if the stack frame begins fit, evaluate or predict."""
+    return _UNKNOWN if frame is None else frame.f_locals.get("steps_per_epoch", _UNKNOWN)
 
 
 def _is_generator(frame: FrameType) -> bool:

@@ -257,6 +257,8 @@ class Iterator(Passes):
         return _InTurn(weakref.ref(self), epoch, start)
 
     def _by_index(self, index: int, *, probe: bool) -> Any:  # noqa: ANN401 - as assemble()
+        if probe and self._endless:
+            index %= len(self)
         if not -len(self) <= index < len(self):
             raise OptionError(f"it[{index}]: there are {len(self)} batches, 0 to {len(self) - 1}")
         place = self.epoch, range(len(self))[index]
@@ -362,6 +364,8 @@ class _InTurn:
 
     def __next__(self) -> Any:  # noqa: ANN401 - as Iterator.assemble()
         owner = self._owner()
+        if owner is not None and self._place[1] == len(owner) and owner._endless:  # noqa: SLF001 - a part of it
+            self._place = self._place[0] + 1, 0
         if owner is None or self._place[1] == len(owner):
             raise StopIteration
         with owner._lock:  # noqa: SLF001 - a part of it

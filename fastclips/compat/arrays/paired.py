@@ -69,7 +69,8 @@ def paired_random_crop(
     -------
     PairedCrops
         Batches (x, y) without end, for ``next()`` and ``fit``: (B, h, w, C) or (B, T, h, w, C) and the same
-        of the masks, in the dtypes of `x` and `y`. ``len()`` is the number of batches in an epoch.
+        of the masks, in the dtypes of `x` and `y`. ``len()`` is the number of batches in an epoch, which
+        ``fit`` trains on without ``steps_per_epoch``.
 
     Raises
     ------
@@ -131,6 +132,8 @@ class PairedCrops(Iterator):
         As of all iterators: samples in an epoch, the arguments, the seed in use, the epoch that is served,
         and the batch that ``next()`` serves next.
     """
+
+    _ends_without_steps = True  # it replaces a generator without end
 
     def __init__(self, parts: dict[str, Crop], per_batch: bool, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - passed on
         self._parts, self._per_batch = parts, per_batch
