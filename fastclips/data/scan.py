@@ -10,7 +10,8 @@
 below the root; its name is its path from the root.
 
 **Order.** Natural: see `natural_key`. Frames are ordered by stem, the file name without its extension, so
-``0007.jpg`` and its mask ``0007.png`` have the same place.
+``0007.jpg`` and its mask ``0007.png`` have the same place. Decimal numbers, such as seconds, compare as
+numbers: see `fastclips.data.decimals`.
 
 **Times.** A tree keeps the modification times of its folders, taken before they were listed. A saved index
 compares them.
@@ -31,6 +32,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from fastclips.data.decimals import find_decimals
 from fastclips.data.names import FileNames, natural_key, sequences, stem, template_of
 from fastclips.errors import DataError, OptionError
 from fastclips.options import first_few
@@ -446,8 +448,10 @@ def _in_order(folder: str, names: list[str], *, chosen: bool) -> FileNames:
                 f"{folder!r} holds two frames with one stem, {min(twin, name)!r} and {max(twin, name)!r}: "
                 "remove one, or select with frames=, such as frames='*.jpg'."
             )
+    decimals = find_decimals(by_stem)
+    decimals.refuse_unclear(folder)
     odd = [text for text in by_stem if not _DIGIT.search(text)]
-    several = [] if chosen else list(sequences(by_stem))
+    several = [] if chosen else list(sequences(map(decimals.joined, by_stem) if decimals else by_stem))
     shown = sorted((f"{before}*{after}" for before, after in several), key=natural_key)
     if several and odd:
         raise DataError(
@@ -459,7 +463,8 @@ def _in_order(folder: str, names: list[str], *, chosen: bool) -> FileNames:
             f"{folder!r} holds {len(shown)} sequences of numbered frames, {first_few(shown)}: select one "
             f"with frames=, such as frames={shown[-1] + '.*'!r}, or set frames='*' to read all as one video."
         )
-    return FileNames.of([by_stem[text] for text in sorted(by_stem, key=natural_key)])
+    key = decimals.key if decimals else natural_key
+    return FileNames.of([by_stem[text] for text in sorted(by_stem, key=key)])
 
 
 def _nothing_found(top: str, pattern: str | None, unmatched: list[str], others: Counter[str]) -> str:
