@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from fastclips.data.decimals import find_decimals
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -37,7 +39,8 @@ def natural_key(path: str) -> list[tuple[list[Any], str]]:
 
     Paths are compared folder by folder. Within a name, runs of the digits 0-9 compare as numbers and the text
     between them by casefolded code points. If all of these are equal (``f1``, ``F1``, ``f01``), the plain
-    strings decide. So the order is total, and the same on every machine and in every locale.
+    strings decide. So the order is total, and the same on every machine and in every locale. Frames named by
+    decimal numbers have another order: see `fastclips.data.decimals`.
     """
     return [(_number_runs(name.casefold()), name) for name in path.split("/")]
 
@@ -190,6 +193,8 @@ class FileNames:
     def has_gap(self) -> bool:
         """Whether frame numbers are missing: one sequence whose numbers have unequal differences."""
         if self.template is not None or self.count < 3:  # noqa: PLR2004 - two numbers have one difference
+            return False
+        if find_decimals(self.stems()):  # rounded seconds have unequal differences
             return False
         found = list(sequences(self.stems()).values())
         if len(found) != 1 or len(found[0]) != self.count:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastclips.data.decimals import Decimals, find_decimals
 from fastclips.data.names import natural_key, stem
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["Clips", "Runs", "group"]
 
 _NUMBERED = re.compile(r"(.*?)[0-9]+\)?", re.DOTALL)  # "img_0001", and "img (1)"
+_DOTTED = re.compile(r"[0-9]\.[0-9]").search
+_DECIMAL = re.compile(r"(.*?)(?<![0-9])(?<![0-9]\.)[0-9]+(?:\.[0-9]+)?\)?", re.DOTALL)  # "img_0.15" too
 
 
 @dataclass(frozen=True)
@@ -186,26 +189,52 @@ def group(filenames: Sequence[str], *, folders: bool) -> Runs:
     folders : bool
         Whether a folder in a folder, as in ``class/video/0001.jpg``, is one video, whatever the names of its
         frames. Everywhere else, a video is the files of a folder whose names differ only in the number at the
-        end.
+        end, which may be a decimal such as ``0.15``.
 
     Returns
     -------
     Runs
-        In the order of their first files; the files of a run are in natural order.
+        In the order of their first files; the files of a run are in natural order, decimals as numbers.
+
+    Raises
+    ------
+    DataError
+        The numbers of a video's files may be decimals or counters, which have different orders.
     """
+    decimals = _decimals(filenames, folders=folders)
     groups: dict[str, list[int]] = {}
     for number, name in enumerate(filenames):
-        path = PurePosixPath(name)
-        if folders and len(path.parts) > 2:  # noqa: PLR2004 - class/frame.jpg
-            key = f"{path.parent}/"
-        else:
-            text = stem(name)
-            numbered = _NUMBERED.fullmatch(text)
-            key = numbered[1] if numbered else text
+        key = _video_of(name, _DECIMAL, folders=folders) if decimals else ""
+        if key not in decimals:
+            key = _video_of(name, _NUMBERED, folders=folders)
         groups.setdefault(key, []).append(number)
     files = [
-        sorted(numbers, key=lambda number: natural_key(filenames[number])) for numbers in groups.values()
+        sorted(numbers, key=lambda number: decimals[key].key(stem(filenames[number])))
+        if key in decimals
+        else sorted(numbers, key=lambda number: natural_key(filenames[number]))
+        for key, numbers in groups.items()
     ]
     ends = np.cumsum([len(numbers) for numbers in files], dtype=np.int64)
     begins = np.concatenate([np.zeros(1, np.int64), ends])[:-1]
     return Runs(np.array([*chain.from_iterable(files)], np.int64), begins, ends, tuple(groups))
+
+
+def _video_of(name: str, numbered: re.Pattern[str], *, folders: bool) -> str:
+    """Return what the files of one video have in common: the folder, or the text before the number."""
+    path = PurePosixPath(name)
+    if folders and len(path.parts) > 2:  # noqa: PLR2004 - class/frame.jpg
+        return f"{path.parent}/"
+    text = stem(name)
+    found = numbered.fullmatch(text)
+    return found[1] if found else text
+
+
+def _decimals(filenames: Sequence[str], *, folders: bool) -> dict[str, Decimals]:
+    """Return the decimals in the names of each video's files; videos without any are left out."""
+    stems: dict[str, list[str]] = {}
+    for name in filenames if any(map(_DOTTED, filenames)) else ():
+        stems.setdefault(_video_of(name, _DECIMAL, folders=folders), []).append(stem(name))
+    found = {video: find_decimals(names) for video, names in stems.items()}
+    for video, decimals in found.items():
+        decimals.refuse_unclear(video)
+    return {video: decimals for video, decimals in found.items() if decimals}
