@@ -76,6 +76,10 @@ class Clips:
         places = (self.starts[samples][:, None] + self.offsets) % len(self.files)
         return np.asarray(self.files[places], np.int64)
 
+    def videos(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the samples: each is a video of its own in messages."""
+        return samples
+
     @cached_property
     def newest(self) -> NDArray[np.int64]:
         """The file of each clip's newest frame, (clips,)."""

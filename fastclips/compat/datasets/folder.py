@@ -219,10 +219,10 @@ class FolderDataset(Epochs):
         *arguments: Any,  # noqa: ANN401 - passed on
         **options: Any,  # noqa: ANN401 - passed on
     ) -> None:
-        self._found, self._clips, self._picture, self._timed = found, clips, picture, timed
+        self._found, self._picture, self._timed = found, picture, timed
         self.class_names = found.class_names
         self._labels = None if found.labels is None else found.labels[clips.newest]
-        super().__init__(len(clips), *arguments, time_steps=clips.time_steps, **options)
+        super().__init__(clips, *arguments, **options)
 
     @cached_property
     def file_paths(self) -> list[Any]:
@@ -232,20 +232,16 @@ class FolderDataset(Epochs):
         paths = [[os.path.join(top, names[number]) for number in row] for row in rows]  # noqa: PTH118 - as given
         return paths if self._timed else [row[0] for row in paths]
 
-    def frames(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the files of clips, (B, T)."""
-        return self._clips.frames(samples)
-
     def spec(self) -> FrameSpec:
         """Return how a batch is rendered."""
         return FrameSpec(self._found.files, self.rows, self.ticket_dtype, self._picture, self._timed)
 
-    def assemble(self, arrays: Mapping[str, NDArray[Any]], rows: NDArray[np.int64]) -> Any:  # noqa: ANN401 - Iterator's
+    def assemble(self, arrays: Mapping[str, NDArray[Any]]) -> Any:  # noqa: ANN401 - Iterator's
         """Return x or (x, y)."""
         x, mode = arrays["x"], self._found.label_mode
         if self._labels is None:
             return x
-        labels = self._labels[rows]
+        labels = self._labels[arrays["samples"]]
         if mode == "categorical":
             return x, np.eye(len(self.class_names or ()), dtype=np.float32)[labels]
         return x, labels[:, None].astype(np.float32) if mode == "binary" else labels

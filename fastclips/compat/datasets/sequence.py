@@ -36,6 +36,7 @@ import numpy as np
 from fastclips.compat._base.epochs import Epochs
 from fastclips.compat._base.files import FileList
 from fastclips.compat._base.pictures import Picture, checked_size
+from fastclips.compat._base.videos import Clips
 from fastclips.compat.datasets.spec import FrameSpec, Masks
 from fastclips.data.names import stem
 from fastclips.data.scan import FRAME_EXTENSIONS
@@ -174,7 +175,7 @@ class DataGenerator(Epochs):
             masks = FileList.of(find_files(names, mask_path, "mask_path"), os.curdir)
             self._masks = Masks(masks, stream, self.n_classes, one_hot, ignore)
         super().__init__(
-            len(names),
+            Clips.flat(len(names)),
             batch_size,
             shuffle and self.to_fit,
             seed,

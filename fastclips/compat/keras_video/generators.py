@@ -15,6 +15,7 @@ from fastclips.compat._base.files import FileList
 from fastclips.compat._base.iterator import Iterator
 from fastclips.compat._base.pictures import checked_size
 from fastclips.compat._base.tickets import DrawLayout
+from fastclips.compat._base.videos import Clips
 from fastclips.compat.keras_video.methods import METHOD_ABS_DIFF, METHOD_OPTICAL_FLOW
 from fastclips.compat.keras_video.patterns import find_videos
 from fastclips.compat.keras_video.transformation import as_augmentation
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fastclips.compat._base.iterator import Samples
     from fastclips.compat.keras_video.motion import Motion
     from fastclips.compat.keras_video.render import MovieSpec
-    from fastclips.serving.batches import Planned
 
 __all__ = ["OpticalFlowGenerator", "SlidingFrameGenerator", "VideoFrameGenerator"]
 
@@ -173,11 +174,10 @@ class VideoFrameGenerator(Iterator):
         self._labels = np.array([self.classes.index(found[path]) for path in self.files], np.int64)
         self.files_count, self.classes_count = len(self.files), len(self.classes)
         super().__init__(
-            self._count_samples(),
+            self._cut(),
             batch_size,
             shuffle,
             seed,
-            time_steps=self.nbframe,
             draws=_DRAWS.size,
             workers=workers,
             memory=memory,
@@ -231,18 +231,13 @@ class VideoFrameGenerator(Iterator):
 
     # --- what an Iterator asks for
 
-    def _count_samples(self) -> int:
-        return len(self.files)
-
-    def _files_of(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
-        return samples
+    def _cut(self) -> Samples:
+        """Return the frames of samples: here a clip of each video, whose frames the worker spreads."""
+        zeros = np.zeros(len(self.files), np.int64)
+        return Clips(np.array([EVENLY]), zeros, np.zeros(self.nbframe, np.int64))
 
     def _motion(self) -> Motion | None:
         return None
-
-    def frames(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the frames of samples: here the worker spreads them."""
-        return np.full((len(samples), self.nbframe), EVENLY)
 
     def draw(self, random: np.random.RandomState, samples: NDArray[np.int64]) -> NDArray[np.float64]:
         """Draw the parameters of clips; for a user's object, the number that seeds it in the worker."""
@@ -251,11 +246,6 @@ class VideoFrameGenerator(Iterator):
         draws = np.zeros((len(samples), _DRAWS.size))
         draws[:, -1] = random.random_sample(len(samples))
         return draws
-
-    def _plan(self, epoch: int, batch: int) -> Planned:
-        planned = super()._plan(epoch, batch)
-        planned.tickets["video"] = self._files_of(planned.tickets["sample"])
-        return planned
 
     def spec(self) -> MovieSpec:
         """Return how a batch is rendered."""
@@ -275,11 +265,9 @@ class VideoFrameGenerator(Iterator):
             FrameCache(self.n, (self.nbframe, *shape), checked=True) if kept else None,
         )
 
-    def assemble(
-        self, arrays: Mapping[str, NDArray[Any]], rows: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def assemble(self, arrays: Mapping[str, NDArray[Any]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return clips (B, T, H, W, C) and labels (B, classes), one-hot, float32 both."""
-        labels = self._labels[self._files_of(rows)]
+        labels = self._labels[self._clips.videos(arrays["samples"])]
         return arrays["x"], np.eye(self.classes_count, dtype=np.float32)[labels]
 
 
@@ -329,18 +317,17 @@ class SlidingFrameGenerator(VideoFrameGenerator):
         self.sequence_time = sequence_time
         super().__init__(*args, **kwargs)
 
-    def _count_samples(self) -> int:
+    def _cut(self) -> Samples:
         self._counts, self._fps = look_up(self.files, timed=self.sequence_time is not None)
         seconds = self.sequence_time
         covered = self._counts if seconds is None else (self._fps * seconds).astype(np.int64)
-        self._windows = Windows(self._counts, covered, self.nbframe)
-        return len(self._windows)
+        return Windows(self._counts, covered, self.nbframe)
 
     @property
     def vid_info(self) -> list[dict[str, Any]]:
         """The video and the frames of each clip."""
         samples = np.arange(self.n)
-        shown = zip(self._files_of(samples).tolist(), self.frames(samples), strict=True)
+        shown = zip(self._clips.videos(samples).tolist(), self.frames(samples), strict=True)
         return [
             {
                 "id": sample,
@@ -351,13 +338,6 @@ class SlidingFrameGenerator(VideoFrameGenerator):
             }
             for sample, (file, frames) in enumerate(shown)
         ]
-
-    def _files_of(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
-        return self._windows.videos(samples)
-
-    def frames(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the frames of windows."""
-        return self._windows.frames(samples)
 
 
 class OpticalFlowGenerator(VideoFrameGenerator):

@@ -50,6 +50,7 @@ class Windows:
     """
 
     def __init__(self, counts: NDArray[np.int64], covered: NDArray[np.int64], time_steps: int) -> None:
+        self.time_steps = time_steps
         covered = np.clip(covered, 1, counts)
         lengths = np.maximum(covered - time_steps, time_steps)
         fitting = (lengths - 1) // max(time_steps - 1, 1)
