@@ -120,9 +120,9 @@ def image_dataset_from_directory(
     Raises
     ------
     OptionError
-        If an argument is out of range or does not go with another, or a part has no clip.
+        If an argument is out of range or does not go with another, or a part has no video.
     DataError
-        If the folder, or a file in it, is missing.
+        If the folder, or a file in it, is missing, or no video of a part is long enough.
 
     Examples
     --------
@@ -171,7 +171,7 @@ def image_dataset_from_directory(
     made = [
         FolderDataset(
             found,
-            found.cut(parts[name], steps, every, dilation),
+            found.runs.take(parts[name]).clips(steps, every, dilation, subset and name),
             picture,
             clips,
             batch_size,
