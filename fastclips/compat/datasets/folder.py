@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastclips.compat._base.epochs import Epochs, checked_batch
+from fastclips.compat._base.folders import checked_fraction
 from fastclips.compat._base.iterator import drawn_seed
-from fastclips.compat._base.keras import keras_setting
+from fastclips.compat._base.keras import checked_data_format
 from fastclips.compat._base.pictures import CHANNELS, Picture, checked_size
 from fastclips.compat.datasets.listing import find_videos
 from fastclips.compat.datasets.spec import INTERPOLATIONS, FrameSpec
@@ -148,7 +148,7 @@ def image_dataset_from_directory(
         checked_choice(color_mode, "color_mode", tuple(CHANNELS)),
         checked_choice(interpolation, "interpolation", INTERPOLATIONS),
         _checked_aspect(crop_to_aspect_ratio, pad_to_aspect_ratio),
-        _checked_format(data_format),
+        checked_data_format(data_format) == "channels_first",
     )
     clips = time_steps is not None
     if not clips and (step is not None or dilation != 1):
@@ -256,9 +256,7 @@ def _checked_split(share: float | None, subset: str | None) -> float:
             'subset="training", or neither'
         )
     checked_choice(subset, "subset", ("training", "validation", "both"))
-    if isinstance(share, bool) or not isinstance(share, Real) or not 0 < share < 1:
-        raise OptionError(f"validation_split={share!r}: must be between 0 and 1")
-    return float(share)
+    return checked_fraction(share, "validation_split")
 
 
 def _checked_aspect(crop: object, pad: object) -> str | None:
@@ -266,10 +264,3 @@ def _checked_aspect(crop: object, pad: object) -> str | None:
     if crop and pad:
         raise OptionError("crop_to_aspect_ratio=True, pad_to_aspect_ratio=True: only one may be True")
     return "crop" if crop else "pad" if pad else None
-
-
-def _checked_format(data_format: str | None) -> bool:
-    """Return whether channels come first."""
-    choices = ("channels_last", "channels_first")
-    data_format = data_format or keras_setting("image_data_format", choices[0])
-    return checked_choice(data_format, "data_format", choices) == choices[1]

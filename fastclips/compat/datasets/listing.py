@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastclips.compat._base.files import FileList
-from fastclips.compat._base.folders import check_folder, listed_files, subfolders
+from fastclips.compat._base.folders import check_folder, listed_classes, listed_files
 from fastclips.compat._base.videos import Runs, group
 from fastclips.compat._base.warn import warn
 from fastclips.errors import DataError, OptionError
-from fastclips.options import checked_choice, checked_classes, first_few
+from fastclips.options import checked_choice, first_few
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "Found", "find_videos"]
 
+_UNCLASSED = "give labels=None if there are no classes"
 FORMATS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")  # in any case
 
 
@@ -169,7 +170,9 @@ def find_videos(
             "folders of classes"
         )
     check_folder(top)
-    folders = _class_folders(top, checked_classes(class_names)) if inferred else [""]
+    folders = [""]
+    if inferred:
+        folders = listed_classes(top, class_names, "class_names", _UNCLASSED, hidden=False)
     by_class = [listed_files(top, name, follow_links=follow_links, formats=FORMATS) for name in folders]
     names = [*chain.from_iterable(by_class)]
     if not names:
@@ -198,14 +201,3 @@ def find_videos(
             f"label_mode='binary': needs 2 classes, and there are {len(folders)}: {first_few(folders)}"
         )
     return Found(top, names, runs, unit, codes, label_mode, folders)
-
-
-def _class_folders(top: str, names: tuple[str, ...] | None) -> list[str]:
-    folders = [name for name in subfolders(top, "give labels=None if there are no classes") if name[0] != "."]
-    unknown = [name for name in names or () if name not in folders]
-    if unknown:
-        raise OptionError(
-            f"class_names= names {unknown[0]!r}, which is no folder in {top!r}; the folders are "
-            f"{first_few(folders)}"
-        )
-    return folders if names is None else list(names)

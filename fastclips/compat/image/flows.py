@@ -46,6 +46,10 @@ _DIRECTORY_MODES = (*_CLASS_MODES, "input", None)
 _TABLE_MODES = (*_CLASS_MODES, "input", "multi_output", "raw", None)
 _INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "hamming", "box", "lanczos")
 _AXES = 4  # of pictures
+_LAYOUT = (
+    "the layout is directory/class/frame.jpg. Put pictures without classes into one folder there and give "
+    "class_mode=None"
+)
 
 
 class NumpyArrayIterator(PictureIterator):
@@ -250,7 +254,7 @@ class DirectoryIterator(_FileIterator):
         _check_mode(class_mode, _DIRECTORY_MODES)
         sampling = image_data_generator.sampling_of(class_mode)
         top = os.fspath(directory)
-        names = listed_classes(top, classes)
+        names = listed_classes(top, classes, "classes", _LAYOUT, hidden=True)
         files: list[str] = []
         numbers: list[int] = []
         for number, name in enumerate(names):

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastclips.compat._base.augmentation import Augmentation, Standardization
-from fastclips.compat._base.keras import keras_setting
+from fastclips.compat._base.folders import checked_fraction
+from fastclips.compat._base.keras import checked_data_format, keras_setting
 from fastclips.compat._base.warn import warn
 from fastclips.compat.image.sampling import Sampling
 from fastclips.errors import OptionError
@@ -89,17 +90,10 @@ class Settings:
         if self.brightness_range is not None:
             self.brightness_range = _pair(self.brightness_range, "brightness_range")
         checked_choice(self.fill_mode, "fill_mode", _FILL_MODES)
-        self.data_format = checked_choice(
-            keras_setting("image_data_format", "channels_last")
-            if self.data_format is None
-            else self.data_format,
-            "data_format",
-            ("channels_last", "channels_first"),
-        )
+        self.data_format = checked_data_format(self.data_format)
         self.dtype = np.dtype(keras_setting("floatx", "float32") if self.dtype is None else self.dtype).name
         self.channel_axis, self.row_axis, self.col_axis = (1, 2, 3) if self.channels_first else (3, 1, 2)
-        if self.validation_split and not 0 < self.validation_split < 1:
-            raise OptionError(f"validation_split={self.validation_split!r}: must be between 0 and 1")
+        self.validation_split = checked_fraction(self.validation_split, "validation_split")
         if self.time_steps is not None:
             self.time_steps = checked_int(self.time_steps, "time_steps", 1)
         if self.zca_whitening and self.featurewise_std_normalization:

@@ -12,6 +12,7 @@ import numpy as np
 from fastclips.compat._base.augmentation import Augmentation
 from fastclips.compat._base.cache import FrameCache
 from fastclips.compat._base.files import FileList
+from fastclips.compat._base.folders import checked_fraction
 from fastclips.compat._base.iterator import Iterator
 from fastclips.compat._base.pictures import checked_size
 from fastclips.compat._base.tickets import DrawLayout
@@ -161,7 +162,7 @@ class VideoFrameGenerator(Iterator):
         self.test: list[str] = []
         self.files: list[str] = list(_files or ())
         if _files is None:
-            shares = _checked_share(split_val, "split_val"), _checked_share(split_test, "split_test")
+            shares = checked_fraction(split_val, "split_val"), checked_fraction(split_test, "split_test")
             self._divide(found, *shares, seed or 0)
         unknown = [path for path in self.files if path not in found]
         if unknown:
@@ -387,11 +388,3 @@ class OpticalFlowGenerator(VideoFrameGenerator):
         from fastclips.compat.keras_video.motion import Motion  # noqa: PLC0415 - imports OpenCV, which is the workers'
 
         return Motion(self.method, self.flowlevel, self.iterations, self.winsize)
-
-
-def _checked_share(value: float | None, knob: str) -> float:
-    if value is None:
-        return 0.0
-    if isinstance(value, (int, float)) and 0 < value < 1:
-        return float(value)
-    raise OptionError(f"{knob}={value!r}: must be a number between 0 and 1, or None")
