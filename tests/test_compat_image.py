@@ -86,7 +86,7 @@ def test_the_first_files_of_each_class_validate(classes):
         ({"class_mode": "raw"}, "class_mode='raw'"),
         ({"color_mode": "gray"}, "color_mode='gray'"),
         ({"interpolation": "cubic"}, "interpolation='cubic'"),
-        ({"target_size": 224}, "target_size=224"),
+        ({"target_size": (224,)}, r"target_size=\(224,\)"),
         ({"target_size": (0, 4)}, r"target_size=\(0, 4\)"),
         ({"batch_size": 0}, "batch_size=0"),
         ({"seed": -1}, "seed=-1"),

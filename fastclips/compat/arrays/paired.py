@@ -8,11 +8,10 @@ import numpy as np
 
 from fastclips.compat._base.arrays import ArrayRows
 from fastclips.compat._base.iterator import Iterator
-from fastclips.compat._base.pictures import checked_size
 from fastclips.compat._base.videos import Clips
 from fastclips.compat.arrays.parts import Crop, CutSpec
 from fastclips.errors import OptionError
-from fastclips.options import checked_bool, checked_choice, checked_workers
+from fastclips.options import checked_bool, checked_choice, checked_size, checked_workers
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -94,7 +93,7 @@ def paired_random_crop(
     _check_shapes(shape, rows["y"].shape)
     clips = len(shape) == _CLIPS
     steps, frame = shape[1] if clips else 1, shape[1 + clips : 3 + clips]
-    size = checked_size(crop, "crop", square=True)
+    size = checked_size(crop, "crop")
     if size[0] > frame[0] or size[1] > frame[1]:
         raise OptionError(
             f"crop={crop!r}: must fit into the frames, which are {frame[0]}x{frame[1]} (height x width)"

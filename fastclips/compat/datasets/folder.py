@@ -12,11 +12,11 @@ from fastclips.compat._base.epochs import Epochs, checked_batch
 from fastclips.compat._base.folders import checked_fraction
 from fastclips.compat._base.iterator import drawn_seed
 from fastclips.compat._base.keras import checked_data_format
-from fastclips.compat._base.pictures import CHANNELS, Picture, checked_size
+from fastclips.compat._base.pictures import CHANNELS, Picture
 from fastclips.compat.datasets.listing import find_videos
 from fastclips.compat.datasets.spec import INTERPOLATIONS, FrameSpec
 from fastclips.errors import OptionError
-from fastclips.options import checked_bool, checked_choice, checked_int
+from fastclips.options import checked_bool, checked_choice, checked_int, checked_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -144,7 +144,7 @@ def image_dataset_from_directory(
         )
     seed = drawn_seed() if seed is None else checked_int(seed, "seed", 0, 2**32)
     picture = Picture(
-        checked_size(image_size, "image_size", square=True),
+        checked_size(image_size, "image_size"),
         checked_choice(color_mode, "color_mode", tuple(CHANNELS)),
         checked_choice(interpolation, "interpolation", INTERPOLATIONS),
         _checked_aspect(crop_to_aspect_ratio, pad_to_aspect_ratio),

@@ -15,7 +15,7 @@ import numpy as np
 from fastclips.compat._base.arrays import ArrayRows
 from fastclips.compat._base.files import FileList
 from fastclips.compat._base.folders import FORMATS, NoFolderError, listed_classes, listed_files, subset_range
-from fastclips.compat._base.pictures import CHANNELS, Picture, checked_size
+from fastclips.compat._base.pictures import CHANNELS, Picture
 from fastclips.compat._base.videos import Clips
 from fastclips.compat._base.warn import warn
 from fastclips.compat.image.iterator import PictureIterator
@@ -23,7 +23,7 @@ from fastclips.compat.image.settings import warn_channels
 from fastclips.compat.image.table import Table, WrongTypeError
 from fastclips.compat.image.targets import Targets, taken
 from fastclips.errors import DataError, OptionError
-from fastclips.options import checked_bool, checked_choice, first_few
+from fastclips.options import checked_bool, checked_choice, checked_size, first_few
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,7 +152,7 @@ class _FileIterator(PictureIterator):
         folders: bool = True,
         class_mode: str | None,
         subset: str | None,
-        target_size: Sequence[int] = (256, 256),
+        target_size: int | Sequence[int] = (256, 256),
         color_mode: str = "rgb",
         interpolation: str = "nearest",
         keep_aspect_ratio: bool = False,

@@ -14,7 +14,7 @@ from fastclips.compat._base.cache import FrameCache
 from fastclips.compat._base.files import FileList
 from fastclips.compat._base.folders import checked_fraction
 from fastclips.compat._base.iterator import Iterator
-from fastclips.compat._base.pictures import checked_size
+from fastclips.compat._base.pictures import checked_channels
 from fastclips.compat._base.tickets import DrawLayout
 from fastclips.compat._base.videos import Clips
 from fastclips.compat.keras_video.methods import METHOD_ABS_DIFF, METHOD_OPTICAL_FLOW
@@ -22,7 +22,7 @@ from fastclips.compat.keras_video.patterns import find_videos
 from fastclips.compat.keras_video.transformation import as_augmentation
 from fastclips.compat.keras_video.windows import EVENLY, Windows, look_up
 from fastclips.errors import DataError, OptionError
-from fastclips.options import checked_bool, checked_classes, checked_int, first_few
+from fastclips.options import checked_bool, checked_classes, checked_int, checked_size, first_few
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,8 +56,8 @@ class VideoFrameGenerator(Iterator):
     use_frame_cache : bool
         Whether decoded clips are kept, resized, as bytes; outside of `memory`:
         ``n * T * height * width * channels`` bytes.
-    target_shape : (int, int)
-        Height and width of frames.
+    target_shape : int or (int, int)
+        Side, or height and width, of frames.
     shuffle : bool
         Whether each epoch has an order of its own.
     transformation : optional
@@ -125,7 +125,7 @@ class VideoFrameGenerator(Iterator):
         classes: Sequence[str] | None = None,
         batch_size: int = 16,
         use_frame_cache: bool = False,
-        target_shape: tuple[int, int] = (224, 224),
+        target_shape: int | tuple[int, int] = (224, 224),
         shuffle: bool = True,
         transformation: Any = None,  # noqa: ANN401 - the user's
         split_test: float | None = None,
@@ -148,9 +148,7 @@ class VideoFrameGenerator(Iterator):
         self.nbframe = checked_int(nb_frames, "nb_frames", 1)
         self.rescale = 1.0 if rescale is None else float(rescale)
         self.target_shape = checked_size(target_shape, "target_shape")
-        self.nb_channel = checked_int(nb_channel, "nb_channel", 1, 4)
-        if self.nb_channel not in (1, 3):
-            raise OptionError(f"nb_channel={nb_channel!r}: must be 3 (RGB) or 1 (gray)")
+        self.nb_channel = checked_channels(nb_channel, "nb_channel")
         self.use_frame_cache = checked_bool(use_frame_cache, "use_frame_cache")
         self.use_video_header = checked_bool(use_headers, "use_headers")
         self.transformation = transformation
