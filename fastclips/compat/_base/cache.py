@@ -74,10 +74,6 @@ class FrameCache:
         pixels = np.frombuffer(memory, np.uint8, size).reshape(self._frames, *self._shape)
         return pixels, np.frombuffer(memory, mark, self._frames, start)
 
-    def map(self) -> None:
-        """Map the memory, if that is not done yet."""
-        _ = self._memory
-
     def get(self, frame: int) -> NDArray[np.uint8] | None:
         """Return a frame, not to be written into; None if it is not kept.
 
@@ -97,7 +93,7 @@ class FrameCache:
 
 def _mapped(frames: int, shape: tuple[int, ...], checked: bool) -> FrameCache:
     cache = FrameCache(frames, shape, checked=checked)
-    cache.map()
+    _ = cache._memory  # noqa: SLF001 - maps it
     return cache
 
 

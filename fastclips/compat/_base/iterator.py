@@ -51,12 +51,13 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    import tensorflow as tf
     from numpy.typing import NDArray
 
     from fastclips.serving.stats import Stats
     from fastclips.spec import RenderSpec
 
-__all__ = ["Iterator", "Samples", "drawn_seed"]
+__all__ = ["Epochs", "Iterator", "Samples", "checked_batch", "drawn_seed"]
 
 _SEEDS = 2**32  # what a RandomState takes
 
@@ -332,9 +333,6 @@ class Iterator(Passes):
             if self.batch_index:
                 self.epoch, self.batch_index = self.epoch + 1, 0
 
-    def on_epoch_begin(self) -> None:
-        """Do nothing; called by Keras."""
-
     def on_epoch_end(self) -> None:
         """Go on to the next epoch; Keras calls it, and loops over ``it[i]`` do."""
         asker = asked_by_keras(self, "on_epoch_end")
@@ -383,6 +381,33 @@ def _batch_of(owner: Callable[[], Iterator | None], epoch: int, batch: int) -> A
         raise StopIteration
     with iterator._lock:  # noqa: SLF001 - a part of it
         return iterator._in_turn(epoch, batch)  # noqa: SLF001 - as above
+
+
+class Epochs(Iterator):
+    """An `Iterator` whose loops serve one epoch each, as those over a `tf.data.Dataset` do."""
+
+    def __iter__(self) -> AnyIterator[Any]:  # type: ignore[override] # Iterator's is endless
+        """Serve the next epoch, from its start."""
+        self.reset()
+        for _ in range(len(self)):
+            yield next(self)
+
+    def batch(self, epoch: int, batch: int) -> Any:  # noqa: ANN401 - as Iterator.assemble()
+        """Return any batch of any epoch, both from 0; loops and ``next()`` are not affected."""
+        return self._serving().batch(epoch, batch)
+
+    def to_tf_dataset(self) -> tf.data.Dataset:
+        """Return a `tf.data.Dataset`; each of its iterations serves one epoch."""
+        from fastclips.adapters.tf import to_tf_dataset  # noqa: PLC0415 - TensorFlow is an extra
+
+        return to_tf_dataset(self)  # type: ignore[arg-type] # it needs only the epochs of a loader
+
+
+def checked_batch(batch_size: int | None) -> int:
+    """Return a batch size; None, with which Keras serves samples without batches, is refused."""
+    if batch_size is None:
+        raise OptionError("batch_size=None: must be an integer from 1; give batch_size=1 for single samples")
+    return checked_int(batch_size, "batch_size", 1)
 
 
 def drawn_seed() -> int:

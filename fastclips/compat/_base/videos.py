@@ -148,8 +148,7 @@ class Runs:
             else:
                 first = min(max(round(fraction * len(videos)), 1), len(videos) - 1)
                 kept[videos[:first] if validation else videos[first:]] = True
-        names = tuple(name for name, keep in zip(self.names, kept, strict=True) if keep)
-        return Runs(self.files, begins[kept], ends[kept], names), cut
+        return Runs(self.files, begins, ends, self.names).take(np.flatnonzero(kept).tolist()), cut
 
     def take(self, runs: list[int]) -> Runs:
         """Return some of the runs."""

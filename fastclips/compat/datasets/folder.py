@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastclips.compat._base.epochs import Epochs, checked_batch
 from fastclips.compat._base.folders import checked_fraction
-from fastclips.compat._base.iterator import drawn_seed
+from fastclips.compat._base.iterator import Epochs, checked_batch, drawn_seed
 from fastclips.compat._base.keras import checked_data_format
 from fastclips.compat._base.pictures import CHANNELS, Picture
 from fastclips.compat.datasets.listing import find_videos

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastclips.compat._base.arrays import ArrayRows
-from fastclips.compat._base.epochs import Epochs, checked_batch
+from fastclips.compat._base.iterator import Epochs, checked_batch
 from fastclips.compat._base.videos import Clips
 from fastclips.compat.arrays.parts import CutSpec, Item, Part, Window
 from fastclips.errors import OptionError
