@@ -111,12 +111,9 @@ class NumpyArrayIterator(PictureIterator):
                     f"subset={subset!r}: y has other classes in the validation part, its first {middle} "
                     "rows, than in the rest; shuffle x and y alike first, or give ignore_class_split=True"
                 )
-        if subset is not None:
-            first, last = subset_range(subset, split, count)
-            rows = rows.part(first, last)
-            extra = [other[first:last] for other in extra]
-            y = None if y is None else y[first:last]
-            weights = None if weights is None else weights[first:last]
+        first, last = subset_range(subset, split, count)
+        rows, extra = rows.part(first, last), [other[first:last] for other in extra]
+        y, weights = (None if array is None else array[first:last] for array in (y, weights))
         steps = generator.steps_of(rows.shape)
         shape = rows.shape[1:] if steps is None else rows.shape[2:]
         warn_channels((1, *shape), generator.channel_axis, generator.data_format)
