@@ -14,13 +14,13 @@ import numpy as np
 
 from fastclips.compat._base.arrays import ArrayRows
 from fastclips.compat._base.files import FileList
-from fastclips.compat._base.folders import FORMATS, NoFolderError, listed_classes, listed_files, subset_range
+from fastclips.compat._base.folders import FORMATS, listed_classes, listed_files, subset_range
 from fastclips.compat._base.pictures import CHANNELS, Picture
 from fastclips.compat._base.videos import Clips
 from fastclips.compat._base.warn import warn
 from fastclips.compat.image.iterator import PictureIterator
 from fastclips.compat.image.settings import warn_channels
-from fastclips.compat.image.table import Table, WrongTypeError
+from fastclips.compat.image.table import Table
 from fastclips.compat.image.targets import Targets, taken
 from fastclips.errors import DataError, OptionError
 from fastclips.options import checked_bool, checked_choice, checked_size, first_few
@@ -33,13 +33,7 @@ if TYPE_CHECKING:
     from fastclips.compat.image.sampling import Sampling
     from fastclips.compat.image.settings import Settings
 
-__all__ = [
-    "DataFrameIterator",
-    "DirectoryIterator",
-    "NoFolderError",
-    "NumpyArrayIterator",
-    "WrongTypeError",
-]
+__all__ = ["DataFrameIterator", "DirectoryIterator", "NumpyArrayIterator"]
 
 _CLASS_MODES = ("categorical", "binary", "sparse")
 _DIRECTORY_MODES = (*_CLASS_MODES, "input", None)
