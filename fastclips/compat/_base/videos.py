@@ -30,6 +30,7 @@ import numpy as np
 from fastclips.compat._base.warn import warn
 from fastclips.data.names import natural_key, stem
 from fastclips.errors import DataError
+from fastclips.planning.clips import EvenClips
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -176,9 +177,8 @@ class Runs:
             Frames in a window, from window to window, from frame to frame.
         """
         counts = (self.ends - self.begins - (dilation * (time_steps - 1) + 1)) // step + 1
-        counts = np.maximum(counts, 0)
-        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        return np.asarray(np.repeat(self.begins, counts) + step * within, np.int64)
+        windows = EvenClips(np.maximum(counts, 0), step)
+        return np.asarray(self.begins[windows.video] + windows.start, np.int64)
 
     def clips(self, time_steps: int, step: int, dilation: int, subset: str | None = None) -> Clips:
         """Return all windows that fit, run by run; warn of runs that are too short.
