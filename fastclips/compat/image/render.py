@@ -184,11 +184,9 @@ class Renderer(SampleRenderer):
     def _picture(self, data: bytes, pixels: NDArray[np.uint8] | None) -> NDArray[Any]:
         """Return a frame of the target's size, (H, W, C): uint8, or float32 if the file holds no bytes."""
         picture = self._target
-        size, crop = picture.size, picture.aspect == "crop"
+        size = picture.size
         if pixels is None:
-            loaded = legacy_pictures.load(
-                data, picture.color_mode, size, picture.interpolation, keep_aspect=crop
-            )
+            loaded = legacy_pictures.load(data, picture.color_mode, picture)
             return np.asarray(loaded, None if loaded.dtype == np.uint8 else np.float32)
         if picture.interpolation == "nearest" or pixels.shape[:2] == size:
             rows, columns = _places(pixels.shape[:2], picture)
@@ -200,7 +198,7 @@ class Renderer(SampleRenderer):
             gray = np.empty((*pixels.shape[:2], 1), np.uint8)
             legacy_kernels.gather(pixels, rows, columns, self._bytes, gray)
             pixels = gray
-        return legacy_pictures.resize(pixels, size, picture.interpolation, keep_aspect=crop)
+        return legacy_pictures.resize(pixels, picture)
 
 
 @lru_cache(maxsize=64)
