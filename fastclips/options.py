@@ -61,7 +61,7 @@ def checked_int(value: object, name: str, least: int, below: int = 2**31) -> int
 
 def checked_size(value: object, name: str) -> tuple[int, int]:
     """Return a size in pixels, given as one side of a square or as (height, width)."""
-    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    pair = tuple(value) if isinstance(value, (tuple, list, np.ndarray)) else (value, value)
     try:
         height, width = (checked_int(side, "", 1) for side in pair)
     except ValueError:  # an OptionError, or another number of sides

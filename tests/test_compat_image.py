@@ -86,13 +86,13 @@ def test_the_first_files_of_each_class_validate(classes):
         ({"class_mode": "raw"}, "class_mode='raw'"),
         ({"color_mode": "gray"}, "color_mode='gray'"),
         ({"interpolation": "cubic"}, "interpolation='cubic'"),
-        ({"target_size": 224}, "target_size=224"),
+        ({"target_size": (224,)}, r"target_size=\(224,\)"),
         ({"target_size": (0, 4)}, r"target_size=\(0, 4\)"),
         ({"batch_size": 0}, "batch_size=0"),
         ({"seed": -1}, "seed=-1"),
         ({"save_to_dir": "/nowhere"}, "'/nowhere'"),
         ({"classes": "ant"}, "classes='ant': must be a sequence of names"),
-        ({"classes": ["bee", "bee"]}, "'bee' is there twice"),
+        ({"classes": ["bee", "bee"]}, "but 'bee' is there twice"),
     ],
 )
 def test_what_cannot_work_is_said_at_once(classes, options, message):

@@ -257,7 +257,7 @@ def test_the_last_batch_may_be_left_out(root, ids):
         ({"mask_path": None}, fc.OptionError, "mask_path=None.*to_fit=False"),
         ({"mask_path": "empty"}, fc.DataError, "mask_path=.*9 of 9 ids.*no pictures"),
         ({"labels": {"img_0": "a.png"}}, fc.OptionError, "labels= has no file name for the id 'img_1'"),
-        ({"dim": 16}, fc.OptionError, "dim=16"),
+        ({"dim": (16,)}, fc.OptionError, r"dim=\(16,\)"),
         ({"dim": (16, 0)}, fc.OptionError, r"dim=\(16, 0\)"),
         ({"n_channels": 4}, fc.OptionError, "n_channels=4"),
         ({"n_classes": 0}, fc.OptionError, "n_classes=0"),

@@ -394,7 +394,7 @@ def test_what_is_fitted_after_the_flow_still_counts():
         ({}, {"class_mode": "raw"}, "class_mode='raw': must be one of"),
         ({}, {"classes": ["a_run", "nobody"]}, "no folder 'nobody'"),
         ({}, {"batch_size": 0}, "batch_size=0"),
-        ({}, {"target_size": 64}, r"target_size=64: must be \(height, width\)"),
+        ({}, {"target_size": (64,)}, r"target_size=\(64,\): must be a positive int or \(height, width\)"),
     ],
 )
 def test_mistakes_are_named(root, settings, options, message):

@@ -148,14 +148,13 @@ def test_nothing_found(tmp_path, make_movies):
     [
         ({"nb_frames": 0}, "nb_frames=0: must be an integer from 1"),
         ({"batch_size": 0}, "batch_size=0"),
-        ({"target_shape": (224,)}, r"target_shape=\(224,\): must be \(height, width\)"),
-        ({"target_shape": 224}, r"target_shape=224: must be \(height, width\)"),
-        ({"nb_channel": 2}, r"nb_channel=2: must be 3 \(RGB\) or 1 \(gray\)"),
+        ({"target_shape": (224,)}, r"target_shape=\(224,\): must be a positive int or \(height, width\)"),
+        ({"nb_channel": 2}, r"nb_channel=2: must be 1 \(gray\) or 3 \(RGB\)"),
         ({"split_val": 1.5}, r"split_val=1\.5: must be a number between 0 and 1"),
         ({"split_test": "half"}, "split_test='half': must be a number"),
         ({"glob_pattern": "videos/*.avi"}, r"glob_pattern='videos/\*\.avi': must contain \{classname\}"),
         ({"classes": "ab"}, "classes='ab': must be a sequence of names"),
-        ({"classes": ["a", "a"]}, "'a' is there twice"),
+        ({"classes": ["a", "a"]}, "but 'a' is there twice"),
         ({"use_headers": 1}, "use_headers=1: must be True or False"),
         ({"shuffle": None}, "shuffle=None: must be True or False"),
         (

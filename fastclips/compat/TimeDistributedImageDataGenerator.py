@@ -64,7 +64,6 @@ from fastclips.compat.image.flows import DataFrameIterator, DirectoryIterator
 from fastclips.compat.image.generator import ImageDataGenerator
 from fastclips.compat.image.iterator import PictureIterator
 from fastclips.compat.image.sampling import Sampling
-from fastclips.compat.image.settings import checked_steps
 from fastclips.errors import OptionError
 from fastclips.options import checked_bool, checked_choice, checked_int
 
@@ -81,7 +80,7 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
-_CLIPS = 5  # axes
+_PICTURES = 4  # axes
 _EITHER = ("clip", "frame")
 
 
@@ -212,10 +211,8 @@ class TimeDistributedImageDataGenerator(ImageDataGenerator):
 
     def __post_init__(self) -> None:
         self.legacy = checked_bool(self.legacy, "legacy")
-        self.step, self.dilation = (
-            checked_int(self.step, "step", 1),
-            checked_int(self.dilation, "dilation", 1),
-        )
+        for name in ("time_steps", "step", "dilation"):
+            setattr(self, name, checked_int(getattr(self, name), name, 1))
         if self.labels is not None:
             checked_choice(self.labels, "labels", _EITHER)
         default = "frame" if self.legacy else "clip"
@@ -226,7 +223,6 @@ class TimeDistributedImageDataGenerator(ImageDataGenerator):
                 "out"
             )
         self.dtype = None if self.legacy else self.dtype
-        self.time_steps = checked_int(self.time_steps, "time_steps", 1)
         super().__post_init__()
 
     @property
@@ -245,7 +241,7 @@ class TimeDistributedImageDataGenerator(ImageDataGenerator):
 
     def steps_of(self, shape: tuple[int, ...]) -> int | None:
         """Return how many frames the clips of an array have; None for pictures."""
-        return checked_steps(shape, self.time_steps if len(shape) == _CLIPS else None)
+        return None if len(shape) == _PICTURES else super().steps_of(shape)
 
 
 @lru_cache(maxsize=1)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -166,27 +167,19 @@ def _shift(random: np.random.RandomState, given: float | Sequence[float], size: 
 
 def _matrix(parameters: Mapping[str, Any], height: int, width: int) -> NDArray[np.float64]:
     """Return the map from output to frame, (2, 3): rotation, shift, shear and zoom about the centre."""
-    matrix: NDArray[np.float64] | None = None
-
-    def then(rows: list[list[float]]) -> None:
-        nonlocal matrix
-        step = np.array([*rows, [0, 0, 1]], np.float64)
-        matrix = step if matrix is None else np.dot(matrix, step)
-
-    if parameters["theta"] != 0:
-        theta = np.deg2rad(parameters["theta"])
-        then([[np.cos(theta), -np.sin(theta), 0], [np.sin(theta), np.cos(theta), 0]])
-    if parameters["tx"] != 0 or parameters["ty"] != 0:
-        then([[1, 0, parameters["tx"]], [0, 1, parameters["ty"]]])
-    if parameters["shear"] != 0:
-        shear = np.deg2rad(parameters["shear"])
-        then([[1, -np.sin(shear), 0], [0, np.cos(shear), 0]])
-    if parameters["zx"] != 1 or parameters["zy"] != 1:
-        then([[parameters["zx"], 0, 0], [0, parameters["zy"], 0]])
+    tx, ty, zx, zy = (parameters[name] for name in ("tx", "ty", "zx", "zy"))
+    theta, shear = (np.deg2rad(parameters[name]) for name in ("theta", "shear"))
+    maps: list[tuple[bool, Any]] = [
+        (parameters["theta"] != 0, [[np.cos(theta), -np.sin(theta), 0], [np.sin(theta), np.cos(theta), 0]]),
+        (tx != 0 or ty != 0, [[1, 0, tx], [0, 1, ty]]),
+        (parameters["shear"] != 0, [[1, -np.sin(shear), 0], [0, np.cos(shear), 0]]),
+        (zx != 1 or zy != 1, [[zx, 0, 0], [0, zy, 0]]),
+    ]
     down, across = height / 2 - 0.5, width / 2 - 0.5
     centre = np.array([[1, 0, down], [0, 1, across], [0, 0, 1]])
     back = np.array([[1, 0, -down], [0, 1, -across], [0, 0, 1]])
-    whole = np.dot(np.dot(centre, matrix), back)  # type: ignore[arg-type] # a warp has a matrix
+    moved = reduce(np.dot, [np.array([*rows, [0, 0, 1]], np.float64) for used, rows in maps if used])
+    whole = np.dot(np.dot(centre, moved), back)
     # Keras builds it for x and y and applies it to rows and columns.
     return np.asarray(whole[[1, 0]][:, [1, 0, 2]])
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from fastclips.errors import DataError
-from fastclips.options import checked_choice, checked_classes, first_few
+from fastclips.errors import DataError, OptionError
+from fastclips.options import checked_choice, checked_classes, checked_number, first_few
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,9 +15,9 @@ __all__ = [
     "FORMATS",
     "NoFolderError",
     "check_folder",
+    "checked_fraction",
     "listed_classes",
     "listed_files",
-    "subfolders",
     "subset_range",
 ]
 
@@ -28,51 +28,48 @@ class NoFolderError(DataError, FileNotFoundError):
     """A folder is missing: a `DataError` that is also a FileNotFoundError, as in Keras."""
 
 
-def subfolders(directory: str, hint: str) -> list[str]:
-    """Return the names of the folders in a directory, sorted.
-
-    Raises
-    ------
-    NoFolderError
-        If the directory is missing.
-    DataError
-        If it holds no folders; `hint` ends the message.
-    """
-    check_folder(directory)
-    with os.scandir(directory) as entries:
-        names = sorted(entry.name for entry in entries if entry.is_dir())
-    if not names:
-        raise DataError(f"directory={directory!r}: holds no folders, and each class is one; {hint}")
-    return names
-
-
 def check_folder(directory: str) -> None:
     """Raise `NoFolderError` if a directory is missing."""
     if not os.path.isdir(directory):  # noqa: PTH112 - as the user wrote it
         raise NoFolderError(f"directory={directory!r}: there is no such folder")
 
 
-def listed_classes(directory: str, classes: Sequence[str] | None) -> list[str]:
-    """Return the folders of classes: those given, or all.
+def listed_classes(
+    directory: str, classes: Sequence[str] | None, name: str, hint: str, *, hidden: bool
+) -> list[str]:
+    """Return the folders of classes: those given, or all, sorted.
+
+    Parameters
+    ----------
+    directory : str
+        Holds the folders.
+    classes : sequence of str or None
+        The folders that are wanted.
+    name, hint : str
+        Name of the option `classes`, and advice for a directory without folders, for messages.
+    hidden : bool
+        Whether all folders include those whose names begin with a dot.
 
     Raises
     ------
     NoFolderError
         If the directory, or the folder of a class, is missing.
+    DataError
+        If the directory holds no folders.
     OptionError
         If the classes are no sequence of different names.
     """
     names = list(checked_classes(classes) or ()) if classes is not None and len(classes) else []
-    if not names:
-        return subfolders(
-            directory,
-            "the layout is directory/class/frame.jpg. Put pictures without classes into one folder there and "
-            "give class_mode=None",
-        )
     check_folder(directory)
-    missing = [name for name in names if not os.path.isdir(os.path.join(directory, name))]  # noqa: PTH112, PTH118 - as above
+    if not names:
+        with os.scandir(directory) as entries:
+            names = sorted(entry.name for entry in entries if entry.is_dir())
+        names = [name for name in names if hidden or name[0] != "."]
+        if not names:
+            raise DataError(f"directory={directory!r}: holds no folders, and each class is one; {hint}")
+    missing = [folder for folder in names if not os.path.isdir(os.path.join(directory, folder))]  # noqa: PTH112, PTH118 - as above
     if missing:
-        raise NoFolderError(f"classes={names!r}: {directory!r} has no folder {first_few(missing)}")
+        raise NoFolderError(f"{name}={names!r}: {directory!r} has no folder {first_few(missing)}")
     return names
 
 
@@ -96,3 +93,14 @@ def subset_range(subset: object, fraction: float, count: int) -> tuple[int, int]
     name = checked_choice(subset, "subset", ("training", "validation"))
     middle = int(fraction * count)
     return (0, middle) if name == "validation" else (middle, count)
+
+
+def checked_fraction(value: object, name: str) -> float:
+    """Return a fraction from 0 to below 1; None is 0."""
+    try:
+        fraction = checked_number(0 if value is None else value, name, 0, 1)
+    except OptionError:
+        fraction = 1
+    if fraction == 1:
+        raise OptionError(f"{name}={value!r}: must be a number between 0 and 1")
+    return fraction

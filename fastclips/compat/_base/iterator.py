@@ -2,14 +2,12 @@
 
 A subclass describes samples; order, randomness, serving and Keras are the iterator's. ::
 
-    n, batch_size, shuffle, seed   arguments of `Iterator`, with `time_steps` and `draws`, the sizes of the
-                                   next two
-    frames(samples)                sample numbers (B,) -> file numbers (B, T), for the tickets
+    clips, draws                   arguments of `Iterator`: the files of each sample, and the size of the next
     draw(random, samples)          a RandomState -> (B, draws) float64, for the tickets
     spec()                         how to render: a `fastclips.spec.RenderSpec` with `self.ticket_dtype` and
                                    batches of `self.rows` rows; called for the first batch
-    assemble(arrays, rows)         rendered arrays by name, and ``"draws"``; the batch's sample numbers ->
-                                   ``x`` or a tuple, as the user gets it
+    assemble(arrays)               rendered arrays by name, ``"draws"``, and ``"samples"``, the batch's sample
+                                   numbers -> ``x`` or a tuple, as the user gets it
     version()                      the objects that `spec` depends on and that may be replaced; if they are,
                                    `spec` is called again
 
@@ -35,7 +33,7 @@ from __future__ import annotations
 import threading
 import weakref
 from operator import is_not
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import numpy as np
 
@@ -52,31 +50,49 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    import tensorflow as tf
     from numpy.typing import NDArray
 
     from fastclips.serving.stats import Stats
     from fastclips.spec import RenderSpec
 
-__all__ = ["Iterator", "drawn_seed"]
+__all__ = ["Epochs", "Iterator", "Samples", "checked_batch", "drawn_seed"]
 
 _SEEDS = 2**32  # what a RandomState takes
 
 
+class Samples(Protocol):
+    """The files of samples, such as `fastclips.compat._base.videos.Clips`."""
+
+    @property
+    def time_steps(self) -> int:
+        """Files of a sample, T."""
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+
+    def frames(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the files of samples, (B, T)."""
+
+    def videos(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the number of each sample's video, for messages, (B,)."""
+
+
 class Iterator(Passes):
-    """Batches of samples without end.
+    """Batches of samples without end, and the `fastclips.serving.batches.Schedule` of these batches.
 
     Parameters
     ----------
-    n : int
-        Samples, at least 1.
+    clips : Samples
+        The files of each sample; at least one sample.
     batch_size : int
         Samples in a batch; the last batch of an epoch may be smaller.
     shuffle : bool
         Whether each epoch has an order of its own.
     seed : int or None
         0 to 2**32 - 1; None draws a seed.
-    time_steps, draws : int
-        File numbers and random numbers of a sample's ticket.
+    draws : int
+        Random numbers of a sample's ticket.
     drop_last : bool
         Whether a smaller last batch is left out.
     workers : int or None
@@ -94,6 +110,8 @@ class Iterator(Passes):
         As given; `seed` is the drawn one if none was given.
     batch_index : int
         The batch that ``next()`` serves next.
+    time_steps : int
+        Frames of a sample.
     total_batches_seen : int
         Batches served by ``next()``, by index and to ``fit``.
     epoch : int
@@ -112,12 +130,11 @@ class Iterator(Passes):
 
     def __init__(
         self,
-        n: int,
+        clips: Samples,
         batch_size: int = 32,
         shuffle: bool = True,
         seed: int | None = None,
         *,
-        time_steps: int = 1,
         draws: int = 0,
         drop_last: bool = False,
         workers: int | None = None,
@@ -127,14 +144,15 @@ class Iterator(Passes):
     ) -> None:
         super().__init__()
         self.use_multiprocessing = use_multiprocessing
-        self.n = self.samples = checked_int(n, "n", 1, 2**62)
+        self._clips, self.time_steps = clips, clips.time_steps
+        self.n = self.samples = checked_int(len(clips), "n", 1, 2**62)
         self.batch_size = checked_int(batch_size, "batch_size", 1)
         self.shuffle = checked_bool(shuffle, "shuffle")
         self.seed = drawn_seed() if seed is None else checked_int(seed, "seed", 0, _SEEDS)
         self.batch_index = 0
         self.total_batches_seen = 0
         self.rows = min(self.batch_size, self.n)
-        self.ticket_dtype = sample_ticket(time_steps, draws)
+        self.ticket_dtype = sample_ticket(clips.time_steps, draws)
         self._length = self.n // self.batch_size if drop_last else -(-self.n // self.batch_size)
         if not self._length:
             raise OptionError(
@@ -155,8 +173,8 @@ class Iterator(Passes):
     # --- what a subclass says
 
     def frames(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the file numbers (B, time_steps) of samples (B,)."""
-        return samples[:, None]
+        """Return the file numbers of samples (B,) for their tickets, (B, T)."""
+        return self._clips.frames(samples)
 
     def draw(self, random: np.random.RandomState, samples: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return numbers (B, draws) drawn for samples (B,) from the batch's own generator."""
@@ -171,25 +189,32 @@ class Iterator(Passes):
         """Return other objects, by ``is``, whenever `spec` or `draw` would give other results."""
         return ()
 
-    def assemble(self, arrays: Mapping[str, NDArray[Any]], rows: NDArray[np.int64]) -> Any:  # noqa: ANN401 - the user's choice
+    def assemble(self, arrays: Mapping[str, NDArray[Any]]) -> Any:  # noqa: ANN401 - the user's choice
         """Make a batch as the user gets it; here x or (x, y), as rendered.
 
         Parameters
         ----------
         arrays : mapping of str to ndarray
-            What was rendered, by field, and ``"draws"``, (B, draws).
-        rows : ndarray of int64, (B,)
-            Sample numbers.
+            What was rendered, by field; ``"draws"``, (B, draws); ``"samples"``, sample numbers, int64 (B,).
 
         Returns
         -------
         array or tuple
             ``x``, ``(x, y)`` or ``(x, y, weight)``; several inputs or targets as tuples.
         """
-        del rows
         return (arrays["x"], arrays["y"]) if "y" in arrays else arrays["x"]
 
-    # --- order
+    # --- the schedule
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the order of batches."""
+        return f"{self.n}-{self.batch_size}-{self.shuffle}-{self.seed}"
+
+    def run(self, epoch: int, batch: int, most: int) -> AnyIterator[Planned]:
+        """Plan up to `most` batches in a row."""
+        for number in range(batch, min(batch + most, self._length)):
+            yield self._plan(epoch, number)
 
     @property
     def index_array(self) -> NDArray[np.int64]:
@@ -226,10 +251,10 @@ class Iterator(Passes):
             random.set_state(state)
         tickets = np.zeros(len(samples), self.ticket_dtype)
         tickets["epoch"] = epoch
-        tickets["sample"] = tickets["video"] = samples
+        tickets["sample"], tickets["video"] = samples, self._clips.videos(samples)
         tickets["frames"] = self.frames(samples)
         tickets["draws"] = draws = self.draw(random, samples)
-        return Planned(tickets, {"~samples": samples, "draws": draws})
+        return Planned(tickets, {"samples": samples, "draws": draws})
 
     # --- serving
 
@@ -244,7 +269,7 @@ class Iterator(Passes):
             self._batches = None
         if self._batches is None:
             self._version = version
-            schedule = _Schedule(self)
+            schedule = weakref.proxy(self)  # so both end together
             self._batches = Batches(schedule, self.spec(), workers=self._processes, memory=self._memory)
         return self._batches
 
@@ -309,9 +334,6 @@ class Iterator(Passes):
             if self.batch_index:
                 self.epoch, self.batch_index = self.epoch + 1, 0
 
-    def on_epoch_begin(self) -> None:
-        """Do nothing; called by Keras."""
-
     def on_epoch_end(self) -> None:
         """Go on to the next epoch; Keras calls it, and loops over ``it[i]`` do."""
         asker = asked_by_keras(self, "on_epoch_end")
@@ -374,33 +396,31 @@ class _InTurn:
         return batch
 
 
-class _Schedule:
-    """An iterator's batches, for `Batches`; it holds the iterator weakly, so both end together."""
+class Epochs(Iterator):
+    """An `Iterator` whose loops serve one epoch each, as those over a `tf.data.Dataset` do."""
 
-    time_steps: int
+    def __iter__(self) -> AnyIterator[Any]:  # type: ignore[override] # Iterator's is endless
+        """Serve the next epoch, from its start."""
+        self.reset()
+        for _ in range(len(self)):
+            yield next(self)
 
-    def __init__(self, owner: Iterator) -> None:
-        self._owner: Iterator = weakref.proxy(owner)
-        self.time_steps = owner.ticket_dtype["frames"].shape[0]
+    def batch(self, epoch: int, batch: int) -> Any:  # noqa: ANN401 - as Iterator.assemble()
+        """Return any batch of any epoch, both from 0; loops and ``next()`` are not affected."""
+        return self._serving().batch(epoch, batch)
 
-    @property
-    def fingerprint(self) -> str:
-        """Identity of the order of batches."""
-        owner = self._owner
-        return f"{owner.n}-{owner.batch_size}-{owner.shuffle}-{owner.seed}"
+    def to_tf_dataset(self) -> tf.data.Dataset:
+        """Return a `tf.data.Dataset`; each of its iterations serves one epoch."""
+        from fastclips.adapters.tf import to_tf_dataset  # noqa: PLC0415 - TensorFlow is an extra
 
-    def __len__(self) -> int:
-        return len(self._owner)
+        return to_tf_dataset(self)  # type: ignore[arg-type] # it needs only the epochs of a loader
 
-    def run(self, epoch: int, batch: int, most: int) -> AnyIterator[Planned]:
-        """Plan up to `most` batches in a row."""
-        for number in range(batch, min(batch + most, len(self))):
-            yield self._owner._plan(epoch, number)  # noqa: SLF001 - a part of it
 
-    def assemble(self, arrays: Mapping[str, NDArray[Any]]) -> Any:  # noqa: ANN401 - as Iterator.assemble()
-        """Make a batch as the user gets it."""
-        rendered = {name: array for name, array in arrays.items() if name != "~samples"}
-        return self._owner.assemble(rendered, arrays["~samples"])
+def checked_batch(batch_size: int | None) -> int:
+    """Return a batch size; None, with which Keras serves samples without batches, is refused."""
+    if batch_size is None:
+        raise OptionError("batch_size=None: must be an integer from 1; give batch_size=1 for single samples")
+    return checked_int(batch_size, "batch_size", 1)
 
 
 def drawn_seed() -> int:

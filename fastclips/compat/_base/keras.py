@@ -9,7 +9,9 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-__all__ = ["as_keras_dataset", "keras_setting"]
+from fastclips.options import checked_choice
+
+__all__ = ["as_keras_dataset", "checked_data_format", "keras_setting"]
 
 _PACKAGES = ("keras", "tf_keras")
 _TRUE = {"1", "true", "True"}  # what TensorFlow takes for yes
@@ -22,6 +24,12 @@ def keras_setting(name: str, default: str) -> str:
         if hasattr(backend, name):
             return str(getattr(backend, name)())
     return default
+
+
+def checked_data_format(given: str | None) -> str:
+    """Return an order of axes; None stands for the setting of Keras."""
+    data_format = keras_setting("image_data_format", "channels_last") if given is None else given
+    return checked_choice(data_format, "data_format", ("channels_last", "channels_first"))
 
 
 def as_keras_dataset(cls: Any) -> Any:  # noqa: ANN401 - a class, which `cache` takes

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numba import boolean, float32, float64, int64, njit, uint8, uint32, uint64, void
 
-from fastclips.pixels.geometry.kernels import _array as array_type
-from fastclips.pixels.geometry.kernels import _compile as compile_kernel
-from fastclips.pixels.geometry.kernels import _inline as inline
+from fastclips.pixels.geometry.kernels import array, compile_kernel, inline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -174,8 +172,8 @@ def _affine(frame: _Array, matrix: _Array, order: int, mode: int, fill: float, o
             put += channels
 
 
-_FRAME = array_type(uint8, 3, readonly=True)
-_INDEX = array_type(uint64, 1, readonly=True)
+_FRAME = array(uint8, 3, readonly=True)
+_INDEX = array(uint64, 1, readonly=True)
 _gather = compile_kernel(
     _gather,
     *(
@@ -183,8 +181,8 @@ _gather = compile_kernel(
             _FRAME,
             _INDEX,
             _INDEX,
-            array_type(item, 2, readonly=True),
-            array_type(item, 3),
+            array(item, 2, readonly=True),
+            array(item, 3),
             boolean,
         )
         for item in (uint8, uint32)
@@ -194,12 +192,12 @@ _affine = compile_kernel(
     _affine,
     *(
         void(
-            array_type(given, 3, readonly=True),
-            array_type(float64, 2, readonly=True),
+            array(given, 3, readonly=True),
+            array(float64, 2, readonly=True),
             int64,
             int64,
             float64,
-            array_type(made, 3),
+            array(made, 3),
         )
         for given, made in ((uint8, float32), (float32, float32), (float64, float64))
     ),

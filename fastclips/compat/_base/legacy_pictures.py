@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fastclips.compat._base.pictures import Picture
+
 __all__ = ["COLOR_MODES", "centre_box", "load", "resize", "save"]
 
 COLOR_MODES = {"rgb": "RGB", "rgba": "RGBA", "grayscale": "L"}
 _GRAYS = ("L", "I;16", "I")  # modes that "grayscale" keeps
 _BYTE = 255
 
-_Size = tuple[int, int]
 
-
-def centre_box(height: int, width: int, size: _Size) -> tuple[int, int, int, int]:
+def centre_box(height: int, width: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
     """Return the largest box in the middle of a frame with the proportions of (height, width) `size`.
 
     Left, top, right and bottom are rounded as in Keras.
@@ -36,7 +36,7 @@ def centre_box(height: int, width: int, size: _Size) -> tuple[int, int, int, int
     return left, top, left + wide, top + tall
 
 
-def load(data: bytes, color_mode: str, size: _Size | None, interpolation: str, *, keep_aspect: bool) -> Any:  # noqa: ANN401 - NDArray of whichever dtype
+def load(data: bytes, color_mode: str, picture: Picture | None = None) -> Any:  # noqa: ANN401 - NDArray of whichever dtype
     """Decode a file of any format that Pillow knows, and resize it.
 
     Parameters
@@ -45,12 +45,9 @@ def load(data: bytes, color_mode: str, size: _Size | None, interpolation: str, *
         The file.
     color_mode : str
         One of `COLOR_MODES`.
-    size : (int, int) or None
-        Height and width; None keeps those of the file.
-    interpolation : str
-        A filter of Pillow, in lower case.
-    keep_aspect : bool
-        Whether to cut out `centre_box` first.
+    picture : Picture, optional
+        The size, and a filter of Pillow, in lower case; ``aspect="crop"`` cuts out `centre_box` first. None
+        keeps the size of the file.
 
     Returns
     -------
@@ -70,26 +67,25 @@ def load(data: bytes, color_mode: str, size: _Size | None, interpolation: str, *
             if image.mode != mode and not (mode == "L" and image.mode in _GRAYS):
                 image = image.convert(mode)
             image.load()
-            pixels = np.asarray(_resized(image, size, interpolation, keep_aspect=keep_aspect))
+            pixels = np.asarray(_resized(image, picture) if picture else image)
     except Exception as error:  # damage may raise anything in Pillow
         raise FrameError(f"is no picture, or truncated or damaged ({len(data)} bytes): {error}") from error
     return pixels.reshape(*pixels.shape[:2], -1)
 
 
-def resize(
-    pixels: NDArray[np.uint8], size: _Size, interpolation: str, *, keep_aspect: bool
-) -> NDArray[np.uint8]:
-    """Resize a decoded frame of 1 or 3 channels; arguments as for `load`."""
+def resize(pixels: NDArray[np.uint8], picture: Picture) -> NDArray[np.uint8]:
+    """Resize a decoded frame of 1 or 3 channels, as `load` does."""
     image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-    resized = np.asarray(_resized(image, size, interpolation, keep_aspect=keep_aspect))
+    resized = np.asarray(_resized(image, picture))
     return resized.reshape(*resized.shape[:2], -1)
 
 
-def _resized(image: Image.Image, size: _Size | None, interpolation: str, *, keep_aspect: bool) -> Image.Image:
-    if size is None or image.size == (size[1], size[0]):
+def _resized(image: Image.Image, picture: Picture) -> Image.Image:
+    height, width = picture.size
+    if image.size == (width, height):
         return image
-    box = centre_box(image.height, image.width, size) if keep_aspect else None
-    return image.resize((size[1], size[0]), Image.Resampling[interpolation.upper()], box=box)
+    box = centre_box(image.height, image.width, picture.size) if picture.aspect == "crop" else None
+    return image.resize((width, height), Image.Resampling[picture.interpolation.upper()], box=box)
 
 
 def save(frame: NDArray[Any], path: str | os.PathLike[str]) -> None:

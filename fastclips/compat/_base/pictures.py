@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from fastclips.errors import OptionError
 from fastclips.options import checked_int
 
-__all__ = ["CHANNELS", "Picture", "checked_size"]
+__all__ = ["CHANNELS", "Picture", "checked_channels"]
 
 CHANNELS = {"rgb": 3, "rgba": 4, "grayscale": 1}  # by color_mode
 
@@ -50,28 +49,9 @@ class Picture:
         return (self.channels, height, width) if self.channels_first else (height, width, self.channels)
 
 
-def checked_size(value: Any, name: str, *, square: bool = False) -> tuple[int, int]:  # noqa: ANN401 - the user's
-    """Return a height and a width.
-
-    Parameters
-    ----------
-    value : object
-        A sequence of two integers; with `square`, also one integer for both.
-    name : str
-        Name of the option, for messages.
-    square : bool
-        Whether one integer will do.
-
-    Raises
-    ------
-    OptionError
-        If it is something else, or below 1.
-    """
-    try:
-        height, width = (value, value) if square and hasattr(value, "__index__") else value
-        return checked_int(height, name, 1), checked_int(width, name, 1)
-    except (TypeError, ValueError):  # OptionError is a ValueError
-        either = "an integer from 1 up, or " if square else ""
-        raise OptionError(
-            f"{name}={value!r}: must be {either}(height, width) in pixels, integers from 1 up"
-        ) from None
+def checked_channels(value: object, name: str) -> int:
+    """Return a number of channels, 1 or 3."""
+    channels = checked_int(value, name, 1, 4)
+    if channels == 2:  # noqa: PLR2004 - gray with alpha
+        raise OptionError(f"{name}={value!r}: must be 1 (gray) or 3 (RGB)")
+    return channels

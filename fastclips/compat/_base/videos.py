@@ -5,7 +5,7 @@
     group(filenames)              the frames of each video, in order of time              -> Runs
     runs.share(...)               the videos of a subset, or a part of one video          -> Runs
     runs.cut(codes)               runs that end where a code changes                      -> Runs
-    runs.clips(T, step, ...)      the windows that fit into the runs                      -> Clips
+    runs.clips(T, step, ...)      the windows that fit into the runs, or an error         -> Clips
 
 The files of a clip are one formula::
 
@@ -27,15 +27,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastclips.compat._base.warn import warn
 from fastclips.data.decimals import Decimals, find_decimals
 from fastclips.data.names import natural_key, stem
+from fastclips.errors import DataError
+from fastclips.planning.clips import EvenClips
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["Clips", "Runs", "group"]
+__all__ = ["VIDEOS", "Clips", "Runs", "group"]
+
+VIDEOS = (
+    "A video is a folder in the folder of its class, or the files whose names differ only in the number at "
+    "the end, such as run_0001.jpg, run_0002.jpg"
+)
 
 _NUMBERED = re.compile(r"(.*?)[0-9]+\)?", re.DOTALL)  # "img_0001", and "img (1)"
 _DOTTED = re.compile(r"[0-9]\.[0-9]").search
@@ -78,6 +86,10 @@ class Clips:
         """Return the files of samples, (B, T), in the order in which they are shown."""
         places = (self.starts[samples][:, None] + self.offsets) % len(self.files)
         return np.asarray(self.files[places], np.int64)
+
+    def videos(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the samples: each is a video of its own in messages."""
+        return samples
 
     @cached_property
     def newest(self) -> NDArray[np.int64]:
@@ -140,8 +152,7 @@ class Runs:
             else:
                 first = min(max(round(fraction * len(videos)), 1), len(videos) - 1)
                 kept[videos[:first] if validation else videos[first:]] = True
-        names = tuple(name for name, keep in zip(self.names, kept, strict=True) if keep)
-        return Runs(self.files, begins[kept], ends[kept], names), cut
+        return Runs(self.files, begins, ends, self.names).take(np.flatnonzero(kept).tolist()), cut
 
     def take(self, runs: list[int]) -> Runs:
         """Return some of the runs."""
@@ -169,12 +180,33 @@ class Runs:
             Frames in a window, from window to window, from frame to frame.
         """
         counts = (self.ends - self.begins - (dilation * (time_steps - 1) + 1)) // step + 1
-        counts = np.maximum(counts, 0)
-        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        return np.asarray(np.repeat(self.begins, counts) + step * within, np.int64)
+        windows = EvenClips(np.maximum(counts, 0), step)
+        return np.asarray(self.begins[windows.video] + windows.start, np.int64)
 
-    def clips(self, time_steps: int, step: int, dilation: int) -> Clips:
-        """Return all windows that fit, run by run."""
+    def clips(self, time_steps: int, step: int, dilation: int, subset: str | None = None) -> Clips:
+        """Return all windows that fit, run by run; warn of runs that are too short.
+
+        `subset` is the name of these runs in messages; the other parameters are those of `windows`.
+
+        Raises
+        ------
+        DataError
+            If all runs are too short.
+        """
+        lengths, span = self.ends - self.begins, dilation * (time_steps - 1) + 1
+        short = lengths < span
+        if short.all():
+            dilated = f" and dilation={dilation} (a span of {span})" * (dilation > 1)
+            of = "" if subset is None else f" of the {subset} subset"
+            raise DataError(
+                f"time_steps={time_steps}{dilated}: the longest of {len(lengths)} videos{of} has "
+                f"{lengths.max(initial=0)} frames. {VIDEOS}"
+            )
+        if short.any():
+            warn(
+                f"time_steps={time_steps}: {short.sum()} of {len(lengths)} videos have fewer than {span} "
+                f"frames and give no clip, such as {self.names[int(np.argmax(short))]!r}"
+            )
         starts = self.windows(time_steps, step, dilation)
         return Clips(self.files, starts, dilation * np.arange(time_steps))
 

@@ -8,10 +8,10 @@ import numpy as np
 
 from fastclips.compat._base.arrays import ArrayRows
 from fastclips.compat._base.iterator import Iterator
-from fastclips.compat._base.pictures import checked_size
+from fastclips.compat._base.videos import Clips
 from fastclips.compat.arrays.parts import Crop, CutSpec
 from fastclips.errors import OptionError
-from fastclips.options import checked_bool, checked_choice, checked_workers
+from fastclips.options import checked_bool, checked_choice, checked_size, checked_workers
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -93,8 +93,8 @@ def paired_random_crop(
     shape = rows["x"].shape
     _check_shapes(shape, rows["y"].shape)
     clips = len(shape) == _CLIPS
-    frame = shape[1 + clips : 3 + clips]
-    size = checked_size(crop, "crop", square=True)
+    steps, frame = shape[1] if clips else 1, shape[1 + clips : 3 + clips]
+    size = checked_size(crop, "crop")
     if size[0] > frame[0] or size[1] > frame[1]:
         raise OptionError(
             f"crop={crop!r}: must fit into the frames, which are {frame[0]}x{frame[1]} (height x width)"
@@ -102,11 +102,10 @@ def paired_random_crop(
     return PairedCrops(
         {name: Crop(array, size, clips) for name, array in rows.items()},
         per_batch,
-        shape[0],
+        Clips(np.arange(shape[0] * steps), steps * np.arange(shape[0]), np.arange(steps)),
         batch_size,
         shuffle,
         seed,
-        time_steps=shape[1] if clips else 1,
         draws=2,
         drop_last=checked_bool(drop_last, "drop_last"),
         workers=workers,
@@ -141,11 +140,6 @@ class PairedCrops(Iterator):
         height, width = crop.rows.shape[1 + crop.clips : 3 + crop.clips]
         self._room = height - crop.size[0] + 1, width - crop.size[1] + 1
         super().__init__(*arguments, **options)
-
-    def frames(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the numbers of samples' frames, (B, T)."""
-        steps = self.ticket_dtype["frames"].shape[0]
-        return np.asarray(samples[:, None] * steps + np.arange(steps))
 
     def draw(self, random: np.random.RandomState, samples: NDArray[np.int64]) -> NDArray[np.float64]:
         """Draw the first row and column of each box, (B, 2)."""

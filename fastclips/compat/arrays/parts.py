@@ -71,11 +71,6 @@ class Crop(Part):
         """Copy the box."""
         top, left = map(int, draws)
         height, across = self.size[0], slice(left, left + self.size[1])
-        if self.rows.array is not None:
-            down = slice(top, top + height)
-            box: Any = (sample, slice(None), down, across) if self.clips else (sample, down, across)
-            out[...] = self.rows.array[box]
-            return
         for step, frame in enumerate(out if self.clips else out[None]):
             lead = (sample, step) if self.clips else (sample,)
             frame[...] = self.rows.cut(lead, top, height)[:, across]
@@ -103,10 +98,8 @@ class Window(Part):
     def write(self, sample: int, draws: list[float], frames: list[int], out: NDArray[Any]) -> None:  # noqa: ARG002 - Part's
         """Copy the items."""
         dilation = frames[1] - frames[0] if len(frames) > 1 else 1
-        if self.rows.array is not None:
-            out[...] = self.rows.array[frames[0] : frames[-1] + 1 : dilation]
-        elif dilation == 1:
-            out[...] = self.rows.cut((), frames[0], len(frames))
+        if dilation == 1 or self.rows.array is not None:
+            out[...] = self.rows.cut((), frames[0], frames[-1] + 1 - frames[0])[::dilation]
         else:
             for step, frame in enumerate(frames):
                 out[step] = self.rows.cut((), frame, 1)[0]

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastclips.compat._base.epochs import Epochs, checked_batch
-from fastclips.compat._base.iterator import drawn_seed
-from fastclips.compat._base.keras import keras_setting
-from fastclips.compat._base.pictures import CHANNELS, Picture, checked_size
+from fastclips.compat._base.folders import checked_fraction
+from fastclips.compat._base.iterator import Epochs, checked_batch, drawn_seed
+from fastclips.compat._base.keras import checked_data_format
+from fastclips.compat._base.pictures import CHANNELS, Picture
 from fastclips.compat.datasets.listing import find_videos
 from fastclips.compat.datasets.spec import INTERPOLATIONS, FrameSpec
 from fastclips.errors import OptionError
-from fastclips.options import checked_bool, checked_choice, checked_int
+from fastclips.options import checked_bool, checked_choice, checked_int, checked_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -120,9 +119,9 @@ def image_dataset_from_directory(
     Raises
     ------
     OptionError
-        If an argument is out of range or does not go with another, or a part has no clip.
+        If an argument is out of range or does not go with another, or a part has no video.
     DataError
-        If the folder, or a file in it, is missing.
+        If the folder, or a file in it, is missing, or no video of a part is long enough.
 
     Examples
     --------
@@ -144,11 +143,11 @@ def image_dataset_from_directory(
         )
     seed = drawn_seed() if seed is None else checked_int(seed, "seed", 0, 2**32)
     picture = Picture(
-        checked_size(image_size, "image_size", square=True),
+        checked_size(image_size, "image_size"),
         checked_choice(color_mode, "color_mode", tuple(CHANNELS)),
         checked_choice(interpolation, "interpolation", INTERPOLATIONS),
         _checked_aspect(crop_to_aspect_ratio, pad_to_aspect_ratio),
-        _checked_format(data_format),
+        checked_data_format(data_format) == "channels_first",
     )
     clips = time_steps is not None
     if not clips and (step is not None or dilation != 1):
@@ -171,7 +170,7 @@ def image_dataset_from_directory(
     made = [
         FolderDataset(
             found,
-            found.cut(parts[name], steps, every, dilation),
+            found.runs.take(parts[name]).clips(steps, every, dilation, subset and name),
             picture,
             clips,
             batch_size,
@@ -219,10 +218,10 @@ class FolderDataset(Epochs):
         *arguments: Any,  # noqa: ANN401 - passed on
         **options: Any,  # noqa: ANN401 - passed on
     ) -> None:
-        self._found, self._clips, self._picture, self._timed = found, clips, picture, timed
+        self._found, self._picture, self._timed = found, picture, timed
         self.class_names = found.class_names
         self._labels = None if found.labels is None else found.labels[clips.newest]
-        super().__init__(len(clips), *arguments, time_steps=clips.time_steps, **options)
+        super().__init__(clips, *arguments, **options)
 
     @cached_property
     def file_paths(self) -> list[Any]:
@@ -232,20 +231,16 @@ class FolderDataset(Epochs):
         paths = [[os.path.join(top, names[number]) for number in row] for row in rows]  # noqa: PTH118 - as given
         return paths if self._timed else [row[0] for row in paths]
 
-    def frames(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the files of clips, (B, T)."""
-        return self._clips.frames(samples)
-
     def spec(self) -> FrameSpec:
         """Return how a batch is rendered."""
         return FrameSpec(self._found.files, self.rows, self.ticket_dtype, self._picture, self._timed)
 
-    def assemble(self, arrays: Mapping[str, NDArray[Any]], rows: NDArray[np.int64]) -> Any:  # noqa: ANN401 - Iterator's
+    def assemble(self, arrays: Mapping[str, NDArray[Any]]) -> Any:  # noqa: ANN401 - Iterator's
         """Return x or (x, y)."""
         x, mode = arrays["x"], self._found.label_mode
         if self._labels is None:
             return x
-        labels = self._labels[rows]
+        labels = self._labels[arrays["samples"]]
         if mode == "categorical":
             return x, np.eye(len(self.class_names or ()), dtype=np.float32)[labels]
         return x, labels[:, None].astype(np.float32) if mode == "binary" else labels
@@ -260,9 +255,7 @@ def _checked_split(share: float | None, subset: str | None) -> float:
             'subset="training", or neither'
         )
     checked_choice(subset, "subset", ("training", "validation", "both"))
-    if isinstance(share, bool) or not isinstance(share, Real) or not 0 < share < 1:
-        raise OptionError(f"validation_split={share!r}: must be between 0 and 1")
-    return float(share)
+    return checked_fraction(share, "validation_split")
 
 
 def _checked_aspect(crop: object, pad: object) -> str | None:
@@ -270,10 +263,3 @@ def _checked_aspect(crop: object, pad: object) -> str | None:
     if crop and pad:
         raise OptionError("crop_to_aspect_ratio=True, pad_to_aspect_ratio=True: only one may be True")
     return "crop" if crop else "pad" if pad else None
-
-
-def _checked_format(data_format: str | None) -> bool:
-    """Return whether channels come first."""
-    choices = ("channels_last", "channels_first")
-    data_format = data_format or keras_setting("image_data_format", choices[0])
-    return checked_choice(data_format, "data_format", choices) == choices[1]

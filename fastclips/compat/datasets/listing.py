@@ -11,7 +11,6 @@ are in natural order (`fastclips.compat._base.videos`).
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -20,10 +19,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastclips.compat._base.files import FileList
-from fastclips.compat._base.folders import check_folder, listed_files, subfolders
-from fastclips.compat._base.videos import Clips, Runs, group
+from fastclips.compat._base.folders import check_folder, listed_classes, listed_files
+from fastclips.compat._base.videos import Runs, group
+from fastclips.compat._base.warn import warn
 from fastclips.errors import DataError, OptionError
-from fastclips.options import checked_choice, checked_classes, first_few
+from fastclips.options import checked_choice, first_few
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "Found", "find_videos"]
 
+_UNCLASSED = "give labels=None if there are no classes"
 FORMATS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")  # in any case
-_log = logging.getLogger(__name__)
 
 
 def _checked_labels(labels: object, expected: int, unit: str) -> list[int]:
@@ -118,10 +118,9 @@ class Found:
         parts = {"training": videos[:-last], "validation": videos[-last:]}
         trained, validated = (self._classes(some) for some in parts.values())
         if validated - trained:
-            _log.warning(
-                "validation_split= leaves no %s of %s to train on; give shuffle=True, or another seed=",
-                self.unit,
-                first_few(sorted(validated - trained)),
+            warn(
+                f"validation_split={share} leaves no {self.unit} of {first_few(sorted(validated - trained))} "
+                "to train on; give shuffle=True, or another seed="
             )
         return parts
 
@@ -130,32 +129,6 @@ class Found:
             return set()
         labels = self.labels[self.runs.files[self.runs.begins[videos]]]
         return {self.class_names[label] for label in labels.tolist() if label < len(self.class_names)}
-
-    def cut(self, videos: list[int], time_steps: int, step: int, dilation: int) -> Clips:
-        """Return the clips of some videos.
-
-        Raises
-        ------
-        OptionError
-            If there are none.
-        """
-        runs = self.runs.take(videos)
-        lengths, span = runs.ends - runs.begins, dilation * (time_steps - 1) + 1
-        short = np.flatnonzero(lengths < span).tolist()
-        if len(short) == len(videos):
-            raise OptionError(
-                f"time_steps={time_steps} with dilation={dilation} spans {span} frames, and the longest of "
-                f"{len(videos)} videos has {int(lengths.max())}: give a lower time_steps="
-            )
-        if short:
-            _log.warning(
-                "%d of %d videos are shorter than the %d frames that a clip spans, and give no clip: %s",
-                len(short),
-                len(videos),
-                span,
-                first_few([runs.names[video] for video in short]),
-            )
-        return runs.clips(time_steps, step, dilation)
 
 
 def find_videos(
@@ -197,7 +170,9 @@ def find_videos(
             "folders of classes"
         )
     check_folder(top)
-    folders = _class_folders(top, checked_classes(class_names)) if inferred else [""]
+    folders = [""]
+    if inferred:
+        folders = listed_classes(top, class_names, "class_names", _UNCLASSED, hidden=False)
     by_class = [listed_files(top, name, follow_links=follow_links, formats=FORMATS) for name in folders]
     names = [*chain.from_iterable(by_class)]
     if not names:
@@ -226,14 +201,3 @@ def find_videos(
             f"label_mode='binary': needs 2 classes, and there are {len(folders)}: {first_few(folders)}"
         )
     return Found(top, names, runs, unit, codes, label_mode, folders)
-
-
-def _class_folders(top: str, names: tuple[str, ...] | None) -> list[str]:
-    folders = [name for name in subfolders(top, "give labels=None if there are no classes") if name[0] != "."]
-    unknown = [name for name in names or () if name not in folders]
-    if unknown:
-        raise OptionError(
-            f"class_names= names {unknown[0]!r}, which is no folder in {top!r}; the folders are "
-            f"{first_few(folders)}"
-        )
-    return folders if names is None else list(names)

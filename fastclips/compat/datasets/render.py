@@ -97,7 +97,7 @@ class FrameRenderer(SampleRenderer):
         """Return the part of a frame that is needed, and its resizer."""
         picture = self._spec.picture
         if picture.color_mode == "rgba" or data[:3] == b"GIF":
-            pixels = legacy_pictures.load(data, picture.color_mode, None, "nearest", keep_aspect=False)
+            pixels = legacy_pictures.load(data, picture.color_mode)
             return Decoded(pixels, 0, 0, 1, Rung.PILLOW), self._resizer_of(pixels.shape[:2])
         if picture.aspect == "crop":
             resizer = self._resizer_of(self._decoder.size(data))

@@ -33,15 +33,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastclips.compat._base.epochs import Epochs
 from fastclips.compat._base.files import FileList
-from fastclips.compat._base.pictures import Picture, checked_size
+from fastclips.compat._base.iterator import Epochs
+from fastclips.compat._base.pictures import Picture, checked_channels
+from fastclips.compat._base.videos import Clips
 from fastclips.compat.datasets.spec import FrameSpec, Masks
 from fastclips.data.names import stem
 from fastclips.data.scan import FRAME_EXTENSIONS
 from fastclips.data.streams import mask_options
 from fastclips.errors import DataError, OptionError
-from fastclips.options import checked_bool, checked_int, checked_number, first_few
+from fastclips.options import checked_bool, checked_int, checked_number, checked_size, first_few
 from fastclips.spec import Stream
 
 if TYPE_CHECKING:
@@ -50,8 +51,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["DataGenerator"]
-
-_COLOR_MODES = {1: "grayscale", 3: "rgb"}
 
 
 class DataGenerator(Epochs):
@@ -72,8 +71,8 @@ class DataGenerator(Epochs):
         Whether batches are (x, y); else x alone, in the order of `list_IDs`.
     batch_size : int
         Images in a batch; the last batch of an epoch may be smaller.
-    dim : (int, int)
-        Height and width that images and masks are resized to, in pixels.
+    dim : int or (int, int)
+        Side, or height and width, that images and masks are resized to, in pixels.
     n_channels : {1, 3}
         Gray or RGB.
     n_classes : int
@@ -136,7 +135,7 @@ class DataGenerator(Epochs):
         mask_path: str | os.PathLike[str] | None = None,
         to_fit: bool = True,
         batch_size: int = 32,
-        dim: tuple[int, int] = (256, 256),
+        dim: int | tuple[int, int] = (256, 256),
         n_channels: int = 1,
         n_classes: int = 10,
         shuffle: bool = True,
@@ -155,9 +154,7 @@ class DataGenerator(Epochs):
         self.list_IDs = _checked_ids(list_IDs)
         self.to_fit = checked_bool(to_fit, "to_fit")
         self.dim, self.n_classes = checked_size(dim, "dim"), checked_int(n_classes, "n_classes", 1, 257)
-        if n_channels not in _COLOR_MODES:
-            raise OptionError(f"n_channels={n_channels!r}: must be 1 (gray) or 3 (RGB)")
-        self.n_channels, self._color_mode = int(n_channels), _COLOR_MODES[n_channels]
+        self.n_channels = checked_channels(n_channels, "n_channels")
         self._scale = 1.0 if rescale is None else checked_number(rescale, "rescale")
         one_hot, shuffle = checked_bool(one_hot, "one_hot"), checked_bool(shuffle, "shuffle")
         drop_last = checked_bool(drop_last, "drop_last")
@@ -174,7 +171,7 @@ class DataGenerator(Epochs):
             masks = FileList.of(find_files(names, mask_path, "mask_path"), os.curdir)
             self._masks = Masks(masks, stream, self.n_classes, one_hot, ignore)
         super().__init__(
-            len(names),
+            Clips.flat(len(names)),
             batch_size,
             shuffle and self.to_fit,
             seed,
@@ -194,7 +191,7 @@ class DataGenerator(Epochs):
             self._files,
             self.rows,
             self.ticket_dtype,
-            Picture(self.dim, self._color_mode, "bilinear"),
+            Picture(self.dim, "rgb" if self.n_channels > 1 else "grayscale", "bilinear"),
             clips=False,
             scale=self._scale,
             masks=self._masks,

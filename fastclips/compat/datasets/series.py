@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastclips.compat._base.arrays import ArrayRows
-from fastclips.compat._base.epochs import Epochs, checked_batch
+from fastclips.compat._base.iterator import Epochs, checked_batch
+from fastclips.compat._base.videos import Clips
 from fastclips.compat.arrays.parts import CutSpec, Item, Part, Window
 from fastclips.errors import OptionError
 from fastclips.options import checked_choice, checked_int, checked_workers
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
 __all__ = ["SeriesDataset", "timeseries_dataset_from_array"]
 
@@ -110,8 +111,7 @@ def timeseries_dataset_from_array(
         )
     return SeriesDataset(
         parts,
-        np.arange(start, stop, stride),
-        rate * np.arange(length),
+        Clips(np.arange(len(rows)), np.arange(start, stop, stride), rate * np.arange(length)),
         checked_batch(batch_size),
         shuffle,
         seed,
@@ -127,26 +127,13 @@ class SeriesDataset(Epochs):
     ----------
     parts : mapping of str to Part
         ``"x"``, and perhaps ``"y"``.
-    starts, offsets : ndarray of int64
-        The first item of each window, and from there to each of its items.
     *arguments, **options
         As for `fastclips.compat._base.iterator.Iterator`.
     """
 
-    def __init__(
-        self,
-        parts: Mapping[str, Part],
-        starts: NDArray[np.int64],
-        offsets: NDArray[np.int64],
-        *arguments: Any,  # noqa: ANN401 - passed on
-        **options: Any,  # noqa: ANN401 - passed on
-    ) -> None:
-        self._parts, self._starts, self._offsets = parts, starts, offsets
-        super().__init__(len(starts), *arguments, time_steps=len(offsets), **options)
-
-    def frames(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the items of windows, (B, T)."""
-        return self._starts[samples, None] + self._offsets
+    def __init__(self, parts: Mapping[str, Part], *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - passed on
+        self._parts = parts
+        super().__init__(*arguments, **options)
 
     def spec(self) -> CutSpec:
         """Return how a batch is rendered."""

@@ -14,16 +14,16 @@ import numpy as np
 
 from fastclips.compat._base.arrays import ArrayRows
 from fastclips.compat._base.files import FileList
-from fastclips.compat._base.folders import FORMATS, NoFolderError, listed_classes, listed_files, subset_range
-from fastclips.compat._base.pictures import CHANNELS, Picture, checked_size
+from fastclips.compat._base.folders import FORMATS, listed_classes, listed_files, subset_range
+from fastclips.compat._base.pictures import CHANNELS, Picture
 from fastclips.compat._base.videos import Clips
 from fastclips.compat._base.warn import warn
 from fastclips.compat.image.iterator import PictureIterator
 from fastclips.compat.image.settings import warn_channels
-from fastclips.compat.image.table import Table, WrongTypeError
+from fastclips.compat.image.table import Table
 from fastclips.compat.image.targets import Targets, taken
 from fastclips.errors import DataError, OptionError
-from fastclips.options import checked_bool, checked_choice, first_few
+from fastclips.options import checked_bool, checked_choice, checked_size, first_few
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,19 +33,17 @@ if TYPE_CHECKING:
     from fastclips.compat.image.sampling import Sampling
     from fastclips.compat.image.settings import Settings
 
-__all__ = [
-    "DataFrameIterator",
-    "DirectoryIterator",
-    "NoFolderError",
-    "NumpyArrayIterator",
-    "WrongTypeError",
-]
+__all__ = ["DataFrameIterator", "DirectoryIterator", "NumpyArrayIterator"]
 
 _CLASS_MODES = ("categorical", "binary", "sparse")
 _DIRECTORY_MODES = (*_CLASS_MODES, "input", None)
 _TABLE_MODES = (*_CLASS_MODES, "input", "multi_output", "raw", None)
 _INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "hamming", "box", "lanczos")
 _AXES = 4  # of pictures
+_LAYOUT = (
+    "the layout is directory/class/frame.jpg. Put pictures without classes into one folder there and give "
+    "class_mode=None"
+)
 
 
 class NumpyArrayIterator(PictureIterator):
@@ -107,12 +105,9 @@ class NumpyArrayIterator(PictureIterator):
                     f"subset={subset!r}: y has other classes in the validation part, its first {middle} "
                     "rows, than in the rest; shuffle x and y alike first, or give ignore_class_split=True"
                 )
-        if subset is not None:
-            first, last = subset_range(subset, split, count)
-            rows = rows.part(first, last)
-            extra = [other[first:last] for other in extra]
-            y = None if y is None else y[first:last]
-            weights = None if weights is None else weights[first:last]
+        first, last = subset_range(subset, split, count)
+        rows, extra = rows.part(first, last), [other[first:last] for other in extra]
+        y, weights = (None if array is None else array[first:last] for array in (y, weights))
         steps = generator.steps_of(rows.shape)
         shape = rows.shape[1:] if steps is None else rows.shape[2:]
         warn_channels((1, *shape), generator.channel_axis, generator.data_format)
@@ -148,7 +143,7 @@ class _FileIterator(PictureIterator):
         folders: bool = True,
         class_mode: str | None,
         subset: str | None,
-        target_size: Sequence[int] = (256, 256),
+        target_size: int | Sequence[int] = (256, 256),
         color_mode: str = "rgb",
         interpolation: str = "nearest",
         keep_aspect_ratio: bool = False,
@@ -250,7 +245,7 @@ class DirectoryIterator(_FileIterator):
         _check_mode(class_mode, _DIRECTORY_MODES)
         sampling = image_data_generator.sampling_of(class_mode)
         top = os.fspath(directory)
-        names = listed_classes(top, classes)
+        names = listed_classes(top, classes, "classes", _LAYOUT, hidden=True)
         files: list[str] = []
         numbers: list[int] = []
         for number, name in enumerate(names):

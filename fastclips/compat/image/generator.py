@@ -155,7 +155,7 @@ class ImageDataGenerator(Settings):
     def flow_from_directory(
         self,
         directory: str | os.PathLike[str],
-        target_size: Sequence[int] = (256, 256),
+        target_size: int | Sequence[int] = (256, 256),
         color_mode: str = "rgb",
         classes: Sequence[str] | None = None,
         class_mode: str | None = "categorical",
@@ -177,8 +177,8 @@ class ImageDataGenerator(Settings):
         ----------
         directory : path
             Holds ``class/.../frame.jpg``.
-        target_size : (int, int)
-            Height and width that frames are resized to.
+        target_size : int or (int, int)
+            Side, or height and width, that frames are resized to.
         color_mode : {"rgb", "rgba", "grayscale"}
             3, 4 or 1 channels.
         classes : sequence of str, optional
@@ -229,7 +229,7 @@ class ImageDataGenerator(Settings):
         x_col: str = "filename",
         y_col: Any = "class",  # noqa: ANN401 - a name or several
         weight_col: str | None = None,
-        target_size: Sequence[int] = (256, 256),
+        target_size: int | Sequence[int] = (256, 256),
         color_mode: str = "rgb",
         classes: Sequence[str] | None = None,
         class_mode: str | None = "categorical",

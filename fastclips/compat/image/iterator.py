@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from fastclips.compat._base.videos import Clips
     from fastclips.compat.image.settings import Settings
     from fastclips.compat.image.targets import Targets
-    from fastclips.serving.batches import Planned
     from fastclips.spec import RenderSpec
 
 __all__ = ["PictureIterator"]
@@ -69,6 +68,7 @@ class PictureIterator(Iterator):
     """
 
     _hashes = 10_000_000  # numbers in the names of saved pictures
+    _clips: Clips
 
     def __init__(
         self,
@@ -92,10 +92,9 @@ class PictureIterator(Iterator):
         **options: Any,  # noqa: ANN401 - passed on
     ) -> None:
         self._cached = checked_bytes(cache, "cache") if cache else 0
-        self._decoded: NDArray[np.bool_] | None = None  # files whose frames the cache has
-        self._generator, self._storage, self._clips = generator, storage, clips
+        self._generator, self._storage = generator, storage
         self._targets, self._picture, self._extra = targets, picture, tuple(extra)
-        self.image_shape, self.time_steps = shape, time_steps
+        self.image_shape, self._leading = shape, () if time_steps is None else (time_steps,)
         self.save_to_dir, self.save_prefix, self.save_format = save_to_dir, save_prefix, save_format
         if save_to_dir is not None and not os.path.isdir(save_to_dir):  # noqa: PTH112 - as the user wrote it
             raise OptionError(
@@ -104,19 +103,8 @@ class PictureIterator(Iterator):
         self._draws = DrawLayout((time_steps or 1) if per_frame else 1, save_to_dir is not None)
         self.image_data_generator = generator
         self.data_format, self.dtype = generator.data_format, generator.dtype
-        super().__init__(
-            len(clips),
-            batch_size,
-            shuffle,
-            seed,
-            time_steps=clips.time_steps,
-            draws=self._draws.size,
-            **options,
-        )
-
-    def frames(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the file numbers of samples."""
-        return self._clips.frames(samples)
+        super().__init__(clips, batch_size, shuffle, seed, draws=self._draws.size, **options)
+        self.time_steps = time_steps or 1  # a row of an array may be a clip
 
     def draw(self, random: np.random.RandomState, samples: NDArray[np.int64]) -> NDArray[np.float64]:
         """Draw parameters in Keras's order, then names of saved files, then seeds for the user's function."""
@@ -129,13 +117,6 @@ class PictureIterator(Iterator):
             numbers[...] = random.random_sample(numbers.shape)
         return draws
 
-    def _plan(self, epoch: int, batch: int) -> Planned:
-        planned = super()._plan(epoch, batch)
-        if self._decoded is not None:
-            files = planned.tickets["frames"]
-            planned.tickets["frames"] = np.where(self._decoded[files], ~files, files)
-        return planned
-
     def version(self) -> tuple[object, ...]:
         """Return the generator's settings, and the values that were fitted."""
         return tuple(getattr(self._generator, option.name) for option in fields(self._generator))
@@ -143,10 +124,9 @@ class PictureIterator(Iterator):
     def spec(self) -> RenderSpec:
         """Return how a batch is rendered."""
         generator, dtype = self._generator, np.dtype(self.dtype).name
-        clip = () if self.time_steps is None else (self.time_steps,)
 
         def layout(shape: tuple[int, ...]) -> SlotLayout:
-            return SlotLayout(self.rows, (Field(FIELD, (*clip, *shape), dtype),))
+            return SlotLayout(self.rows, (Field(FIELD, (*self._leading, *shape), dtype),))
 
         spec = PictureSpec(
             storage=self._storage,
@@ -158,7 +138,7 @@ class PictureIterator(Iterator):
             picture=self._picture,
             working=dtype,
             channels_first=generator.channels_first,
-            clip=self.time_steps is not None,
+            clip=bool(self._leading),
         )
         if spec.standardization.function is None:
             generator.check_fitted(self.image_shape)
@@ -171,20 +151,14 @@ class PictureIterator(Iterator):
     def _new_cache(self) -> FrameCache | None:
         """Return an empty cache, if there is room for all frames."""
         picture, files = self._picture, len(self._storage)
-        self._decoded = None
         if picture is None or picture.channels != _RGB:
             return None
         frame = (*picture.size, _RGB)
-        if FrameCache.bytes_of(files, frame) > self._cached:
-            return None
-        self._decoded = np.zeros(files, np.bool_)
-        return FrameCache(files, frame)
+        return FrameCache(files, frame) if FrameCache.bytes_of(files, frame) <= self._cached else None
 
-    def assemble(self, arrays: Mapping[str, NDArray[Any]], rows: NDArray[np.int64]) -> Any:  # noqa: ANN401 - the user's choice
+    def assemble(self, arrays: Mapping[str, NDArray[Any]]) -> Any:  # noqa: ANN401 - the user's choice
         """Make ``x``, ``(x, y)`` or ``(x, y, weight)``."""
-        image = arrays[FIELD]
-        if self._decoded is not None:
-            self._decoded[self.frames(rows)] = True
+        image, rows = arrays[FIELD], arrays["samples"]
         if self.save_to_dir is not None:
             self._save(self.save_to_dir, image, rows, arrays["draws"][:, -1].astype(int).tolist())
         x = (image, *(values[rows] for values in self._extra)) if self._extra else image
@@ -195,7 +169,7 @@ class PictureIterator(Iterator):
     ) -> None:
         from fastclips.compat._base import legacy_pictures  # noqa: PLC0415 - rarely wanted
 
-        clip = self.time_steps is not None
+        clip = bool(self._leading)
         for pixels, row, number in zip(image, rows.tolist(), hashes, strict=True):
             for step, frame in enumerate(pixels if clip else pixels[None]):
                 name = f"{self.save_prefix}_{row}_{number}" + f"_{step}" * clip

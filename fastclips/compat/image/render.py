@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from fastclips.compat._base.pictures import Picture
     from fastclips.compat.image.spec import PictureSpec
 
-__all__ = ["Renderer", "file_of", "probe"]
+__all__ = ["Renderer", "probe"]
 
 _BYTE = 255
 _RGBA = 4  # channels
@@ -87,8 +87,8 @@ class Renderer(SampleRenderer):
             try:
                 self._frame(number, frame, vector, draw, target, meter)
             except FastclipsError as error:
-                path = spec.storage.where(FIELD, 0, file_of(number))
-                raise at_path(error, path, frame=file_of(number)) from error.__cause__
+                path = spec.storage.where(FIELD, 0, number)
+                raise at_path(error, path, frame=number) from error.__cause__
         return len(outputs)
 
     def _frame(
@@ -127,15 +127,15 @@ class Renderer(SampleRenderer):
         self, number: int, parameters: dict[str, Any], out: NDArray[Any], meter: Meter
     ) -> NDArray[Any] | None:
         """Return a file's frame of the target's size; None if one pass has written it."""
-        spec, file = self._spec, file_of(number)
-        pixels = None if number >= 0 or spec.cache is None else spec.cache.get(file)
+        spec = self._spec
+        pixels = None if spec.cache is None else spec.cache.get(number)
         data = b""
         if pixels is None:
-            data = read_frame(spec.storage, FIELD, file, meter)
+            data = read_frame(spec.storage, FIELD, number, meter)
             pixels = self._decoded(data, meter)
             if spec.cache is not None:
                 frame = self._picture(data, pixels)
-                spec.cache.put(file, frame)
+                spec.cache.put(number, frame)
                 pixels = frame if frame.dtype == np.uint8 else pixels
             meter.lap(DECODE)
         else:
@@ -184,11 +184,9 @@ class Renderer(SampleRenderer):
     def _picture(self, data: bytes, pixels: NDArray[np.uint8] | None) -> NDArray[Any]:
         """Return a frame of the target's size, (H, W, C): uint8, or float32 if the file holds no bytes."""
         picture = self._target
-        size, crop = picture.size, picture.aspect == "crop"
+        size = picture.size
         if pixels is None:
-            loaded = legacy_pictures.load(
-                data, picture.color_mode, size, picture.interpolation, keep_aspect=crop
-            )
+            loaded = legacy_pictures.load(data, picture.color_mode, picture)
             return np.asarray(loaded, None if loaded.dtype == np.uint8 else np.float32)
         if picture.interpolation == "nearest" or pixels.shape[:2] == size:
             rows, columns = _places(pixels.shape[:2], picture)
@@ -200,7 +198,7 @@ class Renderer(SampleRenderer):
             gray = np.empty((*pixels.shape[:2], 1), np.uint8)
             legacy_kernels.gather(pixels, rows, columns, self._bytes, gray)
             pixels = gray
-        return legacy_pictures.resize(pixels, size, picture.interpolation, keep_aspect=crop)
+        return legacy_pictures.resize(pixels, picture)
 
 
 @lru_cache(maxsize=64)
@@ -214,11 +212,6 @@ def _places(shape: tuple[int, int], picture: Picture) -> tuple[NDArray[np.uint64
         legacy_kernels.nearest_indices(size[0], top, bottom - top),
         legacy_kernels.nearest_indices(size[1], left, right - left),
     )
-
-
-def file_of(number: int) -> int:
-    """Return the file of a number in a ticket, which is ~file if the cache has the frame."""
-    return number if number >= 0 else ~number
 
 
 def _cast(table: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -5,24 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from fastclips.compat._base.videos import Clips, group
+from fastclips.compat._base.videos import VIDEOS, Clips, group
 from fastclips.compat._base.warn import warn
-from fastclips.errors import DataError, OptionError
+from fastclips.errors import OptionError
 from fastclips.options import checked_choice, first_few
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
 __all__ = ["Sampling"]
-
-_VIDEOS = (
-    "A video is a folder in the folder of its class, or the files whose names differ only in the number at "
-    "the end, such as run_0001.jpg, run_0002.jpg"
-)
 
 
 @dataclass(frozen=True)
@@ -97,21 +91,6 @@ class Sampling:
             warn(
                 f"subset={subset!r}: {first_few(list(divided.values()))} is the only video of its class, so "
                 "its first frames validate and the others train, and frames at the cut are alike; give more "
-                f"videos of a class. {_VIDEOS}"
+                f"videos of a class. {VIDEOS}"
             )
-        lengths = runs.ends - runs.begins
-        span = self.dilation * (self.time_steps - 1) + 1
-        short = lengths < span
-        if short.all():
-            dilated = f" and dilation={self.dilation} (a span of {span})" * (self.dilation > 1)
-            of = "" if subset is None else f" of the {subset} subset"
-            raise DataError(
-                f"time_steps={self.time_steps}{dilated}: the longest of {len(lengths)} videos{of} has "
-                f"{lengths.max(initial=0)} frames. {_VIDEOS}"
-            )
-        if short.any():
-            warn(
-                f"time_steps={self.time_steps}: {short.sum()} of {len(lengths)} videos have fewer than "
-                f"{span} frames and give no clip, such as {runs.names[int(np.argmax(short))]!r}"
-            )
-        return runs.clips(self.time_steps, self.step, self.dilation)
+        return runs.clips(self.time_steps, self.step, self.dilation, subset)

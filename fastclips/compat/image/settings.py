@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastclips.compat._base.augmentation import Augmentation, Standardization
-from fastclips.compat._base.keras import keras_setting
+from fastclips.compat._base.folders import checked_fraction
+from fastclips.compat._base.keras import checked_data_format, keras_setting
 from fastclips.compat._base.warn import warn
 from fastclips.compat.image.sampling import Sampling
 from fastclips.errors import OptionError
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     _Range = float | Sequence[float]
 
-__all__ = ["Settings", "checked_steps", "warn_channels"]
+__all__ = ["Settings", "warn_channels"]
 
 _FRAME, _PICTURES, _CLIPS = 3, 4, 5  # axes
 _PICTURE_CHANNELS = (1, 3, 4)
@@ -42,6 +43,7 @@ _FILL_MODES = (
     "grid-wrap",
 )  # from the fifth on by SciPy
 _INCLUDED = {
+    "zca_whitening": "featurewise_center",
     "featurewise_std_normalization": "featurewise_center",
     "samplewise_std_normalization": "samplewise_center",
 }
@@ -89,32 +91,19 @@ class Settings:
         if self.brightness_range is not None:
             self.brightness_range = _pair(self.brightness_range, "brightness_range")
         checked_choice(self.fill_mode, "fill_mode", _FILL_MODES)
-        self.data_format = checked_choice(
-            keras_setting("image_data_format", "channels_last")
-            if self.data_format is None
-            else self.data_format,
-            "data_format",
-            ("channels_last", "channels_first"),
-        )
+        self.data_format = checked_data_format(self.data_format)
         self.dtype = np.dtype(keras_setting("floatx", "float32") if self.dtype is None else self.dtype).name
         self.channel_axis, self.row_axis, self.col_axis = (1, 2, 3) if self.channels_first else (3, 1, 2)
-        if self.validation_split and not 0 < self.validation_split < 1:
-            raise OptionError(f"validation_split={self.validation_split!r}: must be between 0 and 1")
+        self.validation_split = checked_fraction(self.validation_split, "validation_split")
         if self.time_steps is not None:
             self.time_steps = checked_int(self.time_steps, "time_steps", 1)
         if self.zca_whitening and self.featurewise_std_normalization:
             self.featurewise_std_normalization = False
             warn("zca_whitening=True replaces featurewise_std_normalization=True, which is off now")
-        if self.zca_whitening:
-            self._include("zca_whitening", "featurewise_center")
         for name, center in _INCLUDED.items():
-            if getattr(self, name):
-                self._include(name, center)
-
-    def _include(self, name: str, center: str) -> None:
-        if not getattr(self, center):
-            setattr(self, center, True)
-            warn(f"{name}=True includes {center}=True, which is on now")
+            if getattr(self, name) and not getattr(self, center):
+                setattr(self, center, True)
+                warn(f"{name}=True includes {center}=True, which is on now")
 
     @property
     def channels_first(self) -> bool:
@@ -131,8 +120,14 @@ class Settings:
         return Sampling(flat=True) if self.time_steps is None else Sampling(self.time_steps)
 
     def steps_of(self, shape: tuple[int, ...]) -> int | None:
-        """Return how many frames the clips of an array have; None for pictures."""
-        return checked_steps(shape, self.time_steps)
+        """Return how many frames the clips of an array have; None for pictures. Refuse other axes."""
+        steps = self.time_steps
+        if steps is None and len(shape) != _PICTURES:
+            hint = f"; for clips give ImageDataGenerator(time_steps={shape[1]})" * (len(shape) == _CLIPS)
+            raise OptionError(f"x of shape {shape}: must have 4 axes, (N, H, W, C){hint}")
+        if steps is not None and (len(shape) != _CLIPS or shape[1] != steps):
+            raise OptionError(f"x of shape {shape}: must be (N, {steps}, H, W, C) with time_steps={steps}")
+        return steps
 
     @property
     def augmentation(self) -> Augmentation:
@@ -305,16 +300,6 @@ class Settings:
             flat = np.reshape(data, (len(data), -1))
             u, s, _ = np.linalg.svd(flat.T, full_matrices=False)
             self.zca_whitening_matrix = (u * (np.sqrt(len(data)) / (s + self.zca_epsilon))).dot(u.T)
-
-
-def checked_steps(shape: tuple[int, ...], steps: int | None) -> int | None:
-    """Return the frames of a clip, or None for pictures; refuse an array that has other axes."""
-    if steps is None and len(shape) != _PICTURES:
-        hint = f"; for clips give ImageDataGenerator(time_steps={shape[1]})" * (len(shape) == _CLIPS)
-        raise OptionError(f"x of shape {shape}: must have 4 axes, (N, H, W, C){hint}")
-    if steps is not None and (len(shape) != _CLIPS or shape[1] != steps):
-        raise OptionError(f"x of shape {shape}: must be (N, {steps}, H, W, C) with time_steps={steps}")
-    return steps
 
 
 def warn_channels(shape: tuple[int, ...], axis: int, data_format: str | None) -> None:

@@ -12,15 +12,17 @@ import numpy as np
 from fastclips.compat._base.augmentation import Augmentation
 from fastclips.compat._base.cache import FrameCache
 from fastclips.compat._base.files import FileList
+from fastclips.compat._base.folders import checked_fraction
 from fastclips.compat._base.iterator import Iterator
-from fastclips.compat._base.pictures import checked_size
+from fastclips.compat._base.pictures import checked_channels
 from fastclips.compat._base.tickets import DrawLayout
+from fastclips.compat._base.videos import Clips
 from fastclips.compat.keras_video.methods import METHOD_ABS_DIFF, METHOD_OPTICAL_FLOW
 from fastclips.compat.keras_video.patterns import find_videos
 from fastclips.compat.keras_video.transformation import as_augmentation
 from fastclips.compat.keras_video.windows import EVENLY, Windows, look_up
 from fastclips.errors import DataError, OptionError
-from fastclips.options import checked_bool, checked_classes, checked_int, first_few
+from fastclips.options import checked_bool, checked_classes, checked_int, checked_size, first_few
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,9 +30,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fastclips.compat._base.iterator import Samples
     from fastclips.compat.keras_video.motion import Motion
     from fastclips.compat.keras_video.render import MovieSpec
-    from fastclips.serving.batches import Planned
 
 __all__ = ["OpticalFlowGenerator", "SlidingFrameGenerator", "VideoFrameGenerator"]
 
@@ -54,8 +56,8 @@ class VideoFrameGenerator(Iterator):
     use_frame_cache : bool
         Whether decoded clips are kept, resized, as bytes; outside of `memory`:
         ``n * T * height * width * channels`` bytes.
-    target_shape : (int, int)
-        Height and width of frames.
+    target_shape : int or (int, int)
+        Side, or height and width, of frames.
     shuffle : bool
         Whether each epoch has an order of its own.
     transformation : optional
@@ -123,7 +125,7 @@ class VideoFrameGenerator(Iterator):
         classes: Sequence[str] | None = None,
         batch_size: int = 16,
         use_frame_cache: bool = False,
-        target_shape: tuple[int, int] = (224, 224),
+        target_shape: int | tuple[int, int] = (224, 224),
         shuffle: bool = True,
         transformation: Any = None,  # noqa: ANN401 - the user's
         split_test: float | None = None,
@@ -146,9 +148,7 @@ class VideoFrameGenerator(Iterator):
         self.nbframe = checked_int(nb_frames, "nb_frames", 1)
         self.rescale = 1.0 if rescale is None else float(rescale)
         self.target_shape = checked_size(target_shape, "target_shape")
-        self.nb_channel = checked_int(nb_channel, "nb_channel", 1, 4)
-        if self.nb_channel not in (1, 3):
-            raise OptionError(f"nb_channel={nb_channel!r}: must be 3 (RGB) or 1 (gray)")
+        self.nb_channel = checked_channels(nb_channel, "nb_channel")
         self.use_frame_cache = checked_bool(use_frame_cache, "use_frame_cache")
         self.use_video_header = checked_bool(use_headers, "use_headers")
         self.transformation = transformation
@@ -160,7 +160,7 @@ class VideoFrameGenerator(Iterator):
         self.test: list[str] = []
         self.files: list[str] = list(_files or ())
         if _files is None:
-            shares = _checked_share(split_val, "split_val"), _checked_share(split_test, "split_test")
+            shares = checked_fraction(split_val, "split_val"), checked_fraction(split_test, "split_test")
             self._divide(found, *shares, seed or 0)
         unknown = [path for path in self.files if path not in found]
         if unknown:
@@ -173,11 +173,10 @@ class VideoFrameGenerator(Iterator):
         self._labels = np.array([self.classes.index(found[path]) for path in self.files], np.int64)
         self.files_count, self.classes_count = len(self.files), len(self.classes)
         super().__init__(
-            self._count_samples(),
+            self._cut(),
             batch_size,
             shuffle,
             seed,
-            time_steps=self.nbframe,
             draws=_DRAWS.size,
             workers=workers,
             memory=memory,
@@ -231,18 +230,13 @@ class VideoFrameGenerator(Iterator):
 
     # --- what an Iterator asks for
 
-    def _count_samples(self) -> int:
-        return len(self.files)
-
-    def _files_of(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
-        return samples
+    def _cut(self) -> Samples:
+        """Return the frames of samples: here a clip of each video, whose frames the worker spreads."""
+        zeros = np.zeros(len(self.files), np.int64)
+        return Clips(np.array([EVENLY]), zeros, np.zeros(self.nbframe, np.int64))
 
     def _motion(self) -> Motion | None:
         return None
-
-    def frames(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the frames of samples: here the worker spreads them."""
-        return np.full((len(samples), self.nbframe), EVENLY)
 
     def draw(self, random: np.random.RandomState, samples: NDArray[np.int64]) -> NDArray[np.float64]:
         """Draw the parameters of clips; for a user's object, the number that seeds it in the worker."""
@@ -251,11 +245,6 @@ class VideoFrameGenerator(Iterator):
         draws = np.zeros((len(samples), _DRAWS.size))
         draws[:, -1] = random.random_sample(len(samples))
         return draws
-
-    def _plan(self, epoch: int, batch: int) -> Planned:
-        planned = super()._plan(epoch, batch)
-        planned.tickets["video"] = self._files_of(planned.tickets["sample"])
-        return planned
 
     def spec(self) -> MovieSpec:
         """Return how a batch is rendered."""
@@ -272,14 +261,12 @@ class VideoFrameGenerator(Iterator):
             self.use_video_header,
             self._augmentation,
             self._motion(),
-            FrameCache(self.n, (self.nbframe, *shape), checked=True) if kept else None,
+            FrameCache(self.n, (self.nbframe, *shape)) if kept else None,
         )
 
-    def assemble(
-        self, arrays: Mapping[str, NDArray[Any]], rows: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def assemble(self, arrays: Mapping[str, NDArray[Any]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return clips (B, T, H, W, C) and labels (B, classes), one-hot, float32 both."""
-        labels = self._labels[self._files_of(rows)]
+        labels = self._labels[self._clips.videos(arrays["samples"])]
         return arrays["x"], np.eye(self.classes_count, dtype=np.float32)[labels]
 
 
@@ -329,18 +316,17 @@ class SlidingFrameGenerator(VideoFrameGenerator):
         self.sequence_time = sequence_time
         super().__init__(*args, **kwargs)
 
-    def _count_samples(self) -> int:
+    def _cut(self) -> Samples:
         self._counts, self._fps = look_up(self.files, timed=self.sequence_time is not None)
         seconds = self.sequence_time
         covered = self._counts if seconds is None else (self._fps * seconds).astype(np.int64)
-        self._windows = Windows(self._counts, covered, self.nbframe)
-        return len(self._windows)
+        return Windows(self._counts, covered, self.nbframe)
 
     @property
     def vid_info(self) -> list[dict[str, Any]]:
         """The video and the frames of each clip."""
         samples = np.arange(self.n)
-        shown = zip(self._files_of(samples).tolist(), self.frames(samples), strict=True)
+        shown = zip(self._clips.videos(samples).tolist(), self.frames(samples), strict=True)
         return [
             {
                 "id": sample,
@@ -351,13 +337,6 @@ class SlidingFrameGenerator(VideoFrameGenerator):
             }
             for sample, (file, frames) in enumerate(shown)
         ]
-
-    def _files_of(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
-        return self._windows.videos(samples)
-
-    def frames(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the frames of windows."""
-        return self._windows.frames(samples)
 
 
 class OpticalFlowGenerator(VideoFrameGenerator):
@@ -407,11 +386,3 @@ class OpticalFlowGenerator(VideoFrameGenerator):
         from fastclips.compat.keras_video.motion import Motion  # noqa: PLC0415 - imports OpenCV, which is the workers'
 
         return Motion(self.method, self.flowlevel, self.iterations, self.winsize)
-
-
-def _checked_share(value: float | None, knob: str) -> float:
-    if value is None:
-        return 0.0
-    if isinstance(value, (int, float)) and 0 < value < 1:
-        return float(value)
-    raise OptionError(f"{knob}={value!r}: must be a number between 0 and 1, or None")

@@ -18,6 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from fastclips.errors import DataError
+from fastclips.planning.clips import EvenClips
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,25 +51,26 @@ class Windows:
     """
 
     def __init__(self, counts: NDArray[np.int64], covered: NDArray[np.int64], time_steps: int) -> None:
+        self.time_steps = time_steps
         covered = np.clip(covered, 1, counts)
         lengths = np.maximum(covered - time_steps, time_steps)
         fitting = (lengths - 1) // max(time_steps - 1, 1)
         self._counts, self._places = counts, np.arange(time_steps)
         self._steps = np.maximum(np.minimum(-(-covered // time_steps) - 1, fitting), 1)
-        self._first = np.concatenate(([0], np.cumsum(np.maximum(counts - lengths, 0) + 1)))
+        self._windows = EvenClips(np.maximum(counts - lengths, 0) + 1, 1)
 
     def __len__(self) -> int:
-        return int(self._first[-1])
+        return len(self._windows)
 
     def videos(self, windows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the video of each window."""
-        return np.searchsorted(self._first, windows, "right") - 1
+        return self._windows.rows(windows).video
 
     def frames(self, windows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the frames of each window, (windows, T)."""
-        videos = self.videos(windows)
-        counts, places = self._counts[videos, None], self._places
-        frames = (windows - self._first[videos])[:, None] + self._steps[videos, None] * places
+        found = self._windows.rows(windows)
+        counts, places = self._counts[found.video, None], self._places
+        frames = found.start[:, None] + self._steps[found.video, None] * places
         return np.where(counts < len(places), spread(counts, len(places)), frames)
 
 

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     _Array = NDArray[Any]
     _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-__all__ = ["crop", "crop_table"]
+__all__ = ["array", "compile_kernel", "crop", "crop_table", "inline"]
 
 # An unsigned count with a Python int gives a float in numba, so constants are unsigned, too.
 _ONE = np.uint64(1)
@@ -58,10 +58,10 @@ _LINE = np.uint64(CACHE_LINE)
 _LOCK_S = 30.0  # several times as long as compiling takes
 _STAGING = 8 * 1024  # bytes; fits the first-level cache
 
-_inline: Callable[[_Function], _Function] = njit(inline="always")
+inline: Callable[[_Function], _Function] = njit(inline="always")
 
 
-def _compile(function: _Function, *signatures: object) -> _Function:
+def compile_kernel(function: _Function, *signatures: object) -> _Function:
     """Compile a kernel for all its signatures, or load it from the cache; calls never compile."""
     if config.DISABLE_JIT:
         return function
@@ -105,7 +105,7 @@ def _lock_cache(folder: str | None) -> Iterator[None]:
         yield
 
 
-@_inline
+@inline
 def _copy_rows(
     source: _Array,
     start: int,
@@ -131,7 +131,7 @@ def _copy_rows(
                     out[put + x * across + c * plane] = source[take + x * channels + c]
 
 
-@_inline
+@inline
 def _look_up_rows(
     source: _Array,
     start: int,
@@ -215,7 +215,7 @@ else:
     _finish_lines = intrinsic(_fence)  # non-temporal stores are not ordered otherwise
 
 
-@_inline
+@inline
 def _store_block(
     out: Any, staging: Any, y: int, rows: int, height: int, row: int, planes: int, items: int
 ) -> None:
@@ -227,7 +227,7 @@ def _store_block(
             _store_line(out, put + line * items, staging, take + line * items, items)
 
 
-@_inline
+@inline
 def _measure(
     source: _Array, top: int, left: int, flip: bool, out: _Array, planar: bool, bypass_cache: bool
 ) -> tuple[bool, int, int, int, int, int, int]:
@@ -344,16 +344,17 @@ def _look_up(
     return True
 
 
-def _array(item: Any, axes: int, *, readonly: bool = False, layout: str = "C") -> object:
-    return types.Array(item, axes, layout, readonly=readonly)  # a read-only type also takes writable arrays
+def array(item: Any, axes: int, *, readonly: bool = False, layout: str = "C") -> object:
+    """Return numba's type of an array; a read-only type also takes writable arrays."""
+    return types.Array(item, axes, layout, readonly=readonly)
 
 
-_BOX = (_array(uint8, 3, readonly=True, layout="A"), int64, int64, boolean)
-_copy = _compile(_copy, boolean(*_BOX, _array(uint8, 3), boolean, _array(uint8, 1), boolean))
-_look_up = _compile(
+_BOX = (array(uint8, 3, readonly=True, layout="A"), int64, int64, boolean)
+_copy = compile_kernel(_copy, boolean(*_BOX, array(uint8, 3), boolean, array(uint8, 1), boolean))
+_look_up = compile_kernel(
     _look_up,
     *(
-        boolean(*_BOX, _array(item, 2, readonly=True), _array(item, 3), boolean, _array(item, 1), boolean)
+        boolean(*_BOX, array(item, 2, readonly=True), array(item, 3), boolean, array(item, 1), boolean)
         for item in (uint8, uint16, uint32)
     ),
 )
