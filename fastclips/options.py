@@ -141,8 +141,8 @@ def checked_factors(
         spread = checked_number(low, "", 0, 1 - least)
     except OptionError:
         raise OptionError(
-            f"{owner}'s low={low!r}: must be a number from 0 to {1 - least:g}, the largest distance of the "
-            f"factor from 1, if high is left out; or {instead}"
+            f"{owner}'s low={low!r}: must be a number d from 0 to {1 - least:g} where there is no high, for "
+            f"factors from 1 - d to 1 + d; or {instead}"
         ) from None
     return 1 - spread, 1 + spread
 

@@ -122,10 +122,10 @@ def test_a_number_alone_is_a_spread():
     [
         (
             lambda: Brightness(1.5),
-            r"Brightness's low=1\.5: must be a number from 0 to 1, .* if high is left out; or give low",
+            r"Brightness's low=1\.5: must be a number d from 0 to 1 .*; or give low",
         ),
-        (lambda: Contrast("much"), "Contrast's low='much': must be .* if high is left out"),
-        (lambda: Saturation(-0.1), r"Saturation's low=-0\.1: must be .* if high is left out"),
+        (lambda: Contrast("much"), "Contrast's low='much': must be .* where there is no high"),
+        (lambda: Saturation(-0.1), r"Saturation's low=-0\.1: must be .* where there is no high"),
         (lambda: Brightness(-1, 1), "Brightness's low=-1: must be a number from 0 to 255"),
         (lambda: Contrast(0, 300), "Contrast's high=300: must be a number from 0 to 255"),
         (lambda: Saturation(2, 1), r"Saturation's low=2\.0: must be at most its high=1\.0"),
