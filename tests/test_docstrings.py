@@ -1,7 +1,8 @@
 """Examples in docstrings are run, and every public name has parameters, returns and an example.
 
-An example finds frames/, masks/, packed/, train.txt and testlist01.txt in the working directory, and `fc` and
-`np` in its namespace. frames/ has 6 videos in 2 classes, each of 12 JPEGs of 48x64.
+An example finds frames/, masks/, packed/, videos/, train.txt and testlist01.txt in the working directory, and
+`fc` and `np` in its namespace. frames/ has 6 videos in 2 classes, each of 12 JPEGs of 48x64; videos/ has 2
+classes too.
 """
 
 import doctest
@@ -70,6 +71,11 @@ def data(tmp_path_factory):
     (root / "train.txt").write_text("".join(f"{name} {n % 2}\n" for n, name in enumerate(names)))
     (root / "testlist01.txt").write_text("".join(f"{name}.avi\n" for name in names[:3]))
     fc.pack(fc.open({"image": frames, "mask": masks}), root / "packed", workers=0)
+    if find_spec("av"):
+        from videos import show, write_movie  # noqa: PLC0415 - needs av
+
+        for name in ("a/v0", "a/v1", "b/v0", "b/v1"):
+            write_movie(root / f"videos/{name}.mp4", [show(number) for number in range(24)])
     return root
 
 
@@ -79,6 +85,8 @@ def data(tmp_path_factory):
 def test_examples_run(name, data, tmp_path, monkeypatch):
     if ".adapters." in name or ".compat" in name:
         pytest.importorskip("keras")
+    if "keras_video" in name:
+        pytest.importorskip("av")
     shutil.copytree(data, tmp_path, copy_function=os.link, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     module = importlib.import_module(name)

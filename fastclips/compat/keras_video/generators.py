@@ -106,8 +106,12 @@ class VideoFrameGenerator(Iterator):
 
     Examples
     --------
-    >>> train = VideoFrameGenerator(glob_pattern="videos/{classname}/*.mp4", split_val=0.2)  # doctest: +SKIP
-    >>> model.fit(train, validation_data=train.get_validation_generator(), epochs=10)  # doctest: +SKIP
+    >>> train = VideoFrameGenerator(
+    ...     glob_pattern="videos/{classname}/*.mp4", batch_size=2, target_shape=(48, 64), workers=0
+    ... )
+    >>> x, y = next(train)  # or model.fit(train, epochs=10)
+    >>> x.shape, y.shape, train.classes
+    ((2, 5, 48, 64, 3), (2, 2), ['a', 'b'])
     """
 
     _given: dict[str, Any]
@@ -301,8 +305,12 @@ class SlidingFrameGenerator(VideoFrameGenerator):
 
     Examples
     --------
-    >>> windows = SlidingFrameGenerator(nb_frames=8, sequence_time=2)  # doctest: +SKIP
-    >>> model.fit(windows, epochs=10)  # doctest: +SKIP
+    >>> windows = SlidingFrameGenerator(
+    ...     glob_pattern="videos/{classname}/*.mp4", nb_frames=8, sequence_time=0.4, batch_size=2, workers=0
+    ... )
+    >>> x, y = next(windows)  # or model.fit(windows, epochs=10)
+    >>> x.shape
+    (2, 8, 224, 224, 3)
     """
 
     def __init__(
@@ -361,8 +369,12 @@ class OpticalFlowGenerator(VideoFrameGenerator):
 
     Examples
     --------
-    >>> motion = OpticalFlowGenerator(method=METHOD_ABS_DIFF, winsize=9)  # doctest: +SKIP
-    >>> model.fit(motion, epochs=10)  # doctest: +SKIP
+    >>> motion = OpticalFlowGenerator(
+    ...     glob_pattern="videos/{classname}/*.mp4", method=METHOD_ABS_DIFF, batch_size=2, workers=0
+    ... )
+    >>> x, y = next(motion)  # or model.fit(motion, epochs=10)
+    >>> x.shape
+    (2, 5, 224, 224, 3)
     """
 
     def __init__(
