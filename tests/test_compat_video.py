@@ -206,7 +206,7 @@ def test_kept_frames_need_no_file(tmp_path, movie_files, make_movies, workers):
 
 
 def test_a_kept_clip_is_whole_or_not_there():
-    cache = FrameCache(3, (2, 4, 4, 3))
+    cache = FrameCache(3, (2, 4, 4, 3), checked=True)
     clip = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), np.uint8)
     assert cache.get(1) is None
     cache.put(1, clip)

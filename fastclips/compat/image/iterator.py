@@ -92,6 +92,7 @@ class PictureIterator(Iterator):
         **options: Any,  # noqa: ANN401 - passed on
     ) -> None:
         self._cached = checked_bytes(cache, "cache") if cache else 0
+        self._decoded: NDArray[np.bool_] | None = None  # files whose frames the cache has
         self._generator, self._storage = generator, storage
         self._targets, self._picture, self._extra = targets, picture, tuple(extra)
         self.image_shape, self._leading = shape, () if time_steps is None else (time_steps,)
@@ -105,6 +106,11 @@ class PictureIterator(Iterator):
         self.data_format, self.dtype = generator.data_format, generator.dtype
         super().__init__(clips, batch_size, shuffle, seed, draws=self._draws.size, **options)
         self.time_steps = time_steps or 1  # a row of an array may be a clip
+
+    def frames(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the file numbers of samples for their tickets: ~file if the cache has the frame."""
+        files = super().frames(samples)
+        return files if self._decoded is None else np.where(self._decoded[files], ~files, files)
 
     def draw(self, random: np.random.RandomState, samples: NDArray[np.int64]) -> NDArray[np.float64]:
         """Draw parameters in Keras's order, then names of saved files, then seeds for the user's function."""
@@ -151,14 +157,20 @@ class PictureIterator(Iterator):
     def _new_cache(self) -> FrameCache | None:
         """Return an empty cache, if there is room for all frames."""
         picture, files = self._picture, len(self._storage)
+        self._decoded = None
         if picture is None or picture.channels != _RGB:
             return None
         frame = (*picture.size, _RGB)
-        return FrameCache(files, frame) if FrameCache.bytes_of(files, frame) <= self._cached else None
+        if FrameCache.bytes_of(files, frame) > self._cached:
+            return None
+        self._decoded = np.zeros(files, np.bool_)
+        return FrameCache(files, frame)
 
     def assemble(self, arrays: Mapping[str, NDArray[Any]]) -> Any:  # noqa: ANN401 - the user's choice
         """Make ``x``, ``(x, y)`` or ``(x, y, weight)``."""
         image, rows = arrays[FIELD], arrays["samples"]
+        if self._decoded is not None:
+            self._decoded[self._clips.frames(rows)] = True
         if self.save_to_dir is not None:
             self._save(self.save_to_dir, image, rows, arrays["draws"][:, -1].astype(int).tolist())
         x = (image, *(values[rows] for values in self._extra)) if self._extra else image

@@ -265,7 +265,7 @@ class VideoFrameGenerator(Iterator):
             self.use_video_header,
             self._augmentation,
             self._motion(),
-            FrameCache(self.n, (self.nbframe, *shape)) if kept else None,
+            FrameCache(self.n, (self.nbframe, *shape), checked=True) if kept else None,
         )
 
     def assemble(self, arrays: Mapping[str, NDArray[Any]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
