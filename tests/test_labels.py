@@ -372,3 +372,9 @@ def test_numbers_that_name_other_classes():
     ):
         from_array([1, 2], ["1", "2", "3"], time_steps=TIME_STEPS)
     assert from_array([1, 2], ["0", "1", "2"], time_steps=TIME_STEPS)[0].per_video.tolist() == [1, 2]
+
+
+def test_whole_numbers_as_text_are_classes_by_number():
+    labels, classes = from_array(["5.0", "2.0"], time_steps=4)
+    assert labels.per_video.tolist() == [5, 2]
+    assert classes == ("0", "1", "2", "3", "4", "5")

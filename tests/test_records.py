@@ -247,7 +247,7 @@ def test_a_list_whose_labels_are_called_otherwise_warns(tmp_path, caplog):
         ("path length", "a 3\nb 0\n", "line 2 of '.*': length '0' must be an integer from 1 to 2147483647"),
         ("path length", "a 2147483648\n", "length '2147483648' must be an integer"),
         ("path start", "a -1\n", "start '-1' must be an integer from 0"),
-        ("path start", "a 1.0\n", r"start '1\.0' must be an integer"),
+        ("path start", "a 1.5\n", r"start '1\.5' must be an integer"),
         ("path fps", "a x\n", "fps 'x' must be a finite number"),
         ("path fps", "a inf\n", "fps 'inf' must be a finite number"),
         ("path fps", "a 25\nb 0\n", "line 2 of '.*': fps '0' must be above 0"),
@@ -358,10 +358,7 @@ def test_pandas_frames(tmp_path):
     frame = pandas.read_csv(tmp_path / "train.csv")
     with pytest.raises(DataError, match=r"row 1 \(from 0\): length nan is missing"):
         read_records(frame)
-    with pytest.raises(
-        DataError, match=r"row 0 \(from 0\): length 3\.0 must be .* convert the column with astype"
-    ):
-        read_records(frame[:1])
+    assert content(read_records(frame[:1])) == {"path": ["a"], "length": [3], "label": ["x"]}
     assert content(read_records(frame[["path", "label"]])) == {"path": ["a", "b"], "label": ["x", "y"]}
 
 
@@ -437,12 +434,12 @@ def test_ignored_columns_may_hold_anything(caplog):
         (Frame(path=["a", "b"], label=[1.0, float("nan")]), r"row 1 \(from 0\): label nan is missing"),
         (Frame(path=["a"], label=[NAType()]), r"row 0 \(from 0\): label .* is missing"),
         (
-            Frame(path=["a"], label=[1.0]),
-            r"label 1\.0 must be an integer, or a name .*; pandas converts integers",
+            Frame(path=["a"], label=[1.5]),
+            r"label 1\.5 must be an integer, or a name",
         ),
         (
-            Frame(path=["a"], start=np.array([1.0])),
-            r"start .*1\.0.* must be an integer .*; pandas converts integers",
+            Frame(path=["a"], start=np.array([1.5])),
+            r"start .*1\.5.* must be an integer ",
         ),
         (
             [("a", 1), ("b", "x")],

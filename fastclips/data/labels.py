@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Labels", "encode", "from_array", "of_frames"]
 
-_INTEGER = re.compile("-?[0-9]{1,18}")
+_INTEGER = re.compile(r"(-?[0-9]{1,18})(?:\.0+)?")
 _MOST = 1_000_000  # classes without names; larger numbers are probably ids
 _log = logging.getLogger(__name__)
 
@@ -306,8 +306,10 @@ def from_array(
         return _SeveralClasses(len(names), starts, counts, _small(numbers, names)), names
     if array.dtype.kind in "OTU" and array.ndim == 1 and all(isinstance(item, str) for item in array):
         named = given is not None and set(array.tolist()) <= set(given)
-        if not named and all(_INTEGER.fullmatch(item) for item in array):
-            return from_array(array.astype(np.int64), given, time_steps=time_steps, key=key)
+        whole = [_INTEGER.fullmatch(item) for item in array]
+        if not named and all(whole):
+            integers = np.array([int(found[1]) for found in whole if found], np.int64)
+            return from_array(integers, given, time_steps=time_steps, key=key)
         numbers, names = _numbered(list(map(str, array)), given, lambda at: f"labels[{at}]", key)
         return _OneClass(len(names), numbers), names
     if array.dtype.kind in "iu" and array.shape == (videos,):
@@ -345,7 +347,7 @@ def of_frames(
 
 
 def _array(labels: object) -> NDArray[Any]:
-    refuse_masked(labels, "labels=")
+    refuse_masked(labels, "labels")
     if isinstance(labels, (list, tuple)) and len({isinstance(item, str) for item in labels}) > 1:
         raise OptionError("labels= mixes names with other values: give only names, or only numbers")
     try:

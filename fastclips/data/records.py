@@ -20,6 +20,8 @@ the file itself. Classes in text are names if all of them are in ``classes=``; o
 integers; otherwise names. Blanks separate ``labels`` if they separate the fields of the line, or if all
 labels are integers: ``playing guitar, singing`` are two labels.
 
+**Whole numbers** such as ``5.0`` are integers, in text and in Python.
+
 **Missing values.** If one row has a column, every row must have it. A gap is an error, since no default is
 right for all users.
 """
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
 __all__ = ["Records", "read_records"]
 
 _FRAMES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
-_INTEGER = regex("-?[0-9]{1,18}").fullmatch  # at most 18 digits, so that it fits into 64 bits
+_INTEGER = regex(r"(-?[0-9]{1,18})(?:\.0+)?").fullmatch  # at most 18 digits, so that it fits into 64 bits
 _WORDS = regex(r"[^\s,;|]+").findall
 _PHRASES = regex(r"[^,;|]+").findall
 _SEPARATOR = regex("[,;|]").search
@@ -189,23 +191,19 @@ def _tidy(path: str) -> str:
 
 
 def _of_text(value: str) -> int | None:
-    return int(value) if _INTEGER(value) else None
+    found = _INTEGER(value)
+    return int(found[1]) if found else None
 
 
 def _of_python(value: Any) -> int | None:  # noqa: ANN401 - a row may hold anything
     if isinstance(value, str):
         return _of_text(value.strip())
+    if isinstance(value, (float, np.floating)) and value.is_integer():
+        return int(value)
     try:
         return None if isinstance(value, bool) else index(value)
     except TypeError:
         return None
-
-
-def _hint(value: object) -> str:
-    """Return a hint for a float where an integer is needed; otherwise an empty string."""
-    if not isinstance(value, (float, np.floating)):
-        return ""
-    return "; pandas converts integers to floats if a row lacks one: convert the column with astype(int)"
 
 
 def _integers(table: Table, name: str, least: int) -> list[int] | None:
@@ -215,7 +213,7 @@ def _integers(table: Table, name: str, least: int) -> list[int] | None:
     numbers: list[int] = []
     for row, number in enumerate(map(_of_text if table.text else _of_python, values)):
         if number is None or not least <= number < _BELOW:
-            hint = _hint(values[row])
+            hint = ""
             if table.blanks and "labels" in table.columns:
                 hint = ". A path must not hold a blank here: separate the fields by another character"
             table.refuse(row, name, f"must be an integer from {least} to {_BELOW - 1}{hint}")
@@ -310,6 +308,8 @@ def _classes_of_text(
     """Return classes, all as names or all as numbers; a mixture would have to be guessed."""
     integers = all(map(_INTEGER, flat))
     given = frozenset(names)
+    if integers and given.isdisjoint(flat):
+        flat = [text.partition(".")[0] for text in flat]
     known = [text in given for text in flat]
     # If the names are "0", "1", ... themselves, names and numbers agree, and 07 is 7.
     if integers and (not any(known) or tuple(names) == tuple(map(str, range(len(names))))):
@@ -329,8 +329,7 @@ def _classes(table: Table, name: str, flat: list[Any], row_of: Callable[[int], i
     clean = [str(value) if isinstance(value, str) else _of_python(value) for value in flat]
     for place, value in enumerate(clean):
         if value is None or value == "":
-            must = f"must be an integer, or a name (a str that is not empty){_hint(flat[place])}"
-            table.refuse(row_of(place), name, must)
+            table.refuse(row_of(place), name, "must be an integer, or a name (a str that is not empty)")
         if type(value) is not type(clean[0]):
             must = f"mixes numbers and names: an earlier row has {clean[0]!r}"
             table.refuse(row_of(place), name, must)
