@@ -409,3 +409,23 @@ def test_masks_keep_pairs_through_the_loader(tmp_path):
 def test_masks_may_be_jpeg_where_every_value_has_a_meaning(tmp_path, values, smeared):
     roots = {name: touch(tmp_path / name, "a/v/1.jpg") for name in ("image", "mask")}
     assert fc.open(roots, values=values).streams[1].smeared == smeared
+
+
+@pytest.mark.parametrize("names", [["train", "val"], ["test", "TRAINING"], ["validation"]])
+def test_classes_with_the_names_of_splits_warn(tmp_path, caplog, names):
+    for name in names:
+        touch(tmp_path, f"{name}/jump/v/1.jpg")
+    assert fc.open(tmp_path).classes == tuple(sorted(names, key=str.lower))
+    (warning,) = [record.getMessage() for record in caplog.records if "splits" in record.getMessage()]
+    assert warning.endswith(
+        f"If they are splits, open each by itself, such as '{tmp_path}/{min(names, key=str.lower)}'."
+    )
+    assert fc.open(tmp_path / min(names)).classes == ("jump",)
+
+
+@pytest.mark.parametrize("options", [{"classes": ["train", "bus"]}, {"labels": None}])
+def test_classes_that_are_meant_do_not_warn(tmp_path, caplog, options):
+    touch(tmp_path, "train/v/1.jpg", "bus/v/1.jpg")
+    fc.open(tmp_path, **options)
+    fc.open(tmp_path)
+    assert "splits" not in caplog.text

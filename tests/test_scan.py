@@ -15,7 +15,7 @@ from fastclips.data import scan
 from fastclips.data.names import FileNames, natural_key
 from fastclips.data.scan import (
     FrameTree,
-    _matcher,
+    matcher,
     name_folders,
     scan_folders,
     scan_tree,
@@ -139,7 +139,7 @@ def test_a_pattern_with_a_place_selects_by_number(tmp_path, frames):
 @given(st.integers(1, 4), st.text(st.sampled_from("0123"), max_size=6), st.sampled_from(["", "x", "%", "."]))
 def test_a_place_takes_just_the_names_it_makes(width, digits, around):
     name = f"a{around}{digits}{around}.jpg"
-    match = _matcher(f"a{around}{{:0{width}d}}{around}.jpg")
+    match = matcher(f"a{around}{{:0{width}d}}{around}.jpg")
     makes = digits != "" and name == f"a{around}{int(digits):0{width}d}{around}.jpg"
     assert bool(match(name)) == makes
     assert not match(name + "\n")
@@ -229,7 +229,7 @@ def test_several_sequences(tmp_path):
     write(tmp_path, "a/v/img_1.jpg", "a/v/flow_x_1.jpg", "a/v/flow_y_1.jpg", "a/v/img_2_l.jpg")
     assert refusal(tmp_path) == (
         f"'{tmp_path}/a/v' holds 4 sequences of numbered frames, 'flow_x_*', 'flow_y_*', 'img_*', 'img_*_l': "
-        "select one with frames=, such as frames='img_*_l.*', or set frames='*' to read all as one video."
+        "select one with frames=, such as frames='img_*_l.*'."
     )
 
 
@@ -237,7 +237,7 @@ def test_sequences_that_differ_by_a_number(tmp_path):
     write(tmp_path, *(f"a/v/cam{camera}_{frame:02d}_8bit.png" for camera in (1, 2) for frame in range(3)))
     assert refusal(tmp_path) == (
         f"'{tmp_path}/a/v' holds 2 sequences of numbered frames, 'cam1_*_8bit', 'cam2_*_8bit': select one "
-        "with frames=, such as frames='cam2_*_8bit.*', or set frames='*' to read all as one video."
+        "with frames=, such as frames='cam2_*_8bit.*'."
     )
     assert found(tmp_path, "cam2_*_8bit.*") == {"a/v": [f"cam2_{frame:02d}_8bit.png" for frame in range(3)]}
 
@@ -245,8 +245,8 @@ def test_sequences_that_differ_by_a_number(tmp_path):
 def test_a_name_without_number_among_numbered_ones(tmp_path):
     write(tmp_path, "a/v/img_1.jpg", "a/v/img_2.jpg", "a/v/end.png", "a/v/cover.jpg")
     assert refusal(tmp_path) == (
-        f"'{tmp_path}/a/v' holds numbered frames and 'cover.jpg': select with frames=, such as "
-        "frames='img_*.*', or set frames='*' to read all as one video."
+        f"'{tmp_path}/a/v' holds the numbered frames 'img_*' and others, 'cover.jpg', 'end.png': move the "
+        "others to another folder, or set frames='img_*.*'."
     )
 
 

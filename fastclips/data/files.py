@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["Files"]
 
 _PARENTS, _VIDEOS = 10_000, 1000  # the most folders without and with frames whose times are kept
+_SPLITS = ("train", "training", "val", "valid", "validation", "test", "testing")
 _log = logging.getLogger(__name__)
 
 
@@ -183,6 +184,14 @@ class Files:
             raise DataError(
                 f"classes= must name {first_few(unknown)}, folders in {tree.root!r}; it has "
                 f"{first_few(classes)}."
+            )
+        if self.classes is None and all(name.casefold() in _SPLITS for name in found):
+            _log.warning(
+                "The classes in %r are %s, which are usual names of splits. If they are splits, open each by "
+                "itself, such as %r.",
+                tree.root,
+                first_few(found),
+                f"{tree.root}/{found[0]}",
             )
         if not any("/" in name for name in tree.videos):
             _log.warning(

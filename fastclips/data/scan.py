@@ -22,20 +22,19 @@ video would be a silent mistake, so a folder with several sequences needs a patt
 
 from __future__ import annotations
 
-import fnmatch
 import logging
 import os
-import re
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from fastclips.data import several
 from fastclips.data.decimals import find_decimals
-from fastclips.data.names import FileNames, natural_key, sequences, stem, template_of
+from fastclips.data.names import FileNames, natural_key, stem, template_of
+from fastclips.data.several import matcher
 from fastclips.errors import DataError, OptionError
-from fastclips.options import first_few
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -60,7 +59,6 @@ __all__ = [
 FRAME_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")  # in any case
 VIDEO_EXTENSIONS = (".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
 
-_DIGIT = re.compile("[0-9]")
 _LISTED = "the folder that the list's paths are relative to, root="
 _PROBED = 1000  # videos that are checked if lengths are given, and whose times are kept
 SKIPPED = ("__MACOSX", "@eaDir")  # left in folders by archives and servers
@@ -169,7 +167,7 @@ def gather_videos(
     FrameTree
         As from `scan_tree`.
     """
-    matches = _matcher(frames)
+    matches = matcher(frames)
     videos: dict[str, FileNames] = {}
     unmatched: list[str] = []
     others: Counter[str] = Counter()
@@ -221,7 +219,7 @@ def scan_folders(
         same stem.
     """
     top = _folder(root, _LISTED)
-    matches = _matcher(frames)
+    matches = matcher(frames)
     videos: dict[str, FileNames] = {}
     folders: dict[str, str] = {}
     unmatched: dict[str, str] = {}
@@ -371,19 +369,6 @@ def _folder(root: str | os.PathLike[str], what: str) -> Path:
     return top
 
 
-def _matcher(frames: str | None) -> Callable[[str], object] | None:
-    if frames is None:
-        return None
-    if not isinstance(frames, str):
-        raise OptionError(f"frames={frames!r}: must be a pattern of file names, such as 'img_*.jpg'")
-    template = template_of(frames)
-    if template is None:
-        return re.compile(fnmatch.translate(frames)).match
-    width = int(re.search(r"%0(\d+)d", template)[1])  # type: ignore[index] # template_of always writes it
-    before, after = (re.escape(part.replace("%%", "%")) for part in template.split(f"%0{width}d"))
-    return re.compile(rf"{before}(?:[0-9]{{{width}}}|[1-9][0-9]{{{width},}}){after}").fullmatch
-
-
 def _watched(items: Iterable[T], doing: str, unit: str) -> Iterable[T]:
     """Iterate with a progress bar, which a terminal shows after `_SHOW_AFTER` seconds."""
     from tqdm import tqdm  # noqa: PLC0415 - needed only for scans
@@ -444,25 +429,12 @@ def _in_order(folder: str, names: list[str], *, chosen: bool) -> FileNames:
     for name in names:
         twin = by_stem.setdefault(stem(name), name)
         if twin is not name:
-            raise DataError(
-                f"{folder!r} holds two frames with one stem, {min(twin, name)!r} and {max(twin, name)!r}: "
-                "remove one, or select with frames=, such as frames='*.jpg'."
-            )
+            raise DataError(several.twins(folder, names, twin, name))
     decimals = find_decimals(by_stem)
     decimals.refuse_unclear(folder)
-    odd = [text for text in by_stem if not _DIGIT.search(text)]
-    several = [] if chosen else list(sequences(map(decimals.joined, by_stem) if decimals else by_stem))
-    shown = sorted((f"{before}*{after}" for before, after in several), key=natural_key)
-    if several and odd:
-        raise DataError(
-            f"{folder!r} holds numbered frames and {by_stem[min(odd)]!r}: select with frames=, such as "
-            f"frames={shown[-1] + '.*'!r}, or set frames='*' to read all as one video."
-        )
-    if len(several) > 1:
-        raise DataError(
-            f"{folder!r} holds {len(shown)} sequences of numbered frames, {first_few(shown)}: select one "
-            f"with frames=, such as frames={shown[-1] + '.*'!r}, or set frames='*' to read all as one video."
-        )
+    if not chosen:
+        numbered = {decimals.joined(text) if decimals else text: name for text, name in by_stem.items()}
+        several.refuse(folder, numbered)
     key = decimals.key if decimals else natural_key
     return FileNames.of([by_stem[text] for text in sorted(by_stem, key=key)])
 
