@@ -124,7 +124,7 @@ def test_what_is_listed_is_the_same_for_any_number_of_workers(harmed):
         "No such file or directory",
         "is empty (0 bytes)",
         "truncated or damaged JPEG of",
-        "neither JPEG, PNG, BMP nor TIFF",
+        "neither JPEG, PNG, BMP, TIFF nor WebP",
         "header of a JPEG of 20 bytes",
         "unusual PNG of",
     ):

@@ -362,8 +362,12 @@ def patched(marker, offset, value):
     ("stream", "data", "message"),
     [
         (IMAGE, b"", "empty"),
-        (IMAGE, b"GIF89a" + bytes(50), r"neither JPEG, PNG, BMP nor TIFF: it starts with b'GIF89a\x00\x00'"),
-        (IMAGE, b"\xff\xd8", "neither JPEG, PNG, BMP nor TIFF"),
+        (
+            IMAGE,
+            b"GIF89a" + bytes(50),
+            r"neither JPEG, PNG, BMP, TIFF nor WebP: it starts with b'GIF89a\x00\x00'",
+        ),
+        (IMAGE, b"\xff\xd8", "neither JPEG, PNG, BMP, TIFF nor WebP"),
         (IMAGE, JPEG[:30], "header of a JPEG of 30 bytes"),
         (IMAGE, JPEG[:-40], f"truncated or damaged JPEG of {len(JPEG) - 40} bytes: Premature end"),
         (IMAGE, PNG[:20], "header of a PNG of 20 bytes"),

@@ -210,7 +210,7 @@ def test_no_frames_says_what_was_found(tmp_path):
     write(tmp_path, "a/1.mp4", "a/2.MP4", "b/3.mp4", "b/README")
     assert refusal(tmp_path) == (
         f"no frames in '{tmp_path}': expected class/video/frame with the extensions .jpg, .jpeg, .png, "
-        ".bmp, .tif, .tiff; found 3 .mp4 files, 1 extensionless file."
+        ".bmp, .tif, .tiff, .jfif, .webp; found 3 .mp4 files, 1 extensionless file."
     )
 
 

@@ -61,8 +61,8 @@ def open_dataset(
 ) -> Dataset:
     """Open a dataset: folders of frames, a list of videos, tar files, a pack, or arrays.
 
-    ``fastclips.open`` is this function. Files of frames are .jpg, .jpeg, .png, .bmp, .tif or .tiff.
-    Everything is in natural order: ``f2`` comes before ``f10``.
+    ``fastclips.open`` is this function. Files of frames are .jpg, .jpeg, .jfif, .png, .bmp, .tif, .tiff
+    or .webp. Everything is in natural order: ``f2`` comes before ``f10``.
 
     Parameters
     ----------

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Records", "read_records"]
 
-_FRAMES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
+_FRAMES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".jfif", ".webp")
 _INTEGER = regex(r"(-?[0-9]{1,18})(?:\.0+)?").fullmatch  # at most 18 digits, so that it fits into 64 bits
 _WORDS = regex(r"[^\s,;|]+").findall
 _PHRASES = regex(r"[^,;|]+").findall

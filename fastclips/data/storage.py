@@ -124,9 +124,9 @@ class Storage(ABC):
         Returns
         -------
         bytes or ndarray of uint8
-            An encoded file, at least one byte: JPEG, PNG, BMP or TIFF. Or decoded pixels: (H, W, C) of a
-            picture, with C = 3 (RGB) or 1 (gray), (H, W) of a mask. The caller does not modify the array. The
-            frames of all streams at the same (video, frame) have the same height and width.
+            An encoded file, at least one byte: JPEG, PNG, BMP, TIFF or WebP. Or decoded pixels: (H, W, C) of
+            a picture, with C = 3 (RGB) or 1 (gray), (H, W) of a mask. The caller does not modify the array.
+            The frames of all streams at the same (video, frame) have the same height and width.
 
         Raises
         ------

@@ -2,8 +2,8 @@
 
 The first bytes of a frame tell its format, never its name. Native code decodes the requested box of usual
 JPEGs; simplejpeg decodes unusual and damaged JPEGs. Both let libjpeg-turbo make the pixels, without the GIL,
-but the native code reads the coefficients itself. Pillow decodes PNG, BMP and TIFF: it keeps the indices of a
-palette, where OpenCV returns colours. A frame that is an array already is checked and returned.
+but the native code reads the coefficients itself. Pillow decodes PNG, BMP, TIFF and WebP: it keeps the
+indices of a palette, where OpenCV returns colours. A frame that is an array already is checked and returned.
 
 A `Decoder` serves one stream and owns its memory: JPEGs are decoded into a scratch buffer that only grows, so
 that a worker allocates nothing per frame.
@@ -24,10 +24,11 @@ import simplejpeg
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from fastclips._native import JPEG_PIXELS_PER_BYTE, SMALLEST_JPEG, RegionDecoder, Rung, jpeg_size
 from fastclips.errors import DamageError, FrameError
-from fastclips.pixels.decoding.headers import Header, check_size, read_header
+from fastclips.pixels.decoding.headers import Header, check_size, is_lossy_webp, jpeg_sampling, read_header
 from fastclips.pixels.decoding.mask_colors import ColorMap, first_colors
 
 if TYPE_CHECKING:
@@ -49,7 +50,12 @@ _JPEG = b"\xff\xd8\xff"
 _ALL = (0, 0, 2**16, 2**16)  # larger than any JPEG
 _BYTE = 8  # bits per channel
 _STRETCHED = {2: np.uint8(85), 4: np.uint8(17)}  # by bits per value: Pillow's factor to fill a byte
-_READERS: dict[str, type[ImageFile]] = {"PNG": PngImageFile, "BMP": BmpImageFile, "TIFF": TiffImageFile}
+_READERS: dict[str, type[ImageFile]] = {
+    "PNG": PngImageFile,
+    "BMP": BmpImageFile,
+    "TIFF": TiffImageFile,
+    "WebP": WebPImageFile,
+}
 
 
 class Decoded(NamedTuple):
@@ -118,7 +124,7 @@ class Decoder:
         Parameters
         ----------
         data : bytes-like, or ndarray of uint8
-            A whole JPEG, PNG, BMP or TIFF file; or pixels, (H, W, C), or (H, W) for a mask.
+            A whole JPEG, PNG, BMP, TIFF or WebP file; or pixels, (H, W, C), or (H, W) for a mask.
 
             In an RGB stream, gray and CMYK files become RGB, palettes become colours, and transparency is
             dropped. A gray stream takes the luma: the Y channel of a JPEG, Pillow's luma of other formats.
@@ -169,6 +175,7 @@ class Decoder:
             try:
                 pixels = self._jpeg(data, least)
             except ValueError as error:
+                _refuse_sampling(data, error)
                 raise DamageError(f"truncated or damaged JPEG of {len(data)} bytes: {error}") from error
         if self._colors is not None:
             raise FrameError("a JPEG, which changes the colours that colors= maps: make the masks PNG files")
@@ -252,6 +259,10 @@ class Decoder:
     def _by_pillow(self, data: Encoded, header: Header) -> NDArray[np.uint8]:
         image = _loaded(data, header)
         mapped = self._colors is not None
+        if getattr(image, "is_animated", False) and header.kind == "WebP":
+            raise FrameError("an animated WebP: must be a single picture; write each to its own file")
+        if self._mask and is_lossy_webp(data):
+            raise FrameError("a lossy WebP, which changes the values of a mask: make the masks PNG files")
         if header.bits > _BYTE and (mapped or not self._mask or len(image.getbands()) > 1):
             raise FrameError(
                 f"{header.bits}-bit {header.kind}: frames must have 8 bits per channel; convert it once"
@@ -276,7 +287,7 @@ def frame_size(data: Stored) -> tuple[int, int]:
     Parameters
     ----------
     data : bytes-like, or ndarray
-        A whole JPEG, PNG, BMP or TIFF file; or pixels, (H, W, ...).
+        A whole JPEG, PNG, BMP, TIFF or WebP file; or pixels, (H, W, ...).
 
     Returns
     -------
@@ -289,7 +300,7 @@ def frame_size(data: Stored) -> tuple[int, int]:
     DamageError
         If `data` is no such file, or its header is damaged.
     FrameError
-        If it is an array of another shape, or a TIFF of too many pixels.
+        If it is an array of another shape, a TIFF or WebP of too many pixels, or a JPEG of unusual sampling.
     """
     if isinstance(data, np.ndarray):
         if data.ndim < 2:  # noqa: PLR2004 - height and width
@@ -316,12 +327,22 @@ def _header(data: Encoded) -> Header:
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data)
     except (ValueError, KeyError) as error:
+        _refuse_sampling(data, error)
         why = "subsampling 4:4:1" if isinstance(error, KeyError) else error  # simplejpeg lacks its name
         raise DamageError(
             f"truncated, damaged or unusual header of a JPEG of {len(data)} bytes: {why}"
         ) from error
     check_size(height, width, JPEG_PIXELS_PER_BYTE * len(data), len(data))
     return Header("JPEG", height, width)
+
+
+def _refuse_sampling(data: Encoded, error: Exception) -> None:
+    """Raise FrameError if a JPEG has its end, but a sampling that libjpeg-turbo's interface lacks."""
+    if "subsampling" in str(error) and data[-2:] == b"\xff\xd9" and (sampling := jpeg_sampling(data)):
+        raise FrameError(
+            f"a JPEG of unusual sampling, {sampling}: must be 4:4:4, 4:2:2, 4:2:0, 4:4:0 or 4:1:1; write it "
+            "again, for example as PNG"
+        ) from error
 
 
 def _loaded(data: Encoded, header: Header) -> Image:

@@ -1,4 +1,4 @@
-"""Read the headers of PNG, BMP and TIFF files: format, size and depth. No pixel is decoded.
+"""Read the headers of PNG, BMP, TIFF and WebP files: format, size and depth. No pixel is decoded.
 
 A TIFF may hold several pictures; the first is read.
 
@@ -13,14 +13,15 @@ from typing import NamedTuple
 
 from fastclips.errors import DamageError, FrameError
 
-__all__ = ["Header", "check_size", "read_header"]
+__all__ = ["Header", "check_size", "is_lossy_webp", "jpeg_sampling", "read_header"]
 
 # Pixels per byte of a file, at most.
 _DEFLATED = 8 * 1032  # deflate's limit, at 1 bit per pixel
 _PLAIN = 8  # 1 bit per pixel
 _RUNS = 128  # run lengths: two bytes for 255 pixels
 _FAXED = 2**16  # 1 bit for a row of any width
-_TIFF_PIXELS = 2**26  # in all: above, Pillow warns
+_MOST_PIXELS = 2**26  # of a TIFF or WebP: above, Pillow warns
+_MOST = 2**62  # a WebP file of one colour has a few bytes, whatever its size
 
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _ORIENTATION = 256, 257, 258, 259, 274  # TIFF's tags
 _NUMBERS = {1: "B", 3: "H", 4: "I"}  # TIFF's types, as formats of struct
@@ -47,7 +48,7 @@ class Header(NamedTuple):
 
 
 def read_header(data: bytes | bytearray | memoryview) -> Header:
-    """Read the header of a PNG, BMP or TIFF file.
+    """Read the header of a PNG, BMP, TIFF or WebP file.
 
     Parameters
     ----------
@@ -64,14 +65,14 @@ def read_header(data: bytes | bytearray | memoryview) -> Header:
     DamageError
         If the file has another format, or its header is damaged.
     FrameError
-        If it is a TIFF of too many pixels.
+        If it is a TIFF or WebP file of too many pixels.
     """
     if not len(data):
         raise DamageError("empty file")
     start = bytes(data[:8])
     kind = next((kind for kind, starts in _STARTS.items() if start.startswith(starts)), None)
-    if kind is None:
-        raise DamageError(f"neither JPEG, PNG, BMP nor TIFF: it starts with {start!r}")
+    if kind is None or (kind == "WebP" and data[8:12] != b"WEBP"):
+        raise DamageError(f"neither JPEG, PNG, BMP, TIFF nor WebP: it starts with {start!r}")
     try:
         height, width, bits, limit = _READ[kind](data)
     except (IndexError, KeyError, ValueError, struct.error) as error:
@@ -79,8 +80,8 @@ def read_header(data: bytes | bytearray | memoryview) -> Header:
             f"truncated or damaged header of a {kind} of {len(data)} bytes: {bytes(data[:24])!r}"
         ) from error
     check_size(height, width, limit * len(data), len(data))
-    if kind == "TIFF" and height * width > _TIFF_PIXELS:
-        raise FrameError(f"a TIFF of {height} x {width} pixels: must be at most {_TIFF_PIXELS}")
+    if kind in ("TIFF", "WebP") and height * width > _MOST_PIXELS:
+        raise FrameError(f"a {kind} of {height} x {width} pixels: must be at most {_MOST_PIXELS}")
     return Header(kind, height, width, bits)
 
 
@@ -134,5 +135,48 @@ def _tiff(data: bytes | bytearray | memoryview) -> _Read:
     return height, width, tags[_BITS], _PLAIN if tags[_COMPRESSION] == 1 else _FAXED
 
 
-_STARTS = {"PNG": (b"\x89PNG\r\n\x1a\n",), "TIFF": (b"II*\0", b"MM\0*"), "BMP": (b"BM",)}
-_READ = {"PNG": _png, "TIFF": _tiff, "BMP": _bmp}
+def _webp(data: bytes | bytearray | memoryview) -> _Read:
+    (size,) = struct.unpack_from("<I", data, 4)
+    kind = bytes(data[12:16])
+    if size + 8 > len(data):
+        raise ValueError
+    if kind == b"VP8X":
+        width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
+    elif kind == b"VP8L":
+        (sizes,) = struct.unpack_from("<I", data, 21)
+        width, height = (sizes & 0x3FFF) + 1, (sizes >> 14 & 0x3FFF) + 1
+    elif kind == b"VP8 ":
+        width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", data, 26))
+    else:
+        raise ValueError
+    return height, width, 8, _MOST
+
+
+def is_lossy_webp(data: bytes | bytearray | memoryview) -> bool:
+    """Whether a WebP file has lossy pixels; False for any other file."""
+    at = 12
+    while bytes(data[:4]) == b"RIFF" and at + 8 <= len(data):
+        if data[at : at + 4] == b"VP8 ":
+            return True
+        (size,) = struct.unpack_from("<I", data, at + 4)
+        at += 8 + size + size % 2
+    return False
+
+
+def jpeg_sampling(data: bytes | bytearray | memoryview) -> str | None:
+    """Return the sampling factors of a JPEG's components, such as ``"4x2, 1x1, 1x1"``; None if not found."""
+    at = 2
+    while at + 10 <= len(data) and data[at] == 0xFF:  # noqa: PLR2004 - a marker
+        marker = data[at + 1]
+        if marker == 0xFF:  # noqa: PLR2004 - padding
+            at += 1
+        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # noqa: PLR2004 - a frame header
+            factors = bytes(data[at + 11 : at + 10 + 3 * data[at + 9] : 3])
+            return ", ".join(f"{factor >> 4}x{factor & 15}" for factor in factors)
+        else:
+            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return None
+
+
+_STARTS = {"PNG": (b"\x89PNG\r\n\x1a\n",), "TIFF": (b"II*\0", b"MM\0*"), "BMP": (b"BM",), "WebP": (b"RIFF",)}
+_READ = {"PNG": _png, "TIFF": _tiff, "BMP": _bmp, "WebP": _webp}
