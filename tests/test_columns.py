@@ -172,6 +172,7 @@ def test_arrays_outlive_their_columns():
     np.testing.assert_array_equal(part, np.arange(0, 1000, 2))
 
 
+@pytest.mark.slow
 def test_no_descriptor_is_left(tmp_path):
     before = descriptors()
     columns = Columns.pack(SMALL)
@@ -398,6 +399,7 @@ def test_what_cannot_be_pickled_says_so():
     assert descriptors() == before
 
 
+@pytest.mark.slow
 def test_numbers_in_sys_path_are_no_descriptors(monkeypatch, tmp_path):
     """The trainer's path follows the numbers among the nursery's arguments."""
     monkeypatch.chdir(tmp_path)

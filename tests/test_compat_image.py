@@ -92,7 +92,7 @@ def test_the_first_files_of_each_class_validate(classes):
         ({"seed": -1}, "seed=-1"),
         ({"save_to_dir": "/nowhere"}, "'/nowhere'"),
         ({"classes": "ant"}, "classes='ant': must be a sequence of names"),
-        ({"classes": ["bee", "bee"]}, "classes= names 'bee' twice"),
+        ({"classes": ["bee", "bee"]}, "'bee' is there twice"),
     ],
 )
 def test_what_cannot_work_is_said_at_once(classes, options, message):

@@ -220,7 +220,7 @@ def test_missing_and_wrong_files_are_told(tmp_path):
     with pytest.raises(fc.DataError, match=r"y\.npy"):
         paired_random_crop(tmp_path / "x.npy", tmp_path / "y.npy", 4, 2)
     np.savez(tmp_path / "both.npz", x=x, y=y)
-    with pytest.raises(fc.DataError, match=r"both\.npz.*no \.npy"):
+    with pytest.raises(fc.DataError, match=r"both\.npz.*not a \.npy"):
         paired_random_crop(tmp_path / "both.npz", y, 4, 2)
 
 

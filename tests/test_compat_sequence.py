@@ -146,6 +146,7 @@ def test_images_of_any_size_and_the_same_for_any_number_of_workers(tmp_path, wor
                 np.testing.assert_array_equal(mask, mask_of(number, height, width)[np.ix_(rows, columns)])
 
 
+@pytest.mark.slow
 def test_batches_are_the_same_for_any_number_of_workers(root, ids):
     batches = []
     for workers in (0, 1, 2):

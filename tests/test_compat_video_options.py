@@ -155,7 +155,7 @@ def test_nothing_found(tmp_path, make_movies):
         ({"split_test": "half"}, "split_test='half': must be a number"),
         ({"glob_pattern": "videos/*.avi"}, r"glob_pattern='videos/\*\.avi': must contain \{classname\}"),
         ({"classes": "ab"}, "classes='ab': must be a sequence of names"),
-        ({"classes": ["a", "a"]}, "classes= names 'a' twice"),
+        ({"classes": ["a", "a"]}, "'a' is there twice"),
         ({"use_headers": 1}, "use_headers=1: must be True or False"),
         ({"shuffle": None}, "shuffle=None: must be True or False"),
         (

@@ -268,3 +268,24 @@ def test_a_sampler_lacking_a_method_cannot_be_made():
 
     with pytest.raises(TypeError, match="frames"):
         Frameless()
+
+
+class ListedClips(Good):
+    def clips(self, videos, draws):
+        return [super().clips(videos, draws)]
+
+
+@pytest.mark.parametrize(
+    ("sampler", "message"),
+    [
+        (ListedClips(), r"ListedClips\.clips\(\) returned list: must return fastclips\.Clips"),
+        (WideFrames(), r"WideFrames\.frames\(\) returned int64 \(6, 3\): must return int32 \(6, 3\)"),
+        (OneFrameMore(), r"OneFrameMore\.frames\(\) returned int32 \(6, 4\): must return int32 \(6, 3\)"),
+    ],
+)
+def test_loaders_refuse_results_of_another_kind(frames, sampler, message):
+    with (
+        pytest.raises(fc.OptionError, match=message),
+        fc.ClipLoader(fc.open(frames), sampler, batch_size=2, workers=0) as loader,
+    ):
+        next(iter(loader))

@@ -188,3 +188,11 @@ def test_the_steps_that_the_broken_ones_derive_from_are_sound():
 def test_a_step_that_breaks_the_contract(step, said):
     with pytest.raises(AssertionError, match=said):
         check_pixel_step(step)
+
+
+def test_a_loader_refuses_a_clip_step_that_returns_its_result(frames):
+    with (
+        fc.ClipLoader(fc.open(frames), fc.Windows(4), [ReturnsTheClip()], batch_size=2, workers=0) as loader,
+        pytest.raises(fc.FrameError, match=r"ReturnsTheClip\.apply_clip\(\) returned a value"),
+    ):
+        next(iter(loader))

@@ -227,6 +227,7 @@ class Opens(Counting):
         return np.full((8, 9, 3), self.opens, np.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_a_storage_is_opened_once_in_each_process(workers):
     data = fc.Dataset.of(Opens(), frame_counts=[3, 3])

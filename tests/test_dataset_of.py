@@ -65,6 +65,7 @@ def test_it_is_served_split_selected_and_tabled(workers):
     assert paths[0] == "image, video 4, frame 0"
 
 
+@pytest.mark.slow
 def test_it_is_packed(tmp_path):
     data = dataset(names=NAMES, labels=["sit", "walk"] * 5, streams=["image", "mask"], fps=[25] * 10)
     fc.pack(data, tmp_path / "pack", codec="raw", workers=2)
@@ -134,6 +135,7 @@ def test_arguments_that_cannot_work(options, message):
         fc.Dataset.of(storage, **{"frame_counts": COUNTS, **options})
 
 
+@pytest.mark.slow
 def test_a_storage_that_a_script_defines_reaches_its_workers(tmp_path):
     """It is not imported there, and may use what the script imports and defines."""
     code = """

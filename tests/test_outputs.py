@@ -264,7 +264,7 @@ def test_a_state_of_another_plan_is_refused_by_its_plan():
         state = {**many.state_dict(), "batch": 29}
     with (
         fc.ClipLoader(dataset(), fc.Windows(1), batch_size=6, workers=0) as few,
-        pytest.raises(OptionError, match="another plan: data, clips, batch_size, weights"),
+        pytest.raises(OptionError, match="another plan: data, clips, frame choices, batch_size, weights"),
     ):
         few.load_state_dict(state)
 

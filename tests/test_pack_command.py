@@ -17,6 +17,8 @@ from fastclips.commands.cli import main
 from fastclips.errors import DataError, FrameError, OptionError
 from fastclips.pixels.decoding.decoder import Decoder
 
+pytestmark = pytest.mark.slow
+
 
 def command(*arguments):
     return main(["pack", *map(str, arguments), "--workers", "0"])

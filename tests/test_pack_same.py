@@ -14,6 +14,8 @@ from PIL import Image
 import fastclips as fc
 from fastclips.errors import DataError, OptionError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def pairs(frames, masks):

@@ -12,6 +12,8 @@ from helpers import alive, run_python, wait_until
 from fastclips.errors import EngineError
 from fastclips.processes import AnsweringProcess, Process, answer, cause_of_death
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 
 

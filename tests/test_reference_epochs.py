@@ -21,6 +21,7 @@ def test_the_same_bits(root, name):
     check(root, name, workers=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WITH_WORKERS)
 def test_the_same_bits_from_workers(root, name):
     check(root, name, workers=2)

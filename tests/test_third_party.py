@@ -51,6 +51,7 @@ def test_it_keeps_the_contracts(drawn):
     check_storage(drawn.DrawnStorage(), streams=["image"], frame_counts=COUNTS)
 
 
+@pytest.mark.slow
 def test_workers_and_the_caller_give_the_same_batches(drawn, dataset):
     here, sheet = epoch(drawn, dataset, workers=0)
     there, _ = epoch(drawn, dataset, workers=2)
@@ -68,6 +69,7 @@ def test_the_pixels_are_as_written(drawn, dataset):
     assert [dataset.classes[label] for label in y] == ["run", "walk", "run"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_it_can_be_packed(drawn, dataset, tmp_path, workers):
     packed = fc.pack(dataset, tmp_path / "packed", codec="raw", workers=workers)

@@ -13,8 +13,8 @@ Keras's ``image_dataset_from_directory``         `image_dataset_from_directory`
 ===============================================  ===================================
 
 The second and third are modules, as the originals are. Each module lists in a table what you may notice. Each
-returns an endless iterator that is also a dataset of Keras, so it works with ``next()`` and ``fit``. Keras is
-imported when an iterator is made, not before, and never in workers.
+returns an endless iterator that is also a dataset of Keras, so it works with ``next()`` and ``fit``.
+Keras, if it is installed, is imported when an iterator is made, and never in workers.
 """
 
 from __future__ import annotations

@@ -85,6 +85,8 @@ class Storage(ABC):
     ...     def open_in_worker(self):
     ...         self.zip = zipfile.ZipFile(self.path)
     ...     def member(self, video, frame):
+    ...         if video < 0:
+    ...             raise IndexError(f"there is no video {video}")
     ...         return f"{self.names[video]}/frame_{frame + 1:05d}.jpg"
     ...     def read(self, stream, video, frame):
     ...         try:
@@ -102,6 +104,8 @@ class Storage(ABC):
     ...             file.write(f"frames/{member}", member)
     >>> storage = ZipStorage("frames.zip", names)
     >>> data = fc.Dataset.of(storage, frame_counts=[12, 12], names=names, labels=["walk", "run"])
+    >>> from fastclips.testing import check_storage
+    >>> check_storage(storage, streams=["image"], frame_counts=[12, 12])
     >>> loader = fc.ClipLoader(data, fc.Windows(4, step=4), batch_size=6, shuffle=False, workers=0)
     >>> x, y = next(iter(loader))
     >>> x.shape, y.tolist(), data.classes

@@ -159,10 +159,10 @@ def pack(
 
     Examples
     --------
-    >>> print(fc.pack(fc.open("frames/"), "packed/", workers=0))
-    /.../packed: 6 videos, 72 frames
+    >>> print(fc.pack(fc.open("frames/"), "new_pack/", workers=0))
+    /.../new_pack: 6 videos, 72 frames
     ... KiB of frames before, ... KiB now (...%); tar files add ... KiB (...%)
-    >>> fc.open("packed/")
+    >>> fc.open("new_pack/")
     <Dataset: 6 videos, 72 frames, 2 classes; image>
     """
     if isinstance(dataset, (str, PathLike)) and holds_video_files(dataset):

@@ -183,7 +183,9 @@ class EvenClips(Clips):
 
 
 class ClipSampler(ABC):
-    """Base class of samplers, which cut videos into clips. Provisional: it may change before version 1.0.
+    """Base class of samplers, which cut videos into clips.
+
+    .. note:: The contract is provisional: it may change in a minor version.
 
     A sampler of your own inherits it, implements `clips` and `frames`, and has an attribute, a property or a
     dataclass's field `time_steps`. `varies`, `pads` and `shortage` have defaults that are right for samplers

@@ -173,7 +173,7 @@ class Plan:
         self.rank = checked_rank(rank, self.world)
 
         self._recent: tuple[_Epoch, ...] = ()
-        self._clips = sampler.clips(self.videos, Draws(self.seed, 0))
+        self._clips = self._cut(Draws(self.seed, 0))
         self.clips_per_epoch = len(self._clips) * self.views
         self._report_short()
         self.rows_per_epoch = self._count_rows()
@@ -338,9 +338,23 @@ class Plan:
             block = clips.rows(np.arange(first, min(first + _BLOCK, len(clips))))
             yield first, self._frames(epoch, positions[first : first + _BLOCK], block)
 
+    def _cut(self, draws: Draws) -> Clips:
+        """Return all clips of an epoch."""
+        clips: object = self.sampler.clips(self.videos, draws)
+        if not isinstance(clips, Clips):
+            name = type(self.sampler).__name__
+            raise OptionError(f"{name}.clips() returned {type(clips).__name__}: must return fastclips.Clips")
+        return clips
+
     def _frames(self, epoch: int, positions: NDArray[np.int64], clips: Clips) -> NDArray[np.int32]:
         """Return the frames of clips as in `PlannedClips`."""
         frames = self.sampler.frames(clips, self.videos)
+        shape = (len(clips), self.sampler.time_steps)
+        if frames.dtype != np.int32 or frames.shape != shape:
+            raise OptionError(
+                f"{type(self.sampler).__name__}.frames() returned {frames.dtype} {frames.shape}: must return "
+                f"int32 {shape}"
+            )
         if self.choices:
             draws = [choice.choice_draws(frames.shape[1]) for choice in self.choices]
             units = Draws(self.seed, epoch).units_at(Purpose.FRAMES, positions, sum(draws))
@@ -394,7 +408,7 @@ class Plan:
             if known.number == epoch:
                 return known
         draws, order = Draws(self.seed, epoch), None
-        clips = self.sampler.clips(self.videos, draws) if self.sampler.varies else self._clips
+        clips = self._cut(draws) if self.sampler.varies else self._clips
         if self.shuffle and self._chances is None:
             order = np.argsort(draws.first_words(Purpose.ORDER, self.clips_per_epoch), kind="stable")
         made = _Epoch(epoch, clips, order)

@@ -130,10 +130,9 @@ class Batches:
         self.schedule = schedule
         self._layout = spec.layout
         self._repeat = checked_bool(repeat, "repeat")
+        memory = checked_bytes(memory, "memory")
         self._engine: Engine = (
-            Pool(spec, workers=self.workers, memory=checked_bytes(memory, "memory"))
-            if self.workers
-            else Inline(spec)
+            Pool(spec, workers=self.workers, memory=memory) if self.workers else Inline(spec)
         )
         self._where = where
         self._damaged: dict[str, str] = {}  # reason by path
@@ -260,7 +259,8 @@ class Batches:
         Parameters
         ----------
         state : mapping
-            From `state_dict` of a loader with the same data, clips, batches, seed and world.
+            From `state_dict` of a loader with the same data, clips, frame choices, batches, seed and world.
+            Other transforms are not compared.
 
         Raises
         ------
@@ -275,8 +275,8 @@ class Batches:
             ) from None
         if plan != self.schedule.fingerprint:
             raise OptionError(
-                "the state is of another plan: data, clips, batch_size, weights, shuffle, drop_last, seed, "
-                "world and the transforms' views must be the same as when the state was saved "
+                "the state is of another plan: data, clips, frame choices, batch_size, weights, shuffle, "
+                "drop_last, seed, world and the transforms' views must be the same as when it was saved "
                 f"(saved plan {plan}, this plan {self.schedule.fingerprint})"
             )
         epoch = checked_int(epoch, "epoch", 0, 2**62)

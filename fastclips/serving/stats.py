@@ -128,7 +128,7 @@ class Stats:
         elif self.workers == 0:
             advice = f"{limit} in its own process is the limit; set workers={cores}"
         elif self.idle_s > sum(parts.values()):
-            advice = "the workers wait more than they work, so starting and stopping is the limit"
+            advice = "the run was so short that most of it was spent starting the workers"
         elif limit == "reading":
             advice = "reading is the limit; add workers, or move the data to a faster disk"
         elif self.workers < cores:

@@ -341,7 +341,7 @@ class Resize:
 
     Examples
     --------
-    >>> resize = [fc.Resize(short_side=24)]  # of frames of 256 x 340 pixels
+    >>> resize = [fc.Resize(short_side=24)]  # of frames of 48 x 64 pixels
     >>> loader = fc.ClipLoader(fc.open("frames/"), fc.Windows(4), resize, batch_size=2, workers=0)
     >>> next(iter(loader))[0].shape
     (2, 4, 24, 32, 3)

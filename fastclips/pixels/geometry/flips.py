@@ -56,10 +56,10 @@ class RandomFlip:
     Examples
     --------
     >>> flip = fc.RandomFlip(p=1.0, label_map={"class_0": "class_1"})
-    >>> data, windows = fc.open("frames/"), fc.Windows(24)
-    >>> loader = fc.ClipLoader(data, windows, [flip], batch_size=10, shuffle=False, workers=0)
-    >>> next(iter(loader))[1].tolist()  # without label_map: 0, ..., 1, ...
-    [1, 1, 1, 1, 1, 0, 0, 0, 0, 0]
+    >>> data, windows = fc.open("frames/"), fc.Windows(12)
+    >>> loader = fc.ClipLoader(data, windows, [flip], batch_size=6, shuffle=False, workers=0)
+    >>> next(iter(loader))[1].tolist()  # without label_map: [0, 0, 0, 1, 1, 1]
+    [1, 1, 1, 0, 0, 0]
     """
 
     p: float = 0.5

@@ -74,7 +74,7 @@ class RandomRotation:
     >>> rotation = fc.RandomRotation(10, fill="reflect")
     >>> loader = fc.ClipLoader(fc.open("frames/"), fc.Windows(4), [rotation], batch_size=2, workers=0)
     >>> next(iter(loader))[0].shape
-    (2, 4, 256, 340, 3)
+    (2, 4, 48, 64, 3)
     """
 
     degrees: float | tuple[float, float]
@@ -128,7 +128,7 @@ class RandomShift:
     >>> shift = fc.RandomShift(0.1, 0.1, per="frame")
     >>> loader = fc.ClipLoader(fc.open("frames/"), fc.Windows(4), [shift], batch_size=2, workers=0)
     >>> next(iter(loader))[0].shape
-    (2, 4, 256, 340, 3)
+    (2, 4, 48, 64, 3)
     """
 
     height: float = 0.0
@@ -184,7 +184,7 @@ class RandomShear:
     >>> shear = fc.RandomShear((0, 20))
     >>> loader = fc.ClipLoader(fc.open("frames/"), fc.Windows(4), [shear], batch_size=2, workers=0)
     >>> next(iter(loader))[0].shape
-    (2, 4, 256, 340, 3)
+    (2, 4, 48, 64, 3)
     """
 
     degrees: float | tuple[float, float]
@@ -241,7 +241,7 @@ class RandomZoom:
     >>> zoom = fc.RandomZoom(0.2, fill="constant", fill_value=127)
     >>> loader = fc.ClipLoader(fc.open("frames/"), fc.Windows(4), [zoom], batch_size=2, workers=0)
     >>> next(iter(loader))[0].shape
-    (2, 4, 256, 340, 3)
+    (2, 4, 48, 64, 3)
     """
 
     low: float | None = None

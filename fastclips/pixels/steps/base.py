@@ -32,11 +32,13 @@ _DTYPES = (None, "float32", "float16")
 
 
 class PixelStep:
-    """Base class of pixel steps: operations on pixels after the geometry. Provisional.
+    """Base class of pixel steps: operations on pixels after the geometry.
 
-    The contract may still change in a minor release. Subclass `PixelStep`, set `kind`, and override the
+    .. note:: The contract is provisional: it may change in a minor version.
+
+    Subclass `PixelStep`, set `kind`, and override the
     method of that kind. Make the subclass a frozen dataclass: an instance holds options and no random state,
-    must pickle, and its repr must name every option, because the repr is part of a plan's fingerprint.
+    must pickle, and its repr must name every option, because error messages show it.
     `fastclips.testing.check_pixel_step` checks an instance against this contract.
 
     ==========  ================================================  ==========================================

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastclips.errors import FrameError
+from fastclips.errors import FrameError, OptionError
 from fastclips.pixels.steps import stages
 from fastclips.pixels.steps.stages import ListedStep, Stage, list_steps, map_values
 
@@ -304,7 +304,12 @@ def _apply_clip(listed: ListedStep, frames: NDArray[np.float32], draws: list[flo
     """Apply a clip step in place."""
     own = listed.own_draws(draws, 0, time_steps)
     if own is not None:
-        listed.step.apply_clip(frames, own)
+        returned: object = listed.step.apply_clip(frames, own)
+        if returned is not None:
+            name = type(listed.step).__name__
+            raise OptionError(
+                f"{name}.apply_clip() returned a value: must overwrite `frames` and return None"
+            )
         if listed.picture:
             np.clip(frames, 0, 255, out=frames)
 
