@@ -236,7 +236,10 @@ class ClipLoader(Batches):
         -------
         PlanTable
             A mapping of columns, each with one row per clip: ``position``, ``video``, ``start``, ``view``,
-            int64; ``padding``, bool; ``name``, ``label``, ``frames``, ``paths`` and ``size``.
+            int64; ``padding``, bool; ``name``, ``label``, ``frames``, ``paths`` and ``size``. ``start`` and
+            ``frames`` count from the first frame of the video's row in ``dataset.index``: if a list has
+            ``start``, frame f is frame ``dataset.index.starts[video] + f`` of the folder. ``paths`` are the
+            files of these frames.
 
         Raises
         ------

@@ -429,3 +429,15 @@ def test_classes_that_are_meant_do_not_warn(tmp_path, caplog, options):
     fc.open(tmp_path, **options)
     fc.open(tmp_path)
     assert "splits" not in caplog.text
+
+
+def test_a_plan_table_counts_from_the_start_of_a_list_row(tmp_path):
+    make_frames(tmp_path, videos=1, frames=12, classes=1)
+    data = fc.open([{"path": "class_0/video_0", "start": 4, "length": 6, "label": 0}], root=tmp_path)
+    loader = fc.ClipLoader(data, fc.Windows(2, step=3), batch_size=1, shuffle=False, workers=0)
+    table = loader.plan_table(epoch=0)
+    assert table["start"].tolist() == table["frames"][:, 0].tolist() == [0, 3]
+    files = data.index.starts[table["video"]][:, None] + table["frames"]
+    storage = data.storage
+    assert table["paths"].tolist() == [[storage.where("image", 0, f) for f in row] for row in files.tolist()]
+    assert table["paths"][1, 0].endswith("frame_00008.jpg")

@@ -180,6 +180,9 @@ def test_a_frame_that_is_gone(frames, tmp_path):
     ((video, where, why),) = done.problems
     assert (video, where) == ("a/video_1", str(root / "video_1" / "frame_00003.jpg"))
     assert "No such file" in why
+    assert str(done).splitlines()[-1] == (
+        f"unreadable frames: 1; all are in .problems, the first is {where}: {why}"
+    )
     assert pack.index.frame_counts.tolist() == [12, 12, 12]
     with pytest.raises(FrameError, match="empty"):
         pack.storage.read("image", 0, 2)

@@ -81,6 +81,13 @@ class Packed:
             lines.append(
                 f"{self.kept:,} pictures are stored unchanged: they are no JPEGs that can be transcoded"
             )
+        if self.problems:
+            first = self.problems[0]
+            left_out = f"; videos left out for them: {len(self.dropped):,}" if self.dropped else ""
+            lines.append(
+                f"unreadable frames: {len(self.problems):,}{left_out}; all are in .problems, the first is "
+                f"{first.where}: {first.why}"
+            )
         return "\n".join(lines)
 
 

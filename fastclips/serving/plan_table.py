@@ -28,14 +28,17 @@ class PlanTable(Mapping[str, "NDArray[Any]"]):
     position    int64 (rows,): place in the epoch, over all ranks
     video       int64 (rows,): row of ``dataset.index``
     name        object (rows,): name of the video
-    start       int64 (rows,): first frame, counted within the video
+    start       int64 (rows,): first frame, counted as ``frames`` are
     view        int64 (rows,): number of the view, 0 if there is one
     padding     bool (rows,): whether the row only fills the batch; its weight is 0
     label       target ``"label"`` as it is served; absent if the dataset has no labels
-    frames      int32 (rows, T): frames within the video, ``~frame`` (below 0) where a frame is repeated
-    paths       object (rows, T): path of each frame of the first stream
+    frames      int32 (rows, T): the clip's frames; ``~frame`` (below 0) where a frame is repeated
+    paths       object (rows, T): path of each of these frames in the first stream
     size        int64 (rows, 2): height and width of the video's first frame, which is read for it
     =========== ========================================================================================
+
+    ``start`` and ``frames`` count from the first frame of the row of ``dataset.index``, as ``frame_labels``
+    do. If a list has ``start``, frame f of a row is frame ``dataset.index.starts[video] + f`` of the folder.
 
     Parameters
     ----------
