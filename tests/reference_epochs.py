@@ -99,8 +99,10 @@ def depends_on(name):
     if name in DEPENDS_ON_CPU:
         found["CPU"] = f"OpenCV's {cv2.getCPUFeaturesLine()}"
     if name in DEPENDS_ON_FFMPEG:
-        av = pytest.importorskip("av", reason="video extra")
-        found["FFmpeg"] = ".".join(map(str, av.library_versions["libavcodec"]))
+        pytest.importorskip("av", reason="video extra")
+        from av import library_versions  # noqa: PLC0415 - needs the extra
+
+        found["FFmpeg"] = ".".join(map(str, library_versions["libavcodec"]))
     return found
 
 
