@@ -224,7 +224,7 @@ def test_both_parts_at_once(keras, images):
     ours = image_dataset_from_directory(images, **options, **quiet)
     theirs = keras.utils.image_dataset_from_directory(str(images), **options, verbose=False)
     assert [part.file_paths for part in ours] == [part.file_paths for part in theirs]
-    assert [part.shuffle for part in ours] == [True, False]
+    assert [part._shuffled for part in ours] == [True, False]
     for one, other in zip(ours[1], theirs[1], strict=True):
         np.testing.assert_allclose(one[0], other[0], atol=0.01)
     for part in ours:

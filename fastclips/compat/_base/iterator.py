@@ -23,6 +23,11 @@ batch of the present epoch, and reads ahead while ``i`` goes up by one. ``fit`` 
 once, in order (`fastclips.adapters.passes`). The processes start with the first batch, and end with `close`,
 or with the iterator.
 
+Each of these is a *reader*: ``next()``, ``it[i]``, each pass of ``fit``, and each loop over a dataset
+(`fastclips.compat._base.epochs`). All readers share one engine, so several at a time need no more processes
+or memory. The engine reads ahead for one of them: a reader that asks twice in a row, or whose predecessor is
+gone. The other readers get the same batches, rendered when they are asked for.
+
 **Keras.** ``fit`` takes a `PyDataset` (Keras 3) or a `Sequence` (Keras 2, tf_keras), so an iterator becomes
 one when it is made: of ``keras`` and ``tf_keras``, whichever is imported. If none is, Keras is imported if it
 is installed (``tf_keras`` if TF_USE_LEGACY_KERAS asks for it). Importing this module imports neither.
@@ -50,15 +55,15 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    import tensorflow as tf
     from numpy.typing import NDArray
 
     from fastclips.serving.stats import Stats
     from fastclips.spec import RenderSpec
 
-__all__ = ["Epochs", "Iterator", "Samples", "checked_batch", "drawn_seed"]
+__all__ = ["Iterator", "Reader", "Samples", "checked_batch", "drawn_seed"]
 
 _SEEDS = 2**32  # what a RandomState takes
+_ORDERS = 3  # orders of epochs that are kept: of an epoch, of the one read ahead, of another reader's
 
 
 class Samples(Protocol):
@@ -76,6 +81,16 @@ class Samples(Protocol):
 
     def videos(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the number of each sample's video, for messages, (B,)."""
+
+
+class Reader:
+    """Somebody that asks for batches in turn; see the module's documentation."""
+
+    __slots__ = ("__weakref__",)
+
+
+def _nobody() -> None:
+    """Stand for a weak reference to a reader that is gone."""
 
 
 class Iterator(Passes):
@@ -147,9 +162,9 @@ class Iterator(Passes):
         self._clips, self.time_steps = clips, clips.time_steps
         self.n = self.samples = checked_int(len(clips), "n", 1, 2**62)
         self.batch_size = checked_int(batch_size, "batch_size", 1)
-        self.shuffle = checked_bool(shuffle, "shuffle")
+        self._shuffled = checked_bool(shuffle, "shuffle")
         self.seed = drawn_seed() if seed is None else checked_int(seed, "seed", 0, _SEEDS)
-        self.batch_index = 0
+        self._batch_index = 0
         self.total_batches_seen = 0
         self.rows = min(self.batch_size, self.n)
         self.ticket_dtype = sample_ticket(clips.time_steps, draws)
@@ -168,7 +183,10 @@ class Iterator(Passes):
         self._closed = False
         self._served: int | None = None  # the epoch of the batch that next() served last, if that is known
         self._indexed = (0, -1)  # epoch and batch last asked for by index
-        self._orders: dict[int, tuple[NDArray[np.int64], Any]] = {}  # the latest epochs'
+        self._next_reader, self._index_reader = Reader(), Reader()
+        self._ahead: Callable[[], Reader | None] = _nobody  # the reader for which the engine reads ahead
+        self._asked: Callable[[], Reader | None] = _nobody  # the reader that asked last
+        self._orders: dict[int, tuple[NDArray[np.int64], Any]] = {}  # of the epochs that were served last
 
     # --- what a subclass says
 
@@ -209,12 +227,22 @@ class Iterator(Passes):
     @property
     def fingerprint(self) -> str:
         """Identity of the order of batches."""
-        return f"{self.n}-{self.batch_size}-{self.shuffle}-{self.seed}"
+        return f"{self.n}-{self.batch_size}-{self._shuffled}-{self.seed}"
 
     def run(self, epoch: int, batch: int, most: int) -> AnyIterator[Planned]:
         """Plan up to `most` batches in a row."""
         for number in range(batch, min(batch + most, self._length)):
             yield self._plan(epoch, number)
+
+    @property
+    def batch_index(self) -> int:
+        """The batch that ``next()`` serves next."""
+        return self._batch_index
+
+    @property
+    def shuffle(self) -> bool:
+        """Whether each epoch has an order of its own."""
+        return self._shuffled
 
     @property
     def index_array(self) -> NDArray[np.int64]:
@@ -232,14 +260,14 @@ class Iterator(Passes):
 
     def _order(self, epoch: int) -> tuple[NDArray[np.int64], Any]:
         """Return an epoch's order, and the state of the generator after it was drawn."""
-        found = self._orders.get(epoch)
+        found = self._orders.pop(epoch, None)
         if found is None:
             random = self._random(epoch, 0)
-            order = np.asarray(random.permutation(self.n) if self.shuffle else np.arange(self.n), np.int64)
+            order = np.asarray(random.permutation(self.n) if self._shuffled else np.arange(self.n), np.int64)
             order.flags.writeable = False
             found = order, random.get_state()
-            self._orders = {other: self._orders[other] for other in list(self._orders)[-1:]}
-            self._orders[epoch] = found
+            self._orders = {other: self._orders[other] for other in list(self._orders)[1 - _ORDERS :]}
+        self._orders[epoch] = found
         return found
 
     def _plan(self, epoch: int, batch: int) -> Planned:
@@ -273,12 +301,23 @@ class Iterator(Passes):
             self._batches = Batches(schedule, self.spec(), workers=self._processes, memory=self._memory)
         return self._batches
 
-    def _in_turn(self, epoch: int, batch: int) -> Any:  # noqa: ANN401 - as assemble()
+    def _in_turn(self, reader: Reader, epoch: int, batch: int) -> Any:  # noqa: ANN401 - as assemble()
+        """Serve a reader's next batch. Hold the lock."""
         self.total_batches_seen += 1
-        return next(self._serving().epoch(epoch, batch))
+        batches, ahead = self._serving(), self._ahead()
+        if ahead is not None and reader not in (ahead, self._asked()):
+            self._asked = weakref.ref(reader)
+            return batches.batch(epoch, batch)
+        self._ahead = self._asked = weakref.ref(reader)
+        return next(batches.epoch(epoch, batch))
+
+    def _leave(self, reader: Reader) -> None:
+        """Let another reader be read ahead: this one has ended."""
+        if self._ahead() is reader:
+            self._ahead = _nobody
 
     def _begin(self, epoch: int, start: int) -> AnyIterator[Any]:
-        self.batch_index, self._served = 0, None
+        self._batch_index, self._served = 0, None
         return _InTurn(weakref.ref(self), epoch, start)
 
     def _by_index(self, index: int, *, probe: bool) -> Any:  # noqa: ANN401 - as assemble()
@@ -294,7 +333,7 @@ class Iterator(Passes):
             sequential = place == (self._indexed[0], self._indexed[1] + 1)
             self._indexed = place
             if sequential and place[1]:
-                return self._in_turn(*place)
+                return self._in_turn(self._index_reader, *place)
             self.total_batches_seen += 1
             return self._serving().batch(*place)
 
@@ -312,14 +351,14 @@ class Iterator(Passes):
     def __next__(self) -> Any:  # noqa: ANN401 - as assemble()
         """Serve the next batch; after the last one of an epoch, the first one of the next."""
         with self._lock:
-            place = self.epoch, self.batch_index
+            place = self.epoch, self._batch_index
             after = (place[0], place[1] + 1) if place[1] + 1 < self._length else (place[0] + 1, 0)
             try:
-                batch = self._in_turn(*place)
+                batch = self._in_turn(self._next_reader, *place)
             except FrameError:
-                self.epoch, self.batch_index = after  # a caller that catches it goes on with the next batch
+                self.epoch, self._batch_index = after  # a caller that catches it goes on with the next batch
                 raise
-            self.epoch, self.batch_index = after
+            self.epoch, self._batch_index = after
             self._served = place[0]
             return batch
 
@@ -331,15 +370,15 @@ class Iterator(Passes):
         """Begin a new epoch with the next batch, unless it would be one anyway."""
         with self._lock:
             self._served = None
-            if self.batch_index:
-                self.epoch, self.batch_index = self.epoch + 1, 0
+            if self._batch_index:
+                self.epoch, self._batch_index = self.epoch + 1, 0
 
     def on_epoch_end(self) -> None:
         """Go on to the next epoch; Keras calls it, and loops over ``it[i]`` do."""
         asker = asked_by_keras(self, "on_epoch_end")
         self._served = None
         if asker is None or asker.f_code.co_name == "_run":  # Keras 2's queue for workers
-            self.epoch, self.batch_index = self.epoch + 1, 0
+            self.epoch, self._batch_index = self.epoch + 1, 0
         else:
             super().on_epoch_end()
 
@@ -375,7 +414,7 @@ class Iterator(Passes):
         )
 
 
-class _InTurn:
+class _InTurn(Reader):
     """An epoch of an iterator, batch after batch; other requests in between do not affect it."""
 
     def __init__(self, owner: Callable[[], Iterator | None], epoch: int, start: int) -> None:
@@ -389,31 +428,13 @@ class _InTurn:
         if owner is not None and self._place[1] == len(owner) and owner._endless:  # noqa: SLF001 - a part of it
             self._place = self._place[0] + 1, 0
         if owner is None or self._place[1] == len(owner):
+            if owner is not None:
+                owner._leave(self)  # noqa: SLF001 - as above
             raise StopIteration
         with owner._lock:  # noqa: SLF001 - a part of it
-            batch = owner._in_turn(*self._place)  # noqa: SLF001 - as above
+            batch = owner._in_turn(self, *self._place)  # noqa: SLF001 - as above
         self._place = self._place[0], self._place[1] + 1
         return batch
-
-
-class Epochs(Iterator):
-    """An `Iterator` whose loops serve one epoch each, as those over a `tf.data.Dataset` do."""
-
-    def __iter__(self) -> AnyIterator[Any]:  # type: ignore[override] # Iterator's is endless
-        """Serve the next epoch, from its start."""
-        self.reset()
-        for _ in range(len(self)):
-            yield next(self)
-
-    def batch(self, epoch: int, batch: int) -> Any:  # noqa: ANN401 - as Iterator.assemble()
-        """Return any batch of any epoch, both from 0; loops and ``next()`` are not affected."""
-        return self._serving().batch(epoch, batch)
-
-    def to_tf_dataset(self) -> tf.data.Dataset:
-        """Return a `tf.data.Dataset`; each of its iterations serves one epoch."""
-        from fastclips.adapters.tf import to_tf_dataset  # noqa: PLC0415 - TensorFlow is an extra
-
-        return to_tf_dataset(self)  # type: ignore[arg-type] # it needs only the epochs of a loader
 
 
 def checked_batch(batch_size: int | None) -> int:

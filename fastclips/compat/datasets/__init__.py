@@ -6,9 +6,14 @@ The arguments are those of Keras 3, and a few more. What you may notice:
 Keras                                   here
 ======================================  ===============================================================
 returns a `tf.data.Dataset`             returns an iterator for ``fit``, ``evaluate`` and ``predict`` on every
-                                        backend. A loop over it serves one epoch, and ``len()`` is its number
-                                        of batches. It reads ahead by itself; ``to_tf_dataset()`` makes a
-                                        `tf.data.Dataset`, for ``map`` and the like
+                                        backend. A loop over it serves one epoch of NumPy arrays, and
+                                        ``len()`` is its number of batches. Loops at the same time are
+                                        independent, and each has an epoch of its own. It reads ahead by
+                                        itself
+``map``, ``cache``, ``prefetch``, ...   the same, on TensorFlow: each returns what ``to_tf_dataset()``, a
+                                        `tf.data.Dataset`, returns
+``batch``                               ``batch(epoch, number)`` is any batch; ``to_tf_dataset().batch(8)``
+                                        puts batches together
 serves images only                      ``time_steps=8`` serves clips (B, T, H, W, C) of the frames of a
                                         folder, split by video; without it, images as in Keras
 ``shuffle`` within 8 batches            over all samples, in an order of each epoch

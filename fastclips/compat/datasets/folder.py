@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastclips.compat._base.epochs import TensorFlowMethods
 from fastclips.compat._base.folders import checked_fraction
-from fastclips.compat._base.iterator import Epochs, checked_batch, drawn_seed
+from fastclips.compat._base.iterator import checked_batch, drawn_seed
 from fastclips.compat._base.keras import checked_data_format
 from fastclips.compat._base.pictures import CHANNELS, Picture
 from fastclips.compat.datasets.listing import find_videos
@@ -184,7 +185,7 @@ def image_dataset_from_directory(
     return made if subset == "both" else made[0]
 
 
-class FolderDataset(Epochs):
+class FolderDataset(TensorFlowMethods):
     """Batches of clips or images of a folder; made by `image_dataset_from_directory`.
 
     Parameters

@@ -33,8 +33,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastclips.compat._base.epochs import Epochs
 from fastclips.compat._base.files import FileList
-from fastclips.compat._base.iterator import Epochs
 from fastclips.compat._base.pictures import Picture, checked_channels
 from fastclips.compat._base.videos import Clips
 from fastclips.compat.datasets.spec import FrameSpec, Masks

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastclips.compat._base.arrays import ArrayRows
-from fastclips.compat._base.iterator import Epochs, checked_batch
+from fastclips.compat._base.epochs import TensorFlowMethods
+from fastclips.compat._base.iterator import checked_batch
 from fastclips.compat._base.videos import Clips
 from fastclips.compat.arrays.parts import CutSpec, Item, Part, Window
 from fastclips.errors import OptionError
@@ -120,7 +121,7 @@ def timeseries_dataset_from_array(
     )
 
 
-class SeriesDataset(Epochs):
+class SeriesDataset(TensorFlowMethods):
     """Batches of windows of arrays; made by `timeseries_dataset_from_array`.
 
     Parameters
