@@ -38,11 +38,12 @@ from __future__ import annotations
 import threading
 import weakref
 from operator import is_not
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol
 
 import numpy as np
 
 from fastclips.adapters.passes import Passes, as_tuple, asked_by_keras
+from fastclips.compat._base.fixed import AGAIN, AS_ARGUMENT, Fixed
 from fastclips.compat._base.keras import as_keras_dataset
 from fastclips.compat._base.tickets import sample_ticket
 from fastclips.errors import ClosedError, FrameError, OptionError
@@ -93,7 +94,7 @@ def _nobody() -> None:
     """Stand for a weak reference to a reader that is gone."""
 
 
-class Iterator(Passes):
+class Iterator(Fixed, Passes):
     """Batches of samples without end, and the `fastclips.serving.batches.Schedule` of these batches.
 
     Parameters
@@ -116,6 +117,8 @@ class Iterator(Passes):
         Ceiling for the workers' batches in shared memory.
     use_multiprocessing, max_queue_size
         Arguments of Keras; ``use_multiprocessing=True`` is ignored with a warning.
+    time_steps : int, optional
+        Frames of a sample, if they are not its files: a row of an array may be a clip.
 
     Attributes
     ----------
@@ -138,6 +141,13 @@ class Iterator(Passes):
         If an argument is out of range.
     """
 
+    _fixed: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("batch_size", "shuffle", "seed"), AS_ARGUMENT),
+        **dict.fromkeys(("n", "samples", "rows", "time_steps", "ticket_dtype"), AGAIN),
+        **dict.fromkeys(("index_array", "index_generator"), "seed= and shuffle= decide the order"),
+        **dict.fromkeys(("batch_index", "total_batches_seen"), "reset() begins a new epoch"),
+    }
+
     def __new__(cls, *_: object, **__: object) -> Self:
         """Make it a dataset of the Keras that is imported or installed."""
         made: Self = object.__new__(as_keras_dataset(cls))
@@ -156,16 +166,17 @@ class Iterator(Passes):
         memory: str | int = "1GiB",
         use_multiprocessing: bool = False,
         max_queue_size: int = 10,  # noqa: ARG002 - Keras's, of its own queue
+        time_steps: int | None = None,
     ) -> None:
         super().__init__()
         self.use_multiprocessing = use_multiprocessing
-        self._clips, self.time_steps = clips, clips.time_steps
+        self._clips, self.time_steps = clips, clips.time_steps if time_steps is None else time_steps
         self.n = self.samples = checked_int(len(clips), "n", 1, 2**62)
         self.batch_size = checked_int(batch_size, "batch_size", 1)
         self._shuffled = checked_bool(shuffle, "shuffle")
         self.seed = drawn_seed() if seed is None else checked_int(seed, "seed", 0, _SEEDS)
         self._batch_index = 0
-        self.total_batches_seen = 0
+        self._seen = 0
         self.rows = min(self.batch_size, self.n)
         self.ticket_dtype = sample_ticket(clips.time_steps, draws)
         self._length = self.n // self.batch_size if drop_last else -(-self.n // self.batch_size)
@@ -240,6 +251,11 @@ class Iterator(Passes):
         return self._batch_index
 
     @property
+    def total_batches_seen(self) -> int:
+        """Batches served by ``next()``, by index and to ``fit``."""
+        return self._seen
+
+    @property
     def shuffle(self) -> bool:
         """Whether each epoch has an order of its own."""
         return self._shuffled
@@ -303,7 +319,7 @@ class Iterator(Passes):
 
     def _in_turn(self, reader: Reader, epoch: int, batch: int) -> Any:  # noqa: ANN401 - as assemble()
         """Serve a reader's next batch. Hold the lock."""
-        self.total_batches_seen += 1
+        self._seen += 1
         batches, ahead = self._serving(), self._ahead()
         if ahead is not None and reader not in (ahead, self._asked()):
             self._asked = weakref.ref(reader)
@@ -334,7 +350,7 @@ class Iterator(Passes):
             self._indexed = place
             if sequential and place[1]:
                 return self._in_turn(self._index_reader, *place)
-            self.total_batches_seen += 1
+            self._seen += 1
             return self._serving().batch(*place)
 
     def __len__(self) -> int:

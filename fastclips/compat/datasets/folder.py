@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from fastclips.compat._base.epochs import TensorFlowMethods
+from fastclips.compat._base.fixed import AGAIN, AS_ARGUMENT
 from fastclips.compat._base.folders import checked_fraction
 from fastclips.compat._base.iterator import checked_batch, drawn_seed
 from fastclips.compat._base.keras import checked_data_format
@@ -209,6 +210,11 @@ class FolderDataset(TensorFlowMethods):
         The path of each sample, in the order without `shuffle`; for clips, lists of the paths of their
         frames.
     """
+
+    _fixed: ClassVar[Mapping[str, str]] = {
+        "class_names": AS_ARGUMENT,
+        "file_paths": AGAIN,
+    }
 
     def __init__(
         self,

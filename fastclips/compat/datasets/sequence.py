@@ -29,12 +29,13 @@ y needs no ``keras.utils.to_categorical``.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from fastclips.compat._base.epochs import Epochs
 from fastclips.compat._base.files import FileList
+from fastclips.compat._base.fixed import AS_ARGUMENT
 from fastclips.compat._base.pictures import Picture, checked_channels
 from fastclips.compat._base.videos import Clips
 from fastclips.compat.datasets.spec import FrameSpec, Masks
@@ -100,7 +101,7 @@ class DataGenerator(Epochs):
 
     Attributes
     ----------
-    list_IDs : list
+    list_IDs, labels, image_path, mask_path, to_fit, dim, n_channels, n_classes
         As given.
     indexes : ndarray of int64
         Order of the epoch that is served: indices of `list_IDs`.
@@ -122,6 +123,14 @@ class DataGenerator(Epochs):
     >>> x.shape, x.dtype, y.shape, y.dtype
     ((3, 256, 256, 3), dtype('float32'), (3, 256, 256, 21), dtype('float32'))
     """
+
+    _fixed: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(
+            ("list_IDs", "labels", "image_path", "mask_path", "to_fit", "dim", "n_channels", "n_classes"),
+            AS_ARGUMENT,
+        ),
+        "indexes": "seed= and shuffle= decide the order",
+    }
 
     def __init__(self, list_IDs: Iterable[Any], *arguments: Any, **options: Any) -> None:  # noqa: ANN401, N803 - the tutorial's
         if arguments and not isinstance(arguments[0], (str, os.PathLike)):
@@ -152,6 +161,7 @@ class DataGenerator(Epochs):
         memory: str | int = "1GiB",
     ) -> None:
         self.list_IDs = _checked_ids(list_IDs)
+        self.labels, self.image_path, self.mask_path = labels, image_path, mask_path
         self.to_fit = checked_bool(to_fit, "to_fit")
         self.dim, self.n_classes = checked_size(dim, "dim"), checked_int(n_classes, "n_classes", 1, 257)
         self.n_channels = checked_channels(n_channels, "n_channels")

@@ -35,6 +35,13 @@ files are not seen
 settings changed after a flow has   changed settings apply at once, at no cost
 begun apply from the next batch
 on, and restart the workers
+overrides of ``standardize``,       called for each frame
+``apply_transform`` or
+``get_random_transform`` are
+refused: give the change as
+``preprocessing_function``
+attributes of an iterator, such as  changed ones apply at once, some of them in part
+``batch_size``, cannot be changed
 several inputs are a tuple          a list, which ``fit`` refuses on TensorFlow
 several targets are a tuple         a list
 ``preprocessing_function`` may      the shape must stay

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -67,6 +67,51 @@ class PictureIterator(Iterator):
         As for `Iterator`.
     """
 
+    _fixed: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(
+            (
+                "save_to_dir",
+                "class_mode",
+                "subset",
+                "target_size",
+                "color_mode",
+                "interpolation",
+                "keep_aspect_ratio",
+                "directory",
+                "sample_weight",
+                "x",
+                "y",
+            ),
+            "make a new flow with {name}={value}",
+        ),
+        **dict.fromkeys(("dtype", "data_format"), "make a new generator with {name}={value}, and a new flow"),
+        **dict.fromkeys(
+            (
+                "image_data_generator",
+                "image_shape",
+                "x_misc",
+                "split",
+                "labels",
+                "classes",
+                "class_indices",
+                "num_classes",
+                "filenames",
+                "filepaths",
+            ),
+            "make a new flow",
+        ),
+    }
+    _uncalled: ClassVar[Mapping[str, str]] = {
+        "_get_batches_of_transformed_samples": (
+            "change batches in an override of __getitem__, which calls super().__getitem__(index), or frames "
+            "by ImageDataGenerator(preprocessing_function=)"
+        ),
+        **dict.fromkeys(
+            ("_set_index_array", "_flow_index"),
+            "seed= and shuffle= decide the order; fastclips.ClipLoader(weights=) draws clips by weights",
+        ),
+        "set_processing_attrs": "give the options of the flow as arguments",
+    }
     _hashes = 10_000_000  # numbers in the names of saved pictures
     _clips: Clips
 
@@ -91,6 +136,7 @@ class PictureIterator(Iterator):
         cache: str | int = "1GiB",
         **options: Any,  # noqa: ANN401 - passed on
     ) -> None:
+        generator.refuse_overrides()
         self._cached = checked_bytes(cache, "cache") if cache else 0
         self._decoded: NDArray[np.bool_] | None = None  # files whose frames the cache has
         self._generator, self._storage = generator, storage
@@ -104,8 +150,9 @@ class PictureIterator(Iterator):
         self._draws = DrawLayout((time_steps or 1) if per_frame else 1, save_to_dir is not None)
         self.image_data_generator = generator
         self.data_format, self.dtype = generator.data_format, generator.dtype
-        super().__init__(clips, batch_size, shuffle, seed, draws=self._draws.size, **options)
-        self.time_steps = time_steps or 1  # a row of an array may be a clip
+        super().__init__(
+            clips, batch_size, shuffle, seed, draws=self._draws.size, time_steps=time_steps or 1, **options
+        )
 
     def frames(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the file numbers of samples for their tickets: ~file if the cache has the frame."""
@@ -125,6 +172,7 @@ class PictureIterator(Iterator):
 
     def version(self) -> tuple[object, ...]:
         """Return the generator's settings, and the values that were fitted."""
+        self._generator.refuse_overrides()
         return tuple(getattr(self._generator, option.name) for option in fields(self._generator))
 
     def spec(self) -> RenderSpec:

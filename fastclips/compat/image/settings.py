@@ -172,6 +172,18 @@ class Settings:
             if not fits:
                 raise OptionError(f"{name} of shape {np.shape(fitted)} does not fit frames of {shape}")
 
+    def refuse_overrides(self) -> None:
+        """Refuse overrides of the methods below, in a subclass or on this object, that no flow would call."""
+        for name, own in _HOOKS.items():
+            found = getattr(self, name)
+            if getattr(found, "__func__", None) is not own or found.__self__ is not self:
+                raise OptionError(
+                    f"{type(self).__name__}.{name} is overridden, but flows do not call it: workers augment "
+                    "and standardise by the settings alone. Give the change as "
+                    "ImageDataGenerator(preprocessing_function=), or use fastclips.ClipLoader with "
+                    "transforms=[..., fastclips.Apply(function)]"
+                )
+
     # --- one frame at a time
 
     def get_random_transform(self, img_shape: Sequence[int], seed: int | None = None) -> dict[str, Any]:
@@ -279,6 +291,7 @@ class Settings:
         if self.rescale:
             data *= self.rescale
         if augment:
+            self.refuse_overrides()
             random = self._random if seed is None else np.random.RandomState(seed)
             rounds = checked_int(rounds, "rounds", 1)
             axes = data.shape[self.row_axis], data.shape[self.col_axis]
@@ -300,6 +313,11 @@ class Settings:
             flat = np.reshape(data, (len(data), -1))
             u, s, _ = np.linalg.svd(flat.T, full_matrices=False)
             self.zca_whitening_matrix = (u * (np.sqrt(len(data)) / (s + self.zca_epsilon))).dot(u.T)
+
+
+_HOOKS = {
+    name: vars(Settings)[name] for name in ("get_random_transform", "apply_transform", "standardize")
+}  # of these, Keras's flows call overrides
 
 
 def warn_channels(shape: tuple[int, ...], axis: int, data_format: str | None) -> None:
