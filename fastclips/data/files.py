@@ -25,7 +25,7 @@ import numpy as np
 
 from fastclips.data.index import Index
 from fastclips.data.labels import Labels, encode
-from fastclips.data.names import natural_key, template_of
+from fastclips.data.names import find_gaps, natural_key, template_of
 from fastclips.data.pack_storage import PackStorage
 from fastclips.data.pairing import pair
 from fastclips.data.records import read_records
@@ -143,7 +143,9 @@ class Files:
         return self.frames
 
     def _pair(self, trees: dict[str, FrameTree]) -> dict[str, FrameTree]:
-        _report_gaps(next(iter(trees.values())))
+        gaps = find_gaps(next(iter(trees.values())).videos)
+        if gaps:
+            _log.warning("%s", gaps)
         if len(trees) == 1 and self.match is None:
             return trees
         return pair(trees, self.match, drop=self.drop)
@@ -357,18 +359,6 @@ def _parts(
             f"{records.paths[kept[at]]!r}. start counts frames from 0, whatever the numbers of the files."
         )
     return starts, counts
-
-
-def _report_gaps(tree: FrameTree) -> None:
-    gaps = [video for video, files in tree.videos.items() if files.has_gap()]
-    if gaps:
-        _log.warning(
-            "Frame numbers are missing in %d of %d videos, such as %s. Frames are counted as they exist, so "
-            "clips continue across a gap.",
-            len(gaps),
-            len(tree.videos),
-            first_few(gaps, 3),
-        )
 
 
 def _index(storage: FolderStorage | PackStorage, labels: Labels | None, classes: tuple[str, ...]) -> Index:

@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from fastclips.data.decimals import find_decimals
+from fastclips.options import first_few
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
-__all__ = ["FileNames", "Names", "natural_key", "sequences", "stem", "template_of"]
+__all__ = ["FileNames", "Names", "find_gaps", "natural_key", "sequences", "stem", "template_of"]
 
 _END = "\0"  # ends a name in a blob; no path can hold this character
 _RUNS = re.compile("([0-9]+)")
@@ -200,6 +201,17 @@ class FileNames:
         if len(found) != 1 or len(found[0]) != self.count:
             return False
         return len({int(b) - int(a) for a, b in pairwise(found[0])}) > 1
+
+
+def find_gaps(videos: Mapping[str, FileNames]) -> str | None:
+    """Return a warning about videos with missing frame numbers, or None if there are none."""
+    gaps = [video for video, files in videos.items() if files.has_gap()]
+    if not gaps:
+        return None
+    return (
+        f"Frame numbers are missing in {len(gaps)} of {len(videos)} videos, such as {first_few(gaps, 3)}. "
+        "Frames are counted as they exist, so clips continue across a gap."
+    )
 
 
 def sequences(texts: Iterable[str]) -> dict[tuple[str, str], list[str]]:

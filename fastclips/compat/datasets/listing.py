@@ -20,6 +20,7 @@ import numpy as np
 
 from fastclips.compat._base.files import FileList
 from fastclips.compat._base.folders import check_folder, listed_classes, listed_files
+from fastclips.compat._base.gaps import warn_gaps
 from fastclips.compat._base.videos import Runs, group
 from fastclips.compat._base.warn import warn
 from fastclips.errors import DataError, OptionError
@@ -179,7 +180,7 @@ def find_videos(
         where = f" in {first_few(folders)}" if inferred else ""
         raise DataError(f"directory={top!r}: there are no files of {', '.join(FORMATS)}{where}")
     every = np.arange(len(names))
-    runs = group(names, folders=True) if clips else Runs(every, every, every + 1, tuple(names))
+    runs = _videos(names) if clips else Runs(every, every, every + 1, tuple(names))
     unit = "video" if clips else "file"
     if labels is None:
         return Found(top, names, runs, unit)
@@ -201,3 +202,10 @@ def find_videos(
             f"label_mode='binary': needs 2 classes, and there are {len(folders)}: {first_few(folders)}"
         )
     return Found(top, names, runs, unit, codes, label_mode, folders)
+
+
+def _videos(names: Sequence[str]) -> Runs:
+    """Return files as videos; warn of missing frames."""
+    runs = group(names, folders=True)
+    warn_gaps(runs, names)
+    return runs

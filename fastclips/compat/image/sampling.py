@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fastclips.compat._base.gaps import warn_gaps
 from fastclips.compat._base.videos import VIDEOS, Clips, group
 from fastclips.compat._base.warn import warn
 from fastclips.errors import OptionError
@@ -93,4 +94,6 @@ class Sampling:
                 "its first frames validate and the others train, and frames at the cut are alike; give more "
                 f"videos of a class. {VIDEOS}"
             )
+        if self.time_steps > 1:
+            warn_gaps(runs, names)
         return runs.clips(self.time_steps, self.step, self.dilation, subset)
