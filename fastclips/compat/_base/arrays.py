@@ -111,6 +111,19 @@ class ArrayRows(Storage):
         first, last, _ = slice(first, last).indices(len(self))
         return ArrayRows(held, name, before + first, max(last - first, 0))
 
+    def as_array(self) -> NDArray[Any]:
+        """Return the rows that are meant, not to be written into; those in a file as a map of it."""
+        found = self.array
+        if self._file is not None:
+            try:
+                found = np.load(self._file.path, mmap_mode="r")[self._first : self._first + len(self)]
+            except (OSError, ValueError) as error:
+                raise DataError(f"cannot open {self._file.path!r}: {error}") from error
+        assert found is not None  # noqa: S101 - one of the two
+        view: NDArray[Any] = found.view()
+        view.flags.writeable = False
+        return view
+
     def cut(self, lead: tuple[int, ...], first: int, count: int) -> NDArray[Any]:
         """Return ``array[lead][first : first + count]``, not to be written into; the next call overwrites it.
 

@@ -64,7 +64,7 @@ class NumpyArrayIterator(PictureIterator):
     Attributes
     ----------
     x, x_misc, y, sample_weight
-        As given, of the subset.
+        Arrays as given, of the subset. x cannot be written into.
     """
 
     _hashes = 10_000
@@ -87,7 +87,7 @@ class NumpyArrayIterator(PictureIterator):
             x = x[0]
         rows = ArrayRows.open(x, "x")
         count = len(rows)
-        y = None if y is None else np.asarray(y)
+        y = None if y is None else _targets(y, count)
         weights = None if sample_weight is None else np.asarray(sample_weight)
         beside = {f"x[1][{place}]": other for place, other in enumerate(extra)}
         for name, array in {**beside, "y": y, "sample_weight": weights}.items():
@@ -98,6 +98,7 @@ class NumpyArrayIterator(PictureIterator):
         if weights is not None and y is None:
             raise OptionError("sample_weight= without y=: weights belong to targets, so give y=")
         split = generator.validation_split
+        first, last = subset_range(subset, split, count)
         if subset is not None and y is not None and not ignore_class_split:
             middle = subset_range("validation", split, count)[1]
             if not np.array_equal(np.unique(y[:middle]), np.unique(y[middle:])):
@@ -105,17 +106,21 @@ class NumpyArrayIterator(PictureIterator):
                     f"subset={subset!r}: y has other classes in the validation part, its first {middle} "
                     "rows, than in the rest; shuffle x and y alike first, or give ignore_class_split=True"
                 )
-        first, last = subset_range(subset, split, count)
         rows, extra = rows.part(first, last), [other[first:last] for other in extra]
         y, weights = (None if array is None else array[first:last] for array in (y, weights))
         steps = generator.steps_of(rows.shape)
         shape = rows.shape[1:] if steps is None else rows.shape[2:]
         warn_channels((1, *shape), generator.channel_axis, generator.data_format)
         _refuse_empty(len(rows), subset, split)
-        self.x, self.x_misc, self.y, self.sample_weight = rows, extra, y, weights
+        self._rows, self.x_misc, self.y, self.sample_weight = rows, extra, y, weights
         clips = Clips.flat(len(rows))
         targets = Targets(None if y is None else "arrays", y, clips, weights=weights)
         super().__init__(generator, rows, shape, targets, clips, time_steps=steps, extra=extra, **options)
+
+    @cached_property
+    def x(self) -> NDArray[Any]:
+        """The pictures or clips, of the subset, as given and not to be written into; a file is mapped."""
+        return self._rows.as_array()
 
 
 class _FileIterator(PictureIterator):
@@ -369,6 +374,24 @@ def _refuse_empty(count: int, subset: str | None, split: float) -> None:
             "ImageDataGenerator(validation_split=0.2), or more data"
         )
     raise DataError("there are no samples")
+
+
+def _targets(y: Any, count: int) -> NDArray[Any]:  # noqa: ANN401 - the user's
+    """Return y as an array."""
+    if (
+        isinstance(y, (list, tuple))
+        and len(y) != count
+        and {len(one) for one in y if np.ndim(one)} == {count}
+    ):
+        raise OptionError(
+            f"y={type(y).__name__} of {len(y)} arrays: flow() takes one array of {count} rows, as Keras's "
+            "does; stack the arrays by np.stack(y, axis=1), or name the targets in a table, by "
+            'flow_from_dataframe(class_mode="multi_output")'
+        )
+    try:
+        return np.asarray(y)
+    except ValueError as error:
+        raise OptionError(f"y: items must have one shape: {error}") from error
 
 
 def _check_mode(mode: object, modes: tuple[str | None, ...]) -> None:

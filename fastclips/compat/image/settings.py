@@ -123,7 +123,8 @@ class Settings:
         """Return how many frames the clips of an array have; None for pictures. Refuse other axes."""
         steps = self.time_steps
         if steps is None and len(shape) != _PICTURES:
-            hint = f"; for clips give ImageDataGenerator(time_steps={shape[1]})" * (len(shape) == _CLIPS)
+            clips = len(shape) == _CLIPS
+            hint = f"; for clips give ImageDataGenerator(time_steps={shape[1]})" if clips else ""
             raise OptionError(f"x of shape {shape}: must have 4 axes, (N, H, W, C){hint}")
         if steps is not None and (len(shape) != _CLIPS or shape[1] != steps):
             raise OptionError(f"x of shape {shape}: must be (N, {steps}, H, W, C) with time_steps={steps}")

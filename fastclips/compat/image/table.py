@@ -13,7 +13,7 @@ import numpy as np
 
 from fastclips.compat._base.folders import FORMATS
 from fastclips.compat._base.warn import warn
-from fastclips.errors import OptionError
+from fastclips.errors import DataError, OptionError
 from fastclips.options import first_few
 
 if TYPE_CHECKING:
@@ -114,6 +114,13 @@ class Table:
             name.lower().endswith(FORMATS) and os.path.isfile(os.path.join(self._directory, name))  # noqa: PTH113, PTH118 - as given
             for name in self.names
         ]
+        if good and not any(good):
+            where = f"directory={self._directory!r}" if self._directory else "the working directory"
+            raise DataError(
+                f"x_col={self._x_col!r}: none of {len(good)} names is a picture in {where}, such as "
+                f"{self.names[0]!r}; give directory=, the folder that the names start from. Names end in "
+                f"{', '.join(FORMATS)}"
+            )
         if not all(good):
             missing = self.names[good.index(False)]
             warn(
