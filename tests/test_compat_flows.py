@@ -19,6 +19,11 @@ def test_arrays_with_other_axes_are_refused_with_their_shape(given, time_steps):
         ImageDataGenerator(time_steps=time_steps).flow(given, workers=0)
 
 
+def test_channels_that_are_no_pictures_warn():
+    with pytest.warns(UserWarning, match="7 channels"):
+        ImageDataGenerator().flow(np.zeros((2, 3, 3, 7)), workers=0)
+
+
 @pytest.mark.parametrize("targets", [None, np.arange(10)])
 @pytest.mark.parametrize("subset", ["train", 3, ("training",)])
 def test_a_wrong_subset_is_named(targets, subset):

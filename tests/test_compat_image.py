@@ -418,11 +418,6 @@ def test_arrays_that_do_not_go_together(change, message):
         ImageDataGenerator(validation_split=0.5).flow(**{**right, **change})
 
 
-def test_channels_that_are_no_pictures_warn():
-    with pytest.warns(UserWarning, match="7 channels"):
-        ImageDataGenerator().flow(np.zeros((2, 3, 3, 7)), workers=0)
-
-
 # --- fitting
 
 

@@ -114,6 +114,11 @@ def test_hooks_of_iterators_are_refused(base, name, says):
         type("Mine", (mixin, base), {})
 
 
+def test_hooks_of_the_tutorials_sequence_are_refused():
+    with pytest.raises(fc.OptionError, match=r"Mine\._generate_X would have no effect.*__getitem__"):
+        type("Mine", (DataGenerator,), {"_generate_X": lambda *_: None})
+
+
 def test_a_patched_hook_of_an_iterator_is_refused():
     it = ImageDataGenerator().flow(x, workers=0)
     with pytest.raises(AttributeError, match=r"_get_batches_of_transformed_samples.*__getitem__"):

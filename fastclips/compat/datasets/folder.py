@@ -116,7 +116,9 @@ def image_dataset_from_directory(
     Returns
     -------
     FolderDataset, or list of two
-        Batches x or (x, y), x float32 0 to 255, (B, T, H, W, C), or (B, H, W, C) without `time_steps`.
+        Batches x or (x, y), x float32 0 to 255, (B, T, H, W, C), or (B, H, W, C) without `time_steps`. Each
+        loop serves an epoch of its own, as NumPy arrays. The methods of a `tf.data.Dataset`, such as
+        ``cache()`` and ``prefetch(n)``, return one, of tensors.
 
     Raises
     ------

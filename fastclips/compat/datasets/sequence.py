@@ -131,6 +131,10 @@ class DataGenerator(Epochs):
         ),
         "indexes": "seed= and shuffle= decide the order",
     }
+    _uncalled: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("_generate_X", "_generate_y", "_load_grayscale_image", "_DataGenerator__data_generation"),
+        "change batches in an override of __getitem__, which calls super().__getitem__(index)",
+    )  # of the tutorials
 
     def __init__(self, list_IDs: Iterable[Any], *arguments: Any, **options: Any) -> None:  # noqa: ANN401, N803 - the tutorial's
         if arguments and not isinstance(arguments[0], (str, os.PathLike)):

@@ -73,7 +73,9 @@ def timeseries_dataset_from_array(
     Returns
     -------
     SeriesDataset
-        Batches x (B, sequence_length, ...) or (x, y), y (B, ...), in the dtypes of `data` and `targets`.
+        Batches x (B, sequence_length, ...) or (x, y), y (B, ...), in the dtypes of `data` and `targets`. Each
+        loop serves an epoch of its own, as NumPy arrays. The methods of a `tf.data.Dataset`, such as
+        ``take(2)`` and ``map(function)``, return one, of tensors.
 
     Raises
     ------
