@@ -102,6 +102,47 @@ def test_clips_of_a_folder_train_and_validate(tmp_path, workers):
     assert counts(model, "tested") == [EPOCHS * (video in held) for video in range(VIDEOS)]
 
 
+class Peeks(keras.callbacks.Callback):
+    """Looks at the data itself while it trains, as callbacks that show predictions do."""
+
+    def __init__(self, dataset):
+        super().__init__()
+        self.dataset, self.sizes = dataset, []
+
+    def on_train_batch_end(self, batch, logs=None):
+        del batch, logs
+        next(iter(self.dataset))
+
+    def on_epoch_end(self, epoch, logs=None):
+        del epoch, logs
+        self.sizes.append(sum(len(x) for x, _ in self.dataset))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_loops_of_a_callback_leave_the_training_alone(tmp_path, workers):
+    make_greys(tmp_path)
+    model = make_model((4, 32, 32, 3), classify, SPARSE, dtype="float32")
+    options = {"time_steps": 4, "image_size": (32, 32), "batch_size": 3, "verbose": False, "seed": 0}
+    with image_dataset_from_directory(tmp_path, workers=workers, **options) as dataset:
+        peeks = Peeks(dataset)
+        model.fit(dataset, epochs=EPOCHS, callbacks=[peeks], verbose=0)
+    assert counts(model) == [EPOCHS] * VIDEOS
+    assert peeks.sizes == [VIDEOS] * EPOCHS
+
+
+def test_cached_and_prefetched_as_in_every_tutorial(tmp_path):
+    tf = pytest.importorskip("tensorflow")
+    make_greys(tmp_path)
+    model = make_model((4, 32, 32, 3), classify, SPARSE, dtype="float32")
+    options = {"time_steps": 4, "image_size": (32, 32), "batch_size": 3, "verbose": False, "seed": 0}
+    with image_dataset_from_directory(tmp_path, workers=1, **options) as dataset:
+        tuned = dataset.cache().shuffle(1000).prefetch(buffer_size=tf.data.AUTOTUNE)
+        assert len(tuned) == len(dataset)
+        model.fit(tuned, shuffle=False, epochs=EPOCHS, validation_data=dataset.take(2), verbose=0)
+    assert counts(model) == [EPOCHS] * VIDEOS
+    assert sum(counts(model, "tested")) == EPOCHS * 6
+
+
 def test_images_and_masks_train_and_predictions_line_up(tmp_path):
     ids = [f"{number:02d}" for number in range(10)]
     for number, name in enumerate(ids):
