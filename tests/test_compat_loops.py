@@ -119,6 +119,19 @@ def test_an_epoch_that_is_set_is_served_next():
     assert numbers(dataset) == want[0]
 
 
+def test_a_dataset_that_is_dropped_is_freed_at_once():
+    """Without the garbage collector, since worker processes end with the dataset."""
+    dataset = series()
+    next(dataset), next(iter(dataset)), list(dataset)
+    gone = weakref.ref(dataset)
+    gc.disable()
+    try:
+        del dataset
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
 @pytest.mark.slow
 def test_many_loops_share_one_pool_and_leave_nothing_behind(tmp_path):
     """A loop that is dropped midway frees itself; one pool serves all; the pool ends with the dataset."""
@@ -133,7 +146,7 @@ def test_many_loops_share_one_pool_and_leave_nothing_behind(tmp_path):
             np.testing.assert_array_equal(next(loop)[0], want[number][0])
     pids = dataset._batches.pids
     assert len(pids) == 3
-    gone = weakref.ref(loops[-1])
+    gone = weakref.ref(loops[-1]._place)
     del loop, loops
     assert gone() is None
     for (x, _), (expected, _) in zip(dataset, want, strict=True):
@@ -156,9 +169,9 @@ def test_the_engine_reads_ahead_for_the_loop_that_goes_on():
     next(stale)
     loop = iter(dataset)
     next(loop)
-    assert dataset._ahead() is stale
+    assert dataset._ahead() is stale._place
     next(loop)
-    assert dataset._ahead() is loop
+    assert dataset._ahead() is loop._place
     list(loop)
     assert dataset._ahead() is None
     with pytest.raises(StopIteration):

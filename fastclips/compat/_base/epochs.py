@@ -35,7 +35,7 @@ class Epochs(Iterator):
     """An `Iterator` whose loops serve one epoch each; see the module's documentation."""
 
     _begun = -1  # `epoch`, if a loop is within it
-    _stream: _Loop | None = None  # the epoch of next()
+    _stream: _Place | None = None  # of next()
 
     def __iter__(self) -> AnyIterator[Any]:  # type: ignore[override] # Iterator's is endless
         """Serve an epoch that has not begun, from its start."""
@@ -45,9 +45,9 @@ class Epochs(Iterator):
         """Serve the next batch, without end; loops are not affected."""
         with self._lock:
             if self._stream is None or not self._batch_index:
-                self._stream = _Loop(self)
+                self._stream = _Place()
             try:
-                return next(self._stream)
+                return self._serve(self._stream)
             finally:
                 self._batch_index = self._stream.number % len(self)
 
@@ -62,7 +62,7 @@ class Epochs(Iterator):
         """Return the first epoch that has not begun."""
         return self.epoch + (self.epoch == self._begun)
 
-    def _serve(self, loop: _Loop) -> Any:  # noqa: ANN401 - as Iterator.assemble()
+    def _serve(self, loop: _Place) -> Any:  # noqa: ANN401 - as Iterator.assemble()
         """Serve the next batch of a loop, or after a damaged frame the batch after it."""
         with self._lock:
             if loop.number == len(self):
@@ -77,7 +77,7 @@ class Epochs(Iterator):
             self._advance(loop)
             return batch
 
-    def _advance(self, loop: _Loop) -> None:
+    def _advance(self, loop: _Place) -> None:
         """Move a loop on by a batch."""
         loop.number, self._served = loop.number + 1, loop.epoch
         if loop.number == len(self):
@@ -165,16 +165,25 @@ class TensorFlowMethods(Epochs):
         return self.to_tf_dataset().element_spec
 
 
-class _Loop(Reader):
-    """One epoch of a dataset, which it takes with the first batch."""
+class _Place(Reader):
+    """Where a loop is: its epoch, which it takes with the first batch, and the batch that comes next."""
 
-    __slots__ = ("_dataset", "epoch", "number")
+    __slots__ = ("epoch", "number")
+
+    def __init__(self) -> None:
+        self.epoch, self.number = -1, 0
+
+
+class _Loop:
+    """One epoch of a dataset, batch after batch."""
+
+    __slots__ = ("_dataset", "_place")
 
     def __init__(self, dataset: Epochs) -> None:
-        self._dataset, self.epoch, self.number = dataset, -1, 0
+        self._dataset, self._place = dataset, _Place()
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Any:  # noqa: ANN401 - as Iterator.assemble()
-        return self._dataset._serve(self)  # noqa: SLF001 - a part of it
+        return self._dataset._serve(self._place)  # noqa: SLF001 - a part of it
