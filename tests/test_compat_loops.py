@@ -101,6 +101,19 @@ def test_next_goes_on_beside_loops_and_begins_epochs_that_no_loop_has_begun():
     assert numbers([next(dataset)]) == want[3][:1]
 
 
+def test_an_interrupted_request_takes_no_other_epoch(monkeypatch):
+    dataset = series(40, shuffle=True)
+    want = epoch_of(dataset, 0)
+    loop = iter(dataset)
+    with monkeypatch.context() as patch:
+        patch.setattr(dataset, "_in_turn", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        for request in (lambda: next(dataset), lambda: next(loop)):
+            with pytest.raises(KeyboardInterrupt):
+                request()
+    assert numbers(next(dataset) for _ in want) == want
+    assert numbers(loop) == epoch_of(dataset, 1)
+
+
 def test_an_iterator_that_is_never_read_takes_no_epoch():
     dataset = series(40, shuffle=True)
     iter(dataset)

@@ -44,7 +44,7 @@ class Epochs(Iterator):
     def __next__(self) -> Any:  # noqa: ANN401 - as Iterator.assemble()
         """Serve the next batch, without end; loops are not affected."""
         with self._lock:
-            if self._stream is None or not self._batch_index:
+            if self._stream is None or (self._stream.number and not self._batch_index):
                 self._stream = _Place()
             try:
                 return self._serve(self._stream)
