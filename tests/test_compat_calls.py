@@ -1,13 +1,112 @@
 """Calls of the originals as their users write them: imports, signatures, and arguments that do not apply."""
 
+import copy
+import importlib
+import inspect
+import itertools
 import multiprocessing
+import pickle
+import pydoc
+import sys
 import types
 
+import cloudpickle
 import numpy as np
 import pytest
+from helpers import run_python
 
-from fastclips.compat import ImageDataGenerator, paired_random_crop
+from fastclips import compat
+from fastclips.compat import (
+    ImageDataGenerator,
+    TimeDistributedImageDataGenerator,
+    paired_random_crop,
+    time_distributed,
+)
 from fastclips.errors import OptionError
+
+# --- a class in place of its module
+
+NAME = "fastclips.compat.TimeDistributedImageDataGenerator"
+IMPORTS = {
+    f"import {NAME}": NAME,
+    f"import {NAME} as renamed": "renamed",
+    "from fastclips.compat import TimeDistributedImageDataGenerator as M": "M",
+    f"from {NAME} import TimeDistributedImageDataGenerator": "TimeDistributedImageDataGenerator",
+    "import fastclips.compat.time_distributed as home": "home.TimeDistributedImageDataGenerator",
+    f"from {NAME} import *": "TimeDistributedImageDataGenerator",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", IMPORTS)
+def test_each_import_gives_the_class_in_any_order(first):
+    """In a fresh process for each import that may be the first; the others follow in all orders of two."""
+    rest = [line for line in IMPORTS if line != first]
+    code = [first, f"first = {IMPORTS[first]}"]
+    for line in [line for pair in itertools.permutations(rest, 2) for line in pair]:
+        code += [line, f"assert {IMPORTS[line]} is first"]
+    code += [
+        f"import {NAME}",
+        "assert first.TimeDistributedImageDataGenerator is first",
+        "assert first.TimeDistributedImageDataGenerator(time_steps=3).time_steps == 3",
+        "print(first.__name__, first.__module__)",
+    ]
+    printed = run_python("\n".join(code))
+    assert printed == "TimeDistributedImageDataGenerator fastclips.compat.time_distributed\n"
+
+
+def test_the_class_in_place_of_its_module_is_a_class_like_others():
+    kind = TimeDistributedImageDataGenerator
+    assert (
+        kind is kind.TimeDistributedImageDataGenerator is sys.modules[NAME] is importlib.import_module(NAME)
+    )
+    assert kind.TimeDistributedDirectoryIterator is time_distributed.TimeDistributedDirectoryIterator
+    assert issubclass(kind, ImageDataGenerator)
+    assert inspect.isclass(kind)
+    made = kind(time_steps=3)
+    for again in (
+        pickle.loads(pickle.dumps(made)),
+        cloudpickle.loads(cloudpickle.dumps(made)),
+        copy.deepcopy(made),
+    ):
+        assert isinstance(again, kind)
+        assert type(again) is kind
+        assert again.time_steps == 3
+    assert pickle.loads(pickle.dumps(kind)) is cloudpickle.loads(cloudpickle.dumps(kind)) is kind
+    assert "class TimeDistributedImageDataGenerator(ImageDataGenerator):" in inspect.getsource(kind)
+    assert inspect.getmodule(kind) is time_distributed
+    assert "time_steps : int" in pydoc.render_doc(kind)
+    assert "time_steps : int" in pydoc.render_doc(NAME)
+
+
+def test_a_pickle_of_0_1_0_finds_the_class():
+    """It names the module that the class was in."""
+    old = b"".join((b"c", NAME.encode(), b"\nTimeDistributedImageDataGenerator\n."))
+    assert pickle.loads(old) is TimeDistributedImageDataGenerator
+
+
+def test_a_subclass_of_the_class_in_place_of_its_module():
+    class Longer(TimeDistributedImageDataGenerator):
+        def __init__(self, **options):
+            super().__init__(time_steps=9, **options)
+
+    assert Longer(rescale=2.0).time_steps == 9
+    assert isinstance(Longer(), TimeDistributedImageDataGenerator)
+    assert [Longer.__name__, Longer.__module__] == ["Longer", __name__]
+
+
+def test_reloading_keeps_the_class(monkeypatch):
+    kind = TimeDistributedImageDataGenerator
+    importlib.reload(compat)
+    assert compat.TimeDistributedImageDataGenerator is kind
+    with pytest.raises(ImportError):  # as of any class
+        importlib.reload(kind)
+    monkeypatch.delitem(sys.modules, NAME)
+    assert importlib.import_module(NAME) is kind
+    assert kind.__name__ == "TimeDistributedImageDataGenerator"
+
+
+# --- use_multiprocessing
 
 KERAS_2 = """
 class Adapter:

@@ -23,7 +23,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fastclips.compat import TimeDistributedImageDataGenerator, keras_video
+    from fastclips.compat import keras_video
     from fastclips.compat.arrays import paired_random_crop
     from fastclips.compat.datasets import (
         DataGenerator,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         timeseries_dataset_from_array,
     )
     from fastclips.compat.image import ImageDataGenerator
+    from fastclips.compat.time_distributed import TimeDistributedImageDataGenerator
 
 __all__ = [
     "DataGenerator",

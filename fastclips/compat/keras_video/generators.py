@@ -17,6 +17,7 @@ from fastclips.compat._base.iterator import Iterator
 from fastclips.compat._base.pictures import checked_channels
 from fastclips.compat._base.tickets import DrawLayout
 from fastclips.compat._base.videos import Clips
+from fastclips.compat._base.warn import warn
 from fastclips.compat.keras_video.methods import METHOD_ABS_DIFF, METHOD_OPTICAL_FLOW
 from fastclips.compat.keras_video.patterns import find_videos
 from fastclips.compat.keras_video.transformation import as_augmentation
@@ -147,7 +148,7 @@ class VideoFrameGenerator(Iterator):
         import fastclips.data.video_files  # noqa: F401, PLC0415 - says at once that PyAV is missing
 
         if split is not None:
-            _log.warning("split=%r: it is called split_val", split)
+            warn(f"split={split!r}: it is now called split_val", DeprecationWarning)
             split_val = split
         self.nbframe = checked_int(nb_frames, "nb_frames", 1)
         self.rescale = 1.0 if rescale is None else float(rescale)
@@ -221,7 +222,7 @@ class VideoFrameGenerator(Iterator):
         for name in self.classes:
             files = [path for path in found if found[path] == name]
             if not files:
-                _log.warning("no video of class %r matches %r", name, self.glob_pattern)
+                warn(f"no video of class {name!r} matches glob_pattern={self.glob_pattern!r}")
             vals = int(val * len(files))
             tests = int(test * (len(files) - vals))
             chosen = np.random.RandomState(seed).permutation(len(files)).tolist()
