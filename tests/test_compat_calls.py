@@ -7,6 +7,7 @@ import itertools
 import multiprocessing
 import pickle
 import pydoc
+import re
 import sys
 import types
 
@@ -19,6 +20,7 @@ from fastclips import compat
 from fastclips.compat import (
     ImageDataGenerator,
     TimeDistributedImageDataGenerator,
+    keras_video,
     paired_random_crop,
     time_distributed,
 )
@@ -104,6 +106,81 @@ def test_reloading_keeps_the_class(monkeypatch):
     monkeypatch.delitem(sys.modules, NAME)
     assert importlib.import_module(NAME) is kind
     assert kind.__name__ == "TimeDistributedImageDataGenerator"
+
+
+# --- signatures
+
+VIDEOS = """
+rescale nb_frames classes batch_size use_frame_cache target_shape shuffle transformation split_test split_val
+nb_channel glob_pattern use_headers"""
+PICTURES = """
+featurewise_center samplewise_center featurewise_std_normalization samplewise_std_normalization
+zca_whitening zca_epsilon rotation_range width_shift_range height_shift_range brightness_range shear_range
+zoom_range channel_shift_range fill_mode cval horizontal_flip vertical_flip rescale preprocessing_function
+data_format validation_split"""
+FLOW = """
+self x y batch_size shuffle sample_weight seed save_to_dir save_prefix save_format ignore_class_split subset"""
+FILES = "classes class_mode batch_size shuffle seed save_to_dir save_prefix save_format"
+FROM_DIRECTORY = f"""
+self directory target_size color_mode {FILES} follow_links subset interpolation keep_aspect_ratio"""
+FROM_DATAFRAME = f"""
+self dataframe directory x_col y_col weight_col target_size color_mode {FILES} subset interpolation
+validate_filenames"""
+FOLDER = """
+directory labels label_mode class_names color_mode batch_size image_size shuffle seed validation_split subset
+interpolation follow_links crop_to_aspect_ratio pad_to_aspect_ratio data_format format verbose"""
+SERIES = """
+data targets sequence_length sequence_stride sampling_rate batch_size shuffle seed start_index end_index
+format"""
+PAIRS = "list_IDs image_path mask_path to_fit batch_size dim n_channels n_classes shuffle"
+POSITIONAL = {  # names of the originals' arguments, in order
+    compat.DataGenerator: PAIRS,
+    compat.ImageDataGenerator: f"{PICTURES} interpolation_order dtype",
+    compat.TimeDistributedImageDataGenerator: f"{PICTURES} dtype time_steps",
+    compat.ImageDataGenerator.flow: FLOW,
+    compat.ImageDataGenerator.flow_from_directory: FROM_DIRECTORY,
+    compat.ImageDataGenerator.flow_from_dataframe: FROM_DATAFRAME,
+    compat.image_dataset_from_directory: FOLDER,
+    compat.timeseries_dataset_from_array: SERIES,
+    compat.paired_random_crop: "x y crop batch_size per shuffle seed",
+    keras_video.VideoFrameGenerator: VIDEOS,
+    keras_video.SlidingFrameGenerator: VIDEOS,
+    keras_video.OpticalFlowGenerator: VIDEOS,
+}
+
+
+@pytest.mark.parametrize("called", POSITIONAL, ids=lambda called: called.__qualname__)
+def test_signatures_name_every_argument(called):
+    parameters = inspect.signature(called).parameters.values()
+    positional = [given.name for given in parameters if given.kind is given.POSITIONAL_OR_KEYWORD]
+    assert positional == POSITIONAL[called].split()
+    kinds = {given.name for given in parameters if given.kind in (given.VAR_POSITIONAL, given.VAR_KEYWORD)}
+    assert kinds <= ({"ignored"} if "dataframe" in positional else set())
+    assert all(given.default is not given.empty for given in parameters if given.kind is given.KEYWORD_ONLY)
+    documented = re.search(r"Parameters\n-+\n(.*?)\n\n(?=\w+\n---)", inspect.getdoc(called), re.DOTALL)[1]
+    named = set(re.findall(r"\w+", " ".join(re.findall(r"^\S.*", documented, re.MULTILINE))))
+    assert {given.name for given in parameters} - {"self"} <= named
+
+
+def test_no_public_function_is_left_out():
+    homes = (compat, keras_video)
+    things = {getattr(home, name) for home in homes for name in home.__all__}
+    called = {thing for thing in things if callable(thing)}
+    assert called <= POSITIONAL.keys()
+
+
+def test_signatures_of_ones_own_generators():
+    class Own(keras_video.SlidingFrameGenerator):
+        def __init__(self, *args, margin=3, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.margin = margin
+
+    class Other(Own):
+        def __init__(self, path):
+            super().__init__(glob_pattern=path)
+
+    assert list(inspect.signature(Own).parameters)[-2:] == ["sequence_time", "margin"]
+    assert list(inspect.signature(Other).parameters) == ["path"]
 
 
 # --- use_multiprocessing
