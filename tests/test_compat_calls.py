@@ -119,7 +119,8 @@ zca_whitening zca_epsilon rotation_range width_shift_range height_shift_range br
 zoom_range channel_shift_range fill_mode cval horizontal_flip vertical_flip rescale preprocessing_function
 data_format validation_split"""
 FLOW = """
-self x y batch_size shuffle sample_weight seed save_to_dir save_prefix save_format ignore_class_split subset"""
+self x y batch_size shuffle sample_weight seed save_to_dir save_prefix save_format ignore_class_split
+subset"""
 FILES = "classes class_mode batch_size shuffle seed save_to_dir save_prefix save_format"
 FROM_DIRECTORY = f"""
 self directory target_size color_mode {FILES} follow_links subset interpolation keep_aspect_ratio"""
