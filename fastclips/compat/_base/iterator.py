@@ -121,6 +121,12 @@ class Iterator(Passes):
     ------
     OptionError
         If an argument is out of range.
+
+    Examples
+    --------
+    >>> batches = fc.compat.ImageDataGenerator().flow(np.zeros((5, 4, 4, 3)), batch_size=2, workers=0)
+    >>> isinstance(batches, fc.compat.Iterator), [len(next(batches)) for _ in range(4)]
+    (True, [2, 2, 1, 2])
     """
 
     def __new__(cls, *_: object, **__: object) -> Self:
