@@ -221,6 +221,14 @@ def pictures():
     return ImageDataGenerator().flow(np.zeros((4, 8, 8, 1)), batch_size=2, workers=0)
 
 
+def test_workers_of_keras_are_ignored_with_a_warning_at_the_call():
+    with pytest.warns(UserWarning, match="ignores use_multiprocessing=True") as caught:
+        it = ImageDataGenerator().flow(np.zeros((4, 8, 8, 1)), use_multiprocessing=True, workers=0)
+    with it, pytest.warns(UserWarning, match="ignores workers=4") as later:
+        it.workers = 4
+    assert {warning.filename for warning in (*caught, *later)} == {__file__}
+
+
 @pytest.mark.parametrize("make", [crops, pictures])
 def test_processes_of_keras_2_are_refused(make, keras_2, monkeypatch):
     with make() as it:

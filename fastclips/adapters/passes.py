@@ -259,10 +259,12 @@ class Passes:
             self._warn(f"use_multiprocessing={value}")
 
     def _warn(self, option: str) -> None:
-        warnings.warn(
+        warnings.warn(self._ignoring(option), stacklevel=4)
+
+    def _ignoring(self, option: str) -> str:
+        return (
             f"{type(self).__name__} ignores {option}: workers of Keras would repeat some batches and lose "
-            f"others; set the number of worker processes by {self._has_workers}",
-            stacklevel=4,
+            f"others; set the number of worker processes by {self._has_workers}"
         )
 
 

@@ -40,6 +40,7 @@ import numpy as np
 from fastclips.adapters.passes import Passes, as_tuple, asked_by_keras
 from fastclips.compat._base.keras import as_keras_dataset
 from fastclips.compat._base.tickets import sample_ticket
+from fastclips.compat._base.warn import warn
 from fastclips.errors import ClosedError, FrameError, OptionError
 from fastclips.options import checked_bool, checked_bytes, checked_int, checked_workers
 from fastclips.serving.batches import Batches, Planned
@@ -348,6 +349,9 @@ class Iterator(Passes):
             self.epoch, self.batch_index = self.epoch + 1, 0
         else:
             super().on_epoch_end()
+
+    def _warn(self, option: str) -> None:
+        warn(self._ignoring(option))
 
     def stats(self) -> Stats:
         """Return counts and times so far; printed, a table and a sentence of advice."""
