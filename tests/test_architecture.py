@@ -89,9 +89,10 @@ def test_imports_point_down_only():
         ("simplejpeg", ["packing/encoder", "pixels/decoding/decoder"]),
         ("cv2", ["compat/keras_video/motion", "pixels/geometry/resample", "pixels/steps/filters"]),
         (
-            "PIL",  # frames that are no JPEG; writing them; Keras's resizing; the type of a sheet; drawing it
+            "PIL",  # frames that are no JPEG; writing them; Keras's resizing; types of results; sheets
             [
                 "compat/_base/legacy_pictures",
+                "compat/image/pictures",
                 "loader",
                 "packing/encoder",
                 "pixels/decoding/decoder",

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import fastclips as fc
-from fastclips.compat import DataGenerator
+from fastclips.compat import DataGenerator, ImageDataGenerator
 
 SIZE = (12, 16)
 COUNT = 9
@@ -287,6 +287,45 @@ def test_two_files_for_one_id_are_told(tmp_path):
         assert len(next(generator)) == 1
 
 
-def test_a_missing_argument_is_pythons_own_error(ids):
-    with pytest.raises(TypeError, match="image_path"):
-        DataGenerator(ids)
+CLASSES = "For pictures with classes, use ImageDataGenerator.*; for clips with classes, fastclips.open"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (({"img_0": 1, "img_1": 0},), r"labels\['img_0'\]=1: must be the name of a file"),
+        (([1, 0],), "labels= has no file name for the id 'img_0'"),
+        (({"img_0": "cat", "img_1": "dog"},), "image_path=None: must be the folder of the images"),
+        ((), "image_path=None: must be the folder of the images"),
+        ((None,), "image_path=None: must be the folder of the images"),
+    ],
+)
+def test_the_call_of_the_generator_with_classes_is_told_its_replacement(arguments, error):
+    """``DataGenerator(partition["train"], labels, **params)``, as in another tutorial."""
+    params = {"dim": (32, 32, 32), "batch_size": 64, "n_classes": 6, "n_channels": 1, "shuffle": True}
+    with pytest.raises(fc.OptionError, match=f"^{error}.*{CLASSES}"):
+        DataGenerator(["img_0", "img_1"], *arguments, **params)
+
+
+def test_the_replacements_that_the_error_names(root, capsys):
+    ids, labels = ["img_2", "img_1"], {"img_1": 0, "img_2": 1}
+    table = {"filename": [f"{key}.png" for key in ids], "class": [labels[key] for key in ids]}
+    generator = ImageDataGenerator()
+    with generator.flow_from_dataframe(
+        table, root / "images", class_mode="raw", target_size=SIZE, shuffle=False, workers=0
+    ) as it:
+        x, y = next(it)
+    assert x[:, 0, 0, 0].tolist() == [40, 20]
+    assert y.tolist() == [1, 0]
+    rows = [{"path": "images", "label": 1}, {"path": "masks", "label": 0}]
+    with fc.ClipLoader(fc.open(rows, root=root), fc.Windows(4, step=9), batch_size=2, workers=0) as loader:
+        assert next(iter(loader))[1].tolist() == [1, 0]
+    assert "Found 2 images" in capsys.readouterr().out
+
+
+def test_labels_are_given_once(root, ids):
+    labels = dict(zip(ids, ids, strict=True))
+    with pytest.raises(TypeError, match="multiple values for argument 'labels'"):
+        DataGenerator(ids, labels, root / "images", root / "masks", labels=labels)
+    with DataGenerator(ids, None, root / "images", root / "masks", **options) as generator:
+        assert len(generator) == 1

@@ -1,6 +1,6 @@
 """TimeDistributedImageDataGenerator: right by default, the original with ``legacy=True``."""
 
-import logging
+import warnings
 from itertools import chain, islice
 
 import numpy as np
@@ -43,6 +43,7 @@ short = pytest.mark.filterwarnings("ignore:time_steps=")
 # --- by default
 
 
+@pytest.mark.filterwarnings("ignore:class_mode='categorical'")
 def test_the_import_and_the_example(tmp_path):
     for number in range(70):
         write(tmp_path / "one" / f"v_{number // 10}_{number % 10}.jpg", np.full((8, 8, 3), number))
@@ -141,21 +142,20 @@ def test_labels_of_clips_and_of_frames(root, mode):
     for (_, one), (_, each) in zip(an_epoch(by_clip), an_epoch(by_frame), strict=True):
         assert one.dtype == each.dtype == np.float32
         same(each, np.repeat(one[:, None], 4, axis=1))
-    default = flow(TimeDistributedImageDataGenerator(time_steps=4), root, class_mode=mode, **codes)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "class_mode='categorical'")
+        default = flow(TimeDistributedImageDataGenerator(time_steps=4), root, class_mode=mode, **codes)
     assert default[0][1].shape == (by_frame if mode == "categorical" else by_clip)[0][1].shape
 
 
 @short
-def test_the_shape_of_labels_is_told_once(root, caplog):
-    M._say_shape.cache_clear()
-    with caplog.at_level(logging.WARNING, "fastclips"):
-        flow(make(), root)
-        flow(TimeDistributedImageDataGenerator(), root, class_mode="sparse")
-        assert not caplog.records
-        for _ in range(2):
-            flow(TimeDistributedImageDataGenerator(), root)
-    assert len(caplog.records) == 1
-    assert "labels='clip'" in caplog.text
+def test_the_shape_of_labels_is_told(root):
+    flow(make(), root)
+    flow(TimeDistributedImageDataGenerator(legacy=True), root)
+    flow(TimeDistributedImageDataGenerator(), root, class_mode="sparse")
+    with pytest.warns(UserWarning, match="labels='clip'") as caught:
+        TimeDistributedImageDataGenerator().flow_from_directory(root, target_size=(8, 8), workers=0)
+    assert {warning.filename for warning in caught} == {__file__}
 
 
 @short
@@ -452,3 +452,36 @@ def test_saved_frames(root, tmp_path):
     assert all(path.name.startswith("seen_") for path in saved)
     assert np.asarray(Image.open(saved[0])).shape == (*SIZE, 3)
     assert x.shape == (2, 4, *SIZE, 3)
+
+
+# --- files that are no videos
+
+
+@pytest.mark.parametrize("subset", [None, "training", "validation"])
+def test_files_without_numbers_are_clips_of_the_original_alone(tmp_path, subset):
+    """The error offers legacy=True only where that works."""
+    for name in ("ant", "bee", "cat", "dog"):
+        write(tmp_path / "class" / f"{name}.png", np.zeros((8, 8, 3)))
+
+    def batches(time_steps, **options):
+        generator = make(time_steps=time_steps, validation_split=0.5, **options)
+        return flow(generator, tmp_path, subset=subset, class_mode=None)
+
+    fits = 4 if subset is None else 2
+    with pytest.raises(
+        DataError, match=f"has 1 frames.* a video of its own; legacy=True .* any {fits} files"
+    ):
+        batches(fits)
+    assert len(batches(fits, legacy=True)) > 0
+    for time_steps, options in ((fits + 1, {}), (2, {"step": 2}), (2, {"dilation": 2})):
+        with pytest.raises(DataError, match="has 1 frames") as raised:
+            batches(time_steps, **options)
+        assert "legacy" not in str(raised.value)
+
+
+def test_short_videos_are_no_reason_for_the_original(tmp_path):
+    for number in range(3):
+        write(tmp_path / "class" / f"run_{number}.png", np.zeros((8, 8, 3)))
+    with pytest.raises(DataError, match="has 3 frames") as raised:
+        flow(make(time_steps=4), tmp_path)
+    assert "legacy" not in str(raised.value)

@@ -25,8 +25,17 @@ def test_splits_are_disjoint_whole_and_the_same_on_every_run(movie_files, make_m
     assert generator.get_test_generator().files == generator.test
     alone = make_movies(split_test=0.5)
     assert (len(alone.files), len(alone.test)) == (4, 3)
-    old = make_movies(split=0.3)
+    with pytest.warns(DeprecationWarning, match="split=0.3: it is now called split_val"):
+        old = make_movies(split=0.3)
     assert old.validation == make_movies(split_val=0.3).validation
+
+
+def test_a_class_without_videos_is_told(make_movies):
+    found = make_movies().classes
+    with pytest.warns(UserWarning, match="no video of class 'none' matches glob_pattern=") as caught:
+        made = make_movies(classes=[*found, "none"])
+    assert made.classes == sorted([*found, "none"])
+    assert caught[0].filename.endswith("conftest.py")  # which calls it
 
 
 def test_the_other_parts_keep_all_options_but_the_augmentation(make_movies):

@@ -57,6 +57,13 @@ def test_labels_of_frames_follow_the_clip():
     np.testing.assert_array_equal(found[1], [4, 5, 5, 5])
 
 
+@pytest.mark.parametrize("weight", [None, {0: 2.0}, [1.0] * VIDEOS, "valid"])
+def test_an_unknown_target_is_named_whatever_the_weight(weight):
+    data = dataset(np.zeros((VIDEOS, FRAMES), int))
+    with pytest.raises(OptionError, match=r"'frame_labels' in inputs or targets is no stream .* 'label'"):
+        batches(data, targets="frame_labels", sample_weight=weight)
+
+
 def test_targets_of_any_shape():
     labels = np.random.default_rng(0).normal(size=(VIDEOS, 2, 3)).astype(np.float32)
     np.testing.assert_array_equal(np.concatenate([y for _, y in batches(dataset(labels))]), labels)

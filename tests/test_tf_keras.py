@@ -62,6 +62,13 @@ def test_validation_and_threads_of_keras():
     assert model.layers[0].seen.numpy().tolist() == [4] * 10
 
 
+@pytest.mark.parametrize("way", ["fit", "fit_generator", "evaluate", "predict"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_processes_of_keras_are_refused_before_they_start(way, threads):
+    with flow() as it, pytest.raises(ValueError, match=r"^use_multiprocessing=True: leave it out"):
+        getattr(make_model(), way)(it, verbose=0, workers=threads, use_multiprocessing=True)
+
+
 def test_predictions_line_up():
     model = make_model()
     x = np.arange(10, dtype=np.float32).reshape(10, 1, 1, 1)

@@ -43,6 +43,7 @@ import sys
 import warnings
 from contextvars import ContextVar
 from functools import wraps
+from multiprocessing import current_process
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastclips.errors import EngineError, OptionError
@@ -190,11 +191,22 @@ class Passes:
         -------
         tuple
             ``(x,)``, ``(x, y)`` or ``(x, y, weight)``.
+
+        Raises
+        ------
+        OptionError
+            If Keras 2 asks with ``use_multiprocessing=True``: its processes would share one loader.
         """
         request = _request.get()
         if request is None or request.dataset is not self:
             request = _Request(self, index)
         asker = request.asker
+        if asker is not None and _in_processes(asker):
+            raise OptionError(
+                "use_multiprocessing=True: leave it out of fit, evaluate and predict, since "
+                f"{type(self).__name__} has worker processes of its own; set their number by "
+                f"{self._has_workers}"
+            )
         if asker is None or not _is_generator(asker):
             return self._by_index(index, probe=asker is not None)
         if request.served is None:
@@ -247,10 +259,12 @@ class Passes:
             self._warn(f"use_multiprocessing={value}")
 
     def _warn(self, option: str) -> None:
-        warnings.warn(
+        warnings.warn(self._ignoring(option), stacklevel=4)
+
+    def _ignoring(self, option: str) -> str:
+        return (
             f"{type(self).__name__} ignores {option}: workers of Keras would repeat some batches and lose "
-            f"others; set the number of worker processes by {self._has_workers}",
-            stacklevel=4,
+            f"others; set the number of worker processes by {self._has_workers}"
         )
 
 
@@ -285,6 +299,14 @@ def _self(frame: FrameType) -> object:
 def _steps(frame: FrameType | None) -> object:
     """Return the number of steps that Keras was given, if the stack frame begins fit, evaluate or predict."""
     return _UNKNOWN if frame is None else frame.f_locals.get("steps_per_epoch", _UNKNOWN)
+
+
+def _in_processes(frame: FrameType) -> bool:
+    """Whether Keras 2 asks in processes of its own, or for the batch that it looks at before."""
+    call = frame.f_back if frame.f_code.co_name == "_peek_and_restore" else None
+    if call is not None and call.f_locals.get("use_multiprocessing") and call.f_locals.get("workers"):
+        return True
+    return current_process().name.startswith("Keras_worker")
 
 
 def _is_generator(frame: FrameType) -> bool:

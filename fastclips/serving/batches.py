@@ -363,7 +363,10 @@ class Batches:
         if self._closed:
             raise ClosedError("the loader was closed; make a new one")
         if os.getpid() != self._owner:
-            raise EngineError("this loader belongs to the parent process; make a loader in this process")
+            raise EngineError(
+                "this loader belongs to the parent process; make a loader in this process, or leave out "
+                "use_multiprocessing=True of Keras or num_workers= of torch, as loaders have workers"
+            )
 
     def _serve(self, batch_id: BatchId, iteration: object) -> Any:  # noqa: ANN401 - as batch()
         self._check_usable()

@@ -111,6 +111,8 @@ class Outputs:
                 f"sample_weight= needs exactly one target, but targets= names "
                 f"{', '.join(targets) or 'none'}: name one there"
             )
+        if targets[0] not in (LABEL, VALID, *(stream.name for stream in self._dataset.streams)):
+            return  # `find_layout` refuses the name
         self._weighed = self._axes(targets[0])
         if isinstance(sample_weight, str):
             self._check_valid(sample_weight, targets[0])

@@ -46,6 +46,7 @@ from fastclips.adapters.passes import Passes, as_tuple, asked_by_keras
 from fastclips.compat._base.fixed import AGAIN, AS_ARGUMENT, Fixed
 from fastclips.compat._base.keras import as_keras_dataset
 from fastclips.compat._base.tickets import sample_ticket
+from fastclips.compat._base.warn import warn
 from fastclips.errors import ClosedError, FrameError, OptionError
 from fastclips.options import checked_bool, checked_bytes, checked_int, checked_workers
 from fastclips.serving.batches import Batches, Planned
@@ -139,6 +140,12 @@ class Iterator(Fixed, Passes):
     ------
     OptionError
         If an argument is out of range.
+
+    Examples
+    --------
+    >>> batches = fc.compat.ImageDataGenerator().flow(np.zeros((5, 4, 4, 3)), batch_size=2, workers=0)
+    >>> isinstance(batches, fc.compat.Iterator), [len(next(batches)) for _ in range(4)]
+    (True, [2, 2, 1, 2])
     """
 
     _fixed: ClassVar[Mapping[str, str]] = {
@@ -397,6 +404,9 @@ class Iterator(Fixed, Passes):
             self.epoch, self._batch_index = self.epoch + 1, 0
         else:
             super().on_epoch_end()
+
+    def _warn(self, option: str) -> None:
+        warn(self._ignoring(option))
 
     def stats(self) -> Stats:
         """Return counts and times so far; printed, a table and a sentence of advice."""

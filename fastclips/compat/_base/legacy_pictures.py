@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from fastclips.compat._base.pictures import Picture
 
-__all__ = ["COLOR_MODES", "centre_box", "load", "resize", "save"]
+__all__ = ["COLOR_MODES", "centre_box", "image_of", "load", "opened", "resize", "save", "stretched"]
 
 COLOR_MODES = {"rgb": "RGB", "rgba": "RGBA", "grayscale": "L"}
 _GRAYS = ("L", "I;16", "I")  # modes that "grayscale" keeps
@@ -36,7 +36,7 @@ def centre_box(height: int, width: int, size: tuple[int, int]) -> tuple[int, int
     return left, top, left + wide, top + tall
 
 
-def load(data: bytes, color_mode: str, picture: Picture | None = None) -> Any:  # noqa: ANN401 - NDArray of whichever dtype
+def opened(data: bytes, color_mode: str, picture: Picture | None = None) -> Image.Image:
     """Decode a file of any format that Pillow knows, and resize it.
 
     Parameters
@@ -44,15 +44,10 @@ def load(data: bytes, color_mode: str, picture: Picture | None = None) -> Any:  
     data : bytes
         The file.
     color_mode : str
-        One of `COLOR_MODES`.
+        One of `COLOR_MODES`. Gray pictures of more than 8 bits keep their mode.
     picture : Picture, optional
         The size, and a filter of Pillow, in lower case; ``aspect="crop"`` cuts out `centre_box` first. None
         keeps the size of the file.
-
-    Returns
-    -------
-    ndarray
-        (H, W, C), uint8; int32 or uint16 for gray pictures of more than 8 bits.
 
     Raises
     ------
@@ -67,9 +62,14 @@ def load(data: bytes, color_mode: str, picture: Picture | None = None) -> Any:  
             if image.mode != mode and not (mode == "L" and image.mode in _GRAYS):
                 image = image.convert(mode)
             image.load()
-            pixels = np.asarray(_resized(image, picture) if picture else image)
+            return _resized(image, picture) if picture else image
     except Exception as error:  # damage may raise anything in Pillow
         raise FrameError(f"is no picture, or truncated or damaged ({len(data)} bytes): {error}") from error
+
+
+def load(data: bytes, color_mode: str, picture: Picture | None = None) -> Any:  # noqa: ANN401 - NDArray of whichever dtype
+    """Return `opened` as an array (H, W, C), uint8; int32 or uint16 for gray pictures of more than 8 bits."""
+    pixels = np.asarray(opened(data, color_mode, picture))
     return pixels.reshape(*pixels.shape[:2], -1)
 
 
@@ -88,6 +88,20 @@ def _resized(image: Image.Image, picture: Picture) -> Image.Image:
     return image.resize((width, height), Image.Resampling[picture.interpolation.upper()], box=box)
 
 
+def stretched(values: NDArray[Any]) -> NDArray[Any]:
+    """Return values stretched to 0 to 255; equal values are 0."""
+    values = values - values.min()
+    most = values.max()
+    return (values / most if most != 0 else values) * _BYTE
+
+
+def image_of(values: NDArray[Any]) -> Image.Image:
+    """Return a frame (H, W, C), C of 1, 3 or 4, as a picture; gray values above 255 as one of 32 bits."""
+    deep = values.shape[2] == 1 and values.max() > _BYTE
+    pixels = values.astype(np.int32 if deep else np.uint8)
+    return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+
+
 def save(frame: NDArray[Any], path: str | os.PathLike[str]) -> None:
     """Write a frame (H, W, C) as a picture, its values stretched to 0 to 255, as Keras's ``save_to_dir``.
 
@@ -101,12 +115,7 @@ def save(frame: NDArray[Any], path: str | os.PathLike[str]) -> None:
         raise OptionError(
             f"save_to_dir= with frames of shape {values.shape}: must be (H, W, C) with C = 1, 3 or 4"
         )
-    values = values - values.min()
-    most = values.max()
-    if most != 0:
-        values /= most
-    pixels = (values * _BYTE).astype(np.uint8)
     try:
-        Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(path)
+        image_of(stretched(values)).save(path)
     except (KeyError, ValueError, OSError) as error:
         raise OptionError(f"save_to_dir=: cannot write {str(path)!r}: {error}") from error

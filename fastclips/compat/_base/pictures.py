@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from fastclips.errors import OptionError
 from fastclips.options import checked_int
 
-__all__ = ["CHANNELS", "Picture", "checked_channels"]
+__all__ = ["CHANNELS", "FILTERS", "Picture", "checked_channels"]
 
 CHANNELS = {"rgb": 3, "rgba": 4, "grayscale": 1}  # by color_mode
+FILTERS = ("nearest", "bilinear", "bicubic", "hamming", "box", "lanczos")  # Pillow's, for resizing
 
 
 @dataclass(frozen=True)

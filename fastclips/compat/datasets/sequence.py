@@ -24,11 +24,17 @@ take JPEG masks                         refused, since JPEG changes values; all 
 ======================================  ===============================================================
 
 y needs no ``keras.utils.to_categorical``.
+
+A tutorial's class of the same name, ``DataGenerator(list_IDs, labels, batch_size, dim, n_channels, n_classes,
+shuffle)``, serves one array file and one class for each id. It becomes
+``ImageDataGenerator().flow_from_dataframe`` for pictures, or `fastclips.open` of rows with ``path`` and
+``label`` for folders of frames. The error of such a call says the same.
 """
 
 from __future__ import annotations
 
 import os
+from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -47,11 +53,33 @@ from fastclips.options import checked_bool, checked_int, checked_number, checked
 from fastclips.spec import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
 __all__ = ["DataGenerator"]
+
+
+_CLASSES = (
+    "DataGenerator serves images and masks. For pictures with classes, use ImageDataGenerator()"
+    ".flow_from_dataframe(table, folder, class_mode='raw'), where the table has columns 'filename' and "
+    "'class'; for clips with classes, fastclips.open(rows, root=folder), where rows have 'path' and 'label'"
+)
+
+
+def _labels_may_follow(init: Callable[..., None]) -> Callable[..., None]:
+    """Let `labels` follow `list_IDs`, too, as in the tutorial; the signature that is shown stays."""
+
+    @wraps(init)
+    def __init__(self: object, list_IDs: Iterable[Any], *arguments: Any, **options: Any) -> None:  # noqa: ANN401, N803, N807 - as `init`
+        if arguments and not isinstance(arguments[0], (str, os.PathLike)):
+            labels, *arguments = arguments  # type: ignore[assignment] # a list will do
+            if "labels" in options:
+                raise TypeError("DataGenerator() got multiple values for argument 'labels'")
+            options["labels"] = labels
+        init(self, list_IDs, *arguments, **options)
+
+    return __init__
 
 
 class DataGenerator(Epochs):
@@ -62,8 +90,6 @@ class DataGenerator(Epochs):
     list_IDs : iterable of str or int
         The images, in order: file names in `image_path`, with or without extension, perhaps with folders
         before them. The mask of an image has its name, perhaps with another extension.
-    labels : mapping or sequence, optional
-        File names by id, ``labels[id]``. May follow `list_IDs`, as in the tutorial.
     image_path : path
         Folder of the images: JPEG, PNG, BMP or TIFF.
     mask_path : path, optional
@@ -80,6 +106,8 @@ class DataGenerator(Epochs):
         Values of masks: 0 to ``n_classes - 1``. With 1, every value but 0 is the class.
     shuffle : bool
         Whether each epoch has an order of its own; only with `to_fit`.
+    labels : mapping or sequence, optional
+        File names by id, ``labels[id]``. May also be the second positional argument, as in the tutorial.
     one_hot : bool
         Whether y is float32 (B, H, W, n_classes), rather than uint8 (B, H, W).
     values : mapping or sequence of 256 int, optional
@@ -136,15 +164,11 @@ class DataGenerator(Epochs):
         "change batches in an override of __getitem__, which calls super().__getitem__(index)",
     )  # of the tutorials
 
-    def __init__(self, list_IDs: Iterable[Any], *arguments: Any, **options: Any) -> None:  # noqa: ANN401, N803 - the tutorial's
-        if arguments and not isinstance(arguments[0], (str, os.PathLike)):
-            options["labels"], *arguments = arguments  # type: ignore[assignment] # a list will do
-        self._set(list_IDs, *arguments, **options)
-
-    def _set(
+    @_labels_may_follow
+    def __init__(
         self,
         list_IDs: Iterable[Any],  # noqa: N803 - the tutorial's
-        image_path: str | os.PathLike[str],
+        image_path: str | os.PathLike[str] | None = None,
         mask_path: str | os.PathLike[str] | None = None,
         to_fit: bool = True,
         batch_size: int = 32,
@@ -166,13 +190,15 @@ class DataGenerator(Epochs):
     ) -> None:
         self.list_IDs = _checked_ids(list_IDs)
         self.labels, self.image_path, self.mask_path = labels, image_path, mask_path
+        names = _names(self.list_IDs, labels)
+        if image_path is None:
+            raise OptionError(f"image_path=None: must be the folder of the images. {_CLASSES}")
         self.to_fit = checked_bool(to_fit, "to_fit")
         self.dim, self.n_classes = checked_size(dim, "dim"), checked_int(n_classes, "n_classes", 1, 257)
         self.n_channels = checked_channels(n_channels, "n_channels")
         self._scale = 1.0 if rescale is None else checked_number(rescale, "rescale")
         one_hot, shuffle = checked_bool(one_hot, "one_hot"), checked_bool(shuffle, "shuffle")
         drop_last = checked_bool(drop_last, "drop_last")
-        names = _names(self.list_IDs, labels)
         images = find_files(names, image_path, "image_path")
         self._files, self._masks = FileList.of(images, os.curdir), None
         if self.to_fit:
@@ -267,11 +293,14 @@ def _names(ids: Sequence[Any], labels: Mapping[Any, str] | Sequence[str] | None)
     names = []
     for key in ids:
         try:
-            names.append(os.fspath(labels[key]))
+            name = labels[key]
         except (LookupError, TypeError) as error:
             raise OptionError(
-                f"labels= has no file name for the id {key!r} ({type(error).__name__}: {error})"
+                f"labels= has no file name for the id {key!r} ({type(error).__name__}: {error}). {_CLASSES}"
             ) from error
+        if not isinstance(name, (str, os.PathLike)):
+            raise OptionError(f"labels[{key!r}]={name!r}: must be the name of a file. {_CLASSES}")
+        names.append(os.fspath(name))
     return names
 
 

@@ -6,6 +6,9 @@
     from tensorflow.keras.preprocessing.image import ImageDataGenerator    # before, Keras 2
     from fastclips.compat import ImageDataGenerator                        # after
 
+The iterators are there too, for ``isinstance``, and so are ``load_img``, ``img_to_array`` and
+``array_to_img``, which give the same pictures as Keras's.
+
 The same arguments give the same batches: files, classes, order, draws and pixels. With ``time_steps=``,
 batches are clips (B, T, H, W, C) of consecutive frames of one video, and one draw augments all frames of a
 clip.
@@ -52,7 +55,19 @@ error
 ==================================  ========================================================================
 """
 
+from fastclips.compat._base.iterator import Iterator
 from fastclips.compat.image.flows import DataFrameIterator, DirectoryIterator, NumpyArrayIterator
 from fastclips.compat.image.generator import ImageDataGenerator
+from fastclips.compat.image.pictures import PictureError, array_to_img, img_to_array, load_img
 
-__all__ = ["DataFrameIterator", "DirectoryIterator", "ImageDataGenerator", "NumpyArrayIterator"]
+__all__ = [
+    "DataFrameIterator",
+    "DirectoryIterator",
+    "ImageDataGenerator",
+    "Iterator",
+    "NumpyArrayIterator",
+    "PictureError",
+    "array_to_img",
+    "img_to_array",
+    "load_img",
+]

@@ -15,7 +15,7 @@ import numpy as np
 from fastclips.compat._base.arrays import ArrayRows
 from fastclips.compat._base.files import FileList
 from fastclips.compat._base.folders import FORMATS, listed_classes, listed_files, subset_range
-from fastclips.compat._base.pictures import CHANNELS, Picture
+from fastclips.compat._base.pictures import CHANNELS, FILTERS, Picture
 from fastclips.compat._base.videos import Clips
 from fastclips.compat._base.warn import warn
 from fastclips.compat.image.iterator import PictureIterator
@@ -38,7 +38,6 @@ __all__ = ["DataFrameIterator", "DirectoryIterator", "NumpyArrayIterator"]
 _CLASS_MODES = ("categorical", "binary", "sparse")
 _DIRECTORY_MODES = (*_CLASS_MODES, "input", None)
 _TABLE_MODES = (*_CLASS_MODES, "input", "multi_output", "raw", None)
-_INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "hamming", "box", "lanczos")
 _AXES = 4  # of pictures
 _LAYOUT = (
     "the layout is directory/class/frame.jpg. Put pictures without classes into one folder there and give "
@@ -65,6 +64,12 @@ class NumpyArrayIterator(PictureIterator):
     ----------
     x, x_misc, y, sample_weight
         Arrays as given, of the subset. x cannot be written into.
+
+    Examples
+    --------
+    >>> batches = fc.compat.ImageDataGenerator().flow(np.zeros((5, 4, 4, 3)), batch_size=2, workers=0)
+    >>> isinstance(batches, fc.compat.NumpyArrayIterator), batches.n, len(batches)
+    (True, 5, 3)
     """
 
     _hashes = 10_000
@@ -157,7 +162,7 @@ class _FileIterator(PictureIterator):
         picture = Picture(
             checked_size(target_size, "target_size"),
             checked_choice(color_mode, "color_mode", tuple(CHANNELS)),
-            checked_choice(interpolation, "interpolation", _INTERPOLATIONS),
+            checked_choice(interpolation, "interpolation", FILTERS),
             "crop" if checked_bool(keep_aspect_ratio, "keep_aspect_ratio") else None,
             generator.channels_first,
         )
@@ -234,6 +239,13 @@ class DirectoryIterator(_FileIterator):
         The class of each sample.
     filenames, filepaths : list of str
         The file of each sample, or of a clip's newest frame: relative to the directory, and with it.
+
+    Examples
+    --------
+    >>> batches = fc.compat.ImageDataGenerator().flow_from_directory("frames/", workers=0)
+    Found ... images belonging to 2 classes.
+    >>> isinstance(batches, fc.compat.DirectoryIterator), batches.num_classes
+    (True, 2)
     """
 
     def __init__(
@@ -307,6 +319,14 @@ class DataFrameIterator(_FileIterator):
         The targets of each sample, before they are put into arrays.
     filenames, filepaths : list of str
         The file of each sample, or of a clip's newest frame.
+
+    Examples
+    --------
+    >>> table = {"filename": ["class_0/video_0/frame_00001.jpg"], "class": ["run"]}
+    >>> batches = fc.compat.ImageDataGenerator().flow_from_dataframe(table, "frames/", workers=0)
+    Found 1 images belonging to 1 classes.
+    >>> isinstance(batches, fc.compat.DataFrameIterator), batches.class_indices
+    (True, {'run': 0})
     """
 
     def __init__(

@@ -104,7 +104,12 @@ class ImageDataGenerator(Settings):
         save_format: str = "png",
         ignore_class_split: bool = False,
         subset: str | None = None,
-        **options: Any,  # noqa: ANN401 - passed on
+        *,
+        workers: int | None = None,
+        memory: str | int = "1GiB",
+        cache: str | int = "1GiB",
+        use_multiprocessing: bool = False,
+        max_queue_size: int = 10,
     ) -> NumpyArrayIterator:
         """Return batches of an array.
 
@@ -128,8 +133,14 @@ class ImageDataGenerator(Settings):
             Whether training and validation may have different classes.
         subset : {"training", "validation"}, optional
             Part of the rows; validation is the first ones.
-        **options
-            ``workers`` and ``memory``, as for `fastclips.ClipLoader`.
+        workers : int, optional
+            Worker processes; by default as many as cores; with 0 the caller does the work.
+        memory : str or int
+            Ceiling for the workers' batches in shared memory.
+        cache : str or int
+            Has no effect on arrays.
+        use_multiprocessing, max_queue_size
+            Arguments of Keras, without effect: there are worker processes anyway.
 
         Returns
         -------
@@ -169,7 +180,12 @@ class ImageDataGenerator(Settings):
         subset: str | None = None,
         interpolation: str = "nearest",
         keep_aspect_ratio: bool = False,
-        **options: Any,  # noqa: ANN401 - passed on
+        *,
+        workers: int | None = None,
+        memory: str | int = "1GiB",
+        cache: str | int = "1GiB",
+        use_multiprocessing: bool = False,
+        max_queue_size: int = 10,
     ) -> DirectoryIterator:
         """Return batches of the files in folders, one folder for each class.
 
@@ -195,9 +211,10 @@ class ImageDataGenerator(Settings):
             Pillow's filter for resizing.
         keep_aspect_ratio : bool
             Whether to cut out the middle of a frame, in the proportions of the target, before resizing.
-        **options
-            ``workers`` and ``memory``, as for `fastclips.ClipLoader`. ``cache="1GiB"``: if all resized frames
-            fit into so much memory, each is decoded once; 0 keeps none.
+        cache : str or int
+            If all resized frames fit into so much memory, each is decoded once; 0 keeps none.
+        workers, memory, use_multiprocessing, max_queue_size
+            As for `flow`.
 
         Returns
         -------
@@ -242,7 +259,13 @@ class ImageDataGenerator(Settings):
         subset: str | None = None,
         interpolation: str = "nearest",
         validate_filenames: bool = True,
-        **options: Any,  # noqa: ANN401 - passed on
+        *,
+        workers: int | None = None,
+        memory: str | int = "1GiB",
+        cache: str | int = "1GiB",
+        use_multiprocessing: bool = False,
+        max_queue_size: int = 10,
+        **ignored: Any,  # noqa: ANN401 - arguments of old versions of Keras
     ) -> DataFrameIterator:
         """Return batches of the files that a table names.
 
@@ -266,10 +289,10 @@ class ImageDataGenerator(Settings):
         validate_filenames : bool
             Whether rows without a file are left out, with a warning.
         target_size, color_mode, interpolation, batch_size, shuffle, seed, save_to_dir, save_prefix,
-        save_format
+        save_format, workers, memory, cache, use_multiprocessing, max_queue_size
             As for `flow_from_directory`.
-        **options
-            As for `flow_from_directory`. Arguments that Keras ignores are ignored, with a warning.
+        **ignored
+            ``has_ext``, ``sort`` and ``drop_duplicates`` of old versions of Keras, with a warning.
 
         Returns
         -------
@@ -293,7 +316,7 @@ class ImageDataGenerator(Settings):
         >>> x.shape, y
         ((1, 256, 256, 3), array([0.5]))
         """
-        _drop_ignored(options)
+        _drop_ignored(ignored)
         if class_mode == "other":
             warn("class_mode='other' is now called 'raw'", DeprecationWarning)
             class_mode = "raw"
@@ -302,8 +325,8 @@ class ImageDataGenerator(Settings):
 
 def _arguments(scope: Mapping[str, Any]) -> dict[str, Any]:
     """Return all arguments of a flow, from its ``locals()``."""
-    given = {name: value for name, value in scope.items() if name not in ("self", "options")}
-    return {**given, **scope["options"]}
+    given = {name: value for name, value in scope.items() if name not in ("self", "ignored")}
+    return {**given, **scope.get("ignored", {})}
 
 
 def _drop_ignored(options: dict[str, Any]) -> None:

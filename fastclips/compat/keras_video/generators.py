@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from inspect import signature
+from inspect import Parameter, Signature, signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from fastclips.compat._base.iterator import Iterator
 from fastclips.compat._base.pictures import checked_channels
 from fastclips.compat._base.tickets import DrawLayout
 from fastclips.compat._base.videos import Clips
+from fastclips.compat._base.warn import warn
 from fastclips.compat.keras_video.methods import METHOD_ABS_DIFF, METHOD_OPTICAL_FLOW
 from fastclips.compat.keras_video.patterns import find_videos
 from fastclips.compat.keras_video.transformation import as_augmentation
@@ -38,6 +39,25 @@ __all__ = ["OpticalFlowGenerator", "SlidingFrameGenerator", "VideoFrameGenerator
 
 _DRAWS = DrawLayout()
 _log = logging.getLogger(__name__)
+
+
+class _InitSignature:
+    """The signature that ``help`` shows: that of ``__init__``, with the base's in place of its ``*args``."""
+
+    def __get__(self, _: object, owner: type) -> Signature:
+        shown = [given for given in _parameters(owner.__mro__) if not given.name.startswith("_")]
+        return Signature(shown)
+
+
+def _parameters(classes: Sequence[type]) -> list[Parameter]:
+    """Return the parameters of the first ``__init__``, without self."""
+    place = next(place for place, cls in enumerate(classes) if "__init__" in vars(cls))
+    own = [*signature(classes[place].__init__).parameters.values()][1:]  # type: ignore[misc] # the class's own
+    named = {given.name: given for given in own if given.kind is Parameter.KEYWORD_ONLY}
+    if len(own) - len(named) != 2 or own[0].kind is not Parameter.VAR_POSITIONAL:  # noqa: PLR2004 - *args, **kwargs
+        return own
+    passed = _parameters(classes[place + 1 :])
+    return [*(given for given in passed if given.name not in named), *named.values()]
 
 
 class VideoFrameGenerator(Iterator):
@@ -114,7 +134,9 @@ class VideoFrameGenerator(Iterator):
     ((2, 5, 48, 64, 3), (2, 2), ['a', 'b'])
     """
 
+    __signature__ = _InitSignature()
     _given: dict[str, Any]
+    _frames_beside = 0  # frames of a clip beyond `nb_frames`
 
     def __new__(cls, *arguments: object, **options: object) -> Self:
         """Remember the arguments, for the generators of the videos set aside."""
@@ -147,9 +169,9 @@ class VideoFrameGenerator(Iterator):
         import fastclips.data.video_files  # noqa: F401, PLC0415 - says at once that PyAV is missing
 
         if split is not None:
-            _log.warning("split=%r: it is called split_val", split)
+            warn(f"split={split!r}: it is now called split_val", DeprecationWarning)
             split_val = split
-        self.nbframe = checked_int(nb_frames, "nb_frames", 1)
+        self.nbframe = checked_int(nb_frames, "nb_frames", 1) + self._frames_beside
         self.rescale = 1.0 if rescale is None else float(rescale)
         self.target_shape = checked_size(target_shape, "target_shape")
         self.nb_channel = checked_channels(nb_channel, "nb_channel")
@@ -221,7 +243,7 @@ class VideoFrameGenerator(Iterator):
         for name in self.classes:
             files = [path for path in found if found[path] == name]
             if not files:
-                _log.warning("no video of class %r matches %r", name, self.glob_pattern)
+                warn(f"no video of class {name!r} matches glob_pattern={self.glob_pattern!r}")
             vals = int(val * len(files))
             tests = int(test * (len(files) - vals))
             chosen = np.random.RandomState(seed).permutation(len(files)).tolist()
@@ -284,7 +306,8 @@ class SlidingFrameGenerator(VideoFrameGenerator):
 
     Parameters
     ----------
-    *args, **kwargs
+    rescale, nb_frames, classes, batch_size, use_frame_cache, target_shape, shuffle, transformation,
+    split_test, split_val, nb_channel, glob_pattern, use_headers, seed, workers, memory, split
         As for `VideoFrameGenerator`. Frames are counted exactly, whatever `use_headers`: all packets of each
         file are read once, when the generator is made, and decoded if that is not enough (MPEG-4 and H.264 in
         AVI, VP8).
@@ -352,7 +375,8 @@ class OpticalFlowGenerator(VideoFrameGenerator):
 
     Parameters
     ----------
-    *args, **kwargs
+    rescale, classes, batch_size, use_frame_cache, target_shape, shuffle, transformation,
+    split_test, split_val, nb_channel, glob_pattern, use_headers, seed, workers, memory, split
         As for `VideoFrameGenerator`.
     nb_frames : int
         Pictures of motion in a clip; one frame more is read.
@@ -377,10 +401,11 @@ class OpticalFlowGenerator(VideoFrameGenerator):
     (2, 5, 224, 224, 3)
     """
 
+    _frames_beside = 1  # each picture shows the motion to the next frame
+
     def __init__(
         self,
         *args: Any,  # noqa: ANN401 - as above
-        nb_frames: int = 5,
         method: int = METHOD_OPTICAL_FLOW,
         flowlevel: int = 3,
         iterations: int = 3,
@@ -391,7 +416,6 @@ class OpticalFlowGenerator(VideoFrameGenerator):
         self.flowlevel = checked_int(flowlevel, "flowlevel", 1)
         self.iterations = checked_int(iterations, "iterations", 1)
         self.winsize = checked_int(winsize, "winsize", 1)
-        kwargs["nb_frames"] = checked_int(nb_frames, "nb_frames", 1) + 1
         super().__init__(*args, **kwargs)
 
     def _motion(self) -> Motion:
