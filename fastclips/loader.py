@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from fastclips.data.index import Dataset
+from fastclips.data.dataset import Dataset
 from fastclips.engine.clip_spec import ClipSpec
 from fastclips.errors import OptionError
 from fastclips.options import checked_bool, checked_choice, checked_workers

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from fastclips.data.labels import Labels, encode, from_array
+from fastclips.data.encoding import encode, from_array
+from fastclips.data.labels import Labels
 from fastclips.errors import DataError, OptionError
 
 TIME_STEPS = 3

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastclips.data.index import Dataset, Index
-from fastclips.data.labels import Labels, encode
+from fastclips.data.dataset import Dataset
+from fastclips.data.encoding import encode
+from fastclips.data.index import Index
+from fastclips.data.labels import Labels
 from fastclips.data.names import Names, natural_key
 from fastclips.data.records import read_records
 from fastclips.data.scan import FRAME_EXTENSIONS, SKIPPED, VIDEO_EXTENSIONS, without_video_extension

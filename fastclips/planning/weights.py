@@ -17,7 +17,7 @@ from fastclips.options import checked_int, first_few, refuse_masked
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fastclips.data.index import Dataset
+    from fastclips.data.dataset import Dataset
 
 __all__ = ["by_class", "by_mask_value", "by_video", "clip_chances"]
 

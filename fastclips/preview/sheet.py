@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastclips.data.index import Dataset
+    from fastclips.data.dataset import Dataset
     from fastclips.serving.batches import Schedule
 
 __all__ = ["Sheet", "contact_sheet", "lay_out"]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastclips.data.index import Dataset
+    from fastclips.data.dataset import Dataset
     from fastclips.pixels.decoding.decoder import Stored
     from fastclips.pixels.geometry.affine import Border
     from fastclips.pixels.recipe import Recipe

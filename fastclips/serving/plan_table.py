@@ -14,7 +14,7 @@ from fastclips.pixels.decoding.decoder import frame_size
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fastclips.data.index import Dataset
+    from fastclips.data.dataset import Dataset
     from fastclips.planning.plan import Plan
     from fastclips.serving.served_labels import ServedLabels
 
