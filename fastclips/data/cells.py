@@ -221,8 +221,8 @@ def _labels(table: Table, name: str, names: Sequence[str]) -> list[Any]:
     for row, several in enumerate(parsed):
         if len(set(several)) < len(several):
             twice = next(value for place, value in enumerate(several) if value in several[:place])
-            must = f"has {twice!r} twice; if these are zeros and ones, one per class, name the column target, or give that kind"
-            table.refuse(row, name, must)
+            remedy = "if these are zeros and ones, one per class, name the column target, or give this kind"
+            table.refuse(row, name, f"has {twice!r} twice; {remedy}")
     # The order of a set may differ from process to process.
     return [
         tuple(sorted(row)) if isinstance(value, (set, frozenset)) else row

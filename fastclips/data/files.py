@@ -252,10 +252,10 @@ class Files:
             left = trees[first].videos
             torn = [row for row, name in zip(kept, names, strict=True) if left[name] != whole[name]]
             if torn:
+                columns = f"start, length, {' and '.join(FRAMED)}"
                 raise DataError(
-                    f"{records.where(torn[0])}: unpaired='drop' drops frames of this video, so start, length, "
-                    f"{' and '.join(FRAMED)} would refer to other frames: add the missing frames, or "
-                    "remove these columns."
+                    f"{records.where(torn[0])}: unpaired='drop' drops frames of this video, so {columns} "
+                    "would refer to other frames: add the missing frames, or remove these columns."
                 )
         starts, counts = _parts(records, kept, storage.frame_counts[keys])
         labels = self._labels_of(records, kept, counts, times) if self.labelled else {}

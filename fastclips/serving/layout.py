@@ -108,7 +108,7 @@ def find_layout(
     if unknown:
         raise OptionError(
             f"{unknown[0]!r} in inputs or targets is no stream of this dataset; it has "
-            f"{', '.join(map(repr, streams))} and, as a target, {LABEL!r}"
+            f"{', '.join(map(repr, [*streams, *dataset.index.every_label]))}"
         )
     if weighting is not None and (weighting.stream not in wanted or not streams[weighting.stream].mask):
         raise OptionError(
