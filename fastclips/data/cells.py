@@ -40,6 +40,7 @@ _WORDS = regex(r"[^\s,;|]+").findall
 _PHRASES = regex(r"[^,;|]+").findall
 _SEPARATOR = regex("[,;|]").search
 _EXACT = 2**24  # float32 holds all integers up to this one
+_LARGEST = float(np.finfo(np.float32).max)
 _DOUBLE = 8  # bytes of a float64
 
 
@@ -322,13 +323,13 @@ def _frame_target(table: Table, name: str, _: Sequence[str]) -> list[Any]:
         wrong = np.argwhere(~np.isfinite(array))
         if len(wrong):
             at = tuple(wrong[0].tolist())
-            table.refuse(row, name, f"is {array[at]} at {list(at)}, of frame {at[0]}: must be finite")
+            table.refuse(row, name, f"holds {array[at]} at {list(at)}, of frame {at[0]}: must be finite")
         if array.dtype.kind != "f" and array.size and int(np.abs(array.astype(object)).max()) > _EXACT:
             table.refuse(row, name, f"has integers above {_EXACT}, which float32 cannot hold: give float64")
         if array.dtype.kind != "f" or not hasattr(value, "dtype"):
+            if array.size and np.abs(array).max() > _LARGEST:
+                table.refuse(row, name, "has numbers that float32 cannot hold: give an array of float64")
             array = array.astype(np.float32)
-        if not np.isfinite(array).all():
-            table.refuse(row, name, "has numbers that float32 cannot hold: give an array of float64")
         if rows and array.shape[1:] != rows[0].shape[1:]:
             shapes = f"has shape {array.shape[1:]} for each frame, but row 0 has {rows[0].shape[1:]}"
             table.refuse(row, name, shapes)

@@ -279,7 +279,7 @@ class Files:
                 top = next(iter(self.roots.values())).folder
                 files = [os.path.join(top, path) for path in evenly(own, _VIDEOS) if isinstance(path, str)]  # noqa: PTH118 - as all paths here
                 times.update({file: time_of(file) for file in files})
-                own = read_arrays(name, own, top, where)
+                own = read_arrays(name if self.kinds is not None else kind, own, top, where)
             classes = self.classes if name == LABEL else self.named_classes.get(name)
             labels[name] = NamedLabels(*encode(kind, own, classes, counts, where, key=natural_key))
         return labels

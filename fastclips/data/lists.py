@@ -186,6 +186,8 @@ def read_table(source: object, columns: str | None, kinds: Mapping[str, str], *,
 
 
 def _shown(value: object, most: int = 80) -> str:
+    if isinstance(value, np.ndarray) and value.ndim:
+        return f"an array of {value.dtype} of shape {value.shape}"
     text = repr(value)
     return text if len(text) <= most else text[: most - 3] + "..."
 
