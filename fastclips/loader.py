@@ -89,6 +89,7 @@ class ClipLoader(Batches):
         frames, (B, T, H, W) for masks. An array holds a number for each video. A mapping holds the weights of
         classes (by name, number, or value of the mask); other classes have weight 1. ``"valid"`` is weight 1
         for all. With labels of frames or masks, padded time steps and ignored pixels always have weight 0.
+        Numbers for each frame need the shape (frames, 1) or more axes, since losses average the last one.
         With several targets, a mapping of their names to any of these; other targets have weight 1. One of
         the targets with weights may be a mask.
     weights : "balanced", mapping or array_like, optional

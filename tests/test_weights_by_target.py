@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from labelled import VIDEOS, arrays, batches, images, joined, masks, several
+from labelled import STATES, VIDEOS, arrays, batches, images, joined, masks, several
 
 import fastclips as fc
 from fastclips.errors import OptionError
@@ -66,6 +66,11 @@ def test_refused_weights():
     for options, text in refused:
         with pytest.raises(OptionError, match=text):
             batches(several(), **options)
+    scalar = several().with_labels("steering", STATES[..., 0], kind="frame_target")
+    batches(scalar, targets="steering", rank=0, world=5)
+    for given in ("valid", range(VIDEOS), {"steering": "valid"}):
+        with pytest.raises(OptionError, match=r"'steering' is one number .* as \(frames, 1\)"):
+            batches(scalar, targets="steering", sample_weight=given)
     two = fc.open(images={"image": images(), "a": masks(), "b": masks()}, masks=("a", "b"))
     with pytest.raises(OptionError, match="only one mask can have weights of pixels, and 'a' has them"):
         batches(two, targets=("a", "b"), sample_weight={"a": "valid", "b": "valid"})

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from fastclips.data.labels import FrameValues
 from fastclips.errors import OptionError
 from fastclips.options import first_few
 from fastclips.planning.weights import by_class, by_mask_value, by_video
@@ -146,6 +147,7 @@ class Outputs:
     def _weight_of(self, target: str, given: object, knob: str) -> _Weight:
         axes = self._axes(target)
         rows = table = None
+        self._check_steps(target, knob)
         if isinstance(given, str):
             _check_valid(given, target, axes, knob)
         elif not isinstance(given, Mapping):
@@ -162,6 +164,15 @@ class Outputs:
             values = given if isinstance(given, Mapping) else {}
             self.weighting = Weighting(target, tuple(by_mask_value(values, ignore, knob).tolist()))
         return _Weight(axes, rows, table)
+
+    def _check_steps(self, target: str, knob: str) -> None:
+        """Refuse weights of time steps for a target over whose time steps a loss of Keras averages."""
+        labels = self._labels.labels[target].labels if target in self._labels.labels else None
+        if isinstance(labels, FrameValues) and labels.values.ndim == 1:
+            raise OptionError(
+                f"{knob}: {target!r} is one number for each frame, (B, T), over which losses average before "
+                "they are weighted; give its values as (frames, 1), values[:, None], so that it is (B, T, 1)"
+            )
 
     def _by_class(self, given: Mapping[object, object], target: str, knob: str) -> NDArray[np.float64]:
         """Return the weight of each class of a target."""
