@@ -183,6 +183,12 @@ def test_parts_of_a_video(root):
         data.with_labels("state", {names(root)[0]: STATES[0]}, kind="frame_target")
 
 
+class Series(list):
+    """As pandas has it, as far as with_labels looks."""
+
+    index = ("a", "b")
+
+
 def test_refused_labels():
     data = several()
     refused = [
@@ -197,6 +203,7 @@ def test_refused_labels():
         ("new", VERBS[1:], "label", "values of 'new' have 5 items for 6 rows"),
         ("new", "verbs", "label", "values='verbs': must be a sequence"),
         ("new", 3, "label", "values=3: must be a sequence"),
+        ("new", Series(), "label", r"a Series with names of its own: .* values.to_dict\(\)"),
         ("new", [*VERBS[1:], 3], "label", r"values\[5\] \(video '5'\): new 3 mixes numbers and names"),
         ("new", [*NOUNS[1:], None], "label", r"values\[5\] .*is missing"),
         ("new", [*NOUNS[1:], 0.5], "label", "must be an integer, or a name"),
@@ -321,7 +328,7 @@ def test_what_the_plan_knows_of_each_clip(root):
     targets, _ = batches(data, targets=("timestamp", "label"), shuffle=True)
     np.testing.assert_array_equal(targets[0][1]["timestamp"], found[0][0]["timestamp"])
     with pytest.raises(
-        OptionError, match="seconds need the frames per second of each video: add the column fps"
+        OptionError, match=r"'timestamp' in inputs or targets: times need .* add the column fps"
     ):
         batches(fc.open(root), inputs=("image", "timestamp"))
     with pytest.raises(OptionError, match="must name a stream"):

@@ -156,6 +156,12 @@ def _values_by_row(name: str, values: object, kind: str, videos: Names) -> list[
     refuse_masked(values, "values")
     if not isinstance(values, Iterable) or isinstance(values, (str, bytes, set, frozenset)):
         raise OptionError(f"values={values!r:.80}: must be a sequence, or a mapping by the names of videos")
+    index = getattr(values, "index", None)  # of a Series; that of a list is a method
+    if hasattr(values, "columns") or (isinstance(index, Iterable) and any(isinstance(i, str) for i in index)):
+        raise OptionError(
+            f"values of {name!r} are a {type(values).__name__} with names of its own: give a plain sequence, "
+            "such as values.tolist(), or a mapping by the names of videos, such as values.to_dict()"
+        )
     rows = list(np.atleast_1d(values) if isinstance(values, np.ndarray) else values)
     if len(rows) != len(videos):
         raise OptionError(

@@ -110,7 +110,7 @@ class Index:
         """
         if self.fps is None:
             raise OptionError(
-                "seconds need the frames per second of each video: add the column fps to the list, or give "
+                "times need the frames per second of each video: add the column fps to the list, or give "
                 "fps= to Dataset.of"
             )
         shown = np.where(frames < 0, ~frames, frames).astype(np.int64)

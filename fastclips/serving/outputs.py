@@ -112,7 +112,7 @@ class Outputs:
         if not self.streams:
             raise OptionError(f"inputs={inputs!r}: must name a stream, here or in targets=")
         if TIMESTAMP in names:
-            dataset.index.seconds(np.zeros(1, np.int64), np.zeros((1, 1), np.int32))  # raises without rates
+            _check_times(dataset)
         self.weighting: Weighting | None = None
         self._weights: dict[str, _Weight] = {}  # by target; empty for batches without weights
         if sample_weight is not None:
@@ -265,6 +265,13 @@ class Outputs:
     def _beside(self, weight: NDArray[np.float32], target: str) -> NDArray[np.float32]:
         """Return a weight with as many axes as the weight of a target."""
         return weight.reshape(*weight.shape, *[1] * (self._axes(target) - weight.ndim))
+
+
+def _check_times(dataset: Dataset) -> None:
+    try:
+        dataset.index.seconds(np.zeros(1, np.int64), np.zeros((1, 1), np.int32))
+    except OptionError as error:
+        raise OptionError(f"{TIMESTAMP!r} in inputs or targets: {error}") from None
 
 
 def _is_of_target(sample_weight: object, target: str) -> bool:
