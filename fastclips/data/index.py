@@ -133,7 +133,7 @@ class Index:
         """
         labels = self.every_label
         for name, names in classes.items():
-            if name not in labels:
+            if name not in labels or not labels[name].classes:
                 which = "" if name == LABEL else f" called {name!r}"
                 raise OptionError(
                     f"classes={names!r}: the dataset has no labels of classes{which}; remove classes="

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from fastclips.errors import DataError, OptionError
+from fastclips.errors import DataError
 from fastclips.options import first_few
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ class NamedLabels(NamedTuple):
     classes: tuple[str, ...]
 
     def renamed(self, classes: tuple[str, ...]) -> NamedLabels:
-        """Return the same labels, numbered by `classes`.
+        """Return the same labels of classes, numbered by `classes`.
 
         Parameters
         ----------
@@ -232,13 +232,9 @@ class NamedLabels(NamedTuple):
 
         Raises
         ------
-        OptionError
-            These are not labels of classes.
         DataError
             The class of a video is not in `classes`.
         """
-        if not self.classes:
-            raise OptionError(f"classes={classes!r}: these targets are numbers, not classes; remove classes=")
         if classes == self.classes:
             return self
         place = {name: number for number, name in enumerate(classes)}
