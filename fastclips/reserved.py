@@ -1,4 +1,7 @@
-"""Names that mean something in a batch or a table, and so cannot be names of streams or labels."""
+"""Names that mean something in a batch or a table.
+
+No stream may have a name of `RESERVED`. No label may have one of them, except `LABEL`, or one of `COLUMNS`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ __all__ = [
     "COLUMNS",
     "FRAME_INDEX",
     "LABEL",
+    "OF_PLAN",
     "RESERVED",
     "TIMESTAMP",
     "VALID",
@@ -21,5 +25,16 @@ FRAME_INDEX = "frame_index"  # (B, T) int64: frames of the row of the index
 TIMESTAMP = "timestamp"  # (B, T) float64: seconds
 VIDEO_INDEX = "video_index"  # (B,) int64: row of the index
 WEIGHT = "sample_weight"  # field of a slot: weights that workers write
-RESERVED = (AUTO, LABEL, VALID, FRAME_INDEX, TIMESTAMP, VIDEO_INDEX, WEIGHT)  # no stream, no label
-COLUMNS = ("position", "video", "name", "start", "view", "padding", "frames", "paths", "size")  # no label
+OF_PLAN = (VALID, FRAME_INDEX, TIMESTAMP, VIDEO_INDEX)  # inputs and targets of every dataset
+RESERVED = (AUTO, LABEL, *OF_PLAN, WEIGHT)
+COLUMNS = (
+    "position",
+    "video",
+    "name",
+    "start",
+    "view",
+    "padding",
+    "frames",
+    "paths",
+    "size",
+)  # of a plan table

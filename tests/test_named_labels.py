@@ -172,6 +172,13 @@ def test_values_by_the_names_of_videos(root):
         data.with_labels("verb", {**by_name, "x": "cut"}, kind="label")
 
 
+def test_the_label_may_be_added():
+    data = arrays().with_labels("label", VERBS, kind="label")
+    assert data.classes == data.classes_of("label") == ("close", "cut", "open")
+    assert data.index.named == {}
+    np.testing.assert_array_equal(batches(data)[0][0][1], [2, 2, 0, 0])
+
+
 def test_parts_of_a_video(root):
     parts = [(names(root)[0], 1, start, 4) for start in (0, 4)]
     data = fc.open(parts, root=root, columns="path label start length")
@@ -194,7 +201,8 @@ def test_refused_labels():
     refused = [
         ("verb", VERBS, "label", "the dataset has such labels already"),
         ("mask", VERBS, "label", "is the name of a stream"),
-        ("label", VERBS, "label", "labels must have another name than 'auto', 'label'"),
+        ("label", VERBS, "label", "the dataset has such labels already"),
+        ("auto", VERBS, "label", "labels must have another name than 'auto', 'valid'"),
         ("frame_index", VERBS, "label", "labels must have another name"),
         ("position", VERBS, "label", "labels must have another name"),
         ("", VERBS, "label", "must be a str that is not empty"),

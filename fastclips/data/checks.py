@@ -20,7 +20,7 @@ from fastclips.options import (
     first_few,
     refuse_masked,
 )
-from fastclips.reserved import COLUMNS, RESERVED
+from fastclips.reserved import COLUMNS, LABEL, RESERVED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,8 +107,9 @@ def check_label_name(name: object, streams: Sequence[str], knob: str) -> None:
     """Raise OptionError unless labels may have this name."""
     if not isinstance(name, str) or not name:
         raise OptionError(f"{knob}={name!r}: must be a str that is not empty")
-    if name in (*RESERVED, *COLUMNS):
-        taken = first_few([*RESERVED, *COLUMNS], 20)
+    reserved = [word for word in (*RESERVED, *COLUMNS) if word != LABEL]
+    if name in reserved:
+        taken = first_few(reserved, 20)
         raise OptionError(f"{knob}={name!r}: labels must have another name than {taken}")
     if name in streams:
         raise OptionError(f"{knob}={name!r}: is the name of a stream; labels need another name")

@@ -220,7 +220,8 @@ class Dataset:
         Parameters
         ----------
         name : str
-            Name of the labels, such as ``"verb"``; not that of a stream or of other labels.
+            Name of the labels, such as ``"verb"``; not that of a stream or of other labels. ``"label"`` makes
+            them those of `classes`, `split` and ``targets="auto"``, if the dataset has none.
         values : sequence or mapping of str to values
             A value for each row of ``dataset.index``, or a mapping by the names of all videos. A value is as
             in the column of a list: see `fastclips.open`.
@@ -256,10 +257,10 @@ class Dataset:
         ((8,), (8, 4, 7))
         """
         check_label_name(name, [stream.name for stream in self.streams], "name")
-        if name in self.index.named:
+        if name in self.index.every_label:
             raise OptionError(f"name={name!r}: the dataset has such labels already; give another name")
         made = named_labels(name, values, kind, classes, self.index.names, self.index.frame_counts)
-        return replace(self, index=replace(self.index, named={**self.index.named, name: made}))
+        return replace(self, index=self.index.labelled({**self.index.every_label, name: made}))
 
     def __len__(self) -> int:
         return len(self.index)

@@ -139,10 +139,13 @@ class Index:
                     f"classes={names!r}: the dataset has no labels of classes{which}; remove classes="
                 )
             labels[name] = labels[name].renamed(names)
-        default = labels.pop(LABEL, None)
-        if default is None:
-            return replace(self, named=labels)
-        return replace(self, labels=default.labels, classes=default.classes, named=labels)
+        return self.labelled(labels)
+
+    def labelled(self, labels: Mapping[str, NamedLabels]) -> Index:
+        """Return the same videos with these labels, by name, and no others."""
+        named = dict(labels)
+        first, classes = named.pop(LABEL, (None, self.classes if self.labels is None else ()))
+        return replace(self, labels=first, classes=classes, named=named)
 
     def columns(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return the content without the names, which the storage's columns hold, as arrays and JSON."""

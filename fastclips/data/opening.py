@@ -213,8 +213,7 @@ def open_dataset(
     if records is None:
         _refuse_kinds(kinds, "folders or tar files")
     for name in kinds or ():
-        if name != LABEL:
-            check_label_name(name, tuple(roots), "a column in labels")
+        check_label_name(name, tuple(roots), "a column in labels")
     files = Files(
         roots,
         records,

@@ -19,7 +19,7 @@ from fastclips.data.labels import FrameValues
 from fastclips.errors import OptionError
 from fastclips.options import first_few
 from fastclips.planning.weights import by_class, by_mask_value, by_video
-from fastclips.reserved import AUTO, FRAME_INDEX, LABEL, TIMESTAMP, VALID, VIDEO_INDEX, WEIGHT
+from fastclips.reserved import AUTO, FRAME_INDEX, LABEL, OF_PLAN, TIMESTAMP, VALID, VIDEO_INDEX, WEIGHT
 from fastclips.serving.served_labels import ServedLabels
 from fastclips.spec import Weighting
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["Outputs"]
 
 _STEPS, _PIXELS = 2, 4  # axes of a weight of time steps, (B, T), and of pixels, (B, T, H, W)
-_OF_PLAN = (VALID, FRAME_INDEX, TIMESTAMP, VIDEO_INDEX)  # arrays that every dataset has
 
 
 class _Weight(NamedTuple):
@@ -107,7 +106,7 @@ class Outputs:
             raise OptionError(
                 f"{knob}: this dataset has no labels{others}; must be a stream, or None for no targets"
             )
-        self._small = [name for name in names if name in _OF_PLAN or name in self._labels.labels]
+        self._small = [name for name in names if name in OF_PLAN or name in self._labels.labels]
         self.streams = tuple(name for name in names if name not in self._small)
         if not self.streams:
             raise OptionError(f"inputs={inputs!r}: must name a stream, here or in targets=")
@@ -298,5 +297,7 @@ def _names(value: str | Sequence[str] | None, knob: str) -> tuple[tuple[str, ...
     wrong = [name for name in names if not isinstance(name, str)]
     empty = not names and value is not None
     if wrong or empty or len(set(names)) < len(names) or (knob == "inputs" and not names):
-        raise OptionError(f"{knob}={value!r}: must be the name of a stream, or a sequence of different names")
+        raise OptionError(
+            f"{knob}={value!r}: must be the name of a stream or of labels, or a sequence of them"
+        )
     return names, value is not None and not isinstance(value, str)
