@@ -192,7 +192,15 @@ def test_files_that_are_no_numbers_are_named(frames, tmp_path):
         with pytest.raises(DataError, match=why):
             fc.open(file)
     path.write_bytes(b"state")
-    with pytest.raises(DataError, match=r"line 4 .*video_2.npy' cannot be read: it is not a .npy file"):
+    with pytest.raises(
+        DataError, match=r"line 4 .*video_2.npy' cannot be read: it is not a complete .npy file"
+    ):
+        fc.open(file)
+    with path.open("wb") as opened:
+        np.savez(opened, np.zeros((FRAMES, 3)))
+    with pytest.raises(
+        DataError, match=r"line 4 .*video_2.npy' cannot be read: it is not a complete .npy file"
+    ):
         fc.open(file)
     path.unlink()
     with pytest.raises(DataError, match=r"line 4 .*video_2.npy' cannot be read: No such file"):

@@ -107,7 +107,11 @@ def test_refused_columns(root):
         (listed, {"labels": {}}, "must name columns and their kinds"),
         (listed, {"labels": {"verb": "class"}}, "labels= of 'verb'='class': must be one of 'label'"),
         (listed, {"labels": {"path": "label"}}, "'path' is a column with another meaning"),
-        (listed, {"labels": {"verbs": "label"}}, "no column is named 'verbs', which labels= names"),
+        (
+            listed,
+            {"labels": {"verbs": "label"}},
+            "no column is named 'verbs', which labels= names; there are 'path', 'verb'",
+        ),
         (listed, {"labels": {"image": "label"}}, "is the name of a stream"),
         (listed, {"labels": {"valid": "label"}}, "a column in labels='valid': labels must have another name"),
         (

@@ -156,15 +156,13 @@ def read_arrays(
         return values
     arrays: list[Any] = []
     for row, path in enumerate(values):
+        file = Path(root, path)
         try:
-            arrays.append(np.load(Path(root, path), allow_pickle=False))
+            with file.open("rb") as opened:
+                arrays.append(np.lib.format.read_array(opened, allow_pickle=False))
         except (OSError, ValueError, EOFError) as error:
-            reason = (
-                error.strerror if isinstance(error, OSError) and error.strerror else "it is not a .npy file"
-            )
-            raise DataError(
-                f"{where(row)}: {name} {str(Path(root, path))!r} cannot be read: {reason}."
-            ) from error
+            reason = getattr(error, "strerror", None) or "it is not a complete .npy file of numbers"
+            raise DataError(f"{where(row)}: {name} {str(file)!r} cannot be read: {reason}.") from error
     table = Table({name: arrays}, lambda row: f"{where(row)}: {values[row]!r}", kinds={name: "frame_target"})
     return _frame_target(table, name, ())
 

@@ -142,7 +142,8 @@ class _Labels:
             raise error(f"{of}: no column is named 'path'; rename the column that holds the videos' paths")
         missing = [name for name in self.kinds if name not in known]
         if self.named and missing:
-            raise error(f"{of}: no column is named {missing[0]!r}, which labels= names")
+            there = first_few(names, 20)
+            raise error(f"{of}: no column is named {missing[0]!r}, which labels= names; there are {there}")
         ignored = [name for name in names if name not in (*known, "_")]
         if ignored and not labels:
             _log.warning(
