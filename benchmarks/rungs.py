@@ -61,7 +61,7 @@ from fastclips.pixels.decoding.decoder import Decoded, Decoder, Rung
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from fastclips.data.index import Dataset
+    from fastclips.data.dataset import Dataset
 
 WORKERS, TIME_STEPS, BATCH = 2, 16, 8
 FRAMES = 64  # of each video

@@ -33,7 +33,7 @@ import sys as _sys
 if not _sys.platform.startswith("linux"):
     raise ImportError(f"fastclips runs on Linux only (memfd, futex, pidfd), not on {_sys.platform}.")
 
-from fastclips.data.index import Dataset
+from fastclips.data.dataset import Dataset
 from fastclips.data.opening import open_dataset as open  # noqa: A004 - fc.open reads as intended
 from fastclips.data.storage import Storage
 from fastclips.errors import ClosedError, DataError, EngineError, FastclipsError, FrameError, OptionError

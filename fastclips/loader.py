@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from fastclips.data.index import Dataset
+from fastclips.data.dataset import Dataset
 from fastclips.engine.clip_spec import ClipSpec
 from fastclips.errors import OptionError
 from fastclips.options import checked_bool, checked_choice, checked_workers
@@ -75,20 +75,27 @@ class ClipLoader(Batches):
     memory : str or int
         Ceiling for the workers' batches in shared memory, such as ``"1GiB"``, or in bytes.
     inputs : str or sequence of str
-        Stream for x; a sequence gives a dict. ``"valid"`` is (B, T) bool: False at time steps that repeat a
-        frame as padding.
+        Name of a stream or of labels for x; a sequence gives a dict. Further names are ``"valid"``, (B, T)
+        bool: False at time steps that repeat a frame as padding; ``"frame_index"``, (B, T) int64: the frames,
+        counted as ``frames`` of `plan_table`, where padding repeats the number of its frame;
+        ``"timestamp"``, (B, T) float64: their times in seconds from the start of the stored video, which
+        needs the videos' frames per second; and ``"video_index"``, (B,) int64: the row of ``dataset.index``.
     targets : str, sequence of str or None
-        Stream or ``"label"`` for y; a sequence gives a dict. None gives x alone, on several ranks too,
-        without a weight (`plan_table` marks the padding). ``"auto"`` is the label if there is one.
+        Name for y as in `inputs`: a stream, labels (``"label"``, or names of the list's or `with_labels`'s);
+        a sequence gives a dict. None gives x alone, on several ranks too, without a weight (`plan_table`
+        marks the padding). ``"auto"`` is ``"label"`` if the dataset has it, else None.
     sample_weight : array_like, mapping or "valid", optional
-        A third part of each batch, float32: (B,) for one label of a clip, (B, T) for labels of frames,
-        (B, T, H, W) for masks. An array holds a number for each video. A mapping holds the weights of
+        A third part of each batch, float32: (B,) for one label of a clip, (B, T) for labels and targets of
+        frames, (B, T, H, W) for masks. An array holds a number for each video. A mapping holds the weights of
         classes (by name, number, or value of the mask); other classes have weight 1. ``"valid"`` is weight 1
         for all. With labels of frames or masks, padded time steps and ignored pixels always have weight 0.
+        Numbers for each frame need the shape (frames, 1) or more axes, since losses average the last one.
+        With several targets, a mapping of their names to any of these; other targets have weight 1. One of
+        the targets with weights may be a mask.
     weights : "balanced", mapping or array_like, optional
-        Relative chance of clips to be drawn: ``"balanced"`` draws all classes equally often; a mapping has a
-        number for each class, an array for each video, which applies to each of its clips. An epoch has as
-        many clips as without weights, drawn with replacement. Needs `shuffle`.
+        Relative chance of clips to be drawn: ``"balanced"`` draws all classes of ``"label"`` equally often; a
+        mapping has a number for each of its classes, an array for each video, which applies to each of its
+        clips. An epoch has as many clips as without weights, drawn with replacement. Needs `shuffle`.
     channels_first : bool
         Whether pictures are (C, H, W) instead of (H, W, C).
     fast_dct : bool
@@ -123,6 +130,25 @@ class ClipLoader(Batches):
     (8, 4, 32, 32, 3) uint8 (8,)
     (8, 4, 32, 32, 3) uint8 (8,)
     (2, 4, 32, 32, 3) uint8 (2,)
+
+    A state of each frame as an input, and two targets with weights of their own:
+
+    >>> dataset = dataset.with_labels("state", np.zeros((6, 12, 7), np.float32), kind="frame_target")
+    >>> dataset = dataset.with_labels("hand", ["left", "right"] * 3, kind="label")
+    >>> loader = fc.ClipLoader(
+    ...     dataset,
+    ...     fc.Windows(4),
+    ...     batch_size=8,
+    ...     workers=0,
+    ...     inputs=("image", "state", "frame_index"),
+    ...     targets=("label", "hand"),
+    ...     sample_weight={"hand": {"left": 5.0}},
+    ... )
+    >>> x, y, weight = next(iter(loader))
+    >>> x["state"].shape, x["frame_index"][1].tolist(), y["hand"].tolist()
+    ((8, 4, 7), [4, 5, 6, 7], [0, 0, 0, 1, 1, 1, 0, 0])
+    >>> weight["hand"].tolist(), weight["label"].tolist()
+    ([5.0, 5.0, 5.0, 1.0, 1.0, 1.0, 5.0, 5.0], [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
     """
 
     def __init__(
@@ -236,10 +262,10 @@ class ClipLoader(Batches):
         -------
         PlanTable
             A mapping of columns, each with one row per clip: ``position``, ``video``, ``start``, ``view``,
-            int64; ``padding``, bool; ``name``, ``label``, ``frames``, ``paths`` and ``size``. ``start`` and
-            ``frames`` count from the first frame of the video's row in ``dataset.index``: if a list has
-            ``start``, frame f is frame ``dataset.index.starts[video] + f`` of the folder. ``paths`` are the
-            files of these frames.
+            int64; ``padding``, bool; ``name``, ``label`` and other labels by their names, ``frames``,
+            ``paths`` and ``size``. ``start`` and ``frames`` count from the first frame of the video's row in
+            ``dataset.index``: if a list has ``start``, frame f is frame ``dataset.index.starts[video] + f``
+            of the folder. ``paths`` are the files of these frames.
 
         Raises
         ------

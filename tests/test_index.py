@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastclips.data.index import Dataset, Index
+from fastclips.data.dataset import Dataset
+from fastclips.data.index import Index
 from fastclips.data.labels import Labels
 from fastclips.data.names import Names
 from fastclips.data.opening import open_dataset

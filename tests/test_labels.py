@@ -6,7 +6,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from fastclips.data.labels import Labels, encode, from_array
+from fastclips.data.encoding import encode, from_array
+from fastclips.data.labels import Labels
 from fastclips.errors import DataError, OptionError
 
 TIME_STEPS = 3
@@ -42,12 +43,13 @@ def reference(kind, values, classes, row, frames):
         return classes.index(str(values[row]))
     if kind == "labels":
         return [float(name in map(str, values[row])) for name in classes]
-    if kind == "frame_labels":
+    if kind in ("frame_labels", "frame_target"):
         return [values[row][frame if frame >= 0 else ~frame] for frame in frames]
     return values[row].tolist()
 
 
 DTYPES = {"label": np.int64, "labels": np.float32, "frame_labels": np.int64, "target": np.int64}
+DTYPES["frame_target"] = np.float32
 numbers = st.integers(0, 300)
 
 
@@ -65,6 +67,8 @@ def written(draw):
         assume(any(values))
     elif kind == "frame_labels":
         values = arrays(draw(st.lists(numbers, min_size=length, max_size=length)) for length in lengths)
+    elif kind == "frame_target":
+        values = [np.array(draw(st.lists(numbers, min_size=n, max_size=n)), np.float32) for n in lengths]
     else:
         shape = draw(st.sampled_from([(), (2,), (1, 3)]))
         values = [np.full(shape, draw(numbers)) for _ in lengths]

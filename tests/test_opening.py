@@ -280,7 +280,7 @@ def test_dropped_frames_and_parts_do_not_mix(tmp_path):
     frames_of(tmp_path / "image", "v", 5)
     frames_of(tmp_path / "mask", "v", 4)
     roots = {"image": tmp_path / "image", "mask": tmp_path / "mask"}
-    with pytest.raises(DataError, match="start, length and frame_labels would refer to other"):
+    with pytest.raises(DataError, match="start, length, frame_labels and frame_target would refer to other"):
         fc.open([{"path": "v", "start": 1, "length": 2}], root=roots, unpaired="drop")
 
 

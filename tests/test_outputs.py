@@ -198,12 +198,12 @@ def test_refused_weights():
         (
             dataset(),
             {"sample_weight": {0: 1}, "targets": None},
-            "needs exactly one target, but targets= names none",
+            "sample_weight= needs a target, but targets= names none",
         ),
         (
             dataset(),
             {"sample_weight": {0: 1}, "targets": ("mask", "label")},
-            "needs exactly one target, but targets= names mask, label",
+            "must be a mapping of names of targets to weights, since targets= names mask, label",
         ),
         (dataset(labels), {"sample_weight": {0: 1}}, "needs one class for each video or frame"),
         (dataset(), {"inputs": "valid"}, "inputs='valid': must name a stream"),

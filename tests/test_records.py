@@ -230,7 +230,7 @@ def test_a_list_whose_labels_are_called_otherwise_warns(tmp_path, caplog):
     (message,) = caplog.messages
     assert message == (
         f"Ignored 'class' of '{tmp_path}/train.txt'. No column is named 'label' or 'labels' or "
-        "'frame_labels' or 'target', so there are no labels."
+        "'frame_labels' or 'target' or 'frame_target', so there are no labels."
     )
     assert caplog.records[0].levelname == "WARNING"
 

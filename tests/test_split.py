@@ -12,7 +12,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from fastclips.data.index import Dataset, Index
+from fastclips.data.dataset import Dataset
+from fastclips.data.index import Index
 from fastclips.data.labels import Labels
 from fastclips.data.names import Names
 from fastclips.errors import OptionError

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-from fastclips.data.index import Dataset
+from fastclips.data.dataset import Dataset
 from fastclips.data.opening import open_dataset
 from fastclips.errors import DataError, FastclipsError, FrameError
 from fastclips.loader import ClipLoader

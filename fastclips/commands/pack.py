@@ -23,7 +23,7 @@ from fastclips.packing.video_sources import (
 if TYPE_CHECKING:
     import argparse
 
-    from fastclips.data.index import Dataset
+    from fastclips.data.dataset import Dataset
 
 __all__ = ["add_arguments", "run"]
 

@@ -16,24 +16,35 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastclips.data.cells import read_arrays
+from fastclips.data.encoding import encode
 from fastclips.data.index import Index
-from fastclips.data.labels import Labels, encode
+from fastclips.data.labels import FRAMED, Labels, NamedLabels
 from fastclips.data.names import find_gaps, natural_key, template_of
 from fastclips.data.pack_storage import PackStorage
 from fastclips.data.pairing import pair
 from fastclips.data.records import read_records
-from fastclips.data.scan import FrameTree, choose_folders, evenly, name_folders, scan_folders, scan_tree
+from fastclips.data.scan import (
+    FrameTree,
+    choose_folders,
+    evenly,
+    name_folders,
+    scan_folders,
+    scan_tree,
+    time_of,
+)
 from fastclips.data.storage import FolderStorage
 from fastclips.data.tars import Tars
 from fastclips.errors import DataError, OptionError
 from fastclips.options import first_few
+from fastclips.reserved import LABEL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,6 +79,10 @@ class Files:
         Names of the classes, if given.
     drop : bool
         Whether videos and frames without a partner are dropped.
+    kinds : mapping of str to str, optional
+        Of a list: the columns of labels and their kinds.
+    named_classes : mapping of str to tuple of str
+        Names of the classes of further labels, by their names.
     """
 
     roots: Mapping[str, Root]
@@ -78,6 +93,8 @@ class Files:
     classes: tuple[str, ...] | None
     match: str | None
     drop: bool
+    kinds: Mapping[str, str] | None = None
+    named_classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def made_from(self) -> dict[str, Any]:
         """Return a JSON-able dict of all options that decide the index; a list file by its digest.
@@ -100,13 +117,16 @@ class Files:
             except OSError as error:
                 path = os.fsdecode(self.records)
                 raise DataError(f"cannot read the list of videos {path!r}: {error.strerror}.") from error
+        classes: object = None if self.classes is None else list(self.classes)
+        if self.kinds is not None:
+            classes = {LABEL: classes, **{name: list(names) for name, names in self.named_classes.items()}}
         return {
             "roots": {name: root.absolute for name, root in self.roots.items()},
             "list": digest,
             "columns": self.columns,
             "frames": dict(self.frames) if isinstance(self.frames, Mapping) else self.frames,
-            "labels": "auto" if self.labelled else None,
-            "classes": None if self.classes is None else list(self.classes),
+            "labels": "auto" if self.labelled and self.kinds is None else self.kinds and dict(self.kinds),
+            "classes": classes,
             "match": self.match,
             "unpaired": "drop" if self.drop else "error",
         }
@@ -120,7 +140,7 @@ class Files:
             A new storage and its index.
         times : dict of str to int or None
             Modification times of folders, taken before they were listed: in each stream, up to 10,000 folders
-            without frames and 1,000 videos; of a list, the roots and 1,000 videos.
+            without frames and 1,000 videos; of a list, the roots, 1,000 videos and 1,000 .npy files.
 
         Raises
         ------
@@ -129,7 +149,8 @@ class Files:
         """
         if self.records is None:
             return self._open_folders()
-        return self._open_records(read_records(self.records, self.columns, self.classes))
+        classes = {**({} if self.classes is None else {LABEL: self.classes}), **self.named_classes}
+        return self._open_records(read_records(self.records, self.columns, classes, self.kinds))
 
     def _pattern(self, stream: str) -> str | None:
         if isinstance(self.frames, Mapping):
@@ -228,30 +249,42 @@ class Files:
             )
         names = [folders[first][records.paths[row]] for row in kept]
         keys = np.array([number[name] for name in names], np.int64)
-        framed = self.labelled and records.kind == "frame_labels"
+        framed = self.labelled and any(kind in FRAMED for kind, _ in records.every_label.values())
         if records.start is not None or records.length is not None or framed:
             left = trees[first].videos
             torn = [row for row, name in zip(kept, names, strict=True) if left[name] != whole[name]]
             if torn:
+                columns = f"start, length, {' and '.join(FRAMED)}"
                 raise DataError(
-                    f"{records.where(torn[0])}: unpaired='drop' drops frames of this video, so start, length "
-                    "and frame_labels would refer to other frames: add the missing frames, or remove these "
-                    "columns."
+                    f"{records.where(torn[0])}: unpaired='drop' drops frames of this video, so {columns} "
+                    "would refer to other frames: add the missing frames, or remove these columns."
                 )
         starts, counts = _parts(records, kept, storage.frame_counts[keys])
-        labels, classes = None, self.classes or ()
-        if self.labelled and records.kind is not None and records.labels is not None:
-            labels, classes = encode(
-                records.kind,
-                [records.labels[row] for row in kept],
-                self.classes,
-                counts,
-                lambda row: records.where(kept[row]),
-                key=natural_key,
-            )
+        labels = self._labels_of(records, kept, counts, times) if self.labelled else {}
+        default, classes = labels.pop(LABEL, (None, self.classes or ()))
         fps = None if records.fps is None else np.array([records.fps[row] for row in kept], np.float64)
-        table = Index(storage.videos.take(keys), keys, starts, counts, labels, classes, fps)
+        table = Index(storage.videos.take(keys), keys, starts, counts, default, classes, fps, labels)
         return storage, table, times
+
+    def _labels_of(
+        self, records: Records, kept: list[int], counts: NDArray[np.int64], times: Times
+    ) -> dict[str, NamedLabels]:
+        """Return the labels of the rows that are kept, by name; `times` gets the times of .npy files."""
+
+        def where(row: int) -> str:
+            return records.where(kept[row])
+
+        labels: dict[str, NamedLabels] = {}
+        for name, (kind, values) in records.every_label.items():
+            own = [values[row] for row in kept]
+            if kind == "frame_target":
+                top = next(iter(self.roots.values())).folder
+                files = [os.path.join(top, path) for path in evenly(own, _VIDEOS) if isinstance(path, str)]  # noqa: PTH118 - as all paths here
+                times.update({file: time_of(file) for file in files})
+                own = read_arrays(name if self.kinds is not None else kind, own, top, where)
+            classes = self.classes if name == LABEL else self.named_classes.get(name)
+            labels[name] = NamedLabels(*encode(kind, own, classes, counts, where, key=natural_key))
+        return labels
 
     def _look_up(
         self, records: Records, paths: list[str]

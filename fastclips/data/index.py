@@ -1,4 +1,4 @@
-"""The videos of a dataset: columnar arrays over a storage. Layer B.
+"""The videos of a dataset: columnar arrays beside a storage. Layer B.
 
 The `Index` has one row per video, or per part of a video if a list names parts. Its `keys` are the storage's
 own video numbers, so an index of some rows (a split, a selection) has the same storage, and the tickets of
@@ -7,30 +7,24 @@ both name the same frames.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastclips.data.labels import Labels, from_array, of_frames
-from fastclips.data.names import Names, natural_key
-from fastclips.data.splits import select_rows, split_rows
-from fastclips.data.storage import Storage
-from fastclips.data.streams import MASKS, make_streams, mask_options
-from fastclips.errors import DataError, OptionError
-from fastclips.options import checked_classes, checked_int, checked_number, first_few
+from fastclips.data.labels import Labels, NamedLabels
+from fastclips.errors import OptionError
+from fastclips.reserved import LABEL
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Mapping
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
     from fastclips.data.columns import Columns
-    from fastclips.spec import Stream
+    from fastclips.data.names import Names
 
-__all__ = ["Dataset", "Index"]
+__all__ = ["Index"]
 
 _SAVED = ("keys", "starts", "frame_counts", "fps")  # columns without the labels
 
@@ -56,6 +50,8 @@ class Index:
         Names of the classes. After a split, a class may have no video.
     fps : ndarray of float64, shape (videos,), or None
         Frames per second of each row.
+    named : dict of str to NamedLabels
+        Further labels of each row, by name: their `labels` and `classes`.
     """
 
     names: Names = field(repr=False)
@@ -65,6 +61,7 @@ class Index:
     labels: Labels | None
     classes: tuple[str, ...]
     fps: NDArray[np.float64] | None = None
+    named: Mapping[str, NamedLabels] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -79,41 +76,76 @@ class Index:
             labels=None if self.labels is None else self.labels.take(rows),
             classes=self.classes,
             fps=None if self.fps is None else self.fps[rows],
+            named={
+                name: NamedLabels(labels.take(rows), classes)
+                for name, (labels, classes) in self.named.items()
+            },
         )
 
-    def renamed(self, classes: tuple[str, ...]) -> Index:
-        """Return the same videos with labels numbered by `classes`.
+    @property
+    def every_label(self) -> dict[str, NamedLabels]:
+        """All labels by name, of which ``"label"`` is the first, if the index has it."""
+        first = {} if self.labels is None else {LABEL: NamedLabels(self.labels, self.classes)}
+        return {**first, **self.named}
+
+    def seconds(self, rows: NDArray[np.int64], frames: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Return the time of frames in seconds, from the first frame of the storage's video.
 
         Parameters
         ----------
-        classes : tuple of str
-            Names of classes, in the order of their numbers. If the present names are numbers and none of them
-            is in `classes`, the labels keep their numbers, which `classes` then names.
+        rows : ndarray of int64, shape (clips,)
+            The row of each clip.
+        frames : ndarray of int32, shape (clips, time_steps)
+            Frames of the row, from 0; ``~frame`` for a frame repeated as padding, which has its frame's time.
+
+        Returns
+        -------
+        ndarray of float64, shape (clips, time_steps)
+            The number of the frame in the storage's video, divided by the row's frames per second.
 
         Raises
         ------
         OptionError
-            The index has no labels of classes.
+            The frames per second are not known.
+        """
+        if self.fps is None:
+            raise OptionError(
+                "times need the frames per second of each video: add the column fps to the list, or give "
+                "fps= to Dataset.of"
+            )
+        shown = np.where(frames < 0, ~frames, frames).astype(np.int64)
+        return np.asarray((self.starts[rows][:, None] + shown) / self.fps[rows][:, None])
+
+    def renamed(self, classes: Mapping[str, tuple[str, ...]]) -> Index:
+        """Return the same videos with labels numbered by other classes.
+
+        Parameters
+        ----------
+        classes : mapping of str to tuple of str
+            Names of the classes by the name of the labels, as for `NamedLabels.renamed`.
+
+        Raises
+        ------
+        OptionError
+            The index has no such labels, or they are numbers.
         DataError
             The class of a video is not in `classes`.
         """
-        if self.labels is None or not self.classes:
-            raise OptionError(f"classes={classes!r}: the dataset has no labels of classes; remove classes=")
-        if classes == self.classes:
-            return self
-        place = {name: number for number, name in enumerate(classes)}
-        numbered = all(name == str(number) for number, name in enumerate(self.classes))
-        if numbered and not place.keys() & set(self.classes):
-            place = {name: number for number, name in enumerate(self.classes[: len(classes)])}
-        columns, meta = self.labels.columns()
-        used = np.unique(columns["numbers"]).tolist()
-        unknown = [self.classes[number] for number in used if self.classes[number] not in place]
-        if unknown:
-            raise DataError(f"classes= must name {first_few(unknown)}; it has {first_few(classes)}.")
-        table = np.array([place.get(name, 0) for name in self.classes], np.int64)
-        columns["numbers"] = table[columns["numbers"]]
-        labels = Labels.from_columns(columns, {**meta, "classes_count": len(classes)})
-        return replace(self, labels=labels, classes=classes)
+        labels = self.every_label
+        for name, names in classes.items():
+            if name not in labels or not labels[name].classes:
+                which = "" if name == LABEL else f" called {name!r}"
+                raise OptionError(
+                    f"classes={names!r}: the dataset has no labels of classes{which}; remove classes="
+                )
+            labels[name] = labels[name].renamed(names)
+        return self.labelled(labels)
+
+    def labelled(self, labels: Mapping[str, NamedLabels]) -> Index:
+        """Return the same videos with these labels, by name, and no others."""
+        named = dict(labels)
+        first, classes = named.pop(LABEL, (None, self.classes if self.labels is None else ()))
+        return replace(self, labels=first, classes=classes, named=named)
 
     def columns(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return the content without the names, which the storage's columns hold, as arrays and JSON."""
@@ -122,6 +154,10 @@ class Index:
         if self.labels is not None:
             columns, meta["labels"] = self.labels.columns()
             arrays.update({f"labels.{name}": column for name, column in columns.items()})
+        for number, (name, (labels, classes)) in enumerate(self.named.items()):
+            columns, saved = labels.columns()
+            arrays.update({f"named.{number}.{key}": column for key, column in columns.items()})
+            meta.setdefault("named", []).append({"name": name, "labels": saved, "classes": list(classes)})
         return arrays, meta
 
     @classmethod
@@ -142,8 +178,13 @@ class Index:
         """
         labels = None
         if columns.meta["labels"] is not None:
-            found = {name[7:]: column for name, column in columns.items() if name.startswith("labels.")}
-            labels = Labels.from_columns(found, columns.meta["labels"])
+            labels = _labels_from(columns, "labels.", columns.meta["labels"])
+        named = {
+            meta["name"]: NamedLabels(
+                _labels_from(columns, f"named.{number}.", meta["labels"]), tuple(meta["classes"])
+            )
+            for number, meta in enumerate(columns.meta.get("named", ()))
+        }
         keys = columns["index.keys"]
         whole = len(keys) == len(videos) and bool((keys == np.arange(len(keys))).all())
         return cls(
@@ -154,303 +195,10 @@ class Index:
             labels=labels,
             classes=tuple(columns.meta["classes"]),
             fps=columns.get("index.fps"),
+            named=named,
         )
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Dataset:
-    """Videos with labels, from which a `ClipLoader` takes clips.
-
-    Made by `fastclips.open`, or by `Dataset.of` from a `Storage` of your own. Immutable and picklable.
-
-    Parameters
-    ----------
-    storage : Storage
-        Source of the frames.
-    index : Index
-        The videos: ``names``, ``frame_counts``, ``labels``, ``classes``, ``fps``.
-    streams : tuple of Stream
-        The streams of each video, which have the same number of frames.
-
-    Examples
-    --------
-    >>> data = fc.open("frames")
-    >>> data
-    <Dataset: 6 videos, 72 frames, 2 classes; image>
-    >>> len(data), data.classes, data.index.names[0]
-    (6, ('class_0', 'class_1'), 'class_0/video_0')
-    >>> training, validation = data.split(validation=1 / 3)
-    >>> len(training), len(validation)
-    (4, 2)
-    """
-
-    storage: Storage
-    index: Index
-    streams: tuple[Stream, ...]
-
-    @classmethod
-    def of(
-        cls,
-        storage: Storage,
-        *,
-        frame_counts: Sequence[int] | NDArray[np.integer[Any]],
-        names: Iterable[str] | None = None,
-        labels: ArrayLike | None = None,
-        classes: Iterable[str] | None = None,
-        streams: str | Iterable[str] = ("image",),
-        masks: str | Iterable[str] = MASKS,
-        channels: int | Mapping[str, int] = 3,
-        ignore: int = 255,
-        fps: float | Sequence[float] | None = None,
-    ) -> Dataset:
-        """Return a dataset of the videos in a storage.
-
-        Video n of the dataset is video n of the storage, whose frames have the numbers from 0 up to
-        ``frame_counts[n] - 1``. No frame is read.
-
-        Parameters
-        ----------
-        storage : Storage
-            Source of the frames.
-        frame_counts : sequence of int
-            Frames of each video, at least 1.
-        names : iterable of str, optional
-            Name of each video, all different, such as ``"run/video_7"``. By default ``"0"``, ``"1"``, ...
-        labels : array_like, optional
-            One item per video: a class number or name, several classes (bools, (videos, classes)), or a float
-            target of any shape. Or classes of frames: integers, (videos, frames), or a list of one integer
-            array per video.
-        classes : iterable of str, optional
-            Names of the classes in the order of their numbers. By default, the names in `labels` in natural
-            order, or the numbers themselves.
-        streams : str or iterable of str
-            Names of the streams, as `storage` knows them.
-        masks : str or iterable of str
-            Names of the streams that are masks, (H, W); the others are pictures, (H, W, C).
-        channels : int or mapping of str to int
-            Channels of pictures, 3 (RGB) or 1 (gray): of all streams, or by stream.
-        ignore : int
-            Value of mask pixels without a label, 0 to 255: padding and fill have it.
-        fps : float or sequence of float, optional
-            Frames per second of all videos, or of each.
-
-        Returns
-        -------
-        Dataset
-
-        Raises
-        ------
-        OptionError
-            An argument has the wrong type, length or range.
-        DataError
-            A label is not in `classes`, or out of range.
-
-        See Also
-        --------
-        Storage : The contract of a storage, with a complete example.
-        fastclips.testing.check_storage : Tests a storage.
-
-        Examples
-        --------
-        >>> class Counting(fc.Storage):
-        ...     def read(self, stream, video, frame):
-        ...         if not 0 <= frame < 12:
-        ...             raise IndexError(frame)
-        ...         return np.full((48, 64, 3), 10 * video + frame, np.uint8)
-        >>> data = fc.Dataset.of(Counting(), frame_counts=[12] * 10, labels=["run", "walk"] * 5)
-        >>> data
-        <Dataset: 10 videos, 120 frames, 2 classes; image>
-        >>> loader = fc.ClipLoader(data, fc.Windows(4), batch_size=3, shuffle=False, workers=0)
-        >>> x, y = next(iter(loader))
-        >>> x.shape, y.tolist()
-        ((3, 4, 48, 64, 3), [0, 0, 0])
-        """
-        if not isinstance(storage, Storage):
-            raise OptionError(
-                f"storage={storage!r:.200}: must be an instance of a subclass of fastclips.Storage"
-            )
-        counts = _checked_counts(frame_counts)
-        stream_names = (streams,) if isinstance(streams, str) else tuple(streams)
-        made = make_streams(stream_names, masks, mask_options(None, None, ignore))
-        given = channels if isinstance(channels, Mapping) else dict.fromkeys(stream_names, channels)
-        made = tuple(s if s.mask else replace(s, channels=_checked_channels(given, s.name)) for s in made)
-        found, class_names = None, checked_classes(classes)
-        if labels is not None:
-            found, class_names = _labels_of(labels, class_names, counts)
-            if len(found) != len(counts):
-                raise OptionError(
-                    f"labels= has {len(found)} items for {len(counts)} videos; give one for each video"
-                )
-        index = Index(
-            names=_checked_names(names, len(counts)),
-            keys=np.arange(len(counts), dtype=np.int64),
-            starts=np.zeros(len(counts), np.int64),
-            frame_counts=counts,
-            labels=found,
-            classes=class_names or (),
-            fps=None if fps is None else _checked_fps(fps, len(counts)),
-        )
-        return cls(storage, index, made)
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes in the order of their numbers; empty without labels of classes."""
-        return self.index.classes
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def __repr__(self) -> str:
-        streams = ", ".join(stream.name + " (mask)" * stream.mask for stream in self.streams)
-        frames = int(self.index.frame_counts.sum())
-        return f"<Dataset: {len(self)} videos, {frames} frames, {len(self.classes)} classes; {streams}>"
-
-    def _take(self, rows: NDArray[np.int64]) -> Dataset:
-        return Dataset(self.storage, self.index.take(rows), self.streams)
-
-    def select(self, names: str | os.PathLike[str] | Iterable[str]) -> Dataset:
-        """Select videos by name, such as the names in the file of an official split.
-
-        Parameters
-        ----------
-        names : iterable of str, or path
-            Names as in ``dataset.index.names``; the extension of a video file, such as ``.avi``, is ignored.
-            Or the path of a text file with a name on each line; a label after the name is ignored.
-
-        Returns
-        -------
-        Dataset
-            The videos in the order of the names. A repeated name counts once. If a list names parts of a
-            video, all parts of it are selected.
-
-        Raises
-        ------
-        OptionError
-            There is no name, or a name is not a str.
-        DataError
-            A name matches no video, or the file cannot be read.
-
-        Examples
-        --------
-        >>> data = fc.open("frames")
-        >>> data.select(["class_1/video_3", "class_0/video_0.avi"]).index.names[:]
-        ['class_1/video_3', 'class_0/video_0']
-        >>> len(data.select("train.txt"))
-        6
-        """
-        return self._take(select_rows(self.index.names, names))
-
-    def split(
-        self,
-        validation: float,
-        seed: int = 0,
-        *,
-        group: str | Callable[[str], Hashable] | Sequence[Hashable] | None = None,
-    ) -> tuple[Dataset, Dataset]:
-        """Split the videos at random into training and validation videos.
-
-        Every class gives its share of videos, rounded down or up so that the total is rounded to the nearest
-        video. The same videos and seed give the same split on every machine.
-
-        Parameters
-        ----------
-        validation : float
-            Share of validation videos, above 0 and below 1. With `group`, the share of groups.
-        seed : int
-            From 0 to 2**64 - 1.
-        group : str, callable or sequence, optional
-            Groups of videos that stay together on one side: a regular expression that is searched in each
-            name (the tuple of its groups, or the whole match, is the group's key), a function of the name, or
-            a value for each video. Parts of one video always stay together. The class of a group is that of
-            its first video.
-
-        Returns
-        -------
-        training, validation : Dataset
-            Both in the order of this dataset, with its storage and its classes.
-
-        Raises
-        ------
-        OptionError
-            An argument is out of range, `group` puts parts of one video into several groups, or one side
-            would be empty.
-
-        Examples
-        --------
-        >>> data = fc.open("frames")
-        >>> training, validation = data.split(0.34, seed=1)
-        >>> len(training), len(validation), validation.index.labels.per_video.tolist()
-        (4, 2, [0, 1])
-        >>> sides = data.split(1 / 3, group=lambda name: int(name[-1]) // 2)  # three pairs of videos
-        >>> [len(side) for side in sides]
-        [4, 2]
-        """
-        labels = self.index.labels
-        numbers = None if labels is None else labels.per_video
-        chosen = split_rows(
-            self.index.names,
-            self.index.keys,
-            None if numbers is None else (numbers, len(self.classes)),
-            validation,
-            seed,
-            group,
-        )
-        return self._take(np.flatnonzero(~chosen)), self._take(np.flatnonzero(chosen))
-
-
-def _checked_counts(frame_counts: object) -> NDArray[np.int64]:
-    if not isinstance(frame_counts, Iterable) or isinstance(frame_counts, (str, Mapping)):
-        raise OptionError(f"frame_counts={frame_counts!r}: must be a sequence of int, one for each video")
-    counts = [checked_int(count, f"frame_counts[{at}]", 1) for at, count in enumerate(frame_counts)]
-    if not counts:
-        raise OptionError("frame_counts is empty: must have an item for each video, at least one")
-    return np.array(counts, np.int64)
-
-
-def _checked_names(names: object, videos: int) -> Names:
-    if names is None:
-        return Names.of(map(str, range(videos)))
-    if not isinstance(names, Iterable) or isinstance(names, str):
-        raise OptionError(f"names={names!r}: must be a sequence of str, one for each video")
-    found: dict[str, int] = {}
-    for at, name in enumerate(names):
-        if not isinstance(name, str) or not name or "\0" in name:
-            raise OptionError(f"names[{at}]={name!r}: must be a str that is not empty and holds no NUL")
-        if name in found:
-            raise OptionError(f"names[{at}]={name!r}: names[{found[name]}] is the same; names must differ")
-        found[name] = at
-    if len(found) != videos:
-        raise OptionError(
-            f"names= has {len(found)} items for {videos} videos of frame_counts=; give one for each"
-        )
-    return Names.of(found)
-
-
-def _checked_channels(channels: Mapping[str, int], stream: str) -> int:
-    count = channels.get(stream, 3)
-    if isinstance(count, bool) or count not in (1, 3):
-        raise OptionError(f"channels={count!r} of stream {stream!r}: must be 3 (RGB) or 1 (gray)")
-    return int(count)
-
-
-def _checked_fps(fps: object, videos: int) -> NDArray[np.float64]:
-    if not isinstance(fps, Iterable):
-        fps = [fps] * videos
-    rates = [checked_number(rate, f"fps[{at}]") for at, rate in enumerate(fps)]
-    wrong = next((at for at, rate in enumerate(rates) if rate <= 0), None)
-    if wrong is not None:
-        raise OptionError(f"fps[{wrong}]={rates[wrong]!r}: must be above 0")
-    if len(rates) != videos:
-        raise OptionError(
-            f"fps= has {len(rates)} items for {videos} videos; give one number, or one for each"
-        )
-    return np.array(rates, np.float64)
-
-
-def _labels_of(
-    labels: object, classes: tuple[str, ...] | None, counts: NDArray[np.int64]
-) -> tuple[Labels, tuple[str, ...]]:
-    if isinstance(labels, (list, tuple)) and len({np.shape(item) for item in labels if np.ndim(item)}) > 1:
-        return of_frames(labels, classes, counts, key=natural_key)
-    alike = counts.min() == counts.max()
-    return from_array(labels, classes, time_steps=int(counts[0]) if alike else -1, key=natural_key)
+def _labels_from(columns: Columns, prefix: str, meta: Mapping[str, Any]) -> Labels:
+    found = {name.removeprefix(prefix): column for name, column in columns.items() if name.startswith(prefix)}
+    return Labels.from_columns(found, meta)

@@ -1,18 +1,20 @@
 """Labels: the targets of clips, held as a few flat arrays without a Python object per video.
 
-Labels are encoded once, and targets are looked up for every batch. ::
+Labels are encoded once, by `fastclips.data.encoding`, and targets are looked up for every batch. ::
 
     class numbers or names, numbers, arrays --encode, from_array--> Labels, and the names of the classes
     labels.targets(rows, frames)                                --> targets of a batch
 
-============  ========================================  =======================================
-kind          of each video                             targets of B clips
-============  ========================================  =======================================
-label         one class                                 int64 (B,)
-labels        any number of classes                     float32 (B, classes), 1 for its classes
-frame_labels  a class for each frame                    int64 (B, time_steps)
-target        a number or array, all of one shape       (B, ...) of the same shape and dtype
-============  ========================================  =======================================
+============  ===========================================  =======================================
+kind          of each video                                targets of B clips
+============  ===========================================  =======================================
+label         one class                                    int64 (B,)
+labels        any number of classes                        float32 (B, classes), 1 for its classes
+frame_labels  a class for each frame                       int64 (B, time_steps)
+target        a number or array, all of one shape          (B, ...) of the same shape and dtype
+frame_target  a number or array for each frame, all of     float (B, time_steps, ...) of the same
+              one shape                                    shape and dtype
+============  ===========================================  =======================================
 
 A class is a number from 0: its index among the names of the classes. The `Index` holds the names, since
 batches do not need them.
@@ -20,41 +22,48 @@ batches do not need them.
 
 from __future__ import annotations
 
-import logging
-import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
-from itertools import chain
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from fastclips.errors import DataError, OptionError
-from fastclips.options import checked_classes, first_few, refuse_masked
+from fastclips.errors import DataError
+from fastclips.options import first_few
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-__all__ = ["Labels", "encode", "from_array", "of_frames"]
+__all__ = [
+    "FRAMED",
+    "KINDS",
+    "FrameClasses",
+    "FrameValues",
+    "Labels",
+    "NamedLabels",
+    "OneClass",
+    "SeveralClasses",
+    "Values",
+]
 
-_INTEGER = re.compile(r"(-?[0-9]{1,18})(?:\.0+)?")
-_MOST = 1_000_000  # classes without names; larger numbers are probably ids
-_log = logging.getLogger(__name__)
+KINDS = ("label", "labels", "frame_labels", "target", "frame_target")
+FRAMED = ("frame_labels", "frame_target")  # kinds with a value for each frame
 
 
 @dataclass(frozen=True, eq=False)
 class Labels(ABC):
-    """The targets of videos, one row per video. Immutable; made by `encode`, `from_array` or `of_classes`.
+    """The targets of videos, one row per video. Immutable; made by `fastclips.data.encoding`.
 
     Parameters
     ----------
     classes_count : int
-        Number of classes; 0 for ``target``.
+        Number of classes; 0 for numbers, that is ``target`` and ``frame_target``.
     """
 
     kind: ClassVar[str]
+    per_frame: ClassVar[bool] = False  # whether a video has a value for each frame
     _per_row: ClassVar[tuple[str, ...]]  # arrays with one item per video; `take` shares the other arrays
 
     classes_count: int
@@ -62,7 +71,7 @@ class Labels(ABC):
     @staticmethod
     def of_classes(numbers: NDArray[np.int64], count: int) -> Labels:
         """Return labels of one class per video: `numbers`, int64 (videos,), each below `count`."""
-        return _OneClass(count, numbers)
+        return OneClass(count, numbers)
 
     @staticmethod
     def from_columns(columns: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> Labels:
@@ -112,22 +121,24 @@ class Labels(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class _OneClass(Labels):
+class OneClass(Labels):
+    """Class of video v: ``numbers[v]``."""
+
     kind = "label"
     _per_row = ("numbers",)
 
     numbers: NDArray[np.int64]
 
-    def targets(self, rows: NDArray[np.int64], frames: NDArray[np.int32]) -> NDArray[Any]:  # noqa: ARG002 - as of all
+    def targets(self, rows: NDArray[np.int64], frames: NDArray[np.int32]) -> NDArray[Any]:  # noqa: ARG002, D102 - as of all
         return self.numbers[rows]
 
     @property
-    def per_video(self) -> NDArray[np.int64]:
+    def per_video(self) -> NDArray[np.int64]:  # noqa: D102 - as of all
         return self.numbers
 
 
 @dataclass(frozen=True, eq=False)
-class _SeveralClasses(Labels):
+class SeveralClasses(Labels):
     """Classes of video v: ``numbers[starts[v] : starts[v] + counts[v]]``."""
 
     kind = "labels"
@@ -137,7 +148,7 @@ class _SeveralClasses(Labels):
     counts: NDArray[np.int64]
     numbers: NDArray[Any]
 
-    def targets(self, rows: NDArray[np.int64], frames: NDArray[np.int32]) -> NDArray[Any]:  # noqa: ARG002 - as of all
+    def targets(self, rows: NDArray[np.int64], frames: NDArray[np.int32]) -> NDArray[Any]:  # noqa: ARG002, D102 - as of all
         counts = self.counts[rows]
         clips = np.repeat(np.arange(len(rows)), counts)
         within = np.arange(len(clips)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -147,310 +158,94 @@ class _SeveralClasses(Labels):
 
 
 @dataclass(frozen=True, eq=False)
-class _FrameClasses(Labels):
+class FrameClasses(Labels):
     """Class of frame f of video v: ``numbers[starts[v] + f]``."""
 
     kind = "frame_labels"
+    per_frame = True
     _per_row = ("starts",)
 
     starts: NDArray[np.int64]
     numbers: NDArray[Any]
 
-    def targets(self, rows: NDArray[np.int64], frames: NDArray[np.int32]) -> NDArray[Any]:
+    def targets(self, rows: NDArray[np.int64], frames: NDArray[np.int32]) -> NDArray[Any]:  # noqa: D102 - as of all
         shown = np.where(frames < 0, ~frames, frames)
         return self.numbers[self.starts[rows][:, None] + shown].astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)
-class _Values(Labels):
+class Values(Labels):
+    """Number or array of video v: ``values[v]``."""
+
     kind = "target"
     _per_row = ("values",)
 
     values: NDArray[Any]
 
-    def targets(self, rows: NDArray[np.int64], frames: NDArray[np.int32]) -> NDArray[Any]:  # noqa: ARG002 - as of all
+    def targets(self, rows: NDArray[np.int64], frames: NDArray[np.int32]) -> NDArray[Any]:  # noqa: ARG002, D102 - as of all
         return self.values[rows]
 
 
+@dataclass(frozen=True, eq=False)
+class FrameValues(Labels):
+    """Number or array of frame f of video v: ``values[starts[v] + f]``."""
+
+    kind = "frame_target"
+    per_frame = True
+    _per_row = ("starts",)
+
+    starts: NDArray[np.int64]
+    values: NDArray[Any]
+
+    def targets(self, rows: NDArray[np.int64], frames: NDArray[np.int32]) -> NDArray[Any]:  # noqa: D102 - as of all
+        shown = np.where(frames < 0, ~frames, frames)
+        return self.values[self.starts[rows][:, None] + shown]
+
+
 _KINDS: dict[str, type[Any]] = {
-    kind.kind: kind for kind in (_OneClass, _SeveralClasses, _FrameClasses, _Values)
+    kind.kind: kind for kind in (OneClass, SeveralClasses, FrameClasses, Values, FrameValues)
 }
 
 
-def encode(
-    kind: str,
-    values: Sequence[Any],
-    classes: Sequence[str] | None,
-    lengths: NDArray[np.int64],
-    where: Callable[[int], str],
-    *,
-    key: Callable[[str], Any] | None = None,
-) -> tuple[Labels, tuple[str, ...]]:
-    """Encode the targets of a list of videos.
+class NamedLabels(NamedTuple):
+    """Labels, and the names of their classes.
 
     Parameters
     ----------
-    kind : {"label", "labels", "frame_labels", "target"}
-        Kind of the values.
-    values : sequence
-        One value per row, as in `Records.labels`.
-    classes : sequence of str, optional
-        Names of the classes, in the order of their numbers. By default, the sorted names in `values`, or
-        ``"0"`` up to the highest number.
-    lengths : ndarray of int64, shape (rows,)
-        Frames of each row.
-    where : callable
-        Returns the name of a row in messages.
-    key : callable, optional
-        Sort key of class names.
-
-    Returns
-    -------
     labels : Labels
-        One row per value.
+        The targets.
     classes : tuple of str
-        Names of the classes; empty for ``target``.
-
-    Raises
-    ------
-    OptionError
-        `classes` is not a sequence of different names, or the values are not classes.
-    DataError
-        A class is not in `classes`, its number is negative or too high, or a row's number of frame labels
-        differs from its number of frames.
+        Names of the classes in the order of their numbers; empty for numbers.
     """
-    given = checked_classes(classes)
-    if kind == "target":
-        _refuse_classes(given)
-        return _Values(0, _stacked(values)), ()
-    if kind == "label":
-        numbers, names = _numbered(values, given, where, key)
-        return _OneClass(len(names), numbers), names
-    counts = np.fromiter(map(len, values), np.int64, len(values))
-    ends = np.cumsum(counts)
-    if kind == "labels":
-        flat: Any = list(chain.from_iterable(values))
-    else:
-        wrong = np.flatnonzero(counts != lengths)
-        if len(wrong):
-            row = int(wrong[0])
-            raise DataError(
-                f"{where(row)}: {counts[row]} frame_labels for {lengths[row]} frames; give one per frame."
-            )
-        flat = np.concatenate(values)
 
-    def where_in_flat(place: int) -> str:
-        return where(int(np.searchsorted(ends, place, side="right")))
+    labels: Labels
+    classes: tuple[str, ...]
 
-    numbers, names = _numbered(flat, given, where_in_flat, key)
-    if kind == "labels":
-        return _SeveralClasses(len(names), ends - counts, counts, _small(numbers, names)), names
-    return _FrameClasses(len(names), ends - counts, _small(numbers, names)), names
+    def renamed(self, classes: tuple[str, ...]) -> NamedLabels:
+        """Return the same labels of classes, numbered by `classes`.
 
+        Parameters
+        ----------
+        classes : tuple of str
+            Names of classes, in the order of their numbers. If the present names are numbers and none of them
+            is in `classes`, the labels keep their numbers, which `classes` then names.
 
-def from_array(
-    labels: object,
-    classes: Sequence[str] | None = None,
-    *,
-    time_steps: int,
-    key: Callable[[str], Any] | None = None,
-) -> tuple[Labels, tuple[str, ...]]:
-    """Encode an array of targets.
-
-    Parameters
-    ----------
-    labels : array_like
-        Integers or strings, (videos,): one class per video, by number or name. Integers, (videos,
-        `time_steps`): classes of frames. Bools, (videos, classes): several classes per video. Floats,
-        (videos, ...): targets, which keep their dtype; Python floats become float32.
-    classes : sequence of str, optional
-        Names of the classes, as in `encode`.
-    time_steps : int
-        Frames of each video; -1 if they differ.
-    key : callable, optional
-        Sort key of class names.
-
-    Returns
-    -------
-    labels : Labels
-        One row per item.
-    classes : tuple of str
-        Names of the classes; empty for floats.
-
-    Raises
-    ------
-    OptionError
-        The array has another shape or dtype, or `classes` does not fit.
-    DataError
-        A class is not in `classes`, or its number is negative or too high.
-    """
-    array = _array(labels)
-    videos = len(array)
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        at = tuple(np.argwhere(~np.isfinite(array))[0].tolist())
-        raise DataError(
-            f"labels[{', '.join(map(str, at))}]={array[at]}: a target must be finite; remove such videos"
-        )
-    given = checked_classes(classes)
-    if array.dtype.kind == "f" and array.dtype.itemsize <= np.dtype(np.float64).itemsize:
-        _refuse_classes(given)
-        return _Values(0, np.array(array, array.dtype if hasattr(labels, "dtype") else np.float32)), ()
-    if array.dtype.kind == "b" and array.ndim == 2:  # noqa: PLR2004 - (videos, classes)
-        names = given if given is not None else tuple(map(str, range(array.shape[1])))
-        if len(names) != array.shape[1]:
-            raise OptionError(
-                f"classes= has {len(names)} names, but labels= has {array.shape[1]} columns; they must agree"
-            )
-        numbers, counts = np.nonzero(array)[1], np.count_nonzero(array, axis=1)
-        starts = np.cumsum(counts) - counts
-        return _SeveralClasses(len(names), starts, counts, _small(numbers, names)), names
-    if array.dtype.kind in "OTU" and array.ndim == 1 and all(isinstance(item, str) for item in array):
-        named = given is not None and set(array.tolist()) <= set(given)
-        whole = [_INTEGER.fullmatch(item) for item in array]
-        if not named and all(whole):
-            integers = np.array([int(found[1]) for found in whole if found], np.int64)
-            return from_array(integers, given, time_steps=time_steps, key=key)
-        numbers, names = _numbered(list(map(str, array)), given, lambda at: f"labels[{at}]", key)
-        return _OneClass(len(names), numbers), names
-    if array.dtype.kind in "iu" and array.shape == (videos,):
-        numbers, names = _numbered(array, given, lambda at: f"labels[{at}]", key)
-        return _OneClass(len(names), numbers), names
-    if array.dtype.kind in "iu" and array.shape == (videos, time_steps):
-        numbers, names = _numbered(array.ravel(), given, lambda at: f"labels[{at // time_steps}]", key)
-        starts = np.arange(videos, dtype=np.int64) * time_steps
-        return _FrameClasses(len(names), starts, _small(numbers, names)), names
-    if array.shape == (videos, 1):
-        raise OptionError(f"labels= of shape {array.shape} has one axis too many: give labels[:, 0]")
-    frames = "frames" if time_steps < 0 else time_steps
-    raise OptionError(
-        f"labels= is {array.dtype} of shape {array.shape}: must be integers or strings (videos,), integers "
-        f"(videos, {frames}) for classes of frames, bools (videos, classes) for several classes per video, "
-        "or floats (videos, ...)"
-    )
-
-
-def of_frames(
-    labels: Sequence[Any],
-    classes: Sequence[str] | None,
-    lengths: NDArray[np.int64],
-    *,
-    key: Callable[[str], Any] | None = None,
-) -> tuple[Labels, tuple[str, ...]]:
-    """Encode classes of frames, one integer array per video; the result is like that of `from_array`."""
-    rows = [_array(row) for row in labels]
-    for at, row in enumerate(rows):
-        if row.ndim != 1 or row.dtype.kind not in "iu":
-            raise OptionError(f"labels[{at}] is {row.dtype} of shape {row.shape}: must be integers (frames,)")
-    if len(rows) != len(lengths):
-        raise OptionError(f"labels= has {len(rows)} items for {len(lengths)} videos; give one for each video")
-    return encode("frame_labels", rows, classes, lengths, lambda at: f"labels[{at}]", key=key)
-
-
-def _array(labels: object) -> NDArray[Any]:
-    refuse_masked(labels, "labels")
-    if isinstance(labels, (list, tuple)) and len({isinstance(item, str) for item in labels}) > 1:
-        raise OptionError("labels= mixes names with other values: give only names, or only numbers")
-    try:
-        array = np.asarray(labels)
-    except (TypeError, ValueError) as error:
-        raise OptionError(
-            f"labels= is not an array ({error}); for several classes per video, give bools (videos, classes)"
-        ) from error
-    if not array.size:
-        raise OptionError(f"labels= of shape {array.shape} is empty; give one item for each video")
-    if not array.ndim:
-        raise OptionError(f"labels={labels!r}: must be an array with one item for each video")
-    return array
-
-
-def _refuse_classes(classes: tuple[str, ...] | None) -> None:
-    if classes is not None:
-        raise OptionError(f"classes={classes!r}: these targets are numbers, not classes; remove classes=")
-
-
-def _numbered(
-    flat: Sequence[Any] | NDArray[Any],
-    classes: tuple[str, ...] | None,
-    where: Callable[[int], str],
-    key: Callable[[str], Any] | None,
-) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Return classes, all numbers or all names, as numbers; `where` is called with an index of `flat`."""
-    if not len(flat):
-        if classes is None:
-            raise DataError("no row has a class: name the classes in classes=, or remove the column.")
-        return np.zeros(0, np.int64), classes
-    if isinstance(flat[0], str):
-        return _named(flat, classes, where, key)
-    if isinstance(flat, np.ndarray):
-        least, most = int(flat.min()), int(flat.max())
-    else:
-        least, most = min(flat), max(flat)  # Python integers: they may not fit into 64 bits
-
-    def first(number: int) -> str:
-        return where(next(at for at, value in enumerate(flat) if value == number))
-
-    _check_numbers(flat, (least, most), classes, first)
-    if least > 0 and classes is None:
-        _log.warning(
-            "The lowest class is %d, not 0: classes are numbered from 0, so there are %d classes.",
-            least,
-            most + 1,
-        )
-    names = classes if classes is not None else tuple(map(str, range(most + 1)))
-    return np.array(flat, np.int64), names
-
-
-def _check_numbers(
-    flat: Sequence[int] | NDArray[Any],
-    ends: tuple[int, int],
-    classes: tuple[str, ...] | None,
-    first: Callable[[int], str],
-) -> None:
-    """Refuse numbers that are not classes, or are names of other classes; `first` names a number's row."""
-    least, most = ends
-    if least < 0:
-        raise DataError(f"{first(least)}: class {least} is negative; classes are numbered from 0.")
-    place = {name: number for number, name in enumerate(classes or ())}
-    for number in sorted(map(int, set(flat))) if classes is not None else ():
-        if place.get(str(number), number) != number:
-            raise DataError(
-                f"{first(number)}: class {number}, but in classes= {str(number)!r} is the name of class "
-                f"{place[str(number)]}: give labels as str if they are names, or change classes=."
-            )
-    if classes is not None and most >= len(classes):
-        raise DataError(
-            f"{first(most)}: class {most}, but classes= has {len(classes)} names, for classes 0 to "
-            f"{len(classes) - 1}."
-        )
-    if most >= _MOST:
-        raise DataError(
-            f"{first(most)}: class {most} would make {most + 1} classes. If the numbers are ids, give them "
-            "as str."
-        )
-
-
-def _named(
-    flat: Sequence[Any] | NDArray[Any],
-    classes: tuple[str, ...] | None,
-    where: Callable[[int], str],
-    key: Callable[[str], Any] | None,
-) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    found = set(flat)
-    names = classes if classes is not None else tuple(sorted(found - {""}, key=key))
-    number = {name: number for number, name in enumerate(names)}
-    if found - number.keys():
-        place = next(place for place, name in enumerate(flat) if name not in number)
-        raise DataError(
-            f"{where(place)}: {flat[place]!r} is not one of the {len(names)} classes {first_few(names)}."
-        )
-    return np.fromiter(map(number.__getitem__, flat), np.int64, len(flat)), names
-
-
-def _small(numbers: NDArray[Any], classes: tuple[str, ...]) -> NDArray[Any]:
-    """Return classes in the smallest dtype that holds them: there may be one per frame."""
-    return numbers.astype(np.min_scalar_type(len(classes)))
-
-
-def _stacked(values: Sequence[Any]) -> NDArray[Any]:
-    floats = {value.dtype for value in values if value.dtype.kind == "f"}
-    return np.array(values, np.result_type(*floats) if floats else np.int64)
+        Raises
+        ------
+        DataError
+            The class of a video is not in `classes`.
+        """
+        if classes == self.classes:
+            return self
+        place = {name: number for number, name in enumerate(classes)}
+        numbered = all(name == str(number) for number, name in enumerate(self.classes))
+        if numbered and not place.keys() & set(self.classes):
+            place = {name: number for number, name in enumerate(self.classes[: len(classes)])}
+        columns, meta = self.labels.columns()
+        used = np.unique(columns["numbers"]).tolist()
+        unknown = [self.classes[number] for number in used if self.classes[number] not in place]
+        if unknown:
+            raise DataError(f"classes= must name {first_few(unknown)}; it has {first_few(classes)}.")
+        table = np.array([place.get(name, 0) for name in self.classes], np.int64)
+        columns["numbers"] = table[columns["numbers"]]
+        return NamedLabels(Labels.from_columns(columns, {**meta, "classes_count": len(classes)}), classes)

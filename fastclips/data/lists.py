@@ -22,7 +22,7 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
@@ -34,14 +34,13 @@ from fastclips.errors import DataError, OptionError
 from fastclips.options import first_few
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["TARGETS", "Table", "Where", "read_table"]
+__all__ = ["VIDEO", "Table", "Where", "read_table"]
 
-TARGETS = ("label", "labels", "frame_labels", "target")  # a list has at most one of these columns
-_KNOWN = ("path", "start", "length", "fps", *TARGETS)
+VIDEO = ("path", "start", "length", "fps")  # columns that say which frames a row has
 _TUPLES = "path label start length"  # the default columns of tuples
 _BLANKS = " "  # the separator that stands for any run of blanks
 _log = logging.getLogger(__name__)
@@ -76,40 +75,111 @@ class Table:
     Parameters
     ----------
     columns : dict of str to list
-        The columns, one of them ``path``. All have the same length, at least 1.
-    where : Where
-        The name of each row in messages.
+        The columns. All have the same length, at least 1.
+    where : callable
+        Returns the name of a row in messages: a `Where` if it is a list.
     blanks : bool
         Whether blanks separate the fields, so that no field can hold a blank.
+    kinds : mapping of str to str
+        The kind of each column of labels.
     """
 
     columns: dict[str, list[Any]]
-    where: Where
+    where: Callable[[int], str]
     blanks: bool = False
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.columns["path"]:
-            name = "the list of videos" if self.where.source is None else repr(self.where.source)
+        if not all(self.columns.values()):
+            name = "the list of videos" if self.source is None else repr(self.source)
             raise DataError(f"{name} has no rows.")
+
+    @property
+    def source(self) -> str | None:
+        """The text file, as given."""
+        return self.where.source if isinstance(self.where, Where) else None
 
     @property
     def text(self) -> bool:
         """Whether all values are strings, from a text file."""
-        return self.where.source is not None
+        return self.source is not None
 
     def refuse(self, row: int, name: str, must: str) -> NoReturn:
         """Raise a DataError that names a value, its row, and what it must be."""
         raise DataError(f"{self.where(row)}: {name} {_shown(self.columns[name][row])} {must}.")
 
 
-def read_table(source: object, columns: str | None) -> Table:
-    """Read a list of videos; parameters and errors are those of `fastclips.data.records.read_records`."""
+@dataclass(frozen=True)
+class _Labels:
+    """The columns of labels that a list may have.
+
+    Parameters
+    ----------
+    kinds : mapping of str to str
+        The kind of each column.
+    named : bool
+        Whether the user named the columns, and wants all of them; else a list has at most one.
+    """
+
+    kinds: Mapping[str, str]
+    named: bool
+
+    def known(self, names: Sequence[object]) -> list[str]:
+        """Return the columns to read, each once."""
+        return [name for name in (*VIDEO, *self.kinds) if name in names]
+
+    def check(self, names: Sequence[object], of: str, error: type[ValueError]) -> None:
+        """Raise unless the known columns are usable together; log the unknown ones."""
+        known = self.known(names)
+        if twice := [name for name in known if list(names).count(name) > 1]:
+            raise error(f"{of}: column {twice[0]!r} occurs twice")
+        labels = [name for name in self.kinds if name in known]
+        if len(labels) > 1 and not self.named:
+            every = {name: self.kinds[name] for name in labels}
+            kinds = f"{len(labels)} kinds of target"
+            raise error(f"{of}: {first_few(labels)} are {kinds}; keep one, or set labels={every}")
+        if "path" not in known:
+            raise error(f"{of}: no column is named 'path'; rename the column that holds the videos' paths")
+        missing = [name for name in self.kinds if name not in known]
+        if self.named and missing:
+            there = first_few(names, 20)
+            raise error(f"{of}: no column is named {missing[0]!r}, which labels= names; there are {there}")
+        ignored = [name for name in names if name not in (*known, "_")]
+        if ignored and not labels:
+            _log.warning(
+                "Ignored %s of %s. No column is named %s, so there are no labels.",
+                first_few(ignored, 20),
+                of,
+                " or ".join(map(repr, self.kinds)),
+            )
+        elif ignored:
+            _log.info("Ignored %s of %s.", first_few(ignored, 20), of)
+
+
+def read_table(source: object, columns: str | None, kinds: Mapping[str, str], *, named: bool) -> Table:
+    """Read a list of videos.
+
+    Parameters
+    ----------
+    source, columns
+        As for `fastclips.data.records.read_records`.
+    kinds : mapping of str to str
+        The kinds of the columns of labels.
+    named : bool
+        Whether all of these columns are wanted; else at most one may be there.
+
+    Raises
+    ------
+    OptionError, DataError
+        As `fastclips.data.records.read_records`.
+    """
+    labels = _Labels(kinds, named)
     if isinstance(source, (str, os.PathLike)):
-        return _read_text(source, columns)
+        return _read_text(source, columns, labels)
     if isinstance(source, Mapping) or hasattr(source, "columns"):
-        return _read_columns(source, columns)
+        return _read_columns(source, columns, labels)
     if isinstance(source, Iterable) and not isinstance(source, (bytes, bytearray)):
-        return _read_rows(list(source), columns)
+        return _read_rows(list(source), columns, labels)
     raise OptionError(
         f"source={_shown(source)}: must be a folder or a list of videos: the path of a text file, rows "
         "(dicts or tuples), columns (a mapping), or a DataFrame"
@@ -117,33 +187,13 @@ def read_table(source: object, columns: str | None) -> Table:
 
 
 def _shown(value: object, most: int = 80) -> str:
+    if isinstance(value, np.ndarray) and value.ndim:
+        return f"an array of {value.dtype} of shape {value.shape}"
     text = repr(value)
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
-def _check_names(names: Sequence[object], of: str, error: type[ValueError]) -> None:
-    """Raise unless the known columns are usable together; log the unknown ones."""
-    known = [name for name in names if name in _KNOWN]
-    if twice := [name for name in dict.fromkeys(known) if known.count(name) > 1]:
-        raise error(f"{of}: column {twice[0]!r} occurs twice")
-    targets = [name for name in TARGETS if name in known]
-    if len(targets) > 1:
-        raise error(f"{of}: {first_few(targets)} are {len(targets)} kinds of target; keep one")
-    if "path" not in known:
-        raise error(f"{of}: no column is named 'path'; rename the column that holds the videos' paths")
-    ignored = [name for name in names if name not in (*_KNOWN, "_")]
-    if ignored and not targets:
-        _log.warning(
-            "Ignored %s of %s. No column is named %s, so there are no labels.",
-            first_few(ignored, 20),
-            of,
-            " or ".join(map(repr, TARGETS)),
-        )
-    elif ignored:
-        _log.info("Ignored %s of %s.", first_few(ignored, 20), of)
-
-
-def _parse_columns(columns: object) -> tuple[list[str], str]:
+def _parse_columns(columns: object, labels: _Labels) -> tuple[list[str], str]:
     """Return the names in columns=, and their separator."""
     if not isinstance(columns, str):
         raise OptionError(f"columns={columns!r}: must be a str, such as columns='path length label'")
@@ -151,34 +201,36 @@ def _parse_columns(columns: object) -> tuple[list[str], str]:
     outside, *gaps = re.split(r"\w+", columns.strip())
     outside += gaps.pop() if gaps else ""
     separators = {gap.strip(_BLANKS) or _BLANKS for gap in gaps}
-    if unknown := [name for name in names if name not in (*_KNOWN, "_")]:
+    known = (*VIDEO, *labels.kinds)
+    if unknown := [name for name in names if name not in (*known, "_")]:
         raise OptionError(
-            f"columns={columns!r}: {unknown[0]!r} is not a column; columns are {', '.join(_KNOWN)}, and _ to "
-            "skip a field"
+            f"columns={columns!r}: {unknown[0]!r} is not a column; columns are {', '.join(known)}, and _ to "
+            "skip a field. Labels of your own names need labels=, as in labels={'verb': 'label'}"
         )
     if outside or len(separators) > 1 or any(len(text) > 1 or text in '"\r\n\0' for text in separators):
         raise OptionError(
             f"columns={columns!r}: must separate all names by blanks, or all by the same single character, "
             "as in columns='path length label' or columns='path;label'"
         )
-    _check_names(names, f"columns={columns!r}", OptionError)
+    labels.check(names, f"columns={columns!r}", OptionError)
     return names, next(iter(separators), _BLANKS)
 
 
 # Text
 
 
-def _read_text(source: str | os.PathLike[str], columns: str | None) -> Table:
+def _read_text(source: str | os.PathLike[str], columns: str | None, labels: _Labels) -> Table:
     path = os.fsdecode(source)
     if columns is None:
         lines = _lines(path)
-        names, separator, numbers, rows = _split_below_header(path, lines)
+        names, separator, numbers, rows = _split_below_header(path, lines, labels)
     else:
-        names, separator = _parse_columns(columns)
+        names, separator = _parse_columns(columns, labels)
         lines = _lines(path)
-        numbers, rows = _split_lines(path, lines, names, separator)
-    if "frame_labels" in names:
-        raise DataError(f"{path!r}: frame_labels cannot be text: pass rows or columns in Python.")
+        several = [name for name in names if labels.kinds.get(name) == "labels"]
+        numbers, rows = _split_lines(path, lines, names, separator, several)
+    if framed := [name for name in names if labels.kinds.get(name) == "frame_labels"]:
+        raise DataError(f"{path!r}: {framed[0]} cannot be text: pass rows or columns in Python.")
     for number, fields in zip(numbers, rows, strict=True):
         if len(fields) != len(names):
             line = _shown(lines[number - 1].rstrip())
@@ -187,7 +239,7 @@ def _read_text(source: str | os.PathLike[str], columns: str | None) -> Table:
                 f"{separator.join(names)}."
             )
     found: dict[str, list[Any]] = {}
-    for name in _known(names):
+    for name in labels.known(names):
         found[name] = list(map(str.strip, map(itemgetter(names.index(name)), rows)))
         # A line break is allowed in columns that are not read, such as notes.
         torn = next((row for row, value in enumerate(found[name]) if "\n" in value), None)
@@ -196,7 +248,8 @@ def _read_text(source: str | os.PathLike[str], columns: str | None) -> Table:
             raise DataError(
                 f"line {numbers[torn]} of {path!r}: {value} holds a line break; is a quote left open?"
             )
-    return Table(found, Where(path, np.fromiter(numbers, np.int64, len(rows))), separator == _BLANKS)
+    where = Where(path, np.fromiter(numbers, np.int64, len(rows)))
+    return Table(found, where, separator == _BLANKS, labels.kinds)
 
 
 def _lines(path: str) -> list[str]:
@@ -217,7 +270,9 @@ def _lines(path: str) -> list[str]:
     return list(io.StringIO(text, newline=None))
 
 
-def _split_below_header(path: str, lines: list[str]) -> tuple[list[str], str, Sequence[int], list[list[str]]]:
+def _split_below_header(
+    path: str, lines: list[str], labels: _Labels
+) -> tuple[list[str], str, Sequence[int], list[list[str]]]:
     """Return the names in the header, the separator, the line number of each row, and the rows."""
     above, header = next((at, line) for at, line in enumerate(lines) if line.strip())
     found: list[tuple[list[str], str]] = []
@@ -239,25 +294,28 @@ def _split_below_header(path: str, lines: list[str]) -> tuple[list[str], str, Se
             'not, set columns=, such as columns="path length label".'
         )
     names, separator = max(found, key=lambda header: len(header[0]))
-    _check_names(names, repr(path), DataError)
+    labels.check(names, repr(path), DataError)
     below = range(above + 2, len(lines) + 1)
     return names, separator, *_split_at(separator, lines[above + 1 :], below, path)
 
 
 def _split_lines(
-    path: str, lines: list[str], names: list[str], separator: str
+    path: str, lines: list[str], names: list[str], separator: str, several: list[str]
 ) -> tuple[Sequence[int], list[list[str]]]:
-    """Return the line number of each row, and the rows, of a file without a header."""
+    """Return the line number of each row, and the rows, of a file without a header.
+
+    `several` are the columns with several classes, which the separator of the fields may separate.
+    """
     numbers: Sequence[int] = [number for number, line in enumerate(lines, 1) if line.strip()]
     kept = [lines[number - 1] for number in numbers]
     if separator != _BLANKS:
         numbers, rows = _split_at(separator, kept, numbers, path)
-    elif names[0] == "path" and "labels" not in names:
+    elif names[0] == "path" and not several:
         rows = [line.strip().rsplit(None, len(names) - 1) for line in kept]
     else:
         rows = [line.split() for line in kept]
     last = len(names) - 1
-    if names[last] == "labels":
+    if names[last] in several:
         between = separator if separator in " ,;|" else ";"  # `records` splits labels at it
         rows = [row if len(row) < last else [*row[:last], between.join(row[last:])] for row in rows]
     return numbers, rows
@@ -285,13 +343,13 @@ def _split_at(
 # Python
 
 
-def _read_columns(source: Any, columns: str | None) -> Table:  # noqa: ANN401 - a mapping or a DataFrame
+def _read_columns(source: Any, columns: str | None, labels: _Labels) -> Table:  # noqa: ANN401 - a mapping or a DataFrame
     if columns is not None:
         raise OptionError(f"columns={columns!r}: is for text files and tuples; these columns have names")
     names = list(source if isinstance(source, Mapping) else source.columns)
-    _check_names(names, f"columns {first_few(names)}", DataError)
+    labels.check(names, f"columns {first_few(names)}", DataError)
     found: dict[str, list[Any]] = {}
-    for name in _known(names):
+    for name in labels.known(names):
         values = source[name]
         if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
             raise DataError(f"column {name!r} is {_shown(values)}: must be a sequence, one value per row.")
@@ -299,10 +357,10 @@ def _read_columns(source: Any, columns: str | None) -> Table:  # noqa: ANN401 - 
     if len({len(values) for values in found.values()}) > 1:
         lengths = ", ".join(f"{name!r} has {len(values)}" for name, values in found.items())
         raise DataError(f"columns differ in length: {lengths}.")
-    return Table(found, Where())
+    return Table(found, Where(), kinds=labels.kinds)
 
 
-def _read_rows(rows: list[Any], columns: str | None) -> Table:
+def _read_rows(rows: list[Any], columns: str | None, labels: _Labels) -> Table:
     named = bool(rows) and isinstance(rows[0], Mapping)
     for row, value in enumerate(rows):
         if not isinstance(value, Mapping if named else (tuple, list)):
@@ -316,9 +374,15 @@ def _read_rows(rows: list[Any], columns: str | None) -> Table:
         if columns is not None:
             raise OptionError(f"columns={columns!r}: is for text files and tuples; these rows have names")
         names = list(dict.fromkeys(chain.from_iterable(rows)))
-        _check_names(names, f"rows with {first_few(names)}", DataError)
-        return Table({name: [row.get(name) for row in rows] for name in _known(names)}, Where())
-    names, _ = _parse_columns(_TUPLES if columns is None else columns)
+        labels.check(names, f"rows with {first_few(names)}", DataError)
+        found = {name: [row.get(name) for row in rows] for name in labels.known(names)}
+        return Table(found, Where(), kinds=labels.kinds)
+    if columns is None and labels.named:
+        raise OptionError(
+            "columns=None: must name the fields of tuples where labels= names columns, as in "
+            f"columns={' '.join(['path', *labels.kinds])!r}"
+        )
+    names, _ = _parse_columns(_TUPLES if columns is None else columns, labels)
     width = len(rows[0]) if rows else len(names)
     for row, value in enumerate(rows):
         if len(value) != width:
@@ -328,9 +392,6 @@ def _read_rows(rows: list[Any], columns: str | None) -> Table:
     if width > len(names):
         raise DataError(f"rows have {width} values, but columns={' '.join(names)!r} names {len(names)}.")
     names = names[:width]
-    _check_names(names, f"rows with {first_few(names)}", DataError)
-    return Table({name: list(map(itemgetter(names.index(name)), rows)) for name in _known(names)}, Where())
-
-
-def _known(names: Sequence[object]) -> list[str]:
-    return [name for name in _KNOWN if name in names]
+    labels.check(names, f"rows with {first_few(names)}", DataError)
+    found = {name: list(map(itemgetter(names.index(name)), rows)) for name in labels.known(names)}
+    return Table(found, Where(), kinds=labels.kinds)

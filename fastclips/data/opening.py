@@ -21,9 +21,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastclips.data.arrays import ArrayStorage
+from fastclips.data.checks import check_label_name
+from fastclips.data.dataset import Dataset
+from fastclips.data.encoding import from_array
 from fastclips.data.files import Files
-from fastclips.data.index import Dataset, Index
-from fastclips.data.labels import Labels, from_array
+from fastclips.data.index import Index
+from fastclips.data.labels import KINDS
+from fastclips.data.lists import VIDEO
 from fastclips.data.names import Names, natural_key
 from fastclips.data.pack_storage import open_pack
 from fastclips.data.roots import Root
@@ -31,6 +35,7 @@ from fastclips.data.saved_index import load_or_scan
 from fastclips.data.streams import MASKS, make_streams, mask_options
 from fastclips.errors import OptionError
 from fastclips.options import checked_choice, checked_classes
+from fastclips.reserved import LABEL
 from fastclips.spec import Stream
 
 if TYPE_CHECKING:
@@ -38,6 +43,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import ArrayLike
+
+    from fastclips.data.labels import Labels
 
 __all__ = ["open_dataset"]
 
@@ -49,7 +56,7 @@ def open_dataset(
     columns: str | None = None,
     frames: str | Mapping[str, str] | None = None,
     labels: object = "auto",
-    classes: Iterable[str] | None = None,
+    classes: Iterable[str] | Mapping[str, Iterable[str]] | None = None,
     masks: str | Iterable[str] = MASKS,
     match: str | None = None,
     unpaired: str = "error",
@@ -90,14 +97,15 @@ def open_dataset(
         for each. A folder with several sequences of frames needs it. With a placeholder for the number,
         ``"img_{:05d}.jpg"``, and lengths in the list, no directory is read unless ``unpaired="drop"``: only
         the first and last frame of up to 1,000 videos are checked.
-    labels : "auto", None or array_like
+    labels : "auto", None, mapping of str to str, or array_like
         ``"auto"`` takes labels from the names of folders, or from the column of the list. None opens the data
-        without labels; every folder of frames is then a video. With `images`, an array of labels, one item
-        per video.
-    classes : iterable of str, optional
+        without labels; every folder of frames is then a video. Of a list with several targets: the columns
+        and their kinds, as in ``{"verb": "label", "noun": "label", "state": "frame_target"}``, which
+        `ClipLoader` serves by these names. With `images`, an array of labels, one item per video.
+    classes : iterable of str, or mapping of str to these, optional
         Names of the classes in the order of their numbers, such as ``classes`` of another dataset. Labels of
         a list that are text are looked up in it first; if none is found and all are integers, they are class
-        numbers.
+        numbers. With several targets, a mapping by their names, as in ``{"verb": train.classes_of("verb")}``.
     masks : str or iterable of str
         Names of the streams that are masks: label maps, (H, W).
     match : str, optional
@@ -137,18 +145,25 @@ def open_dataset(
     See Also
     --------
     Dataset.of : Makes a dataset of a storage of your own.
+    Dataset.with_labels : Adds labels to any dataset, such as numbers for each frame.
     pack : Writes a dataset as a pack.
 
     Notes
     -----
     A list has the column ``path``, a folder of frames. It may have ``start`` and ``length``, the part of the
     video to use, in frames counted from 0 whatever the numbers of the files; ``fps``; and one of the targets
-    ``label`` (a class), ``labels`` (several classes), ``frame_labels`` (a class for each frame) and
-    ``target`` (a number or array).
+    ``label`` (a class), ``labels`` (several classes), ``frame_labels`` (a class for each frame), ``target``
+    (a number or array) and ``frame_target`` (numbers for each frame). Columns of other names, or several
+    targets, are named in `labels`.
+
+    A ``frame_target`` is an array (frames, ...) of floats for the frames of the row, all of one shape per
+    frame. In a text file it is the path of a .npy file with such an array, relative to the root, of the first
+    stream if there are several. Floats keep their dtype; integers and lists become float32.
 
     A saved index watches folders without frames (the source, classes, empty folders), up to 10,000 of each
-    stream, and 1,000 videos, evenly spread; of a list, the roots and 1,000 videos. Added or removed frames of
-    other videos, and overwritten frames, are not noticed: delete the file after such changes.
+    stream, and 1,000 videos, evenly spread; of a list, the roots, 1,000 videos and 1,000 .npy files. Added or
+    removed frames of other videos, and overwritten frames, are not noticed: delete the file after such
+    changes.
 
     Examples
     --------
@@ -173,43 +188,43 @@ def open_dataset(
     >>> fc.open(images=np.zeros((8, 16, 32, 32, 3), np.uint8), labels=[0, 1] * 4)
     <Dataset: 8 videos, 128 frames, 2 classes; image>
     """
-    names = checked_classes(classes)
-    if labels is None and names is not None:
-        raise OptionError(f"classes={names!r}: cannot be used with labels=None; remove one of them")
+    kinds = _checked_kinds(labels)
+    more = _classes_by_label(classes, kinds)
+    if labels is None and more:
+        raise OptionError(f"classes={classes!r}: cannot be used with labels=None; remove one of them")
     checked_choice(unpaired, "unpaired", ("error", "drop"))
     mask = mask_options(colors, values, ignore)
     if images is not None:
         given = {"source": source, "root": root, "columns": columns, "frames": frames, "match": match}
         given["index"] = index
-        wrong = [name for name, value in given.items() if value is not None]
-        if wrong:
-            raise OptionError(f"{wrong[0]}= is for frames in files; remove it, or remove images=")
-        return _open_arrays(images, labels, names, masks, mask)
+        _refuse_given(given, "is for frames in files; remove it, or remove images=")
+        _refuse_kinds(kinds, "arrays")
+        return _open_arrays(images, labels, _only_default(more), masks, mask)
     if source is None:
         raise OptionError("source=None: give a folder, a list of videos, a tar, a pack, or images=")
-    if not (labels is None or isinstance(labels, str)):
-        raise OptionError(
-            "labels= takes an array only with images=; give a list of videos with the column label instead"
-        )
-    if labels is not None:
-        checked_choice(labels, "labels", ("auto",))
+    _check_not_array(labels)
     path = Root(source) if isinstance(source, (str, PathLike)) else None
     if path is not None and path.is_pack:
         given = {"root": root, "columns": columns, "frames": frames, "match": match, "index": index}
-        wrong = [name for name, value in given.items() if value is not None]
-        if wrong:
-            raise OptionError(
-                f"{wrong[0]}= is for frames in files, but {str(path)!r} is a pack: remove {wrong[0]}="
-            )
-        return _open_pack(path.path, labels is not None, names, masks, mask)
+        _refuse_given(given, f"is for frames in files, but {str(path)!r} is a pack; remove it")
+        _refuse_kinds(kinds, "a pack")
+        return _open_pack(path.path, labels is not None, more, masks, mask)
+    roots, records = _sources(source, path, root, columns)
+    if records is None:
+        _refuse_kinds(kinds, "folders or tar files")
+    for name in kinds or ():
+        check_label_name(name, tuple(roots), "a column in labels")
     files = Files(
-        *_sources(source, path, root, columns),
+        roots,
+        records,
         columns=columns,
         frames=frames,
         labelled=labels is not None,
-        classes=names,
+        classes=more.pop(LABEL, None) if kinds is not None else _only_default(more),
         match=match,
         drop=unpaired == "drop",
+        kinds=kinds,
+        named_classes=more if kinds is not None else {},
     )
     streams = make_streams(tuple(files.roots), masks, mask)
     if index is None:
@@ -219,18 +234,83 @@ def open_dataset(
     return Dataset(storage, table, streams)
 
 
+def _refuse_given(options: Mapping[str, object], why: str) -> None:
+    """Raise OptionError if one of some options is given."""
+    for name, value in options.items():
+        if value is not None:
+            raise OptionError(f"{name}= {why}")
+
+
+def _check_not_array(labels: object) -> None:
+    """Raise OptionError unless labels are those of files: "auto", None or a mapping of columns."""
+    if not (labels is None or isinstance(labels, (str, Mapping))):
+        raise OptionError(
+            "labels= takes an array only with images=; give a list of videos with the column label instead"
+        )
+    if isinstance(labels, str):
+        checked_choice(labels, "labels", ("auto",))
+
+
+def _refuse_kinds(kinds: Mapping[str, str] | None, of: str) -> None:
+    """Raise OptionError if `labels` is a mapping of columns, which only lists have."""
+    if kinds is not None:
+        raise OptionError(
+            f"labels={dict(kinds)}: names columns of a list, but these are {of}; add labels with "
+            "dataset.with_labels(name, values, kind=...)"
+        )
+
+
+def _checked_kinds(labels: object) -> dict[str, str] | None:
+    """Return the columns of labels and their kinds, or None if `labels` is no mapping."""
+    if not isinstance(labels, Mapping):
+        return None
+    if not labels:
+        raise OptionError("labels={}: must name columns and their kinds, as in labels={'verb': 'label'}")
+    for name, kind in labels.items():
+        if name in VIDEO:
+            raise OptionError(f"labels={labels!r}: {name!r} is a column with another meaning; rename it")
+        checked_choice(kind, f"labels= of {name!r}", KINDS)
+    return dict(labels)
+
+
+def _classes_by_label(classes: object, kinds: Mapping[str, str] | None) -> dict[str, tuple[str, ...]]:
+    """Return the names of the classes by the name of their labels."""
+    if not isinstance(classes, Mapping):
+        names = checked_classes(classes)
+        if names is not None and kinds is not None and LABEL not in kinds:
+            some = next(iter(kinds))
+            raise OptionError(f"classes={names!r}: must be a mapping here, as in classes={{{some!r}: [...]}}")
+        return {} if names is None else {LABEL: names}
+    found: dict[str, tuple[str, ...]] = {}
+    for name, given in classes.items():
+        if kinds is not None and name not in kinds:
+            raise OptionError(f"classes= names the labels {name!r}, but labels= is {dict(kinds)}")
+        names = checked_classes(given)
+        if names is not None:
+            found[name] = names
+    return found
+
+
+def _only_default(classes: Mapping[str, tuple[str, ...]]) -> tuple[str, ...] | None:
+    """Return the names of the classes of ``"label"``; raise if others are given."""
+    others = [name for name in classes if name != LABEL]
+    if others:
+        raise OptionError(f"classes= names the labels {others[0]!r}, but these data have only {LABEL!r}")
+    return classes.get(LABEL)
+
+
 def _open_pack(
     source: str | PathLike[str],
     labelled: bool,
-    classes: tuple[str, ...] | None,
+    classes: Mapping[str, tuple[str, ...]],
     masks: str | Iterable[str],
     mask: dict[str, Any],
 ) -> Dataset:
     """Open a pack; options for labels and masks override those in the pack."""
     storage, table, streams = open_pack(source)
     if not labelled:
-        table = replace(table, labels=None, classes=())
-    elif classes is not None:
+        table = replace(table, labels=None, classes=(), named={})
+    elif classes:
         table = table.renamed(classes)
     kept = [stream for stream in streams if stream.mask]
     if masks == MASKS:

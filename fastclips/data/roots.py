@@ -35,6 +35,11 @@ class Root:
         """The absolute path."""
         return str(Path(self.path).absolute())
 
+    @property
+    def folder(self) -> str:
+        """The absolute path, or that of the folder that holds a file."""
+        return str(Path(self.absolute).parent) if self.is_file else self.absolute
+
     @cached_property
     def is_pack(self) -> bool:
         """Whether it is the folder of a pack."""

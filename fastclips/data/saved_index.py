@@ -5,7 +5,7 @@ that is an error; if a time or the list differs, the folders are scanned again.
 
 **Noticed changes.** Additions to and removals from a watched folder: folders without frames (the roots, the
 classes, empty folders and those between), up to 10,000 of a stream, and 1,000 videos, evenly spread; of a
-list, its roots and 1,000 videos. Any change of the list itself.
+list, its roots, 1,000 videos, and 1,000 .npy files that it names. Any change of the list itself.
 
 **Changes not noticed.** Frames added to or removed from other videos (reading a removed frame is an error),
 and overwritten frames.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastclips.data.index import Dataset
+    from fastclips.data.dataset import Dataset
     from fastclips.data.names import Names
     from fastclips.data.storage import Storage
     from fastclips.packing.encoder import Encoding

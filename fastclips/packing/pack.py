@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastclips.data.index import Dataset
+from fastclips.data.dataset import Dataset
 from fastclips.errors import DataError, OptionError
 from fastclips.options import checked_bool, checked_bytes, checked_choice, checked_int, checked_workers
 from fastclips.packing.video_sources import holds_video_files, open_video_files

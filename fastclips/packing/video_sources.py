@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastclips.data.index import Dataset, Index
-from fastclips.data.labels import Labels, encode
+from fastclips.data.cells import read_arrays
+from fastclips.data.dataset import Dataset
+from fastclips.data.encoding import encode
+from fastclips.data.index import Index
+from fastclips.data.labels import FRAMED, Labels
 from fastclips.data.names import Names, natural_key
 from fastclips.data.records import read_records
 from fastclips.data.scan import FRAME_EXTENSIONS, SKIPPED, VIDEO_EXTENSIONS, without_video_extension
@@ -195,14 +198,17 @@ def _of_records(top: Path, records: Records, *, labelled: bool) -> Dataset:
     _refuse_twins(names)
     keys = np.array([number[files[path]] for path in records.paths], np.int64)
     counts = np.full(len(keys), -1, np.int64)
+    values = records.labels
+    if records.kind == "frame_target" and labelled and values is not None:
+        values = read_arrays(records.kind, values, top, records.where)
     if records.length is not None:
         counts = np.array(records.length, np.int64)
-    elif records.kind == "frame_labels" and labelled and records.labels is not None:
-        counts = np.array([len(row) for row in records.labels], np.int64)
+    elif records.kind in FRAMED and labelled and values is not None:
+        counts = np.array([len(row) for row in values], np.int64)
     labels: Labels | None = None
     classes: tuple[str, ...] = ()
-    if labelled and records.kind is not None and records.labels is not None:
-        labels, classes = encode(records.kind, records.labels, None, counts, records.where, key=natural_key)
+    if labelled and records.kind is not None and values is not None:
+        labels, classes = encode(records.kind, values, None, counts, records.where, key=natural_key)
     data = _dataset([str(top / file) for file in number], names, labels, classes, keys, counts)
     more: dict[str, Any] = {}
     if records.start is not None:

@@ -15,9 +15,11 @@ from fastclips.errors import OptionError
 from fastclips.options import checked_int, first_few, refuse_masked
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-    from fastclips.data.index import Dataset
+    from fastclips.data.dataset import Dataset
 
 __all__ = ["by_class", "by_mask_value", "by_video", "clip_chances"]
 
@@ -65,15 +67,15 @@ def by_video(weights: object, dataset: Dataset, knob: str) -> NDArray[np.float64
     return values
 
 
-def by_class(weights: Mapping[object, object], dataset: Dataset, knob: str) -> NDArray[np.float64]:
+def by_class(weights: Mapping[object, object], classes: Sequence[str], knob: str) -> NDArray[np.float64]:
     """Return the weight of each class; classes that are not named have weight 1.
 
     Parameters
     ----------
     weights : mapping
         From the name or number of a class to a number of at least 0.
-    dataset : Dataset
-        The dataset with the classes.
+    classes : sequence of str
+        Names of the classes.
     knob : str
         Name of the option, for messages.
 
@@ -87,21 +89,20 @@ def by_class(weights: Mapping[object, object], dataset: Dataset, knob: str) -> N
     OptionError
         If a class is unknown, or a weight is no such number.
     """
-    table, seen = np.ones(len(dataset.classes)), set()
-    number = {name: row for row, name in enumerate(dataset.classes)}
+    table, seen = np.ones(len(classes)), set()
+    number = {name: row for row, name in enumerate(classes)}
     for key, weight in weights.items():
         if isinstance(key, str):
             if key not in number:
                 raise OptionError(
-                    f"{knob}= names {key!r}: must be a class of the dataset, which has "
-                    f"{first_few(dataset.classes)}"
+                    f"{knob}= names {key!r}: must be a class of the dataset, which has {first_few(classes)}"
                 )
             row = number[key]
         else:
             row = checked_int(key, f"{knob}= for class", 0, len(table))
         if row in seen:
             raise OptionError(
-                f"{knob}= must name a class once, but names {dataset.classes[row]!r} by name and by number"
+                f"{knob}= must name a class once, but names {classes[row]!r} by name and by number"
             )
         seen.add(row)
         table[row] = _weight(weight, key, knob)
@@ -179,7 +180,7 @@ def clip_chances(
             f"weights={weights!r}: needs one class for each video; pass an array with a number for each video"
         )
     if isinstance(weights, Mapping):
-        return np.asarray(by_class(weights, dataset, "weights")[labels])
+        return np.asarray(by_class(weights, dataset.classes, "weights")[labels])
     clips = np.bincount(labels[cut()], minlength=len(dataset.classes))
     return np.asarray(1 / np.maximum(clips, 1)[labels])
 

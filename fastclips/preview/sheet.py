@@ -21,14 +21,14 @@ from PIL import Image, ImageDraw, ImageFont
 
 from fastclips.options import checked_int
 from fastclips.preview.painting import Span, Strip, paint_mask, strips
-from fastclips.reserved import LABEL, VALID
+from fastclips.reserved import FRAME_INDEX, LABEL, TIMESTAMP, VALID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from fastclips.data.index import Dataset
+    from fastclips.data.dataset import Dataset
     from fastclips.serving.batches import Schedule
 
 __all__ = ["Sheet", "contact_sheet", "lay_out"]
@@ -42,6 +42,7 @@ _COLUMN = 72  # width of the text below a thumbnail
 _SWATCH = 14
 _MOST_VALUES = 40  # in a legend
 _FEW = 8  # numbers of a row that are written out
+_OF_STEPS = (VALID, FRAME_INDEX, TIMESTAMP)  # arrays that are shown below the time steps, or by marks
 
 _INK, _FAINT, _MARK, _LINE = (24, 24, 24), (105, 105, 105), (190, 75, 0), (215, 215, 215)
 _TITLE, _TEXT, _SMALL_TEXT = 18, 15, 13  # font sizes
@@ -194,8 +195,8 @@ class _Gathered:
         self._ignored = {
             name: streams[name].ignore for name in self._arrays if name in streams and streams[name].mask
         }
-        labels = self._dataset.index.labels
-        self._kind = labels.kind if labels is not None and LABEL in self._arrays else None
+        labels = self._dataset.index.every_label
+        self._labels = {name: labels[name] for name in self._arrays if name in labels}
         self._spans = {
             name: Span.of(array)
             for name, array in (*self._arrays.items(), *self._weights.items())
@@ -230,7 +231,7 @@ class _Gathered:
         """Return the strips of a clip."""
         found: list[Strip] = []
         for name, array in (*self._arrays.items(), *self._weights.items()):
-            if name != VALID and not self._is_words(name, array):
+            if name not in _OF_STEPS and not self._is_words(name, array):
                 span = self._spans.get(name, Span(0, 255, finite=True))
                 found += strips(name, array[row], span, self._ignored.get(name))
         return found
@@ -239,7 +240,7 @@ class _Gathered:
         """Return whether rows of an array are written as text rather than drawn."""
         if name in self._weights:
             return array.ndim <= 2 or array[0].size == 1  # noqa: PLR2004 - per clip, or per time step
-        if name == LABEL and self._kind != "target":
+        if name in self._labels and self._labels[name].labels.kind != "target":
             return True
         return array[0].size <= _FEW or array.ndim > 5  # noqa: PLR2004 - batch, time, height, width, channels
 
@@ -247,9 +248,9 @@ class _Gathered:
         """Return the text above a clip, with its label, and the path of its first frame."""
         words = [f"clip {row}"]
         for name, array in self._arrays.items():
-            if name == LABEL and self._kind != "frame_labels":
-                words.append(self._label(array[row]))
-            elif name not in (LABEL, VALID) and self._is_words(name, array):
+            if name in self._labels:
+                words += self._label(name, array[row])
+            elif name not in _OF_STEPS and self._is_words(name, array):
                 words.append(f"{name} {_numbers(array[row])}")
         words += [
             f"{name if len(self._weights) > 1 else 'weight'} {_number(array[row].item())}"
@@ -266,13 +267,16 @@ class _Gathered:
         path = storage.where(self._dataset.streams[0].name, int(index.keys[video]), first)
         return "   ".join(words), _shortened(path)
 
-    def _label(self, value: NDArray[Any]) -> str:
-        classes = self._dataset.classes
-        if self._kind == "label":
-            return f"label {classes[int(value)]}"
-        if self._kind == "labels":
-            return f"labels {', '.join(classes[number] for number in np.flatnonzero(value)) or 'none'}"
-        return f"target {_numbers(value)}"
+    def _label(self, name: str, value: NDArray[Any]) -> Iterator[str]:
+        """Yield a clip's labels, unless each time step has its own."""
+        labels, classes = self._labels[name]
+        word = labels.kind if name == LABEL else name
+        if labels.kind == "label":
+            yield f"{word} {classes[int(value)]}"
+        elif labels.kind == "labels":
+            yield f"{word} {', '.join(classes[number] for number in np.flatnonzero(value)) or 'none'}"
+        elif not labels.per_frame:
+            yield f"{word} {_numbers(value)}"
 
     def frames(self, row: int) -> list[int]:
         """Return the frame of each time step, within its video."""
@@ -287,8 +291,13 @@ class _Gathered:
     def captions(self, row: int, step: int) -> Iterator[str]:
         """Yield the lines of text below a time step."""
         yield str(self.frames(row)[step])
-        if self._kind == "frame_labels":
-            yield self._dataset.classes[int(self._arrays[LABEL][row, step])]
+        for name, (labels, classes) in self._labels.items():
+            if labels.per_frame:
+                value = self._arrays[name][row, step]
+                text = classes[int(value)] if classes else _numbers(value)
+                yield text if name == LABEL else f"{name} {text}"
+        if TIMESTAMP in self._arrays:
+            yield f"{self._arrays[TIMESTAMP][row, step]:.3f} s"
         for array in self._weights.values():
             if array.shape[1:] == (self.time_steps,) and self.time_steps > 1:
                 yield f"weight {_number(array[row, step].item())}"
@@ -313,7 +322,7 @@ class _Gathered:
         if columns.scale != 1:
             yield f"Thumbnails are {scaled}, {columns.scale:.2g} times as wide"
         for name, span in self._spans.items():
-            if name != VALID and not self._is_words(name, arrays[name]):
+            if name not in _OF_STEPS and not self._is_words(name, arrays[name]):
                 yield f"{name}: {span}"
 
     def legends(self) -> Iterator[tuple[str, list[int], int]]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastclips.data.index import Dataset
+    from fastclips.data.dataset import Dataset
     from fastclips.planning.plan import Plan, PlannedClips
     from fastclips.serving.outputs import Outputs
 

@@ -19,7 +19,7 @@ from fastclips.data.storage import opened
 from fastclips.errors import DamageError, FrameError, OptionError
 from fastclips.pixels.decoding.decoder import Decoder, frame_size
 from fastclips.pixels.steps.compiled import try_functions
-from fastclips.reserved import LABEL, WEIGHT
+from fastclips.reserved import LABEL, OF_PLAN, WEIGHT
 from fastclips.spec import Field, SlotLayout
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastclips.data.index import Dataset
+    from fastclips.data.dataset import Dataset
     from fastclips.pixels.decoding.decoder import Stored
     from fastclips.pixels.geometry.affine import Border
     from fastclips.pixels.recipe import Recipe
@@ -108,7 +108,8 @@ def find_layout(
     if unknown:
         raise OptionError(
             f"{unknown[0]!r} in inputs or targets is no stream of this dataset; it has "
-            f"{', '.join(map(repr, streams))} and, as a target, {LABEL!r}"
+            f"{', '.join(map(repr, [*streams, *dataset.index.every_label]))}, and every dataset has "
+            f"{', '.join(map(repr, OF_PLAN))}"
         )
     if weighting is not None and (weighting.stream not in wanted or not streams[weighting.stream].mask):
         raise OptionError(

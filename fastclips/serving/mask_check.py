@@ -19,7 +19,8 @@ from fastclips.spec import Stream
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from fastclips.data.index import Dataset, Index
+    from fastclips.data.dataset import Dataset
+    from fastclips.data.index import Index
 
 __all__ = ["warn_of_useless_masks"]
 

@@ -14,7 +14,7 @@ from fastclips.pixels.decoding.decoder import frame_size
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fastclips.data.index import Dataset
+    from fastclips.data.dataset import Dataset
     from fastclips.planning.plan import Plan
     from fastclips.serving.served_labels import ServedLabels
 
@@ -31,7 +31,8 @@ class PlanTable(Mapping[str, "NDArray[Any]"]):
     start       int64 (rows,): first frame, counted as ``frames`` are
     view        int64 (rows,): number of the view, 0 if there is one
     padding     bool (rows,): whether the row only fills the batch; its weight is 0
-    label       target ``"label"`` as it is served; absent if the dataset has no labels
+    label       target ``"label"`` as it is served; absent if the dataset has no such labels
+    other names other labels of the dataset, as they are served
     frames      int32 (rows, T): the clip's frames; ``~frame`` (below 0) where a frame is repeated
     paths       object (rows, T): path of each of these frames in the first stream
     size        int64 (rows, 2): height and width of the video's first frame, which is read for it
@@ -60,15 +61,13 @@ class PlanTable(Mapping[str, "NDArray[Any]"]):
         self._dataset, self._labels = dataset, labels
         self._plan, self._epoch, self._rank = plan, epoch, rank
         self._columns: dict[str, NDArray[Any]] = plan.table(epoch, rank)
-        self._names = dict.fromkeys((*self._columns, *_MADE))
-        if labels.kind is None:
-            del self._names["label"]
+        self._names = dict.fromkeys((*self._columns, "name", *labels.labels, *_MADE))
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         if name not in self._columns:
             if name not in self._names:
                 raise KeyError(f"there is no column {name!r}; there are {', '.join(self)}")
-            self._columns[name] = _MADE[name](self)
+            self._columns[name] = _MADE[name](self) if name in _MADE else self._label(name)
         return self._columns[name]
 
     def __contains__(self, name: object) -> bool:
@@ -96,13 +95,11 @@ class PlanTable(Mapping[str, "NDArray[Any]"]):
             found[number] = of(video)
         return found[rows]
 
-    def _label(self) -> NDArray[Any]:
+    def _label(self, name: str) -> NDArray[Any]:
         labels = self._labels
-        frames = (
-            self["frames"] if labels.kind == "frame_labels" else np.zeros((len(self["video"]), 0), np.int32)
-        )
+        frames = self["frames"] if labels.per_frame(name) else np.zeros((len(self["video"]), 0), np.int32)
         draws = self._plan.recipe_draws(self._epoch, self["position"], labels.columns)
-        return labels.targets(self["video"], frames, draws)
+        return labels.targets(name, self["video"], frames, draws)
 
     def _name(self) -> NDArray[Any]:
         return self._per_video(self._dataset.index.names.__getitem__, object, ())
@@ -136,7 +133,6 @@ class PlanTable(Mapping[str, "NDArray[Any]"]):
 # Functions, since bound methods would keep a table alive until a garbage collection.
 _MADE: dict[str, Callable[[PlanTable], Any]] = {
     "name": PlanTable._name,  # noqa: SLF001 - of this module
-    "label": PlanTable._label,  # noqa: SLF001
     "frames": PlanTable._frames,  # noqa: SLF001
     "paths": PlanTable._paths,  # noqa: SLF001
     "size": PlanTable._sizes,  # noqa: SLF001

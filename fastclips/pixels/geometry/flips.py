@@ -11,6 +11,7 @@ import numpy as np
 
 from fastclips.errors import OptionError
 from fastclips.options import check_per, checked_int
+from fastclips.reserved import LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -41,7 +42,10 @@ class RandomFlip:
     label_map : mapping, optional
         Classes to swap, by name or number, each pair once: ``{"turn left": "turn right"}``. Applies to labels
         of clips, labels of frames and several labels (their columns), in batches, weights by class and
-        `plan_table`. A frame alone cannot swap the label of its clip, so not with ``per="frame"``.
+        `plan_table`. These are the classes of the labels called ``"label"``; of labels with other names, give
+        them by name: ``{"verb": {"turn left": "turn right"}}``. Labels that are numbers, such as a steering
+        angle, do not change where a clip is mirrored: leave `RandomFlip` out. A frame alone cannot swap the
+        label of its clip, so not with ``per="frame"``.
     mask_map : mapping of int to int, optional
         Values of masks to swap, each pair once: ``{3: 4}``. They are the values in the batch, after the
         `values` or `colors` of `fastclips.open`.
@@ -65,7 +69,12 @@ class RandomFlip:
     p: float = 0.5
     vertical: float = 0.0
     _: KW_ONLY
-    label_map: Mapping[str | int, str | int] | tuple[tuple[str | int, str | int], ...] | None = None
+    label_map: (
+        Mapping[str | int, str | int]
+        | Mapping[str, Mapping[str | int, str | int]]
+        | tuple[tuple[Any, Any], ...]
+        | None
+    ) = None
     mask_map: Mapping[int, int] | tuple[tuple[int, int], ...] | None = None
     per: str = "clip"
     fixes_size: ClassVar[bool] = False
@@ -76,7 +85,7 @@ class RandomFlip:
             if not isinstance(value, Real) or not 0 <= float(value) <= 1:
                 raise OptionError(f"RandomFlip's {name}={value!r}: must be a number from 0 to 1")
             object.__setattr__(self, name, float(value))  # compared in two processes, and for arrays
-        object.__setattr__(self, "label_map", _pairs(self.label_map, "label_map", _check_class))
+        object.__setattr__(self, "label_map", _label_pairs(self.label_map))
         object.__setattr__(self, "mask_map", _pairs(self.mask_map, "mask_map", _check_value))
         check_per(self)
         if self.label_map is not None and self.per == "frame":
@@ -91,9 +100,10 @@ class RandomFlip:
         return 1 + (self.vertical > 0)
 
     @property
-    def label_pairs(self) -> tuple[tuple[str | int, str | int], ...]:
-        """Classes that are swapped in mirrored clips."""
-        return self.label_map or ()  # type: ignore[return-value]  # pairs by now
+    def label_pairs(self) -> dict[str, tuple[tuple[str | int, str | int], ...]]:
+        """Classes that are swapped in mirrored clips, by the names of labels."""
+        pairs: Any = self.label_map or ()  # pairs by now
+        return dict(pairs) if _are_named(pairs) else {LABEL: pairs} if pairs else {}
 
     @property
     def mask_pairs(self) -> tuple[tuple[int, int], ...]:
@@ -141,6 +151,32 @@ def _pairs(value: object, name: str, check: Callable[[object], None]) -> tuple[t
             if key == partner or partners.setdefault(key, partner) != partner:
                 raise OptionError(f"RandomFlip's {name}={value!r}: must pair {key!r} with one other")
     return tuple(pair for number, pair in enumerate(pairs) if pair[::-1] not in pairs[:number]) or None
+
+
+def _are_named(pairs: tuple[tuple[Any, Any], ...]) -> bool:
+    """Whether these are pairs of names and pairs of classes."""
+    return bool(pairs) and all(isinstance(pair, tuple) and isinstance(pair[-1], tuple) for pair in pairs)
+
+
+def _label_pairs(value: object) -> tuple[tuple[Any, Any], ...] | None:
+    """Return classes to swap as pairs, or pairs of the names of labels and such pairs."""
+    given = tuple(value.items()) if isinstance(value, Mapping) else value
+    nested = isinstance(given, tuple) and any(
+        isinstance(pair, tuple) and isinstance(pair[-1], (Mapping, tuple)) for pair in given if pair
+    )
+    if not nested or not isinstance(given, tuple):
+        return _pairs(value, "label_map", _check_class)
+    named: list[tuple[str, Any]] = []
+    for pair in given:
+        if len(pair) != _PAIR or not isinstance(pair[0], str) or not isinstance(pair[1], (Mapping, tuple)):
+            raise OptionError(
+                f"RandomFlip's label_map={value!r}: must map classes to classes, or names of labels to such "
+                "mappings, not both"
+            )
+        pairs = _pairs(pair[1], f"label_map of {pair[0]!r}", _check_class)
+        if pairs:
+            named.append((pair[0], pairs))
+    return tuple(named) or None
 
 
 def _check_class(value: object) -> None:
