@@ -47,7 +47,7 @@ are tar files that any tar program reads. In Python:
 
   dataset = fc.open("packed/")
       the same clips, labels and pixels as fc.open("frames/")
-  fc.pack(fc.open("frames/"), "packed/")
+  fc.pack("frames/", "packed/")
       this command
 
 exit code: 0, or 1 if a frame could not be read. Such a frame is packed as it is

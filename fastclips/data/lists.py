@@ -16,6 +16,7 @@ skipped, but still counted in line numbers. There are no comments: ``#`` has no 
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import logging
@@ -43,6 +44,8 @@ __all__ = ["TARGETS", "Table", "Where", "read_table"]
 TARGETS = ("label", "labels", "frame_labels", "target")  # a list has at most one of these columns
 _KNOWN = ("path", "start", "length", "fps", *TARGETS)
 _TUPLES = "path label start length"  # the default columns of tuples
+_LOOKED_AT = 4096  # bytes that tell a binary file from a text
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]").search  # bytes that no text holds
 _BLANKS = " "  # the separator that stands for any run of blanks
 _log = logging.getLogger(__name__)
 
@@ -209,6 +212,11 @@ def _lines(path: str) -> list[str]:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        if _CONTROL(data[:_LOOKED_AT]) and not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise DataError(
+                f"{path!r} is a binary file that begins with {data[:8]!r}, but no folder, tar, pack, video "
+                "file or text list: unpack an archive, and give the folder of its frames."
+            ) from error
         line = error.object.count(b"\n", 0, error.start) + 1
         byte = f"byte {error.object[error.start]:#04x}"
         raise DataError(f"line {line} of {path!r}: {byte} is not UTF-8; save the file as UTF-8.") from error

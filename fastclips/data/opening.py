@@ -29,7 +29,7 @@ from fastclips.data.pack_storage import open_pack
 from fastclips.data.roots import Root
 from fastclips.data.saved_index import load_or_scan
 from fastclips.data.streams import MASKS, make_streams, mask_options
-from fastclips.errors import OptionError
+from fastclips.errors import DataError, OptionError
 from fastclips.options import checked_choice, checked_classes
 from fastclips.spec import Stream
 
@@ -219,6 +219,9 @@ def open_dataset(
     return Dataset(storage, table, streams)
 
 
+open_dataset.__module__, open_dataset.__name__, open_dataset.__qualname__ = "fastclips", "open", "open"
+
+
 def _open_pack(
     source: str | PathLike[str],
     labelled: bool,
@@ -264,6 +267,8 @@ def _sources(
         folders = {name: Root(value) for name, value in source.items()}
     elif path is not None and (not path.is_file or path.tars):
         folders = {"image": path}
+    if path is not None and path.is_missing:
+        raise DataError(f"{path.absolute!r} does not exist: there is no such file or folder.")
     if folders is not None:
         for knob, value in (("root", root), ("columns", columns)):
             if value is not None:

@@ -33,7 +33,15 @@ _SPLIT = 0x73706C6974  # second word of the key of a split's draws, so that no o
 
 def select_rows(videos: Names, names: str | os.PathLike[str] | Iterable[str]) -> NDArray[np.int64]:
     """Return the rows that `Dataset.select` chooses by name."""
-    wanted = _lines(names) if isinstance(names, (str, os.PathLike)) else _names(names)
+    if isinstance(names, (str, os.PathLike)):
+        try:
+            wanted = _lines(names)
+        except DataError as error:
+            if not isinstance(names, str) or not any(name in videos for name in _spellings(names)):
+                raise
+            raise DataError(f"{error} To select this video, give a list: select([{names!r}]).") from None
+    else:
+        wanted = _names(names)
     if not wanted:
         raise OptionError(f"names={names!r}: must hold at least one name")
     rows: dict[str, list[int]] = {}
