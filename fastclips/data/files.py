@@ -29,13 +29,23 @@ from fastclips.data.names import natural_key, template_of
 from fastclips.data.pack_storage import PackStorage
 from fastclips.data.pairing import pair
 from fastclips.data.records import read_records
-from fastclips.data.scan import FrameTree, choose_folders, evenly, name_folders, scan_folders, scan_tree
+from fastclips.data.scan import (
+    FrameTree,
+    choose_folders,
+    evenly,
+    name_folders,
+    scan_folders,
+    scan_groups,
+    scan_tree,
+)
 from fastclips.data.storage import FolderStorage
 from fastclips.data.tars import Tars
 from fastclips.errors import DataError, OptionError
-from fastclips.options import first_few
+from fastclips.options import checked_pattern, first_few
 
 if TYPE_CHECKING:
+    import re
+
     from numpy.typing import NDArray
 
     from fastclips.data.records import Records
@@ -60,7 +70,7 @@ class Files:
         The folder or tar files of each stream.
     records : object
         The list of videos, or None to open all videos below the roots.
-    columns, frames, match
+    columns, frames, videos, match
         As in `fastclips.open`.
     labelled : bool
         Whether to take labels from the list or the folders.
@@ -74,6 +84,7 @@ class Files:
     records: object
     columns: str | None
     frames: str | Mapping[str, str] | None
+    videos: str | None
     labelled: bool
     classes: tuple[str, ...] | None
     match: str | None
@@ -107,6 +118,7 @@ class Files:
             "frames": dict(self.frames) if isinstance(self.frames, Mapping) else self.frames,
             "labels": "auto" if self.labelled else None,
             "classes": None if self.classes is None else list(self.classes),
+            "videos": self.videos,
             "match": self.match,
             "unpaired": "drop" if self.drop else "error",
         }
@@ -142,6 +154,10 @@ class Files:
             return self.frames.get(stream)
         return self.frames
 
+    @property
+    def _grouping(self) -> re.Pattern[str] | None:
+        return None if self.videos is None else checked_pattern(self.videos, "videos")
+
     def _pair(self, trees: dict[str, FrameTree]) -> dict[str, FrameTree]:
         _report_gaps(next(iter(trees.values())))
         if len(trees) == 1 and self.match is None:
@@ -161,9 +177,9 @@ class Files:
     def _open_folders(self) -> tuple[FolderStorage | PackStorage, Index, Times]:
         loose, tars = not self.labelled, self._read_tars()
         scanned = {
-            name: tars[name].tree(self._pattern(name), loose=loose)
+            name: tars[name].tree(self._pattern(name), loose=loose, videos=self._grouping)
             if tars
-            else scan_tree(root.path, self._pattern(name), loose=loose)
+            else scan_tree(root.path, self._pattern(name), loose=loose, videos=self._grouping)
             for name, root in self.roots.items()
         }
         trees = self._pair(scanned)
@@ -255,7 +271,7 @@ class Files:
         self, records: Records, paths: list[str]
     ) -> tuple[dict[str, FrameTree], dict[str, dict[str, str]], dict[str, Tars]]:
         """Return the folders that a list names in each stream, as trees and by name, and the tars."""
-        ends = None if self.drop else _ends(records)
+        ends = None if self.drop or self.videos is not None else _ends(records)
         named = ends if ends and all(map(self._is_named, self.roots)) else None
         tars = {} if named else self._read_tars()
         trees: dict[str, FrameTree] = {}
@@ -263,7 +279,9 @@ class Files:
         for stream, root in self.roots.items():
             frames = self._pattern(stream)
             if tars:
-                found = choose_folders(tars[stream].tree(frames, loose=True), paths)
+                found = choose_folders(tars[stream].tree(frames, loose=True, videos=self._grouping), paths)
+            elif self._grouping is not None:
+                found = scan_groups(root.path, paths, frames, self._grouping)
             elif ends is not None and self._is_named(stream):
                 found = name_folders(
                     root.path, ends, str(frames), lambda name: records.where(records.paths.index(name))
@@ -319,6 +337,12 @@ def _missing(tree: FrameTree, missing: list[str], of: int, pattern: str | None) 
         return (
             f"frames={pattern!r} matches no frame in {name!r}, such as {tree.unmatched[name]!r}, {others}: "
             "it must match the whole name, and case matters."
+        )
+    if tree.grouped:
+        return (
+            f"there is no video {name!r} below {tree.root!r}, {others}. With videos=, a path is that of "
+            "a folder, then / and the name of a video in it. Set root=, correct the list or videos=, or drop "
+            "such rows with unpaired='drop'."
         )
     if name.startswith("/"):
         where, remedy = repr(name), "Correct the list"

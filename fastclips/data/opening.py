@@ -30,7 +30,7 @@ from fastclips.data.roots import Root
 from fastclips.data.saved_index import load_or_scan
 from fastclips.data.streams import MASKS, make_streams, mask_options
 from fastclips.errors import DataError, OptionError
-from fastclips.options import checked_choice, checked_classes
+from fastclips.options import checked_choice, checked_classes, checked_pattern
 from fastclips.spec import Stream
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def open_dataset(
     root: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]] | None = None,
     columns: str | None = None,
     frames: str | Mapping[str, str] | None = None,
+    videos: str | None = None,
     labels: object = "auto",
     classes: Iterable[str] | None = None,
     masks: str | Iterable[str] = MASKS,
@@ -59,7 +60,7 @@ def open_dataset(
     index: str | os.PathLike[str] | None = None,
     images: ArrayLike | PathLike[str] | Mapping[str, ArrayLike | PathLike[str]] | None = None,
 ) -> Dataset:
-    """Open a dataset: folders of frames, a list of videos, tar files, a pack, or arrays.
+    r"""Open a dataset: folders of frames, a list of videos, tar files, a pack, or arrays.
 
     ``fastclips.open`` is this function. Files of frames are .jpg, .jpeg, .jfif, .png, .bmp, .tif, .tiff
     or .webp. Everything is in natural order: ``f2`` comes before ``f10``.
@@ -90,6 +91,11 @@ def open_dataset(
         for each. A folder with several sequences of frames needs it. With a placeholder for the number,
         ``"img_{:05d}.jpg"``, and lengths in the list, no directory is read unless ``unpaired="drop"``: only
         the first and last frame of up to 1,000 videos are checked.
+    videos : str, optional
+        Where a folder holds the frames of several videos, such as ``clip3_0001.jpg``: a regular expression
+        that is searched in each name without extension, such as ``r"(clip\d+)_"``. Its groups, joined by
+        ``_``, or its whole match, name the video below its folder: ``class/clip3``. The path of a list is
+        then the folder and this name.
     labels : "auto", None or array_like
         ``"auto"`` takes labels from the names of folders, or from the column of the list. None opens the data
         without labels; every folder of frames is then a video. With `images`, an array of labels, one item
@@ -163,6 +169,12 @@ def open_dataset(
     >>> fc.open([{"path": "class_0/video_0", "start": 2, "length": 8}], root="frames")
     <Dataset: 1 videos, 8 frames, 0 classes; image>
 
+    Several videos in one folder:
+
+    >>> data = fc.open("frames", labels=None, videos=r"_(\d\d\d\d)\d")  # frames 1 to 9 and 10 to 12
+    >>> data.index.names[:2], data.index.frame_counts[:2].tolist()
+    (['class_0/video_0/0000', 'class_0/video_0/0001'], [9, 3])
+
     Images and their masks:
 
     >>> fc.open({"image": "frames", "mask": "masks"}, ignore=255)
@@ -179,7 +191,14 @@ def open_dataset(
     checked_choice(unpaired, "unpaired", ("error", "drop"))
     mask = mask_options(colors, values, ignore)
     if images is not None:
-        given = {"source": source, "root": root, "columns": columns, "frames": frames, "match": match}
+        given = {
+            "source": source,
+            "root": root,
+            "columns": columns,
+            "frames": frames,
+            "videos": videos,
+            "match": match,
+        }
         given["index"] = index
         wrong = [name for name, value in given.items() if value is not None]
         if wrong:
@@ -195,7 +214,14 @@ def open_dataset(
         checked_choice(labels, "labels", ("auto",))
     path = Root(source) if isinstance(source, (str, PathLike)) else None
     if path is not None and path.is_pack:
-        given = {"root": root, "columns": columns, "frames": frames, "match": match, "index": index}
+        given = {
+            "root": root,
+            "columns": columns,
+            "frames": frames,
+            "videos": videos,
+            "match": match,
+            "index": index,
+        }
         wrong = [name for name, value in given.items() if value is not None]
         if wrong:
             raise OptionError(
@@ -206,6 +232,7 @@ def open_dataset(
         *_sources(source, path, root, columns),
         columns=columns,
         frames=frames,
+        videos=None if videos is None else checked_pattern(videos, "videos").pattern,
         labelled=labels is not None,
         classes=names,
         match=match,

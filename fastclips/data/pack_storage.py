@@ -184,13 +184,16 @@ class PackStorage(Storage):
             found = [
                 (begins[member.path] + member.start, member.length)
                 for video, names in tree.videos.items()
-                for member in tars[stream].members(video, names.names())
+                for member in tars[stream].members(tree.folder(video), names.names())
             ]
             starts, lengths = np.array(found, np.int64).T
             places[stream] = np.ascontiguousarray(starts), np.ascontiguousarray(lengths)
         files = {stream: tree.videos for stream, tree in trees.items()}
         arrays, meta = cls.lay_out(files, places, shards)
-        return cls(Columns.pack(arrays, {**meta, "streams": [{"name": stream} for stream in trees]}), "/")
+        meta["streams"] = [{"name": stream} for stream in trees]
+        if any(tree.grouped for tree in trees.values()):
+            meta["grouped"] = True
+        return cls(Columns.pack(arrays, meta), "/")
 
     def check(self, remedy: str = _RESTORE) -> None:
         """Raise DataError, with a remedy, unless all shards exist and have the right size."""
@@ -276,7 +279,11 @@ class PackStorage(Storage):
 
     def _member(self, stream: str, video: int, frame: int) -> str:
         (name,) = self._files[stream].names(video, (frame - self._firsts.item(video),))
-        return f"{member_folder(self.videos[video], video)}/{os.fsdecode(name)}"
+        folder = self.videos[video]
+        if self.columns.meta.get("grouped"):  # of tars: the last part of the video's name is no folder
+            above, slash, _ = folder.rpartition("/")
+            return f"{above}{slash}{os.fsdecode(name)}"
+        return f"{member_folder(folder, video)}/{os.fsdecode(name)}"
 
     def where(self, stream: str, video: int, frame: int) -> str:
         """Return the frame's shard and member, as ``/data/pack/00000.tar:video/000012.image.jpg``."""

@@ -8,16 +8,17 @@ mask of another frame, nor silently become shorter.
 from __future__ import annotations
 
 import logging
-import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fastclips.data.names import FileNames, stem
-from fastclips.data.scan import FrameTree
-from fastclips.errors import DataError, OptionError
-from fastclips.options import first_few
+from fastclips.errors import DataError
+from fastclips.options import checked_pattern, first_few
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
+
+    from fastclips.data.scan import FrameTree
 
 __all__ = ["pair"]
 
@@ -89,7 +90,9 @@ def pair(
             first_few(lacking, 3) or "none",
             dropped,
         )
-    return {stream: FrameTree(tree.root, paired[stream]) for stream, tree in trees.items()}
+    return {
+        stream: replace(tree, videos=paired[stream], times={}, unmatched={}) for stream, tree in trees.items()
+    }
 
 
 def _common_videos(trees: Mapping[str, FrameTree], *, drop: bool) -> tuple[list[str], list[str]]:
@@ -119,12 +122,7 @@ def _common_frames(
 def _key(match: str | None) -> Callable[[str], Hashable] | None:
     if match is None:
         return None
-    if not isinstance(match, str):
-        raise OptionError(f"match={match!r}: must be a regular expression, as a str")
-    try:
-        search = re.compile(match).search
-    except re.error as error:
-        raise OptionError(f"match={match!r}: must be a regular expression ({error})") from None
+    search = checked_pattern(match, "match").search
 
     def key(text: str) -> Hashable:
         found = search(text)

@@ -7,7 +7,6 @@ other, so a split within a video would leak frames from training to validation.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Hashable, Iterable
 from numbers import Real
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 
 from fastclips.data.scan import without_video_extension
 from fastclips.errors import DataError, OptionError
-from fastclips.options import checked_int, first_few
+from fastclips.options import checked_int, checked_pattern, first_few
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -159,10 +158,7 @@ def _group_keys(names: Names, group: str | Callable[[str], Hashable] | Sequence[
     if callable(group):
         return _hashable([group(name) for name in names])
     if isinstance(group, str):
-        try:
-            search = re.compile(group).search
-        except re.error as error:
-            raise OptionError(f"group={group!r}: must be a regular expression ({error})") from None
+        search = checked_pattern(group, "group").search
         found = [search(name) for name in names]
         if not all(found):
             raise OptionError(

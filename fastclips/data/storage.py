@@ -262,12 +262,13 @@ class FolderStorage(Storage):
         The columns that `of` makes; it may hold others.
     """
 
-    __slots__ = ("_streams", "columns", "frame_counts", "videos")
+    __slots__ = ("_grouped", "_streams", "columns", "frame_counts", "videos")
 
     def __init__(self, columns: Columns) -> None:
         self.columns = columns
         self.videos = Names(columns["storage.videos"], columns["storage.starts"])
         self.frame_counts: NDArray[np.int64] = columns["storage.frame_counts"]
+        self._grouped = columns.meta.get("grouped", False)
         self._streams = {
             stream: (os.fsencode(root), FileTable(columns, stream))
             for stream, root in columns.meta["roots"].items()
@@ -284,7 +285,10 @@ class FolderStorage(Storage):
         """
         videos = {stream: tree.videos for stream, tree in trees.items()}
         arrays = FileTable.columns(list(next(iter(videos.values()))), videos)
-        return cls(Columns.pack(arrays, {"roots": {stream: tree.root for stream, tree in trees.items()}}))
+        meta: dict[str, Any] = {"roots": {stream: tree.root for stream, tree in trees.items()}}
+        if any(tree.grouped for tree in trees.values()):
+            meta["grouped"] = True
+        return cls(Columns.pack(arrays, meta))
 
     def _paths(self, stream: str, video: int, frames: Collection[int]) -> tuple[bytes, list[bytes]]:
         """Return the folder of a video, and the names of some of its files."""
@@ -296,6 +300,10 @@ class FolderStorage(Storage):
 
     def _folder(self, stream: str, video: int) -> bytes:
         name = self.videos.encoded(video)
+        if self._grouped:  # the last part of the name is no folder
+            name = name.rpartition(b"/")[0]
+            if not name:
+                return self._streams[stream][0]
         return name if name.startswith(b"/") else b"%b/%b" % (self._streams[stream][0], name)
 
     def read(self, stream: str, video: int, frame: int) -> bytes:
