@@ -87,9 +87,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     data.add_argument(
         "--unpaired",
-        choices=("error", "drop"),
+        choices=("error", "drop", "ignore"),
         default="error",
-        help="what to do with frames without a partner (default: %(default)s)",
+        help="what to do with frames without a partner: refuse or drop them, or ignore missing masks "
+        "(default: %(default)s)",
     )
     data.add_argument("--no-labels", action="store_true", help="do not take folders as classes")
     encoding = parser.add_argument_group("frames")

@@ -76,8 +76,10 @@ class Files:
         Whether to take labels from the list or the folders.
     classes : tuple of str or None
         Names of the classes, if given.
-    drop : bool
-        Whether videos and frames without a partner are dropped.
+    unpaired : {"error", "drop", "ignore"}
+        What to do with videos and frames without a partner.
+    masks : frozenset of str
+        The streams that are masks.
     """
 
     roots: Mapping[str, Root]
@@ -88,7 +90,30 @@ class Files:
     labelled: bool
     classes: tuple[str, ...] | None
     match: str | None
-    drop: bool
+    unpaired: str
+    masks: frozenset[str]
+
+    def __post_init__(self) -> None:
+        if self.unpaired == "ignore" and not self._optional:
+            raise OptionError(
+                f"unpaired='ignore': is for missing masks, but none of the streams {', '.join(self.roots)} "
+                "is in masks=: name the streams of images and masks, as in {'image': ..., 'mask': ...}"
+            )
+        if len(self._optional) == len(self.roots):
+            raise OptionError(
+                "unpaired='ignore': needs a stream of pictures, whose frames are kept, but all streams "
+                f"are masks: {', '.join(self.roots)}"
+            )
+
+    @property
+    def _optional(self) -> tuple[str, ...]:
+        """Streams that may lack files."""
+        return tuple(name for name in self.roots if name in self.masks) if self.unpaired == "ignore" else ()
+
+    @property
+    def _leader(self) -> str:
+        """The stream whose videos and frames, and their order, are those of the dataset."""
+        return next(name for name in self.roots if name not in self._optional)
 
     def made_from(self) -> dict[str, Any]:
         """Return a JSON-able dict of all options that decide the index; a list file by its digest.
@@ -111,7 +136,9 @@ class Files:
             except OSError as error:
                 path = os.fsdecode(self.records)
                 raise DataError(f"cannot read the list of videos {path!r}: {error.strerror}.") from error
+        ignoring = {"masks": list(self._optional)} if self._optional else {}  # older files lack the key
         return {
+            **ignoring,
             "roots": {name: root.absolute for name, root in self.roots.items()},
             "list": digest,
             "columns": self.columns,
@@ -120,7 +147,7 @@ class Files:
             "classes": None if self.classes is None else list(self.classes),
             "videos": self.videos,
             "match": self.match,
-            "unpaired": "drop" if self.drop else "error",
+            "unpaired": self.unpaired,
         }
 
     def open(self) -> tuple[FolderStorage | PackStorage, Index, Times]:
@@ -159,10 +186,13 @@ class Files:
         return None if self.videos is None else checked_pattern(self.videos, "videos")
 
     def _pair(self, trees: dict[str, FrameTree]) -> dict[str, FrameTree]:
-        _report_gaps(next(iter(trees.values())))
+        _report_gaps(trees[self._leader])
         if len(trees) == 1 and self.match is None:
             return trees
-        return pair(trees, self.match, drop=self.drop)
+        paired = pair(trees, self.match, drop=self.unpaired == "drop", optional=self._optional)
+        for stream in self._optional:
+            _report_masks(stream, trees[stream], paired[stream])
+        return paired
 
     def _read_tars(self) -> dict[str, Tars]:
         """Return the tar files of each stream; an empty dict if the roots are folders of frames."""
@@ -186,7 +216,7 @@ class Files:
         storage = _storage(trees, tars)
         labels, classes = None, self.classes or ()
         if self.labelled:
-            labels, classes = self._classes_of(next(iter(trees.values())))
+            labels, classes = self._classes_of(trees[self._leader])
         return storage, _index(storage, labels, classes), {} if tars else _times(scanned)
 
     def _classes_of(self, tree: FrameTree) -> tuple[Labels, tuple[str, ...]]:
@@ -224,9 +254,9 @@ class Files:
         records = replace(records, paths=self._below_root(records.paths))
         paths = list(dict.fromkeys(records.paths))
         trees, folders, tars = self._look_up(records, paths)
-        first, times = next(iter(trees)), _times(trees, listed=True)
+        first, times = self._leader, _times(trees, listed=True)
         for stream, tree in trees.items():
-            if not tree.videos:
+            if not tree.videos and stream not in self._optional:
                 reason = _missing(tree, paths, len(paths), self._pattern(stream))
                 raise DataError(f"none of the list's {len(paths)} folders holds frames: {reason}")
         whole = trees[first].videos
@@ -271,7 +301,7 @@ class Files:
         self, records: Records, paths: list[str]
     ) -> tuple[dict[str, FrameTree], dict[str, dict[str, str]], dict[str, Tars]]:
         """Return the folders that a list names in each stream, as trees and by name, and the tars."""
-        ends = None if self.drop or self.videos is not None else _ends(records)
+        ends = _ends(records) if self.unpaired == "error" and self.videos is None else None
         named = ends if ends and all(map(self._is_named, self.roots)) else None
         tars = {} if named else self._read_tars()
         trees: dict[str, FrameTree] = {}
@@ -290,7 +320,7 @@ class Files:
                 found = scan_folders(root.path, paths, frames)
             trees[stream], folders[stream] = found
             missing = [path for path in paths if path not in folders[stream]]
-            if missing and not self.drop:
+            if missing and self.unpaired != "drop" and stream not in self._optional:
                 row = records.where(records.paths.index(missing[0]))
                 raise DataError(f"{row}: {_missing(trees[stream], missing, len(paths), frames)}")
         return trees, folders, tars
@@ -393,6 +423,26 @@ def _report_gaps(tree: FrameTree) -> None:
             len(tree.videos),
             first_few(gaps, 3),
         )
+
+
+def _report_masks(stream: str, found: FrameTree, paired: FrameTree) -> None:
+    """Say how many frames have a mask, where masks may be missing."""
+    total = sum(files.count for files in paired.videos.values())
+    masks = sum(files.count for name, files in found.videos.items() if name in paired.videos)
+    if not masks:
+        raise DataError(
+            f"unpaired='ignore': no frame has a mask of {stream!r} in {found.root!r}. Videos are paired by "
+            "folder, frames by name or by match=."
+        )
+    videos = sum(name in found.videos for name in paired.videos)
+    _log.warning(
+        "Stream %r has masks for %d of %d frames, in %d of %d videos; the others are ignore.",
+        stream,
+        masks,
+        total,
+        videos,
+        len(paired.videos),
+    )
 
 
 def _index(storage: FolderStorage | PackStorage, labels: Labels | None, classes: tuple[str, ...]) -> Index:

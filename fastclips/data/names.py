@@ -162,7 +162,7 @@ class FileNames:
     first, stride : int
         The first frame's number, and the difference between successive numbers.
     listed : str
-        The names, joined by zero characters.
+        The names, joined by zero characters. An empty name says that the frame has no file.
     """
 
     count: int
@@ -173,7 +173,10 @@ class FileNames:
 
     @classmethod
     def of(cls, names: list[str]) -> FileNames:
-        """Return the file names of an ordered list of at least one name; a template if evenly numbered."""
+        """Return the file names of an ordered list of at least one name; a template if evenly numbered.
+
+        An empty name stands for a frame without a file.
+        """
         return _numbered(names) or cls(len(names), listed=_END.join(names))
 
     def names(self) -> list[str]:

@@ -89,7 +89,7 @@ def open_dataset(
     frames : str or mapping of str to str, optional
         Select frames by file name, case-sensitively: a pattern such as ``"img_*.jpg"``, for all streams or
         for each. A folder with several sequences of frames needs it. With a placeholder for the number,
-        ``"img_{:05d}.jpg"``, and lengths in the list, no directory is read unless ``unpaired="drop"``: only
+        ``"img_{:05d}.jpg"``, and lengths in the list, no directory is read unless `unpaired` is given: only
         the first and last frame of up to 1,000 videos are checked.
     videos : str, optional
         Where a folder holds the frames of several videos, such as ``clip3_0001.jpg``: a regular expression
@@ -110,8 +110,10 @@ def open_dataset(
         Pairs frames of streams whose names differ: a regular expression that is searched in each name without
         extension. Frames belong together if its groups, or its whole match, are equal; digits compare as
         numbers.
-    unpaired : {"error", "drop"}
-        What to do with a video or a frame that is missing in a stream or in the folders of a list.
+    unpaired : {"error", "drop", "ignore"}
+        What to do with a video or a frame that is missing in a stream or in the folders of a list: raise an
+        error, or drop it in all streams. ``"ignore"`` keeps the frames of the pictures: where a mask has no
+        file, all its pixels are `ignore`. Pictures must not be missing.
     colors : mapping of (int, int, int) to int, optional
         Value of each colour of RGB masks. RGB masks are an error without it.
     values : mapping of int to int, or sequence of 256 int, optional
@@ -188,7 +190,7 @@ def open_dataset(
     names = checked_classes(classes)
     if labels is None and names is not None:
         raise OptionError(f"classes={names!r}: cannot be used with labels=None; remove one of them")
-    checked_choice(unpaired, "unpaired", ("error", "drop"))
+    checked_choice(unpaired, "unpaired", ("error", "drop", "ignore"))
     mask = mask_options(colors, values, ignore)
     if images is not None:
         given = {
@@ -228,17 +230,20 @@ def open_dataset(
                 f"{wrong[0]}= is for frames in files, but {str(path)!r} is a pack: remove {wrong[0]}="
             )
         return _open_pack(path.path, labels is not None, names, masks, mask)
+    roots, records = _sources(source, path, root, columns)
+    streams = make_streams(tuple(roots), masks, mask)
     files = Files(
-        *_sources(source, path, root, columns),
+        roots,
+        records,
         columns=columns,
         frames=frames,
         videos=None if videos is None else checked_pattern(videos, "videos").pattern,
         labelled=labels is not None,
         classes=names,
         match=match,
-        drop=unpaired == "drop",
+        unpaired=unpaired,
+        masks=frozenset(stream.name for stream in streams if stream.mask),
     )
-    streams = make_streams(tuple(files.roots), masks, mask)
     if index is None:
         storage, table, _ = files.open()
     else:

@@ -141,10 +141,10 @@ class Tars:
         tree.times.clear()
         return tree
 
-    def members(self, folder: str, names: list[str]) -> list[Member]:
-        """Return the members of some frames of a folder."""
-        members = self.videos["" if folder == "." else folder]
-        return [members[name] for name in names]
+    def members(self, folder: str, names: list[str]) -> list[Member | None]:
+        """Return the members of some frames of a folder; None for an empty name."""
+        members = self.videos.get("" if folder == "." else folder, {})
+        return [members[name] if name else None for name in names]
 
 
 def _listing(path: Path) -> Columns:

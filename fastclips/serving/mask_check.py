@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from fastclips.data.index import Dataset, Index
+    from fastclips.data.storage import Storage
+    from fastclips.pixels.decoding.decoder import Stored
 
 __all__ = ["warn_of_useless_masks"]
 
@@ -42,9 +44,11 @@ def _warning(dataset: Dataset, stream: Stream) -> str | None:
     table = np.arange(256) if stream.values is None else np.array(stream.values)
     found, looked, where = np.zeros(256, bool), 0, ""
     for row, frame in _sample(index):
-        place = stream.name, index.keys.item(row), index.starts.item(row) + frame
         try:
-            pixels = decoder.decode(storage.read(*place)).pixels
+            place, data = _next_mask(index, storage, stream.name, row, frame)
+            if data is None:
+                continue
+            pixels = decoder.decode(data).pixels
         except FrameError:  # raised or replaced when it is served
             continue
         found[table[np.bincount(pixels.ravel(), minlength=256) > 0]] = True
@@ -61,6 +65,19 @@ def _warning(dataset: Dataset, stream: Stream) -> str | None:
         f"{stream.name!r}: {seen} hold nothing but {shown} (first: {where}), so a model learns nothing from "
         f"them; {_remedy(stream, values)}"
     )
+
+
+def _next_mask(
+    index: Index, storage: Storage, stream: str, row: int, frame: int
+) -> tuple[tuple[str, int, int], Stored | None]:
+    """Return the place and content of a row's first mask from a frame on; None if there is none."""
+    data = None
+    for at in range(frame, index.frame_counts.item(row)):
+        place = stream, index.keys.item(row), index.starts.item(row) + at
+        data = storage.read(*place)
+        if data is not None:
+            break
+    return place, data
 
 
 def _remedy(stream: Stream, values: list[int]) -> str:
