@@ -28,6 +28,7 @@ from fastclips.data.labels import Labels, encode
 from fastclips.data.names import natural_key, template_of
 from fastclips.data.pack_storage import PackStorage
 from fastclips.data.pairing import pair
+from fastclips.data.parts import find_parts, least_frames
 from fastclips.data.records import read_records
 from fastclips.data.scan import (
     FrameTree,
@@ -45,8 +46,6 @@ from fastclips.options import checked_pattern, first_few
 
 if TYPE_CHECKING:
     import re
-
-    from numpy.typing import NDArray
 
     from fastclips.data.records import Records
     from fastclips.data.roots import Root
@@ -282,7 +281,7 @@ class Files:
                     "and frame_labels would refer to other frames: add the missing frames, or remove these "
                     "columns."
                 )
-        starts, counts = _parts(records, kept, storage.frame_counts[keys])
+        starts, counts = find_parts(records, kept, [trees[first].videos[name] for name in names])
         labels, classes = None, self.classes or ()
         if self.labelled and records.kind is not None and records.labels is not None:
             labels, classes = encode(
@@ -301,7 +300,7 @@ class Files:
         self, records: Records, paths: list[str]
     ) -> tuple[dict[str, FrameTree], dict[str, dict[str, str]], dict[str, Tars]]:
         """Return the folders that a list names in each stream, as trees and by name, and the tars."""
-        ends = _ends(records) if self.unpaired == "error" and self.videos is None else None
+        ends = least_frames(records) if self.unpaired == "error" and self.videos is None else None
         named = ends if ends and all(map(self._is_named, self.roots)) else None
         tars = {} if named else self._read_tars()
         trees: dict[str, FrameTree] = {}
@@ -379,38 +378,6 @@ def _missing(tree: FrameTree, missing: list[str], of: int, pattern: str | None) 
     else:
         where, remedy = f"{name!r} below {tree.root!r}", "Set root=, correct the list"
     return f"there are no frames in {where}, {others}. {remedy}, or drop such rows with unpaired='drop'."
-
-
-def _ends(records: Records) -> dict[str, int] | None:
-    """Return the least number of frames of each path, or None if the list has no lengths."""
-    if records.length is None:
-        return None
-    ends: dict[str, int] = {}
-    for row, (path, length) in enumerate(zip(records.paths, records.length, strict=True)):
-        end = length + (0 if records.start is None else records.start[row])
-        ends[path] = max(end, ends.get(path, 0))
-    return ends
-
-
-def _parts(
-    records: Records, kept: list[int], available: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the first frame of each row in its video, and its number of frames."""
-    starts = np.zeros(len(kept), np.int64)
-    if records.start is not None:
-        starts = np.array([records.start[row] for row in kept], np.int64)
-    counts = available - starts
-    if records.length is not None:
-        counts = np.array([records.length[row] for row in kept], np.int64)
-    wrong = np.flatnonzero((counts < 1) | (starts + counts > available))
-    if len(wrong):
-        at = int(wrong[0])
-        part = f"start={starts[at]}" + ("" if records.length is None else f" and length={counts[at]}")
-        raise DataError(
-            f"{records.where(kept[at])}: {part} exceed the {available[at]} frames of "
-            f"{records.paths[kept[at]]!r}. start counts frames from 0, whatever the numbers of the files."
-        )
-    return starts, counts
 
 
 def _report_gaps(tree: FrameTree) -> None:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["TARGETS", "Table", "Where", "read_table"]
 
 TARGETS = ("label", "labels", "frame_labels", "target")  # a list has at most one of these columns
-_KNOWN = ("path", "start", "length", "fps", *TARGETS)
+_KNOWN = ("path", "start", "length", "first", "last", "fps", *TARGETS)
 _TUPLES = "path label start length"  # the default columns of tuples
 _LOOKED_AT = 4096  # bytes that tell a binary file from a text
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]").search  # bytes that no text holds
@@ -132,6 +132,13 @@ def _check_names(names: Sequence[object], of: str, error: type[ValueError]) -> N
     targets = [name for name in TARGETS if name in known]
     if len(targets) > 1:
         raise error(f"{of}: {first_few(targets)} are {len(targets)} kinds of target; keep one")
+    counted = [name for name in ("start", "length") if name in known]
+    numbered = [name for name in ("first", "last") if name in known]
+    if counted and numbered:
+        raise error(
+            f"{of}: column {numbered[0]!r} is a number in names of frames, but {counted[0]!r} counts frames; "
+            "keep start and length, or first and last"
+        )
     if "path" not in known:
         raise error(f"{of}: no column is named 'path'; rename the column that holds the videos' paths")
     ignored = [name for name in names if name not in (*_KNOWN, "_")]

@@ -150,7 +150,8 @@ def open_dataset(
     Notes
     -----
     A list has the column ``path``, a folder of frames. It may have ``start`` and ``length``, the part of the
-    video to use, in frames counted from 0 whatever the numbers of the files; ``fps``; and one of the targets
+    video to use, in frames counted from 0 whatever the numbers of the files; or ``first`` and ``last``, or
+    one of them: the frames whose files have these numbers, and those between; ``fps``; and one of the targets
     ``label`` (a class), ``labels`` (several classes), ``frame_labels`` (a class for each frame) and
     ``target`` (a number or array).
 

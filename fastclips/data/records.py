@@ -4,7 +4,8 @@
 
     any list --lists.read_table--> raw columns --read_records--> Records
 
-**Columns.** Each row has a ``path``. It may have ``start``, ``length`` and ``fps``, and one kind of target:
+**Columns.** Each row has a ``path``. It may have ``start`` and ``length``, or ``first`` and ``last``. It may
+have ``fps``, and one kind of target:
 
 ============  ==================================  =======================================================
 column        in Python                           in text
@@ -72,6 +73,8 @@ class Records:
         First frame of each row, at least 0.
     length : list of int, optional
         Frames of each row, at least 1.
+    first, last : list of int, optional
+        Least and largest number in the names of each row's frames, at least 0.
     fps : list of float, optional
         Frames per second, above 0.
     kind : {"label", "labels", "frame_labels", "target"}, optional
@@ -89,6 +92,8 @@ class Records:
     paths: list[str]
     start: list[int] | None
     length: list[int] | None
+    first: list[int] | None
+    last: list[int] | None
     fps: list[float] | None
     kind: Literal["label", "labels", "frame_labels", "target"] | None
     labels: list[Any] | None
@@ -132,12 +137,18 @@ def read_records(source: object, columns: str | None = None, classes: Sequence[s
     table = read_table(source, columns)
     for name in table.columns:
         _check_gaps(table, name)
+    first, last = _integers(table, "first", 0), _integers(table, "last", 0)
+    for row, (low, high) in enumerate(zip(first or (), last or (), strict=False)):
+        if low > high:
+            table.refuse(row, "last", f"must be at least first, which is {low}")
     file = table.where.source
     kind: Any = next((name for name in TARGETS if name in table.columns), None)
     return Records(
         paths=_paths(table),
         start=_integers(table, "start", 0),
         length=_integers(table, "length", 1),
+        first=first,
+        last=last,
         fps=_rates(table),
         kind=kind,
         labels=None if kind is None else _CLEANED[kind](table, tuple(classes or ())),
