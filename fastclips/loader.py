@@ -17,6 +17,7 @@ from fastclips.planning.plan import Plan
 from fastclips.planning.weights import clip_chances
 from fastclips.serving.batches import Batches
 from fastclips.serving.clip_schedule import ClipSchedule
+from fastclips.serving.frame_check import check_frames
 from fastclips.serving.layout import find_layout
 from fastclips.serving.mask_check import warn_of_useless_masks
 from fastclips.serving.outputs import Outputs
@@ -196,6 +197,7 @@ class ClipLoader(Batches):
             weighting=outputs.weighting,
             passes_damaged=repeats_damaged,
         )
+        check_frames(dataset, outputs.streams, repeats_damaged=repeats_damaged, stacklevel=2)
         warn_of_useless_masks(dataset, outputs.streams, stacklevel=2)
         streams = {stream.name: stream for stream in dataset.streams}
         spec = ClipSpec(

@@ -465,6 +465,7 @@ def test_a_forked_child_may_not_iterate(frames):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*frames looked at cannot be read")
 def test_a_path_that_is_no_text(tmp_path):
     """A folder's name may be any bytes; the error still names it."""
     root = make_frames(tmp_path / os.fsdecode(b"v\xe9"), videos=2)

@@ -14,19 +14,17 @@ import numpy as np
 from fastclips.data.storage import opened
 from fastclips.errors import FrameError
 from fastclips.pixels.decoding.decoder import Decoder
+from fastclips.serving.frame_check import next_frame, spread_frames
 from fastclips.spec import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
-    from fastclips.data.index import Dataset, Index
-    from fastclips.data.storage import Storage
-    from fastclips.pixels.decoding.decoder import Stored
+    from fastclips.data.index import Dataset
 
 __all__ = ["warn_of_useless_masks"]
 
 _MOST = 32  # masks to look at; two values in the first one end the search
-_GOLDEN = 0.6180339887498949  # its multiples, modulo 1, spread evenly, however many there are
 
 
 def warn_of_useless_masks(dataset: Dataset, names: Iterable[str], stacklevel: int = 1) -> None:
@@ -43,9 +41,9 @@ def _warning(dataset: Dataset, stream: Stream) -> str | None:
     index, storage, decoder = dataset.index, opened(dataset.storage), Decoder(stream)
     table = np.arange(256) if stream.values is None else np.array(stream.values)
     found, looked, where = np.zeros(256, bool), 0, ""
-    for row, frame in _sample(index):
+    for row, frame in spread_frames(index, _MOST):
         try:
-            place, data = _next_mask(index, storage, stream.name, row, frame)
+            place, data = next_frame(index, storage, stream.name, row, frame)
             if data is None:
                 continue
             pixels = decoder.decode(data).pixels
@@ -67,19 +65,6 @@ def _warning(dataset: Dataset, stream: Stream) -> str | None:
     )
 
 
-def _next_mask(
-    index: Index, storage: Storage, stream: str, row: int, frame: int
-) -> tuple[tuple[str, int, int], Stored | None]:
-    """Return the place and content of a row's first mask from a frame on; None if there is none."""
-    data = None
-    for at in range(frame, index.frame_counts.item(row)):
-        place = stream, index.keys.item(row), index.starts.item(row) + at
-        data = storage.read(*place)
-        if data is not None:
-            break
-    return place, data
-
-
 def _remedy(stream: Stream, values: list[int]) -> str:
     changed = [knob for knob in ("colors", "values") if getattr(stream, knob) is not None]
     if changed:
@@ -92,17 +77,3 @@ def _remedy(stream: Stream, values: list[int]) -> str:
     return (
         f"if {ignore} marks objects, open the dataset with values={{{ignore}: {1 if 1 not in values else 2}}}"
     )
-
-
-def _sample(index: Index) -> Iterator[tuple[int, int]]:
-    """Yield up to `_MOST` (row, frame), spread over videos and over the frames of videos; all if so few."""
-    counts = index.frame_counts
-    if counts.sum() <= _MOST:
-        yield from ((row, frame) for row, count in enumerate(counts.tolist()) for frame in range(count))
-        return
-    places: dict[tuple[int, int], None] = {}
-    for number in range(_MOST):
-        row = number * len(counts) // _MOST
-        fraction = (0.5 + number * _GOLDEN) % 1
-        places[row, int(fraction * counts.item(row))] = None
-    yield from places
