@@ -104,7 +104,8 @@ class ClipLoader(Batches):
     damaged : {"error", "repeat"}
         A frame that cannot be read or decoded raises an error, or is replaced (``"repeat"``) by the nearest
         intact frame of its clip before it, else after it, in all picture streams; masks are `ignore` there. A
-        clip without an intact frame is 0. A damaged mask is `ignore`, and its picture is kept.
+        clip without an intact frame is 0. A damaged mask, or one of several channels, is `ignore`, and its
+        picture is kept. The headers of a few frames are looked at when the loader is made, with a warning.
         `loader.damaged` lists such frames. Clips, labels and ``"valid"`` do not change.
 
     Raises

@@ -61,7 +61,7 @@ def as_mode(root, number, mode):
 
 def test_one_mask_of_another_mode_is_found_and_ignored(root):
     path = as_mode(root, 4, "LA")
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning, match="is of mode LA") as caught:
         loader(root)
     (message,) = [str(warning.message) for warning in caught]
     assert message.startswith(
