@@ -9,9 +9,10 @@ import pytest
 from helpers import labels, make_frames, parts, picture, touch, write_jpeg
 from hypothesis import given
 from hypothesis import strategies as st
-from packing import check_same
+from packing import check_same, content
 
 import fastclips as fc
+from fastclips.commands.cli import main
 from fastclips.data.names import natural_key, stem
 from fastclips.data.several import group
 from fastclips.errors import DataError, OptionError
@@ -139,6 +140,9 @@ def test_tars_hold_the_same_videos(flat):
 def test_a_pack_of_them(flat):
     fc.pack(fc.open(flat / "flat", videos=CLIP), flat / "pack", workers=0)
     check_same(fc.open(flat / "pack"), fc.open(flat / "deep"))
+    arguments = ["pack", flat / "flat", flat / "command", "--videos", CLIP, "--workers", "0"]
+    assert main(list(map(str, arguments))) == 0
+    assert content(flat / "command") == content(flat / "pack")
 
 
 def test_a_list_names_the_folder_and_the_video(flat):

@@ -74,6 +74,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--list", metavar="FILE", help="list of videos, with paths relative to SRC")
     data.add_argument("--columns", metavar="TEXT", help='columns of the list, such as "path label"')
     data.add_argument("--frames", metavar="PATTERN", help="pattern of the frames' file names")
+    data.add_argument(
+        "--videos", metavar="REGEX", help="how names of frames tell apart the videos in one folder"
+    )
     data.add_argument("--mask", metavar="DIR", help="masks of the frames, in the same layout")
     data.add_argument(
         "--stream",
@@ -184,7 +187,7 @@ def run(args: argparse.Namespace) -> int:
 def _dataset(args: argparse.Namespace) -> Dataset:
     """Open the source that is to be packed."""
     if holds_video_files(args.source):
-        for knob in ("mask", "stream", "frames", "match"):
+        for knob in ("mask", "stream", "frames", "videos", "match"):
             if getattr(args, knob):
                 raise OptionError(
                     f"--{knob} is for frames that are files, but {args.source!r} holds video files"
@@ -201,7 +204,9 @@ def _dataset(args: argparse.Namespace) -> Dataset:
             raise OptionError(f"--stream {text!r}: must be NAME=DIR, such as mask=masks/")
         streams[name] = folder
     roots: Any = streams if len(streams) > 1 else args.source
-    options: dict[str, Any] = {"frames": args.frames, "match": args.match, "unpaired": args.unpaired}
+    options: dict[str, Any] = {
+        name: getattr(args, name) for name in ("frames", "videos", "match", "unpaired")
+    }
     options["labels"] = None if args.no_labels else "auto"
     if args.list is not None:
         return open_dataset(args.list, root=roots, columns=args.columns, **options)

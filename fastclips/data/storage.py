@@ -413,7 +413,7 @@ class FileTable:
         self._stride = columns[f"storage.{stream}.stride"]
         self._templates = Names(columns[f"storage.{stream}.templates"], columns[f"storage.{stream}.begins"])
         self._listed = Names(columns[f"storage.{stream}.listed"], columns[f"storage.{stream}.starts"])
-        self.has_missing = bool((np.diff(self._listed.starts) == 1).any())  # an empty name and its end
+        self.has_missing = f"storage.{stream}.missing" in columns
 
     @staticmethod
     def columns(
@@ -453,17 +453,19 @@ class FileTable:
 def _columns(videos: list[FileNames]) -> dict[str, NDArray[Any]]:
     """Return the columns of the files of one stream."""
     templates: dict[str, int] = {}
-    listed, places = [], 0
+    listed, places, missing = [], 0, 0
     rows = np.empty((len(videos), 3), np.int64)
     for row, files in enumerate(videos):
         if files.template is None:
             rows[row] = -1, places, 1
             places += files.count
+            missing += files.names().count("")
             listed.append(files.listed)
         else:
             rows[row] = templates.setdefault(files.template, len(templates)), files.first, files.stride
     numbered, names = Names.of(templates), Names.of(listed)  # FileNames separates names as Names does
-    return {
+    found = {"missing": np.array([missing], np.int64)} if missing else {}
+    return found | {
         "template": rows[:, 0],
         "first": rows[:, 1],
         "stride": rows[:, 2],
