@@ -100,9 +100,12 @@ def some(whole, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_workers_serve_the_same(whole, some):
-    full = fc.open({"image": whole / "frames", "mask": some / "full"}, ignore=IGNORE)
-    same(batches(opened(whole, some / "some"), workers=2), batches(full, workers=2))
+@given(st.sets(st.integers(0, 3 * FRAMES - 1), min_size=3, max_size=3 * FRAMES - 1))
+@settings(max_examples=3)
+def test_workers_serve_the_same(whole, tmp_path_factory, missing):
+    root = lacking(whole, tmp_path_factory.mktemp("w"), missing)
+    full = fc.open({"image": whole / "frames", "mask": root / "full"}, ignore=IGNORE)
+    same(batches(opened(whole, root / "some"), workers=2), batches(full, workers=2))
 
 
 def test_weights_are_0_where_a_mask_is_missing(whole, some):
@@ -266,6 +269,18 @@ def test_none_is_for_masks_alone():
 
 
 # What is refused
+
+
+def test_the_error_about_missing_masks_offers_to_ignore_them(whole, some, tmp_path):
+    streams = {"image": whole / "frames", "mask": some / "some"}
+    with pytest.raises(DataError, match=r"lacks .* To keep frames without a mask, set unpaired='ignore'\.$"):
+        fc.open(streams)
+    shutil.copytree(some / "some", tmp_path / "more")
+    touch(tmp_path, "more/class_0/video_0/frame_00099.png")  # of no image, so ignoring would fail as well
+    with pytest.raises(DataError, match=r"with unpaired='drop'\.$"):
+        fc.open({**streams, "mask": tmp_path / "more"})
+    with pytest.raises(DataError, match=r"with unpaired='drop'\.$"):
+        fc.open({"image": whole / "frames", "other": some / "some"})
 
 
 def test_pictures_must_be_there(whole, tmp_path):

@@ -188,10 +188,26 @@ class Files:
         _report_gaps(trees[self._leader])
         if len(trees) == 1 and self.match is None:
             return trees
-        paired = pair(trees, self.match, drop=self.unpaired == "drop", optional=self._optional)
+        try:
+            paired = pair(trees, self.match, drop=self.unpaired == "drop", optional=self._optional)
+        except DataError as error:
+            if self.unpaired == "error" and self._lacks_masks_alone(trees):
+                raise DataError(f"{error} To keep frames without a mask, set unpaired='ignore'.") from error
+            raise
         for stream in self._optional:
             _report_masks(stream, trees[stream], paired[stream])
         return paired
+
+    def _lacks_masks_alone(self, trees: dict[str, FrameTree]) -> bool:
+        """Whether streams would pair if masks were allowed to be missing."""
+        masks = [name for name in trees if name in self.masks]
+        if not 0 < len(masks) < len(trees):
+            return False
+        try:
+            pair(trees, self.match, optional=masks)
+        except DataError:
+            return False
+        return True
 
     def _read_tars(self) -> dict[str, Tars]:
         """Return the tar files of each stream; an empty dict if the roots are folders of frames."""
