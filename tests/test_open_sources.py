@@ -30,6 +30,12 @@ def test_pack_opens_what_open_opens(root, monkeypatch):
         same_index(fc.open(root / f"a{number}"), fc.open(root / f"b{number}"))
 
 
+def test_pack_says_that_it_leaves_out_video_files(root, caplog):
+    (root / "frames/class_1/video_1.mp4").write_bytes(b"x")
+    fc.pack(root / "frames", root / "p", workers=0)
+    assert [message for message in caplog.messages if message.startswith("Left out video files in")]
+
+
 @pytest.mark.parametrize("source", [7, None])
 def test_pack_refuses_what_open_refuses(tmp_path, source):
     with pytest.raises(OptionError, match=f"source={source}"):
