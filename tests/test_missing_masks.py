@@ -275,6 +275,12 @@ def test_the_error_about_missing_masks_offers_to_ignore_them(whole, some, tmp_pa
     streams = {"image": whole / "frames", "mask": some / "some"}
     with pytest.raises(DataError, match=r"lacks .* To keep frames without a mask, set unpaired='ignore'\.$"):
         fc.open(streams)
+    rows = [("class_0/video_0",), ("class_0/video_2",)]
+    with pytest.raises(DataError, match=r"^row 1 .* To keep frames without a mask, set unpaired='ignore'\.$"):
+        fc.open(rows, root=streams)
+    assert len(fc.open(rows, root=streams, unpaired="ignore")) == 2
+    with pytest.raises(DataError, match=r"^row 2 .*'gone' below '.*/frames'.* unpaired='drop'\.$"):
+        fc.open([*rows, ("gone",)], root={"mask": some / "some", "image": whole / "frames"})
     shutil.copytree(some / "some", tmp_path / "more")
     touch(tmp_path, "more/class_0/video_0/frame_00099.png")  # of no image, so ignoring would fail as well
     with pytest.raises(DataError, match=r"with unpaired='drop'\.$"):

@@ -191,23 +191,21 @@ class Files:
         try:
             paired = pair(trees, self.match, drop=self.unpaired == "drop", optional=self._optional)
         except DataError as error:
-            if self.unpaired == "error" and self._lacks_masks_alone(trees):
-                raise DataError(f"{error} To keep frames without a mask, set unpaired='ignore'.") from error
-            raise
+            raise self._offering_ignore(error, trees) from None
         for stream in self._optional:
             _report_masks(stream, trees[stream], paired[stream])
         return paired
 
-    def _lacks_masks_alone(self, trees: dict[str, FrameTree]) -> bool:
-        """Whether streams would pair if masks were allowed to be missing."""
+    def _offering_ignore(self, error: DataError, trees: dict[str, FrameTree]) -> DataError:
+        """Return an error that offers ``unpaired="ignore"`` if the streams pair so, else the error itself."""
         masks = [name for name in trees if name in self.masks]
-        if not 0 < len(masks) < len(trees):
-            return False
+        if self.unpaired != "error" or not 0 < len(masks) < len(trees):
+            return error
         try:
             pair(trees, self.match, optional=masks)
         except DataError:
-            return False
-        return True
+            return error
+        return DataError(f"{error} To keep frames without a mask, set unpaired='ignore'.")
 
     def _read_tars(self) -> dict[str, Tars]:
         """Return the tar files of each stream; an empty dict if the roots are folders of frames."""
@@ -321,6 +319,7 @@ class Files:
         tars = {} if named else self._read_tars()
         trees: dict[str, FrameTree] = {}
         folders: dict[str, dict[str, str]] = {}
+        lacking: DataError | None = None
         for stream, root in self.roots.items():
             frames = self._pattern(stream)
             if tars:
@@ -337,7 +336,11 @@ class Files:
             missing = [path for path in paths if path not in folders[stream]]
             if missing and self.unpaired != "drop" and stream not in self._optional:
                 row = records.where(records.paths.index(missing[0]))
-                raise DataError(f"{row}: {_missing(trees[stream], missing, len(paths), frames)}")
+                lacking = DataError(f"{row}: {_missing(trees[stream], missing, len(paths), frames)}")
+                if stream not in self.masks:
+                    raise lacking
+        if lacking is not None:
+            raise self._offering_ignore(lacking, trees)
         return trees, folders, tars
 
     def _is_named(self, stream: str) -> bool:
