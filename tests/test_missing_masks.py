@@ -226,6 +226,7 @@ def test_lists_and_other_names(whole, tmp_path):
     same(batches(data), batches(full))
 
 
+@pytest.mark.slow
 def test_a_pack_keeps_them(whole, some, tmp_path):
     data = opened(whole, some / "some")
     done = fc.pack(data, tmp_path / "a", workers=0)
