@@ -91,7 +91,7 @@ class FrameError(DataError):
 
 
 class DamageError(FrameError):
-    """A frame's bytes cannot be decoded: they are not a picture, truncated or damaged.
+    """A frame's bytes cannot be decoded: they are no picture, truncated, damaged, or no mask.
 
     The decoder raises it without a path. Its callers raise it again as a `FrameError` with the path.
     """

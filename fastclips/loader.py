@@ -17,6 +17,7 @@ from fastclips.planning.plan import Plan
 from fastclips.planning.weights import clip_chances
 from fastclips.serving.batches import Batches
 from fastclips.serving.clip_schedule import ClipSchedule
+from fastclips.serving.frame_check import check_frames
 from fastclips.serving.layout import find_layout
 from fastclips.serving.mask_check import warn_of_useless_masks
 from fastclips.serving.outputs import Outputs
@@ -110,7 +111,8 @@ class ClipLoader(Batches):
     damaged : {"error", "repeat"}
         A frame that cannot be read or decoded raises an error, or is replaced (``"repeat"``) by the nearest
         intact frame of its clip before it, else after it, in all picture streams; masks are `ignore` there. A
-        clip without an intact frame is 0. A damaged mask is `ignore`, and its picture is kept.
+        clip without an intact frame is 0. A damaged mask, or one of several channels, is `ignore`, and its
+        picture is kept. The headers of a few frames are looked at when the loader is made, with a warning.
         `loader.damaged` lists such frames. Clips, labels and ``"valid"`` do not change.
 
     Raises
@@ -222,6 +224,7 @@ class ClipLoader(Batches):
             weighting=outputs.weighting,
             passes_damaged=repeats_damaged,
         )
+        check_frames(dataset, outputs.streams, repeats_damaged=repeats_damaged, stacklevel=2)
         warn_of_useless_masks(dataset, outputs.streams, stacklevel=2)
         streams = {stream.name: stream for stream in dataset.streams}
         spec = ClipSpec(

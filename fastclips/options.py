@@ -33,6 +33,7 @@ __all__ = [
     "checked_int",
     "checked_low_high",
     "checked_number",
+    "checked_pattern",
     "checked_range",
     "checked_size",
     "checked_workers",
@@ -43,6 +44,19 @@ __all__ = [
 _AMOUNT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?b)?\s*")
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _MOST_WORKERS = 2**10
+
+
+# Texts
+
+
+def checked_pattern(value: object, name: str) -> re.Pattern[str]:
+    """Return an option that is a regular expression, compiled."""
+    if not isinstance(value, str):
+        raise OptionError(f"{name}={value!r}: must be a regular expression, as a str")
+    try:
+        return re.compile(value)
+    except re.error as error:
+        raise OptionError(f"{name}={value!r}: must be a regular expression ({error})") from None
 
 
 # Integers

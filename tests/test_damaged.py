@@ -235,7 +235,9 @@ def test_weights_of_lost_pixels_are_zero(harmed, expected):
 def test_by_default_damage_is_an_error(harmed):
     for workers in (0, 1):
         options = {**SETTINGS, "damaged": "error"}
-        with fc.ClipLoader(harmed[0], **options, workers=workers) as loader:
+        with pytest.warns(UserWarning, match=r"frames looked at cannot be read.*damaged='repeat'"):
+            loader = fc.ClipLoader(harmed[0], **options, workers=workers)
+        with loader:
             with pytest.raises(fc.FrameError, match=r"frame_000\d\d\.(jpg|png)"):
                 list(loader)
             assert loader.damaged == []
@@ -297,10 +299,16 @@ def test_what_is_no_damage_is_an_error_still(tmp_path):
     write_jpeg(frames / "class_0/video_0/frame_00002.jpg", picture(3))
     colours = Image.fromarray(picture(4))
     colours.save(masks / "class_0/video_0/frame_00003.png")
-    with (
-        loader(pairs, fc.CenterCrop(32), targets="mask") as channels,
-        pytest.raises(fc.FrameError, match=r"00003.png.*a single channel"),
+    with pytest.warns(
+        UserWarning, match=r"00003.png is of mode RGB, while others are .*a single channel.* ignored"
     ):
+        channels = loader(pairs, fc.CenterCrop(32), targets="mask")
+    with channels:
+        ((_, y),) = channels
+        assert (y[0] == 255).all(axis=(1, 2)).tolist() == [False, False, True, False]
+    with pytest.warns(UserWarning, match=r"00003.png .*will stop at it, or ignore it with damaged='repeat'"):
+        channels = loader(pairs, fc.CenterCrop(32), targets="mask", damaged="error")
+    with channels, pytest.raises(fc.FrameError, match=r"00003.png.*a single channel"):
         list(channels)
 
     def fail(clip):
@@ -384,13 +392,8 @@ def test_nothing_to_look_at(tmp_path):
 def test_what_is_no_damage_is_not_passed_over(tmp_path):
     masks = make_frames(tmp_path / "masks", videos=1, frames=3)
     dataset = fc.open({"mask": masks}, labels=None)
-    with (
-        fc.ClipLoader(
-            dataset, fc.Windows(3), batch_size=1, inputs="mask", workers=0, damaged="repeat"
-        ) as loader,
-        pytest.raises(fc.FrameError, match="a JPEG, which changes"),
-    ):
-        list(loader)
+    with pytest.raises(fc.FrameError, match=r"frame_0000\d.jpg: a JPEG, which changes"):
+        fc.ClipLoader(dataset, fc.Windows(3), batch_size=1, inputs="mask", workers=0, damaged="repeat")
 
 
 def test_more_than_a_note_holds(tmp_path, caplog):

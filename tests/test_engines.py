@@ -468,7 +468,7 @@ def test_a_forked_child_may_not_iterate(frames):
 def test_a_path_that_is_no_text(tmp_path):
     """A folder's name may be any bytes; the error still names it."""
     root = make_frames(tmp_path / os.fsdecode(b"v\xe9"), videos=2)
-    (root / "class_0" / "video_0" / "frame_00002.jpg").write_bytes(b"nothing")
+    (root / "class_0" / "video_0" / "frame_00003.jpg").write_bytes(b"nothing")
     for workers in (0, 1):
         with make_loader(root, workers) as loader, pytest.raises(fc.FrameError) as caught:
             list(loader)

@@ -384,6 +384,7 @@ def test_inputs_alone_are_a_tuple_of_one(greys):
 # --- failure
 
 
+@pytest.mark.filterwarnings("ignore:.*frames looked at cannot be read")
 def test_a_damaged_frames_path_is_in_the_error(tmp_path):
     damaged = sorted(make_greys(tmp_path).rglob("*.jpg"))[50]
     damaged.write_bytes(damaged.read_bytes()[:60])

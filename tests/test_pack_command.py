@@ -130,6 +130,7 @@ def harmed(frames, tmp_path):
     return root, [paths[14], paths[30]]
 
 
+@pytest.mark.filterwarnings("ignore:.*frames looked at cannot be read")
 def test_a_damaged_frame_stays_in_its_place(harmed, tmp_path, capsys):
     root, paths = harmed
     assert command(root, tmp_path / "pack") == 1

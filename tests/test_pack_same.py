@@ -400,7 +400,7 @@ def test_options_that_cannot_work(frames, tmp_path, options, message):
 
 
 def test_what_is_no_dataset(frames, tmp_path):
-    with pytest.raises(OptionError, match="must be a dataset"):
-        fc.pack(str(frames), tmp_path / "pack")
+    with pytest.raises(OptionError, match="source=7: must be a folder or a list of videos"):
+        fc.pack(7, tmp_path / "pack")
     with pytest.raises(OptionError, match="stream='a/b': must have no slash"):
         fc.pack(fc.open({"a/b": frames}), tmp_path / "pack")

@@ -229,7 +229,7 @@ def test_mistakes(movies, tmp_path):
     write_movie(tmp_path / "loose" / "y.mp4", [show(0)] * 2)
     with pytest.raises(DataError, match=r"'y' is in no class folder"):
         fc.pack(tmp_path / "loose", tmp_path / "pack")
-    with pytest.raises(OptionError, match=r"must be a dataset .* or a folder of video files"):
+    with pytest.raises(DataError, match=r"nowhere' does not exist: there is no such file or folder"):
         fc.pack(tmp_path / "nowhere", tmp_path / "pack")
     listed = tmp_path / "list.txt"
     listed.write_text("a/none 0\n")

@@ -236,8 +236,9 @@ def test_several_sequences(tmp_path):
 def test_sequences_that_differ_by_a_number(tmp_path):
     write(tmp_path, *(f"a/v/cam{camera}_{frame:02d}_8bit.png" for camera in (1, 2) for frame in range(3)))
     assert refusal(tmp_path) == (
-        f"'{tmp_path}/a/v' holds 2 sequences of numbered frames, 'cam1_*_8bit', 'cam2_*_8bit': select one "
-        "with frames=, such as frames='cam2_*_8bit.*'."
+        f"'{tmp_path}/a/v' holds 2 sequences of numbered frames, 'cam1_*_8bit', 'cam2_*_8bit': if each "
+        r"is a video, set videos='(.+)_\\d+_8bit$'; otherwise select one with "
+        "frames=, such as frames='cam2_*_8bit.*'."
     )
     assert found(tmp_path, "cam2_*_8bit.*") == {"a/v": [f"cam2_{frame:02d}_8bit.png" for frame in range(3)]}
 

@@ -47,7 +47,7 @@ are tar files that any tar program reads. In Python:
 
   dataset = fc.open("packed/")
       the same clips, labels and pixels as fc.open("frames/")
-  fc.pack(fc.open("frames/"), "packed/")
+  fc.pack("frames/", "packed/")
       this command
 
 exit code: 0, or 1 if a frame could not be read. Such a frame is packed as it is
@@ -74,6 +74,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--list", metavar="FILE", help="list of videos, with paths relative to SRC")
     data.add_argument("--columns", metavar="TEXT", help='columns of the list, such as "path label"')
     data.add_argument("--frames", metavar="PATTERN", help="pattern of the frames' file names")
+    data.add_argument(
+        "--videos", metavar="REGEX", help="how names of frames tell apart the videos in one folder"
+    )
     data.add_argument("--mask", metavar="DIR", help="masks of the frames, in the same layout")
     data.add_argument(
         "--stream",
@@ -87,9 +90,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     data.add_argument(
         "--unpaired",
-        choices=("error", "drop"),
+        choices=("error", "drop", "ignore"),
         default="error",
-        help="what to do with frames without a partner (default: %(default)s)",
+        help="what to do with frames without a partner: refuse or drop them, or ignore missing masks "
+        "(default: %(default)s)",
     )
     data.add_argument("--no-labels", action="store_true", help="do not take folders as classes")
     encoding = parser.add_argument_group("frames")
@@ -183,7 +187,7 @@ def run(args: argparse.Namespace) -> int:
 def _dataset(args: argparse.Namespace) -> Dataset:
     """Open the source that is to be packed."""
     if holds_video_files(args.source):
-        for knob in ("mask", "stream", "frames", "match"):
+        for knob in ("mask", "stream", "frames", "videos", "match"):
             if getattr(args, knob):
                 raise OptionError(
                     f"--{knob} is for frames that are files, but {args.source!r} holds video files"
@@ -200,7 +204,9 @@ def _dataset(args: argparse.Namespace) -> Dataset:
             raise OptionError(f"--stream {text!r}: must be NAME=DIR, such as mask=masks/")
         streams[name] = folder
     roots: Any = streams if len(streams) > 1 else args.source
-    options: dict[str, Any] = {"frames": args.frames, "match": args.match, "unpaired": args.unpaired}
+    options: dict[str, Any] = {
+        name: getattr(args, name) for name in ("frames", "videos", "match", "unpaired")
+    }
     options["labels"] = None if args.no_labels else "auto"
     if args.list is not None:
         return open_dataset(args.list, root=roots, columns=args.columns, **options)

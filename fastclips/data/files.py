@@ -30,6 +30,7 @@ from fastclips.data.labels import FRAMED, Labels, NamedLabels
 from fastclips.data.names import find_gaps, natural_key, template_of
 from fastclips.data.pack_storage import PackStorage
 from fastclips.data.pairing import pair
+from fastclips.data.parts import find_parts, least_frames
 from fastclips.data.records import read_records
 from fastclips.data.scan import (
     FrameTree,
@@ -37,16 +38,19 @@ from fastclips.data.scan import (
     evenly,
     name_folders,
     scan_folders,
+    scan_groups,
     scan_tree,
     time_of,
 )
 from fastclips.data.storage import FolderStorage
 from fastclips.data.tars import Tars
 from fastclips.errors import DataError, OptionError
-from fastclips.options import first_few
+from fastclips.options import checked_pattern, first_few
 from fastclips.reserved import LABEL
 
 if TYPE_CHECKING:
+    import re
+
     from numpy.typing import NDArray
 
     from fastclips.data.records import Records
@@ -71,14 +75,16 @@ class Files:
         The folder or tar files of each stream.
     records : object
         The list of videos, or None to open all videos below the roots.
-    columns, frames, match
+    columns, frames, videos, match
         As in `fastclips.open`.
     labelled : bool
         Whether to take labels from the list or the folders.
     classes : tuple of str or None
         Names of the classes, if given.
-    drop : bool
-        Whether videos and frames without a partner are dropped.
+    unpaired : {"error", "drop", "ignore"}
+        What to do with videos and frames without a partner.
+    masks : frozenset of str
+        The streams that are masks.
     kinds : mapping of str to str, optional
         Of a list: the columns of labels and their kinds.
     named_classes : mapping of str to tuple of str
@@ -89,12 +95,36 @@ class Files:
     records: object
     columns: str | None
     frames: str | Mapping[str, str] | None
+    videos: str | None
     labelled: bool
     classes: tuple[str, ...] | None
     match: str | None
-    drop: bool
+    unpaired: str
+    masks: frozenset[str]
     kinds: Mapping[str, str] | None = None
     named_classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.unpaired == "ignore" and not self._optional:
+            raise OptionError(
+                f"unpaired='ignore': is for missing masks, but none of the streams {', '.join(self.roots)} "
+                "is in masks=: name the streams of images and masks, as in {'image': ..., 'mask': ...}"
+            )
+        if len(self._optional) == len(self.roots):
+            raise OptionError(
+                "unpaired='ignore': needs a stream of pictures, whose frames are kept, but all streams "
+                f"are masks: {', '.join(self.roots)}"
+            )
+
+    @property
+    def _optional(self) -> tuple[str, ...]:
+        """Streams that may lack files."""
+        return tuple(name for name in self.roots if name in self.masks) if self.unpaired == "ignore" else ()
+
+    @property
+    def _leader(self) -> str:
+        """The stream whose videos and frames, and their order, are those of the dataset."""
+        return next(name for name in self.roots if name not in self._optional)
 
     def made_from(self) -> dict[str, Any]:
         """Return a JSON-able dict of all options that decide the index; a list file by its digest.
@@ -120,15 +150,18 @@ class Files:
         classes: object = None if self.classes is None else list(self.classes)
         if self.kinds is not None:
             classes = {LABEL: classes, **{name: list(names) for name, names in self.named_classes.items()}}
+        ignoring = {"masks": list(self._optional)} if self._optional else {}  # older files lack the key
         return {
+            **ignoring,
             "roots": {name: root.absolute for name, root in self.roots.items()},
             "list": digest,
             "columns": self.columns,
             "frames": dict(self.frames) if isinstance(self.frames, Mapping) else self.frames,
             "labels": "auto" if self.labelled and self.kinds is None else self.kinds and dict(self.kinds),
             "classes": classes,
+            "videos": self.videos,
             "match": self.match,
-            "unpaired": "drop" if self.drop else "error",
+            "unpaired": self.unpaired,
         }
 
     def open(self) -> tuple[FolderStorage | PackStorage, Index, Times]:
@@ -163,13 +196,34 @@ class Files:
             return self.frames.get(stream)
         return self.frames
 
+    @property
+    def _grouping(self) -> re.Pattern[str] | None:
+        return None if self.videos is None else checked_pattern(self.videos, "videos")
+
     def _pair(self, trees: dict[str, FrameTree]) -> dict[str, FrameTree]:
-        gaps = find_gaps(next(iter(trees.values())).videos)
+        gaps = find_gaps(trees[self._leader].videos)
         if gaps:
             _log.warning("%s", gaps)
         if len(trees) == 1 and self.match is None:
             return trees
-        return pair(trees, self.match, drop=self.drop)
+        try:
+            paired = pair(trees, self.match, drop=self.unpaired == "drop", optional=self._optional)
+        except DataError as error:
+            raise self._offering_ignore(error, trees) from None
+        for stream in self._optional:
+            _report_masks(stream, trees[stream], paired[stream])
+        return paired
+
+    def _offering_ignore(self, error: DataError, trees: dict[str, FrameTree]) -> DataError:
+        """Return an error that offers ``unpaired="ignore"`` if the streams pair so, else the error itself."""
+        masks = [name for name in trees if name in self.masks]
+        if self.unpaired != "error" or not 0 < len(masks) < len(trees):
+            return error
+        try:
+            pair(trees, self.match, optional=masks)
+        except DataError:
+            return error
+        return DataError(f"{error} To keep frames without a mask, set unpaired='ignore'.")
 
     def _read_tars(self) -> dict[str, Tars]:
         """Return the tar files of each stream; an empty dict if the roots are folders of frames."""
@@ -184,16 +238,16 @@ class Files:
     def _open_folders(self) -> tuple[FolderStorage | PackStorage, Index, Times]:
         loose, tars = not self.labelled, self._read_tars()
         scanned = {
-            name: tars[name].tree(self._pattern(name), loose=loose)
+            name: tars[name].tree(self._pattern(name), loose=loose, videos=self._grouping)
             if tars
-            else scan_tree(root.path, self._pattern(name), loose=loose)
+            else scan_tree(root.path, self._pattern(name), loose=loose, videos=self._grouping)
             for name, root in self.roots.items()
         }
         trees = self._pair(scanned)
         storage = _storage(trees, tars)
         labels, classes = None, self.classes or ()
         if self.labelled:
-            labels, classes = self._classes_of(next(iter(trees.values())))
+            labels, classes = self._classes_of(trees[self._leader])
         return storage, _index(storage, labels, classes), {} if tars else _times(scanned)
 
     def _classes_of(self, tree: FrameTree) -> tuple[Labels, tuple[str, ...]]:
@@ -231,9 +285,9 @@ class Files:
         records = replace(records, paths=self._below_root(records.paths))
         paths = list(dict.fromkeys(records.paths))
         trees, folders, tars = self._look_up(records, paths)
-        first, times = next(iter(trees)), _times(trees, listed=True)
+        first, times = self._leader, _times(trees, listed=True)
         for stream, tree in trees.items():
-            if not tree.videos:
+            if not tree.videos and stream not in self._optional:
                 reason = _missing(tree, paths, len(paths), self._pattern(stream))
                 raise DataError(f"none of the list's {len(paths)} folders holds frames: {reason}")
         whole = trees[first].videos
@@ -259,7 +313,7 @@ class Files:
                     f"{records.where(torn[0])}: unpaired='drop' drops frames of this video, so {columns} "
                     "would refer to other frames: add the missing frames, or remove these columns."
                 )
-        starts, counts = _parts(records, kept, storage.frame_counts[keys])
+        starts, counts = find_parts(records, kept, [trees[first].videos[name] for name in names])
         labels = self._labels_of(records, kept, counts, times) if self.labelled else {}
         default, classes = labels.pop(LABEL, (None, self.classes or ()))
         fps = None if records.fps is None else np.array([records.fps[row] for row in kept], np.float64)
@@ -290,15 +344,18 @@ class Files:
         self, records: Records, paths: list[str]
     ) -> tuple[dict[str, FrameTree], dict[str, dict[str, str]], dict[str, Tars]]:
         """Return the folders that a list names in each stream, as trees and by name, and the tars."""
-        ends = None if self.drop else _ends(records)
+        ends = least_frames(records) if self.unpaired == "error" and self.videos is None else None
         named = ends if ends and all(map(self._is_named, self.roots)) else None
         tars = {} if named else self._read_tars()
         trees: dict[str, FrameTree] = {}
         folders: dict[str, dict[str, str]] = {}
+        lacking: DataError | None = None
         for stream, root in self.roots.items():
             frames = self._pattern(stream)
             if tars:
-                found = choose_folders(tars[stream].tree(frames, loose=True), paths)
+                found = choose_folders(tars[stream].tree(frames, loose=True, videos=self._grouping), paths)
+            elif self._grouping is not None:
+                found = scan_groups(root.path, paths, frames, self._grouping)
             elif ends is not None and self._is_named(stream):
                 found = name_folders(
                     root.path, ends, str(frames), lambda name: records.where(records.paths.index(name))
@@ -307,9 +364,13 @@ class Files:
                 found = scan_folders(root.path, paths, frames)
             trees[stream], folders[stream] = found
             missing = [path for path in paths if path not in folders[stream]]
-            if missing and not self.drop:
+            if missing and self.unpaired != "drop" and stream not in self._optional:
                 row = records.where(records.paths.index(missing[0]))
-                raise DataError(f"{row}: {_missing(trees[stream], missing, len(paths), frames)}")
+                lacking = DataError(f"{row}: {_missing(trees[stream], missing, len(paths), frames)}")
+                if stream not in self.masks:
+                    raise lacking
+        if lacking is not None:
+            raise self._offering_ignore(lacking, trees)
         return trees, folders, tars
 
     def _is_named(self, stream: str) -> bool:
@@ -355,6 +416,12 @@ def _missing(tree: FrameTree, missing: list[str], of: int, pattern: str | None) 
             f"frames={pattern!r} matches no frame in {name!r}, such as {tree.unmatched[name]!r}, {others}: "
             "it must match the whole name, and case matters."
         )
+    if tree.grouped:
+        return (
+            f"there is no video {name!r} below {tree.root!r}, {others}. With videos=, a path is that of "
+            "a folder, then / and the name of a video in it. Set root=, correct the list or videos=, or drop "
+            "such rows with unpaired='drop'."
+        )
     if name.startswith("/"):
         where, remedy = repr(name), "Correct the list"
     else:
@@ -362,36 +429,24 @@ def _missing(tree: FrameTree, missing: list[str], of: int, pattern: str | None) 
     return f"there are no frames in {where}, {others}. {remedy}, or drop such rows with unpaired='drop'."
 
 
-def _ends(records: Records) -> dict[str, int] | None:
-    """Return the least number of frames of each path, or None if the list has no lengths."""
-    if records.length is None:
-        return None
-    ends: dict[str, int] = {}
-    for row, (path, length) in enumerate(zip(records.paths, records.length, strict=True)):
-        end = length + (0 if records.start is None else records.start[row])
-        ends[path] = max(end, ends.get(path, 0))
-    return ends
-
-
-def _parts(
-    records: Records, kept: list[int], available: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the first frame of each row in its video, and its number of frames."""
-    starts = np.zeros(len(kept), np.int64)
-    if records.start is not None:
-        starts = np.array([records.start[row] for row in kept], np.int64)
-    counts = available - starts
-    if records.length is not None:
-        counts = np.array([records.length[row] for row in kept], np.int64)
-    wrong = np.flatnonzero((counts < 1) | (starts + counts > available))
-    if len(wrong):
-        at = int(wrong[0])
-        part = f"start={starts[at]}" + ("" if records.length is None else f" and length={counts[at]}")
+def _report_masks(stream: str, found: FrameTree, paired: FrameTree) -> None:
+    """Say how many frames have a mask, where masks may be missing."""
+    total = sum(files.count for files in paired.videos.values())
+    masks = sum(files.count for name, files in found.videos.items() if name in paired.videos)
+    if not masks:
         raise DataError(
-            f"{records.where(kept[at])}: {part} exceed the {available[at]} frames of "
-            f"{records.paths[kept[at]]!r}. start counts frames from 0, whatever the numbers of the files."
+            f"unpaired='ignore': no frame has a mask of {stream!r} in {found.root!r}. Videos are paired by "
+            "folder, frames by name or by match=."
         )
-    return starts, counts
+    videos = sum(name in found.videos for name in paired.videos)
+    _log.warning(
+        "Stream %r has masks for %d of %d frames, in %d of %d videos; the others are ignore.",
+        stream,
+        masks,
+        total,
+        videos,
+        len(paired.videos),
+    )
 
 
 def _index(storage: FolderStorage | PackStorage, labels: Labels | None, classes: tuple[str, ...]) -> Index:

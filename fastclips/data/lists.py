@@ -16,6 +16,7 @@ skipped, but still counted in line numbers. There are no comments: ``#`` has no 
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import logging
@@ -40,8 +41,10 @@ if TYPE_CHECKING:
 
 __all__ = ["VIDEO", "Table", "Where", "read_table"]
 
-VIDEO = ("path", "start", "length", "fps")  # columns that say which frames a row has
+VIDEO = ("path", "start", "length", "first", "last", "fps")  # columns that say which frames a row has
 _TUPLES = "path label start length"  # the default columns of tuples
+_LOOKED_AT = 4096  # bytes that tell a binary file from a text
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]").search  # bytes that no text holds
 _BLANKS = " "  # the separator that stands for any run of blanks
 _log = logging.getLogger(__name__)
 
@@ -138,6 +141,13 @@ class _Labels:
             every = {name: self.kinds[name] for name in labels}
             kinds = f"{len(labels)} kinds of target"
             raise error(f"{of}: {first_few(labels)} are {kinds}; keep one, or set labels={every}")
+        counted = [name for name in ("start", "length") if name in known]
+        numbered = [name for name in ("first", "last") if name in known]
+        if counted and numbered:
+            raise error(
+                f"{of}: column {numbered[0]!r} is a number in names of frames, but {counted[0]!r} counts "
+                "frames; keep start and length, or first and last"
+            )
         if "path" not in known:
             raise error(f"{of}: no column is named 'path'; rename the column that holds the videos' paths")
         missing = [name for name in self.kinds if name not in known]
@@ -262,6 +272,11 @@ def _lines(path: str) -> list[str]:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        if _CONTROL(data[:_LOOKED_AT]) and not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise DataError(
+                f"{path!r} is a binary file that begins with {data[:8]!r}, but no folder, tar, pack, video "
+                "file or text list: unpack an archive, and give the folder of its frames."
+            ) from error
         line = error.object.count(b"\n", 0, error.start) + 1
         byte = f"byte {error.object[error.start]:#04x}"
         raise DataError(f"line {line} of {path!r}: {byte} is not UTF-8; save the file as UTF-8.") from error

@@ -31,6 +31,7 @@ __all__ = ["FileNames", "Names", "find_gaps", "natural_key", "sequences", "stem"
 
 _END = "\0"  # ends a name in a blob; no path can hold this character
 _RUNS = re.compile("([0-9]+)")
+_DOTTED = re.compile(r"[0-9]\.$").search  # before the fraction of a second, or a second counter
 _DIGITS = 18  # a number of more digits may not fit into 64 bits
 _BLANK = re.compile(r"\{(?:\w*:)?0?([1-9][0-9]*)?d?\}|%0?([1-9][0-9]*)?d")
 
@@ -163,7 +164,7 @@ class FileNames:
     first, stride : int
         The first frame's number, and the difference between successive numbers.
     listed : str
-        The names, joined by zero characters.
+        The names, joined by zero characters. An empty name says that the frame has no file.
     """
 
     count: int
@@ -174,7 +175,10 @@ class FileNames:
 
     @classmethod
     def of(cls, names: list[str]) -> FileNames:
-        """Return the file names of an ordered list of at least one name; a template if evenly numbered."""
+        """Return the file names of an ordered list of at least one name; a template if evenly numbered.
+
+        An empty name stands for a frame without a file.
+        """
         return _numbered(names) or cls(len(names), listed=_END.join(names))
 
     def names(self) -> list[str]:
@@ -190,6 +194,22 @@ class FileNames:
     def stems(self) -> list[str]:
         """Return the names without extensions, in order."""
         return [stem(name) for name in self.names()]
+
+    def frame_numbers(self) -> Sequence[int] | None:
+        """Return the number in each name, in order; None unless the names are one sequence of whole numbers.
+
+        A number after a number and a dot, such as ``0.15``, may be a part of a second.
+        """
+        if self.count > 1 and self.template is not None:
+            before = self.template[: self.template.rindex("%0")]
+            return None if _DOTTED(before) else self.numbers()
+        stems = self.stems()
+        found = sequences(stems)
+        if len(found) != 1 or any(map(_DOTTED, (before for before, _ in found))):
+            return None
+        (numbers,) = found.values()
+        unclear = self.count == 1 and len(_RUNS.findall(stems[0])) > 1  # which one is the frame's?
+        return None if len(numbers) != self.count or unclear else list(map(int, numbers))
 
     def has_gap(self) -> bool:
         """Whether frame numbers are missing: one sequence whose numbers have unequal differences."""

@@ -33,8 +33,8 @@ from fastclips.data.pack_storage import open_pack
 from fastclips.data.roots import Root
 from fastclips.data.saved_index import load_or_scan
 from fastclips.data.streams import MASKS, make_streams, mask_options
-from fastclips.errors import OptionError
-from fastclips.options import checked_choice, checked_classes
+from fastclips.errors import DataError, OptionError
+from fastclips.options import checked_choice, checked_classes, checked_pattern
 from fastclips.reserved import LABEL
 from fastclips.spec import Stream
 
@@ -55,6 +55,7 @@ def open_dataset(
     root: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]] | None = None,
     columns: str | None = None,
     frames: str | Mapping[str, str] | None = None,
+    videos: str | None = None,
     labels: object = "auto",
     classes: Iterable[str] | Mapping[str, Iterable[str]] | None = None,
     masks: str | Iterable[str] = MASKS,
@@ -66,7 +67,7 @@ def open_dataset(
     index: str | os.PathLike[str] | None = None,
     images: ArrayLike | PathLike[str] | Mapping[str, ArrayLike | PathLike[str]] | None = None,
 ) -> Dataset:
-    """Open a dataset: folders of frames, a list of videos, tar files, a pack, or arrays.
+    r"""Open a dataset: folders of frames, a list of videos, tar files, a pack, or arrays.
 
     ``fastclips.open`` is this function. Files of frames are .jpg, .jpeg, .jfif, .png, .bmp, .tif, .tiff
     or .webp. Everything is in natural order: ``f2`` comes before ``f10``.
@@ -95,8 +96,13 @@ def open_dataset(
     frames : str or mapping of str to str, optional
         Select frames by file name, case-sensitively: a pattern such as ``"img_*.jpg"``, for all streams or
         for each. A folder with several sequences of frames needs it. With a placeholder for the number,
-        ``"img_{:05d}.jpg"``, and lengths in the list, no directory is read unless ``unpaired="drop"``: only
+        ``"img_{:05d}.jpg"``, and lengths in the list, no directory is read unless `unpaired` is given: only
         the first and last frame of up to 1,000 videos are checked.
+    videos : str, optional
+        Where a folder holds the frames of several videos, such as ``clip3_0001.jpg``: a regular expression
+        that is searched in each name without extension, such as ``r"(clip\d+)_"``. Its groups, joined by
+        ``_``, or its whole match, name the video below its folder: ``class/clip3``. The path of a list is
+        then the folder and this name.
     labels : "auto", None, mapping of str to str, or array_like
         ``"auto"`` takes labels from the names of folders, or from the column of the list. None opens the data
         without labels; every folder of frames is then a video. Of a list with several targets: the columns
@@ -112,8 +118,10 @@ def open_dataset(
         Pairs frames of streams whose names differ: a regular expression that is searched in each name without
         extension. Frames belong together if its groups, or its whole match, are equal; digits compare as
         numbers.
-    unpaired : {"error", "drop"}
-        What to do with a video or a frame that is missing in a stream or in the folders of a list.
+    unpaired : {"error", "drop", "ignore"}
+        What to do with a video or a frame that is missing in a stream or in the folders of a list: raise an
+        error, or drop it in all streams. ``"ignore"`` keeps the frames of the pictures: where a mask has no
+        file, all its pixels are `ignore`. Pictures must not be missing.
     colors : mapping of (int, int, int) to int, optional
         Value of each colour of RGB masks. RGB masks are an error without it.
     values : mapping of int to int, or sequence of 256 int, optional
@@ -151,7 +159,8 @@ def open_dataset(
     Notes
     -----
     A list has the column ``path``, a folder of frames. It may have ``start`` and ``length``, the part of the
-    video to use, in frames counted from 0 whatever the numbers of the files; ``fps``; and one of the targets
+    video to use, in frames counted from 0 whatever the numbers of the files; or ``first`` and ``last``, or
+    one of them: the frames whose files have these numbers, and those between; ``fps``; and one of the targets
     ``label`` (a class), ``labels`` (several classes), ``frame_labels`` (a class for each frame), ``target``
     (a number or array) and ``frame_target`` (numbers for each frame). Columns of other names, or several
     targets, are named in `labels`.
@@ -178,6 +187,12 @@ def open_dataset(
     >>> fc.open([{"path": "class_0/video_0", "start": 2, "length": 8}], root="frames")
     <Dataset: 1 videos, 8 frames, 0 classes; image>
 
+    Several videos in one folder:
+
+    >>> data = fc.open("frames", labels=None, videos=r"_(\d\d\d\d)\d")  # frames 1 to 9 and 10 to 12
+    >>> data.index.names[:2], data.index.frame_counts[:2].tolist()
+    (['class_0/video_0/0000', 'class_0/video_0/0001'], [9, 3])
+
     Images and their masks:
 
     >>> fc.open({"image": "frames", "mask": "masks"}, ignore=255)
@@ -192,10 +207,17 @@ def open_dataset(
     more = _classes_by_label(classes, kinds)
     if labels is None and more:
         raise OptionError(f"classes={classes!r}: cannot be used with labels=None; remove one of them")
-    checked_choice(unpaired, "unpaired", ("error", "drop"))
+    checked_choice(unpaired, "unpaired", ("error", "drop", "ignore"))
     mask = mask_options(colors, values, ignore)
     if images is not None:
-        given = {"source": source, "root": root, "columns": columns, "frames": frames, "match": match}
+        given = {
+            "source": source,
+            "root": root,
+            "columns": columns,
+            "frames": frames,
+            "videos": videos,
+            "match": match,
+        }
         given["index"] = index
         _refuse_given(given, "is for frames in files; remove it, or remove images=")
         _refuse_kinds(kinds, "arrays")
@@ -205,7 +227,14 @@ def open_dataset(
     _check_not_array(labels)
     path = Root(source) if isinstance(source, (str, PathLike)) else None
     if path is not None and path.is_pack:
-        given = {"root": root, "columns": columns, "frames": frames, "match": match, "index": index}
+        given = {
+            "root": root,
+            "columns": columns,
+            "frames": frames,
+            "videos": videos,
+            "match": match,
+            "index": index,
+        }
         _refuse_given(given, f"is for frames in files, but {str(path)!r} is a pack; remove it")
         _refuse_kinds(kinds, "a pack")
         return _open_pack(path.path, labels is not None, more, masks, mask)
@@ -214,19 +243,21 @@ def open_dataset(
         _refuse_kinds(kinds, "folders or tar files")
     for name in kinds or ():
         check_label_name(name, tuple(roots), "a column in labels")
+    streams = make_streams(tuple(roots), masks, mask)
     files = Files(
         roots,
         records,
         columns=columns,
         frames=frames,
+        videos=None if videos is None else checked_pattern(videos, "videos").pattern,
         labelled=labels is not None,
         classes=more.pop(LABEL, None) if kinds is not None else _only_default(more),
         match=match,
-        drop=unpaired == "drop",
+        unpaired=unpaired,
+        masks=frozenset(stream.name for stream in streams if stream.mask),
         kinds=kinds,
         named_classes=more if kinds is not None else {},
     )
-    streams = make_streams(tuple(files.roots), masks, mask)
     if index is None:
         storage, table, _ = files.open()
     else:
@@ -299,6 +330,9 @@ def _only_default(classes: Mapping[str, tuple[str, ...]]) -> tuple[str, ...] | N
     return classes.get(LABEL)
 
 
+open_dataset.__module__, open_dataset.__name__, open_dataset.__qualname__ = "fastclips", "open", "open"
+
+
 def _open_pack(
     source: str | PathLike[str],
     labelled: bool,
@@ -344,6 +378,8 @@ def _sources(
         folders = {name: Root(value) for name, value in source.items()}
     elif path is not None and (not path.is_file or path.tars):
         folders = {"image": path}
+    if path is not None and path.is_missing:
+        raise DataError(f"{path.absolute!r} does not exist: there is no such file or folder.")
     if folders is not None:
         for knob, value in (("root", root), ("columns", columns)):
             if value is not None:

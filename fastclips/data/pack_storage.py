@@ -9,7 +9,8 @@ A pack is a folder::
 its stream and its format. WebDataset's readers use a file's name up to the first dot as the sample, so all
 streams of a frame are one sample. The frames of a video are consecutive, the streams of a frame adjacent, and
 a video is in one shard. A video whose name is not allowed in a tar (it begins with ``/``, or holds ``..``) is
-put below ``_`` and its number.
+put below ``_`` and its number. A frame without a mask has no member: its name in ``storage.*`` is empty, and
+its length and its blocks are 0.
 
 **Places.** Offsets count through all shards, as if they were concatenated, so each byte has one number. ::
 
@@ -71,6 +72,7 @@ _NAME = 100  # bytes of a name in a header
 _SPREAD = 2  # a range is read in one call if it has at most so many bytes per wanted byte
 _SURE, _LOOK = 64, 16  # calls, as described in `PackStorage.advise`
 _PLACES = 5  # bytes of a range that are checked, including its ends
+_NOWHERE = np.iinfo(np.int64).max  # after any offset
 _RESTORE = "restore it, or pack again"
 
 
@@ -126,7 +128,7 @@ class PackStorage(Storage):
             For each stream the files of each video, as many in all streams.
         places : mapping of str to (ndarray of int64, ndarray of int64)
             For each stream, of all frames, video by video: offset of their data, counted through the shards,
-            and bytes.
+            and bytes. An offset below 0 means that the frame has no member.
         shards : mapping of str to int
             Bytes of each tar file.
         firsts : ndarray of int64, optional
@@ -150,8 +152,10 @@ class PackStorage(Storage):
         arrays["pack.firsts"] = np.zeros(len(counts), np.int64) if firsts is None else firsts
         arrays["pack.begins"] = begins
         for name, (starts, lengths) in places.items():
-            bases = np.minimum.reduceat(starts, begins)
-            blocks = (starts - np.repeat(bases, counts)) // BLOCK
+            there = starts >= 0
+            bases = np.minimum.reduceat(np.where(there, starts, _NOWHERE), begins)
+            bases[bases == _NOWHERE] = 0  # no frame of the video has a member
+            blocks = np.where(there, starts - np.repeat(bases, counts), 0) // BLOCK
             if max(blocks.max(), lengths.max()) > np.iinfo(np.uint32).max:
                 raise DataError("frames of a video are more than 2 TiB apart, or a frame has 4 GiB or more")
             arrays[f"pack.{name}.bases"] = bases
@@ -182,15 +186,18 @@ class PackStorage(Storage):
         places = {}
         for stream, tree in trees.items():
             found = [
-                (begins[member.path] + member.start, member.length)
+                (begins[member.path] + member.start, member.length) if member else (-1, 0)
                 for video, names in tree.videos.items()
-                for member in tars[stream].members(video, names.names())
+                for member in tars[stream].members(tree.folder(video), names.names())
             ]
             starts, lengths = np.array(found, np.int64).T
             places[stream] = np.ascontiguousarray(starts), np.ascontiguousarray(lengths)
         files = {stream: tree.videos for stream, tree in trees.items()}
         arrays, meta = cls.lay_out(files, places, shards)
-        return cls(Columns.pack(arrays, {**meta, "streams": [{"name": stream} for stream in trees]}), "/")
+        meta["streams"] = [{"name": stream} for stream in trees]
+        if any(tree.grouped for tree in trees.values()):
+            meta["grouped"] = True
+        return cls(Columns.pack(arrays, meta), "/")
 
     def check(self, remedy: str = _RESTORE) -> None:
         """Raise DataError, with a remedy, unless all shards exist and have the right size."""
@@ -205,19 +212,42 @@ class PackStorage(Storage):
                 raise DataError(f"{str(path)!r} has {size} bytes, but its index says {end - begin}; {remedy}")
             begin = end
 
-    def read(self, stream: str, video: int, frame: int) -> bytes | NDArray[np.uint8]:
+    def read(self, stream: str, video: int, frame: int) -> bytes | NDArray[np.uint8] | None:
         """Return a frame, as `Storage.read`."""
         (data,) = self.read_many(stream, video, (frame,))
         return bytes(data) if isinstance(data, memoryview) else data
 
     def read_many(
         self, stream: str, video: int, frames: Collection[int]
-    ) -> Sequence[memoryview | NDArray[np.uint8]]:
+    ) -> Sequence[memoryview | NDArray[np.uint8] | None]:
         """Return several frames of a video, as `Storage.read_many`.
 
         Frames that lie close together are read in one call, together with the bytes between them. Otherwise,
         the kernel is told of all ranges before the first of them is read.
         """
+        there = self._with_member(stream, video, frames)
+        if there is frames:
+            return self._read_members(stream, video, frames)
+        held = {*there}
+        found = iter(self._read_members(stream, video, there) if there else ())
+        return [next(found) if frame in held else None for frame in frames]
+
+    def _with_member(self, stream: str, video: int, frames: Collection[int]) -> Collection[int]:
+        """Return those of some frames that have a member; the argument itself if all have."""
+        table = self._files[stream]
+        if not table.has_missing:
+            return frames
+        self._find(stream, video, frames)  # refuses numbers that do not exist
+        first = self._firsts.item(video)
+        names = table.names(video, [frame - first for frame in frames])
+        if all(names):
+            return frames
+        return [frame for frame, name in zip(frames, names, strict=True) if name]
+
+    def _read_members(
+        self, stream: str, video: int, frames: Collection[int]
+    ) -> Sequence[memoryview | NDArray[np.uint8]]:
+        """Return several frames that have members."""
         starts, lengths = self._find(stream, video, frames)
         runs = self._runs(starts, lengths)
         try:
@@ -227,7 +257,7 @@ class PackStorage(Storage):
             held = [(start, self._read(start, end)) for start, end in runs]
         except (OSError, DataError) as error:
             if len(starts) > 1:  # read one by one to find the frame for the message
-                return [self.read_many(stream, video, (frame,))[0] for frame in frames]
+                return [self._read_members(stream, video, (frame,))[0] for frame in frames]
             reason = str(error.strerror if isinstance(error, OSError) else error)
             (frame,) = frames
             path = self.where(stream, video, frame)
@@ -260,6 +290,9 @@ class PackStorage(Storage):
         if row >= _SURE and row % _LOOK:
             return
         with suppress(OSError, DataError):
+            frames = self._with_member(stream, video, frames)
+            if not frames:
+                return
             runs = self._runs(*self._find(stream, video, frames))
             if all(self._is_in_memory(*run) for run in runs):
                 return
@@ -276,7 +309,11 @@ class PackStorage(Storage):
 
     def _member(self, stream: str, video: int, frame: int) -> str:
         (name,) = self._files[stream].names(video, (frame - self._firsts.item(video),))
-        return f"{member_folder(self.videos[video], video)}/{os.fsdecode(name)}"
+        folder = self.videos[video]
+        if self.columns.meta.get("grouped"):  # of tars: the last part of the video's name is no folder
+            above, slash, _ = folder.rpartition("/")
+            return f"{above}{slash}{os.fsdecode(name)}"
+        return f"{member_folder(folder, video)}/{os.fsdecode(name)}"
 
     def where(self, stream: str, video: int, frame: int) -> str:
         """Return the frame's shard and member, as ``/data/pack/00000.tar:video/000012.image.jpg``."""
@@ -284,6 +321,8 @@ class PackStorage(Storage):
         shards = self.columns.meta["shards"]
         shard = min(bisect_right(self._ends, start - BLOCK), len(shards) - 1)
         path = Path(self._folder, shards[shard])
+        if not self._with_member(stream, video, (frame,)):
+            return f"{path}:{member_folder(self.videos[video], video)} (no {stream} of frame {frame})"
         return f"{path}:{self._member(stream, video, frame)}"
 
     def _find(self, stream: str, video: int, frames: Collection[int]) -> tuple[list[int], list[int]]:

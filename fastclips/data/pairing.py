@@ -1,23 +1,24 @@
 """Pair the streams of a dataset, video by video and frame by frame.
 
 Videos are paired by name, frames by *key*: the stem, or the text that ``match=`` finds in it. A missing video
-or frame is an error unless the user allows dropping its partners: a clip must never show a frame with the
-mask of another frame, nor silently become shorter.
+or frame is an error unless the user allows dropping its partners, or masks to be missing: a clip must never
+show a frame with the mask of another frame, nor silently become shorter.
 """
 
 from __future__ import annotations
 
 import logging
-import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fastclips.data.names import FileNames, stem
-from fastclips.data.scan import FrameTree
-from fastclips.errors import DataError, OptionError
-from fastclips.options import first_few
+from fastclips.errors import DataError
+from fastclips.options import checked_pattern, first_few
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Callable, Collection, Hashable, Mapping
+
+    from fastclips.data.scan import FrameTree
 
 __all__ = ["pair"]
 
@@ -25,19 +26,26 @@ _log = logging.getLogger(__name__)
 
 
 def pair(
-    trees: Mapping[str, FrameTree], match: str | None = None, *, drop: bool = False
+    trees: Mapping[str, FrameTree],
+    match: str | None = None,
+    *,
+    drop: bool = False,
+    optional: Collection[str] = (),
 ) -> dict[str, FrameTree]:
     """Return streams with the same videos, each with the same frames.
 
     Parameters
     ----------
     trees : mapping of str to FrameTree
-        The streams. The order of videos and frames is that of the first stream.
+        The streams. The order of videos and frames is that of the first stream that is not optional.
     match : str, optional
         A regular expression that is searched in each stem. A frame's key is the tuple of its groups, or the
         whole match if it has no groups; digits compare as numbers. By default, the key is the stem.
     drop : bool
         Whether videos and frames without a partner are dropped, with a warning, instead of an error.
+    optional : collection of str
+        Streams, not all, which may lack videos and frames: such a frame has an empty name. It cannot be
+        combined with `drop`.
 
     Returns
     -------
@@ -53,34 +61,38 @@ def pair(
         streams are the same files, or nothing is left.
     """
     key = _key(match)
-    videos, lacking = _common_videos(trees, drop=drop)
+    leader = next(stream for stream in trees if stream not in optional)
+    order = [leader, *(stream for stream in trees if stream != leader)]
+    videos, lacking = _common_videos(
+        {stream: trees[stream] for stream in order}, drop=drop, optional=optional
+    )
     paired: dict[str, dict[str, FileNames]] = {stream: {} for stream in trees}
     unpaired: dict[str, list[str]] = {stream: [] for stream in trees}
     total = dropped = 0
     for video in videos:
-        files = {stream: tree.videos[video] for stream, tree in trees.items()}
+        files = {s: trees[s].videos[video] for s in order if video in trees[s].videos}
         if video.startswith("/") and len(set(files.values())) < len(files):
             raise DataError(_same_files(files, video))
-        if key is None and _alike(list(files.values())):
-            total += next(iter(files.values())).count
+        if key is None and len(files) == len(order) and _alike(list(files.values())):
+            total += files[leader].count
         else:
             keys = {s: _keys(f, key, f"{trees[s].root}/{video}") for s, f in files.items()}
-            everything, common = _common_frames(keys, video, unpaired)
+            everything, common = _common_frames(keys, video, unpaired, optional)
             total += len(everything)
             dropped += len(everything) - len(common)
             if not common:
                 lacking.append(video)
                 continue
-            files = {s: FileNames.of([by_key[k] for k in common]) for s, by_key in keys.items()}
+            files = {s: FileNames.of([keys.get(s, {}).get(k, "") for k in common]) for s in order}
         for stream, names in files.items():
             paired[stream][video] = names
     for stream, missing in unpaired.items():
         if missing and not drop:
-            raise DataError(_unpaired(stream, trees[stream].root, missing, f"{total} frames"))
+            raise DataError(_unpaired(stream, trees[stream].root, missing, f"{total} frames", optional))
     if not all(paired.values()):
         raise DataError(
-            f"unpaired='drop' leaves nothing: no frame of {trees[next(iter(trees))].root!r} has a partner in "
-            "each stream. Videos are paired by folder, frames by name or by match=."
+            f"unpaired='drop' leaves nothing: no frame of {trees[leader].root!r} has a partner in each "
+            "stream. Videos are paired by folder, frames by name or by match=."
         )
     if lacking or dropped:
         _log.warning(
@@ -89,42 +101,45 @@ def pair(
             first_few(lacking, 3) or "none",
             dropped,
         )
-    return {stream: FrameTree(tree.root, paired[stream]) for stream, tree in trees.items()}
+    return {
+        stream: replace(tree, videos=paired[stream], times={}, unmatched={}) for stream, tree in trees.items()
+    }
 
 
-def _common_videos(trees: Mapping[str, FrameTree], *, drop: bool) -> tuple[list[str], list[str]]:
+def _common_videos(
+    trees: Mapping[str, FrameTree], *, drop: bool, optional: Collection[str]
+) -> tuple[list[str], list[str]]:
     """Return the videos that every stream has, in the order of the first stream, and the other videos."""
     everything = dict.fromkeys(video for tree in trees.values() for video in tree.videos)
     lacking = []
     for stream, tree in trees.items():
-        missing = [video for video in everything if video not in tree.videos]
+        missing = [video for video in everything if video not in tree.videos and stream not in optional]
         if missing and not drop:
-            raise DataError(_unpaired(stream, tree.root, missing, f"{len(everything)} videos"))
+            raise DataError(_unpaired(stream, tree.root, missing, f"{len(everything)} videos", optional))
         lacking += missing
     gone = dict.fromkeys(lacking)
     return [video for video in everything if video not in gone], list(gone)
 
 
 def _common_frames(
-    keys: Mapping[str, Mapping[Hashable, str]], video: str, unpaired: Mapping[str, list[str]]
+    keys: Mapping[str, Mapping[Hashable, str]],
+    video: str,
+    unpaired: Mapping[str, list[str]],
+    optional: Collection[str],
 ) -> tuple[list[Hashable], list[Hashable]]:
     """Return all keys of a video's frames and the common ones; add missing frames to `unpaired`."""
     names = {key: name for by_key in reversed(list(keys.values())) for key, name in by_key.items()}
     everything = list(dict.fromkeys(key for by_key in keys.values() for key in by_key))
-    for stream, by_key in keys.items():
+    needed = {stream: by_key for stream, by_key in keys.items() if stream not in optional}
+    for stream, by_key in needed.items():
         unpaired[stream] += [f"{video}/{names[key]}" for key in everything if key not in by_key]
-    return everything, [key for key in everything if all(key in by_key for by_key in keys.values())]
+    return everything, [key for key in everything if all(key in by_key for by_key in needed.values())]
 
 
 def _key(match: str | None) -> Callable[[str], Hashable] | None:
     if match is None:
         return None
-    if not isinstance(match, str):
-        raise OptionError(f"match={match!r}: must be a regular expression, as a str")
-    try:
-        search = re.compile(match).search
-    except re.error as error:
-        raise OptionError(f"match={match!r}: must be a regular expression ({error})") from None
+    search = checked_pattern(match, "match").search
 
     def key(text: str) -> Hashable:
         found = search(text)
@@ -172,9 +187,15 @@ def _same_files(files: Mapping[str, FileNames], video: str) -> str:
     )
 
 
-def _unpaired(stream: str, root: str, missing: list[str], of: str) -> str:
+def _unpaired(stream: str, root: str, missing: list[str], of: str, optional: Collection[str]) -> str:
+    remedy = "add the missing files, or drop their partners with unpaired='drop'."
+    if optional:  # so the others are not optional
+        remedy = (
+            "add the missing files, or drop their partners with unpaired='drop': unpaired='ignore' is for "
+            f"missing files of masks, {', '.join(map(repr, optional))}."
+        )
     return (
         f"stream {stream!r} in {root!r} lacks {len(missing)} of the {of} of all streams: "
         f"{first_few(missing)}. Streams are paired by the videos' folders and the frames' names without "
-        "extension, or by match=: add the missing files, or drop their partners with unpaired='drop'."
+        f"extension, or by match=: {remedy}"
     )

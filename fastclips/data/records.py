@@ -4,8 +4,9 @@
 
     any list --lists.read_table--> raw columns --read_records--> Records
 
-**Columns.** Each row has a ``path``. It may have ``start``, ``length`` and ``fps``, and one kind of target,
-in a column of that name; or several targets, in columns whose names and kinds the user gives:
+**Columns.** Each row has a ``path``. It may have ``start`` and ``length``, or ``first`` and ``last``. It may
+have ``fps``, and one kind of target, in a column of that name; or several targets, in columns whose names and
+kinds the user gives:
 
 ============  =======================================  ==================================================
 kind          in Python                                in text
@@ -67,6 +68,8 @@ class Records:
         First frame of each row, at least 0.
     length : list of int, optional
         Frames of each row, at least 1.
+    first, last : list of int, optional
+        Least and largest number in the names of each row's frames, at least 0.
     fps : list of float, optional
         Frames per second, above 0.
     kind : {"label", "labels", "frame_labels", "target", "frame_target"}, optional
@@ -87,6 +90,8 @@ class Records:
     paths: list[str]
     start: list[int] | None
     length: list[int] | None
+    first: list[int] | None
+    last: list[int] | None
     fps: list[float] | None
     kind: str | None
     labels: list[Any] | None
@@ -148,6 +153,10 @@ def read_records(
     table = read_table(source, columns, any_kind if kinds is None else kinds, named=kinds is not None)
     for name in table.columns:
         check_gaps(table, name)
+    low, high = _integers(table, "first", 0), _integers(table, "last", 0)
+    for row, (begin, end) in enumerate(zip(low or (), high or (), strict=False)):
+        if begin > end:
+            table.refuse(row, "last", f"must be at least first, which is {begin}")
     given = classes if isinstance(classes, Mapping) else {LABEL: classes or ()}
     labels: dict[str, tuple[str, list[Any]]] = {}
     for column, kind in table.kinds.items():
@@ -159,6 +168,8 @@ def read_records(
         paths=_paths(table),
         start=_integers(table, "start", 0),
         length=_integers(table, "length", 1),
+        first=low,
+        last=high,
         fps=_rates(table),
         kind=default_kind,
         labels=values,

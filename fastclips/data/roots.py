@@ -50,6 +50,17 @@ class Root:
         """Whether it is a file, such as a list of videos or a tar."""
         return Path(self.path).is_file()
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether there is no such file or folder."""
+        try:
+            Path(self.path).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except (OSError, ValueError):  # ValueError: the path holds a NUL
+            return False
+        return False
+
     @cached_property
     def tars(self) -> list[Path]:
         """Its tar files, in natural order: itself, or those in the folder; empty if it is something else."""

@@ -4,6 +4,7 @@
 
     scan_tree(root, frames)           every folder below the root that holds frames is a video
     scan_folders(root, names, frames) the folders that a list names
+    scan_groups(..., videos)          the same, where a folder holds several videos
     name_folders(...)                 the same, from lengths in the list: no directory is read
 
 **Layout.** ``root/class/.../video/frame.jpg``: a video is a folder that directly holds frames, at any depth
@@ -17,7 +18,8 @@ numbers: see `fastclips.data.decimals`.
 compares them.
 
 **One sequence.** A folder may hold several sequences of frames (``img_*``, ``flow_x_*``). Reading them as one
-video would be a silent mistake, so a folder with several sequences needs a pattern that selects one.
+video would be a silent mistake, so such a folder needs a pattern that selects one (``frames=``) or that tells
+the videos apart (``videos=``); a video's name is then ``folder/video``.
 """
 
 from __future__ import annotations
@@ -25,8 +27,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -37,6 +38,7 @@ from fastclips.data.several import matcher
 from fastclips.errors import DataError, OptionError
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     T = TypeVar("T")
@@ -48,9 +50,11 @@ __all__ = [
     "FrameTree",
     "choose_folders",
     "evenly",
+    "folder_of",
     "gather_videos",
     "name_folders",
     "scan_folders",
+    "scan_groups",
     "scan_tree",
     "time_of",
     "without_video_extension",
@@ -82,16 +86,28 @@ class FrameTree:
         videos.
     unmatched : dict of str to str
         Folders of a list in which the pattern matches no frame, each with the name of a frame.
+    grouped : bool
+        Whether a folder may hold several videos, so that the last part of a video's name is not a folder.
     """
 
     root: str
     videos: dict[str, FileNames]
     times: dict[str, int | None] = field(default_factory=dict, compare=False, repr=False)
     unmatched: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
+    grouped: bool = False
+
+    def folder(self, video: str) -> str:
+        """Return the folder of a video's frames, relative to the root."""
+        return folder_of(video) if self.grouped else video
 
     def path(self, name: str) -> str:
         """Return the path of a folder."""
         return _below(Path(self.root), name)
+
+
+def folder_of(video: str) -> str:
+    """Return the folder of a video that shares it with others; an empty str for the root."""
+    return video.rpartition("/")[0]
 
 
 def evenly(items: Sequence[T], most: int) -> list[T]:
@@ -109,7 +125,13 @@ def time_of(folder: str) -> int | None:
         return None
 
 
-def scan_tree(root: str | os.PathLike[str], frames: str | None = None, *, loose: bool = False) -> FrameTree:
+def scan_tree(
+    root: str | os.PathLike[str],
+    frames: str | None = None,
+    *,
+    loose: bool = False,
+    videos: re.Pattern[str] | None = None,
+) -> FrameTree:
     """Find the videos below a folder.
 
     Hidden files and folders, ``__MACOSX``, ``@eaDir``, pipes and sockets are skipped. Links to folders are
@@ -125,6 +147,8 @@ def scan_tree(root: str | os.PathLike[str], frames: str | None = None, *, loose:
         number (see `fastclips.data.names.template_of`).
     loose : bool
         Whether videos need no class folder. The root itself may then be a video, named ``"."``.
+    videos : re.Pattern, optional
+        Tells apart the videos in a folder, as in `fastclips.data.several.group`.
 
     Returns
     -------
@@ -140,7 +164,9 @@ def scan_tree(root: str | os.PathLike[str], frames: str | None = None, *, loose:
         several sequences, or two frames with the same stem.
     """
     top = str(_folder(root, "a folder of class/video/frame"))
-    return gather_videos(top, _watched(_walk(top), f"scanning {top}", " folders"), frames, loose=loose)
+    return gather_videos(
+        top, _watched(_walk(top), f"scanning {top}", " folders"), frames, loose=loose, videos=videos
+    )
 
 
 def gather_videos(
@@ -149,6 +175,7 @@ def gather_videos(
     frames: str | None = None,
     *,
     loose: bool = False,
+    videos: re.Pattern[str] | None = None,
 ) -> FrameTree:
     """Return the videos in folders that were listed, on disk or in tar files.
 
@@ -159,7 +186,7 @@ def gather_videos(
     folders : iterable of (str, list of str, list of str, int or None)
         Each folder's path relative to the root, the names of its frames, the extensions of its other files,
         and its modification time.
-    frames, loose
+    frames, loose, videos
         As in `scan_tree`, as are the errors.
 
     Returns
@@ -168,27 +195,42 @@ def gather_videos(
         As from `scan_tree`.
     """
     matches = matcher(frames)
-    videos: dict[str, FileNames] = {}
+    found: dict[str, FileNames] = {}
     unmatched: list[str] = []
     others: Counter[str] = Counter()
     times: dict[str, int | None] = {}
-    for video, names, extensions, times[video] in folders:
+    for folder, names, extensions, times[folder] in folders:
         others.update(extensions)
         chosen = names if matches is None else list(filter(matches, names))
         if not chosen:
             unmatched += names[:1]
             continue
-        if not video and not loose:
+        if not folder and not loose:
             raise DataError(
                 f"{root!r} itself holds frames, such as {min(chosen)!r}, but the layout must be "
                 "class/video/frame: open the folder that holds the class folders, move the frames, or set "
                 "labels=None to make every folder of frames a video."
             )
-        videos[video or "."] = _in_order(_below(Path(root), video), chosen, chosen=frames is not None)
-    if not videos:
-        raise DataError(_nothing_found(root, frames, unmatched, others))
-    in_order = {video: videos[video] for video in sorted(videos, key=natural_key)}
-    return FrameTree(root, in_order, times)
+        found |= _videos_in(
+            _below(Path(root), folder), folder, chosen, chosen=frames is not None, videos=videos
+        )
+    if not found:
+        raise DataError(several.nothing_found(root, frames, unmatched, others, FRAME_EXTENSIONS))
+    in_order = {video: found[video] for video in sorted(found, key=natural_key)}
+    return FrameTree(root, in_order, times, grouped=videos is not None)
+
+
+def _videos_in(
+    path: str, folder: str, names: list[str], *, chosen: bool, videos: re.Pattern[str] | None
+) -> dict[str, FileNames]:
+    """Return the videos of a folder, at least one frame each, by name."""
+    if videos is None:
+        return {folder or ".": _in_order(path, names, chosen=chosen)}
+    above = f"{folder}/" if folder else ""
+    return {
+        f"{above}{video}": _in_order(path, files, chosen=chosen, grouped=True)
+        for video, files in several.group(videos, path, names).items()
+    }
 
 
 def scan_folders(
@@ -230,12 +272,9 @@ def scan_folders(
             path = _below(top, folder)
             if name in timed:
                 times[folder] = time_of(path)
-            try:
-                found, _ = _entries(path, lambda _: None)
-            except (FileNotFoundError, NotADirectoryError):
+            found = _frames_in(path)
+            if found is None:
                 continue
-            except OSError as error:
-                raise DataError(f"cannot list {path!r}: {error.strerror}.") from error
             chosen = found if matches is None else list(filter(matches, found))
             if chosen:
                 videos[folder] = _in_order(path, chosen, chosen=frames is not None)
@@ -246,6 +285,32 @@ def scan_folders(
     return FrameTree(str(top), videos, times, unmatched), folders
 
 
+def scan_groups(
+    root: str | os.PathLike[str], names: Sequence[str], frames: str | None, videos: re.Pattern[str]
+) -> tuple[FrameTree, dict[str, str]]:
+    """List the folders of videos that a list names as ``folder/video``; otherwise as `scan_folders`."""
+    top, matches = _folder(root, _LISTED), matcher(frames)
+    times: dict[str, int | None] = {"": time_of(str(top))}
+    found: dict[str, FileNames] = {}
+    for folder in _watched(dict.fromkeys(map(folder_of, names)), f"scanning {top}", " folders"):
+        path = _below(top, folder)
+        if len(times) < _PROBED:
+            times[folder] = time_of(path)
+        chosen = list(filter(matches, _frames_in(path) or ()))
+        found |= _videos_in(path, folder, chosen, chosen=frames is not None, videos=videos)
+    return choose_folders(FrameTree(str(top), found, times, grouped=True), names)
+
+
+def _frames_in(path: str) -> list[str] | None:
+    """Return the names of the frames in a folder, or None if there is no such folder."""
+    try:
+        return _entries(path, lambda _: None)[0]
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise DataError(f"cannot list {path!r}: {error.strerror}.") from error
+
+
 def choose_folders(tree: FrameTree, names: Sequence[str]) -> tuple[FrameTree, dict[str, str]]:
     """Select the videos of a tree that a list names; the result is like that of `scan_folders`."""
     folders: dict[str, str] = {}
@@ -254,7 +319,7 @@ def choose_folders(tree: FrameTree, names: Sequence[str]) -> tuple[FrameTree, di
             if folder in tree.videos:
                 folders.setdefault(name, folder)
     videos = {folder: tree.videos[folder] for folder in folders.values()}
-    return FrameTree(tree.root, videos), folders
+    return replace(tree, videos=videos), folders
 
 
 def name_folders(
@@ -300,7 +365,7 @@ def name_folders(
     probed = evenly(list(lengths), _PROBED)
     files = [name for name in probed if without_video_extension(name) != name]
     stripped = [time_of(_below(top, without_video_extension(name))) for name in files]
-    bare = any(stripped) and not any(_is_folder(_below(top, name)) for name in files)
+    bare = any(stripped) and not any(os.path.isdir(_below(top, name)) for name in files)  # noqa: PTH112 - never raises
     folders = {name: without_video_extension(name) if bare else name for name in lengths}
     first_of: dict[int, str] = {}
     for name in probed:
@@ -332,12 +397,6 @@ def name_folders(
         counts[folders[name]] = max(length, counts.get(folders[name], 0))
     videos = {folder: FileNames(count, template, first) for folder, count in counts.items()}
     return FrameTree(str(top), videos, times), folders
-
-
-def _is_folder(path: str) -> bool:
-    with suppress(OSError):
-        return Path(path).is_dir()
-    return False
 
 
 def _check_folder(path: str, where: str, remedy: str) -> None:
@@ -419,7 +478,7 @@ def _walk(top: str) -> Iterator[tuple[str, list[str], list[str], int]]:
         yield folder, frames, extensions, status.st_mtime_ns
 
 
-def _in_order(folder: str, names: list[str], *, chosen: bool) -> FileNames:
+def _in_order(folder: str, names: list[str], *, chosen: bool, grouped: bool = False) -> FileNames:
     """Check the frame names of a video and return them in natural order."""
     names.sort()
     found = FileNames.of(names)
@@ -434,21 +493,6 @@ def _in_order(folder: str, names: list[str], *, chosen: bool) -> FileNames:
     decimals.refuse_unclear(folder)
     if not chosen:
         numbered = {decimals.joined(text) if decimals else text: name for text, name in by_stem.items()}
-        several.refuse(folder, numbered)
+        several.refuse(folder, numbered, grouped=grouped)
     key = decimals.key if decimals else natural_key
     return FileNames.of([by_stem[text] for text in sorted(by_stem, key=key)])
-
-
-def _nothing_found(top: str, pattern: str | None, unmatched: list[str], others: Counter[str]) -> str:
-    if unmatched:
-        return (
-            f"frames={pattern!r}: must match frames in {top!r}, such as {min(unmatched, key=natural_key)!r}."
-        )
-    found = ", ".join(
-        f"{count} {extension or 'extensionless'} file{'s' * (count > 1)}"
-        for extension, count in others.most_common(5)
-    )
-    return (
-        f"no frames in {top!r}: expected class/video/frame with the extensions "
-        f"{', '.join(FRAME_EXTENSIONS)}; found {found or 'no files'}."
-    )

@@ -1,13 +1,16 @@
 """Files of a folder that are not one sequence of frames: what the message says about them.
 
-A folder may hold several sequences of frames (``img_*``, ``flow_x_*``), a cover, or a browser's copy
-(``00002 (1).png``). A pattern ``frames=`` is offered only if it selects a whole sequence and nothing else.
+A folder may hold several videos (``clip3_0001.jpg``), which ``videos=`` tells apart; several sequences of
+frames (``img_*``, ``flow_x_*``); a cover, or a browser's copy (``00002 (1).png``). A pattern ``frames=`` is
+offered only if it selects a whole sequence and nothing else, and ``videos=`` only if each video is a whole
+sequence.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import re
+from contextlib import suppress
 from glob import escape
 from typing import TYPE_CHECKING
 
@@ -16,9 +19,10 @@ from fastclips.errors import DataError, OptionError
 from fastclips.options import first_few
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["matcher", "refuse", "twins"]
+__all__ = ["group", "matcher", "nothing_found", "refuse", "twins"]
 
 _DIGIT = re.compile("[0-9]")
 _SECONDS = re.compile(r"(.*[^0-9])?[0-9]+\.").fullmatch  # before the fraction of a second
@@ -38,7 +42,55 @@ def matcher(frames: str | None) -> Callable[[str], object] | None:
     return re.compile(rf"{before}(?:[0-9]{{{width}}}|[1-9][0-9]{{{width},}}){after}").fullmatch
 
 
-def refuse(folder: str, by_text: Mapping[str, str]) -> None:
+def group(videos: re.Pattern[str], folder: str, names: Iterable[str]) -> dict[str, list[str]]:
+    """Tell apart the videos in one folder.
+
+    Parameters
+    ----------
+    videos : re.Pattern
+        Searched in each stem. Its groups, joined by ``_``, or the whole match if it has no groups, name the
+        video.
+    folder : str
+        Path of the folder.
+    names : iterable of str
+        Names of the frames.
+
+    Returns
+    -------
+    dict of str to list of str
+        The frames of each video, by its name.
+
+    Raises
+    ------
+    DataError
+        The pattern finds nothing in a name, or groups that differ have one joined name.
+    """
+    found: dict[str, list[str]] = {}
+    parts_of: dict[str, tuple[str, ...]] = {}
+    unnamed: list[str] = []
+    for name in names:
+        match = videos.search(stem(name))
+        parts = () if match is None else tuple(filter(None, match.groups() or [match[0]]))
+        if not parts:
+            unnamed.append(name)
+            continue
+        video = "_".join(parts)
+        if parts_of.setdefault(video, parts) != parts:
+            raise DataError(
+                f"videos={videos.pattern!r} finds {parts_of[video]} and {parts} in {folder!r}, which would "
+                f"be one video {video!r}: change the groups."
+            )
+        found.setdefault(video, []).append(name)
+    if unnamed:
+        unnamed.sort(key=natural_key)
+        raise DataError(
+            f"videos={videos.pattern!r} finds no video in {len(unnamed)} names of {folder!r}: "
+            f"{first_few(unnamed)}. Correct it, or select the frames by frames=."
+        )
+    return found
+
+
+def refuse(folder: str, by_text: Mapping[str, str], *, grouped: bool = False) -> None:
     """Raise DataError unless a folder's frames are one sequence, or none has a number.
 
     Parameters
@@ -47,6 +99,8 @@ def refuse(folder: str, by_text: Mapping[str, str]) -> None:
         Path of the folder.
     by_text : mapping of str to str
         Each frame's name by its stem.
+    grouped : bool
+        Whether the frames are one video of `group`.
     """
     found = sequences(by_text)
     odd = [name for text, name in by_text.items() if not _DIGIT.search(text)]
@@ -71,9 +125,27 @@ def refuse(folder: str, by_text: Mapping[str, str]) -> None:
     )
     if all(map(_SECONDS, (first for first, _ in shown))):
         remedy = "if they are one video, set frames='*'; otherwise " + remedy
+    elif not grouped and (videos := _telling_apart(found, by_text)):
+        remedy = f"if each is a video, set videos={videos!r}; otherwise {remedy}"
     raise DataError(
         f"{folder!r} holds {len(globs)} sequences of numbered frames, {first_few(globs)}: {remedy}."
     )
+
+
+def _telling_apart(found: Mapping[tuple[str, str], list[str]], by_text: Mapping[str, str]) -> str | None:
+    """Return a pattern for `group` that makes each sequence a video; None if there is none."""
+    wanted = {
+        frozenset(by_text[f"{before}{number}{after}"] for number in numbers)
+        for (before, after), numbers in found.items()
+    }
+    numbers = [rf"(.+){between}\d+" for between in ("_", "-", r"\.", " ")] + [r"(.*\D)\d+"]
+    ends = ["", *{f"{re.escape(after)}$" for _, after in found}]
+    for pattern in [number + end for end in ends for number in numbers]:
+        with suppress(DataError):
+            videos = group(re.compile(pattern), "", by_text.values())
+            if set(map(frozenset, videos.values())) == wanted:
+                return pattern
+    return None
 
 
 def twins(folder: str, names: list[str], first: str, second: str) -> str:
@@ -89,6 +161,24 @@ def twins(folder: str, names: list[str], first: str, second: str) -> str:
     return (
         f"{folder!r} holds two frames with one stem, {min(first, second)!r} and {max(first, second)!r}: "
         f"remove one{remedy}."
+    )
+
+
+def nothing_found(
+    top: str, pattern: str | None, unmatched: list[str], others: Counter[str], extensions: Iterable[str]
+) -> str:
+    """Return the message about folders in which a pattern matches no frame, or that hold none."""
+    if unmatched:
+        return (
+            f"frames={pattern!r}: must match frames in {top!r}, such as {min(unmatched, key=natural_key)!r}."
+        )
+    found = ", ".join(
+        f"{count} {extension or 'extensionless'} file{'s' * (count > 1)}"
+        for extension, count in others.most_common(5)
+    )
+    return (
+        f"no frames in {top!r}: expected class/video/frame with the extensions "
+        f"{', '.join(extensions)}; found {found or 'no files'}."
     )
 
 

@@ -7,7 +7,6 @@ other, so a split within a video would leak frames from training to validation.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Hashable, Iterable
 from numbers import Real
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 
 from fastclips.data.scan import without_video_extension
 from fastclips.errors import DataError, OptionError
-from fastclips.options import checked_int, first_few
+from fastclips.options import checked_int, checked_pattern, first_few
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,7 +32,15 @@ _SPLIT = 0x73706C6974  # second word of the key of a split's draws, so that no o
 
 def select_rows(videos: Names, names: str | os.PathLike[str] | Iterable[str]) -> NDArray[np.int64]:
     """Return the rows that `Dataset.select` chooses by name."""
-    wanted = _lines(names) if isinstance(names, (str, os.PathLike)) else _names(names)
+    if isinstance(names, (str, os.PathLike)):
+        try:
+            wanted = _lines(names)
+        except DataError as error:
+            if not isinstance(names, str) or not any(name in videos for name in _spellings(names)):
+                raise
+            raise DataError(f"{error} To select this video, give a list: select([{names!r}]).") from None
+    else:
+        wanted = _names(names)
     if not wanted:
         raise OptionError(f"names={names!r}: must hold at least one name")
     rows: dict[str, list[int]] = {}
@@ -151,10 +158,7 @@ def _group_keys(names: Names, group: str | Callable[[str], Hashable] | Sequence[
     if callable(group):
         return _hashable([group(name) for name in names])
     if isinstance(group, str):
-        try:
-            search = re.compile(group).search
-        except re.error as error:
-            raise OptionError(f"group={group!r}: must be a regular expression ({error})") from None
+        search = checked_pattern(group, "group").search
         found = [search(name) for name in names]
         if not all(found):
             raise OptionError(

@@ -33,14 +33,23 @@ from fastclips.data.names import Names
 from fastclips.errors import EngineError, FrameError, OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from fastclips.data.names import FileNames
     from fastclips.data.scan import FrameTree
 
-__all__ = ["FileTable", "FolderStorage", "SentStorage", "Storage", "count_bytes", "opened"]
+__all__ = [
+    "FileTable",
+    "FolderStorage",
+    "SentStorage",
+    "Storage",
+    "absent_picture",
+    "count_bytes",
+    "opened",
+    "read_present",
+]
 
 
 class Storage(ABC):
@@ -115,8 +124,8 @@ class Storage(ABC):
     __slots__ = ("__weakref__",)
 
     @abstractmethod
-    def read(self, stream: str, video: int, frame: int) -> bytes | NDArray[np.uint8]:
-        """Return one frame.
+    def read(self, stream: str, video: int, frame: int) -> bytes | NDArray[np.uint8] | None:
+        """Return one frame, or None if it has no mask.
 
         Parameters
         ----------
@@ -127,10 +136,11 @@ class Storage(ABC):
 
         Returns
         -------
-        bytes or ndarray of uint8
+        bytes, ndarray of uint8, or None
             An encoded file, at least one byte: JPEG, PNG, BMP, TIFF or WebP. Or decoded pixels: (H, W, C) of
             a picture, with C = 3 (RGB) or 1 (gray), (H, W) of a mask. The caller does not modify the array.
-            The frames of all streams at the same (video, frame) have the same height and width.
+            The frames of all streams at the same (video, frame) have the same height and width. None, in a
+            stream of masks alone, means that the frame has no mask: all its pixels are `ignore`.
 
         Raises
         ------
@@ -143,13 +153,14 @@ class Storage(ABC):
     def where(self, stream: str, video: int, frame: int) -> str:
         """Return the path of a frame: a text for messages that no other frame has.
 
-        It need not be the path of a file. It must not read the frame, and must work for missing files.
+        It need not be the path of a file. It must not read the frame, and must work for missing files and
+        for frames without a mask.
         """
         return f"{stream}, video {video}, frame {frame}"
 
     def read_many(
         self, stream: str, video: int, frames: Collection[int]
-    ) -> Sequence[bytes | memoryview | NDArray[np.uint8]]:
+    ) -> Sequence[bytes | memoryview | NDArray[np.uint8] | None]:
         """Return several frames of a video. By default, `read` is called for each.
 
         Define it if one call is faster than several.
@@ -163,7 +174,7 @@ class Storage(ABC):
 
         Returns
         -------
-        sequence of bytes, memoryview or ndarray of uint8
+        sequence of bytes, memoryview, ndarray of uint8 or None
             The frames in the order of `frames`, each as from `read` or a view of the same bytes.
 
         Raises
@@ -244,6 +255,21 @@ class SentStorage:
         return storage
 
 
+def read_present(storage: Storage, stream: str, video: int, frame: int) -> bytes | NDArray[np.uint8]:
+    """Return one frame, as `Storage.read`; raise FrameError if it is None, which only masks may be."""
+    data = storage.read(stream, video, frame)
+    if data is None:
+        raise absent_picture(storage, stream, video, frame)
+    return data
+
+
+def absent_picture(storage: Storage, stream: str, video: int, frame: int) -> FrameError:
+    """Return the error about a frame that is None although its stream is no mask."""
+    path = storage.where(stream, video, frame)
+    reason = f"the storage has None for it, but {stream!r} is no mask: only masks may be missing"
+    return FrameError(f"{path}: {reason}", path=path, reason=reason, video=video, frame=frame)
+
+
 def count_bytes(data: bytes | bytearray | memoryview | NDArray[Any]) -> int:
     """Return the number of bytes of an encoded or decoded frame."""
     return data.nbytes if isinstance(data, np.ndarray) else len(data)
@@ -262,12 +288,13 @@ class FolderStorage(Storage):
         The columns that `of` makes; it may hold others.
     """
 
-    __slots__ = ("_streams", "columns", "frame_counts", "videos")
+    __slots__ = ("_grouped", "_streams", "columns", "frame_counts", "videos")
 
     def __init__(self, columns: Columns) -> None:
         self.columns = columns
         self.videos = Names(columns["storage.videos"], columns["storage.starts"])
         self.frame_counts: NDArray[np.int64] = columns["storage.frame_counts"]
+        self._grouped = columns.meta.get("grouped", False)
         self._streams = {
             stream: (os.fsencode(root), FileTable(columns, stream))
             for stream, root in columns.meta["roots"].items()
@@ -284,7 +311,10 @@ class FolderStorage(Storage):
         """
         videos = {stream: tree.videos for stream, tree in trees.items()}
         arrays = FileTable.columns(list(next(iter(videos.values()))), videos)
-        return cls(Columns.pack(arrays, {"roots": {stream: tree.root for stream, tree in trees.items()}}))
+        meta: dict[str, Any] = {"roots": {stream: tree.root for stream, tree in trees.items()}}
+        if any(tree.grouped for tree in trees.values()):
+            meta["grouped"] = True
+        return cls(Columns.pack(arrays, meta))
 
     def _paths(self, stream: str, video: int, frames: Collection[int]) -> tuple[bytes, list[bytes]]:
         """Return the folder of a video, and the names of some of its files."""
@@ -296,15 +326,32 @@ class FolderStorage(Storage):
 
     def _folder(self, stream: str, video: int) -> bytes:
         name = self.videos.encoded(video)
+        if self._grouped:  # the last part of the name is no folder
+            name = name.rpartition(b"/")[0]
+            if not name:
+                return self._streams[stream][0]
         return name if name.startswith(b"/") else b"%b/%b" % (self._streams[stream][0], name)
 
-    def read(self, stream: str, video: int, frame: int) -> bytes:
+    def read(self, stream: str, video: int, frame: int) -> bytes | None:
         """Return an encoded frame, as `Storage.read`."""
-        return bytes(self.read_many(stream, video, (frame,))[0])
+        (data,) = self.read_many(stream, video, (frame,))
+        return None if data is None else bytes(data)
 
-    def read_many(self, stream: str, video: int, frames: Collection[int]) -> list[memoryview]:
+    def read_many(self, stream: str, video: int, frames: Collection[int]) -> Sequence[memoryview | None]:
         """Return several frames of a video, as `Storage.read_many`."""
         folder, names = self._paths(stream, video, frames)
+        if not self._streams[stream][1].has_missing or b"" not in names:
+            return self._read_files(folder, names, video, frames)
+        there = [(frame, name) for frame, name in zip(frames, names, strict=True) if name]
+        files: Iterator[memoryview] = iter(())
+        if there:
+            files = iter(self._read_files(folder, [name for _, name in there], video, [f for f, _ in there]))
+        return [next(files) if name else None for name in names]
+
+    def _read_files(
+        self, folder: bytes, names: list[bytes], video: int, frames: Collection[int]
+    ) -> list[memoryview]:
+        """Return the content of the files of some frames."""
         found = read_files(folder, names)
         if isinstance(found, list):
             return found
@@ -333,6 +380,8 @@ class FolderStorage(Storage):
     def where(self, stream: str, video: int, frame: int) -> str:
         """Return the frame's path, as `Storage.where`."""
         folder, (name,) = self._paths(stream, video, (frame,))
+        if not name:
+            return f"{os.fsdecode(folder)} (no file of frame {frame})"
         return os.fsdecode(b"%b/%b" % (folder, name))
 
     def folder(self, stream: str, video: int) -> str:
@@ -349,9 +398,14 @@ class FileTable:
         The columns of the method `columns`; it may hold others.
     stream : str
         Name of the stream.
+
+    Attributes
+    ----------
+    has_missing : bool
+        Whether frames have no file. Their names are empty.
     """
 
-    __slots__ = ("_first", "_listed", "_stride", "_template", "_templates")
+    __slots__ = ("_first", "_listed", "_stride", "_template", "_templates", "has_missing")
 
     def __init__(self, columns: Columns, stream: str) -> None:
         self._template = columns[f"storage.{stream}.template"]
@@ -359,6 +413,7 @@ class FileTable:
         self._stride = columns[f"storage.{stream}.stride"]
         self._templates = Names(columns[f"storage.{stream}.templates"], columns[f"storage.{stream}.begins"])
         self._listed = Names(columns[f"storage.{stream}.listed"], columns[f"storage.{stream}.starts"])
+        self.has_missing = f"storage.{stream}.missing" in columns
 
     @staticmethod
     def columns(
@@ -398,17 +453,19 @@ class FileTable:
 def _columns(videos: list[FileNames]) -> dict[str, NDArray[Any]]:
     """Return the columns of the files of one stream."""
     templates: dict[str, int] = {}
-    listed, places = [], 0
+    listed, places, missing = [], 0, 0
     rows = np.empty((len(videos), 3), np.int64)
     for row, files in enumerate(videos):
         if files.template is None:
             rows[row] = -1, places, 1
             places += files.count
+            missing += files.names().count("")
             listed.append(files.listed)
         else:
             rows[row] = templates.setdefault(files.template, len(templates)), files.first, files.stride
     numbered, names = Names.of(templates), Names.of(listed)  # FileNames separates names as Names does
-    return {
+    found = {"missing": np.array([missing], np.int64)} if missing else {}
+    return found | {
         "template": rows[:, 0],
         "first": rows[:, 1],
         "stride": rows[:, 2],

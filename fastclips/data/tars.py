@@ -133,18 +133,18 @@ class Tars:
                 folder, _, file = name.rpartition("/")
                 self.videos.setdefault(folder, {})[file] = Member(str(path), start, length)
 
-    def tree(self, frames: str | None, *, loose: bool) -> FrameTree:
+    def tree(self, frames: str | None, *, loose: bool, videos: re.Pattern[str] | None = None) -> FrameTree:
         """Return the videos, as `fastclips.data.scan.scan_tree` returns those of a folder."""
         extensions: list[str] = []
         found = ((folder, list(members), extensions, None) for folder, members in self.videos.items())
-        tree = gather_videos(self._root, found, frames, loose=loose)
+        tree = gather_videos(self._root, found, frames, loose=loose, videos=videos)
         tree.times.clear()
         return tree
 
-    def members(self, video: str, names: list[str]) -> list[Member]:
-        """Return the members of some frames of a video."""
-        members = self.videos["" if video == "." else video]
-        return [members[name] for name in names]
+    def members(self, folder: str, names: list[str]) -> list[Member | None]:
+        """Return the members of some frames of a folder; None for an empty name."""
+        members = self.videos.get("" if folder == "." else folder, {})
+        return [members[name] if name else None for name in names]
 
 
 def _listing(path: Path) -> Columns:

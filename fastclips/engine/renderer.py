@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastclips.data.storage import count_bytes, opened
+from fastclips.data.storage import absent_picture, count_bytes, opened
 from fastclips.engine.arena import Damage
 from fastclips.engine.clip_placer import Clip, ClipPlacer, StreamSetup, size_text
 from fastclips.engine.rendering import BYTES, DECODE, KERNEL, READ, Meter, at_path
@@ -43,8 +43,8 @@ class Renderer:
     All files of a stream of a clip are read before its first frame is decoded. A frame that is shown at
     several time steps is read and decoded once; it is placed at the first of them and copied to the others,
     unless each time step has a map of its own. Padding repeats a frame in pictures; masks are the stream's
-    `ignore` there. With ``fill="constant"``, pixels outside the frame are filled last: in pictures after the
-    pixel steps, in masks with `ignore`.
+    `ignore` there, and where a frame has no mask. With ``fill="constant"``, pixels outside the frame are
+    filled last: in pictures after the pixel steps, in masks with `ignore`.
 
     With ``spec.repeats_damaged``, a clip with damaged frames is written again as if the ticket had named
     other frames: where a picture is damaged in any stream, all pictures show the nearest intact frame before
@@ -160,7 +160,7 @@ class Renderer:
         if not shown:
             output[...] = stream.ignore if stream.mask else 0
             return {}
-        shown, files, damage = self._read(stream.name, clip.video, shown)
+        shown, files, damage = self._read(stream, clip, shown)
         arrays = np.ndarray in set(map(type, files))
         meter.add(BYTES, sum(map(count_bytes if arrays else len, files)))
         meter.lap(READ)
@@ -202,24 +202,44 @@ class Renderer:
         return at_path(error, path, video=video, frame=frame)
 
     def _read(
-        self, stream: str, video: int, shown: dict[int, list[int]]
+        self, stream: Stream, clip: Clip, shown: dict[int, list[int]]
     ) -> tuple[dict[int, list[int]], Sequence[Any], dict[int, str]]:
-        """Read frames; return the readable ones, their data, and the reasons why the others are not."""
+        """Read frames; return those that can be read, their data, and why others cannot.
+
+        Frames without a mask are left out, and noted in the clip.
+        """
         try:
-            return shown, opened(self._storage).read_many(stream, video, shown), {}
+            data = opened(self._storage).read_many(stream.name, clip.video, shown)
+            return *self._present(stream, clip, shown, data), {}
         except FrameError:
             if not self._spec.repeats_damaged:
                 raise
-        files, damage = {}, {}
+        files: dict[int, Any] = {}
+        damage = {}
         for frame in shown:
             try:
-                files[frame] = self._spec.storage.read(stream, video, frame)
+                files[frame] = self._spec.storage.read(stream.name, clip.video, frame)
             except FrameError as error:
                 cause = error.__cause__
                 if isinstance(cause, OSError) and cause.errno in _SHORTAGES:
                     raise
                 damage[frame] = error.reason
-        return {frame: shown[frame] for frame in files}, list(files.values()), damage
+        readable = {frame: shown[frame] for frame in files}
+        return *self._present(stream, clip, readable, list(files.values())), damage
+
+    def _present(
+        self, stream: Stream, clip: Clip, shown: dict[int, list[int]], files: Sequence[Any]
+    ) -> tuple[dict[int, list[int]], Sequence[Any]]:
+        """Return frames and data without those that have no mask, whose time steps become unlabelled."""
+        missing = [frame for frame, data in zip(shown, files, strict=True) if data is None]
+        if not missing:
+            return shown, files
+        if not stream.mask:
+            raise absent_picture(self._spec.storage, stream.name, clip.video, missing[0])
+        steps = {at for frame in missing for at in shown[frame]}
+        clip.ignored[stream.name] = sorted(steps.union(clip.unlabelled(stream.name)))
+        there = {frame: at for frame, at in shown.items() if frame not in missing}
+        return there, [data for data in files if data is not None]
 
     def _scratch_for(self, setup: StreamSetup) -> NDArray[np.uint8] | None:
         """Return memory for a clip before its pixel steps; None if they are no more than a table."""

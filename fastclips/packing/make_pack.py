@@ -171,7 +171,7 @@ def _content(storage: Storage, frame: tuple[str, int, int], path: str) -> bytes:
             data = f"{status.st_size} {status.st_mtime_ns}".encode()
         else:
             read = opened(storage).read(*frame)
-            data = np.ascontiguousarray(read).tobytes() if isinstance(read, np.ndarray) else read
+            data = np.ascontiguousarray(read).tobytes() if isinstance(read, np.ndarray) else read or b""
     except (OSError, FrameError):
         data = b""
     return blake2b(data, digest_size=16).digest()

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastclips.data.dataset import Dataset
+from fastclips.data.opening import open_dataset
 from fastclips.errors import DataError, OptionError
 from fastclips.options import checked_bool, checked_bytes, checked_choice, checked_int, checked_workers
-from fastclips.packing.video_sources import holds_video_files, open_video_files
+from fastclips.packing.video_sources import holds_video_files, open_video_files, warn_of_video_files
 
 if TYPE_CHECKING:
     import os
@@ -92,7 +93,7 @@ class Packed:
 
 
 def pack(
-    dataset: Dataset | str | os.PathLike[str],
+    dataset: object,
     dst: str | os.PathLike[str],
     *,
     short_side: int | None = None,
@@ -116,10 +117,11 @@ def pack(
 
     Parameters
     ----------
-    dataset : Dataset or path
-        From `fastclips.open`. If a list names parts of a video, all frames from the first part's start to the
-        last part's end are stored. Or the path of a video file or of a folder of video files,
-        class/video.mp4, whose frames are decoded in order; this takes the extra ``video``.
+    dataset : Dataset, path, mapping of str to path, or list of videos
+        From `fastclips.open`, or what `fastclips.open` takes as its source. Open the data first if it needs
+        other arguments. If a list names parts of a video, all frames from the first part's start to the last
+        part's end are stored. Or the path of a video file or of a folder of video files, class/video.mp4,
+        whose frames are decoded in order; this takes the extra ``video``.
     dst : path
         A new folder, or the folder of an interrupted call.
     short_side : int, optional
@@ -153,24 +155,25 @@ def pack(
     OptionError
         An argument cannot work, or `dst` has other content.
     DataError
-        Nothing could be read, or the pack cannot be written.
+        Nothing could be read, the data cannot be opened, or the pack cannot be written.
     EngineError
         A worker process died, or could not be started.
 
     Examples
     --------
-    >>> print(fc.pack(fc.open("frames/"), "new_pack/", workers=0))
+    >>> print(fc.pack("frames/", "new_pack/", workers=0))
     /.../new_pack: 6 videos, 72 frames
     ... KiB of frames before, ... KiB now (...%); tar files add ... KiB (...%)
     >>> fc.open("new_pack/")
     <Dataset: 6 videos, 72 frames, 2 classes; image>
+
+    Data that need other arguments are opened first:
+
+    >>> pairs = fc.open({"image": "frames/", "mask": "masks/"}, ignore=0)
+    >>> fc.pack(pairs, "pairs_pack/", workers=0).frames
+    72
     """
-    if isinstance(dataset, (str, PathLike)) and holds_video_files(dataset):
-        dataset = open_video_files(dataset)
-    if not isinstance(dataset, Dataset):
-        raise OptionError(
-            f"dataset={dataset!r}: must be a dataset from fastclips.open, or a folder of video files"
-        )
+    opened = dataset if isinstance(dataset, Dataset) else _opened(dataset)
     from fastclips.packing.make_pack import Options, make_pack  # noqa: PLC0415 - imports OpenCV
 
     options = Options(
@@ -180,7 +183,7 @@ def pack(
     )
     folder = Path(dst).absolute()
     try:
-        totals, resumed = make_pack(dataset, folder, options, checked_workers(workers))
+        totals, resumed = make_pack(opened, folder, options, checked_workers(workers))
     except OSError as error:
         remedy = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "correct this"
         at = f" ({error.filename})" if error.filename else ""
@@ -202,6 +205,15 @@ def pack(
         dropped=totals["dropped"],
         resumed=resumed,
     )
+
+
+def _opened(source: object) -> Dataset:
+    """Open what a call of `pack` names."""
+    if isinstance(source, (str, PathLike)):
+        if holds_video_files(source):
+            return open_video_files(source)
+        warn_of_video_files(source)
+    return open_dataset(source)
 
 
 def _encoding(short_side: int | None, quality: int | None, restart: int | str | None, codec: str) -> Encoding:

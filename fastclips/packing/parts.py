@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol, runtime_c
 import numpy as np
 
 from fastclips.data.pack_storage import BLOCK, member_folder
-from fastclips.data.storage import SentStorage, count_bytes, opened
+from fastclips.data.storage import SentStorage, absent_picture, count_bytes, opened, read_present
 from fastclips.errors import FrameError
 from fastclips.packing.encoder import KINDS, Encoded, Encoder, kind_of
 from fastclips.pixels.geometry.resample import use_one_thread
@@ -118,7 +118,7 @@ class Part:
         Its bytes.
     starts, lengths, kinds : list of int
         Offset in the file, bytes and index in `KINDS` of each frame's data: frame by frame, and within a
-        frame stream by stream.
+        frame stream by stream. The kind of a frame without a mask is -1.
     source : int
         Bytes that were read.
     kept : int
@@ -187,7 +187,15 @@ class PartMaker:
         for stream in self._job.streams:
             data: Stored = b""
             try:
-                data = storage.read(stream.name, task.key, frame)
+                read = storage.read(stream.name, task.key, frame)
+                if read is None and not stream.mask:
+                    raise absent_picture(storage, stream.name, task.key, frame)
+                if read is None:
+                    part.starts.append(part.size)
+                    part.lengths.append(0)
+                    part.kinds.append(-1)
+                    continue
+                data = read
                 encoded = self._encoders[stream.name].encode(data)
             except FrameError as error:
                 where = storage.where(stream.name, task.key, frame)
@@ -219,7 +227,7 @@ class PartMaker:
             if count <= task.first:
                 raise FrameError(f"it has {count} frames")  # noqa: TRY301 - handled as an error of the file
             for frame in range(task.first, count if task.frames < 0 else task.first + task.frames):
-                encoded = encoder.encode(self._job.storage.read(stream.name, task.key, frame))
+                encoded = encoder.encode(read_present(self._job.storage, stream.name, task.key, frame))
                 self._add(task, member_name(frame, stream.name, encoded.kind), encoded, part, file)
         except FrameError as error:
             where = self._job.storage.where(stream.name, task.key, task.first)

@@ -318,6 +318,7 @@ class Shards:
         starts, lengths, kinds = (
             found[name].reshape(-1, len(streams)) for name in ("start", "length", "kind")
         )
+        starts = np.where(kinds < 0, -1, starts)
         ends = np.cumsum(found["count"])
         files: dict[str, dict[str, FileNames]] = {stream: {} for stream in streams}
         rows = zip(found["video"].tolist(), found["first"].tolist(), ends.tolist(), strict=True)
@@ -394,10 +395,13 @@ def _shard_name(number: int) -> str:
 
 def _file_names(stream: str, first: int, kinds: NDArray[np.int64]) -> FileNames:
     """Return the file names of a video's frames in the pack."""
-    if (kinds == kinds[0]).all():
+    if kinds[0] >= 0 and (kinds == kinds[0]).all():
         template = member_name(0, stream, int(kinds[0])).replace("%", "%%").replace("000000", "%06d", 1)
         return FileNames(len(kinds), template, first)
-    names = [member_name(frame, stream, kind) for frame, kind in enumerate(kinds.tolist(), first)]
+    names = [
+        member_name(frame, stream, kind) if kind >= 0 else ""
+        for frame, kind in enumerate(kinds.tolist(), first)
+    ]
     return FileNames.of(names)
 
 

@@ -185,6 +185,11 @@ def open_video_files(
 
 
 def _of_records(top: Path, records: Records, *, labelled: bool) -> Dataset:
+    if records.first is not None or records.last is not None:
+        raise DataError(
+            "first and last are numbers in the names of frames, which video files do not have: use start and "
+            "length, which count frames from 0"
+        )
     files: dict[str, str] = {}
     for path in dict.fromkeys(records.paths):
         spellings = (path, *(f"{path}{extension}" for extension in VIDEO_EXTENSIONS))

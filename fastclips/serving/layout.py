@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fastclips.data.storage import opened
+from fastclips.data.storage import opened, read_present
 from fastclips.errors import DamageError, FrameError, OptionError
 from fastclips.pixels.decoding.decoder import Decoder, frame_size
 from fastclips.pixels.steps.compiled import try_functions
@@ -206,7 +206,10 @@ def _check_swapped(recipe: Recipe, stream: Stream) -> None:
 def _look(
     dataset: Dataset, stream: str, row: int, see: Callable[[Stored], Seen], most: int
 ) -> tuple[Seen, str]:
-    """Return what `see` finds in the first intact frame from a video on, of so many, and its path."""
+    """Return what `see` finds in the first intact frame from a video on, of so many, and its path.
+
+    Where a mask is missing, the picture is looked at, which has the same size.
+    """
     index, storage = dataset.index, opened(dataset.storage)
     places = (
         (index.keys.item(at), index.starts.item(at) + frame)
@@ -217,7 +220,8 @@ def _look(
     for video, frame in islice(places, most):
         where = storage.where(stream, video, frame)
         try:
-            data = storage.read(stream, video, frame)
+            read = storage.read(stream, video, frame)
+            data, where = _picture_instead(dataset, stream, video, frame) if read is None else (read, where)
         except FrameError as error:
             first = first or error
             continue
@@ -230,6 +234,13 @@ def _look(
             first = first or named
     assert first is not None  # noqa: S101 - a video has frames
     raise first
+
+
+def _picture_instead(dataset: Dataset, mask: str, video: int, frame: int) -> tuple[Stored, str]:
+    """Return a picture at the place of a missing mask, and its path."""
+    storage = dataset.storage
+    picture = next((stream.name for stream in dataset.streams if not stream.mask), mask)
+    return read_present(storage, picture, video, frame), storage.where(picture, video, frame)
 
 
 def _output_size(dataset: Dataset, recipe: Recipe, stream: str, most: int) -> tuple[int, int]:

@@ -14,18 +14,17 @@ import numpy as np
 from fastclips.data.storage import opened
 from fastclips.errors import FrameError
 from fastclips.pixels.decoding.decoder import Decoder
+from fastclips.serving.frame_check import next_frame, spread_frames
 from fastclips.spec import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from fastclips.data.dataset import Dataset
-    from fastclips.data.index import Index
 
 __all__ = ["warn_of_useless_masks"]
 
 _MOST = 32  # masks to look at; two values in the first one end the search
-_GOLDEN = 0.6180339887498949  # its multiples, modulo 1, spread evenly, however many there are
 
 
 def warn_of_useless_masks(dataset: Dataset, names: Iterable[str], stacklevel: int = 1) -> None:
@@ -42,10 +41,12 @@ def _warning(dataset: Dataset, stream: Stream) -> str | None:
     index, storage, decoder = dataset.index, opened(dataset.storage), Decoder(stream)
     table = np.arange(256) if stream.values is None else np.array(stream.values)
     found, looked, where = np.zeros(256, bool), 0, ""
-    for row, frame in _sample(index):
-        place = stream.name, index.keys.item(row), index.starts.item(row) + frame
+    for row, frame in spread_frames(index, _MOST):
         try:
-            pixels = decoder.decode(storage.read(*place)).pixels
+            place, data = next_frame(index, storage, stream.name, row, frame)
+            if data is None:
+                continue
+            pixels = decoder.decode(data).pixels
         except FrameError:  # raised or replaced when it is served
             continue
         found[table[np.bincount(pixels.ravel(), minlength=256) > 0]] = True
@@ -76,17 +77,3 @@ def _remedy(stream: Stream, values: list[int]) -> str:
     return (
         f"if {ignore} marks objects, open the dataset with values={{{ignore}: {1 if 1 not in values else 2}}}"
     )
-
-
-def _sample(index: Index) -> Iterator[tuple[int, int]]:
-    """Yield up to `_MOST` (row, frame), spread over videos and over the frames of videos; all if so few."""
-    counts = index.frame_counts
-    if counts.sum() <= _MOST:
-        yield from ((row, frame) for row, count in enumerate(counts.tolist()) for frame in range(count))
-        return
-    places: dict[tuple[int, int], None] = {}
-    for number in range(_MOST):
-        row = number * len(counts) // _MOST
-        fraction = (0.5 + number * _GOLDEN) % 1
-        places[row, int(fraction * counts.item(row))] = None
-    yield from places

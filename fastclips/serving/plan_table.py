@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastclips.data.storage import opened
+from fastclips.data.storage import absent_picture, opened
 from fastclips.errors import FrameError
 from fastclips.pixels.decoding.decoder import frame_size
 
@@ -112,8 +112,14 @@ class PlanTable(Mapping[str, "NDArray[Any]"]):
 
     def _size(self, video: int) -> tuple[int, int]:
         index, storage = self._dataset.index, self._dataset.storage
-        frame = self._dataset.streams[0].name, int(index.keys[video]), int(index.starts[video])
-        data = opened(storage).read(*frame)
+        place = int(index.keys[video]), int(index.starts[video])
+        for stream in self._dataset.streams:
+            frame = stream.name, *place
+            data = opened(storage).read(*frame)
+            if data is not None:  # a mask may be missing
+                break
+        else:
+            raise absent_picture(storage, *frame)
         try:
             return frame_size(data)
         except FrameError as error:

@@ -20,6 +20,7 @@ import numpy as np
 
 from fastclips.data.scan import evenly
 from fastclips.data.storage import SentStorage, Storage, opened
+from fastclips.data.streams import MASKS
 from fastclips.errors import FastclipsError, FrameError
 from fastclips.pixels.decoding.decoder import frame_size
 
@@ -36,7 +37,13 @@ _PATIENCE_S = 120.0
 _CHANNELS = (1, 3)
 
 
-def check_storage(storage: Storage, *, streams: Sequence[str], frame_counts: Sequence[int]) -> None:
+def check_storage(
+    storage: Storage,
+    *,
+    streams: Sequence[str],
+    frame_counts: Sequence[int],
+    masks: str | Sequence[str] = MASKS,
+) -> None:
     """Check that a storage keeps the contract of `fastclips.Storage`.
 
     Up to 200 frames of each stream, evenly spread, are read in this process, in a copy made by pickling, and
@@ -51,6 +58,8 @@ def check_storage(storage: Storage, *, streams: Sequence[str], frame_counts: Seq
         Names of its streams.
     frame_counts : sequence of int
         Number of frames of each video.
+    masks : str or sequence of str
+        Names of the streams that are masks, in which a frame may be None: it has no mask.
 
     Raises
     ------
@@ -71,6 +80,7 @@ def check_storage(storage: Storage, *, streams: Sequence[str], frame_counts: Seq
     AssertionError: read('image', 0, 12) returned a frame, but video 0 has 12 frames: raise IndexError
     """
     _require(isinstance(storage, Storage), f"{storage!r:.200} must be an instance of fastclips.Storage")
+    masks = (masks,) if isinstance(masks, str) else tuple(masks)
     _require(len(streams) > 0 and len(frame_counts) > 0, "streams= and frame_counts= must not be empty")
     places = [
         (stream, *place)
@@ -80,6 +90,9 @@ def check_storage(storage: Storage, *, streams: Sequence[str], frame_counts: Seq
     unread = _sent(storage, "before its first read")
     opened(storage)
     expected = [_digest(_read(storage, *place)) for place in places]
+    for place, digest in zip(places, expected, strict=True):
+        is_missing = digest == _digest(None) and place[0] not in masks
+        _require(not is_missing, f"{_call(place)} returned None, but {place[0]!r} is not in masks={masks}")
     _check_again(storage, places, expected)
     _check_sizes(storage, places)
     _check_paths(storage, places)
@@ -110,12 +123,14 @@ def _sent(storage: Storage, when: str) -> SentStorage:
 
 
 def _read(storage: Storage, stream: str, video: int, frame: int) -> Any:  # noqa: ANN401 - bytes or pixels
-    """Return an existing frame, after checks of its type and shape."""
+    """Return an existing frame, after checks of its type and shape; None for a missing mask."""
     call = _call((stream, video, frame))
     try:
         data = storage.read(stream, video, frame)
     except Exception as error:
         raise AssertionError(f"{call} raised {type(error).__name__}: {error}") from error
+    if data is None:
+        return None
     if isinstance(data, np.ndarray):
         _require(data.dtype == np.uint8, f"{call} returned an array of {data.dtype}: must be uint8")
         is_picture = data.ndim == 3 and data.shape[-1] in _CHANNELS  # noqa: PLR2004 - (H, W, C)
@@ -132,6 +147,8 @@ def _read(storage: Storage, stream: str, video: int, frame: int) -> Any:  # noqa
 
 
 def _digest(data: Any) -> str:  # noqa: ANN401 - bytes, a memoryview, or pixels
+    if data is None:
+        return "None"
     is_array = isinstance(data, np.ndarray)
     digest = blake2b(repr(data.shape if is_array else None).encode(), digest_size=16)
     digest.update(np.ascontiguousarray(data).data if is_array else data)
@@ -149,8 +166,11 @@ def _check_sizes(storage: Storage, places: Places) -> None:
     sizes: dict[tuple[int, int], tuple[str, tuple[int, int]]] = {}
     for place in places:
         stream, *key = place
+        data = _read(storage, *place)
+        if data is None:
+            continue
         try:
-            size = frame_size(_read(storage, *place))
+            size = frame_size(data)
         except FrameError as error:
             raise AssertionError(f"{_call(place)} returned bytes that are no picture: {error}") from error
         other, known = sizes.setdefault((key[0], key[1]), (stream, size))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from fastclips.data.storage import count_bytes
+from fastclips.data.storage import count_bytes, read_present
 from fastclips.engine.rendering import BYTES, READ, Meter
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class SampleRenderer(ABC):
 
 def read_frame(storage: Storage, stream: str, number: int, meter: Meter) -> Any:  # noqa: ANN401 - bytes, or an array
     """Return a frame of video 0; count its bytes and the time."""
-    data = storage.read(stream, 0, number)
+    data = read_present(storage, stream, 0, number)
     meter.add(BYTES, count_bytes(data))
     meter.lap(READ)
     return data

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     Box = tuple[int, int, int, int]  # top, left, bottom, right
     Stored = Encoded | NDArray[np.uint8]
 
-__all__ = ["Decoded", "Decoder", "Rung", "frame_size"]
+__all__ = ["Decoded", "Decoder", "Rung", "frame_mode", "frame_size"]
 
 _JPEG = b"\xff\xd8\xff"
 _ALL = (0, 0, 2**16, 2**16)  # larger than any JPEG
@@ -146,7 +146,7 @@ class Decoder:
         Raises
         ------
         DamageError
-            If `data` is no such file, or a damaged one.
+            If `data` is no such file, a damaged one, or a mask of several channels without `colors`.
         FrameError
             If the frame does not suit the stream: for example more than 8 bits per channel, or values above
             255 in a mask with one channel.
@@ -310,6 +310,25 @@ def frame_size(data: Stored) -> tuple[int, int]:
     return header.height, header.width
 
 
+def frame_mode(data: Stored) -> str:
+    """Return a frame's mode from its header: ``"JPEG"``, ``"array"``, or Pillow's mode, such as ``"P"``.
+
+    Raises
+    ------
+    DamageError
+        If `data` is no picture, or its header is damaged.
+    """
+    if isinstance(data, np.ndarray):
+        return "array"
+    kind = _header(data).kind
+    if kind == "JPEG":
+        return kind
+    try:
+        return _READERS[kind](BytesIO(data)).mode
+    except Exception as error:  # damage makes Pillow raise errors of any type
+        raise DamageError(f"truncated, damaged or unusual {kind} of {len(data)} bytes: {error}") from error
+
+
 def _scaling(data: Encoded, scale: int) -> tuple[int, tuple[int, int]]:
     """Return the scale at which a whole file can be decoded, and the least size that selects it."""
     if data[:3] == _JPEG:
@@ -370,7 +389,7 @@ def _converted(image: Image, mode: str) -> NDArray[np.uint8]:
 
 def _labels(image: Image) -> NDArray[np.uint8]:
     if len(image.getbands()) > 1:
-        raise FrameError(
+        raise DamageError(
             f"a mask of mode {image.mode}, with the colours {first_colors(_converted(image, 'RGB'))}: must "
             "have a single channel; give each colour's value by colors=, or take this stream out of masks="
         )

@@ -1,0 +1,134 @@
+"""Rows of a list -> parts of videos: the first frame of each row, and its number of frames.
+
+::
+
+    start, length    frames, counted from 0 whatever the numbers of the files
+    first, last      numbers in the names of the files, both included
+"""
+
+from __future__ import annotations
+
+import logging
+from bisect import bisect_left, bisect_right
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastclips.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from fastclips.data.names import FileNames
+    from fastclips.data.records import Records
+
+__all__ = ["find_parts", "least_frames"]
+
+_log = logging.getLogger(__name__)
+
+
+def least_frames(records: Records) -> dict[str, int] | None:
+    """Return the least number of frames of each path, or None if the list has no lengths."""
+    if records.length is None:
+        return None
+    ends: dict[str, int] = {}
+    for row, (path, length) in enumerate(zip(records.paths, records.length, strict=True)):
+        end = length + (0 if records.start is None else records.start[row])
+        ends[path] = max(end, ends.get(path, 0))
+    return ends
+
+
+def find_parts(
+    records: Records, kept: list[int], files: list[FileNames]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the first frame of some rows in their videos, and their numbers of frames.
+
+    Parameters
+    ----------
+    records : Records
+        The list.
+    kept : list of int
+        The rows.
+    files : list of FileNames
+        The frames of each row's video.
+
+    Raises
+    ------
+    DataError
+        A part exceeds its video, or holds no frame.
+    """
+    if records.first is None and records.last is None:
+        return _counted(records, kept, np.array([of_video.count for of_video in files], np.int64))
+    return _numbered(records, kept, files)
+
+
+def _counted(
+    records: Records, kept: list[int], available: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the parts of rows that count frames."""
+    starts = np.zeros(len(kept), np.int64)
+    if records.start is not None:
+        starts = np.array([records.start[row] for row in kept], np.int64)
+    counts = available - starts
+    if records.length is not None:
+        counts = np.array([records.length[row] for row in kept], np.int64)
+    wrong = np.flatnonzero((counts < 1) | (starts + counts > available))
+    if len(wrong):
+        at = int(wrong[0])
+        part = f"start={starts[at]}" + ("" if records.length is None else f" and length={counts[at]}")
+        raise DataError(
+            f"{records.where(kept[at])}: {part} exceed the {available[at]} frames of "
+            f"{records.paths[kept[at]]!r}. start counts frames from 0, whatever the numbers of the files; "
+            "first and last are numbers of files."
+        )
+    return starts, counts
+
+
+def _numbered(
+    records: Records, kept: list[int], files: list[FileNames]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the parts of rows that give the numbers of frames."""
+    known: dict[int, Sequence[int]] = {}
+    parts = np.empty((2, len(kept)), np.int64)
+    beyond = []
+    for at, (row, of_video) in enumerate(zip(kept, files, strict=True)):
+        numbers = known.get(id(of_video))
+        if numbers is None:
+            numbers = known[id(of_video)] = _numbers(records, row, of_video)
+        low = numbers[0] if records.first is None else records.first[row]
+        high = numbers[-1] if records.last is None else records.last[row]
+        begin, end = bisect_left(numbers, low), bisect_right(numbers, high)
+        if begin >= end:
+            gap = ""
+            if 0 < end < len(numbers):
+                gap = f", and none between {numbers[end - 1]} and {numbers[end]}"
+            raise DataError(
+                f"{records.where(row)}: no frame of {records.paths[row]!r} has a number from first={low} to "
+                f"last={high}. Its frames have the numbers {numbers[0]} to {numbers[-1]}{gap}."
+            )
+        if low < numbers[0] or high > numbers[-1]:
+            beyond.append(f"{records.where(row)}: {low} to {high} of {numbers[0]} to {numbers[-1]}")
+        parts[:, at] = begin, end - begin
+    if beyond:
+        _log.warning(
+            "%d of %d rows begin before the first frame or end after the last frame of their videos, such as "
+            "%s. Frames that do not exist are left out.",
+            len(beyond),
+            len(kept),
+            beyond[0],
+        )
+    return parts[0], parts[1]
+
+
+def _numbers(records: Records, row: int, files: FileNames) -> Sequence[int]:
+    """Return the numbers of the frames of a row's video."""
+    numbers = files.frame_numbers()
+    if numbers is None:
+        raise DataError(
+            f"{records.where(row)}: first and last are whole numbers in the names of frames, but names in "
+            f"{records.paths[row]!r}, such as {files.names()[0]!r}, do not have a single one, or it may be a "
+            "part of a second: use start and length, which count frames from 0."
+        )
+    return numbers
