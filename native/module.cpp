@@ -14,12 +14,14 @@
 #include "crops.h"
 #include "frames.h"
 #include "transcode.h"
+#include "unlocked.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
 using fastclips::Arena;
 using fastclips::OpenFiles;
 using fastclips::State;
+using fastclips::Unlocked;
 using fastclips::jpeg::Crop;
 using fastclips::jpeg::RegionDecoder;
 using fastclips::jpeg::Rung;
@@ -63,7 +65,7 @@ std::optional<OpenFiles::Failure> uninterrupted(Work work) {
     while (true) {
         std::optional<OpenFiles::Failure> failure;
         {
-            nb::gil_scoped_release release;
+            const Unlocked unlocked;
             failure = work();
         }
         if (!failure || failure->error != EINTR) return failure;
@@ -138,6 +140,9 @@ NB_MODULE(_native, m) {
         },
         "signal"_a,
         "Ask the kernel to send this process a signal when the thread that forked it ends.");
+
+    m.def("end_threads", &Unlocked::end,
+          "Let no other thread of this process return from native code that runs without the GIL.");
 
     nb::class_<Arena>(m, "Arena",
                       "Shared memory of one loader; states are atomics, waits are futexes.\n\n"
@@ -215,7 +220,7 @@ NB_MODULE(_native, m) {
             [](Arena& a, std::uint32_t slot, int timeout_ms) {
                 return a.wait(slot, std::chrono::milliseconds(timeout_ms));
             },
-            "slot"_a, "timeout_ms"_a, nb::call_guard<nb::gil_scoped_release>(),
+            "slot"_a, "timeout_ms"_a, nb::call_guard<Unlocked>(),
             "Wait for a slot to settle; False after a signal or the timeout.")
         .def(
             "claim",
@@ -223,7 +228,7 @@ NB_MODULE(_native, m) {
                int timeout_ms) -> std::optional<std::tuple<std::uint32_t, std::uint64_t>> {
                 std::optional<fastclips::Claim> claim;
                 {
-                    nb::gil_scoped_release release;
+                    const Unlocked unlocked;
                     claim = a.claim(worker, std::chrono::milliseconds(timeout_ms));
                 }
                 if (!claim) return std::nullopt;
@@ -354,7 +359,7 @@ NB_MODULE(_native, m) {
                 const auto [top, left, bottom, right] = box;
                 fastclips::jpeg::Region region;
                 {
-                    nb::gil_scoped_release release;
+                    const Unlocked unlocked;
                     region = self.decode(file.bytes(), {top, left, bottom, right}, scale,
                                          out.data(), out.size());
                 }
@@ -412,7 +417,7 @@ NB_MODULE(_native, m) {
                 for (const Buffer& buffer : buffers) bytes.push_back(buffer.bytes());
                 std::string rungs(bytes.size(), 0);
                 {
-                    nb::gil_scoped_release release;
+                    const Unlocked unlocked;
                     fastclips::jpeg::decode_crops(self, bytes, crop, rows, output.data(),
                                                   rungs.data());
                 }
@@ -436,7 +441,7 @@ NB_MODULE(_native, m) {
             thread_local fastclips::Transcoder transcoder;
             fastclips::Transcoder::Result made;
             {
-                nb::gil_scoped_release release;
+                const Unlocked unlocked;
                 made = transcoder.run(reinterpret_cast<const std::uint8_t*>(data.c_str()),
                                       data.size(), restart);
             }

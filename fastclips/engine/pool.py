@@ -113,7 +113,7 @@ class Inline:
     def __init__(self, spec: RenderSpec) -> None:
         self._layout = spec.layout
         self._render = make_renderer(spec).render
-        self._busy = False
+        self._busy = self._closed = False
         self.counters = np.zeros((1, len(COUNTERS)))
         self.notes: list[tuple[np.void, bytes]] = []
         self.waited_s = 0.0
@@ -142,6 +142,8 @@ class Inline:
         arrays = self._layout.arrays(memory[start : start + self._layout.nbytes])
         notes = []
         for row, ticket in enumerate(batch.tickets):
+            if self._closed:
+                raise ClosedError("the loader was closed")
             into = {name: array[row, ...] for name, array in arrays.items()}
             if damage := self._render(ticket, into, self.counters[0]):
                 notes.append((ticket, damage_to_note(damage)))
@@ -154,7 +156,8 @@ class Inline:
         self._busy = False
 
     def close(self) -> None:
-        """Do nothing: there are no processes."""
+        """End a call of `collect` in another thread after its present clip."""
+        self._closed = True
 
     def release(self) -> None:
         """Do nothing: each batch has its own memory."""
@@ -202,6 +205,7 @@ class Pool:
         self._nursery = _start_nursery(self._arena, spec, workers)
         pids = self.counters[:, COUNTERS.index("pid")]
         self._stop = weakref.finalize(self, _stop_nursery, self._nursery, pids)
+        self._stop.atexit = False  # whoever has the pool closes it at exit, in an order of its own
 
     @property
     def slots(self) -> int:

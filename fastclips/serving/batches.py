@@ -7,14 +7,17 @@ batch (a new epoch begun early, a resume) discards them and starts there. A batc
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import threading
+import weakref
 from collections import deque
 from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, TypeAlias
 
+from fastclips._native import end_threads
 from fastclips.engine.arena import COUNTERS, note_to_damage
 from fastclips.engine.pool import Inline, Pool
 from fastclips.errors import ClosedError, EngineError, FrameError, OptionError
@@ -36,6 +39,7 @@ __all__ = ["Batches", "Planned", "Schedule"]
 
 _log = logging.getLogger(__name__)
 _PLANNED = 8  # batches planned at a time
+_CLOSE_S = 1.0  # how long a thread that waits for a batch may take to give up
 
 BatchId: TypeAlias = "tuple[int, int]"  # epoch, batch
 
@@ -150,6 +154,7 @@ class Batches:
         self._began: float | None = None
         self._ended = 0.0
         self._served = 0
+        _loaders[id(self)] = weakref.ref(self, _removal(id(self)))
 
     def __len__(self) -> int:
         """Batches per epoch."""
@@ -334,7 +339,7 @@ class Batches:
         """End the worker processes. Served batches stay valid; closing again does nothing."""
         self._closed = True
         self._engine.close()
-        if self._lock.acquire(timeout=1.0):  # a thread that waits for a batch has given up by then
+        if self._lock.acquire(timeout=_CLOSE_S):  # a thread that waits for a batch has given up by then
             try:
                 self._engine.release()
             finally:
@@ -361,6 +366,7 @@ class Batches:
 
     def _check_usable(self) -> None:
         if self._closed:
+            _leave_ended_thread()
             raise ClosedError("the loader was closed; make a new one")
         if os.getpid() != self._owner:
             raise EngineError("this loader belongs to the parent process; make a loader in this process")
@@ -393,6 +399,9 @@ class Batches:
         try:
             yield
         except FrameError:
+            raise
+        except ClosedError:
+            _leave_ended_thread()
             raise
         except BaseException:
             self._forget()
@@ -438,3 +447,29 @@ class Batches:
                     more = f"; {rest} more of its clip are not listed" if rest else ""
                     _log.warning("Damaged frame %r is replaced: %s%s", path, reason, more)
         self._engine.notes.clear()  # at the end: after an interrupt all notes are read again
+
+
+_loaders: dict[int, weakref.ref[Batches]] = {}  # of this process, by id
+_ended = False  # whether the interpreter ends
+
+
+def _removal(key: int) -> Callable[[weakref.ref[Batches]], object]:
+    return lambda _: _loaders.pop(key, None)
+
+
+def _leave_ended_thread() -> None:
+    """End this thread quietly if the interpreter ends: then it is the main thread, or a daemon thread."""
+    if _ended and threading.current_thread() is not threading.main_thread():
+        raise SystemExit
+
+
+@atexit.register
+def _end() -> None:
+    """Close all loaders when the interpreter ends, so that no thread waits in native code any more."""
+    global _ended  # noqa: PLW0603 - the interpreter ends once
+    _ended = True
+    for reference in list(_loaders.values()):
+        loader = reference()
+        if loader is not None and loader._owner == os.getpid():  # noqa: SLF001 - of this module
+            loader.close()
+    end_threads()
