@@ -7,7 +7,7 @@
 
 namespace fastclips {
 
-inline constexpr std::uint64_t kMagic = 0x3150494c43464d45;  // changes whenever the layout does
+inline constexpr std::uint64_t kMagic = 0x3250494c43464d45;  // changes whenever the layout does
 inline constexpr std::size_t kLine = 64;                     // bytes of a cache line
 inline constexpr std::size_t kPage = 4096;                   // slots start on a page
 
@@ -57,6 +57,7 @@ struct Header {
     std::uint64_t magic;
     Geometry geometry;
     alignas(kLine) AtomicEvent published;         // the trainer adds 1 for new tickets
+    AtomicEvent reissued;                         // the nursery adds 1 for tickets of the dead
     alignas(kLine) AtomicEvent settled;           // workers add 1 when a slot settles
     alignas(kLine) char note[kPage - 3 * kLine];  // the nursery's last words
 };

@@ -214,7 +214,9 @@ NB_MODULE(_native, m) {
             "slot"_a, "number"_a, "tickets"_a,
             "Write tickets into the first rows of a settled slot, ready to be claimed.")
         .def("cancel", &Arena::cancel, "slot"_a, "Cancel the tickets that no worker has claimed.")
-        .def("settled", &Arena::settled, "slot"_a, "Whether no row is READY or CLAIMED.")
+        .def(
+            "settled", [](const Arena& a, std::uint32_t slot) { return a.settled(slot); }, "slot"_a,
+            "Whether no row is READY or CLAIMED.")
         .def(
             "wait",
             [](Arena& a, std::uint32_t slot, int timeout_ms) {
