@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from fastclips import _native
 from fastclips._native import POINT_BITS, Fill
+from fastclips._native import warp as warp_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -114,12 +114,12 @@ def warp(pixels: NDArray[np.uint8], geometry: Geometry, fill: str, out: NDArray[
         )
         for down, across, offset in geometry.matrix.tolist()
     )
-    _native.warp(pixels, row, column, _FILLS[fill], out)
+    warp_pixels(pixels, row, column, _FILLS[fill], out)
 
 
 def _fixed(value: float, most: int) -> int:
     """Return a length as the kernel takes it; a map that is steeper than `most` shows the border alone."""
-    return min(max(round(value * 2**POINT_BITS), -most), most)
+    return min(max(round(value * 2.0**POINT_BITS), -most), most)
 
 
 def find_outside(geometry: Geometry, height: int, width: int) -> NDArray[np.bool_]:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from fastclips import _native
+from fastclips._native import blur as blur_pixels
+from fastclips._native import mix_channels as mix_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,7 +38,7 @@ def mix_channels(frame: _Frame, matrix: NDArray[np.float64]) -> _Frame:
         For each channel of the result, a row of weights of red, green and blue.
     """
     mixed = np.empty_like(frame)
-    _native.mix_channels(frame, matrix.ravel().tolist(), mixed)
+    mix_pixels(frame, matrix.ravel().tolist(), mixed)
     return mixed
 
 
@@ -82,7 +83,7 @@ def blur(frame: _Frame, sigma: float) -> _Frame:
     The frame is mirrored at its border, without repeating the border (reflect101).
     """
     blurred = np.empty_like(frame)
-    _native.blur(frame, gaussian(sigma).tolist(), blurred)
+    blur_pixels(frame, gaussian(sigma).tolist(), blurred)
     return blurred
 
 
