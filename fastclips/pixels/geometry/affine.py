@@ -245,5 +245,5 @@ class Geometry(NamedTuple):
         return self._warped(rows)
 
     def _warped(self, matrix: Iterable[Iterable[float]]) -> Geometry:
-        rows, columns = (tuple(row) for row in matrix)
-        return Geometry(Axis.whole(self.y.size), Axis.whole(self.x.size), (rows, columns))
+        (a, b, c), (d, e, f) = matrix
+        return Geometry(Axis.whole(self.y.size), Axis.whole(self.x.size), ((a, b, c), (d, e, f)))
