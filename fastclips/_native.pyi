@@ -137,7 +137,12 @@ class Arena:
         """The cells that a worker has claimed."""
 
     def count_death(self, cell: int) -> int:
-        """Add 1 to the workers that died with this ticket, and return the sum."""
+        """
+        Add 1 to the workers that crashed over this ticket, and return the sum.
+        """
+
+    def deaths(self, cell: int) -> int:
+        """How many workers crashed over this ticket."""
 
     def failed(self, slot: int) -> int | None:
         """The first FAILED cell of a settled slot; None if there is none."""

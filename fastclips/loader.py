@@ -105,6 +105,14 @@ class ClipLoader(Batches):
         intact frame of its clip before it, else after it, in all picture streams; masks are `ignore` there. A
         clip without an intact frame is 0. A damaged mask is `ignore`, and its picture is kept.
         `loader.damaged` lists such frames. Clips, labels and ``"valid"`` do not change.
+    timeout : float, optional
+        Seconds that a worker may work on a clip. After that it is killed and replaced, and the clip is
+        rendered again. Without it, a worker that hangs (a network file system, a function of yours) is
+        waited for; a warning tells what it does after 30 s. Has no effect with ``workers=0``.
+    max_deaths : int
+        If so many workers have died over a clip, the clip raises an error; with ``damaged="repeat"`` it
+        counts as damaged if they crashed (SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE). The loader raises an
+        error if, for each worker, more have died without a finished clip.
 
     Raises
     ------
@@ -148,6 +156,8 @@ class ClipLoader(Batches):
         fast_dct: bool = True,
         dct_scaling: bool = True,
         damaged: Literal["error", "repeat"] = "error",
+        timeout: float | None = None,
+        max_deaths: int = 3,
     ) -> None:
         workers = checked_workers(workers)
         if not isinstance(dataset, Dataset):
@@ -218,6 +228,8 @@ class ClipLoader(Batches):
             workers=workers,
             memory=memory,
             repeat=repeat,
+            timeout=timeout,
+            max_deaths=max_deaths,
             where=lambda stream, video, frame: where(names[stream], video, frame),
         )
         self._plan, self._outputs = plan, outputs

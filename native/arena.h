@@ -240,6 +240,7 @@ class Arena {
     }
 
     std::uint32_t count_death(std::uint32_t cell) { return ++head(cell).deaths; }
+    std::uint32_t deaths(std::uint32_t cell) const { return head(cell).deaths; }
 
     // Return the memory to the kernel, though other processes may still map it: they then read
     // zeros.

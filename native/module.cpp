@@ -256,7 +256,8 @@ NB_MODULE(_native, m) {
              "Make the ticket of a dead worker READY again; False if it does not hold it.")
         .def("claimed_by", &Arena::claimed_by, "worker"_a, "The cells that a worker has claimed.")
         .def("count_death", &Arena::count_death, "cell"_a,
-             "Add 1 to the workers that died with this ticket, and return the sum.")
+             "Add 1 to the workers that crashed over this ticket, and return the sum.")
+        .def("deaths", &Arena::deaths, "cell"_a, "How many workers crashed over this ticket.")
         .def("failed", &Arena::failed, "slot"_a,
              "The first FAILED cell of a settled slot; None if there is none.")
         .def("noted", &Arena::noted, "slot"_a, "The DONE cells of a settled slot that have a note.")
