@@ -63,6 +63,11 @@ def die_with_parent(signal: int) -> None:
     Ask the kernel to send this process a signal when the thread that forked it ends.
     """
 
+def end_threads() -> None:
+    """
+    Let no other thread of this process return from native code that runs without the GIL.
+    """
+
 class Arena:
     """
     Shared memory of one loader; states are atomics, waits are futexes.
@@ -132,7 +137,12 @@ class Arena:
         """The cells that a worker has claimed."""
 
     def count_death(self, cell: int) -> int:
-        """Add 1 to the workers that died with this ticket, and return the sum."""
+        """
+        Add 1 to the workers that crashed over this ticket, and return the sum.
+        """
+
+    def deaths(self, cell: int) -> int:
+        """How many workers crashed over this ticket."""
 
     def failed(self, slot: int) -> int | None:
         """The first FAILED cell of a settled slot; None if there is none."""
@@ -200,6 +210,35 @@ class RegionDecoder:
 
         Returns a byte for each file: the `Rung`, or more than WHOLE if the file has another size, is unusual or damaged; its row then holds anything.
         """
+
+def blur(frame: NDArray[numpy.float32], weights: list[float], output: NDArray[numpy.float32]) -> None:
+    """Convolve a frame, (H, W, C), with symmetric weights, down and across."""
+
+def mix_channels(frame: NDArray[numpy.float32], matrix: list[float], output: NDArray[numpy.float32]) -> None:
+    """
+    Make each channel a weighted sum of all; the matrix by rows, one for each result.
+    """
+
+class Fill(enum.Enum):
+    """The pixels around a frame abcd."""
+
+    NEAREST = 0
+    """aa|abcd|dd"""
+
+    REFLECT = 1
+    """ba|abcd|dc"""
+
+    WRAP = 2
+    """cd|abcd|ab"""
+
+POINT_BITS: int = 32
+
+def warp(frame: NDArray[numpy.uint8], row: tuple[int, int, int], column: tuple[int, int, int], fill: Fill, output: NDArray[numpy.uint8]) -> None:
+    """
+    Resample a frame, (H, W, C), bilinearly into an output, (h, w, C); C is 1 or 3.
+
+    `row` and `column` give the position in the frame of the output's pixels, from centre to centre, with POINT_BITS bits behind the point: the change with each row and with each column of the output, and the position of its first pixel.
+    """
 
 def transcode(data: bytes, restart: int) -> bytes:
     """

@@ -114,6 +114,14 @@ class ClipLoader(Batches):
         clip without an intact frame is 0. A damaged mask, or one of several channels, is `ignore`, and its
         picture is kept. The headers of a few frames are looked at when the loader is made, with a warning.
         `loader.damaged` lists such frames. Clips, labels and ``"valid"`` do not change.
+    timeout : float, optional
+        Seconds that a worker may work on a clip. After that it is killed and replaced, and the clip is
+        rendered again. Without it, a worker that hangs (a network file system, a function of yours) is
+        waited for; a warning tells what it does after 30 s. Has no effect with ``workers=0``.
+    max_deaths : int
+        If so many workers have died over a clip, the clip raises an error; with ``damaged="repeat"`` it
+        counts as damaged if they crashed (SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE). The loader raises an
+        error if, for each worker, more have died without a finished clip.
 
     Raises
     ------
@@ -176,6 +184,8 @@ class ClipLoader(Batches):
         fast_dct: bool = True,
         dct_scaling: bool = True,
         damaged: Literal["error", "repeat"] = "error",
+        timeout: float | None = None,
+        max_deaths: int = 3,
     ) -> None:
         workers = checked_workers(workers)
         if not isinstance(dataset, Dataset):
@@ -247,6 +257,8 @@ class ClipLoader(Batches):
             workers=workers,
             memory=memory,
             repeat=repeat,
+            timeout=timeout,
+            max_deaths=max_deaths,
             where=lambda stream, video, frame: where(names[stream], video, frame),
         )
         self._plan, self._outputs = plan, outputs

@@ -16,6 +16,7 @@
 #include <chrono>
 #include <climits>
 #include <cstring>
+#include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -131,13 +132,17 @@ class Arena {
     }
 
     // Whether no row of the slot is READY or CLAIMED. finish() says why the loads are sequentially
-    // consistent.
-    bool settled(std::uint32_t slot) const {
-        bool all = true;
-        for_each_row(slot, [&](AtomicWord& at) {
-            all &= Word::unpack(at.load(std::memory_order_seq_cst)).settled();
-        });
-        return all;
+    // consistent. Rows are claimed in order, so from a row that was claimed on, the first words
+    // read are the likeliest to say no.
+    bool settled(std::uint32_t slot, std::uint32_t from = 0) const {
+        if (slot >= geometry().slots) throw std::out_of_range("no such slot");
+        const std::uint32_t rows = geometry().rows;
+        for (std::uint32_t i = 0; i < rows; ++i) {
+            const std::uint32_t row = from + i < rows ? from + i : from + i - rows;
+            const AtomicWord& word = word_at(slot * rows + row);
+            if (!Word::unpack(word.load(std::memory_order_seq_cst)).settled()) return false;
+        }
+        return true;
     }
 
     // Trainer: wait until the slot is settled, a signal arrives or the time is over.
@@ -149,30 +154,23 @@ class Arena {
         return settled(slot);
     }
 
-    // Worker: claim the oldest READY ticket. This scans all words, a few hundred: there is no queue
-    // whose head a dying process could lose.
+    // Worker: claim the oldest READY ticket. There is no queue whose head a dying process could
+    // lose: the worker reads the words, but not again those that it has seen claimed or settled.
     std::optional<Claim> claim(std::uint16_t worker, std::chrono::milliseconds limit) {
         const auto deadline = Clock::now() + limit;
-        const std::uint32_t cells = geometry().slots * geometry().rows;
         for (;;) {
             const std::uint32_t seen = header_->published.load(std::memory_order_acquire);
-            std::optional<std::uint32_t> oldest;
-            std::uint64_t bits = ~std::uint64_t{0};
-            for (std::uint32_t cell = 0; cell < cells; ++cell) {
-                const std::uint64_t found = word_at(cell).load(std::memory_order_acquire);
-                if (Word::unpack(found).state == State::kReady && found < bits)
-                    oldest = cell, bits = found;
-            }
-            if (oldest) {
+            if (const auto oldest = find_oldest()) {
+                std::uint64_t bits = oldest->bits;
                 Word word = Word::unpack(bits);
                 word.worker = worker;
                 word.state = State::kClaimed;
-                if (!word_at(*oldest).compare_exchange_strong(bits, word.pack(),
-                                                              std::memory_order_acq_rel))
+                if (!word_at(oldest->cell)
+                         .compare_exchange_strong(bits, word.pack(), std::memory_order_acq_rel))
                     continue;
                 // Remove the note of an earlier ticket, or of a worker that died with this one.
-                head(*oldest).note_bytes = 0;
-                return Claim{*oldest, word.number};
+                head(oldest->cell).note_bytes = 0;
+                return Claim{oldest->cell, word.number};
             }
             if (Clock::now() >= deadline) return std::nullopt;
             futex_wait(header_->published, seen, deadline);
@@ -184,7 +182,7 @@ class Arena {
     // then reads the other's, both sequentially consistent, so at least one sees the slot settled.
     bool finish(std::uint32_t cell, std::uint16_t worker, bool ok) {
         if (!release(cell, worker, ok ? State::kDone : State::kFailed)) return false;
-        if (settled(cell / geometry().rows)) {
+        if (settled(cell / geometry().rows, cell % geometry().rows)) {
             header_->settled.fetch_add(1, std::memory_order_seq_cst);
             futex_wake_all(header_->settled);
         }
@@ -194,6 +192,7 @@ class Arena {
     // Nursery: make the ticket of a reaped worker READY again, for any worker.
     bool reissue(std::uint32_t cell, std::uint16_t dead) {
         if (!release(cell, dead, State::kReady)) return false;
+        header_->reissued.fetch_add(1, std::memory_order_seq_cst);
         header_->published.fetch_add(1, std::memory_order_seq_cst);
         futex_wake_all(header_->published);
         return true;
@@ -241,6 +240,7 @@ class Arena {
     }
 
     std::uint32_t count_death(std::uint32_t cell) { return ++head(cell).deaths; }
+    std::uint32_t deaths(std::uint32_t cell) const { return head(cell).deaths; }
 
     // Return the memory to the kernel, though other processes may still map it: they then read
     // zeros.
@@ -262,6 +262,7 @@ class Arena {
         void* at = mmap(nullptr, offsets_.total, PROT_READ | PROT_WRITE, MAP_SHARED, fd_, 0);
         if (at == MAP_FAILED) fail("mmap");
         base_ = static_cast<std::uint8_t*>(at);
+        progress_.resize(geometry_.slots);
         header_ = reinterpret_cast<Header*>(base_);
     }
 
@@ -277,6 +278,42 @@ class Arena {
     std::uint32_t checked(std::uint32_t cell) const {
         if (cell >= geometry().slots * geometry().rows) throw std::out_of_range("no such cell");
         return cell;
+    }
+
+    struct Found {
+        std::uint32_t cell;
+        std::uint64_t bits;  // of its word
+    };
+
+    // What this process has read of a slot.
+    struct Progress {
+        std::uint64_t number = 0;  // of the ticket in the first row; no ticket has number 0
+        std::uint32_t row = 0;     // the rows before it were neither READY nor to become READY
+    };
+
+    // The READY cell of the lowest number, which is the lowest word: the number is in its high
+    // bits.
+    std::optional<Found> find_oldest() {
+        const std::lock_guard lock(scanning_);
+        const std::uint32_t reissued = header_->reissued.load(std::memory_order_acquire);
+        if (reissued != reissued_) progress_.assign(geometry().slots, Progress{});
+        reissued_ = reissued;
+        std::optional<Found> oldest;
+        for (std::uint32_t slot = 0; slot < geometry().slots; ++slot) {
+            const std::uint32_t first = slot * geometry().rows;
+            Progress& at = progress_[slot];
+            const std::uint64_t number = word_of(first).number;
+            if (number != at.number) at = {number, 0};
+            for (; at.row < geometry().rows; ++at.row) {
+                const std::uint64_t bits = word_at(first + at.row).load(std::memory_order_acquire);
+                const Word word = Word::unpack(bits);
+                if (word.number != number + at.row) break;  // it is about to be published
+                if (word.state != State::kReady) continue;
+                if (!oldest || bits < oldest->bits) oldest = Found{first + at.row, bits};
+                break;
+            }
+        }
+        return oldest;
     }
 
     template <class Visit>
@@ -302,6 +339,9 @@ class Arena {
     Header* header_ = nullptr;
     Geometry geometry_;  // a copy, since the mapping may be discarded
     Offsets offsets_;
+    std::mutex scanning_;  // of the threads of this process
+    std::vector<Progress> progress_;
+    std::uint32_t reissued_ = 0;
 };
 
 }  // namespace fastclips

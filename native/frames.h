@@ -41,7 +41,7 @@ class OpenFiles {
   public:
     struct Failure {
         std::size_t number;  // of the file
-        int error;           // errno; 0 if the file is empty
+        int error;  // errno; 0 if the file is empty, -1 if it is no file (a FIFO, a device)
     };
 
     std::optional<Failure> open(const char* folder, const char* const* names, std::size_t count) {
@@ -51,9 +51,13 @@ class OpenFiles {
         files_.reserve(count);
         while (files_.size() < count) {
             const std::size_t number = files_.size();
-            Descriptor file(openat(folder_.get(), names[number], O_RDONLY | O_CLOEXEC));
+            // A FIFO without a writer would keep the call waiting.
+            constexpr int kFlags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
+            Descriptor file(openat(folder_.get(), names[number], kFlags));
             struct stat status;
             if (file.get() < 0 || fstat(file.get(), &status) != 0) return Failure{number, errno};
+            if (S_ISDIR(status.st_mode)) return Failure{number, EISDIR};
+            if (!S_ISREG(status.st_mode)) return Failure{number, -1};
             const auto size = static_cast<std::size_t>(std::max<off_t>(status.st_size, 0));
             if (size > kMost - total_) return Failure{number, EFBIG};
             files_.push_back({std::move(file), total_, size, 0});

@@ -7,7 +7,7 @@
 
 namespace fastclips {
 
-inline constexpr std::uint64_t kMagic = 0x3150494c43464d45;  // changes whenever the layout does
+inline constexpr std::uint64_t kMagic = 0x3350494c43464d45;  // changes whenever the layout does
 inline constexpr std::size_t kLine = 64;                     // bytes of a cache line
 inline constexpr std::size_t kPage = 4096;                   // slots start on a page
 
@@ -57,6 +57,7 @@ struct Header {
     std::uint64_t magic;
     Geometry geometry;
     alignas(kLine) AtomicEvent published;         // the trainer adds 1 for new tickets
+    AtomicEvent reissued;                         // the nursery adds 1 for tickets of the dead
     alignas(kLine) AtomicEvent settled;           // workers add 1 when a slot settles
     alignas(kLine) char note[kPage - 3 * kLine];  // the nursery's last words
 };
@@ -69,16 +70,16 @@ inline constexpr std::size_t kNoteBytes = 1016;
 
 // Before each ticket in its cell.
 struct CellHead {
-    std::uint32_t deaths;  // workers that died while holding this ticket
+    std::uint32_t deaths;  // workers that crashed over this ticket
     std::uint32_t note_bytes;
     char note[kNoteBytes];  // why the ticket failed, or which frames were replaced; UTF-8
 };
 static_assert(sizeof(CellHead) == 1024);
 static_assert(offsetof(CellHead, note) == 8);
 
-// Each worker has one block of doubles and writes it alone, except its pid, which the nursery
-// writes.
-inline constexpr std::size_t kCounterBytes = 2 * kLine;
+// Each worker has one block of doubles and writes it alone, except its pid and number,
+// which the nursery writes.
+inline constexpr std::size_t kCounterBytes = 3 * kLine;
 
 constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) {
     return (value + unit - 1) / unit * unit;

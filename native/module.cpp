@@ -12,18 +12,24 @@
 
 #include "arena.h"
 #include "crops.h"
+#include "filters.h"
 #include "frames.h"
 #include "transcode.h"
+#include "unlocked.h"
+#include "warp.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
 using fastclips::Arena;
 using fastclips::OpenFiles;
 using fastclips::State;
+using fastclips::Unlocked;
 using fastclips::jpeg::Crop;
 using fastclips::jpeg::RegionDecoder;
 using fastclips::jpeg::Rung;
+using fastclips::warp::Fill;
 using Bytes = nb::ndarray<nb::numpy, std::uint8_t, nb::ndim<1>, nb::c_contig>;
+using Floats = nb::ndarray<float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 using Counters = nb::ndarray<nb::numpy, double, nb::ndim<2>, nb::c_contig>;
 
 namespace {
@@ -50,6 +56,14 @@ nb::object part(nb::handle view, std::size_t begin, std::size_t end) {
     return view[nb::slice(static_cast<Py_ssize_t>(begin), static_cast<Py_ssize_t>(end))];
 }
 
+void check_alike(const Floats& frame, const Floats& output) {
+    for (std::size_t axis = 0; axis < 3; ++axis)
+        if (frame.shape(axis) != output.shape(axis))
+            throw nb::value_error("frame and output must have one shape");
+    if (frame.size() == 0) throw nb::value_error("the frame is empty");
+    if (frame.data() == output.data()) throw nb::value_error("the frame cannot be the output");
+}
+
 nb::object checked(PyObject* made) {
     if (made == nullptr) throw nb::python_error();
     return nb::steal(made);
@@ -63,7 +77,7 @@ std::optional<OpenFiles::Failure> uninterrupted(Work work) {
     while (true) {
         std::optional<OpenFiles::Failure> failure;
         {
-            nb::gil_scoped_release release;
+            const Unlocked unlocked;
             failure = work();
         }
         if (!failure || failure->error != EINTR) return failure;
@@ -139,6 +153,9 @@ NB_MODULE(_native, m) {
         "signal"_a,
         "Ask the kernel to send this process a signal when the thread that forked it ends.");
 
+    m.def("end_threads", &Unlocked::end,
+          "Let no other thread of this process return from native code that runs without the GIL.");
+
     nb::class_<Arena>(m, "Arena",
                       "Shared memory of one loader; states are atomics, waits are futexes.\n\n"
                       "Each row of a slot has a cell: cell = slot * rows + row.",
@@ -209,13 +226,15 @@ NB_MODULE(_native, m) {
             "slot"_a, "number"_a, "tickets"_a,
             "Write tickets into the first rows of a settled slot, ready to be claimed.")
         .def("cancel", &Arena::cancel, "slot"_a, "Cancel the tickets that no worker has claimed.")
-        .def("settled", &Arena::settled, "slot"_a, "Whether no row is READY or CLAIMED.")
+        .def(
+            "settled", [](const Arena& a, std::uint32_t slot) { return a.settled(slot); }, "slot"_a,
+            "Whether no row is READY or CLAIMED.")
         .def(
             "wait",
             [](Arena& a, std::uint32_t slot, int timeout_ms) {
                 return a.wait(slot, std::chrono::milliseconds(timeout_ms));
             },
-            "slot"_a, "timeout_ms"_a, nb::call_guard<nb::gil_scoped_release>(),
+            "slot"_a, "timeout_ms"_a, nb::call_guard<Unlocked>(),
             "Wait for a slot to settle; False after a signal or the timeout.")
         .def(
             "claim",
@@ -223,7 +242,7 @@ NB_MODULE(_native, m) {
                int timeout_ms) -> std::optional<std::tuple<std::uint32_t, std::uint64_t>> {
                 std::optional<fastclips::Claim> claim;
                 {
-                    nb::gil_scoped_release release;
+                    const Unlocked unlocked;
                     claim = a.claim(worker, std::chrono::milliseconds(timeout_ms));
                 }
                 if (!claim) return std::nullopt;
@@ -237,7 +256,8 @@ NB_MODULE(_native, m) {
              "Make the ticket of a dead worker READY again; False if it does not hold it.")
         .def("claimed_by", &Arena::claimed_by, "worker"_a, "The cells that a worker has claimed.")
         .def("count_death", &Arena::count_death, "cell"_a,
-             "Add 1 to the workers that died with this ticket, and return the sum.")
+             "Add 1 to the workers that crashed over this ticket, and return the sum.")
+        .def("deaths", &Arena::deaths, "cell"_a, "How many workers crashed over this ticket.")
         .def("failed", &Arena::failed, "slot"_a,
              "The first FAILED cell of a settled slot; None if there is none.")
         .def("noted", &Arena::noted, "slot"_a, "The DONE cells of a settled slot that have a note.")
@@ -354,7 +374,7 @@ NB_MODULE(_native, m) {
                 const auto [top, left, bottom, right] = box;
                 fastclips::jpeg::Region region;
                 {
-                    nb::gil_scoped_release release;
+                    const Unlocked unlocked;
                     region = self.decode(file.bytes(), {top, left, bottom, right}, scale,
                                          out.data(), out.size());
                 }
@@ -412,7 +432,7 @@ NB_MODULE(_native, m) {
                 for (const Buffer& buffer : buffers) bytes.push_back(buffer.bytes());
                 std::string rungs(bytes.size(), 0);
                 {
-                    nb::gil_scoped_release release;
+                    const Unlocked unlocked;
                     fastclips::jpeg::decode_crops(self, bytes, crop, rows, output.data(),
                                                   rungs.data());
                 }
@@ -430,13 +450,79 @@ NB_MODULE(_native, m) {
             "size, is unusual or damaged; its row then holds anything.");
 
     m.def(
+        "blur",
+        [](Floats frame, std::vector<float> weights, Floats output) {
+            if (weights.size() % 2 != 1) throw nb::value_error("weights must be odd in number");
+            check_alike(frame, output);
+            const Unlocked unlocked;
+            fastclips::filters::blur(frame.data(), frame.shape(0), frame.shape(1), frame.shape(2),
+                                     weights, output.data());
+        },
+        nb::sig("def blur(frame: NDArray[numpy.float32], weights: list[float], output: "
+                "NDArray[numpy.float32]) -> None"),
+        "frame"_a.noconvert(), "weights"_a, "output"_a.noconvert(),
+        "Convolve a frame, (H, W, C), with symmetric weights, down and across.");
+    m.def(
+        "mix_channels",
+        [](Floats frame, std::vector<float> matrix, Floats output) {
+            if (matrix.size() != 9 || frame.shape(2) != 3)
+                throw nb::value_error("the matrix must be 3 x 3, and the frame have 3 channels");
+            check_alike(frame, output);
+            const Unlocked unlocked;
+            fastclips::filters::mix(frame.data(), matrix.data(), frame.size() / 3, output.data());
+        },
+        nb::sig("def mix_channels(frame: NDArray[numpy.float32], matrix: list[float], output: "
+                "NDArray[numpy.float32]) -> None"),
+        "frame"_a.noconvert(), "matrix"_a, "output"_a.noconvert(),
+        "Make each channel a weighted sum of all; the matrix by rows, one for each result.");
+
+    nb::enum_<Fill>(m, "Fill", "The pixels around a frame abcd.")
+        .value("NEAREST", Fill::kNearest, "aa|abcd|dd")
+        .value("REFLECT", Fill::kReflect, "ba|abcd|dc")
+        .value("WRAP", Fill::kWrap, "cd|abcd|ab");
+
+    m.attr("POINT_BITS") = fastclips::warp::kPointBits;
+    m.def(
+        "warp",
+        [](nb::ndarray<const std::uint8_t, nb::ndim<3>, nb::device::cpu> frame,
+           std::tuple<std::int64_t, std::int64_t, std::int64_t> row,
+           std::tuple<std::int64_t, std::int64_t, std::int64_t> column, Fill fill,
+           nb::ndarray<std::uint8_t, nb::ndim<3>, nb::c_contig, nb::device::cpu> output) {
+            namespace warp = fastclips::warp;
+            const auto size = [&](int axis) {
+                return static_cast<std::int64_t>(frame.shape(axis));
+            };
+            if (output.shape(2) != frame.shape(2) || (size(2) != 1 && size(2) != 3))
+                throw nb::value_error("frame and output must both have 1 or 3 channels");
+            if (frame.size() == 0) throw nb::value_error("the frame is empty");
+            if (frame.stride(1) != size(2) || frame.stride(2) != 1)
+                throw nb::value_error("the pixels of a row must lie together");
+            const warp::Picture from{frame.data(), size(0), size(1), frame.stride(0)};
+            const auto line = [](const auto& given) {
+                return warp::Line{std::get<0>(given), std::get<1>(given), std::get<2>(given)};
+            };
+            const auto height = static_cast<std::int64_t>(output.shape(0));
+            const auto width = static_cast<std::int64_t>(output.shape(1));
+            const Unlocked unlocked;
+            const auto run = size(2) == 1 ? warp::run_rows<1> : warp::run_rows<3>;
+            run(from, line(row), line(column), fill, output.data(), height, width);
+        },
+        nb::sig("def warp(frame: NDArray[numpy.uint8], row: tuple[int, int, int], column: "
+                "tuple[int, int, int], fill: Fill, output: NDArray[numpy.uint8]) -> None"),
+        "frame"_a.noconvert(), "row"_a, "column"_a, "fill"_a, "output"_a.noconvert(),
+        "Resample a frame, (H, W, C), bilinearly into an output, (h, w, C); C is 1 or 3.\n\n"
+        "`row` and `column` give the position in the frame of the output's pixels, from centre to "
+        "centre, with POINT_BITS bits behind the point: the change with each row and with each "
+        "column of the output, and the position of its first pixel.");
+
+    m.def(
         "transcode",
         [](nb::bytes data, unsigned restart) {
             // One for each thread: the next frame uses its memory again.
             thread_local fastclips::Transcoder transcoder;
             fastclips::Transcoder::Result made;
             {
-                nb::gil_scoped_release release;
+                const Unlocked unlocked;
                 made = transcoder.run(reinterpret_cast<const std::uint8_t*>(data.c_str()),
                                       data.size(), restart);
             }

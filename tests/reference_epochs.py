@@ -2,11 +2,14 @@
 
 What 0.1.0 wrote opens and gives the same bits, or is refused by name. `RECIPES` are functions from the data's
 folder and a number of workers to the batches of one epoch; digests.json holds the SHA-256 of each as 0.1.0
-served it, and states.json where loaders were on the way (`reference_states`). No digest is replaced because a
-change to the library changed it: the bits are others then, and whoever goes on training gets other batches.
+served it, and states.json where loaders were on the way (`reference_states`). Bits that change are others for
+whoever goes on training. Where that was decided, and the changelog says so, tests/data/changed.json holds the
+digest since then, and the means of the outputs still are those of 0.1.0.
 
     python tests/reference_epochs.py --write                  digests of recipes that have none yet
     python tests/reference_epochs.py --write --replace NAME   and of this one anew
+    python tests/reference_epochs.py --changed NAME ...       digests that a decision has changed
+    python tests/reference_epochs.py --print                  all digests on this machine, as JSON
 
 Only what users may import is used here, so that modules can be moved.
 """
@@ -28,19 +31,12 @@ from reference_sources import RECIPES
 from reference_states import STATES, begin
 
 DATA = Path(__file__).parent / "data" / "v0_1_0"
+CHANGED = DATA.parent / "changed.json"
 PIECES = 32  # into which an output is cut for its means
 
-# OpenCV works on floats in vectors as wide as the CPU's, which may change single values of these. On a CPU
-# with the same instructions as where they were written the bits must be the same; on another one, the means.
-DEPENDS_ON_CPU = {
-    *(name for name in RECIPES if name.startswith("warp_")),
-    "movies_flow",
-    "pixels_blur",
-    "pixels_grayscale",
-    "pixels_many",
-    "pixels_of_frames",
-    "pixels_saturation",
-}
+# OpenCV's optical flow works on floats in vectors as wide as the CPU's, which may change single values. On a
+# CPU with the same instructions as where they were written the bits must be the same; on another, the means.
+DEPENDS_ON_CPU = {"movies_flow"}
 # Decoding video files and converting their colours is FFmpeg's: with its other versions, likewise.
 DEPENDS_ON_FFMPEG = {name for name in RECIPES if name.startswith("movies_")}
 
@@ -116,12 +112,21 @@ def close_to(found, known):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Write what has no digest yet.")
-    parser.add_argument("--write", action="store_true", required=True)
+    parser = argparse.ArgumentParser(description="Write what has no digest yet, or what was changed.")
+    parser.add_argument("--write", action="store_true")
     parser.add_argument("--replace", action="append", default=[], metavar="NAME", choices=[*RECIPES, *STATES])
+    parser.add_argument("--changed", nargs="+", default=[], metavar="NAME", choices=list(RECIPES))
+    parser.add_argument("--print", action="store_true")
     arguments = parser.parse_args()
     with TemporaryDirectory() as folder:
         root = copied(DATA, Path(folder) / "data")
+        if arguments.print:
+            print(json.dumps({name: digest(recipe(root)) for name, recipe in RECIPES.items()}))  # noqa: T201 - a command
+        if arguments.changed:
+            known = json.loads(CHANGED.read_text()) if CHANGED.exists() else {}
+            CHANGED.write_text(dumps({**known, **{n: digest(RECIPES[n](root)) for n in arguments.changed}}))
+        if not arguments.write:
+            return
         for file, names, measured in (("digests", RECIPES, measure), ("states", STATES, measure_state)):
             path = DATA / f"{file}.json"
             known = json.loads(path.read_text()) if path.exists() else {}

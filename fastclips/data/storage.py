@@ -49,6 +49,7 @@ __all__ = [
     "count_bytes",
     "opened",
     "read_present",
+    "reason_of",
 ]
 
 
@@ -275,6 +276,12 @@ def count_bytes(data: bytes | bytearray | memoryview | NDArray[Any]) -> int:
     return data.nbytes if isinstance(data, np.ndarray) else len(data)
 
 
+def reason_of(number: int) -> str:
+    """Return why `fastclips._native.read_files` could not read a file, given the number that it returns."""
+    special = {0: "is empty (0 bytes)", -1: "is no file, but a FIFO, a socket or a device"}
+    return special.get(number) or os.strerror(number)
+
+
 class FolderStorage(Storage):
     """Frames that are files, in one folder per video and stream. Made by `of`.
 
@@ -358,13 +365,11 @@ class FolderStorage(Storage):
         place, number = found
         path = os.fsdecode(b"%b/%b" % (folder, names[place]))
         frame = [*frames][place]
-        if not number:
+        if number <= 0:
+            why = reason_of(number)
+            remedy = "remove it" if number else "extract it again"
             raise FrameError(
-                f"frame {path!r} is empty (0 bytes): extract it again.",
-                path=path,
-                reason="is empty (0 bytes)",
-                video=video,
-                frame=frame,
+                f"frame {path!r} {why}: {remedy}.", path=path, reason=why, video=video, frame=frame
             )
         error = OSError(number, os.strerror(number), path)
         raise FrameError(

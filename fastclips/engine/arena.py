@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COUNTERS",
+    "DEATHS",
+    "STAGES",
     "Arena",
     "Damage",
     "Lease",
@@ -50,8 +52,14 @@ COUNTERS = (
     *("read_s", "decode_s", "kernel_s", "wait_s", "clips", "frames", "bytes", "pid"),
     *(rung.name.lower() for rung in Rung),  # frames decoded on each rung
     *("pixels", "decoded_pixels"),  # of those frames at their scale: all, and those that were decoded
+    *("worker", "since", "stage"),  # its number; the time of its last claim, or look for one; `STAGES`
 )
-"""Columns of `Arena.counters`: each worker's totals since the loader began."""
+"""Columns of `Arena.counters`: each worker's totals since the loader began, and what it does now."""
+
+STAGES = ("is starting", "waits for work", "reads", "decodes", "runs the pixel steps of")
+"""What a worker does, in words before the name of its clip. Times are those of `time.monotonic`."""
+
+DEATHS = b"\0"  # begins a note of the nursery about workers that died over a clip
 
 _REST_BYTES = 16  # of a note, for the number of frames left out
 

@@ -19,10 +19,11 @@ import sys
 import traceback
 from itertools import count
 from pkgutil import resolve_name
+from time import monotonic
 from typing import TYPE_CHECKING
 
-from fastclips.engine.arena import COUNTERS, Arena, die_with_parent, from_note, to_note
-from fastclips.engine.worker import work
+from fastclips.engine.arena import COUNTERS, DEATHS, STAGES, Arena, die_with_parent, from_note, to_note
+from fastclips.engine.worker import CLAIM_MS, work
 from fastclips.processes import cause_of_death
 
 if TYPE_CHECKING:
@@ -32,9 +33,12 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-DEATHS_PER_CLIP = 3  # workers that die over a clip before the clip is an error
-DEATHS_PER_WORKER = 3  # deaths without a finished clip between them before the nursery gives up
-_CLIPS, _PID = COUNTERS.index("clips"), COUNTERS.index("pid")
+_CLIPS, _PID, _WORKER, _SINCE, _STAGE = map(COUNTERS.index, ("clips", "pid", "worker", "since", "stage"))
+_CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE}
+_PATIENCE_S = 10.0  # without a finished clip before workers that were killed from outside are no accident
+_END_S = 5.0  # how long a process may take to end after SIGKILL
+_START_S = 60.0  # how long a worker may take to start
+_LOOKS = 4  # for stuck workers, within the time that a clip may take
 
 
 class Nursery:
@@ -48,17 +52,28 @@ class Nursery:
         Describes the workers' renderer.
     workers : int
         Number of workers at a time.
+    most_deaths : int
+        So many workers may die over a clip before the clip is an error, or damaged; and as many for each
+        worker without a finished clip between them before the nursery gives up.
+    timeout_s : float
+        Seconds after which a worker is killed over a clip; 0 for no limit.
     """
 
-    def __init__(self, arena: Arena, spec: RenderSpec, workers: int) -> None:
+    def __init__(
+        self, arena: Arena, spec: RenderSpec, workers: int, most_deaths: int, timeout_s: float
+    ) -> None:
         resolve_name(spec.renderer)  # imports it, which takes most of a second, once for all workers
         self._arena = arena
         self._spec = spec
         self._workers = workers
         self._numbers = count(1)
         self._alive: dict[int, tuple[int, int, int]] = {}  # pidfd -> pid, worker, index
+        self._most_deaths, self._timeout_s = most_deaths, timeout_s
+        self._repeats_damaged: bool = getattr(spec, "repeats_damaged", False)
+        self._killed: dict[int, float] = {}  # pidfd of a worker that was stuck -> when it was killed
+        self._causes: dict[int, list[str]] = {}  # of deaths, by the number of the ticket
         self._deaths = 0
-        self._clips = 0.0
+        self._clips, self._progress = 0.0, monotonic()
 
     def run(self, trainer: int, control: int) -> None:
         """Replace dead workers until the trainer dies or asks for the end.
@@ -76,15 +91,20 @@ class Nursery:
         try:
             for index in range(self._workers):
                 poll.register(self._fork(index), select.POLLIN)
-            while not (ready := {fd for fd, _ in poll.poll()}) & {trainer, control}:
+            look_ms = 1000 * self._timeout_s / _LOOKS if self._timeout_s else None
+            while not (ready := {fd for fd, _ in poll.poll(look_ms)}) & {trainer, control}:
                 for pidfd in ready:
                     poll.unregister(pidfd)
                     poll.register(self._replace(pidfd), select.POLLIN)
+                if self._timeout_s:
+                    self._kill_stuck()
         finally:
             for pid, _, _ in self._alive.values():
                 os.kill(pid, signal.SIGKILL)
-            for pid, _, _ in self._alive.values():
-                os.waitpid(pid, 0)
+            deadline = monotonic() + _END_S
+            for pidfd, (pid, _, _) in self._alive.items():
+                if _ends(pidfd, deadline - monotonic()):
+                    os.waitpid(pid, 0)
         if trainer in ready:
             self._arena.discard()  # a forked child of the trainer may still map the arena
 
@@ -95,12 +115,13 @@ class Nursery:
             try:
                 die_with_parent(signal.SIGKILL)
                 if os.getppid() == nursery:  # the nursery may have died before the line above
-                    work(self._arena, self._spec, worker, index)
+                    most_crashes = self._most_deaths if self._repeats_damaged else 0
+                    work(self._arena, self._spec, worker, index, most_crashes)
             except BaseException:  # noqa: BLE001 - a forked process must not return into its parent's code
                 traceback.print_exc()
             finally:
                 os._exit(1)
-        self._arena.counters()[index, _PID] = pid
+        self._arena.counters()[index, [_PID, _WORKER, _SINCE, _STAGE]] = pid, worker, monotonic(), 0
         pidfd = os.pidfd_open(pid)
         self._alive[pidfd] = pid, worker, index
         return pidfd
@@ -110,18 +131,19 @@ class Nursery:
         pid, worker, index = self._alive.pop(pidfd)
         os.close(pidfd)
         _, status = os.waitpid(pid, 0)
-        cause = cause_of_death(os.waitstatus_to_exitcode(status))
-        clips = self._arena.counters()[:, _CLIPS].sum()
-        self._deaths = self._deaths + 1 if clips == self._clips else 1
-        self._clips = clips
+        code = os.waitstatus_to_exitcode(status)
+        stuck = self._killed.pop(pidfd, 0.0)
+        cause = f"after timeout={self._timeout_s:g} seconds" if stuck else cause_of_death(code)
+        counters = self._arena.counters()
+        clips = counters[:, _CLIPS].sum()
+        if clips != self._clips:
+            self._clips, self._progress, self._deaths = clips, monotonic(), 0
+        self._deaths += 1
         for cell in self._arena.claimed_by(worker):
-            if self._arena.count_death(cell) < DEATHS_PER_CLIP:
-                self._arena.reissue(cell, worker)
-            else:
-                text = f"{DEATHS_PER_CLIP} workers died over this clip, the last worker {cause}"
-                self._arena.set_note(cell, to_note(text))
-                self._arena.finish(cell, worker, False)
-        if self._deaths > DEATHS_PER_WORKER * self._workers:
+            self._give_up_or_reissue(cell, worker, cause, crashed=-code in _CRASHES)
+        killed = code == -signal.SIGKILL and not stuck
+        patient = killed and monotonic() < self._progress + _PATIENCE_S
+        if self._deaths > self._most_deaths * self._workers and not patient:
             words = from_note(self._arena.last_words)
             raise RuntimeError(
                 f"{self._deaths} workers died without finishing a clip, the last worker {cause}"
@@ -129,8 +151,58 @@ class Nursery:
             )
         return self._fork(index)
 
+    def _give_up_or_reissue(self, cell: int, worker: int, cause: str, *, crashed: bool) -> None:
+        """Issue the ticket of a dead worker again, unless too many workers have died over it."""
+        number, _, _ = self._arena.word(cell)
+        causes = self._causes.setdefault(number, [])
+        causes.append(cause)
+        crashes = self._arena.count_death(cell) if crashed else self._arena.deaths(cell)
+        damaged = self._repeats_damaged and crashes == self._most_deaths
+        if len(causes) < self._most_deaths or damaged:
+            self._arena.reissue(cell, worker)
+            return
+        seen = ", ".join(f"{causes.count(cause)} {cause}" for cause in dict.fromkeys(causes))
+        self._arena.set_note(cell, DEATHS + to_note(f"{len(causes)} workers died over this clip: {seen}"))
+        self._arena.finish(cell, worker, False)
 
-def main(load: Callable[[], RenderSpec], workers: int, arena_fd: int, trainer: int) -> None:
+    def _kill_stuck(self) -> None:
+        """Kill workers that have worked on one clip for too long.
+
+        Raises
+        ------
+        RuntimeError
+            If one does not end.
+        """
+        now, counters = monotonic(), self._arena.counters()
+        for pidfd, (pid, _, index) in self._alive.items():
+            since, stage = counters[index, [_SINCE, _STAGE]]
+            starts, waits = stage == 0, stage == STAGES.index("waits for work")
+            most = max(self._timeout_s, _START_S) if starts else self._timeout_s + waits * 2 * CLAIM_MS / 1000
+            if pidfd not in self._killed and now - since > most:
+                os.kill(pid, signal.SIGKILL)
+                self._killed[pidfd] = now
+            if now - self._killed.get(pidfd, now) > _END_S and not _ends(pidfd, 0):
+                raise RuntimeError(
+                    f"worker {pid} has not ended {_END_S:g} s after SIGKILL: it waits in the kernel, as for "
+                    "a file system that does not answer"
+                )
+
+
+def _ends(pidfd: int, seconds: float) -> bool:
+    """Return whether a process has ended, after waiting for at most `seconds`."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(max(int(seconds * 1000), 0)))
+
+
+def main(
+    load: Callable[[], RenderSpec],
+    workers: int,
+    arena_fd: int,
+    trainer: int,
+    most_deaths: int,
+    timeout_ms: int,
+) -> None:
     """Run a nursery.
 
     Parameters
@@ -143,12 +215,14 @@ def main(load: Callable[[], RenderSpec], workers: int, arena_fd: int, trainer: i
         Descriptor of the arena.
     trainer : int
         A pidfd of the trainer.
+    most_deaths, timeout_ms : int
+        As of `Nursery`, in milliseconds.
     """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a trainer may ignore it; then no worker could be reaped
     arena = Arena.attach(arena_fd)
     os.close(arena_fd)
     try:
-        nursery = Nursery(arena, load(), workers)
+        nursery = Nursery(arena, load(), workers, most_deaths, timeout_ms / 1000)
         gc.freeze()  # a collection in a worker would copy the pages it shares
         nursery.run(trainer, sys.stdin.fileno())
     except Exception as error:

@@ -12,10 +12,12 @@ leased; batches beyond that are copied, so the workers go on, however many batch
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import weakref
-from time import perf_counter
+from pathlib import Path
+from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -23,12 +25,15 @@ import numpy as np
 from fastclips._native import PAGE
 from fastclips.engine.arena import (
     COUNTERS,
+    DEATHS,
+    STAGES,
     Arena,
     Lease,
     damage_to_note,
     from_note,
     leased_arrays,
     slot_views,
+    ticket_view,
 )
 from fastclips.engine.worker import make_renderer
 from fastclips.errors import ClosedError, EngineError, FrameError, OptionError
@@ -36,6 +41,8 @@ from fastclips.processes import Process
 from fastclips.spec import ALIGNMENT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from fastclips.spec import RenderSpec
@@ -47,6 +54,11 @@ _KEPT = 8  # batches that consumers hold at a time: TensorFlow 4, JAX with its d
 _AHEAD = 3  # batches in flight beyond those that the workers write
 _WAIT_MS = 100  # between checks that the nursery lives
 _STOP_S = 5.0  # how long the nursery may take to end its workers
+_WORD_S = 30.0  # of waiting before the first word about it; the next one comes after twice the time
+_SHOWN = 3  # workers in such a message
+_PID, _WORKER, _SINCE, _STAGE = map(COUNTERS.index, ("pid", "worker", "since", "stage"))
+_STATES = {"T": ", stopped by a signal", "t": ", stopped by a debugger", "D": ", waiting in the kernel"}
+_log = logging.getLogger(__name__)
 
 
 class Batch(NamedTuple):
@@ -113,7 +125,7 @@ class Inline:
     def __init__(self, spec: RenderSpec) -> None:
         self._layout = spec.layout
         self._render = make_renderer(spec).render
-        self._busy = False
+        self._busy = self._closed = False
         self.counters = np.zeros((1, len(COUNTERS)))
         self.notes: list[tuple[np.void, bytes]] = []
         self.waited_s = 0.0
@@ -142,6 +154,8 @@ class Inline:
         arrays = self._layout.arrays(memory[start : start + self._layout.nbytes])
         notes = []
         for row, ticket in enumerate(batch.tickets):
+            if self._closed:
+                raise ClosedError("the loader was closed")
             into = {name: array[row, ...] for name, array in arrays.items()}
             if damage := self._render(ticket, into, self.counters[0]):
                 notes.append((ticket, damage_to_note(damage)))
@@ -154,7 +168,8 @@ class Inline:
         self._busy = False
 
     def close(self) -> None:
-        """Do nothing: there are no processes."""
+        """End a call of `collect` in another thread after its present clip."""
+        self._closed = True
 
     def release(self) -> None:
         """Do nothing: each batch has its own memory."""
@@ -171,6 +186,12 @@ class Pool:
         Number of workers.
     memory : int
         Ceiling for the arena, in bytes.
+    describe : callable, optional
+        Returns the name of the clip of a ticket in messages; by default its position in the epoch.
+    timeout : float, optional
+        Seconds that a worker may work on a clip before it is killed and the clip is rendered again.
+    most_deaths : int
+        So many workers may die over a clip, and as many for each worker without a finished clip.
 
     Raises
     ------
@@ -180,7 +201,16 @@ class Pool:
         If the nursery cannot be started.
     """
 
-    def __init__(self, spec: RenderSpec, *, workers: int, memory: int) -> None:
+    def __init__(
+        self,
+        spec: RenderSpec,
+        *,
+        workers: int,
+        memory: int,
+        describe: Callable[[np.void], str] | None = None,
+        timeout: float | None = None,
+        most_deaths: int = 3,
+    ) -> None:
         rows = spec.layout.batch_size
         self._ahead = math.ceil(workers / rows) + _AHEAD
         geometry = {
@@ -199,9 +229,13 @@ class Pool:
         self.notes: list[tuple[np.void, bytes]] = []
         self.waited_s = 0.0
         self._advise = getattr(spec, "advise", _no_advice)
-        self._nursery = _start_nursery(self._arena, spec, workers)
+        self._describe = describe or _position
+        self._tickets = ticket_view(self._arena, spec.ticket_dtype)
+        limits = [most_deaths, 0 if timeout is None else max(round(timeout * 1000), 1)]
+        self._nursery = _start_nursery(self._arena, spec, workers, limits)
         pids = self.counters[:, COUNTERS.index("pid")]
         self._stop = weakref.finalize(self, _stop_nursery, self._nursery, pids)
+        self._stop.atexit = False  # whoever has the pool closes it at exit, in an order of its own
 
     @property
     def slots(self) -> int:
@@ -226,8 +260,7 @@ class Pool:
     def submit(self, tickets: NDArray[np.void]) -> Batch:
         """Give a batch to the workers; if no slot is free, wait until a slot has drained."""
         while (slot := self._free()) is None:
-            self._check_alive()
-            self._arena.wait(next(iter(self._draining)), _WAIT_MS)
+            self._wait(next(iter(self._draining)))
         self._in_flight.add(slot)
         number, self._number = self._number, self._number + len(tickets)
         self._arena.publish(slot, number, tickets.tobytes())
@@ -251,8 +284,7 @@ class Pool:
             If the worker processes have failed.
         """
         began = perf_counter()
-        while not self._arena.wait(batch.slot, _WAIT_MS):
-            self._check_alive()
+        self._wait(batch.slot)
         self.waited_s += perf_counter() - began
         rows = len(batch.tickets)
         lease = Lease()
@@ -260,7 +292,10 @@ class Pool:
         self._in_flight.discard(batch.slot)
         failed = self._arena.failed(batch.slot)
         if failed is not None:
-            raise FrameError(from_note(self._arena.note(failed)))
+            note = self._arena.note(failed)
+            if note.startswith(DEATHS):
+                raise FrameError(f"{self._describe(self._tickets[failed])}: {from_note(note[1:])}")
+            raise FrameError(from_note(note))
         first = batch.slot * self._arena.rows
         for cell in self._arena.noted(batch.slot):
             self.notes.append((batch.tickets[cell - first], self._arena.note(cell)))
@@ -298,6 +333,37 @@ class Pool:
     def _is_leased(self, slot: int) -> bool:
         return slot in self._leases and self._leases[slot]() is not None
 
+    @property
+    def states(self) -> list[str]:
+        """What each worker does, in words."""
+        return [self._state(row) for row in self.counters]
+
+    def _state(self, row: NDArray[np.float64]) -> str:
+        stage = STAGES[int(row[_STAGE])]
+        cells = self._arena.claimed_by(int(row[_WORKER]))
+        if cells:
+            stage += f" {self._describe(self._tickets[cells[0]])} for {monotonic() - row[_SINCE]:.0f} s"
+        return stage + _STATES.get(_kernel_state(int(row[_PID])), "")
+
+    def _wait(self, slot: int) -> None:
+        """Wait until a slot has settled; say so if that takes long."""
+        began, word_s = monotonic(), _WORD_S
+        while not self._arena.wait(slot, _WAIT_MS):
+            self._check_alive()
+            if monotonic() - began >= word_s:
+                self._tell(monotonic() - began)
+                word_s *= 2
+
+    def _tell(self, seconds: float) -> None:
+        longest_first = sorted(self.counters, key=lambda row: float(row[_SINCE]))
+        shown = [f"worker {int(row[_PID])} {self._state(row)}" for row in longest_first[:_SHOWN]]
+        _log.warning(
+            "Waiting for a batch for %.0f s: %s. If a worker will never finish, set timeout= seconds: it is "
+            "then replaced, and its clip rendered again.",
+            seconds,
+            "; ".join(shown),
+        )
+
     def _check_alive(self) -> None:
         if not self._stop.alive:
             raise ClosedError("the loader was closed")
@@ -326,13 +392,25 @@ def _slots(geometry: dict[str, int], memory: int, wanted: int) -> int:
     return min(_LEAST_SLOTS + (memory - least) // per_slot, max(wanted, _LEAST_SLOTS))
 
 
-def _start_nursery(arena: Arena, spec: RenderSpec, workers: int) -> Process:
+def _position(ticket: np.void) -> str:
+    return f"clip {ticket['position']} of epoch {ticket['epoch']}"
+
+
+def _kernel_state(pid: int) -> str:
+    """Return the letter of a process's state, such as "D"; "" if there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(") ")[2][:1]
+    except OSError:
+        return ""
+
+
+def _start_nursery(arena: Arena, spec: RenderSpec, workers: int, limits: list[int]) -> Process:
     trainer = os.pidfd_open(os.getpid())
     try:
         return Process(
             "fastclips.engine.nursery:main",
             spec,
-            [workers, arena.fd, trainer],
+            [workers, arena.fd, trainer, *limits],
             fds=[arena.fd, trainer],
             bound=False,  # the thread that makes a loader may end before the loader does
         )

@@ -15,7 +15,7 @@ import numpy as np
 from fastclips.data.storage import absent_picture, count_bytes, opened
 from fastclips.engine.arena import Damage
 from fastclips.engine.clip_placer import Clip, ClipPlacer, StreamSetup, size_text
-from fastclips.engine.rendering import BYTES, DECODE, KERNEL, READ, Meter, at_path
+from fastclips.engine.rendering import BYTES, DECODE, KERNEL, READ, STEPS, Meter, at_path
 from fastclips.errors import DamageError, FastclipsError, FrameError, OptionError
 from fastclips.pixels.decoding.decoder import Decoder
 from fastclips.pixels.geometry import kernels
@@ -103,6 +103,21 @@ class Renderer:
         FrameError
             If a frame is missing or damaged and not to be replaced, or does not fit.
         """
+        return self._render(ticket, row, counters)
+
+    def render_lost(
+        self, ticket: np.void, row: Mapping[str, NDArray[Any]], counters: NDArray[np.float64], why: str
+    ) -> list[Damage]:
+        """Write a clip as `render` does if all its frames are damaged, without reading them."""
+        return self._render(ticket, row, counters, why)
+
+    def _render(
+        self,
+        ticket: np.void,
+        row: Mapping[str, NDArray[Any]],
+        counters: NDArray[np.float64],
+        lost: str = "",
+    ) -> list[Damage]:
         frames = ticket["frames"][: self._spec.time_steps].tolist()
         shown: dict[int, list[int]] = {}
         for at, frame in enumerate(frames):
@@ -111,6 +126,9 @@ class Renderer:
         draws = ticket["draws"].tolist()
         clip = Clip(int(ticket["video"]), int(ticket["view"]), draws, shown, padded, {}, {})
         damage: list[Damage] = []
+        if lost:
+            damage = [Damage(number, frame, lost) for number in range(len(self._setups)) for frame in shown]
+            clip = self._replace_damaged(clip, frames, damage)
         with Meter(counters) as meter:
             while found := self._render_streams(clip, row, meter):
                 damage += found
@@ -160,10 +178,12 @@ class Renderer:
         if not shown:
             output[...] = stream.ignore if stream.mask else 0
             return {}
+        meter.begin(READ)
         shown, files, damage = self._read(stream, clip, shown)
         arrays = np.ndarray in set(map(type, files))
         meter.add(BYTES, sum(map(count_bytes if arrays else len, files)))
         meter.lap(READ)
+        meter.begin(DECODE)
         scratch = self._scratch_for(setup)
         placer = ClipPlacer(self._spec, setup, clip, output, scratch, bypass_cache=self._bypass_cache)
         placed: Collection[int] | None = () if arrays else None
@@ -183,6 +203,7 @@ class Renderer:
         meter.lap(DECODE)
         if damage:
             return damage
+        meter.begin(STEPS)
         try:
             placer.finish()
         except (FrameError, OptionError) as error:

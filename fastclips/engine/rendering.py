@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["BYTES", "DECODE", "KERNEL", "PILLOW", "READ", "Meter", "at_path"]
+__all__ = ["BYTES", "DECODE", "KERNEL", "PILLOW", "READ", "STEPS", "Meter", "at_path"]
 
 READ, DECODE, KERNEL, BYTES, PILLOW = map(
     COUNTERS.index, ("read_s", "decode_s", "kernel_s", "bytes", "pillow")
@@ -32,6 +32,9 @@ READ, DECODE, KERNEL, BYTES, PILLOW = map(
 _CLIPS, _FRAMES, _RUNGS, _PIXELS, _DECODED_PIXELS = map(
     COUNTERS.index, ("clips", "frames", "sliced", "pixels", "decoded_pixels")
 )
+_STAGE = COUNTERS.index("stage")
+STEPS = KERNEL  # as a stage: the pixel steps, which are timed as kernels
+_STAGES = {READ: 2.0, DECODE: 3.0, STEPS: 4.0}  # indices of `STAGES`
 _NOTHING = [0.0] * len(COUNTERS)
 
 
@@ -60,6 +63,10 @@ class Meter:
         for counter, total in enumerate(self._sums):
             if total:
                 self._counters[counter] += total
+
+    def begin(self, stage: int) -> None:
+        """Show others what this process is about to do: READ, DECODE or STEPS."""
+        self._counters[_STAGE] = _STAGES[stage]
 
     def lap(self, counter: int) -> None:
         """Add the seconds since the last lap, or since the meter was made, to a counter."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import traceback
 from pkgutil import resolve_name
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fastclips.engine.arena import COUNTERS, damage_to_note, slot_views, ticket_view, to_note
+from fastclips.engine.arena import COUNTERS, STAGES, damage_to_note, slot_views, ticket_view, to_note
 from fastclips.errors import FastclipsError
 
 if TYPE_CHECKING:
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from fastclips.engine.arena import Arena, Damage
     from fastclips.spec import RenderSpec
 
-__all__ = ["AnyRenderer", "make_renderer", "work"]
+__all__ = ["CLAIM_MS", "AnyRenderer", "make_renderer", "work"]
 
-_WAIT = COUNTERS.index("wait_s")
-_CLAIM_MS = 1000  # longest wait for a ticket before the worker looks again
+_WAIT, _SINCE, _STAGE = map(COUNTERS.index, ("wait_s", "since", "stage"))
+_IDLE = STAGES.index("waits for work")
+CLAIM_MS = 1000  # longest wait for a ticket before the worker shows that it lives
 
 
 class AnyRenderer(Protocol):
@@ -58,7 +59,7 @@ def make_renderer(spec: RenderSpec, *, single_threaded: bool = False) -> AnyRend
     return renderer
 
 
-def work(arena: Arena, spec: RenderSpec, worker: int, index: int) -> None:
+def work(arena: Arena, spec: RenderSpec, worker: int, index: int, most_crashes: int = 0) -> None:
     """Claim tickets and render them, without an end.
 
     Parameters
@@ -71,6 +72,8 @@ def work(arena: Arena, spec: RenderSpec, worker: int, index: int) -> None:
         Number of this process, which no other worker of the arena ever had.
     index : int
         Row of counters, which a replacement of this worker takes over.
+    most_crashes : int
+        So many workers crash over a clip before it counts as damaged; 0 if it never does.
     """
     from fastclips.pixels.geometry.resample import use_one_thread  # noqa: PLC0415 - imports OpenCV
 
@@ -86,17 +89,24 @@ def work(arena: Arena, spec: RenderSpec, worker: int, index: int) -> None:
     rows = arena.rows
     while True:
         began = perf_counter()
-        claim = arena.claim(worker, _CLAIM_MS)
+        counters[_STAGE], counters[_SINCE] = _IDLE, monotonic()
+        claim = arena.claim(worker, CLAIM_MS)
         counters[_WAIT] += perf_counter() - began
         if claim is None:
             continue
+        counters[_SINCE] = monotonic()
         cell = claim[0]
         slot, row = divmod(cell, rows)
         try:
             arrays = {
                 name: view[row, ...] for name, view in slots[slot].items()
             }  # the ellipsis keeps arrays without axes
-            if damage := renderer.render(tickets[cell], arrays, counters):
+            if most_crashes and arena.deaths(cell) >= most_crashes:
+                why = f"{most_crashes} workers crashed over its clip"
+                damage = renderer.render_lost(tickets[cell], arrays, counters, why)  # type: ignore[attr-defined]
+            else:
+                damage = renderer.render(tickets[cell], arrays, counters)
+            if damage:
                 arena.set_note(cell, damage_to_note(damage))
         except FastclipsError as error:
             arena.set_note(cell, to_note(str(error)))

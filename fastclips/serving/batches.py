@@ -7,18 +7,22 @@ batch (a new epoch begun early, a resume) discards them and starts there. A batc
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import threading
+import weakref
 from collections import deque
 from contextlib import contextmanager
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, TypeAlias
 
+from fastclips._native import end_threads
 from fastclips.engine.arena import COUNTERS, note_to_damage
 from fastclips.engine.pool import Inline, Pool
 from fastclips.errors import ClosedError, EngineError, FrameError, OptionError
-from fastclips.options import checked_bool, checked_bytes, checked_int, checked_workers
+from fastclips.options import checked_bool, checked_bytes, checked_int, checked_number, checked_workers
 from fastclips.serving.stats import Stats, resident_bytes
 
 if TYPE_CHECKING:
@@ -36,6 +40,7 @@ __all__ = ["Batches", "Planned", "Schedule"]
 
 _log = logging.getLogger(__name__)
 _PLANNED = 8  # batches planned at a time
+_CLOSE_S = 1.0  # how long a thread that waits for a batch may take to give up
 
 BatchId: TypeAlias = "tuple[int, int]"  # epoch, batch
 
@@ -102,6 +107,10 @@ class Batches:
     where : callable, optional
         Returns the path of a damaged frame from the number of its stream, video and frame. Needed if the
         renderer replaces damaged frames.
+    timeout : float, optional
+        Seconds that a worker may work on a clip before it is replaced.
+    max_deaths : int
+        So many workers may die over a clip, and as many for each worker without a finished clip.
 
     Attributes
     ----------
@@ -127,16 +136,29 @@ class Batches:
         memory: str | int = "1GiB",
         repeat: bool = False,
         where: Callable[[int, int, int], str] | None = None,
+        timeout: float | None = None,
+        max_deaths: int = 3,
     ) -> None:
         self.workers = checked_workers(workers)
         self.schedule = schedule
         self._layout = spec.layout
         self.repeat = checked_bool(repeat, "repeat")
         memory = checked_bytes(memory, "memory")
-        self._engine: Engine = (
-            Pool(spec, workers=self.workers, memory=memory) if self.workers else Inline(spec)
-        )
+        timeout = None if timeout is None else checked_number(timeout, "timeout", 1e-3, 1e6)
+        max_deaths = checked_int(max_deaths, "max_deaths", 1, 10_000)
         self._where = where
+        self._engine: Engine = (
+            Pool(
+                spec,
+                workers=self.workers,
+                memory=memory,
+                describe=None if where is None else partial(_describe, where, schedule.time_steps),
+                timeout=timeout,
+                most_deaths=max_deaths,
+            )
+            if self.workers
+            else Inline(spec)
+        )
         self._damaged: dict[str, str] = {}  # reason by path
         self._owner = os.getpid()
         self._closed = False
@@ -150,6 +172,7 @@ class Batches:
         self._began: float | None = None
         self._ended = 0.0
         self._served = 0
+        _loaders[id(self)] = weakref.ref(self, _removal(id(self)))
 
     def __len__(self) -> int:
         """Batches per epoch."""
@@ -315,6 +338,7 @@ class Batches:
             seconds=0.0 if self._began is None else self._ended - self._began,
             frames_served=self._served * self.schedule.time_steps,
             waited_s=self._engine.waited_s,
+            worker_states=tuple(self._engine.states) if isinstance(self._engine, Pool) and self.pids else (),
             damaged_frames=len(self._damaged),
             workers=self.workers,
             resident_bytes=resident_bytes([os.getpid(), *self.pids]),
@@ -334,7 +358,7 @@ class Batches:
         """End the worker processes. Served batches stay valid; closing again does nothing."""
         self._closed = True
         self._engine.close()
-        if self._lock.acquire(timeout=1.0):  # a thread that waits for a batch has given up by then
+        if self._lock.acquire(timeout=_CLOSE_S):  # a thread that waits for a batch has given up by then
             try:
                 self._engine.release()
             finally:
@@ -361,6 +385,7 @@ class Batches:
 
     def _check_usable(self) -> None:
         if self._closed:
+            _leave_ended_thread()
             raise ClosedError("the loader was closed; make a new one")
         if os.getpid() != self._owner:
             raise EngineError(
@@ -396,6 +421,9 @@ class Batches:
         try:
             yield
         except FrameError:
+            raise
+        except ClosedError:
+            _leave_ended_thread()
             raise
         except BaseException:
             self._forget()
@@ -441,3 +469,37 @@ class Batches:
                     more = f"; {rest} more of its clip are not listed" if rest else ""
                     _log.warning("Damaged frame %r is replaced: %s%s", path, reason, more)
         self._engine.notes.clear()  # at the end: after an interrupt all notes are read again
+
+
+def _describe(where: Callable[[int, int, int], str], time_steps: int, ticket: np.void) -> str:
+    """Return the name of a ticket's clip in messages."""
+    frames = [frame if frame >= 0 else ~frame for frame in ticket["frames"][:time_steps].tolist()]
+    video = int(ticket["video"])
+    shown = f"frames {min(frames)} to {max(frames)}" if len(frames) > 1 else f"frame {frames[0]}"
+    return f"the clip of {where(0, video, frames[0])!r} (video {video}, {shown})"
+
+
+_loaders: dict[int, weakref.ref[Batches]] = {}  # of this process, by id
+_ended = False  # whether the interpreter ends
+
+
+def _removal(key: int) -> Callable[[weakref.ref[Batches]], object]:
+    return lambda _: _loaders.pop(key, None)
+
+
+def _leave_ended_thread() -> None:
+    """End this thread quietly if the interpreter ends: then it is the main thread, or a daemon thread."""
+    if _ended and threading.current_thread() is not threading.main_thread():
+        raise SystemExit
+
+
+@atexit.register
+def _end() -> None:
+    """Close all loaders when the interpreter ends, so that no thread waits in native code any more."""
+    global _ended  # noqa: PLW0603 - the interpreter ends once
+    _ended = True
+    for reference in list(_loaders.values()):
+        loader = reference()
+        if loader is not None and loader._owner == os.getpid():  # noqa: SLF001 - of this module
+            loader.close()
+    end_threads()

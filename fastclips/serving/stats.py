@@ -53,6 +53,8 @@ class Stats:
         Share of all frames' pixels that were not decoded.
     damaged_frames : int
         Distinct damaged frames that were replaced in the batches served.
+    worker_states : tuple of str
+        What each worker does at this moment, in words, such as ``"waits for work"``.
 
     Examples
     --------
@@ -81,6 +83,7 @@ class Stats:
     pillow_frames: int = 0
     skipped: float = 0.0
     damaged_frames: int = 0
+    worker_states: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, counters: Mapping[str, float], **measured: Any) -> Stats:  # noqa: ANN401 - the other fields

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from fastclips._native import read_files
 from fastclips.data.columns import Columns
 from fastclips.data.names import Names
-from fastclips.data.storage import Storage
+from fastclips.data.storage import Storage, reason_of
 from fastclips.errors import FrameError
 
 if TYPE_CHECKING:
@@ -54,19 +55,20 @@ class FileList(Storage):
     def read(self, stream: str, video: int, frame: int) -> bytes:
         """Return the bytes of a file; see `Storage.read`."""
         path = self.where(stream, video, frame)
-        try:
-            with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path costs more than the rest
-                data = file.read()
-        except OSError as error:
-            raise FrameError(
-                f"cannot read {path!r}: {error.strerror}. If files changed since the generator was made, "
-                "make it again",
-                path=path,
-                reason=error.strerror,
-            ) from error
-        if not data:
-            raise FrameError(f"{path!r} is empty (0 bytes)", path=path, reason="empty (0 bytes)")
-        return data
+        folder, _, name = path.rpartition("/")
+        found = read_files(
+            os.fsencode(f"{folder}/" if folder or path[:1] == "/" else "."), [os.fsencode(name)]
+        )
+        if isinstance(found, list):
+            return bytes(found[0])
+        reason = reason_of(found[1])
+        if found[1] <= 0:
+            raise FrameError(f"{path!r} {reason}", path=path, reason=reason)
+        raise FrameError(
+            f"cannot read {path!r}: {reason}. If files changed since the generator was made, make it again",
+            path=path,
+            reason=reason,
+        ) from OSError(found[1], reason, path)
 
     def where(self, stream: str, video: int, frame: int) -> str:  # noqa: ARG002 - one stream, one video
         """Return the path of a file."""

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from fastclips.data.storage import count_bytes, read_present
-from fastclips.engine.rendering import BYTES, READ, Meter
+from fastclips.engine.rendering import BYTES, DECODE, READ, Meter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,7 +52,9 @@ class SampleRenderer(ABC):
 
 def read_frame(storage: Storage, stream: str, number: int, meter: Meter) -> Any:  # noqa: ANN401 - bytes, or an array
     """Return a frame of video 0; count its bytes and the time."""
+    meter.begin(READ)
     data = read_present(storage, stream, 0, number)
     meter.add(BYTES, count_bytes(data))
     meter.lap(READ)
+    meter.begin(DECODE)
     return data

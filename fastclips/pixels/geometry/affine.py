@@ -22,15 +22,32 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
 __all__ = ["FILLS", "SCALES", "Axis", "Border", "Geometry", "Warp"]
 
 FILLS = ("nearest", "constant", "reflect", "wrap")
 SCALES = (8, 4, 2)  # JPEGs decode at these parts of their size, by inverse transforms of fewer points
+_LAST_BIT = 2.0**40
 _SLACK = 1e-6  # pixels by which rounding may move an edge off the frame's edge
 
 Warp: TypeAlias = tuple[tuple[float, float, float], tuple[float, float, float]]
+
+
+def exact(value: float) -> float:
+    """Return a sine, cosine or tangent to 40 bits behind the point, so that it is the same on every CPU.
+
+    Mathematical libraries have several ways to compute them, whose last bits may differ.
+    """
+    return round(value * _LAST_BIT) / _LAST_BIT
+
+
+def _least_stretch(a: float, b: float, c: float, d: float) -> float:
+    """Return the smaller singular value of ((a, b), (c, d)): the least length that a unit vector gets."""
+    both = math.sqrt((a + d) ** 2 + (c - b) ** 2), math.sqrt((a - d) ** 2 + (c + b) ** 2)
+    return abs(both[0] - both[1]) / 2
 
 
 class Border(NamedTuple):
@@ -159,8 +176,15 @@ class Geometry(NamedTuple):
     @property
     def matrix(self) -> NDArray[np.float64]:
         """The whole map, (2, 3) float64: (row, column, 1) of the output to (row, column) of the frame."""
-        axes = np.array([[self.y.scale, 0, self.y.start], [0, self.x.scale, self.x.start], [0, 0, 1]])
-        return axes[:2] if self.warp is None else np.array(self.warp) @ axes
+        y, x = self.y, self.x
+        if self.warp is None:
+            return np.array([[y.scale, 0, y.start], [0, x.scale, x.start]])
+        return np.array(
+            [
+                (down * y.scale, across * x.scale, down * y.start + across * x.start + offset)
+                for down, across, offset in self.warp
+            ]
+        )
 
     def crop(self, corner: tuple[int, int], size: tuple[int, int]) -> Geometry:
         """Keep a box of the output: `size` pixels from `corner` on, down and across."""
@@ -173,9 +197,16 @@ class Geometry(NamedTuple):
         `linear` maps (row, column) of the new output to that of the old, both counted from the centre. The
         result has a warp.
         """
-        center = np.array([self.y.size / 2, self.x.size / 2])
-        about = np.vstack([np.column_stack([linear, center - np.array(linear) @ center]), [0, 0, 1]])
-        return self._warped(self.matrix @ about)
+        (a, b), (c, d) = ((exact(first), exact(second)) for first, second in linear)
+        middle_y, middle_x = self.y.size / 2, self.x.size / 2
+        start_y = middle_y - (a * middle_y + b * middle_x)
+        start_x = middle_x - (c * middle_y + d * middle_x)
+        return self._warped(
+            (
+                (down * a + across * c, down * b + across * d, down * start_y + across * start_x + offset)
+                for down, across, offset in self.matrix.tolist()
+            )
+        )
 
     def settle(self, height: int, width: int, *, dct_scaling: bool = False) -> Geometry:
         """Return the final map, which is carried out.
@@ -205,14 +236,14 @@ class Geometry(NamedTuple):
                 if y is not None and x is not None:
                     return Geometry(y, x, None, scale)
             return Geometry(self.y.snap(), self.x.snap())
-        matrix = self.matrix
+        rows = self.matrix.tolist()
         if scales:
-            shrinks = np.linalg.svd(matrix[:, :2], compute_uv=False).min()
+            shrinks = _least_stretch(*rows[0][:2], *rows[1][:2]) + _SLACK
             divisor = math.gcd(height, width)  # the scaled frame ends where the frame does
             scale = next((scale for scale in scales if scale <= shrinks and divisor % scale == 0), 1)
-            return self._warped(matrix)._replace(scale=scale)
-        return self._warped(matrix)
+            return self._warped(rows)._replace(scale=scale)
+        return self._warped(rows)
 
-    def _warped(self, matrix: NDArray[np.float64]) -> Geometry:
-        rows, columns = (tuple(row) for row in matrix.tolist())
-        return Geometry(Axis.whole(self.y.size), Axis.whole(self.x.size), (rows, columns))
+    def _warped(self, matrix: Iterable[Iterable[float]]) -> Geometry:
+        (a, b, c), (d, e, f) = matrix
+        return Geometry(Axis.whole(self.y.size), Axis.whole(self.x.size), ((a, b, c), (d, e, f)))

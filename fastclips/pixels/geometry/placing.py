@@ -4,8 +4,8 @@ The settled map decides how, cheapest first::
 
     map               what runs
     crop              kernel: one pass over the pixels
-    box of the frame  cv2.resize; then the kernel for mirroring, a table or channels first
-    warp              cv2.warpAffine, or indices for masks; then the kernel likewise
+    box of the frame  cv2.resize; then the kernel of crops for mirroring, a table or channels first
+    warp              a kernel, or indices for masks; then the kernel of crops likewise
 
 The kernels mirror left and right only. Top and bottom are mirrored by reversing the rows beforehand.
 """
@@ -165,11 +165,11 @@ def _make_resampler(
         return lambda pixels, output: pick(pixels, sources, output)
 
     def apply_map(pixels: _Frame, output: _Frame) -> None:
+        if geometry.warp is not None:
+            warp(pixels, geometry, fill, output)
+            return
         if shape[2:] == (1,):  # OpenCV drops an axis of one channel
             pixels, output = pixels[:, :, 0], output[:, :, 0]
-        if geometry.warp is None:
-            resample(pixels, geometry, nearest=nearest, out=output)
-        else:
-            warp(pixels, geometry, fill, output)
+        resample(pixels, geometry, nearest=nearest, out=output)
 
     return apply_map

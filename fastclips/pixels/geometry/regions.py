@@ -54,10 +54,15 @@ def find_source(geometry: Geometry, height: int, width: int, fill: str) -> Sourc
         left, right = map(int, geometry.x.box)
         return Source(top, left, bottom, right)
     tall, wide = geometry.y.size, geometry.x.size
-    corners = geometry.matrix @ [[0.0, 0.0, tall, tall], [0.0, wide, 0.0, wide], [1.0, 1.0, 1.0, 1.0]]
     (top, bottom), (left, right) = (
-        _reach(row.min(), row.max(), size, geometry.scale, reenters=fill in {"reflect", "wrap"})
-        for row, size in zip(corners, (height, width), strict=True)
+        _reach(
+            offset + min(down * tall, 0.0) + min(across * wide, 0.0),
+            offset + max(down * tall, 0.0) + max(across * wide, 0.0),
+            size,
+            geometry.scale,
+            reenters=fill in {"reflect", "wrap"},
+        )
+        for (down, across, offset), size in zip(geometry.matrix.tolist(), (height, width), strict=True)
     )
     return Source(top, left, bottom, right)
 

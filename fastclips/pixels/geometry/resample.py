@@ -1,4 +1,4 @@
-"""Resample pixels by a geometry map that is no plain crop, with OpenCV.
+"""Resample pixels by a geometry map that is no plain crop.
 
 Pixel centres lie at halves: ``source = map(output + 0.5) - 0.5``. Pictures are interpolated bilinearly
 between the four pixels around that position; masks take the pixel in which the position lies. Neither is
@@ -6,9 +6,10 @@ smoothed before it shrinks, as in TensorFlow and OpenCV; a JPEG that shrinks by 
 scale.
 
 A settled map without a warp has a box of whole source pixels: a view of the frame, which one call of
-`cv2.resize` stretches (`resample`), clamped at the box's edges. `cv2.warpAffine` takes several times as long,
-and its pixels differ by up to 5 between versions of OpenCV, so only maps that rotate, shear or leave the
-frame use it (`warp`). Masks are picked by our own indices (`find_sources`, `pick`), equal in all versions.
+`cv2.resize` stretches (`resample`), clamped at the box's edges. Maps that rotate, shear or leave the frame
+take several times as long. They have a kernel of their own (`warp`), in integers, since the pixels of
+`cv2.warpAffine` differ between CPUs, and by up to 5 between versions of OpenCV. Masks are picked by our own
+indices (`find_sources`, `pick`), equal in all versions.
 
 The border rule sets the pixels outside the frame, before interpolation. With ``"constant"``, pictures are
 made as with ``"nearest"``, and the pixels outside are overwritten later in the batch's own unit
@@ -22,6 +23,9 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from fastclips._native import POINT_BITS, Fill
+from fastclips._native import warp as warp_pixels
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -29,12 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["find_outside", "find_sources", "pick", "resample", "shrink", "use_one_thread", "warp"]
 
-_BORDERS = {
-    "nearest": cv2.BORDER_REPLICATE,
-    "constant": cv2.BORDER_REPLICATE,
-    "reflect": cv2.BORDER_REFLECT,
-    "wrap": cv2.BORDER_WRAP,
-}
+_FILLS = {"nearest": Fill.NEAREST, "constant": Fill.NEAREST, "reflect": Fill.REFLECT, "wrap": Fill.WRAP}
+_FARTHEST = 2**60  # of a position in the kernel's unit; sums of three stay within 64 bits
 _ROUNDING = 1e-9  # pixels: decides ties, in the same way on every CPU
 
 
@@ -97,24 +97,29 @@ def warp(pixels: NDArray[np.uint8], geometry: Geometry, fill: str, out: NDArray[
     Parameters
     ----------
     pixels : ndarray of uint8
-        A frame, (H, W, C) or (H, W); the last axis must not have length 1.
+        A frame, (H, W, C), C = 1 or 3, the pixels of a row together.
     geometry : Geometry
         The map, settled.
     fill : {"nearest", "constant", "reflect", "wrap"}
         Pixels outside the frame; ``"constant"`` does the same as ``"nearest"`` here.
     out : ndarray of uint8
-        Receives the result, of the map's size: (h, w, C) or (h, w), C-contiguous.
+        Receives the result, of the map's size: (h, w, C), C-contiguous.
     """
-    matrix = geometry.matrix
-    matrix[:, 2] += matrix[:, :2].sum(axis=1) / 2 - 0.5  # from edges to centres
-    cv2.warpAffine(
-        pixels,
-        matrix[::-1, [1, 0, 2]],  # OpenCV's first axis is across
-        (out.shape[1], out.shape[0]),
-        dst=out,
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=_BORDERS[fill],
+    height, width = geometry.y.size, geometry.x.size
+    row, column = (
+        (
+            _fixed(down, _FARTHEST // height),
+            _fixed(across, _FARTHEST // width),
+            _fixed(offset + (down + across) / 2 - 0.5, _FARTHEST),  # from edges to centres
+        )
+        for down, across, offset in geometry.matrix.tolist()
     )
+    warp_pixels(pixels, row, column, _FILLS[fill], out)
+
+
+def _fixed(value: float, most: int) -> int:
+    """Return a length as the kernel takes it; a map that is steeper than `most` shows the border alone."""
+    return min(max(round(value * 2.0**POINT_BITS), -most), most)
 
 
 def find_outside(geometry: Geometry, height: int, width: int) -> NDArray[np.bool_]:

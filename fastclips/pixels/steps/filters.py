@@ -1,7 +1,7 @@
-"""Filters for pixel steps that OpenCV computes: colour spaces, blur, moments.
+"""Filters for pixel steps: blur and mixtures of channels, and by OpenCV colour spaces and moments.
 
-Frames are float32, (H, W, C), C-contiguous, on the scale of bytes. OpenCV drops an axis of one channel, so
-gray frames are passed without it.
+Frames are float32, (H, W, C), C-contiguous, on the scale of bytes. OpenCV's blur and mixtures would differ
+between CPUs, since some fuse products with sums; those of `fastclips._native` do not.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+
+from fastclips._native import blur as blur_pixels
+from fastclips._native import mix_channels as mix_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +37,8 @@ def mix_channels(frame: _Frame, matrix: NDArray[np.float64]) -> _Frame:
     matrix : ndarray of float64, (3, 3)
         For each channel of the result, a row of weights of red, green and blue.
     """
-    mixed: _Frame = cv2.transform(frame, matrix)
+    mixed = np.empty_like(frame)
+    mix_pixels(frame, matrix.ravel().tolist(), mixed)
     return mixed
 
 
@@ -69,8 +73,8 @@ def power_saturation_value(frame: _Frame, saturation: float, value: float) -> _F
 def gaussian(sigma: float) -> NDArray[np.float32]:
     """Return the weights of a Gaussian, (2 * ceil(3 * sigma) + 1,), with sum 1; not to be written to."""
     reach = math.ceil(_REACH * sigma)
-    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-    return np.asarray(weights / weights.sum(), np.float32)
+    weights = [math.exp(-0.5 * (at / sigma) ** 2) for at in range(-reach, reach + 1)]
+    return np.array([weight / math.fsum(weights) for weight in weights], np.float32)
 
 
 def blur(frame: _Frame, sigma: float) -> _Frame:
@@ -78,10 +82,8 @@ def blur(frame: _Frame, sigma: float) -> _Frame:
 
     The frame is mirrored at its border, without repeating the border (reflect101).
     """
-    weights = gaussian(sigma)
-    blurred: _Frame = cv2.sepFilter2D(
-        _plain(frame), -1, weights, weights, borderType=cv2.BORDER_REFLECT_101
-    ).reshape(frame.shape)
+    blurred = np.empty_like(frame)
+    blur_pixels(frame, gaussian(sigma).tolist(), blurred)
     return blurred
 
 
@@ -89,7 +91,3 @@ def mean_and_variance(frame: _Frame) -> tuple[float, float]:
     """Return the mean and the variance over all pixels and channels of a frame, summed in float64."""
     mean, std = cv2.meanStdDev(frame.reshape(frame.shape[0], -1))
     return float(mean.item()), float(std.item()) ** 2
-
-
-def _plain(frame: _Frame) -> _Frame:
-    return frame[:, :, 0] if frame.shape[2] == 1 else frame
