@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
     from PIL import Image
 
+    from fastclips.pixels.on import On
     from fastclips.pixels.recipe import GeometryTransform, ViewTransform
     from fastclips.pixels.steps.base import PixelStep
     from fastclips.planning.choices import FrameChoice
@@ -52,7 +53,7 @@ class ClipLoader(Batches):
         your own.
     transforms : iterable
         Transforms of each clip, in order: geometry, pixel steps, functions of yours (`Apply`), and frame
-        choices.
+        choices. `On` restricts a transform to some streams.
     batch_size : int
         Clips in a batch.
     shuffle : bool
@@ -129,7 +130,7 @@ class ClipLoader(Batches):
         self,
         dataset: Dataset,
         clips: ClipSampler,
-        transforms: Iterable[GeometryTransform | ViewTransform | PixelStep | FrameChoice] = (),
+        transforms: Iterable[GeometryTransform | ViewTransform | PixelStep | On | FrameChoice] = (),
         *,
         batch_size: int,
         shuffle: bool = False,
@@ -197,15 +198,15 @@ class ClipLoader(Batches):
             passes_damaged=repeats_damaged,
         )
         warn_of_useless_masks(dataset, outputs.streams, stacklevel=2)
-        streams = {stream.name: stream for stream in dataset.streams}
         spec = ClipSpec(
             storage=dataset.storage,
-            streams=tuple(streams[name] for name in outputs.streams),
+            streams=found.streams,
             recipe=recipe,
             pixel_steps=found.pixel_steps,
             layout=found.slots,
             time_steps=clips.time_steps,
-            size=found.size,
+            sizes=found.sizes,
+            groups=found.groups,
             fast_dct=checked_bool(fast_dct, "fast_dct"),
             weighting=outputs.weighting,
             repeats_damaged=repeats_damaged,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from fastclips.data.columns import Columns
-    from fastclips.spec import Stream
+    from fastclips.spec import StreamSpec
 
 __all__ = ["Dataset", "Index"]
 
@@ -169,7 +169,7 @@ class Dataset:
         Source of the frames.
     index : Index
         The videos: ``names``, ``frame_counts``, ``labels``, ``classes``, ``fps``.
-    streams : tuple of Stream
+    streams : tuple of StreamSpec
         The streams of each video, which have the same number of frames.
 
     Examples
@@ -186,7 +186,7 @@ class Dataset:
 
     storage: Storage
     index: Index
-    streams: tuple[Stream, ...]
+    streams: tuple[StreamSpec, ...]
 
     @classmethod
     def of(
@@ -301,7 +301,8 @@ class Dataset:
         return len(self.index)
 
     def __repr__(self) -> str:
-        streams = ", ".join(stream.name + " (mask)" * stream.mask for stream in self.streams)
+        kinds = (f" ({s.kind})" if s.kind != "image" else "" for s in self.streams)
+        streams = ", ".join(stream.name + kind for stream, kind in zip(self.streams, kinds, strict=True))
         frames = int(self.index.frame_counts.sum())
         return f"<Dataset: {len(self)} videos, {frames} frames, {len(self.classes)} classes; {streams}>"
 

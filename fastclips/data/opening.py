@@ -28,16 +28,18 @@ from fastclips.data.names import Names, natural_key
 from fastclips.data.pack_storage import open_pack
 from fastclips.data.roots import Root
 from fastclips.data.saved_index import load_or_scan
-from fastclips.data.streams import MASKS, make_streams, mask_options
+from fastclips.data.streams import MASKS, make_streams, mask_options, merge_frames, split_declared
 from fastclips.errors import OptionError
 from fastclips.options import checked_choice, checked_classes
-from fastclips.spec import Stream
+from fastclips.spec import StreamSpec
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import ArrayLike
+
+    from fastclips.data.streams import Stream
 
 __all__ = ["open_dataset"]
 
@@ -66,12 +68,13 @@ def open_dataset(
 
     Parameters
     ----------
-    source : path, mapping of str to path, or list of videos, optional
+    source : path, mapping of str to path or Stream, or list of videos, optional
         The data, one of:
 
         - A folder ``class/video/frame.jpg``. A video is a folder, at any depth, that directly holds frames.
           Its class is the first folder of its path. The stream is named ``"image"``.
-        - A mapping of stream names to such folders, with the same videos and frames in each.
+        - A mapping of stream names to such folders, with the same videos and frames in each. A `Stream`
+          declares what a folder holds: a mask of its own values, flow, depth, or pictures of another size.
         - A tar file with this layout, or a folder of tar files.
         - A pack: a folder made by `fastclips.pack`. It keeps the classes and the meaning of its masks;
           options given here override them.
@@ -116,10 +119,11 @@ def open_dataset(
     index : path, optional
         File that saves the index. It is made if it does not exist, and used if the list and the watched
         folders have not changed. See Notes.
-    images : array_like, path of a .npy file, or mapping of str to these, optional
-        Arrays instead of `source`: uint8, (N, T, H, W, C) of pictures, (N, T, H, W) of masks. Arrays are
-        copied once, into memory that all processes share. A .npy file is read in place: give its path, or all
-        of ``np.load(path, mmap_mode="r")``.
+    images : array_like, path of a .npy file, or mapping of str to these or to Stream, optional
+        Arrays instead of `source`: uint8, (N, T, H, W, C) of pictures, (N, T, H, W) of masks; float32,
+        (N, T, H, W, 2) of flow; uint8, uint16 or float32, (N, T, H, W) or (N, T, H, W, 1) of depth. Arrays
+        are copied once, into memory that all processes share. A .npy file is read in place: give its path, or
+        all of ``np.load(path, mmap_mode="r")``.
 
     Returns
     -------
@@ -136,6 +140,7 @@ def open_dataset(
 
     See Also
     --------
+    Stream : Declares a stream that is no picture of the common size.
     Dataset.of : Makes a dataset of a storage of your own.
     pack : Writes a dataset as a pack.
 
@@ -178,13 +183,17 @@ def open_dataset(
         raise OptionError(f"classes={names!r}: cannot be used with labels=None; remove one of them")
     checked_choice(unpaired, "unpaired", ("error", "drop"))
     mask = mask_options(colors, values, ignore)
+    source, declared = split_declared(source)
+    root, of_root = split_declared(root)
+    images, of_arrays = split_declared(images)
+    declared.update(of_root)
     if images is not None:
         given = {"source": source, "root": root, "columns": columns, "frames": frames, "match": match}
         given["index"] = index
         wrong = [name for name, value in given.items() if value is not None]
         if wrong:
             raise OptionError(f"{wrong[0]}= is for frames in files; remove it, or remove images=")
-        return _open_arrays(images, labels, names, masks, mask)
+        return _open_arrays(images, labels, names, masks, mask, of_arrays)
     if source is None:
         raise OptionError("source=None: give a folder, a list of videos, a tar, a pack, or images=")
     if not (labels is None or isinstance(labels, str)):
@@ -205,13 +214,13 @@ def open_dataset(
     files = Files(
         *_sources(source, path, root, columns),
         columns=columns,
-        frames=frames,
+        frames=merge_frames(frames, declared),
         labelled=labels is not None,
         classes=names,
         match=match,
         drop=unpaired == "drop",
     )
-    streams = make_streams(tuple(files.roots), masks, mask)
+    streams = make_streams(tuple(files.roots), masks, mask, declared)
     if index is None:
         storage, table, _ = files.open()
     else:
@@ -239,11 +248,18 @@ def _open_pack(
     return Dataset(storage, table, tuple(map(_combined, streams, given)))
 
 
-def _combined(packed: Stream, given: Stream) -> Stream:
+def _combined(packed: StreamSpec, given: StreamSpec) -> StreamSpec:
     """Return a stream as it was packed, except for the options given now."""
+    if packed.own_size and (given.kind == "image" or packed.kind != "mask"):
+        if given.mask:
+            raise OptionError(
+                f"masks= names {packed.name!r}, which was packed as kind={packed.kind!r}: remove it from "
+                "masks="
+            )
+        return packed
     if packed.mask != given.mask or not packed.mask:
         return replace(given, channels=packed.channels)
-    default = Stream("", mask=True)
+    default = StreamSpec("", kind="mask")
     changed = {
         name: getattr(given, name)
         for name in ("colors", "values", "smeared", "ignore")
@@ -296,14 +312,26 @@ def _open_arrays(
     classes: tuple[str, ...] | None,
     masks: str | Iterable[str],
     mask: dict[str, Any],
+    declared: Mapping[str, Stream],
 ) -> Dataset:
     names = tuple(images) if isinstance(images, Mapping) else ("image",)
-    streams = make_streams(names, masks, mask)
-    if mask["colors"] is not None:
+    streams = make_streams(names, masks, mask, declared)
+    if any(stream.colors is not None for stream in streams):
         raise OptionError("colors= is for masks in files; convert the colours of arrays to values before")
-    storage = ArrayStorage.open(images, masks=tuple(s.name for s in streams if s.mask))
+    patterned = [name for name, stream in declared.items() if stream.frames is not None]
+    if patterned:
+        raise OptionError(f"Stream(frames=) of {patterned[0]!r} is for frames in files; remove it")
+    storage = ArrayStorage.open(
+        images,
+        kinds={stream.name: stream.kind for stream in streams},
+        own_sizes={stream.name for stream in streams if stream.own_size},
+    )
     streams = tuple(
-        stream if stream.mask else Stream(stream.name, channels=storage.channels(stream.name))
+        replace(stream, channels=storage.channels(stream.name))
+        if stream.kind == "image"
+        else replace(stream, dtype=storage.dtype(stream.name))
+        if stream.kind == "depth"
+        else stream
         for stream in streams
     )
     videos, frames = storage.videos, storage.frames

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastclips.pixels.decoding.decoder import Stored
-    from fastclips.spec import Stream
+    from fastclips.spec import StreamSpec
 
 __all__ = ["KINDS", "Encoded", "Encoder", "Encoding", "kind_of"]
 
@@ -88,13 +88,13 @@ class Encoder:
 
     Parameters
     ----------
-    stream : Stream
+    stream : StreamSpec
         The stream.
     encoding : Encoding
         How frames are packed.
     """
 
-    def __init__(self, stream: Stream, encoding: Encoding) -> None:
+    def __init__(self, stream: StreamSpec, encoding: Encoding) -> None:
         self._stream = stream
         self._encoding = encoding
         self._decoded: set[bytes] = set()  # depths and colour types of PNGs that were decoded

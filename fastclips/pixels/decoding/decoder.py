@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-    from fastclips.spec import Stream
+    from fastclips.spec import StreamSpec
 
     Encoded = bytes | bytearray | memoryview
     Box = tuple[int, int, int, int]  # top, left, bottom, right
@@ -88,7 +88,7 @@ class Decoder:
 
     Parameters
     ----------
-    stream : Stream
+    stream : StreamSpec
         The stream of the frames. Its `values` are not applied.
     fast_dct : bool, optional
         Whether to use libjpeg-turbo's faster, less exact inverse transform. Without it, pixels of JPEGs equal
@@ -100,7 +100,7 @@ class Decoder:
         How many frames Pillow has decoded.
     """
 
-    def __init__(self, stream: Stream, *, fast_dct: bool = True) -> None:
+    def __init__(self, stream: StreamSpec, *, fast_dct: bool = True) -> None:
         self._mask = stream.mask
         self._channels = 1 if stream.mask else stream.channels
         self._colors = ColorMap(stream.colors) if stream.mask and stream.colors else None

@@ -112,7 +112,7 @@ def count_draws(steps: list[ListedStep], time_steps: int) -> int:
 
 
 def cut_into_stages(
-    steps: list[ListedStep], channels: int, trials: Sequence[Trial]
+    steps: list[ListedStep], channels: int, trials: Sequence[Trial], given: str = "uint8"
 ) -> tuple[list[Stage], str]:
     """Cut the list after each clip step and function; check that each pixel step suits its input.
 
@@ -133,9 +133,9 @@ def cut_into_stages(
     tables: list[ListedStep] = []
     rest: list[ListedStep] = []
     trial: Trial | None = None  # of the last function
-    picture = True  # whether values are on the scale of bytes here
-    in_bytes = True  # whether the input of this stage is uint8
-    function_dtype = "uint8"
+    picture = given == "uint8"  # whether values are on the scale of bytes here
+    in_bytes = picture  # whether the input of this stage is uint8
+    function_dtype = given
     remaining = iter(trials)
     for number, listed in enumerate(steps):
         if trial is not None:
@@ -149,6 +149,11 @@ def cut_into_stages(
             picture = in_bytes = function_dtype == "uint8"
             continue
         if not picture and (listed.picture or listed.step.of_bytes):
+            if number == 0:
+                raise OptionError(
+                    f"{listed.step!r} works on bytes, 0 to 255, but these frames are {given}: leave it out, "
+                    "or use Rescale(scale, offset), FeatureWise(mean, std) or Apply(function)"
+                )
             raise OptionError(
                 f"{listed.step!r} stands after {steps[number - 1].step!r}, which leaves the scale of bytes "
                 "that it works on: put it before"
