@@ -274,9 +274,10 @@ class ClipLoader(Batches):
         -------
         PIL.Image.Image
             A contact sheet, RGB, at most 1920 pixels wide. It shows each clip's time steps side by side,
-            evenly thinned out if there are many; other streams, masks in colours, and weights of pixels in
-            rows of their own; and the label, the file of the first frame, and the frame numbers. A box marks
-            padded time steps. Arrays that are not bytes are stretched to the range stated on the sheet.
+            evenly thinned out if there are many; other streams, masks in colours, flow in hues of its
+            directions, and weights of pixels in rows of their own; and the label, the file of the first
+            frame, and the frame numbers. A box marks padded time steps. Arrays that are not bytes are
+            stretched to the range stated on the sheet.
 
         Raises
         ------

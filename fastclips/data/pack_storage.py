@@ -347,8 +347,16 @@ def member_folder(name: str, number: int) -> str:
 
 
 def stream_meta(streams: Sequence[StreamSpec]) -> list[dict[str, Any]]:
-    """Return streams as they are saved in a pack's header."""
-    return [asdict(stream) for stream in streams]
+    """Return streams as a pack's header has them, as in fastclips 0.1.0 where it knew the kind."""
+    found = []
+    for stream in streams:
+        meta = asdict(stream)
+        kind, own_size, _ = (meta.pop(name) for name in ("kind", "own_size", "dtype"))
+        meta = {"name": meta.pop("name"), "mask": kind == "mask", **meta}
+        if own_size:
+            meta.update(kind=kind, own_size=own_size)
+        found.append(meta)
+    return found
 
 
 def _stream(meta: Mapping[str, Any]) -> StreamSpec:
@@ -357,7 +365,8 @@ def _stream(meta: Mapping[str, Any]) -> StreamSpec:
         "colors": None if colors is None else tuple((tuple(color), value) for color, value in colors),
         "values": None if values is None else tuple(values),
     }
-    return StreamSpec(**{**meta, **known})
+    given = {"kind": "mask" if meta["mask"] else "image", **meta, **known}
+    return StreamSpec(**{name: value for name, value in given.items() if name != "mask"})
 
 
 def is_pack(folder: Path) -> bool:

@@ -141,21 +141,26 @@ def merge_frames(
 ) -> str | Mapping[str, str] | None:
     """Return `frames` of `fastclips.open` with the patterns of declared streams.
 
+    Files of flow need a pattern to be selected; by default it is ``"*"``.
+
     Raises
     ------
     OptionError
         Both give a pattern for a stream.
     """
     own = {name: stream.frames for name, stream in declared.items() if stream.frames is not None}
-    if not own or frames is None:
-        return own or frames
+    every = {name: "*" for name, stream in declared.items() if stream.kind == "flow"}
+    if frames is None:
+        return {**every, **own} or None
+    if not own and isinstance(frames, str):
+        return frames
     both = [name for name in own if not isinstance(frames, Mapping) or name in frames]
     if both:
         raise OptionError(
             f"frames={frames!r} and Stream(frames={own[both[0]]!r}) both select frames of {both[0]!r}: "
             "remove one of them, or give frames= of the other streams as a mapping"
         )
-    return {**frames, **own}  # type: ignore[dict-item] # a mapping by now
+    return {**every, **frames, **own}  # type: ignore[dict-item] # a mapping by now
 
 
 def make_streams(

@@ -17,7 +17,7 @@ only if that data is decoded.
 from __future__ import annotations
 
 from io import BytesIO
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import simplejpeg
@@ -30,6 +30,7 @@ from fastclips._native import JPEG_PIXELS_PER_BYTE, SMALLEST_JPEG, RegionDecoder
 from fastclips.errors import DamageError, FrameError
 from fastclips.pixels.decoding.headers import Header, check_size, is_lossy_webp, jpeg_sampling, read_header
 from fastclips.pixels.decoding.mask_colors import ColorMap, first_colors
+from fastclips.pixels.decoding.numbers import check_given, depth_of, flow_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
     Encoded = bytes | bytearray | memoryview
     Box = tuple[int, int, int, int]  # top, left, bottom, right
-    Stored = Encoded | NDArray[np.uint8]
+    Stored = Encoded | NDArray[Any]
 
 __all__ = ["Decoded", "Decoder", "Rung", "frame_size"]
 
@@ -64,7 +65,8 @@ class Decoded(NamedTuple):
     Parameters
     ----------
     pixels : ndarray of uint8
-        (H, W, C), RGB or gray, or (H, W) for a mask. The pixels of a row are adjacent; between rows there may
+        (H, W, C), RGB or gray, or (H, W) for a mask; of depth, (H, W, 1) of its type; of flow, (H, W, 2)
+        float32. The pixels of a row are adjacent; between rows there may
         be a gap of whole pixels. The memory is the decoder's: do not write to it, and copy it to keep it, as
         the next call may overwrite it.
     top, left : int
@@ -76,7 +78,7 @@ class Decoded(NamedTuple):
         How the pixels were decoded.
     """
 
-    pixels: NDArray[np.uint8]
+    pixels: NDArray[Any]
     top: int
     left: int
     scale: int
@@ -101,6 +103,7 @@ class Decoder:
     """
 
     def __init__(self, stream: StreamSpec, *, fast_dct: bool = True) -> None:
+        self._stream = stream
         self._mask = stream.mask
         self._channels = 1 if stream.mask else stream.channels
         self._colors = ColorMap(stream.colors) if stream.mask and stream.colors else None
@@ -123,8 +126,9 @@ class Decoder:
 
         Parameters
         ----------
-        data : bytes-like, or ndarray of uint8
-            A whole JPEG, PNG, BMP, TIFF or WebP file; or pixels, (H, W, C), or (H, W) for a mask.
+        data : bytes-like, or ndarray
+            A whole JPEG, PNG, BMP, TIFF or WebP file; or pixels, (H, W, C), or (H, W) for a mask. For flow
+            and depth, see `fastclips.pixels.decoding.numbers`.
 
             In an RGB stream, gray and CMYK files become RGB, palettes become colours, and transparency is
             dropped. A gray stream takes the luma: the Y channel of a JPEG, Pillow's luma of other formats.
@@ -151,11 +155,36 @@ class Decoder:
             If the frame does not suit the stream: for example more than 8 bits per channel, or values above
             255 in a mask with one channel.
         """
+        if self._stream.is_field:
+            return self._field(data)
         if isinstance(data, np.ndarray):
             return Decoded(self._given(data), 0, 0, 1, Rung.ARRAY)
         if self._takes_jpegs and (part := self._region(data, box or _ALL, scale)) is not None:
             return part
         return self._whole(data, scale)
+
+    def _field(self, data: Stored) -> Decoded:
+        """Decode a whole frame of flow or depth."""
+        kind = self._stream.kind
+        if isinstance(data, np.ndarray):
+            found, rung = check_given(data, kind), Rung.ARRAY
+        else:
+            header, rung = _header(data), Rung.PILLOW
+            if header.kind == "JPEG" or is_lossy_webp(data):
+                raise FrameError(
+                    f"a lossy {header.kind}, which changes the numbers of {kind}: write PNG files"
+                )
+            self.pillow_frames += 1
+            if kind == "depth" and header.kind != "flo":
+                found = depth_of(_loaded(data, header), header)
+            else:
+                found = flow_of(data, header)
+        if kind == "depth" and self._stream.dtype not in (None, found.dtype.name):
+            raise FrameError(
+                f"depth of {found.dtype}, while the first frame is {self._stream.dtype}: must all have one "
+                "type; convert the files"
+            )
+        return Decoded(found, 0, 0, 1, rung)
 
     def _whole(self, data: Encoded, scale: int) -> Decoded:
         """Decode a whole frame of any format, with simplejpeg or Pillow."""
@@ -166,6 +195,10 @@ class Decoder:
             pixels = self._jpeg(data, least)
         except ValueError:  # another format, damage, or a buffer that is too small
             header = _header(data)
+            if header.kind == "flo":
+                raise FrameError(
+                    "a .flo file, which holds flow: open it as Stream(path, kind='flow')"
+                ) from None
             if header.kind != "JPEG":
                 self.pillow_frames += 1
                 return Decoded(self._by_pillow(data, header), 0, 0, 1, Rung.PILLOW)
@@ -264,8 +297,11 @@ class Decoder:
         if self._mask and is_lossy_webp(data):
             raise FrameError("a lossy WebP, which changes the values of a mask: make the masks PNG files")
         if header.bits > _BYTE and (mapped or not self._mask or len(image.getbands()) > 1):
+            several = self._mask or len(image.getbands()) > 1
+            remedy = "" if several else ", or open it as Stream(path, kind='depth')"
             raise FrameError(
                 f"{header.bits}-bit {header.kind}: frames must have 8 bits per channel; convert it once"
+                + remedy
             )
         if self._colors is not None:
             return self._colors.values(_converted(image, "RGB"))

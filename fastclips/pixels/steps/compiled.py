@@ -77,7 +77,7 @@ def try_functions(steps: Sequence[PixelStep], channels: int, frames: NDArray[Any
     for number, listed in enumerate(list_steps(steps)):
         if listed.kind == "function":
             if trials:
-                stages.check_after_function(listed, len(frames), steps[number - 1], trials[-1])
+                stages.check_after_function(listed, frames.shape, steps[number - 1], trials[-1])
             before = CompiledSteps(steps[:number], channels, trials, frames.dtype.name)
             given = before.function_input(frames)
             trials.append(listed.step.try_out(given))
