@@ -52,8 +52,10 @@ class StreamSpec:
         New value of each of the 256 values of a mask.
     smeared : bool
         Whether masks may be JPEGs, whose values are smeared; True if every value was given a meaning.
-    ignore : float, optional
-        Value of a mask, or of depth, where there is nothing to learn: padding and fill. Depth may have none.
+    ignore : int
+        Value of a mask where there is nothing to learn: padding and fill.
+    unknown : float, optional
+        The same of depth, which may have none.
     own_size : bool
         Whether its frames may have another size than those of other streams.
     dtype : str, optional
@@ -66,7 +68,8 @@ class StreamSpec:
     colors: tuple[tuple[tuple[int, int, int], int], ...] | None = None
     values: tuple[int, ...] | None = None
     smeared: bool = False
-    ignore: float | None = 255
+    ignore: int = 255
+    unknown: float | None = None
     own_size: bool = False
     dtype: str | None = None
 
@@ -83,7 +86,12 @@ class StreamSpec:
     @property
     def marks_ignored(self) -> bool:
         """Whether a value says that there is nothing to learn."""
-        return self.kind == "mask" or (self.kind == "depth" and self.ignore is not None)
+        return self.kind == "mask" or self.unknown is not None
+
+    @property
+    def ignored(self) -> float:
+        """The value that says that there is nothing to learn; 0 if there is none."""
+        return self.ignore if self.kind == "mask" else self.unknown or 0
 
     @property
     def frame_channels(self) -> int:

@@ -392,7 +392,7 @@ def test_flow_and_depth_equal_the_reference(transforms, draws, fill, kind):
     transforms = [t for t in transforms if t not in crops[1:]]
     frame = FRAME if kind == "flow" else np.arange(14 * 18, dtype=np.uint16).reshape(14, 18, 1)
     count = compile_recipe(transforms).draws
-    found, expected = placed(frame, transforms, draws[:count], kind, ignore=None)
+    found, expected = placed(frame, transforms, draws[:count], kind)
     if kind == "depth":
         assert np.mean(found != expected) < 0.02  # ties between two pixels
     else:
@@ -490,7 +490,7 @@ def test_packs_keep_numbers(files, tmp_path, codec):
     fc.pack(data, tmp_path / "packed", codec=codec, quality=None, workers=0)
     packed = fc.open(tmp_path / "packed")
     assert [s.kind for s in packed.streams] == [s.kind for s in data.streams]
-    assert packed.streams[2].ignore == -1
+    assert packed.streams[2].unknown == -1
     one, other = whole(data), whole(packed)
     for name in ("png", "tif", "flo", "kitti"):
         assert np.array_equal(one[name], other[name])

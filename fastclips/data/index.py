@@ -17,7 +17,7 @@ from fastclips.data.labels import Labels, from_array, of_frames
 from fastclips.data.names import Names, natural_key
 from fastclips.data.splits import select_rows, split_rows
 from fastclips.data.storage import Storage
-from fastclips.data.streams import MASKS, make_streams, mask_options
+from fastclips.data.streams import MASKS, make_streams, mask_options, streams_of_kinds
 from fastclips.errors import DataError, OptionError
 from fastclips.options import checked_classes, checked_int, checked_number, first_few
 
@@ -197,7 +197,7 @@ class Dataset:
         names: Iterable[str] | None = None,
         labels: ArrayLike | None = None,
         classes: Iterable[str] | None = None,
-        streams: str | Iterable[str] = ("image",),
+        streams: str | Iterable[str] | Mapping[str, str] = ("image",),
         masks: str | Iterable[str] = MASKS,
         channels: int | Mapping[str, int] = 3,
         ignore: int = 255,
@@ -223,10 +223,12 @@ class Dataset:
         classes : iterable of str, optional
             Names of the classes in the order of their numbers. By default, the names in `labels` in natural
             order, or the numbers themselves.
-        streams : str or iterable of str
-            Names of the streams, as `storage` knows them.
+        streams : str, iterable of str, or mapping of str to str
+            Names of the streams, as `storage` knows them. A mapping gives the kind of each, ``"image"``,
+            ``"mask"``, ``"flow"`` or ``"depth"``, as for `Stream`; their frames may then differ in size.
         masks : str or iterable of str
-            Names of the streams that are masks, (H, W); the others are pictures, (H, W, C).
+            Names of the streams that are masks, (H, W); the others are pictures, (H, W, C). Not with a
+            mapping.
         channels : int or mapping of str to int
             Channels of pictures, 3 (RGB) or 1 (gray): of all streams, or by stream.
         ignore : int
@@ -271,9 +273,15 @@ class Dataset:
             )
         counts = _checked_counts(frame_counts)
         stream_names = (streams,) if isinstance(streams, str) else tuple(streams)
-        made = make_streams(stream_names, masks, mask_options(None, None, ignore))
+        mask = mask_options(None, None, ignore)
+        if isinstance(streams, Mapping):
+            made = streams_of_kinds(streams, masks, mask)
+        else:
+            made = make_streams(stream_names, masks, mask)
         given = channels if isinstance(channels, Mapping) else dict.fromkeys(stream_names, channels)
-        made = tuple(s if s.mask else replace(s, channels=_checked_channels(given, s.name)) for s in made)
+        made = tuple(
+            replace(s, channels=_checked_channels(given, s.name)) if s.kind == "image" else s for s in made
+        )
         found, class_names = None, checked_classes(classes)
         if labels is not None:
             found, class_names = _labels_of(labels, class_names, counts)

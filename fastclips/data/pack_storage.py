@@ -351,10 +351,10 @@ def stream_meta(streams: Sequence[StreamSpec]) -> list[dict[str, Any]]:
     found = []
     for stream in streams:
         meta = asdict(stream)
-        kind, own_size, _ = (meta.pop(name) for name in ("kind", "own_size", "dtype"))
+        kind, own_size, unknown, _ = (meta.pop(name) for name in ("kind", "own_size", "unknown", "dtype"))
         meta = {"name": meta.pop("name"), "mask": kind == "mask", **meta}
         if own_size:
-            meta.update(kind=kind, own_size=own_size)
+            meta.update(kind=kind, own_size=own_size, unknown=unknown)
         found.append(meta)
     return found
 

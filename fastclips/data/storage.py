@@ -115,7 +115,7 @@ class Storage(ABC):
     __slots__ = ("__weakref__",)
 
     @abstractmethod
-    def read(self, stream: str, video: int, frame: int) -> bytes | NDArray[np.uint8]:
+    def read(self, stream: str, video: int, frame: int) -> bytes | NDArray[Any]:
         """Return one frame.
 
         Parameters
@@ -127,10 +127,12 @@ class Storage(ABC):
 
         Returns
         -------
-        bytes or ndarray of uint8
-            An encoded file, at least one byte: JPEG, PNG, BMP, TIFF or WebP. Or decoded pixels: (H, W, C) of
-            a picture, with C = 3 (RGB) or 1 (gray), (H, W) of a mask. The caller does not modify the array.
-            The frames of all streams at the same (video, frame) have the same height and width.
+        bytes or ndarray
+            An encoded file, at least one byte: JPEG, PNG, BMP, TIFF, WebP or .flo. Or decoded pixels, uint8:
+            (H, W, C) of a picture, with C = 3 (RGB) or 1 (gray), (H, W) of a mask. Or numbers: (H, W, 1) of
+            depth, uint8, uint16 or float32, (H, W, 2) of flow, float32. The caller does not modify the array.
+            The frames of all streams at the same (video, frame) have the same height and width, unless
+            `Dataset.of` was given a mapping of streams to kinds.
 
         Raises
         ------
@@ -149,7 +151,7 @@ class Storage(ABC):
 
     def read_many(
         self, stream: str, video: int, frames: Collection[int]
-    ) -> Sequence[bytes | memoryview | NDArray[np.uint8]]:
+    ) -> Sequence[bytes | memoryview | NDArray[Any]]:
         """Return several frames of a video. By default, `read` is called for each.
 
         Define it if one call is faster than several.
@@ -163,7 +165,7 @@ class Storage(ABC):
 
         Returns
         -------
-        sequence of bytes, memoryview or ndarray of uint8
+        sequence of bytes, memoryview or ndarray
             The frames in the order of `frames`, each as from `read` or a view of the same bytes.
 
         Raises

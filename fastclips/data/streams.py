@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,16 @@ from fastclips.spec import StreamSpec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["KINDS", "MASKS", "Stream", "make_streams", "mask_options", "merge_frames", "split_declared"]
+__all__ = [
+    "KINDS",
+    "MASKS",
+    "Stream",
+    "make_streams",
+    "mask_options",
+    "merge_frames",
+    "split_declared",
+    "streams_of_kinds",
+]
 
 MASKS = ("mask",)  # the streams that are masks by default
 KINDS = ("image", "mask", "flow", "depth")
@@ -114,10 +123,8 @@ class Stream:
         if self.kind == "mask":
             options = mask_options(self.colors, self.values, 255 if self.ignore is None else self.ignore)
             return StreamSpec(name, "mask", own_size=True, **options)
-        ignore: float | None = StreamSpec.ignore if self.kind == "image" else None
-        if self.kind == "depth" and self.ignore is not None:
-            ignore = checked_number(self.ignore, "Stream's ignore")
-        return StreamSpec(name, self.kind, ignore=ignore, own_size=True)
+        unknown = None if self.ignore is None else checked_number(self.ignore, "Stream's ignore")
+        return StreamSpec(name, self.kind, unknown=unknown, own_size=True)
 
 
 def split_declared(streams: object) -> tuple[Any, dict[str, Stream]]:
@@ -235,6 +242,27 @@ def make_streams(
         else StreamSpec(name)
         for name in names
     )
+
+
+def streams_of_kinds(
+    kinds: Mapping[str, str], masks: Iterable[str], mask: dict[str, Any]
+) -> tuple[StreamSpec, ...]:
+    """Return streams of given kinds, each of which may have another size.
+
+    Raises
+    ------
+    OptionError
+        A kind is unknown, or `masks` is given too.
+    """
+    if masks != MASKS:
+        raise OptionError(
+            f"masks={masks!r}: cannot be used with streams= as a mapping: give the kind 'mask' there"
+        )
+    for name, kind in kinds.items():
+        checked_choice(kind, f"the kind of {name!r} in streams", KINDS)
+    of_kind = tuple(name for name, kind in kinds.items() if kind == "mask")
+    made = make_streams(tuple(kinds), of_kind, mask)
+    return tuple(replace(stream, kind=kinds[stream.name], own_size=True) for stream in made)
 
 
 def mask_options(

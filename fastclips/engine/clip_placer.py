@@ -54,7 +54,8 @@ class StreamSetup(NamedTuple):
         if size not in self.joints:
             found = self.recipe.joints(*size)
             self.joints[size] = None if found is None else tuple(before for _, before in found)
-        return self.joints[size]
+        joint: tuple[Any, ...] | None = self.joints[size]
+        return joint
 
 
 class Clip(NamedTuple):
@@ -196,12 +197,12 @@ class ClipPlacer:
         unlabelled = self._clip.unlabelled(stream.name) if stream.marks_ignored else ()
         if setup.pixel_steps is not None and self._scratch is not None:
             if unlabelled:
-                self._scratch[unlabelled] = stream.ignore
+                self._scratch[unlabelled] = stream.ignored
             draws = self._draws[self._recipe.geometry_draws :]
             out = np.moveaxis(self._batch, 1, -1) if setup.channels_first else self._batch
             setup.pixel_steps.run(self._scratch, draws, out)
         if unlabelled:
-            self._batch[unlabelled] = stream.ignore
+            self._batch[unlabelled] = stream.ignored
         for at, hole in self._holes.items():
             hole.fill(self._batch[at])
 

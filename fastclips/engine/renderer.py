@@ -76,7 +76,8 @@ class Renderer:
             table, mirrored = _mask_tables(stream, recipe.swapping)
         else:
             steps = spec.pixel_steps.get(stream.name)
-            given = shape = (spec.time_steps, *size, stream.frame_channels)
+            given: tuple[int, ...] = (spec.time_steps, *size, stream.frame_channels)
+            shape = given
             if steps is not None:
                 shape = steps.shape(shape)
                 if stream.kind == "image" and steps.draws(spec.time_steps) == 0:
@@ -167,7 +168,7 @@ class Renderer:
         unlabelled = clip.unlabelled(stream.name) if stream.marks_ignored else ()
         shown = _without(clip.shown, unlabelled) if unlabelled else clip.shown
         if not shown:
-            output[...] = stream.ignore if stream.marks_ignored else 0
+            output[...] = stream.ignored
             return {}
         shown, files, damage = self._read(stream.name, clip.video, shown)
         arrays = np.ndarray in set(map(type, files))

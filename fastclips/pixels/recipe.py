@@ -202,7 +202,9 @@ class Recipe:
         """
         if not self.is_divided and not stream.is_field:
             return self
-        own, transforms, columns = [], [], []
+        own: list[bool] = []
+        transforms: list[Any] = []
+        columns: list[int] = []
         for listed in self._laid_out[0]:
             item = listed.transform
             if not isinstance(item, On) or item.names(stream.name):
@@ -222,7 +224,7 @@ class Recipe:
             )
         border = _border(transforms)
         if stream.is_field:
-            border = border._replace(value=stream.ignore if stream.marks_ignored else 0)
+            border = border._replace(value=stream.ignored)
         return Recipe(
             tuple(transforms),
             tuple(steps),

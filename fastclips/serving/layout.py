@@ -140,6 +140,7 @@ def find_layout(
         stream = streams[name]
         if stream.kind == "depth" and stream.dtype is None:
             stream = replace(stream, dtype=_depth_dtype(dataset, stream, most))
+        _check_unknown(stream, stream.decoded_dtype)
         found.append(stream)
         if stream.mask:
             _check_swapped(own, stream)
@@ -151,6 +152,7 @@ def find_layout(
                 trials = _try_functions(dataset, own, stream, clip, most)
             pixel_steps = own.compiled(clip[-1], trials, stream.decoded_dtype)
             fields.append(_picture_field(own, stream, clip, pixel_steps))
+            _check_unknown(stream, fields[-1].dtype)
             if pixel_steps is not None:
                 compiled[name] = pixel_steps
     if weighting is not None:
@@ -163,6 +165,19 @@ def _depth_dtype(dataset: Dataset, stream: StreamSpec, most: int) -> str:
     decoder = Decoder(stream)
     dtype, _ = _look(dataset, stream.name, 0, lambda data: decoder.decode(data).pixels.dtype.name, most)
     return dtype
+
+
+def _check_unknown(stream: StreamSpec, dtype: str) -> None:
+    """Raise `OptionError` if the value of depth without a number is none of its type."""
+    unknown, kind = stream.unknown, np.dtype(dtype)
+    if unknown is None or kind.kind == "c":
+        return
+    limits = np.finfo(kind) if kind.kind == "f" else np.iinfo(kind if kind.kind in "iu" else "u1")
+    if not limits.min <= unknown <= limits.max or (kind.kind != "f" and unknown != int(unknown)):
+        raise OptionError(
+            f"ignore={unknown!r} of {stream.name!r}: must be a number of {dtype}, the type of this depth; "
+            "open the dataset with another Stream(ignore=)"
+        )
 
 
 def _picture_field(

@@ -11,6 +11,7 @@ import signal
 import threading
 import traceback
 import warnings
+from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
@@ -22,6 +23,7 @@ from fastclips.data.scan import evenly
 from fastclips.data.storage import SentStorage, Storage, opened
 from fastclips.errors import FastclipsError, FrameError
 from fastclips.pixels.decoding.decoder import frame_size
+from fastclips.pixels.decoding.numbers import check_given
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,7 +38,9 @@ _PATIENCE_S = 120.0
 _CHANNELS = (1, 3)
 
 
-def check_storage(storage: Storage, *, streams: Sequence[str], frame_counts: Sequence[int]) -> None:
+def check_storage(
+    storage: Storage, *, streams: Sequence[str] | Mapping[str, str], frame_counts: Sequence[int]
+) -> None:
     """Check that a storage keeps the contract of `fastclips.Storage`.
 
     Up to 200 frames of each stream, evenly spread, are read in this process, in a copy made by pickling, and
@@ -47,8 +51,8 @@ def check_storage(storage: Storage, *, streams: Sequence[str], frame_counts: Seq
     ----------
     storage : Storage
         The storage.
-    streams : sequence of str
-        Names of its streams.
+    streams : sequence of str, or mapping of str to str
+        Names of its streams; a mapping gives the kind of each, as for `Dataset.of`.
     frame_counts : sequence of int
         Number of frames of each video.
 
@@ -72,6 +76,8 @@ def check_storage(storage: Storage, *, streams: Sequence[str], frame_counts: Seq
     """
     _require(isinstance(storage, Storage), f"{storage!r:.200} must be an instance of fastclips.Storage")
     _require(len(streams) > 0 and len(frame_counts) > 0, "streams= and frame_counts= must not be empty")
+    kinds = streams if isinstance(streams, Mapping) else {}
+    streams = tuple(streams)
     places = [
         (stream, *place)
         for stream in streams
@@ -80,8 +86,9 @@ def check_storage(storage: Storage, *, streams: Sequence[str], frame_counts: Seq
     unread = _sent(storage, "before its first read")
     opened(storage)
     expected = [_digest(_read(storage, *place)) for place in places]
+    _check_kinds(storage, places, kinds)
     _check_again(storage, places, expected)
-    _check_sizes(storage, places)
+    _check_sizes(storage, places, kinds)
     _check_paths(storage, places)
     _check_many(storage, streams, frame_counts)
     _check_missing(storage, streams, frame_counts)
@@ -116,19 +123,33 @@ def _read(storage: Storage, stream: str, video: int, frame: int) -> Any:  # noqa
         data = storage.read(stream, video, frame)
     except Exception as error:
         raise AssertionError(f"{call} raised {type(error).__name__}: {error}") from error
-    if isinstance(data, np.ndarray):
+    if not isinstance(data, np.ndarray):
+        _require(
+            isinstance(data, bytes), f"{call} returned {type(data).__name__}: must be bytes or an ndarray"
+        )
+        _require(data, f"{call} returned no bytes: raise FrameError for an empty frame")
+    return data
+
+
+def _check_kinds(storage: Storage, places: Places, kinds: Mapping[str, str]) -> None:
+    """Check the types and shapes of frames that are arrays."""
+    for place in places:
+        data, call = _read(storage, *place), _call(place)
+        if not isinstance(data, np.ndarray):
+            continue
+        kind = kinds.get(place[0], "image")
+        if kind in ("flow", "depth"):
+            try:
+                check_given(data, kind)
+            except FrameError as error:
+                raise AssertionError(f"{call} returned {error}") from error
+            continue
         _require(data.dtype == np.uint8, f"{call} returned an array of {data.dtype}: must be uint8")
         is_picture = data.ndim == 3 and data.shape[-1] in _CHANNELS  # noqa: PLR2004 - (H, W, C)
         _require(
             data.size and (is_picture or data.ndim == 2),  # noqa: PLR2004 - (H, W)
             f"{call} returned an array of shape {data.shape}: must be (H, W, 3), (H, W, 1), or (H, W)",
         )
-    else:
-        _require(
-            isinstance(data, bytes), f"{call} returned {type(data).__name__}: must be bytes or an ndarray"
-        )
-        _require(data, f"{call} returned no bytes: raise FrameError for an empty frame")
-    return data
 
 
 def _digest(data: Any) -> str:  # noqa: ANN401 - bytes, a memoryview, or pixels
@@ -145,7 +166,7 @@ def _check_again(storage: Storage, places: Places, expected: list[str]) -> None:
         )
 
 
-def _check_sizes(storage: Storage, places: Places) -> None:
+def _check_sizes(storage: Storage, places: Places, kinds: Mapping[str, str]) -> None:
     sizes: dict[tuple[int, int], tuple[str, tuple[int, int]]] = {}
     for place in places:
         stream, *key = place
@@ -155,7 +176,7 @@ def _check_sizes(storage: Storage, places: Places) -> None:
             raise AssertionError(f"{_call(place)} returned bytes that are no picture: {error}") from error
         other, known = sizes.setdefault((key[0], key[1]), (stream, size))
         _require(
-            size == known,
+            size == known or kinds,
             f"{_call(place)} is {size} (H, W), but stream {other!r} is {known}: streams must have one size",
         )
 

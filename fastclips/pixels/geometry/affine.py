@@ -40,12 +40,12 @@ class Border(NamedTuple):
     ----------
     fill : {"nearest", "constant", "reflect", "wrap"}
         Around a frame ``abcd``: ``aa|abcd|dd``, `value`, ``ba|abcd|dc``, ``cd|abcd|ab``.
-    value : int or (int, int, int)
+    value : float or (int, int, int)
         For ``"constant"``: a byte, or one each for red, green and blue.
     """
 
     fill: str = "nearest"
-    value: int | tuple[int, int, int] = 0
+    value: float | tuple[int, int, int] = 0
 
 
 class Axis(NamedTuple):
