@@ -58,6 +58,8 @@ class StreamSpec:
         The same of depth, which may have none.
     own_size : bool
         Whether its frames may have another size than those of other streams.
+    bound : float
+        Of flow in two series of gray pictures: the displacement of value 255 in pixels; 0 has its negative.
     dtype : str, optional
         Of the decoded depth: ``"uint8"``, ``"uint16"`` or ``"float32"``; None until a frame was looked at.
     """
@@ -71,6 +73,7 @@ class StreamSpec:
     ignore: int = 255
     unknown: float | None = None
     own_size: bool = False
+    bound: float = 20.0
     dtype: str | None = None
 
     @property

@@ -14,6 +14,7 @@ import fastclips as fc
 from fastclips.pixels.recipe import compile_recipe
 from fastclips.serving.mask_check import warn_of_useless_masks
 from fastclips.spec import StreamSpec
+from fastclips.testing import check_storage
 
 VIDEOS, FRAMES, HEIGHT, WIDTH = 2, 6, 24, 32
 random = np.random.default_rng(0)
@@ -484,6 +485,100 @@ def test_files_of_numbers(files):
     assert np.array_equal(found["kitti"], expected)
 
 
+@pytest.fixture
+def series(tmp_path):
+    """One folder for each video, of pictures and of flow in two series, as denseflow writes them."""
+    for video, frame in np.ndindex(2, 3):
+        folder = tmp_path / f"raw/class_{video}/v"
+        folder.mkdir(parents=True, exist_ok=True)
+        pictures = {
+            "img": IMAGES[video, frame],
+            "flow_x": HALF[video, frame],
+            "flow_y": HALF[video, frame + 3],
+        }
+        for name, pixels in pictures.items():
+            Image.fromarray(pixels).save(folder / f"{name}_{frame:05d}.{'png' if name == 'img' else 'jpg'}")
+    return tmp_path
+
+
+def of_series(root, **options):
+    patterns = ("flow_x_{:05d}.jpg", "flow_y_{:05d}.jpg")
+    streams = {
+        "image": fc.Stream(root / "raw", frames="img_{:05d}.png"),
+        "flow": fc.Stream(root / "raw", kind="flow", frames=patterns, **options),
+    }
+    return fc.open(streams, match=r"[0-9]+$")
+
+
+def test_two_series_of_flow(series, tmp_path):
+    data = of_series(series, bound=15)
+    assert repr(data) == "<Dataset: 2 videos, 6 frames, 2 classes; image, flow (flow)>"
+    transforms = [fc.On("flow", fc.Resize((HEIGHT, WIDTH)))]
+    with fc.ClipLoader(
+        data, fc.Windows(3), batch_size=2, inputs="flow", targets=None, workers=0, fast_dct=False
+    ) as opened:
+        found = next(iter(opened))
+    for video, frame in np.ndindex(2, 3):
+        for axis, name in enumerate(("flow_x", "flow_y")):
+            path = series / f"raw/class_{video}/v/{name}_{frame:05d}.jpg"
+            expected = np.asarray(Image.open(path), np.float64) * 2 * 15 / 255 - 15
+            assert np.allclose(found[video, frame, ..., axis], expected, atol=1e-5)
+    fc.pack(data, tmp_path / "packed", workers=0)
+    packed = fc.open(tmp_path / "packed")
+    assert packed.streams[1].bound == 15
+    results = [whole(d, transforms=transforms)["flow"] for d in (data, packed)]
+    assert np.array_equal(*results)
+    assert whole(of_series(series), transforms=transforms)["flow"].max() > results[0].max()  # bound=20
+    check_storage(data.storage, streams={"image": "image", "flow": "flow"}, frame_counts=[3, 3])
+
+
+@pytest.mark.slow
+def test_series_in_workers(series):
+    data = of_series(series)
+    transforms = [fc.On("flow", fc.Resize((HEIGHT, WIDTH))), fc.RandomCrop(12), fc.RandomFlip()]
+    results = [whole(data, transforms=transforms, workers=workers)["flow"] for workers in (0, 2)]
+    assert np.array_equal(*results)
+
+
+def test_series_that_do_not_fit(series):
+    path = series / "raw/class_0/v/flow_y_00001.jpg"
+    Image.fromarray(HALF[0, 0][:6]).save(path)
+    with pytest.raises(fc.FrameError, match=r"of x and of y are \(12, 16\) and \(6, 16\)"):
+        whole(of_series(series), transforms=[fc.On("flow", fc.Resize((HEIGHT, WIDTH)))])
+    path.unlink()
+    with pytest.raises(fc.DataError, match=r"lacks 1 of the"):
+        of_series(series)
+
+
+def test_storages_of_numbers():
+    class Numbers(fc.Storage):
+        def read(self, stream, video, frame):
+            if not (0 <= video < VIDEOS and 0 <= frame < FRAMES):
+                raise IndexError(frame)
+            return {"image": IMAGES, "depth": DEPTH, "flow": FLOW[:, :, ::2, ::2]}[stream][video, frame]
+
+    kinds = {"image": "image", "depth": "depth", "flow": "flow"}
+    check_storage(Numbers(), streams=kinds, frame_counts=[FRAMES] * VIDEOS)
+    with pytest.raises(AssertionError, match="float32"):
+        check_storage(Numbers(), streams={**kinds, "flow": "image"}, frame_counts=[FRAMES] * VIDEOS)
+    data = fc.Dataset.of(Numbers(), frame_counts=[FRAMES] * VIDEOS, streams=kinds)
+    found = whole(data, transforms=[fc.On("flow", fc.Resize((HEIGHT, WIDTH)))])
+    assert np.array_equal(found["depth"][..., 0], DEPTH.reshape(4, 3, HEIGHT, WIDTH)[:2])
+    assert found["flow"].shape == (2, 3, HEIGHT, WIDTH, 2)
+    with pytest.raises(fc.OptionError, match="kind of 'image' in streams='picture'"):
+        fc.Dataset.of(Numbers(), frame_counts=[1], streams={"image": "picture"})
+    with pytest.raises(fc.OptionError, match="give the kind 'mask' there"):
+        fc.Dataset.of(Numbers(), frame_counts=[1], streams=kinds, masks="image")
+
+
+@pytest.mark.parametrize(
+    ("ignore", "array"), [(-1, DEPTH), (0.5, DEPTH), (65536, DEPTH), (1e39, FLOW[..., 0])]
+)
+def test_ignore_must_fit_the_type(ignore, array):
+    with pytest.raises(fc.OptionError, match=r"ignore=.* of 'depth': must be a number of (uint16|float32)"):
+        loader({"depth": fc.Stream(array, kind="depth", ignore=ignore)})
+
+
 @pytest.mark.parametrize("codec", ["jpeg", "raw"])
 def test_packs_keep_numbers(files, tmp_path, codec):
     data = from_files(files)
@@ -608,6 +703,14 @@ def test_unknown_flow_is_0(tmp_path):
         (lambda: fc.Stream("x", kind="mask", values={1: 300}), "300"),
         (lambda: fc.Stream("x", kind="depth", ignore="no"), "ignore"),
         (lambda: fc.Stream("x", frames=3), "must be a pattern"),
+        (lambda: fc.Stream("x", frames=("a", "b")), "two, of x and of y, for kind='flow'"),
+        (lambda: fc.Stream("x", kind="flow", frames=("a",)), "two, of x and of y"),
+        (lambda: fc.Stream("x", kind="flow", frames="*", bound=3), "bound=3: is for flow in two series"),
+        (lambda: fc.Stream("x", kind="flow", frames=("a", "b"), bound=0), "above 0"),
+        (
+            lambda: fc.open({"f": fc.Stream("x", kind="flow", frames=("a", "b")), "f.y": "z"}),
+            "'f.y' is the name of the series of y of 'f'",
+        ),
         (lambda: fc.Stream(fc.Stream("x")), "not a Stream"),
         (lambda: fc.open(fc.Stream("x")), "stands alone"),
         (

@@ -28,6 +28,7 @@ from fastclips.data.names import Names, natural_key
 from fastclips.data.pack_storage import open_pack
 from fastclips.data.roots import Root
 from fastclips.data.saved_index import load_or_scan
+from fastclips.data.series import SeriesStorage, y_of
 from fastclips.data.streams import MASKS, make_streams, mask_options, merge_frames, split_declared
 from fastclips.errors import OptionError
 from fastclips.options import checked_choice, checked_classes
@@ -220,12 +221,14 @@ def open_dataset(
         match=match,
         drop=unpaired == "drop",
     )
-    streams = make_streams(tuple(files.roots), masks, mask, declared)
+    pairs = [name for name, stream in declared.items() if stream.is_pair]
+    names_of = [name for name in files.roots if name not in map(y_of, pairs)]
+    streams = make_streams(names_of, masks, mask, declared)
     if index is None:
         storage, table, _ = files.open()
     else:
         storage, table = load_or_scan(index, files)
-    return Dataset(storage, table, streams)
+    return Dataset(SeriesStorage(storage, pairs) if pairs else storage, table, streams)
 
 
 def _open_pack(

@@ -351,11 +351,10 @@ def stream_meta(streams: Sequence[StreamSpec]) -> list[dict[str, Any]]:
     found = []
     for stream in streams:
         meta = asdict(stream)
-        kind, own_size, unknown, _ = (meta.pop(name) for name in ("kind", "own_size", "unknown", "dtype"))
-        meta = {"name": meta.pop("name"), "mask": kind == "mask", **meta}
-        if own_size:
-            meta.update(kind=kind, own_size=own_size, unknown=unknown)
-        found.append(meta)
+        new = {name: meta.pop(name) for name in ("kind", "own_size", "unknown", "bound")}
+        del meta["dtype"]
+        meta = {"name": meta.pop("name"), "mask": stream.mask, **meta}
+        found.append({**meta, **new} if stream.own_size else meta)
     return found
 
 

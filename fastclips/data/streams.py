@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastclips.data.series import y_of
 from fastclips.errors import OptionError
 from fastclips.options import checked_choice, checked_int, checked_number
 from fastclips.reserved import RESERVED
@@ -30,6 +31,7 @@ __all__ = [
 MASKS = ("mask",)  # the streams that are masks by default
 KINDS = ("image", "mask", "flow", "depth")
 _VALUES = 256  # of a byte
+_PAIR = 2  # patterns, of x and y
 _OF_MASK = "a mask's value in values"
 
 
@@ -53,14 +55,16 @@ class Stream:
             Label maps, uint8 (T, H, W). Each pixel is the nearest pixel of the file.
         ``"flow"``
             Displacements in pixels of the frame, float32 (T, H, W, 2), x to the right before y down,
-            interpolated. They turn, shrink and change signs with the geometry. Files are ``.flo``, or PNGs of
-            three channels of 16 bits, as in KITTI. Unknown displacements are 0.
+            interpolated. They turn, shrink and change signs with the geometry. Files are ``.flo``; PNGs of
+            three channels of 16 bits, as in KITTI; or two series of gray pictures, of x and of y, as
+            denseflow writes them. Unknown displacements are 0.
         ``"depth"``
             One number per pixel, (T, H, W, 1), such as depth, temperature or density. Each pixel is the
             nearest pixel of the file. Files are PNG, BMP or TIFF of one channel. The first file gives the
             type, uint8, uint16 or float32, and all others must have it.
-    frames : str, optional
-        Select frames by file name, as `frames` of `fastclips.open`.
+    frames : str or (str, str), optional
+        Select frames by file name, as `frames` of `fastclips.open`. Two patterns are those of two series of
+        flow, ``("flow_x_{:05d}.jpg", "flow_y_{:05d}.jpg")``, which need ``fastclips.open(match=r"[0-9]+$")``.
     values : mapping of int to int, or sequence of 256 int, optional
         Of a mask: new value of each value, as in `fastclips.open`.
     colors : mapping of (int, int, int) to int, optional
@@ -69,6 +73,9 @@ class Stream:
         Of a mask: value of pixels without a label, 0 to 255; by default 255. Of depth: value of padded time
         steps and of pixels outside the frame; by default, padded time steps repeat a frame, as pictures do,
         and ``fill="constant"`` is 0.
+
+    bound : float, optional
+        Of two series of flow: the displacement of value 255 in pixels, by default 20; 0 has its negative.
 
     Raises
     ------
@@ -95,18 +102,21 @@ class Stream:
     path: Any
     _: KW_ONLY
     kind: str = "image"
-    frames: str | None = None
+    frames: str | tuple[str, str] | None = None
     values: Mapping[int, int] | Sequence[int] | None = None
     colors: Mapping[tuple[int, int, int], int] | None = None
     ignore: float | None = None
+    bound: float | None = None
 
     def __post_init__(self) -> None:
         checked_choice(self.kind, "Stream's kind", KINDS)
         if isinstance(self.path, Stream):
             raise OptionError(f"Stream's path={self.path!r}: must be a path or an array, not a Stream")
-        if self.frames is not None and not isinstance(self.frames, str):
+        self._check_frames()
+        if self.bound is not None and not self.is_pair:
             raise OptionError(
-                f"Stream's frames={self.frames!r}: must be a pattern of file names, such as 'img_*.jpg'"
+                f"Stream's bound={self.bound!r}: is for flow in two series of pictures: give frames= both "
+                "patterns, or remove bound="
             )
         allowed = {"mask": ("values", "colors", "ignore"), "depth": ("ignore",)}.get(self.kind, ())
         for knob in ("values", "colors", "ignore"):
@@ -118,17 +128,47 @@ class Stream:
                 )
         self.spec("")
 
+    def _check_frames(self) -> None:
+        """Check the patterns, and keep two of them as a tuple."""
+        given: Any = self.frames
+        if isinstance(given, (tuple, list)):
+            if self.kind != "flow" or len(given) != _PAIR or not all(isinstance(part, str) for part in given):
+                raise OptionError(
+                    f"Stream's frames={given!r}: must be one pattern, or two, of x and of y, for kind='flow'"
+                )
+            object.__setattr__(self, "frames", tuple(given))
+        elif given is not None and not isinstance(given, str):
+            raise OptionError(
+                f"Stream's frames={given!r}: must be a pattern of file names, such as 'img_*.jpg'"
+            )
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether its frames are in two series of files."""
+        return isinstance(self.frames, tuple)
+
     def spec(self, name: str) -> StreamSpec:
         """Return what the other rooms know of the stream; raise OptionError if an option is out of range."""
         if self.kind == "mask":
             options = mask_options(self.colors, self.values, 255 if self.ignore is None else self.ignore)
             return StreamSpec(name, "mask", own_size=True, **options)
         unknown = None if self.ignore is None else checked_number(self.ignore, "Stream's ignore")
-        return StreamSpec(name, self.kind, unknown=unknown, own_size=True)
+        bound = StreamSpec.bound if self.bound is None else checked_number(self.bound, "Stream's bound", 0)
+        if bound == 0:
+            raise OptionError("Stream's bound=0: must be above 0")
+        return StreamSpec(name, self.kind, unknown=unknown, own_size=True, bound=bound)
 
 
 def split_declared(streams: object) -> tuple[Any, dict[str, Stream]]:
-    """Return an argument of `fastclips.open` with the paths of its `Stream` values, and these values."""
+    """Return an argument of `fastclips.open` with the paths of its `Stream` values, and these values.
+
+    A stream in two series of files has two paths, the second by the name `fastclips.data.series.y_of`.
+
+    Raises
+    ------
+    OptionError
+        A `Stream` is no value of a mapping, or its second name is taken.
+    """
     if not isinstance(streams, Mapping):
         if isinstance(streams, Stream):
             raise OptionError(
@@ -138,9 +178,16 @@ def split_declared(streams: object) -> tuple[Any, dict[str, Stream]]:
     declared = {name: value for name, value in streams.items() if isinstance(value, Stream)}
     if not declared:
         return streams, {}
-    return {
-        name: declared[name].path if name in declared else value for name, value in streams.items()
-    }, declared
+    paths: dict[Any, Any] = {}
+    for name, value in streams.items():
+        paths[name] = value.path if name in declared else value
+        if name in declared and value.is_pair:
+            if y_of(name) in streams:
+                raise OptionError(
+                    f"{y_of(name)!r} is the name of the series of y of {name!r}: rename the stream"
+                )
+            paths[y_of(name)] = value.path
+    return paths, declared
 
 
 def merge_frames(
@@ -155,7 +202,12 @@ def merge_frames(
     OptionError
         Both give a pattern for a stream.
     """
-    own = {name: stream.frames for name, stream in declared.items() if stream.frames is not None}
+    own: dict[str, str] = {}
+    for name, stream in declared.items():
+        if isinstance(stream.frames, tuple):
+            own[name], own[y_of(name)] = stream.frames
+        elif stream.frames is not None:
+            own[name] = stream.frames
     every = {name: "*" for name, stream in declared.items() if stream.kind == "flow"}
     if frames is None:
         return {**every, **own} or None

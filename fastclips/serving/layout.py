@@ -173,7 +173,9 @@ def _check_unknown(stream: StreamSpec, dtype: str) -> None:
     if unknown is None or kind.kind == "c":
         return
     limits = np.finfo(kind) if kind.kind == "f" else np.iinfo(kind if kind.kind in "iu" else "u1")
-    if not limits.min <= unknown <= limits.max or (kind.kind != "f" and unknown != int(unknown)):
+    if not float(limits.min) <= unknown <= float(limits.max) or (
+        kind.kind != "f" and unknown != int(unknown)
+    ):
         raise OptionError(
             f"ignore={unknown!r} of {stream.name!r}: must be a number of {dtype}, the type of this depth; "
             "open the dataset with another Stream(ignore=)"
@@ -192,7 +194,8 @@ def _picture_field(
             f"fill='constant' fills what lies outside the frame after all pixel steps, but a function makes "
             f"{shape} of clips of {clip}: give another fill"
         )
-    _check_fill_value(recipe.border, dtype)
+    if not stream.is_field:
+        _check_fill_value(recipe.border, dtype)
     if recipe.moves_channels(shape, clip):
         shape = (shape[0], shape[3], *shape[1:3])
     return Field(stream.name, shape, dtype)

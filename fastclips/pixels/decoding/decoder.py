@@ -27,10 +27,12 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from fastclips._native import JPEG_PIXELS_PER_BYTE, SMALLEST_JPEG, RegionDecoder, Rung, jpeg_size
+from fastclips.data.series import split_pair
 from fastclips.errors import DamageError, FrameError
 from fastclips.pixels.decoding.headers import Header, check_size, is_lossy_webp, jpeg_sampling, read_header
 from fastclips.pixels.decoding.mask_colors import ColorMap, first_colors
-from fastclips.pixels.decoding.numbers import check_given, depth_of, flow_of
+from fastclips.pixels.decoding.numbers import check_given, depth_of, flow_of, join_series
+from fastclips.spec import StreamSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,8 +40,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
-
-    from fastclips.spec import StreamSpec
 
     Encoded = bytes | bytearray | memoryview
     Box = tuple[int, int, int, int]  # top, left, bottom, right
@@ -112,6 +112,10 @@ class Decoder:
         self._fast_dct = fast_dct
         self._regions = RegionDecoder(gray=self._channels == 1, fast_dct=fast_dct)
         self._scratch = np.empty(0, np.uint8)
+        self._series = None
+        if stream.kind == "flow":
+            gray = StreamSpec(stream.name, channels=1)
+            self._series = tuple(Decoder(gray, fast_dct=fast_dct) for _ in "xy")
         self.pillow_frames = 0
 
     @staticmethod
@@ -168,6 +172,10 @@ class Decoder:
         kind = self._stream.kind
         if isinstance(data, np.ndarray):
             found, rung = check_given(data, kind), Rung.ARRAY
+        elif self._series is not None and (files := split_pair(data)) is not None:
+            series = [decoder.decode(file) for decoder, file in zip(self._series, files, strict=True)]
+            x, y = (part.pixels[:, :, 0] for part in series)
+            found, rung = join_series(x, y, self._stream.bound), series[0].rung
         else:
             header, rung = _header(data), Rung.PILLOW
             if header.kind == "JPEG" or is_lossy_webp(data):
@@ -342,6 +350,8 @@ def frame_size(data: Stored) -> tuple[int, int]:
         if data.ndim < 2:  # noqa: PLR2004 - height and width
             raise FrameError(f"an array of shape {data.shape}: must be (height, width, ...)")
         return data.shape[0], data.shape[1]
+    if (files := split_pair(data)) is not None:
+        data = files[0]
     header = _header(data)
     return header.height, header.width
 

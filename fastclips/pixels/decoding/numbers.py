@@ -6,6 +6,7 @@ Both keep the numbers of the file, bit for bit, unless the format itself says wh
             TIFF of signed 16 bits               float32, which holds them exactly
     flow    .flo (Middlebury)                    float32; 0 where a component is unknown: not within 10**9
             PNG of 3 x 16 bits (KITTI)           (value - 2**15) / 64; 0 where the third channel is 0
+            two gray pictures of 8 bits          value * 2 * bound / 255 - bound, of x and of y
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     Encoded = bytes | bytearray | memoryview
 
-__all__ = ["check_given", "depth_of", "flow_of"]
+__all__ = ["check_given", "depth_of", "flow_of", "join_series"]
 
 _BYTE, _WORD = 8, 16  # bits
 _UNKNOWN = 1e9  # pixels: Middlebury's limit
@@ -102,6 +103,14 @@ def flow_of(data: Encoded, header: Header) -> NDArray[np.float32]:
         )
     flow[~known] = 0
     return flow
+
+
+def join_series(x: NDArray[np.uint8], y: NDArray[np.uint8], bound: float) -> NDArray[np.float32]:
+    """Return the flow of two gray pictures, (H, W) each; raise FrameError if their sizes differ."""
+    if x.shape != y.shape:
+        raise FrameError(f"its pictures of x and of y are {x.shape} and {y.shape}: must have one size")
+    table = (np.arange(256) * (2 * bound) / 255 - bound).astype(np.float32)
+    return table[np.stack([x, y], -1)]
 
 
 def _words(data: Encoded, size: tuple[int, int]) -> NDArray[np.uint16]:
