@@ -253,7 +253,7 @@ def _open_pack(
 
 def _combined(packed: StreamSpec, given: StreamSpec) -> StreamSpec:
     """Return a stream as it was packed, except for the options given now."""
-    if packed.own_size and (given.kind == "image" or packed.kind != "mask"):
+    if packed.is_field:
         if given.mask:
             raise OptionError(
                 f"masks= names {packed.name!r}, which was packed as kind={packed.kind!r}: remove it from "
@@ -261,7 +261,7 @@ def _combined(packed: StreamSpec, given: StreamSpec) -> StreamSpec:
             )
         return packed
     if packed.mask != given.mask or not packed.mask:
-        return replace(given, channels=packed.channels)
+        return replace(given, channels=packed.channels, own_size=packed.own_size)
     default = StreamSpec("", kind="mask")
     changed = {
         name: getattr(given, name)
