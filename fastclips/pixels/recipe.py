@@ -174,22 +174,6 @@ class Recipe:
         """Whether `On` restricts geometry to some streams."""
         return any(isinstance(item, On) for item in self.transforms)
 
-    def check_streams(self, streams: Sequence[StreamSpec]) -> None:
-        """Raise `OptionError` if an `On` names no stream of a dataset, or gives a pixel step to a mask."""
-        known = {stream.name: stream for stream in streams}
-        for item in (*self.transforms, *self.steps):
-            for name in item.streams if isinstance(item, On) else ():
-                if name not in known:
-                    raise OptionError(
-                        f"{item!r}: {name!r} is no stream of this dataset; it has "
-                        f"{', '.join(map(repr, known))}"
-                    )
-                if known[name].mask and isinstance(item.transform, PixelStep):
-                    raise OptionError(
-                        f"{item!r}: {name!r} is a mask, whose values are classes, and pixel steps change "
-                        "numbers: leave it out; change values with fastclips.Stream(values=)"
-                    )
-
     def of(self, stream: StreamSpec) -> Recipe:
         """Return the recipe of one stream, which has no `On`.
 

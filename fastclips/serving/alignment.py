@@ -13,6 +13,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastclips.errors import OptionError
+from fastclips.pixels.on import On
+from fastclips.pixels.steps.base import PixelStep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +25,23 @@ if TYPE_CHECKING:
     Size = tuple[int, int]
     Joints = tuple[tuple[Any, Size], ...] | None
 
-__all__ = ["group_streams"]
+__all__ = ["check_names", "group_streams"]
+
+
+def check_names(recipe: Recipe, streams: Sequence[StreamSpec]) -> None:
+    """Raise `OptionError` if an `On` names no stream of a dataset, or gives a pixel step to a mask."""
+    known = {stream.name: stream for stream in streams}
+    for item in (*recipe.transforms, *recipe.steps):
+        for name in item.streams if isinstance(item, On) else ():
+            if name not in known:
+                raise OptionError(
+                    f"{item!r}: {name!r} is no stream of this dataset; it has {', '.join(map(repr, known))}"
+                )
+            if known[name].mask and isinstance(item.transform, PixelStep):
+                raise OptionError(
+                    f"{item!r}: {name!r} is a mask, whose values are classes, and pixel steps change "
+                    "numbers: leave it out; change values with fastclips.Stream(values=)"
+                )
 
 
 def group_streams(

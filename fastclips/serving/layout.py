@@ -23,7 +23,7 @@ from fastclips.errors import DamageError, FrameError, OptionError
 from fastclips.pixels.decoding.decoder import Decoder, frame_size
 from fastclips.pixels.steps.compiled import try_functions
 from fastclips.reserved import LABEL, WEIGHT
-from fastclips.serving.alignment import group_streams
+from fastclips.serving.alignment import check_names, group_streams
 from fastclips.spec import Field, SlotLayout
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def find_layout(
             f"RandomFlip's mask_map={dict(recipe.mask_pairs)} swaps values of masks, but this dataset has no "
             "masks"
         )
-    recipe.check_streams(dataset.streams)
+    check_names(recipe, dataset.streams)
     most = 1 + passes_damaged * _MOST_DAMAGED
     recipes = {name: recipe.of(streams[name]) for name in wanted}
     sizes, groups = _output_sizes(dataset, recipe, recipes, most)

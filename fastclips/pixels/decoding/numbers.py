@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 
 from fastclips.errors import DamageError, FrameError
@@ -115,6 +114,8 @@ def join_series(x: NDArray[np.uint8], y: NDArray[np.uint8], bound: float) -> NDA
 
 def _words(data: Encoded, size: tuple[int, int]) -> NDArray[np.uint16]:
     """Return the pixels of a PNG of 3 x 16 bits, RGB, of which Pillow keeps only 8 bits."""
+    import cv2  # noqa: PLC0415 - only for such files, and not with the package
+
     found = None
     if is_whole_png(data):  # OpenCV returns a part of a damaged file
         try:
