@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import decode, make_frames
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -314,3 +315,82 @@ def test_two_masks_of_different_values():
     assert set(np.unique(found["parts"])) == {0, 1, 2, 3}
     assert 5 not in found["mask"]
     warn_of_useless_masks(data, ["objects", "parts", "mask"])
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_declared_streams_of_one_size_are_served_as_plain_ones(frames, masks, workers):
+    plain = fc.open({"image": frames, "mask": masks})
+    declared = fc.open({"image": fc.Stream(frames), "mask": fc.Stream(masks, kind="mask")})
+    transforms = [fc.RandomCrop(24), fc.RandomFlip(), fc.RandomRotation(9), fc.Brightness(0.3)]
+    for some in (transforms, transforms[:2], [fc.Resize((20, 30)), *transforms[1:]]):
+        one, other = (
+            whole(data, transforms=some, workers=workers, shuffle=True) for data in (plain, declared)
+        )
+        assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_jpegs_of_two_sizes(tmp_path):
+    """Crops in one call for all frames of a clip, of each camera by itself."""
+    for number, (height, width) in enumerate([(48, 64), (30, 40)]):
+        make_frames(tmp_path / str(number), videos=2, frames=3, height=height, width=width)
+    streams = {"left": fc.Stream(tmp_path / "0"), "right": fc.Stream(tmp_path / "1")}
+    with fc.ClipLoader(
+        fc.open(streams),
+        fc.Windows(3),
+        [fc.RandomCrop(16)],
+        batch_size=2,
+        inputs=("left", "right"),
+        targets=None,
+        workers=0,
+        seed=2,
+    ) as opened:
+        found = next(iter(opened))
+    corners = {}
+    for number, name in enumerate(("left", "right")):
+        files = sorted((tmp_path / str(number)).rglob("*.jpg"))
+        pixels = np.stack([decode(file) for file in files]).reshape(2, 3, *decode(files[0]).shape)
+        height, width = pixels.shape[2:4]
+        for video in range(2):
+            (corner,) = [
+                (y, x)
+                for y in range(height - 15)
+                for x in range(width - 15)
+                if np.array_equal(pixels[video, :, y : y + 16, x : x + 16], found[name][video])
+            ]
+            corners[name, video] = np.array(corner) / (height - 15, width - 15)
+    for video in range(2):
+        # Both are the whole number below the same draw's share of the places.
+        assert np.all(abs(corners["left", video] - corners["right", video]) < 1 / 15)
+
+
+def test_values_of_a_mask_of_its_own_size():
+    """Values, and values that a mirror swaps, after a resize of the mask alone."""
+    table = [(3 * value + 1) % 256 for value in range(256)]
+    streams = {"image": IMAGES, "mask": fc.Stream(HALF, kind="mask", values=table, ignore=0)}
+    plain = batch(streams, [FITS, fc.RandomFlip(1)])
+    large = np.array(table, np.uint8)[resized(HALF, HEIGHT, WIDTH)][0].reshape(2, 3, HEIGHT, WIDTH)
+    assert np.array_equal(plain["mask"], large[..., ::-1])
+    swapped = batch(streams, [FITS, fc.RandomFlip(1, mask_map={4: 7})])["mask"]
+    expected = large[..., ::-1].copy()
+    expected[large[..., ::-1] == 4], expected[large[..., ::-1] == 7] = 7, 4
+    assert np.array_equal(swapped, expected)
+
+
+def test_weights_of_a_mask_of_its_own_size():
+    streams = {"image": IMAGES, "mask": fc.Stream(HALF % 3, kind="mask")}
+    options = {"targets": "mask", "inputs": "image", "sample_weight": {1: 0.5}}
+    _, y, weight = batch(streams, [FITS, fc.CenterCrop(12)], **options)
+    assert np.array_equal(weight, np.where(y == 1, 0.5, 1).astype(np.float32))
+
+
+def test_damage_of_one_of_two_sizes(tmp_path):
+    """A frame that is replaced is replaced in both cameras, and their sizes still need not agree."""
+    for number, size in enumerate([(48, 64), (30, 40)]):
+        make_frames(tmp_path / str(number), videos=2, frames=3, height=size[0], width=size[1])
+    path = sorted((tmp_path / "1").rglob("*.jpg"))[1]
+    path.write_bytes(path.read_bytes()[:300])
+    data = fc.open({"left": fc.Stream(tmp_path / "0"), "right": fc.Stream(tmp_path / "1")})
+    found = whole(data, damaged="repeat", transforms=[fc.CenterCrop(16)])
+    for name in ("left", "right"):
+        assert np.array_equal(found[name][0, 0], found[name][0, 1])
+        assert not np.array_equal(found[name][0, 0], found[name][0, 2])
