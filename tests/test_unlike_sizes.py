@@ -175,6 +175,14 @@ def test_what_does_not_fit(transforms, message):
         loader(MASKS, transforms)
 
 
+def test_a_crop_that_is_too_large_for_the_mask_alone():
+    """The remedy is On, and not another crop or a resize of both."""
+    with pytest.raises(fc.OptionError, match=r"put On\('mask', Resize\(\(24, 32\)\)\) before it"):
+        loader(MASKS, [fc.RandomCrop(20)])
+    with pytest.raises(fc.OptionError, match=r"RandomCrop's size=\(30, 30\): must be at most"):
+        loader(MASKS, [FITS, fc.RandomCrop(30)])
+
+
 def test_the_remedy_of_an_error_is_right():
     loader(MASKS, [FITS, fc.RandomCrop(8)])
     loader(MASKS, [FITS])

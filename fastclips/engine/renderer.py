@@ -268,7 +268,7 @@ def _check_size(setup: StreamSetup, clip: Clip, frame: int, data: Any) -> tuple[
             "before the other transforms or, if it is another camera, open it as Stream(path)"
         )
     if joint != known:
-        first, second = next(pair for pair in zip(joint, known, strict=True) if pair[0] != pair[1])
+        first, second = next(pair for pair in zip(joint, known, strict=False) if pair[0] != pair[1])
         raise FrameError(
             f"of {size_text(size)} is {size_text(first)} at a transform that acts on all streams, while its "
             f"{other} is {size_text(second)} there; the frames of aligned streams must have one size there: "

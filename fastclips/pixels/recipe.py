@@ -244,7 +244,8 @@ class Recipe:
         -------
         tuple of (transform, (int, int)), or None
             If no geometry acts on all streams: the size alone, with None for the transform; but None if `On`
-            gives the stream geometry of its own, for then any size will do.
+            gives the stream geometry of its own, for then any size will do. Ends with a crop that is too
+            large.
         """
         geometry = Geometry(Axis.whole(height), Axis.whole(width))
         found: list[tuple[Any, tuple[int, int]]] = []
@@ -252,10 +253,13 @@ class Recipe:
         for of_stream, transform in zip(own, self.transforms, strict=True):
             if not of_stream:
                 found.append((transform, (geometry.y.size, geometry.x.size)))
-            if _has_views(transform):
-                geometry = transform.compose_view(geometry, 0)
-            else:
-                geometry = transform.compose(geometry, [0.0] * transform.draws)
+            try:
+                if _has_views(transform):
+                    geometry = transform.compose_view(geometry, 0)
+                else:
+                    geometry = transform.compose(geometry, [0.0] * transform.draws)
+            except OptionError:
+                break
         if found:
             return tuple(found)
         return None if any(own) else ((None, (height, width)),)

@@ -85,12 +85,12 @@ def group_streams(
 
 
 def _fit(one: Joints, other: Joints) -> bool:
-    return one is None or other is None or [size for _, size in one] == [size for _, size in other]
+    return one is None or other is None or all(a[1] == b[1] for a, b in zip(one, other, strict=False))
 
 
 def _misfit(stream: StreamSpec, picture: StreamSpec, joints: Mapping[str, Joints]) -> str:
     own, others = joints[stream.name] or (), joints[picture.name] or ()
-    number = next(n for n, (one, other) in enumerate(zip(own, others, strict=True)) if one[1] != other[1])
+    number = next(n for n, (one, other) in enumerate(zip(own, others, strict=False)) if one[1] != other[1])
     (transform, size), (_, other) = own[number], others[number]
     name = stream.name
     where = "" if transform is None else f" before {transform!r}, which acts on all streams"

@@ -289,38 +289,35 @@ def _output_sizes(
     streams = [stream for stream in dataset.streams if stream.name in recipes]
     if not recipe.divides_geometry and not any(stream.own_size for stream in streams):
         name = next(iter(recipes))
-        ((size, _),) = _measured(dataset, {name: recipes[name]}, most)[name].items()
+        size = _measured(dataset, {name: recipes[name]}, most)[name]
         return dict.fromkeys(recipes, size), {}
-    found = _measured(dataset, recipes, most)
-    sizes = {name: next(iter(by_size)) for name, by_size in found.items()}
-    frames = {name: next(iter(by_size.values())) for name, by_size in found.items()}
-    return sizes, group_streams(streams, recipes, frames)
+    frames = {name: _look(dataset, name, 0, frame_size, most)[0] for name in recipes}
+    groups = group_streams(streams, recipes, frames)  # first, since its errors have the better remedy
+    return _measured(dataset, recipes, most), groups
 
 
-def _measured(
-    dataset: Dataset, recipes: dict[str, Recipe], most: int
-) -> dict[str, dict[tuple[int, int], tuple[int, int]]]:
-    """Return the size of each stream after its geometry, and the size of its first frame.
+def _measured(dataset: Dataset, recipes: dict[str, Recipe], most: int) -> dict[str, tuple[int, int]]:
+    """Return the size of each stream after its geometry.
 
     Of a stream whose size depends on that of its frames, several frames are measured.
     """
-    sizes: dict[str, dict[tuple[int, int], tuple[int, int]]] = {}
+    sizes: dict[str, tuple[int, int]] = {}
     for name, recipe in recipes.items():
         measured = 1 if recipe.fixes_size else min(_MEASURED, len(dataset))
-        found: dict[tuple[int, int], tuple[tuple[int, int], str]] = {}
+        found: dict[tuple[int, int], str] = {}
         for row in np.linspace(0, len(dataset) - 1, measured).astype(int):
             size, where = _look(dataset, name, int(row), frame_size, most)
             try:
                 geometry = recipe.geometry(*size, [0.0] * recipe.draws)
             except OptionError as error:
                 raise OptionError(f"{error} (first frame: {where})") from None
-            found.setdefault((geometry.y.size, geometry.x.size), (size, where))
+            found.setdefault((geometry.y.size, geometry.x.size), where)
         if len(found) > 1:
-            (first, (_, a)), (second, (_, b)) = list(found.items())[:2]
+            (first, a), (second, b) = list(found.items())[:2]
             raise OptionError(
                 f"frames come out in mixed sizes, {first[0]}x{first[1]} (height x width; {a}) and "
                 f"{second[0]}x{second[1]} ({b}): add a transform that fixes the size, such as "
                 "RandomCrop(224) or Resize((256, 340))"
             )
-        sizes[name] = {size: frame for size, (frame, _) in found.items()}
+        sizes[name] = next(iter(found))
     return sizes
