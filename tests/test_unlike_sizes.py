@@ -402,3 +402,15 @@ def test_damage_of_one_of_two_sizes(tmp_path):
     for name in ("left", "right"):
         assert np.array_equal(found[name][0, 0], found[name][0, 1])
         assert not np.array_equal(found[name][0, 0], found[name][0, 2])
+
+
+def test_on_draws_after_all_others():
+    """Wherever it stands, and of geometry too."""
+    streams = {"image": IMAGES, "right": fc.Stream(IMAGES[:, :, ::-1])}
+    before = [fc.RandomCrop(10), fc.Brightness(0.5), fc.GaussianNoise(5, per="frame")]
+    alone = batch(streams, before)
+    for at in range(4):
+        own = [fc.On("right", fc.RandomShift(3, 3, per="frame")), fc.On("right", fc.Contrast(0.5))]
+        found = batch(streams, [*before[:at], *own, *before[at:]])
+        assert np.array_equal(alone["image"], found["image"])
+        assert not np.array_equal(alone["right"], found["right"])

@@ -30,7 +30,8 @@ class On:
     streams : str or sequence of str
         Names of streams of the dataset. Names that the loader does not serve have no effect.
     transform : transform
-        Geometry or a pixel step. Random numbers are drawn once for all these streams. Views, such as
+        Geometry or a pixel step. Random numbers are drawn once for all these streams, after those of all
+        transforms without `On`. Views, such as
         `ThreeCrop`, and frame choices, such as `Reverse`, act on all streams and are refused.
 
     Raises

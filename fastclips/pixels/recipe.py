@@ -12,9 +12,9 @@ point. One border rule sets the pixels outside the frame. Geometry applies to ev
 returns the recipe of one stream, whose draws are some of the clip's.
 
 Transforms hold no random state. The plan gives each clip numbers in [0, 1); each transform takes `draws` of
-them, geometry first, and `Recipe.geometry` turns them into pixels once a frame's size is known. A transform
-that draws per frame takes as many for the first time step, for the second, and so on: each time step then
-has a map of its own, the same for every stream.
+them, geometry first and those of `On` last, and `Recipe.geometry` turns them into pixels once a frame's size
+is known. A transform that draws per frame takes as many for the first time step, for the second, and so on:
+each time step then has a map of its own, the same for every stream.
 
 Some transforms have several *views*, each with a map of its own. A clip then appears once for each view; its
 ticket's `view` tells which.
@@ -25,7 +25,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
+from itertools import chain, compress
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from fastclips.errors import OptionError
@@ -95,13 +95,16 @@ def _has_views(transform: GeometryTransform | ViewTransform) -> TypeIs[ViewTrans
     return hasattr(transform, "compose_view")  # isinstance takes far longer
 
 
+def _is_per_frame(transform: object) -> bool:
+    return getattr(transform, "per", "clip") == "frame"
+
+
 class _Listed(NamedTuple):
     """A transform, and the place of its draws."""
 
     transform: Any  # a GeometryTransform or ViewTransform, or an On that holds one
     first: int  # of its draws for the first time step
     stride: int  # draws from one time step to the next: 0 where it draws once per clip
-    draws: range  # all of them
 
 
 class Swapping(NamedTuple):
@@ -128,9 +131,8 @@ class Swapping(NamedTuple):
 class Recipe:
     """What is done to each clip: one geometry map and the pixel steps; made by `compile_recipe`.
 
-    With an `On` among its items, a recipe is one of several streams: it counts draws, and `of` returns the
-    recipe of each stream. Without, it is the recipe of pictures and masks itself, whose pixel steps are for
-    pictures.
+    With an `On` among its items, it counts draws, and `of` returns the recipe of each stream. Without, it is
+    itself that of pictures and masks.
 
     Parameters
     ----------
@@ -189,23 +191,17 @@ class Recipe:
         own: list[bool] = []
         transforms: list[Any] = []
         columns: list[int] = []
-        for listed in self._laid_out[0]:
-            item = listed.transform
+        ranges, steps = iter(self._ranges), []
+        for item, draws in zip(self.transforms, ranges, strict=False):
             if not isinstance(item, On) or item.names(stream.name):
                 own.append(isinstance(item, On))
                 transforms.append(inner(item))
-                columns += listed.draws
-        steps, first = [], self.geometry_draws
-        for step in self.steps:
-            draws = count_draws((inner(step),), self.time_steps)
+                columns += draws
+        for step, draws in zip(self.steps, ranges, strict=True):
             if step.names(stream.name) if isinstance(step, On) else stream.kind == "image":
                 steps.append(inner(step))
-                columns += range(first, first + draws)
-            first += draws
-        if sum(isinstance(step, Normalize) for step in steps) > 1:
-            raise OptionError(
-                f"Normalize acts more than once on {stream.name!r}: combine mean and std into one"
-            )
+                columns += draws
+        _check_once(steps)
         border = _border(transforms)
         if stream.is_field:
             border = border._replace(value=stream.ignored)
@@ -229,16 +225,10 @@ class Recipe:
     def random_own(self) -> tuple[int, ...]:
         """Of the recipe of one stream: the clip's draws that geometry of `On` takes."""
         columns = self.columns or ()
-        listed = zip(self.own, self._laid_out[0], strict=False)
-        return tuple(columns[draw] for draw in chain(*(item.draws for own, item in listed if own)))
+        return tuple(columns[draw] for draw in chain(*compress(self._ranges, self.own)))
 
     def joints(self, height: int, width: int) -> tuple[tuple[Any, tuple[int, int]], ...] | None:
-        """Return each transform that acts on all streams, and the size of a stream's frames before it.
-
-        Parameters
-        ----------
-        height, width : int
-            Size of the stream's frames in pixels.
+        """Return each transform that acts on all streams, and the size before it of frames of a size.
 
         Returns
         -------
@@ -264,33 +254,50 @@ class Recipe:
             return tuple(found)
         return None if any(own) else ((None, (height, width)),)
 
-    @cached_property
-    def _laid_out(self) -> tuple[list[_Listed], int]:
-        """The place of each transform's draws, and their number."""
-        listed, used = [], 0
-        for item in self.transforms:
-            transform = inner(item)
-            draws = 0 if _has_views(transform) else transform.draws
-            per_frame = getattr(transform, "per", "clip") == "frame"
-            end = used + draws * (self.time_steps if per_frame else 1)
-            listed.append(_Listed(item, used, draws if per_frame else 0, range(used, end)))
-            used = end
-        return listed, used
+    def _count(self, item: Any) -> int:  # noqa: ANN401 - any transform
+        """Return how many numbers in [0, 1) a transform takes per clip."""
+        transform = inner(item)
+        if isinstance(transform, PixelStep):
+            return count_draws((transform,), self.time_steps)
+        if _has_views(transform):
+            return 0
+        return int(transform.draws) * (self.time_steps if _is_per_frame(transform) else 1)
 
-    @property
+    @cached_property
+    def _ranges(self) -> list[range]:
+        """The draws of each transform and each pixel step."""
+        items = [*self.transforms, *self.steps]
+        ranges, used = [range(0)] * len(items), 0
+        for restricted in (False, True):  # `On` comes last, so that it changes no draw of other transforms
+            for number, item in enumerate(items):
+                if isinstance(item, On) is restricted:
+                    ranges[number] = range(used, used + self._count(item))
+                    used = ranges[number].stop
+        return ranges
+
+    @cached_property
+    def _laid_out(self) -> list[_Listed]:
+        """The place of each geometry transform's draws."""
+        listed = []
+        for item, draws in zip(self.transforms, self._ranges, strict=False):
+            stride = len(draws) // self.time_steps if _is_per_frame(inner(item)) else 0
+            listed.append(_Listed(item, draws.start, stride))
+        return listed
+
+    @cached_property
     def geometry_draws(self) -> int:
-        """Numbers in [0, 1) that the geometry takes per clip: the first of the clip's draws."""
-        return self._laid_out[1]
+        """Numbers in [0, 1) that the geometry takes per clip, without `On`: the first of the clip's draws."""
+        return sum(self._count(item) for item in self.transforms if not isinstance(item, On))
 
     @cached_property
     def by_frame(self) -> bool:
         """Whether each time step has a map of its own."""
-        return any(listed.stride for listed in self._laid_out[0])
+        return any(listed.stride for listed in self._laid_out)
 
     @cached_property
     def swapping(self) -> Swapping | None:
         """The flip that swaps labels or values of masks, if any."""
-        for flip, first, stride, _ in self._laid_out[0]:
+        for flip, first, stride in self._laid_out:
             if isinstance(flip, RandomFlip) and (flip.label_pairs or flip.mask_pairs):
                 return Swapping(flip, first, stride)
         return None
@@ -303,7 +310,7 @@ class Recipe:
     @property
     def draws(self) -> int:
         """Numbers in [0, 1) that a clip takes."""
-        return self.geometry_draws + count_draws(map(inner, self.steps), self.time_steps)
+        return sum(map(len, self._ranges))
 
     @cached_property
     def views(self) -> int:
@@ -386,7 +393,7 @@ class Recipe:
             If a crop is larger than its input.
         """
         geometry, rest = Geometry(Axis.whole(height), Axis.whole(width)), self.views
-        for transform, first, stride, _ in self._laid_out[0]:
+        for transform, first, stride in self._laid_out:
             if _has_views(transform):
                 rest //= transform.views
                 number, view = divmod(view, rest)
@@ -441,13 +448,17 @@ def compile_recipe(
             geometry.append(item)
         else:
             raise OptionError(f"{transform!r} in transforms is no transform; {_instead(transform)}")
-    if sum(isinstance(step, Normalize) for step in steps) > 1:
-        raise OptionError("Normalize stands more than once in transforms: combine mean and std into one")
+    _check_once(steps)
     _check_mirrors([*map(inner, geometry)])
     channels_first = checked_bool(channels_first, "channels_first")
     dct_scaling = checked_bool(dct_scaling, "dct_scaling")
     border = _border([item for item in geometry if not isinstance(item, On)])
     return Recipe(tuple(geometry), tuple(steps), channels_first, time_steps, border, dct_scaling)
+
+
+def _check_once(steps: Iterable[object]) -> None:
+    if sum(isinstance(step, Normalize) for step in steps) > 1:
+        raise OptionError("Normalize stands more than once in transforms: combine mean and std into one")
 
 
 def _instead(given: object) -> str:
