@@ -104,7 +104,8 @@ class ClipLoader(Batches):
     damaged : {"error", "repeat"}
         A frame that cannot be read or decoded raises an error, or is replaced (``"repeat"``) by the nearest
         intact frame of its clip before it, else after it, in all picture streams; masks are `ignore` there. A
-        clip without an intact frame is 0. A damaged mask is `ignore`, and its picture is kept.
+        clip without an intact frame is 0. A damaged mask is `ignore`, and its picture is kept. Depth with an
+        `ignore` of its own is treated as a mask, other depth and flow as pictures.
         `loader.damaged` lists such frames. Clips, labels and ``"valid"`` do not change.
 
     Raises

@@ -1,5 +1,8 @@
 """Files of depth and flow, and packs of them."""
 
+import io
+
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -16,6 +19,8 @@ from unlike import (
 )
 
 import fastclips as fc
+from fastclips.pixels.decoding.decoder import Decoder
+from fastclips.spec import StreamSpec
 from fastclips.testing import check_storage
 
 
@@ -268,3 +273,51 @@ def test_damaged_depth_is_replaced(files):
     found = whole(data, damaged="repeat")
     assert (found["tif"][0, 2] == -1).all()  # with ignore=, as masks
     assert np.array_equal(found["flo"][0, 2], FLOW[0, 2])
+
+
+def encoded(image, kind, **options):
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+WORDS = DEPTH[0, 0]
+SIGNED = (WORDS.astype(np.int32) - 2**15).astype(np.int16)
+BYTES = Image.fromarray(HALF[0, 0])
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (encoded(Image.fromarray(WORDS), "PNG"), WORDS),
+        (encoded(Image.fromarray(WORDS), "TIFF"), WORDS),
+        (encoded(Image.frombytes("I;16B", (WIDTH, HEIGHT), WORDS.astype(">u2").tobytes()), "TIFF"), WORDS),
+        (cv2.imencode(".tif", SIGNED)[1].tobytes(), SIGNED.astype(np.float32)),
+        (encoded(Image.fromarray(FLOW[0, 0, ..., 0]), "TIFF"), FLOW[0, 0, ..., 0]),
+        (encoded(BYTES, "PNG"), HALF[0, 0]),
+        (encoded(BYTES, "BMP"), HALF[0, 0]),
+    ],
+    ids=["png", "tiff", "big-endian", "signed", "float", "bytes", "bmp"],
+)
+def test_formats_of_depth(data, expected):
+    found = Decoder(StreamSpec("depth", "depth")).decode(data).pixels
+    assert found.dtype == expected.dtype
+    assert np.array_equal(found[..., 0], expected)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (encoded(Image.fromarray(WORDS.astype(np.int32)), "TIFF"), "a TIFF of 32 bits, mode I"),
+        (encoded(Image.fromarray(WORDS > 9), "PNG"), "a PNG of 1 bits"),
+        (encoded(BYTES.convert("P"), "PNG"), "8 or 16 bits without a palette"),
+        (encoded(BYTES.convert("LA"), "PNG"), "depth must have one channel"),
+        (encoded(BYTES.convert("RGB"), "WebP", lossless=True), "depth must have one channel"),
+        (encoded(BYTES, "JPEG"), "a lossy JPEG, which changes the numbers of depth"),
+        (np.zeros((4, 4, 1), np.int32), "depth must be uint8 or uint16 or float32"),
+        (np.zeros((4, 4, 3), np.uint8), r"depth must be .*\(height, width, 1\)"),
+    ],
+)
+def test_formats_that_are_no_depth(data, message):
+    with pytest.raises(fc.FrameError, match=message):
+        Decoder(StreamSpec("depth", "depth")).decode(data)

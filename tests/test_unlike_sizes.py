@@ -273,6 +273,10 @@ def test_draws_per_frame():
         (lambda: fc.Stream(fc.Stream("x")), "not a Stream"),
         (lambda: fc.open(fc.Stream("x")), "stands alone"),
         (
+            lambda: fc.open({"mask": fc.Stream("x")}),
+            "'mask' is a mask as a path, but a picture as Stream",
+        ),
+        (
             lambda: fc.open(
                 {"image": "x", "mask": fc.Stream("y", kind="mask", values={1: 2})}, values={3: 4}
             ),
@@ -414,3 +418,13 @@ def test_on_draws_after_all_others():
         found = batch(streams, [*before[:at], *own, *before[at:]])
         assert np.array_equal(alone["image"], found["image"])
         assert not np.array_equal(alone["right"], found["right"])
+
+
+def test_the_remedy_for_useless_masks_of_their_own():
+    masks = np.where(HALF > 99, 255, 0).astype(np.uint8)
+    streams = {"image": IMAGES, "mask": fc.Stream(masks, kind="mask")}
+    with pytest.warns(
+        UserWarning, match=r"open the dataset with Stream\(path, kind='mask', values=\{255: 1\}\)"
+    ):
+        loader(streams, [FITS])
+    batch({**streams, "mask": fc.Stream(masks, kind="mask", values={255: 1})}, [FITS])

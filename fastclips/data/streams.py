@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,6 +49,8 @@ class Stream:
     path : path or array_like
         A folder of frames, or, among `images`, an array or the path of a .npy file.
     kind : {"image", "mask", "flow", "depth"}
+        By default ``"image"``; a stream named ``"mask"`` needs it.
+
         ``"image"``
             Pictures, uint8 (T, H, W, C), interpolated.
         ``"mask"``
@@ -101,14 +103,17 @@ class Stream:
 
     path: Any
     _: KW_ONLY
-    kind: str = "image"
+    kind: str | None = None
     frames: str | tuple[str, str] | None = None
     values: Mapping[int, int] | Sequence[int] | None = None
     colors: Mapping[tuple[int, int, int], int] | None = None
     ignore: float | None = None
     bound: float | None = None
+    has_kind: bool = field(init=False, repr=False)  # whether the kind was given
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "has_kind", self.kind is not None)
+        object.__setattr__(self, "kind", "image" if self.kind is None else self.kind)
         checked_choice(self.kind, "Stream's kind", KINDS)
         if isinstance(self.path, Stream):
             raise OptionError(f"Stream's path={self.path!r}: must be a path or an array, not a Stream")
@@ -118,7 +123,7 @@ class Stream:
                 f"Stream's bound={self.bound!r}: is for flow in two series of pictures: give frames= both "
                 "patterns, or remove bound="
             )
-        allowed = {"mask": ("values", "colors", "ignore"), "depth": ("ignore",)}.get(self.kind, ())
+        allowed = {"mask": ("values", "colors", "ignore"), "depth": ("ignore",)}.get(str(self.kind), ())
         for knob in ("values", "colors", "ignore"):
             if getattr(self, knob) is not None and knob not in allowed:
                 of = "masks and depth" if knob == "ignore" else "masks"
@@ -156,7 +161,7 @@ class Stream:
         bound = StreamSpec.bound if self.bound is None else checked_number(self.bound, "Stream's bound", 0)
         if bound == 0:
             raise OptionError("Stream's bound=0: must be above 0")
-        return StreamSpec(name, self.kind, unknown=unknown, own_size=True, bound=bound)
+        return StreamSpec(name, str(self.kind), unknown=unknown, own_size=True, bound=bound)
 
 
 def split_declared(streams: object) -> tuple[Any, dict[str, Stream]]:
@@ -263,6 +268,12 @@ def make_streams(
     if unknown:
         raise OptionError(
             f"masks={masks!r}: must name streams, but {unknown[0]!r} is not one of {', '.join(names)}"
+        )
+    unclear = [name for name in MASKS if name in declared and not declared[name].has_kind]
+    if unclear:
+        raise OptionError(
+            f"the stream {unclear[0]!r} is a mask as a path, but a picture as {declared[unclear[0]]!r}: "
+            "give it kind='mask', or kind='image'"
         )
     twice = [name for name in masks if name in declared and masks != MASKS]
     if twice:

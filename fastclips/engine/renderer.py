@@ -44,7 +44,8 @@ class Renderer:
     several time steps is read and decoded once; it is placed at the first of them and copied to the others,
     unless each time step has a map of its own. Padding repeats a frame in pictures; masks are the stream's
     `ignore` there. With ``fill="constant"``, pixels outside the frame are filled last: in pictures after the
-    pixel steps, in masks with `ignore`.
+    pixel steps, in masks with `ignore`. Depth is treated as a mask if it has a value for what is unknown,
+    else as a picture; flow is treated as a picture. Both are 0 outside the frame.
 
     With ``spec.repeats_damaged``, a clip with damaged frames is written again as if the ticket had named
     other frames: where a picture is damaged in any stream, all pictures show the nearest intact frame before

@@ -72,9 +72,10 @@ def _remedy(stream: StreamSpec, values: list[int]) -> str:
     ignore = stream.ignore
     if ignore != StreamSpec.ignore:
         return f"if {ignore} is a class, open the dataset with another ignore="
-    return (
-        f"if {ignore} marks objects, open the dataset with values={{{ignore}: {1 if 1 not in values else 2}}}"
-    )
+    knob = f"values={{{ignore}: {1 if 1 not in values else 2}}}"
+    if stream.own_size:
+        knob = f"Stream(path, kind='mask', {knob})"
+    return f"if {ignore} marks objects, open the dataset with {knob}"
 
 
 def _sample(index: Index) -> Iterator[tuple[int, int]]:

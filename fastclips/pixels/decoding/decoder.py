@@ -320,7 +320,10 @@ class Decoder:
             )
         if self._mask:
             # Pillow stretches values of 2 or 4 bits to a byte.
-            return _labels(image) // np.uint8(_STRETCHED.get(header.bits, 1) if image.mode == "L" else 1)
+            instead = "give it another kind=" if self._stream.own_size else "take this stream out of masks="
+            return _labels(image, instead) // np.uint8(
+                _STRETCHED.get(header.bits, 1) if image.mode == "L" else 1
+            )
         pixels = _converted(image, "L" if self._channels == 1 else "RGB")
         return pixels.reshape(*pixels.shape[:2], self._channels)
 
@@ -414,11 +417,11 @@ def _converted(image: Image, mode: str) -> NDArray[np.uint8]:
         raise FrameError(f"a picture of mode {image.mode}: must be convertible to {mode}: {error}") from error
 
 
-def _labels(image: Image) -> NDArray[np.uint8]:
+def _labels(image: Image, instead: str) -> NDArray[np.uint8]:
     if len(image.getbands()) > 1:
         raise FrameError(
             f"a mask of mode {image.mode}, with the colours {first_colors(_converted(image, 'RGB'))}: must "
-            "have a single channel; give each colour's value by colors=, or take this stream out of masks="
+            f"have a single channel; give each colour's value by colors=, or {instead}"
         )
     values = np.asarray(image)
     if values.dtype.kind == "f":
