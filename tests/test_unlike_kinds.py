@@ -8,6 +8,7 @@ from unlike import (
     DEPTH,
     FLOW,
     FRAMES,
+    HALF,
     HEIGHT,
     IMAGES,
     VIDEOS,
@@ -216,3 +217,31 @@ def test_rotation_turns_a_displacement_as_it_turns_points():
     start, end = (np.linalg.inv(whole) @ [10.5, x, 1] for x in (10.5, 14.5))
     found, _ = placed(still, transforms, [0.5], "flow")
     assert np.allclose(found[10, 10], (end - start)[[1, 0]], atol=1e-4)
+
+
+@pytest.mark.slow
+def test_keras_and_tensorflow_take_them():
+    pytest.importorskip("tensorflow")
+    from fastclips.adapters.keras import ClipSequence  # noqa: PLC0415 - needs Keras
+
+    streams = {
+        "image": IMAGES,
+        "depth": fc.Stream(DEPTH, kind="depth"),
+        "flow": fc.Stream(FLOW, kind="flow"),
+        "mask": fc.Stream(HALF, kind="mask"),
+    }
+    transforms = [fc.On("mask", fc.Resize((HEIGHT, WIDTH))), fc.RandomCrop(8), fc.RandomFlip()]
+    options = {"inputs": ("image", "depth", "flow"), "targets": "mask"}
+    expected = batch(streams, transforms, **options)
+    dtypes = {"image": "uint8", "depth": "uint16", "flow": "float32"}
+    with loader(streams, transforms, **options) as opened:
+        dataset = opened.to_tf_dataset()
+        assert {name: spec.dtype.name for name, spec in dataset.element_spec[0].items()} == dtypes
+        x, y = next(iter(dataset))
+        for name in dtypes:
+            assert np.array_equal(x[name].numpy(), expected[0][name])
+        assert np.array_equal(y.numpy(), expected[1])
+    with loader(streams, transforms, **options) as opened:
+        x, y = ClipSequence(opened)[0]
+        assert all(np.array_equal(x[name], expected[0][name]) for name in dtypes)
+        assert np.array_equal(y, expected[1])

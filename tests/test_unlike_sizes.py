@@ -428,3 +428,14 @@ def test_the_remedy_for_useless_masks_of_their_own():
     ):
         loader(streams, [FITS])
     batch({**streams, "mask": fc.Stream(masks, kind="mask", values={255: 1})}, [FITS])
+
+
+def test_a_mask_belongs_to_the_first_picture_that_fits_or_to_the_one_that_on_names():
+    masks = fc.Stream(IMAGES[..., 0] % 9, kind="mask")
+    streams = {"image": IMAGES, "right": fc.Stream(IMAGES), "mask": masks}
+    loader(streams, [fc.On("right", fc.RandomFlip())])
+    loader(streams, [fc.On(("right", "mask"), fc.RandomFlip())])
+    loader(streams, [fc.On(("image", "mask"), fc.RandomFlip())])
+    for names in ("image", ("image", "right"), "mask"):
+        with pytest.raises(fc.OptionError, match="belong together, pixel by pixel: name both"):
+            loader(streams, [fc.On(names, fc.RandomFlip())])

@@ -2,7 +2,8 @@
 
 A picture that `fastclips.Stream` declares may have a size of its own. Masks, flow and depth belong to a
 picture, pixel by pixel: wherever a transform acts on all streams, their frames must have the size of the
-picture's, and `On` must not give random geometry to one of both.
+picture's, and `On` must not give random geometry to one of both. Of several pictures that fit, it is the
+first, or one that shares their random geometry.
 
 Streams that fit each other are a *group*. The first frames decide the groups, and renderers check that the
 frames of each clip fit in the same way (`fastclips.engine.clip_placer.StreamSetup.joint`).
@@ -73,7 +74,8 @@ def group_streams(
         if not partners:
             raise OptionError(_misfit(stream, pictures[0], joints))
         random = recipes[stream.name].random_own
-        same = [other for other in partners if recipes[other.name].random_own == random]
+        known = partners if random else partners[:1]  # the first, unless On tells which it is
+        same = [other for other in known if recipes[other.name].random_own == random]
         if not same:
             raise OptionError(
                 f"On gives random geometry to {stream.name!r} ({stream.kind}) or {partners[0].name!r} alone, "
