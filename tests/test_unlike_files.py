@@ -88,7 +88,7 @@ def of_series(root, **options):
         "image": fc.Stream(root / "raw", frames="img_{:05d}.png"),
         "flow": fc.Stream(root / "raw", kind="flow", frames=patterns, **options),
     }
-    return fc.open(streams, match=r"[0-9]+$")
+    return fc.open(streams)
 
 
 def test_two_series_of_flow(series, tmp_path):

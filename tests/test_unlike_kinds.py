@@ -40,6 +40,27 @@ def test_depth_is_cropped_with_its_picture_and_not_touched_by_pixel_steps():
     assert np.array_equal(found["depth"], bright["depth"])
 
 
+@pytest.mark.parametrize(
+    "transforms",
+    [
+        [fc.RandomResizedCrop((9, 13), (0.1, 0.9)), fc.RandomFlip(0.5, 0.5)],
+        [fc.Resize(5), fc.RandomFlip()],
+        [fc.Resize((50, 77)), fc.RandomCrop(30)],
+        [fc.RandomRotation(40, fill="reflect"), fc.RandomZoom(0.4, fill="reflect")],
+        [fc.RandomShift(0.5, 0.5, fill="wrap"), fc.CenterCrop(11)],
+        [fc.RandomShear(30, per="frame"), fc.RandomCrop(10, per="frame")],
+    ],
+    ids=repr,
+)
+def test_depth_of_bytes_shows_the_pixels_of_a_mask(transforms):
+    """Both take the nearest pixel, by different code."""
+    values = np.repeat(np.repeat(HALF, 2, 2), 2, 3)
+    for own in ([], [fc.On(("mask", "depth"), fc.Resize((30, 31)))]):
+        streams = {"mask": fc.Stream(values, kind="mask"), "depth": fc.Stream(values, kind="depth")}
+        found = batch(streams, [*own, *transforms], batch_size=4)
+        assert np.array_equal(found["mask"], found["depth"][..., 0])
+
+
 @pytest.mark.parametrize("channels_first", [False, True])
 def test_pixel_steps_of_depth_and_flow(channels_first):
     streams = {"depth": fc.Stream(DEPTH, kind="depth"), "flow": fc.Stream(FLOW, kind="flow")}

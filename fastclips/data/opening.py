@@ -28,7 +28,7 @@ from fastclips.data.names import Names, natural_key
 from fastclips.data.pack_storage import open_pack
 from fastclips.data.roots import Root
 from fastclips.data.saved_index import load_or_scan
-from fastclips.data.series import SeriesStorage, y_of
+from fastclips.data.series import BY_NUMBER, SeriesStorage, y_of
 from fastclips.data.streams import MASKS, make_streams, mask_options, merge_frames, split_declared
 from fastclips.errors import OptionError
 from fastclips.options import checked_choice, checked_classes
@@ -107,7 +107,7 @@ def open_dataset(
     match : str, optional
         Pairs frames of streams whose names differ: a regular expression that is searched in each name without
         extension. Frames belong together if its groups, or its whole match, are equal; digits compare as
-        numbers.
+        numbers. With flow in two series, it is ``"[0-9]+$"`` by default, the number at the end.
     unpaired : {"error", "drop"}
         What to do with a video or a frame that is missing in a stream or in the folders of a list.
     colors : mapping of (int, int, int) to int, optional
@@ -212,16 +212,16 @@ def open_dataset(
                 f"{wrong[0]}= is for frames in files, but {str(path)!r} is a pack: remove {wrong[0]}="
             )
         return _open_pack(path.path, labels is not None, names, masks, mask)
+    pairs = [name for name, stream in declared.items() if stream.is_pair]
     files = Files(
         *_sources(source, path, root, columns),
         columns=columns,
         frames=merge_frames(frames, declared),
         labelled=labels is not None,
         classes=names,
-        match=match,
+        match=BY_NUMBER if pairs and match is None else match,
         drop=unpaired == "drop",
     )
-    pairs = [name for name, stream in declared.items() if stream.is_pair]
     names_of = [name for name in files.roots if name not in map(y_of, pairs)]
     streams = make_streams(names_of, masks, mask, declared)
     if index is None:

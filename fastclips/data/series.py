@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     Encoded = bytes | bytearray | memoryview
 
-__all__ = ["SeriesStorage", "split_pair", "y_of"]
+__all__ = ["BY_NUMBER", "SeriesStorage", "split_pair", "y_of"]
 
+BY_NUMBER = "[0-9]+$"  # pairs ``flow_x_00001`` with ``flow_y_00001`` and ``img_00001``
 _START, _FILES = b"FCXY", 12  # first bytes of a pair, and where its files begin
 
 

@@ -66,7 +66,8 @@ class Stream:
             type, uint8, uint16 or float32, and all others must have it.
     frames : str or (str, str), optional
         Select frames by file name, as `frames` of `fastclips.open`. Two patterns are those of two series of
-        flow, ``("flow_x_{:05d}.jpg", "flow_y_{:05d}.jpg")``, which need ``fastclips.open(match=r"[0-9]+$")``.
+        flow, ``("flow_x_{:05d}.jpg", "flow_y_{:05d}.jpg")``; all streams are then paired by the number at the
+        end of their names, unless `match` of `fastclips.open` says otherwise.
     values : mapping of int to int, or sequence of 256 int, optional
         Of a mask: new value of each value, as in `fastclips.open`.
     colors : mapping of (int, int, int) to int, optional
