@@ -91,7 +91,7 @@ from fastclips.data.names import FileNames, Names
 from fastclips.data.pack_storage import BLOCK, INDEX, PackStorage, stream_meta
 from fastclips.engine.clip_spec import ClipSpec
 from fastclips.pixels.decoding.decoder import Decoder
-from fastclips.spec import Stream
+from fastclips.spec import StreamSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -120,7 +120,7 @@ def growth() -> None:
 
 def box_speed(frames: list[bytes], height: int, width: int, crop: int) -> float:
     """Return the CPU time of whole frames over that of boxes, as a median over rounds."""
-    whole, part = Decoder(Stream("image")), Decoder(Stream("image"))
+    whole, part = Decoder(StreamSpec("image")), Decoder(StreamSpec("image"))
     draws = random.Random(0)
     ratios = []
     for number in range(12):
@@ -195,7 +195,7 @@ def opening(top: Path, videos: int = 33_334, frames: int = 300) -> None:
     counts = np.full(videos, frames)
     index = Index(Names.of(names), keys, np.zeros_like(keys), counts, labels, tuple(map(str, range(400))))
     arrays, more = index.columns()
-    Columns.pack({**columns, **arrays}, {**meta, **more, "streams": stream_meta([Stream("image")])}).save(
+    Columns.pack({**columns, **arrays}, {**meta, **more, "streams": stream_meta([StreamSpec("image")])}).save(
         folder / INDEX
     )
     size = (folder / INDEX).stat().st_size

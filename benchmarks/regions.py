@@ -46,7 +46,7 @@ from frames import film
 from PIL import Image
 
 from fastclips.pixels.decoding.decoder import Decoder
-from fastclips.spec import Stream
+from fastclips.spec import StreamSpec
 
 FRAMES = 24
 QUALITY = 88
@@ -106,7 +106,7 @@ def encoded(work: Work, frames: int) -> list[bytes]:
 def measure(work: Work, rounds: int) -> None:
     """Measure and print a line of the table."""
     files = encoded(work, FRAMES)
-    decoder = Decoder(Stream("image"))
+    decoder = Decoder(StreamSpec("image"))
     random = np.random.default_rng(0)
     buffer = np.empty(work.height * work.width * 3, np.uint8)
     least = (work.height // work.scale, work.width // work.scale) if work.scale > 1 else (0, 0)

@@ -12,7 +12,7 @@ Open a folder of frames, choose a sampler and transforms, iterate:
 (6, 4, 32, 32, 3) uint8 [1 1 1 1 1 1]
 
 =================== =====================================================================================
-data                `open`, `Dataset`; `pack`, `Packed`; your own: `Storage`
+data                `open`, `Stream`, `Dataset`; `pack`, `Packed`; your own: `Storage`
 clips               `Windows`, `RandomWindow`, `Segments`, `Views`; your own: `ClipSampler`, `Clips`
 frame choices       `Reverse`, `FrameDrop`, `SpeedJitter`
 geometry            `Resize`, `CenterCrop`, `RandomCrop`, `RandomResizedCrop`, `MultiScaleCrop`, `ThreeCrop`,
@@ -20,6 +20,7 @@ geometry            `Resize`, `CenterCrop`, `RandomCrop`, `RandomResizedCrop`, `
 pixel steps         `Brightness`, `ChannelShift`, `Contrast`, `Gamma`, `Grayscale`, `Hue`, `Saturation`,
                     `SaturationValue`, `Blur`, `Cutout`, `GaussianNoise`, `SaltAndPepper`, `Apply`; your own:
                     `PixelStep`
+of some streams     `On`
 standardising       `Rescale`, `Normalize`, `PerSample`, `FeatureWise`, `ZCA`; `fit_feature_wise`, `fit_zca`
 batches             `ClipLoader`, `Stats`, `average_views`
 errors              `FastclipsError`: `OptionError`, `DataError`, `FrameError`, `EngineError`, `ClosedError`
@@ -36,6 +37,7 @@ if not _sys.platform.startswith("linux"):
 from fastclips.data.dataset import Dataset
 from fastclips.data.opening import open_dataset as open  # noqa: A004 - fc.open reads as intended
 from fastclips.data.storage import Storage
+from fastclips.data.streams import Stream
 from fastclips.errors import ClosedError, DataError, EngineError, FastclipsError, FrameError, OptionError
 from fastclips.evaluation import average_views
 from fastclips.loader import ClipLoader
@@ -51,6 +53,7 @@ from fastclips.pixels.geometry.crops import (
 )
 from fastclips.pixels.geometry.flips import RandomFlip
 from fastclips.pixels.geometry.warps import RandomRotation, RandomShear, RandomShift, RandomZoom
+from fastclips.pixels.on import On
 from fastclips.pixels.steps.apply import Apply
 from fastclips.pixels.steps.base import PixelStep
 from fastclips.pixels.steps.color import (
@@ -98,6 +101,7 @@ __all__ = [
     "Hue",
     "MultiScaleCrop",
     "Normalize",
+    "On",
     "OptionError",
     "Packed",
     "PerSample",
@@ -120,6 +124,7 @@ __all__ = [
     "SpeedJitter",
     "Stats",
     "Storage",
+    "Stream",
     "TenCrop",
     "ThreeCrop",
     "Views",

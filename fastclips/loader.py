@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
     from PIL import Image
 
+    from fastclips.pixels.on import On
     from fastclips.pixels.recipe import GeometryTransform, ViewTransform
     from fastclips.pixels.steps.base import PixelStep
     from fastclips.planning.choices import FrameChoice
@@ -53,7 +54,7 @@ class ClipLoader(Batches):
         your own.
     transforms : iterable
         Transforms of each clip, in order: geometry, pixel steps, functions of yours (`Apply`), and frame
-        choices.
+        choices. `On` restricts a transform to some streams.
     batch_size : int
         Clips in a batch.
     shuffle : bool
@@ -113,6 +114,7 @@ class ClipLoader(Batches):
         intact frame of its clip before it, else after it, in all picture streams; masks are `ignore` there. A
         clip without an intact frame is 0. A damaged mask, or one of several channels, is `ignore`, and its
         picture is kept. The headers of a few frames are looked at when the loader is made, with a warning.
+        Depth with an `ignore` of its own is treated as a mask, other depth and flow as pictures.
         `loader.damaged` lists such frames. Clips, labels and ``"valid"`` do not change.
     timeout : float, optional
         Seconds that a worker may work on a clip. After that it is killed and replaced, and the clip is
@@ -165,7 +167,7 @@ class ClipLoader(Batches):
         self,
         dataset: Dataset,
         clips: ClipSampler,
-        transforms: Iterable[GeometryTransform | ViewTransform | PixelStep | FrameChoice] = (),
+        transforms: Iterable[GeometryTransform | ViewTransform | PixelStep | On | FrameChoice] = (),
         *,
         batch_size: int,
         shuffle: bool = False,
@@ -236,15 +238,15 @@ class ClipLoader(Batches):
         )
         check_frames(dataset, outputs.streams, repeats_damaged=repeats_damaged, stacklevel=2)
         warn_of_useless_masks(dataset, outputs.streams, stacklevel=2)
-        streams = {stream.name: stream for stream in dataset.streams}
         spec = ClipSpec(
             storage=dataset.storage,
-            streams=tuple(streams[name] for name in outputs.streams),
+            streams=found.streams,
             recipe=recipe,
             pixel_steps=found.pixel_steps,
             layout=found.slots,
             time_steps=clips.time_steps,
-            size=found.size,
+            sizes=found.sizes,
+            groups=found.groups,
             fast_dct=checked_bool(fast_dct, "fast_dct"),
             weighting=outputs.weighting,
             repeats_damaged=repeats_damaged,
@@ -314,9 +316,10 @@ class ClipLoader(Batches):
         -------
         PIL.Image.Image
             A contact sheet, RGB, at most 1920 pixels wide. It shows each clip's time steps side by side,
-            evenly thinned out if there are many; other streams, masks in colours, and weights of pixels in
-            rows of their own; and the label, the file of the first frame, and the frame numbers. A box marks
-            padded time steps. Arrays that are not bytes are stretched to the range stated on the sheet.
+            evenly thinned out if there are many; other streams, masks in colours, flow in hues of its
+            directions, and weights of pixels in rows of their own; and the label, the file of the first
+            frame, and the frame numbers. A box marks padded time steps. Arrays that are not bytes are
+            stretched to the range stated on the sheet.
 
         Raises
         ------

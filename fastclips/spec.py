@@ -23,7 +23,7 @@ __all__ = [
     "Field",
     "RenderSpec",
     "SlotLayout",
-    "Stream",
+    "StreamSpec",
     "Weighting",
     "ticket_dtype",
 ]
@@ -32,16 +32,18 @@ ALIGNMENT = CACHE_LINE  # bytes; TensorFlow needs 64 to alias an array instead o
 
 
 @dataclass(frozen=True)
-class Stream:
-    """One aligned sequence of frames of each video.
+class StreamSpec:
+    """One sequence of frames of each video.
 
     Parameters
     ----------
     name : str
         The user's name for it, such as ``"image"``.
-    mask : bool
-        Whether frames are label maps, (H, W) uint8, instead of pictures, (H, W, C) uint8. Masks are resampled
-        by nearest neighbour, and pixel steps leave them alone.
+    kind : {"image", "mask", "flow", "depth"}
+        What frames are: pictures, (H, W, C) uint8; label maps, (H, W) uint8; vectors in pixels, (H, W, 2)
+        float32, x before y; or one number per pixel, (H, W, 1). Pictures and flow are interpolated, masks
+        and depth take the nearest pixel. Pixel steps act on pictures, unless `fastclips.On` names another
+        stream.
     channels : int
         Channels of a picture: 3, RGB, or 1, gray.
     colors : tuple of ((int, int, int), int), optional
@@ -52,15 +54,57 @@ class Stream:
         Whether masks may be JPEGs, whose values are smeared; True if every value was given a meaning.
     ignore : int
         Value of a mask where there is nothing to learn: padding and fill.
+    unknown : float, optional
+        The same of depth, which may have none.
+    own_size : bool
+        Whether its frames may have another size than those of other streams.
+    bound : float
+        Of flow in two series of gray pictures: the displacement of value 255 in pixels; 0 has its negative.
+    dtype : str, optional
+        Of the decoded depth: ``"uint8"``, ``"uint16"`` or ``"float32"``; None until a frame was looked at.
     """
 
     name: str
-    mask: bool = False
+    kind: str = "image"
     channels: int = 3
     colors: tuple[tuple[tuple[int, int, int], int], ...] | None = None
     values: tuple[int, ...] | None = None
     smeared: bool = False
     ignore: int = 255
+    unknown: float | None = None
+    own_size: bool = False
+    bound: float = 20.0
+    dtype: str | None = None
+
+    @property
+    def mask(self) -> bool:
+        """Whether frames are label maps."""
+        return self.kind == "mask"
+
+    @property
+    def is_field(self) -> bool:
+        """Whether frames are numbers rather than pictures or classes: flow or depth."""
+        return self.kind in ("flow", "depth")
+
+    @property
+    def marks_ignored(self) -> bool:
+        """Whether a value says that there is nothing to learn."""
+        return self.kind == "mask" or self.unknown is not None
+
+    @property
+    def ignored(self) -> float:
+        """The value that says that there is nothing to learn; 0 if there is none."""
+        return self.ignore if self.kind == "mask" else self.unknown or 0
+
+    @property
+    def frame_channels(self) -> int:
+        """Length of the last axis of decoded frames; 1 for masks, which do not have the axis."""
+        return {"image": self.channels, "mask": 1, "flow": 2, "depth": 1}[self.kind]
+
+    @property
+    def decoded_dtype(self) -> str:
+        """NumPy's name of the type of decoded frames."""
+        return {"flow": "float32", "depth": self.dtype or "float32"}.get(self.kind, "uint8")
 
 
 @dataclass(frozen=True)

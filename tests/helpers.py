@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -54,7 +55,10 @@ def make_masks(root, like, height=48, width=64):
 
 
 def make_manual_data(root):
-    """What the README and the pages in docs/ read: frames/, masks/, packed/, train.txt and testlist01.txt."""
+    """What the README and the pages in docs/ read.
+
+    frames/, masks/, packed/, train.txt, testlist01.txt; and right/, depth/ and flow/, for each of the frames.
+    """
     root = Path(root)
     make_frames(root / "frames", videos=10, frames=24, height=256, width=340)
     indices = np.add.outer(np.arange(256), np.arange(340)) % 21
@@ -64,6 +68,16 @@ def make_manual_data(root):
         target = root / "masks" / path.relative_to(root / "frames").with_suffix(".png")
         target.parent.mkdir(parents=True, exist_ok=True)
         mask.save(target)
+    depth, file = np.add.outer(100 * np.arange(256), 3 * np.arange(340)).astype(np.uint16), io.BytesIO()
+    Image.fromarray(depth).save(file, "PNG")
+    flow = b"PIEH" + np.array([85, 64], "<i4").tobytes() + np.ones((64, 85, 2), "<f4").tobytes()
+    right = simplejpeg.encode_jpeg(picture(0, 120, 160), 90, "RGB", "420")
+    files = {"right": (".jpg", right), "depth": (".png", file.getvalue()), "flow": (".flo", flow)}
+    for path in (root / "frames").rglob("*.jpg"):
+        for stream, (extension, content) in files.items():
+            target = root / stream / path.relative_to(root / "frames").with_suffix(extension)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
     names = sorted(str(path.relative_to(root / "frames")) for path in (root / "frames").glob("*/*"))
     (root / "train.txt").write_text("".join(f"{name} 24 {n % 2}\n" for n, name in enumerate(names)))
     (root / "testlist01.txt").write_text("".join(f"{name}.avi\n" for name in names[:3]))

@@ -13,7 +13,7 @@ from fastclips.engine.clip_spec import ClipSpec
 from fastclips.engine.renderer import Renderer
 from fastclips.pixels.recipe import compile_recipe
 from fastclips.reserved import WEIGHT
-from fastclips.spec import Field, SlotLayout, Stream, Weighting, ticket_dtype
+from fastclips.spec import Field, SlotLayout, StreamSpec, Weighting, ticket_dtype
 
 IGNORE = 77
 WEIGHTS = tuple(float(np.float32(value / 7)) for value in range(256))
@@ -45,10 +45,10 @@ def render(transforms, pixels, labels=None, *, frames=(0,), draws=(), view=0, st
     shape = (channels, *size) if recipe.channels_first else (*size, channels)
     compiled = recipe.compiled(channels)
     dtype = compiled.dtype if compiled else "uint8"
-    streams, fields = [Stream("image", channels=channels)], [Field("image", (steps, *shape), dtype)]
+    streams, fields = [StreamSpec("image", channels=channels)], [Field("image", (steps, *shape), dtype)]
     store = {"image": pixels}
     if labels is not None:
-        streams.append(Stream("mask", mask=True, ignore=IGNORE))
+        streams.append(StreamSpec("mask", kind="mask", ignore=IGNORE))
         fields += [Field("mask", (steps, *size), "uint8"), Field(WEIGHT, (steps, *size), "float32")]
         store["mask"] = labels
     layout = SlotLayout(1, tuple(fields))
@@ -61,7 +61,7 @@ def render(transforms, pixels, labels=None, *, frames=(0,), draws=(), view=0, st
         {"image": compiled} if compiled else {},
         layout,
         steps,
-        size,
+        {stream.name: size for stream in streams},
         fast_dct=True,
         weighting=weighting,
     )

@@ -87,7 +87,15 @@ def test_imports_point_down_only():
     [
         ("numba", ["compat/_base/legacy_kernels", "pixels/geometry/kernels"]),
         ("simplejpeg", ["packing/encoder", "pixels/decoding/decoder"]),
-        ("cv2", ["compat/keras_video/motion", "pixels/geometry/resample", "pixels/steps/filters"]),
+        (
+            "cv2",  # PNGs of 3 x 16 bits; resampling; filters
+            [
+                "compat/keras_video/motion",
+                "pixels/decoding/numbers",
+                "pixels/geometry/resample",
+                "pixels/steps/filters",
+            ],
+        ),
         (
             "PIL",  # frames that are no JPEG; writing them; Keras's resizing; types of results; sheets
             [

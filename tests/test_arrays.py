@@ -16,7 +16,7 @@ from fastclips.engine.clip_spec import ClipSpec
 from fastclips.engine.pool import Inline, Pool
 from fastclips.errors import DataError, FrameError, OptionError
 from fastclips.pixels.recipe import compile_recipe
-from fastclips.spec import Field, SlotLayout, Stream, ticket_dtype
+from fastclips.spec import Field, SlotLayout, StreamSpec, ticket_dtype
 
 SHAPE = (3, 4, 5, 6, 3)
 
@@ -65,7 +65,7 @@ def test_frames_equal_plain_indexing(tmp_path_factory, shape, kind, way):
         "turned": lambda: np.asfortranarray(array),
         "strided": lambda: np.repeat(array, 2, axis=2)[:, :, ::2],
     }[kind]()
-    storage = ArrayStorage.open({"it": source}, ["it"] * mask)
+    storage = ArrayStorage.open({"it": source}, {"it": "mask"} if mask else {})
     if way == "pickled":
         storage = pickle.loads(pickle.dumps(storage))
     assert_equal(storage, array, "it")
@@ -77,7 +77,7 @@ def test_frames_equal_plain_indexing(tmp_path_factory, shape, kind, way):
 def test_streams_may_lie_in_different_places(tmp_path):
     image, mask, depth = pixels(), pixels(*SHAPE[:4]), pixels(*SHAPE[:4], 1)
     sources = {"image": image, "mask": saved(tmp_path / "m.npy", mask), "depth": depth}
-    storage = ArrayStorage.open(sources, masks=["mask"])
+    storage = ArrayStorage.open(sources, kinds={"mask": "mask"})
     for stream, array in (("image", image), ("mask", mask), ("depth", depth)):
         assert_equal(storage, array, stream)
     assert storage.streams == ("image", "mask", "depth")
@@ -95,7 +95,9 @@ def test_bool_masks_become_0_and_1(tmp_path):
         (saved(tmp_path / "a.npy", mask), mask),
         (mapped(tmp_path / "b.npy", mask), mask),
     ]:
-        assert_equal(ArrayStorage.open({"mask": source}, masks="mask"), expected.astype(np.uint8), "mask")
+        assert_equal(
+            ArrayStorage.open({"mask": source}, kinds={"mask": "mask"}), expected.astype(np.uint8), "mask"
+        )
 
 
 def test_one_stream_is_called_image():
@@ -113,7 +115,7 @@ def test_a_relative_path_is_made_absolute(tmp_path, monkeypatch):
 
 
 def test_what_is_in_memory_is_shared_and_not_pickled():
-    storage = ArrayStorage.open({"image": pixels(), "mask": pixels(*SHAPE[:4])}, ["mask"])
+    storage = ArrayStorage.open({"image": pixels(), "mask": pixels(*SHAPE[:4])}, {"mask": "mask"})
     with Path(os.devnull).open("wb") as file:
         (columns,) = dump(storage, file)
     assert np.shares_memory(columns["image"], storage.read("image", 0, 0))
@@ -133,13 +135,13 @@ def test_engines_serve_arrays(tmp_path, workers):
     """One stream from memory, one from a file, through to a batch."""
     image, mask = pixels(), pixels(*SHAPE[:4])
     spec = ClipSpec(
-        ArrayStorage.open({"image": image, "mask": saved(tmp_path / "m.npy", mask)}, ["mask"]),
-        (Stream("image"), Stream("mask", mask=True)),
+        ArrayStorage.open({"image": image, "mask": saved(tmp_path / "m.npy", mask)}, {"mask": "mask"}),
+        (StreamSpec("image"), StreamSpec("mask", kind="mask")),
         compile_recipe(()),
         {},
         SlotLayout(3, (Field("image", (2, 5, 6, 3), "uint8"), Field("mask", (2, 5, 6), "uint8"))),
         time_steps=2,
-        size=(5, 6),
+        sizes={"image": (5, 6), "mask": (5, 6)},
         fast_dct=True,
     )
     tickets = np.zeros(3, ticket_dtype(2, 0))
@@ -336,7 +338,7 @@ def test_what_is_no_picture(source, said):
 )
 def test_what_is_no_mask(source, said):
     with pytest.raises(OptionError, match=said):
-        ArrayStorage.open({"mask": source}, masks=("mask",))
+        ArrayStorage.open({"mask": source}, kinds={"mask": "mask"})
 
 
 def test_a_refused_file_is_named(tmp_path):
@@ -349,7 +351,7 @@ def test_a_refused_file_is_named(tmp_path):
 def test_streams_must_agree():
     said = r"images\['a'\] is \(3, 4, 5, 6, 3\) and images\['b'\] is \(3, 4, 6, 5\): streams must agree"
     with pytest.raises(OptionError, match=said):
-        ArrayStorage.open({"a": pixels(), "b": pixels(3, 4, 6, 5)}, masks=["b"])
+        ArrayStorage.open({"a": pixels(), "b": pixels(3, 4, 6, 5)}, kinds={"b": "mask"})
 
 
 @pytest.mark.parametrize(

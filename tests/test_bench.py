@@ -14,7 +14,7 @@ import fastclips as fc
 from fastclips.commands import bench
 from fastclips.commands.cli import main
 from fastclips.errors import EngineError
-from fastclips.spec import Stream
+from fastclips.spec import StreamSpec
 
 pytestmark = pytest.mark.slow
 
@@ -131,7 +131,7 @@ def test_the_bare_loop_decodes_boxes_by_the_engines_decoder(monkeypatch):
 
     small, large = (encode(natural(np.random.default_rng(0), *size)) for size in ((40, 60), (90, 33)))
     monkeypatch.setattr(bench, "Decoder", Decoder)
-    frames, seconds, _ = bench._BareLoop([small, large], Stream("image"), 32).decode((0.05, False))
+    frames, seconds, _ = bench._BareLoop([small, large], StreamSpec("image"), 32).decode((0.05, False))
     assert frames == len(asked)
     assert seconds >= 0.05
     sizes = {len(small): (40, 60), len(large): (90, 33)}
@@ -195,7 +195,7 @@ def test_frames_that_are_no_jpeg(masks, capsys):
 def test_a_bare_loop_that_dies_is_told():
     before = children()
     with pytest.raises(EngineError, match="a bare loop died with exit code 1; what it printed"):
-        bench._Loops([b"no jpeg"], 2, Stream("image"), 32)
+        bench._Loops([b"no jpeg"], 2, StreamSpec("image"), 32)
     assert children() == before
 
 

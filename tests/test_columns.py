@@ -27,7 +27,7 @@ from fastclips.engine.clip_spec import ClipSpec
 from fastclips.engine.pool import Pool
 from fastclips.errors import DataError
 from fastclips.pixels.recipe import compile_recipe
-from fastclips.spec import Field, SlotLayout, Stream, ticket_dtype
+from fastclips.spec import Field, SlotLayout, StreamSpec, ticket_dtype
 
 LARGE = 192 * 2**20  # bytes: several times what a worker has of its own
 SMALL = {"a": np.arange(10), "b": np.array([True, False])}
@@ -344,9 +344,9 @@ class BlobStorage(fc.Storage):
 
 
 def make_spec(storage):
-    streams = (Stream("image"),)
+    streams = (StreamSpec("image"),)
     layout = SlotLayout(2, (Field("image", (2, 48, 64, 3), "uint8"),))
-    return ClipSpec(storage, streams, compile_recipe(()), {}, layout, 2, (48, 64), fast_dct=True)
+    return ClipSpec(storage, streams, compile_recipe(()), {}, layout, 2, {"image": (48, 64)}, fast_dct=True)
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from fastclips.engine.clip_spec import ClipSpec
 from fastclips.engine.renderer import Renderer
 from fastclips.pixels.recipe import compile_recipe
 from fastclips.reserved import WEIGHT
-from fastclips.spec import Field, SlotLayout, Stream, Weighting, ticket_dtype
+from fastclips.spec import Field, SlotLayout, StreamSpec, Weighting, ticket_dtype
 
 HEIGHT, WIDTH, FRAMES = 20, 28, 5
 PICTURES = {
@@ -26,7 +26,12 @@ JPEGS = {
     name: [simplejpeg.encode_jpeg(p, 90, "RGB", "420") for p in those] for name, those in PICTURES.items()
 }
 LABELS = [np.random.default_rng(seed).integers(0, 5, (HEIGHT, WIDTH), np.uint8) for seed in range(FRAMES)]
-STREAMS = (Stream("a"), Stream("m", mask=True, ignore=77), Stream("b"), Stream("n", mask=True, ignore=78))
+STREAMS = (
+    StreamSpec("a"),
+    StreamSpec("m", kind="mask", ignore=77),
+    StreamSpec("b"),
+    StreamSpec("n", kind="mask", ignore=78),
+)
 
 
 class Store(Storage):
@@ -73,7 +78,7 @@ def rendered(store, transforms, frames, draws, *, repeats):
         {stream.name: compiled for stream in STREAMS if compiled and not stream.mask},
         layout,
         len(frames),
-        size,
+        {stream.name: size for stream in STREAMS},
         fast_dct=True,
         weighting=weighting,
         repeats_damaged=repeats,

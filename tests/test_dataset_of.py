@@ -5,7 +5,7 @@ import pytest
 from helpers import run_python
 
 import fastclips as fc
-from fastclips.spec import Stream
+from fastclips.spec import StreamSpec
 
 COUNTS = [5, 7, 6, 5, 9, 5, 5, 8, 5, 6]
 NAMES = [f"person_{video // 2}/take_{video}" for video in range(10)]
@@ -37,7 +37,7 @@ def test_defaults():
     data = dataset()
     assert repr(data) == "<Dataset: 10 videos, 61 frames, 0 classes; image>"
     assert list(data.index.names) == [str(video) for video in range(10)]
-    assert data.streams == (Stream("image"),)
+    assert data.streams == (StreamSpec("image"),)
     assert (data.index.labels, data.index.fps) == (None, None)
 
 
@@ -94,11 +94,11 @@ def test_labels(labels, classes, expected, names):
 def test_streams():
     data = dataset(streams=["image", "depth", "gt"], masks="gt", channels={"depth": 1}, ignore=0)
     assert data.streams == (
-        Stream("image"),
-        Stream("depth", channels=1),
-        Stream("gt", mask=True, ignore=0),
+        StreamSpec("image"),
+        StreamSpec("depth", channels=1),
+        StreamSpec("gt", kind="mask", ignore=0),
     )
-    assert dataset(streams="gray", channels=1).streams == (Stream("gray", channels=1),)
+    assert dataset(streams="gray", channels=1).streams == (StreamSpec("gray", channels=1),)
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from PIL import Image
 
 from fastclips.errors import FrameError
 from fastclips.pixels.decoding.decoder import Decoder, frame_size
-from fastclips.spec import Stream
+from fastclips.spec import StreamSpec
 
-IMAGE, GRAY, MASK = Stream("image"), Stream("gray", channels=1), Stream("mask", mask=True)
+IMAGE, GRAY, MASK = StreamSpec("image"), StreamSpec("gray", channels=1), StreamSpec("mask", kind="mask")
 
 
 def picture(height, width):
@@ -52,7 +52,7 @@ def image_of(data, fast_dct=False):
 
 
 def mask_of(data, **options):
-    return Decoder(Stream("mask", mask=True, **options)).decode(data).pixels
+    return Decoder(StreamSpec("mask", kind="mask", **options)).decode(data).pixels
 
 
 @given(
@@ -88,7 +88,7 @@ def test_gray_jpeg():
     luma = by_pillow(data)
     assert np.array_equal(image_of(data), np.repeat(luma[..., None], 3, axis=2))
     assert np.array_equal(Decoder(GRAY, fast_dct=False).decode(data).pixels, luma[..., None])
-    mapped = Stream("mask", mask=True, values=tuple(range(256)), smeared=True)
+    mapped = StreamSpec("mask", kind="mask", values=tuple(range(256)), smeared=True)
     assert np.array_equal(Decoder(mapped, fast_dct=False).decode(data).pixels, luma)
 
 
@@ -344,7 +344,7 @@ def test_a_color_that_means_nothing():
         mask_of(encoded(Image.fromarray(pixels), "PNG"), colors=COLORS)
 
 
-COLORED = Stream("mask", mask=True, colors=COLORS)
+COLORED = StreamSpec("mask", kind="mask", colors=COLORS)
 
 
 def sixteen_bits(value, kind="PNG"):

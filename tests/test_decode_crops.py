@@ -11,7 +11,7 @@ from rendering import Store, render
 
 import fastclips as fc
 from fastclips.pixels.decoding.decoder import Decoder, Rung
-from fastclips.spec import Stream
+from fastclips.spec import StreamSpec
 
 SIZE = (96, 160)
 FRAMES = [natural(np.random.default_rng(seed), *SIZE) for seed in range(4)]
@@ -35,7 +35,7 @@ def png(pixels):
 
 
 def decoder(channels=3, *, fast_dct=True):
-    return Decoder(Stream("image", channels=channels), fast_dct=fast_dct)
+    return Decoder(StreamSpec("image", channels=channels), fast_dct=fast_dct)
 
 
 @pytest.mark.slow

@@ -57,6 +57,17 @@ def check_data(names, _):
     assert set(names["weight"].tolist()) <= {1.0, 5.0}
 
 
+def check_streams(names, _):
+    assert {name: array.shape for name, array in names["x"].items()} == dict.fromkeys(
+        ("image", "right"), (2, 8, 224, 224, 3)
+    )
+    inputs = names["inputs"]
+    assert inputs["depth"].shape == (2, 8, 224, 224, 1)
+    assert inputs["flow"].shape == (2, 8, 224, 224, 2)
+    assert 0.1 < inputs["depth"].max() < 30  # metres
+    assert [stream.ignore for stream in names["data"].streams] == [255, 255, 0]
+
+
 def check_transforms(names, _):
     x, y = next(iter(names["turned"]))
     assert (x.shape, y.shape) == ((4, 8, 224, 224, 3), (4, 8, 224, 224))
@@ -88,6 +99,7 @@ def check_keras(names, _):
 CHECKS = {
     "README.md": check_readme,
     "docs/data.md": check_data,
+    "docs/streams.md": check_streams,
     "docs/transforms.md": check_transforms,
     "docs/packs.md": check_packs,
     "docs/formats.md": check_formats,

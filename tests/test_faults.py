@@ -17,7 +17,7 @@ from storages import Poison, Unloadable
 
 import fastclips as fc
 from fastclips.engine.arena import COUNTERS
-from fastclips.spec import Stream
+from fastclips.spec import StreamSpec
 
 pytestmark = pytest.mark.slow
 
@@ -85,7 +85,7 @@ def test_a_stopped_worker_is_not_taken_for_dead(many, expected):
 def test_a_clip_that_kills_every_worker_is_named(many):
     """Three workers die over it, then it is an error; the rest of the epoch is served."""
     dataset = fc.open(many)
-    poisoned = fc.Dataset(Poison(dataset.storage, 0), dataset.index, (Stream("image"),))
+    poisoned = fc.Dataset(Poison(dataset.storage, 0), dataset.index, (StreamSpec("image"),))
     with fc.ClipLoader(poisoned, fc.Windows(4), batch_size=4, workers=2) as loader:
         with pytest.raises(fc.FrameError, match="3 workers died over this clip: 3 by SIGSEGV"):
             list(loader)
@@ -95,7 +95,7 @@ def test_a_clip_that_kills_every_worker_is_named(many):
 def test_workers_that_cannot_start_are_an_error(many):
     """Nothing finishes, so the nursery gives up and the trainer says why."""
     dataset = fc.open(many)
-    hopeless = fc.Dataset(Unloadable(dataset.storage), dataset.index, (Stream("image"),))
+    hopeless = fc.Dataset(Unloadable(dataset.storage), dataset.index, (StreamSpec("image"),))
     with (
         fc.ClipLoader(hopeless, fc.Windows(4), batch_size=4, workers=2) as loader,
         pytest.raises(fc.EngineError, match="storage cannot be unpickled in a worker: RuntimeError: no luck"),

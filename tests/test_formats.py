@@ -9,10 +9,10 @@ from PIL import Image
 import fastclips as fc
 from fastclips.errors import DamageError, FrameError
 from fastclips.pixels.decoding.decoder import Decoder, frame_size
-from fastclips.spec import Stream
+from fastclips.spec import StreamSpec
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 33, 3), np.uint8)
-IMAGE, MASK = Stream("image"), Stream("mask", mask=True)
+IMAGE, MASK = StreamSpec("image"), StreamSpec("mask", kind="mask")
 
 
 def webp(pixels=PIXELS, **options):
@@ -55,7 +55,7 @@ def test_webp_that_is_no_frame():
 
 def test_masks_in_webp_need_colours_and_no_loss():
     pixels = np.where(PIXELS[:, :, :1] < 128, (255, 0, 0), (0, 0, 255)).astype(np.uint8)
-    colors = Decoder(Stream("mask", mask=True, colors=(((255, 0, 0), 1), ((0, 0, 255), 2))))
+    colors = Decoder(StreamSpec("mask", kind="mask", colors=(((255, 0, 0), 1), ((0, 0, 255), 2))))
     assert np.array_equal(
         colors.decode(webp(pixels, lossless=True)).pixels, np.where(PIXELS[:, :, 0] < 128, 1, 2)
     )
@@ -66,7 +66,7 @@ def test_masks_in_webp_need_colours_and_no_loss():
         Decoder(MASK).decode(webp(pixels, lossless=True))
 
 
-@pytest.mark.parametrize("stream", [IMAGE, Stream("gray", channels=1)])
+@pytest.mark.parametrize("stream", [IMAGE, StreamSpec("gray", channels=1)])
 @pytest.mark.parametrize(("factor", "shown"), [(0x42, "4x2"), (0x24, "2x4"), (0x13, "1x3")])
 def test_a_jpeg_of_unusual_sampling_is_not_called_damaged(stream, factor, shown):
     file = BytesIO()

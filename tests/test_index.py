@@ -17,7 +17,7 @@ from fastclips.data.labels import Labels
 from fastclips.data.names import Names
 from fastclips.data.opening import open_dataset
 from fastclips.errors import DataError, OptionError
-from fastclips.spec import Stream
+from fastclips.spec import StreamSpec
 
 
 def write(root, *paths):
@@ -44,7 +44,7 @@ def test_a_folder_becomes_columns(tmp_path):
     assert index.fps is None
     columns = (index.labels.per_video, index.frame_counts, index.keys, index.starts)
     assert {column.dtype for column in columns} == {np.dtype(np.int64)}
-    assert data.streams == (Stream("image"),)
+    assert data.streams == (StreamSpec("image"),)
     assert len(data) == 4
     assert data.storage.read("image", 1, 1) == b"c9/v9/2.jpg"
 
@@ -100,7 +100,7 @@ def test_streams_pair_by_stem_whatever_the_extension(tmp_path):
     write(tmp_path, "i/a/v/f9.jpg", "i/a/v/f10.jpeg", "i/a/v/f1.png", "i/a/v10/1.jpg", "i/a/v9/1.jpg")
     write(tmp_path, "m/a/v/f9.png", "m/a/v/f10.png", "m/a/v/f1.jpg", "m/a/v10/1.PNG", "m/a/v9/1.png")
     data = open_dataset({"rgb": tmp_path / "i", "labels": tmp_path / "m"}, masks=["labels"])
-    assert data.streams == (Stream("rgb"), Stream("labels", mask=True))
+    assert data.streams == (StreamSpec("rgb"), StreamSpec("labels", kind="mask"))
     for video, count in enumerate(data.index.frame_counts):
         for frame in range(count):
             rgb, labels = (data.storage.where(s.name, video, frame) for s in data.streams)
@@ -134,7 +134,7 @@ def test_a_mask_that_is_no_stream(tmp_path, masks):
 
 def test_one_mask_may_be_a_string(tmp_path):
     write(tmp_path, "a/v/1.png")
-    assert open_dataset(tmp_path, masks="image").streams == (Stream("image", mask=True),)
+    assert open_dataset(tmp_path, masks="image").streams == (StreamSpec("image", kind="mask"),)
 
 
 def test_a_dataset_survives_pickling(tmp_path):
@@ -161,7 +161,7 @@ def dataset(*names, labels=None, keys=None):
         classes=() if labels is None else tuple(map(str, range(max(labels) + 1))),
         fps=np.arange(len(names)) + 0.5,
     )
-    return Dataset(None, index, (Stream("image"),))
+    return Dataset(None, index, (StreamSpec("image"),))
 
 
 @given(st.lists(st.integers(0, 4)))

@@ -13,12 +13,12 @@ from jpegs import SAMPLINGS, check, encode, markers, natural, whole
 from fastclips._native import RegionDecoder, jpeg_size
 from fastclips.errors import FrameError
 from fastclips.pixels.decoding.decoder import Decoder, Rung, frame_size
-from fastclips.spec import Stream
+from fastclips.spec import StreamSpec
 
 FRAME = natural(np.random.default_rng(0), 40, 72)
 BOX = (2, 5, 14, 30)  # near the top, so that damage further down is not in the way
 INTERVALS = [0, 1, 2, 5, 10, 3]
-DECODER = Decoder(Stream("image"))
+DECODER = Decoder(StreamSpec("image"))
 FINDINGS = Path(__file__).parent / "fuzz" / "findings"
 
 
@@ -220,7 +220,9 @@ def test_findings_of_the_fuzzer(path):
     """Its first 9 bytes ask for a box, a scale and a kind of decoder; see fuzz/jpeg.cpp."""
     data = path.read_bytes()
     top, left, bottom, right, mode = struct.unpack_from("<4HB", data)
-    decoder = Decoder(Stream("gray", channels=1) if mode & 4 else Stream("image"), fast_dct=bool(mode & 8))
+    decoder = Decoder(
+        StreamSpec("gray", channels=1) if mode & 4 else StreamSpec("image"), fast_dct=bool(mode & 8)
+    )
     try:
         decoder.decode(data[9:], (top, left, bottom, right), 1 << (mode & 3))
     except FrameError as error:

@@ -10,9 +10,9 @@ from PIL import Image
 
 from fastclips.errors import FrameError
 from fastclips.pixels.decoding.decoder import Decoder, Rung, frame_size
-from fastclips.spec import Stream
+from fastclips.spec import StreamSpec
 
-IMAGE, GRAY = Stream("image"), Stream("gray", channels=1)
+IMAGE, GRAY = StreamSpec("image"), StreamSpec("gray", channels=1)
 DECODERS = {
     (gray, fast): Decoder(GRAY if gray else IMAGE, fast_dct=fast)
     for gray in (False, True)
@@ -224,7 +224,7 @@ def test_tables_change_from_frame_to_frame():
 
 
 def test_masks_of_a_jpeg():
-    stream = Stream("mask", mask=True, values=tuple(range(256)), smeared=True)
+    stream = StreamSpec("mask", kind="mask", values=tuple(range(256)), smeared=True)
     for restart in (0, 2):
         data = encode(FRAME, "gray", restart)
         decoded = Decoder(stream).decode(data, BOX)

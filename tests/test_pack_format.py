@@ -457,10 +457,10 @@ def test_raw_members_that_are_wrong(tmp_path):
     path = tmp_path / "pack" / "00000.tar"
     tar = bytearray(path.read_bytes())
     at = tar.find(b"'|u1'")
-    tar[at : at + 5] = b"'<u2'"
+    tar[at : at + 5] = b"'<i2'"
     path.write_bytes(tar)
     with pytest.raises(
-        FrameError, match=r"000000.image.npy': is not an array of pixels \(an array of uint16, "
+        FrameError, match=r"000000.image.npy': is not an array of pixels \(an array of int16, "
     ):
         data.storage.read("image", 0, 0)
     np.testing.assert_array_equal(data.storage.read("image", 0, 1), images[0, 1])

@@ -21,7 +21,7 @@ from fastclips.pixels.geometry.crops import TenCrop, ThreeCrop
 from fastclips.pixels.recipe import compile_recipe
 from fastclips.reserved import WEIGHT
 from fastclips.serving.layout import find_layout
-from fastclips.spec import Field, SlotLayout, Stream, Weighting, ticket_dtype
+from fastclips.spec import Field, SlotLayout, StreamSpec, Weighting, ticket_dtype
 
 HEIGHT, WIDTH, FRAMES = 20, 28, 6
 CLASSES = 5
@@ -103,7 +103,7 @@ def render(streams, store, recipe, frames, *, draws=(), view=0, weight=1.0, weig
         pixel_steps,
         layout,
         steps,
-        size,
+        {stream.name: size for stream in streams},
         fast_dct=True,
         weighting=weighting,
     )
@@ -149,8 +149,8 @@ def test_everything_at_once(
     colors = COLORS if "colors" in mapping and not arrays else None
     values = VALUES if "values" in mapping else None
     streams = (
-        Stream("image", channels=channels),
-        Stream("mask", mask=True, colors=colors, values=values, ignore=ignore),
+        StreamSpec("image", channels=channels),
+        StreamSpec("mask", kind="mask", colors=colors, values=values, ignore=ignore),
     )
     pictures = list(PIXELS[..., :channels]) if arrays else MIXED
     masks = LABELS if arrays else [encoded(frame, "PNG") for frame in (COLORED if colors else LABELS)]
@@ -190,7 +190,7 @@ def test_everything_at_once(
 def test_padding_before_its_frame():
     """A mask's frame is decoded for the step that is not padding."""
     store = Store(image=JPEGS, mask=[encoded(frame, "PNG") for frame in LABELS])
-    streams = (Stream("image"), Stream("mask", mask=True))
+    streams = (StreamSpec("image"), StreamSpec("mask", kind="mask"))
     row, _ = render(streams, store, compile_recipe([]), [~3, 3, ~3], size=(HEIGHT, WIDTH))
     np.testing.assert_array_equal(row["image"], np.stack([decoded(JPEGS[3])] * 3))
     np.testing.assert_array_equal(row["mask"][1], LABELS[3])
@@ -209,7 +209,7 @@ def test_gray_is_resampled(channels_first, normalize, flip, readonly):
     pixels = PIXELS[..., :1].copy()
     pixels.flags.writeable = not readonly
     row, _ = render(
-        [Stream("image", channels=1)], Store(image=pixels), recipe, [2, 0], draws=[0.5], size=(9, 13)
+        [StreamSpec("image", channels=1)], Store(image=pixels), recipe, [2, 0], draws=[0.5], size=(9, 13)
     )
     expected = np.stack([cv2.resize(pixels[frame, ..., 0], (13, 9)) for frame in (2, 0)])[..., None]
     expected = expected[:, :, ::-1] if flip else expected
@@ -219,7 +219,7 @@ def test_gray_is_resampled(channels_first, normalize, flip, readonly):
 
 @pytest.mark.parametrize("mapped", [False, True])
 def test_a_mask_is_resampled_and_mapped(mapped):
-    stream = Stream("mask", mask=True, values=VALUES if mapped else None)
+    stream = StreamSpec("mask", kind="mask", values=VALUES if mapped else None)
     row, _ = render([stream], Store(mask=LABELS), compile_recipe([fc.Resize((40, 56))]), [1], size=(40, 56))
     expected = LABELS[1].repeat(2, axis=0).repeat(2, axis=1)
     np.testing.assert_array_equal(row["mask"][0], np.array(VALUES)[expected] if mapped else expected)
@@ -228,7 +228,7 @@ def test_a_mask_is_resampled_and_mapped(mapped):
 @pytest.mark.parametrize("colors", [None, COLORS])
 def test_a_palette_gives_indices_or_colors(colors):
     other = tuple((color, (value + 1) % CLASSES) for color, value in COLORS)
-    stream = Stream("mask", mask=True, colors=other if colors else None)
+    stream = StreamSpec("mask", kind="mask", colors=other if colors else None)
     masks = [encoded(palette(frame), "PNG") for frame in LABELS]
     row, _ = render([stream], Store(mask=masks), compile_recipe([]), [4], size=(HEIGHT, WIDTH))
     np.testing.assert_array_equal(row["mask"][0], (LABELS[4] + 1) % CLASSES if colors else LABELS[4])
@@ -241,7 +241,7 @@ def test_each_view(view):
     top, left = boxes[view % 5]
     store = Store(image=PIXELS, mask=LABELS)
     row, _ = render(
-        (Stream("image"), Stream("mask", mask=True)),
+        (StreamSpec("image"), StreamSpec("mask", kind="mask")),
         store,
         compile_recipe([TenCrop((8, 12))]),
         [0, 5],
@@ -261,7 +261,7 @@ def test_views_of_two_transforms(view):
             return type(geometry)(geometry.y.crop(10 * number, 10), geometry.x)
 
     recipe = compile_recipe([Halves(), ThreeCrop((8, 12))])
-    row, _ = render([Stream("image")], Store(image=PIXELS), recipe, [3], view=view)
+    row, _ = render([StreamSpec("image")], Store(image=PIXELS), recipe, [3], view=view)
     half, place = divmod(view, 3)
     top, left = 10 * half + 1, (0, 8, 16)[place]
     np.testing.assert_array_equal(row["image"][0], PIXELS[3, top : top + 8, left : left + 12])
@@ -277,7 +277,7 @@ def test_views_of_two_transforms(view):
     ],
 )
 def test_refused(streams, frames, message):
-    kinds = [Stream(name, mask=name == "mask") for name in streams]
+    kinds = [StreamSpec(name, kind="mask" if name == "mask" else "image") for name in streams]
     with pytest.raises(fc.FrameError, match=re.escape(message)):
         render(kinds, Store(**streams), compile_recipe([fc.CenterCrop((8, 12))]), frames)
 
@@ -286,7 +286,7 @@ def test_three_numbers_do_not_suit_gray():
     recipe = compile_recipe([fc.Normalize((0.1, 0.2, 0.3))])
     said = r"Normalize's mean=\(0.1, 0.2, 0.3\) is for red, green and blue, .* give one number"
     with pytest.raises(fc.OptionError, match=said):
-        render([Stream("image", channels=1)], Store(image=PIXELS), recipe, [0])
+        render([StreamSpec("image", channels=1)], Store(image=PIXELS), recipe, [0])
 
 
 class Dataset(SimpleNamespace):
@@ -296,7 +296,7 @@ class Dataset(SimpleNamespace):
 
 def found(names, transforms=(), channels_first=False, weighting=None, start=0):
     dataset = Dataset(
-        streams=(Stream("image"), Stream("gray", channels=1), Stream("mask", mask=True)),
+        streams=(StreamSpec("image"), StreamSpec("gray", channels=1), StreamSpec("mask", kind="mask")),
         storage=Store(image=[b"", JPEGS[0]], gray=PIXELS[..., :1], mask=LABELS),
         index=SimpleNamespace(
             keys=np.array([7]), starts=np.array([start]), frame_counts=np.array([FRAMES - start])

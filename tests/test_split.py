@@ -17,7 +17,7 @@ from fastclips.data.index import Index
 from fastclips.data.labels import Labels
 from fastclips.data.names import Names
 from fastclips.errors import OptionError
-from fastclips.spec import Stream
+from fastclips.spec import StreamSpec
 
 
 def dataset(labels, classes, names=None, keys=None):
@@ -34,7 +34,7 @@ def dataset(labels, classes, names=None, keys=None):
         labels=None if labels is None else Labels.of_classes(np.array(labels, np.int64), classes),
         classes=tuple(map(str, range(classes))),
     )
-    return Dataset(None, index, (Stream("image"),))
+    return Dataset(None, index, (StreamSpec("image"),))
 
 
 shares = st.sampled_from([0.1, 0.2, 0.25, 0.29, 0.3, 0.5, 0.7, 0.9]) | st.floats(0.01, 0.99)

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
     from fastclips.data.dataset import Dataset
     from fastclips.serving.stats import Stats
-    from fastclips.spec import Stream
+    from fastclips.spec import StreamSpec
 
 __all__ = ["add_arguments", "run", "serve"]
 
@@ -291,7 +291,7 @@ class _Engine:
 class _Loops:
     """The bare loops' side: processes that decode for as long as they are told to."""
 
-    def __init__(self, frames: Sequence[bytes], processes: int, stream: Stream, crop: int) -> None:
+    def __init__(self, frames: Sequence[bytes], processes: int, stream: StreamSpec, crop: int) -> None:
         self._processes: list[AnsweringProcess] = []
         try:
             for number in range(processes):
@@ -331,7 +331,7 @@ def _take(process: AnsweringProcess) -> tuple[int, float, float]:
 class _BareLoop:
     """A bare loop: decodes frames one after the other, each at one of its boxes."""
 
-    def __init__(self, frames: Sequence[bytes], stream: Stream, crop: int) -> None:
+    def __init__(self, frames: Sequence[bytes], stream: StreamSpec, crop: int) -> None:
         self._frames = frames
         self._decoder = Decoder(stream, fast_dct=_FAST_DCT)
         sizes = [frame_size(data) for data in frames]
@@ -360,7 +360,7 @@ class _BareLoop:
         return decoded, now - began, process_time() - cpu
 
 
-def serve(load: Callable[[], tuple[Sequence[bytes], Stream, int]], answers: int) -> None:
+def serve(load: Callable[[], tuple[Sequence[bytes], StreamSpec, int]], answers: int) -> None:
     """Be a process of the bare loops, until the other end of its pipes is closed."""
     answer(_BareLoop(*load()).decode, answers)
 

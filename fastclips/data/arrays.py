@@ -1,6 +1,7 @@
 """Frames that are parts of arrays: a storage, layer A.
 
-An array holds N videos of T frames: pictures as (N, T, H, W, C), masks as (N, T, H, W), all uint8. Frames are
+An array holds N videos of T frames: pictures as (N, T, H, W, C), masks as (N, T, H, W), both uint8; numbers
+likewise. Frames are
 pixels already, so nothing is decoded. ::
 
     array, or list of arrays     copied once into `Columns`, which all processes share
@@ -37,6 +38,10 @@ __all__ = ["ArrayStorage", "Npy", "find_array"]
 
 _PICTURE, _MASK = "(N, T, H, W, C)", "(N, T, H, W)"
 _CHANNELS = (1, 3)
+_FIELDS = {  # dtypes, shapes, and number of axes and channels of each kind that is no picture
+    "flow": (("float32",), "(N, T, H, W, 2)", ((5, 2),)),
+    "depth": (("uint8", "uint16", "float32"), "(N, T, H, W) or (N, T, H, W, 1)", ((4,), (5, 1))),
+}
 _CHANNELS_AXIS = 2  # the axis of the channels in (N, T, C, H, W)
 
 
@@ -68,7 +73,8 @@ class ArrayStorage(Storage):
     def open(
         cls,
         images: ArrayLike | str | os.PathLike[str] | Mapping[str, ArrayLike | str | os.PathLike[str]],
-        masks: Collection[str] = (),
+        kinds: Mapping[str, str] | None = None,
+        own_sizes: Collection[str] = (),
     ) -> ArrayStorage:
         """Make a storage of arrays.
 
@@ -80,10 +86,14 @@ class ArrayStorage(Storage):
         ----------
         images : array_like, path, or mapping of str to either
             The stream ``"image"``, or each stream by name. Pictures are uint8, (N, T, H, W, C) with C = 3
-            (RGB) or 1 (gray); masks are uint8 or bool, (N, T, H, W). N, T, H and W are the same in all
+            (RGB) or 1 (gray); masks are uint8 or bool, (N, T, H, W); flow is float32, (N, T, H, W, 2); depth
+            is uint8, uint16 or float32, (N, T, H, W) or (N, T, H, W, 1). N, T, H and W are the same in all
             streams.
-        masks : collection of str
-            Names of the streams that are masks. Bools become 0 or 1. Unknown names are ignored.
+        kinds : mapping of str to str, optional
+            Kind of each stream that is no picture: see `StreamSpec`. Bools of masks become 0 or 1. Unknown
+            names are ignored.
+        own_sizes : collection of str
+            Names of the streams whose H and W may differ from those of other streams.
 
         Returns
         -------
@@ -101,13 +111,24 @@ class ArrayStorage(Storage):
         if not sources:
             raise OptionError("images={}: must name a stream, as in images={'image': array}")
         names = {stream: f"images[{stream!r}]" if several else "images" for stream in sources}
-        masks = (masks,) if isinstance(masks, str) else masks
+        kinds = kinds or {}
         found = {stream: find_array(source, names[stream]) for stream, source in sources.items()}
         for stream, array in found.items():
-            _check(array, names[stream], mask=stream in masks)
-        _check_alike({names[stream]: array.shape for stream, array in found.items()})
+            kind = kinds.get(stream, "image")
+            if kind in _FIELDS:
+                _check_field(array, names[stream], kind)
+            else:
+                _check(array, names[stream], mask=kind == "mask")
+        _check_alike(
+            {names[stream]: array.shape for stream, array in found.items() if stream not in own_sizes}
+        )
+        _check_alike({names[stream]: array.shape for stream, array in found.items()}, axes=2)
         files = {stream: array for stream, array in found.items() if isinstance(array, Npy)}
-        arrays = {stream: array.view("u1") for stream, array in found.items() if not isinstance(array, Npy)}
+        arrays = {
+            stream: array.view("u1") if array.dtype == np.bool_ else array
+            for stream, array in found.items()
+            if not isinstance(array, Npy)
+        }
         return cls(Columns.pack(arrays), files, names)
 
     @property
@@ -129,18 +150,22 @@ class ArrayStorage(Storage):
         """Return the number of channels of a stream, 3 or 1; masks have 1."""
         return int((*self._shapes[stream], 1)[4])
 
-    def read(self, stream: str, video: int, frame: int) -> NDArray[np.uint8]:
+    def dtype(self, stream: str) -> str:
+        """Return NumPy's name of the type of a stream."""
+        return np.dtype((self._files[stream] if stream in self._files else self._columns[stream]).dtype).name
+
+    def read(self, stream: str, video: int, frame: int) -> NDArray[Any]:
         """Return the pixels of a frame, as `Storage.read`: C-contiguous, and not to be modified."""
         videos, frames, *size = self._shapes[stream]
         if not (0 <= video < videos and 0 <= frame < frames):
             raise IndexError(f"there is no frame {frame} of video {video} in {self._names[stream]}")
         file = self._files.get(stream)
         if file is None:
-            pixels: NDArray[np.uint8] = self._columns[stream][video, frame]
+            pixels: NDArray[Any] = self._columns[stream][video, frame]
             return pixels
-        pixels = np.empty(size, np.uint8)
+        pixels = np.empty(size, np.uint8 if file.dtype == np.bool_ else file.dtype)
         try:
-            file.read_into(pixels.reshape(-1).data, (video * frames + frame) * pixels.size)
+            file.read_into(pixels.reshape(-1).view("u1").data, (video * frames + frame) * pixels.nbytes)
         except DataError as error:
             path = self.where(stream, video, frame)
             raise FrameError(
@@ -344,12 +369,31 @@ def _check(found: Npy | NDArray[Any], name: str, *, mask: bool) -> None:
         raise OptionError(f"{where}: pictures must be {_PICTURE} with C = 3 (RGB) or 1 (gray){hint}")
 
 
-def _check_alike(shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Raise OptionError unless all streams have the same videos, frames and size."""
-    first = next(iter(shapes))
+def _check_field(found: Npy | NDArray[Any], name: str, kind: str) -> None:
+    """Raise OptionError unless the dtype and the shape are those of flow, or of depth."""
+    dtype, shape = found.dtype, found.shape
+    dtypes, shapes, channels = _FIELDS[kind]
+    if dtype.name not in dtypes or not dtype.isnative:
+        raise OptionError(
+            f"{name} of shape {shape}: {dtype}, but {kind} must be {' or '.join(dtypes)}: convert it by "
+            f"astype(np.{dtypes[-1]})"
+        )
+    if 0 in shape or (len(shape), *shape[4:]) not in channels:
+        raise OptionError(f"{name} of shape {shape}: {kind} must be {shapes}, each at least 1")
+
+
+def _check_alike(shapes: Mapping[str, tuple[int, ...]], axes: int = 4) -> None:
+    """Raise OptionError unless all streams have the same videos and frames and, with 4 axes, one size."""
+    first = next(iter(shapes), "")
     for name, shape in shapes.items():
-        if shape[:4] != shapes[first][:4]:
+        if shape[:axes] != shapes[first][:axes]:
+            alike = "the videos and frames"
+            if axes > 2:  # noqa: PLR2004 - videos, frames
+                alike = (
+                    "the videos, frames, height and width; if they are another camera's, or On resizes them, "
+                    "declare them by Stream(array)"
+                )
             raise OptionError(
-                f"{first} is {shapes[first]} and {name} is {shape}: streams must agree in {_MASK}, the "
-                "videos, frames, height and width"
+                f"{first} is {shapes[first]} and {name} is {shape}: streams must agree in "
+                f"{_MASK if axes > 2 else '(N, T)'}, {alike}"  # noqa: PLR2004 - videos, frames
             )

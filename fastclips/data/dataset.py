@@ -20,7 +20,7 @@ from fastclips.data.checks import (
 from fastclips.data.index import Index
 from fastclips.data.splits import select_rows, split_rows
 from fastclips.data.storage import Storage
-from fastclips.data.streams import MASKS, make_streams, mask_options
+from fastclips.data.streams import MASKS, make_streams, mask_options, streams_of_kinds
 from fastclips.errors import OptionError
 from fastclips.options import checked_classes
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from fastclips.spec import Stream
+    from fastclips.spec import StreamSpec
 
 __all__ = ["Dataset"]
 
@@ -47,7 +47,7 @@ class Dataset:
         Source of the frames.
     index : Index
         The videos: ``names``, ``frame_counts``, ``labels``, ``classes``, ``fps``, ``named``.
-    streams : tuple of Stream
+    streams : tuple of StreamSpec
         The streams of each video, which have the same number of frames.
 
     Examples
@@ -64,7 +64,7 @@ class Dataset:
 
     storage: Storage
     index: Index
-    streams: tuple[Stream, ...]
+    streams: tuple[StreamSpec, ...]
 
     @classmethod
     def of(
@@ -75,7 +75,7 @@ class Dataset:
         names: Iterable[str] | None = None,
         labels: ArrayLike | None = None,
         classes: Iterable[str] | None = None,
-        streams: str | Iterable[str] = ("image",),
+        streams: str | Iterable[str] | Mapping[str, str] = ("image",),
         masks: str | Iterable[str] = MASKS,
         channels: int | Mapping[str, int] = 3,
         ignore: int = 255,
@@ -101,10 +101,12 @@ class Dataset:
         classes : iterable of str, optional
             Names of the classes in the order of their numbers. By default, the names in `labels` in natural
             order, or the numbers themselves.
-        streams : str or iterable of str
-            Names of the streams, as `storage` knows them.
+        streams : str, iterable of str, or mapping of str to str
+            Names of the streams, as `storage` knows them. A mapping gives the kind of each, ``"image"``,
+            ``"mask"``, ``"flow"`` or ``"depth"``, as for `Stream`; their frames may then differ in size.
         masks : str or iterable of str
-            Names of the streams that are masks, (H, W); the others are pictures, (H, W, C).
+            Names of the streams that are masks, (H, W); the others are pictures, (H, W, C). Not with a
+            mapping.
         channels : int or mapping of str to int
             Channels of pictures, 3 (RGB) or 1 (gray): of all streams, or by stream.
         ignore : int
@@ -149,9 +151,15 @@ class Dataset:
             )
         counts = checked_counts(frame_counts)
         stream_names = (streams,) if isinstance(streams, str) else tuple(streams)
-        made = make_streams(stream_names, masks, mask_options(None, None, ignore))
+        mask = mask_options(None, None, ignore)
+        if isinstance(streams, Mapping):
+            made = streams_of_kinds(streams, masks, mask)
+        else:
+            made = make_streams(stream_names, masks, mask)
         given = channels if isinstance(channels, Mapping) else dict.fromkeys(stream_names, channels)
-        made = tuple(s if s.mask else replace(s, channels=checked_channels(given, s.name)) for s in made)
+        made = tuple(
+            replace(s, channels=checked_channels(given, s.name)) if s.kind == "image" else s for s in made
+        )
         found, class_names = None, checked_classes(classes)
         if labels is not None:
             found, class_names = labels_of(labels, class_names, counts)
@@ -266,7 +274,8 @@ class Dataset:
         return len(self.index)
 
     def __repr__(self) -> str:
-        streams = ", ".join(stream.name + " (mask)" * stream.mask for stream in self.streams)
+        kinds = (f" ({s.kind})" if s.kind != "image" else "" for s in self.streams)
+        streams = ", ".join(stream.name + kind for stream, kind in zip(self.streams, kinds, strict=True))
         frames = int(self.index.frame_counts.sum())
         labels = f"; {', '.join(self.index.every_label)}" if self.index.named else ""
         return (

@@ -6,7 +6,7 @@ import errno
 import io
 import os
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["REMEDY", "MemberError", "Shard", "contents"]
 
 REMEDY = "if the tar has changed, open it again, or pack again"
+_AXES = {"|u1": (2, 3), "<u2": (3,), "<f4": (3,)}  # of pixels, and of numbers with their channels
 _NOWAIT: int = getattr(os, "RWF_NOWAIT", 0)  # some builds of CPython lack it
 
 
@@ -98,7 +99,7 @@ class Shard:
 
 def contents(
     data: bytes, starts: list[int], lengths: list[int]
-) -> list[memoryview] | list[memoryview | NDArray[np.uint8]]:
+) -> list[memoryview] | list[memoryview | NDArray[Any]]:
     """Return the frames in members.
 
     Parameters
@@ -112,8 +113,8 @@ def contents(
 
     Returns
     -------
-    list of memoryview or ndarray of uint8
-        The array of a .npy file; the bytes of any other file.
+    list of memoryview or ndarray
+        The array of a .npy file, of pixels or numbers; the bytes of any other file.
 
     Raises
     ------
@@ -129,23 +130,24 @@ def contents(
     return [_pixels(number, member) for number, member in enumerate(members)] if some_npy else members
 
 
-def _pixels(number: int, data: memoryview) -> memoryview | NDArray[np.uint8]:
+def _pixels(number: int, data: memoryview) -> memoryview | NDArray[Any]:
     """Return a .npy file as a view of its array, and any other file unchanged."""
     if data[: len(NPY_MAGIC)] != NPY_MAGIC:
         return data
     end = 10 + int.from_bytes(data[8:10], "little")
     try:
-        return np.frombuffer(data, np.uint8, offset=end).reshape(_shape(bytes(data[:end])))
+        shape, dtype = _form(bytes(data[:end]))
+        return np.frombuffer(data, dtype, offset=end).reshape(shape)
     except Exception as error:  # noqa: BLE001 - NumPy evaluates the header as Python, with any error
         raise MemberError(number, f"is not an array of pixels ({error})") from None
 
 
 @lru_cache  # a dataset has few shapes
-def _shape(header: bytes) -> tuple[int, ...]:
-    """Return the shape in the header of a .npy file."""
+def _form(header: bytes) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return the shape and the type in the header of a .npy file."""
     file = io.BytesIO(header)
     npy.read_magic(file)
     shape, fortran, dtype = npy.read_array_header_1_0(file)
-    if fortran or dtype != np.uint8 or len(shape) not in (2, 3):
+    if fortran or len(shape) not in _AXES.get(dtype.str, ()):
         raise ValueError(f"an array of {dtype}, {shape}")
-    return shape
+    return shape, dtype

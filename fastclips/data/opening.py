@@ -32,11 +32,12 @@ from fastclips.data.names import Names, natural_key
 from fastclips.data.pack_storage import open_pack
 from fastclips.data.roots import Root
 from fastclips.data.saved_index import load_or_scan
-from fastclips.data.streams import MASKS, make_streams, mask_options
+from fastclips.data.series import BY_NUMBER, SeriesStorage, y_of
+from fastclips.data.streams import MASKS, make_streams, mask_options, merge_frames, split_declared
 from fastclips.errors import DataError, OptionError
 from fastclips.options import checked_choice, checked_classes, checked_pattern
 from fastclips.reserved import LABEL
-from fastclips.spec import Stream
+from fastclips.spec import StreamSpec
 
 if TYPE_CHECKING:
     import os
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from fastclips.data.labels import Labels
+    from fastclips.data.streams import Stream
 
 __all__ = ["open_dataset"]
 
@@ -74,12 +76,13 @@ def open_dataset(
 
     Parameters
     ----------
-    source : path, mapping of str to path, or list of videos, optional
+    source : path, mapping of str to path or Stream, or list of videos, optional
         The data, one of:
 
         - A folder ``class/video/frame.jpg``. A video is a folder, at any depth, that directly holds frames.
           Its class is the first folder of its path. The stream is named ``"image"``.
-        - A mapping of stream names to such folders, with the same videos and frames in each.
+        - A mapping of stream names to such folders, with the same videos and frames in each. A `Stream`
+          declares what a folder holds: a mask of its own values, flow, depth, or pictures of another size.
         - A tar file with this layout, or a folder of tar files.
         - A pack: a folder made by `fastclips.pack`. It keeps the classes and the meaning of its masks;
           options given here override them.
@@ -117,7 +120,7 @@ def open_dataset(
     match : str, optional
         Pairs frames of streams whose names differ: a regular expression that is searched in each name without
         extension. Frames belong together if its groups, or its whole match, are equal; digits compare as
-        numbers.
+        numbers. With flow in two series, it is ``"[0-9]+$"`` by default, the number at the end.
     unpaired : {"error", "drop", "ignore"}
         What to do with a video or a frame that is missing in a stream or in the folders of a list: raise an
         error, or drop it in all streams. ``"ignore"`` keeps the frames of the pictures: where a mask has no
@@ -132,10 +135,11 @@ def open_dataset(
     index : path, optional
         File that saves the index. It is made if it does not exist, and used if the list and the watched
         folders have not changed. See Notes.
-    images : array_like, path of a .npy file, or mapping of str to these, optional
-        Arrays instead of `source`: uint8, (N, T, H, W, C) of pictures, (N, T, H, W) of masks. Arrays are
-        copied once, into memory that all processes share. A .npy file is read in place: give its path, or all
-        of ``np.load(path, mmap_mode="r")``.
+    images : array_like, path of a .npy file, or mapping of str to these or to Stream, optional
+        Arrays instead of `source`: uint8, (N, T, H, W, C) of pictures, (N, T, H, W) of masks; float32,
+        (N, T, H, W, 2) of flow; uint8, uint16 or float32, (N, T, H, W) or (N, T, H, W, 1) of depth. Arrays
+        are copied once, into memory that all processes share. A .npy file is read in place: give its path, or
+        all of ``np.load(path, mmap_mode="r")``.
 
     Returns
     -------
@@ -152,6 +156,7 @@ def open_dataset(
 
     See Also
     --------
+    Stream : Declares a stream that is no picture of the common size.
     Dataset.of : Makes a dataset of a storage of your own.
     Dataset.with_labels : Adds labels to any dataset, such as numbers for each frame.
     pack : Writes a dataset as a pack.
@@ -209,6 +214,10 @@ def open_dataset(
         raise OptionError(f"classes={classes!r}: cannot be used with labels=None; remove one of them")
     checked_choice(unpaired, "unpaired", ("error", "drop", "ignore"))
     mask = mask_options(colors, values, ignore)
+    source, declared = split_declared(source)
+    root, of_root = split_declared(root)
+    images, of_arrays = split_declared(images)
+    declared.update(of_root)
     if images is not None:
         given = {
             "source": source,
@@ -221,7 +230,7 @@ def open_dataset(
         given["index"] = index
         _refuse_given(given, "is for frames in files; remove it, or remove images=")
         _refuse_kinds(kinds, "arrays")
-        return _open_arrays(images, labels, _only_default(more), masks, mask)
+        return _open_arrays(images, labels, _only_default(more), masks, mask, of_arrays)
     if source is None:
         raise OptionError("source=None: give a folder, a list of videos, a tar, a pack, or images=")
     _check_not_array(labels)
@@ -243,16 +252,18 @@ def open_dataset(
         _refuse_kinds(kinds, "folders or tar files")
     for name in kinds or ():
         check_label_name(name, tuple(roots), "a column in labels")
-    streams = make_streams(tuple(roots), masks, mask)
+    pairs = [name for name, stream in declared.items() if stream.is_pair]
+    names = [name for name in roots if name not in map(y_of, pairs)]
+    streams = make_streams(names, masks, mask, declared)
     files = Files(
         roots,
         records,
         columns=columns,
-        frames=frames,
+        frames=merge_frames(frames, declared),
         videos=None if videos is None else checked_pattern(videos, "videos").pattern,
         labelled=labels is not None,
         classes=more.pop(LABEL, None) if kinds is not None else _only_default(more),
-        match=match,
+        match=BY_NUMBER if pairs and match is None else match,
         unpaired=unpaired,
         masks=frozenset(stream.name for stream in streams if stream.mask),
         kinds=kinds,
@@ -262,7 +273,7 @@ def open_dataset(
         storage, table, _ = files.open()
     else:
         storage, table = load_or_scan(index, files)
-    return Dataset(storage, table, streams)
+    return Dataset(SeriesStorage(storage, pairs) if pairs else storage, table, streams)
 
 
 def _refuse_given(options: Mapping[str, object], why: str) -> None:
@@ -353,11 +364,18 @@ def _open_pack(
     return Dataset(storage, table, tuple(map(_combined, streams, given)))
 
 
-def _combined(packed: Stream, given: Stream) -> Stream:
+def _combined(packed: StreamSpec, given: StreamSpec) -> StreamSpec:
     """Return a stream as it was packed, except for the options given now."""
+    if packed.is_field:
+        if given.mask:
+            raise OptionError(
+                f"masks= names {packed.name!r}, which was packed as kind={packed.kind!r}: remove it from "
+                "masks="
+            )
+        return packed
     if packed.mask != given.mask or not packed.mask:
-        return replace(given, channels=packed.channels)
-    default = Stream("", mask=True)
+        return replace(given, channels=packed.channels, own_size=packed.own_size)
+    default = StreamSpec("", kind="mask")
     changed = {
         name: getattr(given, name)
         for name in ("colors", "values", "smeared", "ignore")
@@ -412,14 +430,26 @@ def _open_arrays(
     classes: tuple[str, ...] | None,
     masks: str | Iterable[str],
     mask: dict[str, Any],
+    declared: Mapping[str, Stream],
 ) -> Dataset:
     names = tuple(images) if isinstance(images, Mapping) else ("image",)
-    streams = make_streams(names, masks, mask)
-    if mask["colors"] is not None:
+    streams = make_streams(names, masks, mask, declared)
+    if any(stream.colors is not None for stream in streams):
         raise OptionError("colors= is for masks in files; convert the colours of arrays to values before")
-    storage = ArrayStorage.open(images, masks=tuple(s.name for s in streams if s.mask))
+    patterned = [name for name, stream in declared.items() if stream.frames is not None]
+    if patterned:
+        raise OptionError(f"Stream(frames=) of {patterned[0]!r} is for frames in files; remove it")
+    storage = ArrayStorage.open(
+        images,
+        kinds={stream.name: stream.kind for stream in streams},
+        own_sizes={stream.name for stream in streams if stream.own_size},
+    )
     streams = tuple(
-        stream if stream.mask else Stream(stream.name, channels=storage.channels(stream.name))
+        replace(stream, channels=storage.channels(stream.name))
+        if stream.kind == "image"
+        else replace(stream, dtype=storage.dtype(stream.name))
+        if stream.kind == "depth"
+        else stream
         for stream in streams
     )
     videos, frames = storage.videos, storage.frames

@@ -50,7 +50,7 @@ from fastclips.data.members import REMEDY, MemberError, Shard, contents
 from fastclips.data.names import Names
 from fastclips.data.storage import FileTable, Storage
 from fastclips.errors import DataError, FrameError
-from fastclips.spec import Stream
+from fastclips.spec import StreamSpec
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -385,18 +385,26 @@ def member_folder(name: str, number: int) -> str:
     return "/".join([f"_{number}", *(part for part in parts if part not in ("", ".", ".."))])
 
 
-def stream_meta(streams: Sequence[Stream]) -> list[dict[str, Any]]:
-    """Return streams as they are saved in a pack's header."""
-    return [asdict(stream) for stream in streams]
+def stream_meta(streams: Sequence[StreamSpec]) -> list[dict[str, Any]]:
+    """Return streams as a pack's header has them, as in fastclips 0.1.0 where it knew the kind."""
+    found = []
+    for stream in streams:
+        meta = asdict(stream)
+        new = {name: meta.pop(name) for name in ("kind", "own_size", "unknown", "bound")}
+        del meta["dtype"]
+        meta = {"name": meta.pop("name"), "mask": stream.mask, **meta}
+        found.append({**meta, **new} if stream.own_size else meta)
+    return found
 
 
-def _stream(meta: Mapping[str, Any]) -> Stream:
+def _stream(meta: Mapping[str, Any]) -> StreamSpec:
     colors, values = meta["colors"], meta["values"]
     known = {
         "colors": None if colors is None else tuple((tuple(color), value) for color, value in colors),
         "values": None if values is None else tuple(values),
     }
-    return Stream(**{**meta, **known})
+    given = {"kind": "mask" if meta["mask"] else "image", **meta, **known}
+    return StreamSpec(**{name: value for name, value in given.items() if name != "mask"})
 
 
 def is_pack(folder: Path) -> bool:
@@ -404,7 +412,7 @@ def is_pack(folder: Path) -> bool:
     return (folder / INDEX).is_file()
 
 
-def open_pack(folder: str | os.PathLike[str]) -> tuple[PackStorage, Index, tuple[Stream, ...]]:
+def open_pack(folder: str | os.PathLike[str]) -> tuple[PackStorage, Index, tuple[StreamSpec, ...]]:
     """Open a pack.
 
     Parameters
@@ -414,7 +422,7 @@ def open_pack(folder: str | os.PathLike[str]) -> tuple[PackStorage, Index, tuple
 
     Returns
     -------
-    PackStorage, Index, tuple of Stream
+    PackStorage, Index, tuple of StreamSpec
         The index is mapped, not read into memory.
 
     Raises

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FRAME_EXTENSIONS",
+    "SELECTED_EXTENSIONS",
     "SKIPPED",
     "VIDEO_EXTENSIONS",
     "FrameTree",
@@ -61,6 +62,7 @@ __all__ = [
 ]
 
 FRAME_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".jfif", ".webp")  # in any case
+SELECTED_EXTENSIONS = (".flo",)  # of frames that only a pattern selects
 VIDEO_EXTENSIONS = (".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
 
 _LISTED = "the folder that the list's paths are relative to, root="
@@ -201,9 +203,9 @@ def gather_videos(
     times: dict[str, int | None] = {}
     for folder, names, extensions, times[folder] in folders:
         others.update(extensions)
-        chosen = names if matches is None else list(filter(matches, names))
+        chosen = _choose(names, matches)
         if not chosen:
-            unmatched += names[:1]
+            unmatched += [] if matches is None else names[:1]
             continue
         if not folder and not loose:
             raise DataError(
@@ -275,11 +277,11 @@ def scan_folders(
             found = _frames_in(path)
             if found is None:
                 continue
-            chosen = found if matches is None else list(filter(matches, found))
+            chosen = _choose(found, matches)
             if chosen:
                 videos[folder] = _in_order(path, chosen, chosen=frames is not None)
                 folders[name] = folder
-            elif found:
+            elif found and matches is not None:
                 unmatched[name] = min(found, key=natural_key)
             break
     return FrameTree(str(top), videos, times, unmatched), folders
@@ -410,6 +412,13 @@ def _check_folder(path: str, where: str, remedy: str) -> None:
         ) from error
 
 
+def _choose(names: list[str], matches: Callable[[str], object] | None) -> list[str]:
+    """Return the names of frames that a pattern selects, or of all usual frames."""
+    if matches is not None:
+        return list(filter(matches, names))
+    return [name for name in names if not name.lower().endswith(SELECTED_EXTENSIONS)]
+
+
 def _below(top: Path, name: str) -> str:
     return name if name.startswith("/") else f"{top}/{name}".rstrip("/")
 
@@ -450,7 +459,7 @@ def _entries(path: str, folder: Callable[[str], None]) -> tuple[list[str], list[
                 folder(name)
             elif not (entry.is_symlink() or entry.is_file()):
                 continue  # a pipe or a socket, on which a reader would block
-            elif extension in FRAME_EXTENSIONS:
+            elif extension in FRAME_EXTENSIONS or extension in SELECTED_EXTENSIONS:
                 frames.append(name)
             else:
                 extensions.append(extension)

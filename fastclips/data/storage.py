@@ -125,7 +125,7 @@ class Storage(ABC):
     __slots__ = ("__weakref__",)
 
     @abstractmethod
-    def read(self, stream: str, video: int, frame: int) -> bytes | NDArray[np.uint8] | None:
+    def read(self, stream: str, video: int, frame: int) -> bytes | NDArray[Any] | None:
         """Return one frame, or None if it has no mask.
 
         Parameters
@@ -137,11 +137,13 @@ class Storage(ABC):
 
         Returns
         -------
-        bytes, ndarray of uint8, or None
-            An encoded file, at least one byte: JPEG, PNG, BMP, TIFF or WebP. Or decoded pixels: (H, W, C) of
-            a picture, with C = 3 (RGB) or 1 (gray), (H, W) of a mask. The caller does not modify the array.
-            The frames of all streams at the same (video, frame) have the same height and width. None, in a
-            stream of masks alone, means that the frame has no mask: all its pixels are `ignore`.
+        bytes, ndarray or None
+            An encoded file, at least one byte: JPEG, PNG, BMP, TIFF, WebP or .flo. Or decoded pixels, uint8:
+            (H, W, C) of a picture, with C = 3 (RGB) or 1 (gray), (H, W) of a mask. Or numbers: (H, W, 1) of
+            depth, uint8, uint16 or float32, (H, W, 2) of flow, float32. The caller does not modify the array.
+            The frames of all streams at the same (video, frame) have the same height and width, unless
+            `Dataset.of` was given a mapping of streams to kinds. None, in a stream of masks alone, means that
+            the frame has no mask: all its pixels are `ignore`.
 
         Raises
         ------
@@ -161,7 +163,7 @@ class Storage(ABC):
 
     def read_many(
         self, stream: str, video: int, frames: Collection[int]
-    ) -> Sequence[bytes | memoryview | NDArray[np.uint8] | None]:
+    ) -> Sequence[bytes | memoryview | NDArray[Any] | None]:
         """Return several frames of a video. By default, `read` is called for each.
 
         Define it if one call is faster than several.
@@ -175,7 +177,7 @@ class Storage(ABC):
 
         Returns
         -------
-        sequence of bytes, memoryview, ndarray of uint8 or None
+        sequence of bytes, memoryview, ndarray or None
             The frames in the order of `frames`, each as from `read` or a view of the same bytes.
 
         Raises

@@ -24,7 +24,7 @@ import numpy as np
 from fastclips._native import TAR_BLOCK
 from fastclips.data.columns import MAGIC, Columns
 from fastclips.data.names import Names, natural_key
-from fastclips.data.scan import FRAME_EXTENSIONS, SKIPPED, FrameTree, gather_videos
+from fastclips.data.scan import FRAME_EXTENSIONS, SELECTED_EXTENSIONS, SKIPPED, FrameTree, gather_videos
 from fastclips.errors import DataError
 
 if TYPE_CHECKING:
@@ -240,6 +240,6 @@ def _compressed_error(path: Path) -> DataError:
 def _plain(name: str) -> str | None:
     """Return the normalised path of a frame; None if the name is not a frame's, or hidden."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
-    if not parts or not parts[-1].lower().endswith(FRAME_EXTENSIONS):
+    if not parts or not parts[-1].lower().endswith((*FRAME_EXTENSIONS, *SELECTED_EXTENSIONS)):
         return None
     return None if any(part.startswith(".") or part in SKIPPED for part in parts) else "/".join(parts)

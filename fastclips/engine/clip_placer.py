@@ -13,6 +13,7 @@ import numpy as np
 from fastclips.engine.rendering import DECODE, KERNEL
 from fastclips.errors import FrameError
 from fastclips.pixels.decoding.decoder import Decoded, Decoder, Rung
+from fastclips.pixels.geometry.fields import make_field_placer
 from fastclips.pixels.geometry.placing import Hole, find_hole, make_placer
 from fastclips.pixels.geometry.regions import Source, find_source, localize
 
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastclips.engine.clip_spec import ClipSpec
     from fastclips.engine.rendering import Meter
     from fastclips.pixels.geometry.affine import Geometry
+    from fastclips.pixels.recipe import Recipe
     from fastclips.pixels.steps.compiled import CompiledSteps
-    from fastclips.spec import Stream
+    from fastclips.spec import StreamSpec
 
 __all__ = ["Clip", "ClipPlacer", "StreamSetup", "size_text"]
 
@@ -35,12 +36,26 @@ _LAST = int(Rung.WHOLE)  # the last rung that `Decoder.decode_crops` uses
 class StreamSetup(NamedTuple):
     """What a renderer keeps for one stream, from clip to clip."""
 
-    stream: Stream
+    stream: StreamSpec
+    recipe: Recipe  # of the stream
+    size: tuple[int, int]  # that the geometry must give
+    group: str  # of streams whose frames must fit each other
     decoder: Decoder
     pixel_steps: CompiledSteps | None
     table: NDArray[Any] | None  # the result for each byte, where it is the same for all clips
     mirrored_table: NDArray[np.uint8] | None  # the same for a mask, where left and right are swapped
     channels_first: bool
+    joints: dict[tuple[int, int], Any] | None  # results of `joint`, where streams have geometry of their own
+
+    def joint(self, size: tuple[int, int]) -> tuple[Any, ...] | None:
+        """Return what must be equal in all streams of the group, for frames of a size; None if nothing."""
+        if self.joints is None:
+            return size
+        if size not in self.joints:
+            found = self.recipe.joints(*size)
+            self.joints[size] = None if found is None else tuple(before for _, before in found)
+        joint: tuple[Any, ...] | None = self.joints[size]
+        return joint
 
 
 class Clip(NamedTuple):
@@ -51,7 +66,7 @@ class Clip(NamedTuple):
     draws: list[float]
     shown: dict[int, list[int]]  # the time steps that show each frame, including padding
     padded: list[int]  # time steps
-    sizes: dict[int, tuple[tuple[int, ...], str]]  # of each frame, and the stream where it was read
+    sizes: dict[tuple[str, int], tuple[Any, str]]  # by group and frame, and the stream where it was read
     ignored: dict[str, list[int]]  # time steps without labels, by mask, where they are more than the padded
 
     def unlabelled(self, mask: str) -> list[int]:
@@ -73,8 +88,6 @@ class ClipPlacer:
 
     Parameters
     ----------
-    spec : ClipSpec
-        What to do.
     setup : StreamSetup
         The stream.
     clip : Clip
@@ -89,7 +102,6 @@ class ClipPlacer:
 
     def __init__(
         self,
-        spec: ClipSpec,
         setup: StreamSetup,
         clip: Clip,
         batch: NDArray[Any],
@@ -97,13 +109,14 @@ class ClipPlacer:
         *,
         bypass_cache: bool,
     ) -> None:
-        self._spec, self._recipe, self._setup, self._clip = spec, spec.recipe, setup, clip
+        self._recipe, self._setup, self._clip = setup.recipe, setup, clip
+        self._draws = setup.recipe.own_draws(clip.draws)
         self._batch, self._scratch = batch, scratch
         self._bypass_cache = bypass_cache and scratch is None
         self._output = batch if scratch is None else scratch
         self._table = setup.table
         if scratch is None and setup.pixel_steps is not None and setup.table is None:
-            self._table = setup.pixel_steps.table(clip.draws[spec.recipe.geometry_draws :])
+            self._table = setup.pixel_steps.table(self._draws[self._recipe.geometry_draws :])
         self._resolved: tuple[tuple[int, int], int] | None = None  # size of a frame, and its time step
         self._geometry: Geometry
         self._source: Source | None = None
@@ -116,7 +129,7 @@ class ClipPlacer:
         groups = [[at] for at in shown_at] if self._recipe.by_frame else [shown_at]  # by map
         for group in groups:
             source = self._resolve_source(size, group[0])
-            scale = 1 if self._setup.stream.mask else self._geometry.scale
+            scale = self._geometry.scale if self._setup.stream.kind == "image" else 1
             part = self._setup.decoder.decode(data, source, scale)
             decoded = part.pixels.shape
             meter.add_decoded(part.rung, size[0] * size[1] / part.scale**2, decoded[0] * decoded[1])
@@ -139,10 +152,7 @@ class ClipPlacer:
         geometry, output = self._geometry, self._output
         plain = localize(geometry, 0, 0, geometry.scale).is_crop and not geometry.flip_vertical
         moves_channels = self._setup.channels_first and self._scratch is None
-        if not plain or self._table is not None or moves_channels:
-            return ()
-        sizes, name = self._clip.sizes, self._setup.stream.name
-        if any(known != size for frame, (known, _) in sizes.items() if frame in shown):
+        if not plain or self._table is not None or moves_channels or not self._fits(size, shown):
             return ()
         rungs = self._setup.decoder.decode_crops(
             files,
@@ -157,7 +167,7 @@ class ClipPlacer:
         done: Collection[int] = shown.keys()
         if max(rungs) > _LAST:
             done = {frame for frame, rung in zip(shown, rungs, strict=True) if rung <= _LAST}
-        sizes.update(dict.fromkeys(done, (size, name)))
+        self._note_size(size, done)
         if len(shown) < len(output):
             for frame, (first, *others) in shown.items():
                 if others and frame in done:
@@ -168,15 +178,31 @@ class ClipPlacer:
                 meter.add_decoded(rung, pixels, decoded, rungs.count(rung))
         return done
 
+    def _fits(self, size: tuple[int, int], shown: Mapping[int, list[int]]) -> bool:
+        """Whether frames of a size fit those of the other streams of the group."""
+        joint, own = self._setup.joint(size), self._setup.group
+        known = ((frame, fit) for (group, frame), (fit, _) in self._clip.sizes.items() if group == own)
+        return joint is None or all(fit == joint for frame, fit in known if frame in shown)
+
+    def _note_size(self, size: tuple[int, int], frames: Collection[int]) -> None:
+        """Note the size of frames that were placed, for the other streams of the group."""
+        group, joint = self._setup.group, self._setup.joint(size)
+        if joint is not None:
+            places = [(group, frame) for frame in frames]
+            self._clip.sizes.update(dict.fromkeys(places, (joint, self._setup.stream.name)))
+
     def finish(self) -> None:
         """Fill masks without labels, run the pixel steps, and fill what lies outside the frames."""
-        setup, clip = self._setup, self._clip
-        if setup.stream.mask and (unlabelled := clip.unlabelled(setup.stream.name)):
-            self._batch[unlabelled] = setup.stream.ignore
+        setup, stream = self._setup, self._setup.stream
+        unlabelled = self._clip.unlabelled(stream.name) if stream.marks_ignored else ()
         if setup.pixel_steps is not None and self._scratch is not None:
-            draws = clip.draws[self._recipe.geometry_draws :]
+            if unlabelled:
+                self._scratch[unlabelled] = stream.ignored
+            draws = self._draws[self._recipe.geometry_draws :]
             out = np.moveaxis(self._batch, 1, -1) if setup.channels_first else self._batch
             setup.pixel_steps.run(self._scratch, draws, out)
+        if unlabelled:
+            self._batch[unlabelled] = stream.ignored
         for at, hole in self._holes.items():
             hole.fill(self._batch[at])
 
@@ -204,7 +230,7 @@ class ClipPlacer:
         """Find the map of frames of a size at a time step, and the part of the frame that it needs."""
         stream, border = self._setup.stream, self._recipe.border
         self._geometry = geometry = self._map(size, at)
-        self._source = None if stream.mask else find_source(geometry, *size, border.fill)
+        self._source = find_source(geometry, *size, border.fill) if stream.kind == "image" else None
         self._placer = None
         if border.fill == "constant":
             value = stream.ignore if stream.mask else border.value
@@ -215,6 +241,11 @@ class ClipPlacer:
     def _make_placer(self, part: _PartShape, at: int) -> Callable[[NDArray[np.uint8], NDArray[Any]], None]:
         """Return the function that places parts of this shape at a time step."""
         setup, geometry, source = self._setup, self._geometry, self._source
+        moves_channels = setup.channels_first and self._scratch is None
+        if setup.stream.is_field:
+            fill, vectors = self._recipe.border.fill, setup.stream.kind == "flow"
+            size = part.shape[0], part.shape[1]
+            return make_field_placer(geometry, size, fill, vectors=vectors, channels_first=moves_channels)
         top, left, shape, inner = part.top, part.left, part.shape, None
         if source is not None and geometry.warp is not None:
             top, left = source.top // part.scale, source.left // part.scale
@@ -227,15 +258,15 @@ class ClipPlacer:
             self._recipe.border.fill,
             self._table_at(at),
             nearest=setup.stream.mask,
-            channels_first=setup.channels_first and self._scratch is None,
+            channels_first=moves_channels,
             bypass_cache=self._bypass_cache,
         )
         return put if inner is None else lambda pixels, output: put(pixels[inner], output)
 
     def _map(self, shape: tuple[int, int], at: int) -> Geometry:
         """Return the geometry map of frames of a size at a time step."""
-        clip, size = self._clip, self._spec.size
-        geometry = self._recipe.geometry(*shape, clip.draws, clip.view, at)
+        size = self._setup.size
+        geometry = self._recipe.geometry(*shape, self._draws, self._clip.view, at)
         if size != (geometry.y.size, geometry.x.size):
             raise FrameError(
                 f"is {size_text(shape)} and would come out as {geometry.y.size}x{geometry.x.size} (height x "
@@ -249,7 +280,7 @@ class ClipPlacer:
         swapping = self._recipe.swapping
         if self._setup.mirrored_table is None or swapping is None:
             return self._table
-        mirrored = swapping.flip.mirrors(self._clip.draws[swapping.column(at)])
+        mirrored = swapping.flip.mirrors(self._draws[swapping.column(at)])
         return self._setup.mirrored_table if mirrored else self._table
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from fastclips.pixels.recipe import Recipe
     from fastclips.pixels.steps.compiled import CompiledSteps
-    from fastclips.spec import SlotLayout, Stream, Weighting
+    from fastclips.spec import SlotLayout, StreamSpec, Weighting
 
 __all__ = ["ClipSpec"]
 
@@ -34,7 +34,7 @@ class ClipSpec:
     ----------
     storage : Storage
         Where the bytes of frames come from.
-    streams : tuple of Stream
+    streams : tuple of StreamSpec
         What to decode, one field of `layout` each, in the same order.
     recipe : Recipe
         The geometry map, and where each transform's draws are.
@@ -44,26 +44,29 @@ class ClipSpec:
         Where the arrays of a batch lie.
     time_steps : int
         Frames in a clip.
-    size : (int, int)
-        Height and width that the geometry must give.
+    sizes : mapping of str to (int, int)
+        Height and width that the geometry must give, of each stream.
     fast_dct : bool
         Whether JPEGs are decoded with the faster, less exact inverse DCT.
     weighting : Weighting, optional
         If given, `layout` ends with the field `WEIGHT`, float32, of the mask's shape.
     repeats_damaged : bool
         Whether a frame that cannot be read or decoded is replaced by its neighbour, instead of an error.
+    groups : mapping of str to str
+        Group of each stream whose frames need not have the size of all others: see `FoundLayout.groups`.
     """
 
     storage: Storage
-    streams: tuple[Stream, ...]
+    streams: tuple[StreamSpec, ...]
     recipe: Recipe
     pixel_steps: Mapping[str, CompiledSteps]
     layout: SlotLayout
     time_steps: int
-    size: tuple[int, int]
+    sizes: Mapping[str, tuple[int, int]]
     fast_dct: bool
     weighting: Weighting | None = None
     repeats_damaged: bool = False
+    groups: Mapping[str, str] = field(default_factory=dict)
     renderer: ClassVar[str] = "fastclips.engine.renderer:Renderer"
 
     def advise(self, tickets: NDArray[np.void]) -> None:

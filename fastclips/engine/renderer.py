@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from fastclips.engine.clip_spec import ClipSpec
     from fastclips.pixels.recipe import Swapping
-    from fastclips.spec import Stream
+    from fastclips.spec import StreamSpec
 
 __all__ = ["Renderer"]
 
@@ -44,7 +44,9 @@ class Renderer:
     several time steps is read and decoded once; it is placed at the first of them and copied to the others,
     unless each time step has a map of its own. Padding repeats a frame in pictures; masks are the stream's
     `ignore` there, and where a frame has no mask. With ``fill="constant"``, pixels outside the frame are
-    filled last: in pictures after the pixel steps, in masks with `ignore`.
+    filled last: in pictures after the pixel steps, in masks with `ignore`. Depth is treated as a mask if it
+    has a value for what is unknown, else as a picture; flow is treated as a picture. Both are 0 outside the
+    frame.
 
     With ``spec.repeats_damaged``, a clip with damaged frames is written again as if the ticket had named
     other frames: where a picture is damaged in any stream, all pictures show the nearest intact frame before
@@ -63,21 +65,30 @@ class Renderer:
         self._spec = spec
         self._storage = spec.storage  # in a worker: unpickled here
         self._setups = [self._set_up(stream) for stream in spec.streams]
-        self._scratch: dict[str, NDArray[np.uint8]] = {}  # pictures before their pixel steps, by stream
+        self._scratch: dict[str, NDArray[Any]] = {}  # pictures before their pixel steps, by stream
         self._weights = np.array([spec.weighting.table if spec.weighting else ()], np.float32)
         self._bypass_cache = single_threaded and spec.layout.nbytes > _CACHED
 
-    def _set_up(self, stream: Stream) -> StreamSetup:
-        spec, decoder = self._spec, Decoder(stream, fast_dct=self._spec.fast_dct)
+    def _set_up(self, stream: StreamSpec) -> StreamSetup:
+        spec, recipe = self._spec, self._spec.recipe.of(stream)
+        size, group = spec.sizes[stream.name], spec.groups.get(stream.name, "")
+        decoder = Decoder(stream, fast_dct=self._spec.fast_dct)
+        steps, table, mirrored, moves_channels = None, None, None, False
         if stream.mask:
-            return StreamSetup(stream, decoder, None, *_mask_tables(stream, spec.recipe.swapping), False)
-        steps = spec.pixel_steps.get(stream.name)
-        shape: tuple[int, ...] = (spec.time_steps, *spec.size, stream.channels)
-        table = None
-        if steps is not None:
-            shape = steps.shape(shape)
-            table = steps.table(()) if steps.draws(spec.time_steps) == 0 else None
-        return StreamSetup(stream, decoder, steps, table, None, spec.recipe.moves_channels(shape))
+            table, mirrored = _mask_tables(stream, recipe.swapping)
+        else:
+            steps = spec.pixel_steps.get(stream.name)
+            given: tuple[int, ...] = (spec.time_steps, *size, stream.frame_channels)
+            shape = given
+            if steps is not None:
+                shape = steps.shape(shape)
+                if stream.kind == "image" and steps.draws(spec.time_steps) == 0:
+                    table = steps.table(())
+            moves_channels = recipe.moves_channels(shape, given)
+        joints: dict[tuple[int, int], Any] | None = {} if spec.recipe.divides_geometry else None
+        return StreamSetup(
+            stream, recipe, size, group, decoder, steps, table, mirrored, moves_channels, joints
+        )
 
     def render(
         self, ticket: np.void, row: Mapping[str, NDArray[Any]], counters: NDArray[np.float64]
@@ -155,7 +166,8 @@ class Renderer:
     def _replace_damaged(self, clip: Clip, frames: list[int], damage: list[Damage]) -> Clip:
         """Return a clip that shows other frames instead of the damaged ones."""
         frames = [frame if frame >= 0 else ~frame for frame in frames]
-        masks = {number: setup.stream.name for number, setup in enumerate(self._setups) if setup.stream.mask}
+        streams = enumerate(setup.stream for setup in self._setups)
+        masks = {number: stream.name for number, stream in streams if stream.marks_ignored}
         lost = {frame for stream, frame, _ in damage if stream not in masks}
         intact = [at for at, frame in enumerate(frames) if frame not in lost]
         shown: dict[int, list[int]] = {}
@@ -173,10 +185,10 @@ class Renderer:
     ) -> dict[int, str]:
         """Write one stream of a clip; return its damaged frames that are to be replaced, and the reasons."""
         stream = setup.stream
-        unlabelled = clip.unlabelled(stream.name) if stream.mask else ()
+        unlabelled = clip.unlabelled(stream.name) if stream.marks_ignored else ()
         shown = _without(clip.shown, unlabelled) if unlabelled else clip.shown
         if not shown:
-            output[...] = stream.ignore if stream.mask else 0
+            output[...] = stream.ignored
             return {}
         meter.begin(READ)
         shown, files, damage = self._read(stream, clip, shown)
@@ -185,7 +197,7 @@ class Renderer:
         meter.lap(READ)
         meter.begin(DECODE)
         scratch = self._scratch_for(setup)
-        placer = ClipPlacer(self._spec, setup, clip, output, scratch, bypass_cache=self._bypass_cache)
+        placer = ClipPlacer(setup, clip, output, scratch, bypass_cache=self._bypass_cache)
         placed: Collection[int] | None = () if arrays else None
         for (frame, shown_at), data in zip(shown.items(), files, strict=True):
             if placed and frame in placed:
@@ -199,7 +211,7 @@ class Renderer:
                 if frame not in placed:
                     placer.place_frame(data, size, shown_at, meter)
             except FastclipsError as error:
-                damage[frame] = self._damage(error, stream, clip, frame)
+                damage[frame] = self._damage(error, setup, clip, frame)
         meter.lap(DECODE)
         if damage:
             return damage
@@ -211,19 +223,19 @@ class Renderer:
         meter.lap(KERNEL)
         return damage
 
-    def _damage(self, error: FastclipsError, stream: Stream, clip: Clip, frame: int) -> str:
+    def _damage(self, error: FastclipsError, setup: StreamSetup, clip: Clip, frame: int) -> str:
         """Return the reason why a frame is to be replaced; raise an error if it is not."""
         if not (self._spec.repeats_damaged and isinstance(error, DamageError)):
-            raise self._at_frame(error, stream, clip.video, frame) from error.__cause__
-        clip.sizes.pop(frame, None)
+            raise self._at_frame(error, setup.stream, clip.video, frame) from error.__cause__
+        clip.sizes.pop((setup.group, frame), None)
         return str(error)
 
-    def _at_frame(self, error: FastclipsError, stream: Stream, video: int, frame: int) -> FrameError:
+    def _at_frame(self, error: FastclipsError, stream: StreamSpec, video: int, frame: int) -> FrameError:
         path = self._spec.storage.where(stream.name, video, frame)
         return at_path(error, path, video=video, frame=frame)
 
     def _read(
-        self, stream: Stream, clip: Clip, shown: dict[int, list[int]]
+        self, stream: StreamSpec, clip: Clip, shown: dict[int, list[int]]
     ) -> tuple[dict[int, list[int]], Sequence[Any], dict[int, str]]:
         """Read frames; return those that can be read, their data, and why others cannot.
 
@@ -249,7 +261,7 @@ class Renderer:
         return *self._present(stream, clip, readable, list(files.values())), damage
 
     def _present(
-        self, stream: Stream, clip: Clip, shown: dict[int, list[int]], files: Sequence[Any]
+        self, stream: StreamSpec, clip: Clip, shown: dict[int, list[int]], files: Sequence[Any]
     ) -> tuple[dict[int, list[int]], Sequence[Any]]:
         """Return frames and data without those that have no mask, whose time steps become unlabelled."""
         missing = [frame for frame, data in zip(shown, files, strict=True) if data is None]
@@ -262,15 +274,15 @@ class Renderer:
         there = {frame: at for frame, at in shown.items() if frame not in missing}
         return there, [data for data in files if data is not None]
 
-    def _scratch_for(self, setup: StreamSetup) -> NDArray[np.uint8] | None:
+    def _scratch_for(self, setup: StreamSetup) -> NDArray[Any] | None:
         """Return memory for a clip before its pixel steps; None if they are no more than a table."""
-        if setup.pixel_steps is None or setup.pixel_steps.one_table:
+        stream, steps = setup.stream, setup.pixel_steps
+        if steps is None or (steps.one_table and stream.kind == "image"):
             return None
-        name = setup.stream.name
-        if name not in self._scratch:
-            shape = (self._spec.time_steps, *self._spec.size, setup.stream.channels)
-            self._scratch[name] = np.empty(shape, np.uint8)
-        return self._scratch[name]
+        if stream.name not in self._scratch:
+            shape = (self._spec.time_steps, *setup.size, stream.frame_channels)
+            self._scratch[stream.name] = np.empty(shape, stream.decoded_dtype)
+        return self._scratch[stream.name]
 
     def _weigh(
         self,
@@ -286,13 +298,24 @@ class Renderer:
 
 
 def _check_size(setup: StreamSetup, clip: Clip, frame: int, data: Any) -> tuple[int, int]:  # noqa: ANN401 - as stored
-    """Return a frame's size, which must be the same in the clip's other streams."""
-    size = setup.decoder.size(data)
-    known, other = clip.sizes.setdefault(frame, (size, setup.stream.name))
-    if size != known:
+    """Return a frame's size, which must fit that of the clip's other streams of its group."""
+    size, name = setup.decoder.size(data), setup.stream.name
+    joint = setup.joint(size)
+    if joint is None:
+        return size
+    known, other = clip.sizes.setdefault((setup.group, frame), (joint, name))
+    if joint != known and setup.joints is None:
         raise FrameError(
-            f"is {size_text(size)} while its {other} is {size_text(known)}; "
-            "the frames of aligned streams must have one size"
+            f"is {size_text(size)} while its {other} is {size_text(known)}; the frames of aligned streams "
+            f"must have one size: bring {name!r} to the other size by On({name!r}, Resize((height, width))) "
+            "before the other transforms or, if it is another camera, open it as Stream(path)"
+        )
+    if joint != known:
+        first, second = next(pair for pair in zip(joint, known, strict=False) if pair[0] != pair[1])
+        raise FrameError(
+            f"of {size_text(size)} is {size_text(first)} at a transform that acts on all streams, while its "
+            f"{other} is {size_text(second)} there; the frames of aligned streams must have one size there: "
+            f"resize both, by On(({other!r}, {name!r}), Resize((height, width)))"
         )
     return size
 
@@ -304,7 +327,7 @@ def _without(shown: dict[int, list[int]], left_out: Collection[int]) -> dict[int
 
 
 def _mask_tables(
-    stream: Stream, swapping: Swapping | None
+    stream: StreamSpec, swapping: Swapping | None
 ) -> tuple[NDArray[np.uint8] | None, NDArray[np.uint8] | None]:
     """Return the tables of a mask's values and of a mirrored mask's values, where they change any."""
     table = None if stream.values is None else np.array([stream.values], np.uint8)

@@ -5,7 +5,8 @@
     JPEG, unchanged       -> the same coefficients with restart markers (native/transcode.h): no pixel changes
     picture, resized, encoded again or an array  -> JPEG, 4:2:0, with restart markers
     mask                  -> its own bytes; PNG if it is an array or resized
-    any frame, codec raw  -> .npy
+    flow, depth           -> its own bytes; .npy if it is an array
+    any other, codec raw  -> .npy
 
 Every frame in a pack can be decoded. A frame that is stored as its own bytes was decoded once, or it is a PNG
 with correct checksums whose depth and colour type were decoded before.
@@ -14,9 +15,8 @@ with correct checksums whose depth and colour type were decoded before.
 from __future__ import annotations
 
 import io
-import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import simplejpeg
@@ -25,13 +25,14 @@ from PIL import Image
 from fastclips._native import NPY_MAGIC, transcode
 from fastclips.errors import FrameError
 from fastclips.pixels.decoding.decoder import Decoder, frame_size
+from fastclips.pixels.decoding.headers import is_whole_png
 from fastclips.pixels.geometry.resample import shrink
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastclips.pixels.decoding.decoder import Stored
-    from fastclips.spec import Stream
+    from fastclips.spec import StreamSpec
 
 __all__ = ["KINDS", "Encoded", "Encoder", "Encoding", "kind_of"]
 
@@ -88,13 +89,13 @@ class Encoder:
 
     Parameters
     ----------
-    stream : Stream
+    stream : StreamSpec
         The stream.
     encoding : Encoding
         How frames are packed.
     """
 
-    def __init__(self, stream: Stream, encoding: Encoding) -> None:
+    def __init__(self, stream: StreamSpec, encoding: Encoding) -> None:
         self._stream = stream
         self._encoding = encoding
         self._decoded: set[bytes] = set()  # depths and colour types of PNGs that were decoded
@@ -102,7 +103,7 @@ class Encoder:
         self._decoder = Decoder(stream, fast_dct=encoding.raw)
 
     def encode(self, data: Stored) -> Encoded:
-        """Encode a frame as a storage returns it: bytes, or an ndarray of uint8.
+        """Encode a frame as a storage returns it: bytes, or an ndarray.
 
         Raises
         ------
@@ -110,6 +111,9 @@ class Encoder:
             It is damaged, or does not fit its stream.
         """
         encoding = self._encoding
+        if self._stream.is_field:
+            found = self._decoder.decode(data).pixels
+            return _as_npy(found) if isinstance(data, np.ndarray) else Encoded(bytes(data), kind_of(data))
         if encoding.raw or isinstance(data, np.ndarray) or self._changes(data):
             pixels = self._shrunk(self._decoder.decode(data).pixels)
             return self._of_pixels(pixels)
@@ -127,7 +131,7 @@ class Encoder:
         kind = kind_of(data)
         if kind != KINDS.index("png"):
             self._decoder.decode(data)
-        elif not _is_whole_png(data):
+        elif not is_whole_png(data):
             raise FrameError(
                 f"truncated or damaged PNG of {len(data)} bytes: a checksum is wrong, or its end is missing"
             )
@@ -159,8 +163,7 @@ class Encoder:
         pixels = np.ascontiguousarray(pixels)
         file = io.BytesIO()
         if self._encoding.raw:
-            np.save(file, pixels)
-            return Encoded(file.getvalue(), KINDS.index("npy"))
+            return _as_npy(pixels)
         if self._stream.mask:
             Image.fromarray(pixels).save(file, "PNG")
             return Encoded(file.getvalue(), KINDS.index("png"))
@@ -170,22 +173,13 @@ class Encoder:
         return Encoded(transcode(data, self._encoding.restart), 0)
 
 
+def _as_npy(pixels: NDArray[Any]) -> Encoded:
+    file = io.BytesIO()
+    np.save(file, pixels)
+    return Encoded(file.getvalue(), KINDS.index("npy"))
+
+
 def kind_of(data: bytes | bytearray | memoryview) -> int:
     """Return the index in `KINDS` of a file's format, by its first bytes."""
     start = bytes(data[:8])
     return next((kind for begins, kind in _STARTS.items() if start.startswith(begins)), len(KINDS) - 1)
-
-
-def _is_whole_png(data: bytes | bytearray | memoryview) -> bool:
-    """Whether all chunks of a PNG file are there, with correct checksums."""
-    view, at = memoryview(data), 8
-    while at + 12 <= len(view):
-        end = at + 8 + int.from_bytes(view[at : at + 4], "big")
-        if end + 4 > len(view) or zlib.crc32(view[at + 4 : end]) != int.from_bytes(
-            view[end : end + 4], "big"
-        ):
-            return False
-        if bytes(view[at + 4 : at + 8]) == b"IEND":
-            return True
-        at = end + 4
-    return False

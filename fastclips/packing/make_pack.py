@@ -95,7 +95,7 @@ def make_pack(dataset: Dataset, folder: Path, options: Options, workers: int) ->
     OSError
         The pack cannot be written.
     """
-    videos = _videos(dataset)
+    videos = _videos(dataset, options.encoding.short_side)
     made = _made(dataset, videos, options)
     with Shards(
         folder,
@@ -117,13 +117,19 @@ def make_pack(dataset: Dataset, folder: Path, options: Options, workers: int) ->
     return totals, resumed
 
 
-def _videos(dataset: Dataset) -> _Videos:
+def _videos(dataset: Dataset, short_side: int | None) -> _Videos:
     """Return the videos of a dataset, in the order of their first rows."""
     index = dataset.index
     wrong = [stream.name for stream in dataset.streams if "/" in stream.name or "\0" in stream.name]
     if wrong:
         raise OptionError(
             f"stream={wrong[0]!r}: must have no slash and no NUL, because it becomes a part of file names"
+        )
+    fields = [stream for stream in dataset.streams if stream.is_field]
+    if fields and short_side is not None:
+        raise OptionError(
+            f"short_side={short_side}: would shrink the frames, but numbers of {fields[0].name!r} "
+            f"({fields[0].kind}) are packed as they are: remove short_side=, and resize when loading"
         )
     _, rows, of_row = np.unique(index.keys, return_index=True, return_inverse=True)
     order = np.argsort(rows)

@@ -107,8 +107,9 @@ def pack(
     """Write a dataset as a pack: JPEG frames in tar files, from which crops are decoded fast.
 
     JPEG frames are transcoded without loss: `fastclips.open` of the pack gives the same clips, labels and
-    pixels as the dataset. Pictures of other formats and masks are stored as they are; arrays become JPEGs and
-    PNG masks. The same dataset and options give the same bytes, for any number of workers.
+    pixels as the dataset. Pictures of other formats, masks, flow and depth are stored as they are; arrays
+    become JPEGs, PNG masks, and .npy files of flow and depth. The same dataset and options give the same
+    bytes, for any number of workers.
 
     After an interruption, the same call continues after the last complete shard. A call with other data or
     options is refused. Data count as other data if names, lengths or labels differ, or the first frames of up

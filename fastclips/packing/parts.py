@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fastclips.data.storage import Storage
     from fastclips.packing.encoder import Encoding
     from fastclips.pixels.decoding.decoder import Stored
-    from fastclips.spec import Stream
+    from fastclips.spec import StreamSpec
 
 __all__ = ["Job", "Part", "PartMaker", "Problem", "Task", "member_name", "padding"]
 
@@ -36,7 +36,7 @@ class Job:
     ----------
     storage : Storage
         Source of the frames.
-    streams : tuple of Stream
+    streams : tuple of StreamSpec
         Streams of every video.
     encoding : Encoding
         How frames are encoded.
@@ -47,7 +47,7 @@ class Job:
     """
 
     storage: Storage
-    streams: tuple[Stream, ...]
+    streams: tuple[StreamSpec, ...]
     encoding: Encoding
     names: Names
     folder: str

@@ -25,7 +25,7 @@ from fastclips.data.scan import FRAME_EXTENSIONS, SKIPPED, VIDEO_EXTENSIONS, wit
 from fastclips.data.storage import Storage
 from fastclips.errors import DataError, FrameError, OptionError
 from fastclips.options import first_few
-from fastclips.spec import Stream
+from fastclips.spec import StreamSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -241,7 +241,7 @@ def _dataset(
         labels=labels,
         classes=classes,
     )
-    return Dataset(VideoFileStorage(Names.of(paths)), index, (Stream("image"),))
+    return Dataset(VideoFileStorage(Names.of(paths)), index, (StreamSpec("image"),))
 
 
 def _refuse_twins(names: list[str]) -> None:

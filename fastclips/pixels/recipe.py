@@ -8,12 +8,13 @@ Each geometry transform (`geometry.crops`, `.flips`, `.warps`) composes its map 
 pixel is resampled at most once, however many transforms are listed; a crop or flip alone resamples nothing.
 A map that neither turns nor leaves the frame covers whole source pixels; all others are as exact as floating
 point. One border rule sets the pixels outside the frame. Geometry applies to every stream, pixel steps
-(`fastclips.pixels.steps.compiled`) to pictures only.
+(`fastclips.pixels.steps.compiled`) to pictures only. `On` restricts a transform to some streams: `Recipe.of`
+returns the recipe of one stream, whose draws are some of the clip's.
 
 Transforms hold no random state. The plan gives each clip numbers in [0, 1); each transform takes `draws` of
-them, geometry first, and `Recipe.geometry` turns them into pixels once a frame's size is known. A transform
-that draws per frame takes as many for the first time step, for the second, and so on: each time step then
-has a map of its own, the same for every stream.
+them, geometry first and those of `On` last, and `Recipe.geometry` turns them into pixels once a frame's size
+is known. A transform that draws per frame takes as many for the first time step, for the second, and so on:
+each time step then has a map of its own, the same for every stream.
 
 Some transforms have several *views*, each with a map of its own. A clip then appears once for each view; its
 ticket's `view` tells which.
@@ -24,12 +25,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain, compress
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from fastclips.errors import OptionError
 from fastclips.options import checked_bool
 from fastclips.pixels.geometry.affine import Axis, Border, Geometry
 from fastclips.pixels.geometry.flips import RandomFlip
+from fastclips.pixels.on import On, inner
 from fastclips.pixels.steps.base import METHODS, PixelStep
 from fastclips.pixels.steps.compiled import CompiledSteps, count_draws
 from fastclips.pixels.steps.normalize import Normalize
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
     from fastclips.pixels.steps.base import Trial
+    from fastclips.spec import StreamSpec
 
 __all__ = [
     "GeometryTransform",
@@ -91,10 +95,14 @@ def _has_views(transform: GeometryTransform | ViewTransform) -> TypeIs[ViewTrans
     return hasattr(transform, "compose_view")  # isinstance takes far longer
 
 
+def _is_per_frame(transform: object) -> bool:
+    return getattr(transform, "per", "clip") == "frame"
+
+
 class _Listed(NamedTuple):
     """A transform, and the place of its draws."""
 
-    transform: GeometryTransform | ViewTransform
+    transform: Any  # a GeometryTransform or ViewTransform, or an On that holds one
     first: int  # of its draws for the first time step
     stride: int  # draws from one time step to the next: 0 where it draws once per clip
 
@@ -123,11 +131,14 @@ class Swapping(NamedTuple):
 class Recipe:
     """What is done to each clip: one geometry map and the pixel steps; made by `compile_recipe`.
 
+    With an `On` among its items, it counts draws, and `of` returns the recipe of each stream. Without, it is
+    itself that of pictures and masks.
+
     Parameters
     ----------
-    transforms : tuple of GeometryTransform or ViewTransform
+    transforms : tuple of GeometryTransform, ViewTransform or On
         In the order in which they compose.
-    steps : tuple of PixelStep
+    steps : tuple of PixelStep or On
         In the order in which they act.
     channels_first : bool
         Whether pictures are (C, H, W).
@@ -137,40 +148,156 @@ class Recipe:
         The pixels outside the frame.
     dct_scaling : bool
         Whether JPEGs may be decoded at a fraction of their size where the geometry shrinks them by 2 or more.
+    own : tuple of bool
+        Of the recipe of one stream: whether each transform is of `On`.
+    columns : tuple of int, optional
+        Of the recipe of one stream: which of the clip's draws it takes; None if it takes all.
+    snaps : bool
+        Whether the box of a map within the frame moves to whole pixels of the frame.
     """
 
-    transforms: tuple[GeometryTransform | ViewTransform, ...]
-    steps: tuple[PixelStep, ...]
+    transforms: tuple[Any, ...]
+    steps: tuple[Any, ...]
     channels_first: bool
     time_steps: int
     border: Border
     dct_scaling: bool = False
+    own: tuple[bool, ...] = ()
+    columns: tuple[int, ...] | None = None
+    snaps: bool = True
 
     @cached_property
-    def _laid_out(self) -> tuple[list[_Listed], int]:
-        """The place of each transform's draws, and their number."""
-        listed, used = [], 0
-        for transform in self.transforms:
-            draws = 0 if _has_views(transform) else transform.draws
-            per_frame = getattr(transform, "per", "clip") == "frame"
-            listed.append(_Listed(transform, used, draws if per_frame else 0))
-            used += draws * (self.time_steps if per_frame else 1)
-        return listed, used
+    def is_divided(self) -> bool:
+        """Whether `On` restricts transforms to some streams."""
+        return any(isinstance(item, On) for item in (*self.transforms, *self.steps))
 
-    @property
+    @cached_property
+    def divides_geometry(self) -> bool:
+        """Whether `On` restricts geometry to some streams."""
+        return any(isinstance(item, On) for item in self.transforms)
+
+    def of(self, stream: StreamSpec) -> Recipe:
+        """Return the recipe of one stream, which has no `On`.
+
+        Its draws are those of the clip that `own_draws` picks.
+
+        Raises
+        ------
+        OptionError
+            If its transforms fill the pixels outside the frame by different rules.
+        """
+        if not self.is_divided and not stream.is_field:
+            return self
+        own: list[bool] = []
+        transforms: list[Any] = []
+        columns: list[int] = []
+        ranges, steps = iter(self._ranges), []
+        for item, draws in zip(self.transforms, ranges, strict=False):
+            if not isinstance(item, On) or item.names(stream.name):
+                own.append(isinstance(item, On))
+                transforms.append(inner(item))
+                columns += draws
+        for step, draws in zip(self.steps, ranges, strict=True):
+            if step.names(stream.name) if isinstance(step, On) else stream.kind == "image":
+                steps.append(inner(step))
+                columns += draws
+        _check_once(steps)
+        border = _border(transforms)
+        if stream.is_field:
+            border = border._replace(value=stream.ignored)
+        return Recipe(
+            tuple(transforms),
+            tuple(steps),
+            self.channels_first,
+            self.time_steps,
+            border,
+            self.dct_scaling,
+            tuple(own),
+            tuple(columns),
+            snaps=stream.kind == "image" or not any(own),
+        )
+
+    def own_draws(self, draws: Sequence[float]) -> Sequence[float]:
+        """Return the draws of this recipe among those of the clip."""
+        return draws if self.columns is None else [draws[column] for column in self.columns]
+
+    @cached_property
+    def random_own(self) -> tuple[int, ...]:
+        """Of the recipe of one stream: the clip's draws that geometry of `On` takes."""
+        columns = self.columns or ()
+        return tuple(columns[draw] for draw in chain(*compress(self._ranges, self.own)))
+
+    def joints(self, height: int, width: int) -> tuple[tuple[Any, tuple[int, int]], ...] | None:
+        """Return each transform that acts on all streams, and the size before it of frames of a size.
+
+        Returns
+        -------
+        tuple of (transform, (int, int)), or None
+            If no geometry acts on all streams: the size alone, with None for the transform; but None if `On`
+            gives the stream geometry of its own, for then any size will do. Ends with a crop that is too
+            large.
+        """
+        geometry = Geometry(Axis.whole(height), Axis.whole(width))
+        found: list[tuple[Any, tuple[int, int]]] = []
+        own = self.own or (False,) * len(self.transforms)
+        for of_stream, transform in zip(own, self.transforms, strict=True):
+            if not of_stream:
+                found.append((transform, (geometry.y.size, geometry.x.size)))
+            try:
+                if _has_views(transform):
+                    geometry = transform.compose_view(geometry, 0)
+                else:
+                    geometry = transform.compose(geometry, [0.0] * transform.draws)
+            except OptionError:
+                break
+        if found:
+            return tuple(found)
+        return None if any(own) else ((None, (height, width)),)
+
+    def _count(self, item: Any) -> int:  # noqa: ANN401 - any transform
+        """Return how many numbers in [0, 1) a transform takes per clip."""
+        transform = inner(item)
+        if isinstance(transform, PixelStep):
+            return count_draws((transform,), self.time_steps)
+        if _has_views(transform):
+            return 0
+        return int(transform.draws) * (self.time_steps if _is_per_frame(transform) else 1)
+
+    @cached_property
+    def _ranges(self) -> list[range]:
+        """The draws of each transform and each pixel step."""
+        items = [*self.transforms, *self.steps]
+        ranges, used = [range(0)] * len(items), 0
+        for restricted in (False, True):  # `On` comes last, so that it changes no draw of other transforms
+            for number, item in enumerate(items):
+                if isinstance(item, On) is restricted:
+                    ranges[number] = range(used, used + self._count(item))
+                    used = ranges[number].stop
+        return ranges
+
+    @cached_property
+    def _laid_out(self) -> list[_Listed]:
+        """The place of each geometry transform's draws."""
+        listed = []
+        for item, draws in zip(self.transforms, self._ranges, strict=False):
+            stride = len(draws) // self.time_steps if _is_per_frame(inner(item)) else 0
+            listed.append(_Listed(item, draws.start, stride))
+        return listed
+
+    @cached_property
     def geometry_draws(self) -> int:
-        """Numbers in [0, 1) that the geometry takes per clip: the first of the clip's draws."""
-        return self._laid_out[1]
+        """Numbers in [0, 1) that the geometry takes per clip, without `On`: the first of the clip's draws."""
+        return sum(self._count(item) for item in self.transforms if not isinstance(item, On))
 
     @cached_property
     def by_frame(self) -> bool:
         """Whether each time step has a map of its own."""
-        return any(listed.stride for listed in self._laid_out[0])
+        return any(listed.stride for listed in self._laid_out)
 
     @cached_property
     def swapping(self) -> Swapping | None:
         """The flip that swaps labels or values of masks, if any."""
-        for flip, first, stride in self._laid_out[0]:
+        for flip, first, stride in self._laid_out:
             if isinstance(flip, RandomFlip) and (flip.label_pairs or flip.mask_pairs):
                 return Swapping(flip, first, stride)
         return None
@@ -183,7 +310,7 @@ class Recipe:
     @property
     def draws(self) -> int:
         """Numbers in [0, 1) that a clip takes."""
-        return self.geometry_draws + count_draws(self.steps, self.time_steps)
+        return sum(map(len, self._ranges))
 
     @cached_property
     def views(self) -> int:
@@ -195,15 +322,19 @@ class Recipe:
         """Whether the output's size is the same for frames of any size."""
         return any(transform.fixes_size for transform in self.transforms)
 
-    def compiled(self, channels: int, trials: Sequence[Trial] = ()) -> CompiledSteps | None:
+    def compiled(
+        self, channels: int, trials: Sequence[Trial] = (), dtype: str = "uint8"
+    ) -> CompiledSteps | None:
         """Compile the pixel steps.
 
         Parameters
         ----------
         channels : int
-            Of the pictures: 3, or 1 for gray.
+            Of the pictures: 3, or 1 for gray; of depth 1, of flow 2.
         trials : sequence of Trial
             Results of trying out the user's functions among the pixel steps, in order.
+        dtype : str
+            Of the decoded frames.
 
         Returns
         -------
@@ -220,16 +351,19 @@ class Recipe:
                 f"fill_value={self.border.value} is for red, green and blue, but gray pictures have one "
                 "channel: give one number"
             )
-        return CompiledSteps(self.steps, channels, trials) if self.steps else None
+        return CompiledSteps(self.steps, channels, trials, dtype) if self.steps else None
 
     @cached_property
     def has_functions(self) -> bool:
         """Whether the pixel steps include users' functions."""
         return any(step.kind == "function" for step in self.steps)
 
-    def moves_channels(self, shape: tuple[int, ...]) -> bool:
-        """Return whether a clip of a shape is turned from (T, H, W, C) to (T, C, H, W)."""
-        return self.channels_first and is_picture(shape)
+    def moves_channels(self, shape: tuple[int, ...], given: tuple[int, ...]) -> bool:
+        """Return whether a clip of a shape is turned from (T, H, W, C) to (T, C, H, W).
+
+        `given` is its shape before the pixel steps.
+        """
+        return self.channels_first and (is_picture(shape) or shape == given)
 
     def geometry(
         self, height: int, width: int, draws: Sequence[float], view: int = 0, step: int = 0
@@ -241,7 +375,7 @@ class Recipe:
         height, width : int
             Size of the frame in pixels.
         draws : sequence of float
-            The clip's numbers in [0, 1), `Recipe.draws` of them.
+            The numbers in [0, 1) of this recipe, `Recipe.draws` of them.
         view : int
             One of the recipe's `views`, from 0; the first transform's view changes slowest.
         step : int
@@ -259,7 +393,7 @@ class Recipe:
             If a crop is larger than its input.
         """
         geometry, rest = Geometry(Axis.whole(height), Axis.whole(width)), self.views
-        for transform, first, stride in self._laid_out[0]:
+        for transform, first, stride in self._laid_out:
             if _has_views(transform):
                 rest //= transform.views
                 number, view = divmod(view, rest)
@@ -267,11 +401,11 @@ class Recipe:
             else:
                 start = first + stride * step
                 geometry = transform.compose(geometry, draws[start : start + transform.draws])
-        return geometry.settle(height, width, dct_scaling=self.dct_scaling)
+        return geometry.settle(height, width, dct_scaling=self.dct_scaling, snaps=self.snaps)
 
 
 def compile_recipe(
-    transforms: Iterable[GeometryTransform | ViewTransform | PixelStep],
+    transforms: Iterable[GeometryTransform | ViewTransform | PixelStep | On],
     *,
     channels_first: bool = False,
     time_steps: int = 1,
@@ -282,7 +416,7 @@ def compile_recipe(
     Parameters
     ----------
     transforms : iterable
-        Geometry transforms and pixel steps, each kind in order.
+        Geometry transforms and pixel steps, each kind in order, also in `On`.
     channels_first : bool
         Whether pictures are (C, H, W) instead of (H, W, C).
     time_steps : int
@@ -300,25 +434,31 @@ def compile_recipe(
         If an item is no transform, Normalize is there twice, or two transforms fill the pixels outside the
         frame by different rules.
     """
-    geometry: list[GeometryTransform | ViewTransform] = []
-    steps: list[PixelStep] = []
+    geometry: list[Any] = []
+    steps: list[Any] = []
     try:
         transforms = tuple(transforms)
     except TypeError:
         raise OptionError(f"transforms={transforms!r}: must be a list, as in [RandomCrop(224)]") from None
-    for transform in transforms:
+    for item in transforms:
+        transform = inner(item)
         if isinstance(transform, PixelStep):
-            steps.append(transform)
+            steps.append(item)
         elif not isinstance(transform, type) and isinstance(transform, (GeometryTransform, ViewTransform)):
-            geometry.append(transform)
+            geometry.append(item)
         else:
             raise OptionError(f"{transform!r} in transforms is no transform; {_instead(transform)}")
-    if sum(isinstance(step, Normalize) for step in steps) > 1:
-        raise OptionError("Normalize stands more than once in transforms: combine mean and std into one")
-    _check_mirrors(geometry)
+    _check_once(steps)
+    _check_mirrors([*map(inner, geometry)])
     channels_first = checked_bool(channels_first, "channels_first")
     dct_scaling = checked_bool(dct_scaling, "dct_scaling")
-    return Recipe(tuple(geometry), tuple(steps), channels_first, time_steps, _border(geometry), dct_scaling)
+    border = _border([item for item in geometry if not isinstance(item, On)])
+    return Recipe(tuple(geometry), tuple(steps), channels_first, time_steps, border, dct_scaling)
+
+
+def _check_once(steps: Iterable[object]) -> None:
+    if sum(isinstance(step, Normalize) for step in steps) > 1:
+        raise OptionError("Normalize stands more than once in transforms: combine mean and std into one")
 
 
 def _instead(given: object) -> str:
@@ -347,7 +487,7 @@ def _check_mirrors(transforms: list[GeometryTransform | ViewTransform]) -> None:
         )
 
 
-def _border(transforms: list[GeometryTransform | ViewTransform]) -> Border:
+def _border(transforms: list[Any]) -> Border:
     """Return the border rule, on which all transforms that have one must agree."""
     filling: list[Any] = [transform for transform in transforms if hasattr(transform, "fill")]
     borders = [Border(transform.fill, transform.fill_value) for transform in filling]

@@ -3,6 +3,7 @@
 The shape and type of a clip's array decide how it is drawn::
 
     mask                            (T, H, W)                       colours by value
+    flow                            (T, H, W, 2), (T, 2, H, W)      hue by direction, saturation by length
     (T, H, W, C), (T, C, H, W)      pictures if C is 1 or 3         bytes as they are, others stretched
                                     else a strip for each channel
     (T, H, W)                       gray pictures
@@ -21,7 +22,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Span", "Strip", "mask_colors", "paint_mask", "strips"]
+__all__ = ["Reach", "Span", "Strip", "mask_colors", "paint_mask", "strips"]
 
 # Okabe and Ito, "Color Universal Design", 2008: distinct with any kind of colour vision.
 _HUES = np.array(
@@ -87,6 +88,37 @@ class Span(NamedTuple):
         return shown if self.finite else f"{shown}, magenta is not finite"
 
 
+class Reach(NamedTuple):
+    """The length of a flow's displacements that is drawn in full colour.
+
+    Parameters
+    ----------
+    longest : float
+        In pixels.
+    """
+
+    longest: float
+
+    @classmethod
+    def of(cls, flow: NDArray[Any]) -> Reach:
+        """Return the longest displacement of a flow, (..., 2)."""
+        return cls(float(np.nan_to_num(np.hypot(flow[..., 0], flow[..., 1])).max(initial=0)))
+
+    def paint(self, flow: NDArray[Any]) -> NDArray[np.uint8]:
+        """Return a flow, (..., 2), as colours, (..., 3): white is 0, red points to the right."""
+        x, y = np.nan_to_num(flow[..., 0].astype(np.float64)), np.nan_to_num(flow[..., 1].astype(np.float64))
+        saturation = np.hypot(x, y) / (self.longest or np.inf)
+        sector = np.arctan2(y, x) * 3 / np.pi  # six sectors of hues
+        parts = []
+        for shift in (5, 3, 1):  # red, green, blue of the HSV colour of value 1
+            place = (sector + shift) % 6
+            parts.append(1 - np.clip(saturation, 0, 1) * np.clip(np.minimum(place, 4 - place), 0, 1))
+        return (np.stack(parts, -1) * 255 + 0.5).astype(np.uint8)
+
+    def __str__(self) -> str:
+        return f"white is 0, full colour a length of {self.longest:.4g}; red points right, cyan left"
+
+
 class Strip(NamedTuple):
     """Pictures of one clip, side by side.
 
@@ -105,7 +137,7 @@ class Strip(NamedTuple):
     ignore: int | None = None
 
 
-def strips(name: str, array: NDArray[Any], span: Span, ignore: int | None = None) -> list[Strip]:
+def strips(name: str, array: NDArray[Any], span: Span | Reach, ignore: int | None = None) -> list[Strip]:
     """Return an array of one clip as strips of pictures.
 
     Parameters
@@ -114,8 +146,8 @@ def strips(name: str, array: NDArray[Any], span: Span, ignore: int | None = None
         Name of the array.
     array : ndarray
         Array of any shape: see the table above.
-    span : Span
-        Range to draw, if the array is not bytes.
+    span : Span or Reach
+        Range to draw, if the array is not bytes; a `Reach` for flow, (T, H, W, 2).
     ignore : int, optional
         Value of ignored pixels; given for masks alone.
 
@@ -126,6 +158,8 @@ def strips(name: str, array: NDArray[Any], span: Span, ignore: int | None = None
     """
     if ignore is not None:
         return [Strip(name, array, ignore)]
+    if isinstance(span, Reach):
+        return [Strip(name, span.paint(array))]
     if not 1 <= array.ndim <= _CLIP or not array.size:
         return []
     if array.ndim == 1:

@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from fastclips.options import checked_int
-from fastclips.preview.painting import Span, Strip, paint_mask, strips
+from fastclips.preview.painting import Reach, Span, Strip, paint_mask, strips
 from fastclips.reserved import FRAME_INDEX, LABEL, TIMESTAMP, VALID
 
 if TYPE_CHECKING:
@@ -197,8 +197,16 @@ class _Gathered:
         }
         labels = self._dataset.index.every_label
         self._labels = {name: labels[name] for name in self._arrays if name in labels}
-        self._spans = {
-            name: Span.of(array)
+        self._flows = {  # axis of x and y
+            name: axis
+            for name, array in self._arrays.items()
+            for axis in (2, 4)  # channels first or last
+            if name in streams and streams[name].kind == "flow" and array.shape[axis : axis + 1] == (2,)
+        }
+        self._spans: dict[str, Span | Reach] = {
+            name: Reach.of(np.moveaxis(array, self._flows[name], -1))
+            if name in self._flows
+            else Span.of(array)
             for name, array in (*self._arrays.items(), *self._weights.items())
             if name not in self._ignored and array.dtype != np.uint8
         }
@@ -232,8 +240,9 @@ class _Gathered:
         found: list[Strip] = []
         for name, array in (*self._arrays.items(), *self._weights.items()):
             if name not in _OF_STEPS and not self._is_words(name, array):
-                span = self._spans.get(name, Span(0, 255, finite=True))
-                found += strips(name, array[row], span, self._ignored.get(name))
+                span = self._spans.get(name) or Span(0, 255, finite=True)
+                drawn = np.moveaxis(array, self._flows[name], -1) if name in self._flows else array
+                found += strips(name, drawn[row], span, self._ignored.get(name))
         return found
 
     def _is_words(self, name: str, array: NDArray[Any]) -> bool:

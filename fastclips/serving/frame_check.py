@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fastclips.data.index import Index
     from fastclips.data.storage import Storage
     from fastclips.pixels.decoding.decoder import Stored
-    from fastclips.spec import Stream
+    from fastclips.spec import StreamSpec
 
 __all__ = ["check_frames", "next_frame", "spread_frames"]
 
@@ -57,7 +57,7 @@ def check_frames(
                 warnings.warn(message, stacklevel=stacklevel + 1)
 
 
-def _problems(dataset: Dataset, stream: Stream, *, repeats_damaged: bool) -> Iterator[str]:
+def _problems(dataset: Dataset, stream: StreamSpec, *, repeats_damaged: bool) -> Iterator[str]:
     """Yield what is wrong with the frames that are looked at."""
     index, storage = dataset.index, opened(dataset.storage)
     unread: list[str] = []
@@ -90,7 +90,7 @@ def _problems(dataset: Dataset, stream: Stream, *, repeats_damaged: bool) -> Ite
 
 
 def _unusable_modes(
-    stream: Stream, modes: dict[str, tuple[str, Stored]], *, repeats_damaged: bool
+    stream: StreamSpec, modes: dict[str, tuple[str, Stored]], *, repeats_damaged: bool
 ) -> Iterator[str]:
     """Yield a warning for each mode that masks cannot have; raise FrameError if there is no other mode."""
     decoder = Decoder(stream)

@@ -6,12 +6,15 @@ begins; a worker that meets another size later raises an error.
 
 The result of a user's function is known only from calling it, so each function is called here once. The
 pixel steps are compiled here, once for each stream; the workers get them compiled.
+
+Whether streams of different sizes fit each other is found by `fastclips.serving.alignment`.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +23,7 @@ from fastclips.errors import DamageError, FrameError, OptionError
 from fastclips.pixels.decoding.decoder import Decoder, frame_size
 from fastclips.pixels.steps.compiled import try_functions
 from fastclips.reserved import LABEL, OF_PLAN, WEIGHT
+from fastclips.serving.alignment import check_names, group_streams
 from fastclips.spec import Field, SlotLayout
 
 if TYPE_CHECKING:
@@ -34,7 +38,7 @@ if TYPE_CHECKING:
     from fastclips.pixels.recipe import Recipe
     from fastclips.pixels.steps.base import Trial
     from fastclips.pixels.steps.compiled import CompiledSteps
-    from fastclips.spec import Stream, Weighting
+    from fastclips.spec import StreamSpec, Weighting
 
     Seen = TypeVar("Seen")
 
@@ -51,15 +55,21 @@ class FoundLayout(NamedTuple):
     ----------
     slots : SlotLayout
         One field for each stream among the names, and `WEIGHT` last if there is a weighting.
-    size : (int, int)
-        Height and width of frames after the geometry.
+    streams : tuple of StreamSpec
+        These streams, with the type of depth that was found.
+    sizes : dict of str to (int, int)
+        Height and width of each stream's frames after its geometry.
     pixel_steps : dict of str to CompiledSteps
-        The pixel steps of each picture stream; empty if the recipe has none.
+        The pixel steps of each stream that has any.
+    groups : dict of str to str
+        Group of each stream, within which frames must fit each other; ``""`` for streams that are not listed.
     """
 
     slots: SlotLayout
-    size: tuple[int, int]
+    streams: tuple[StreamSpec, ...]
+    sizes: dict[str, tuple[int, int]]
     pixel_steps: dict[str, CompiledSteps]
+    groups: dict[str, str]
 
 
 def find_layout(
@@ -96,9 +106,9 @@ def find_layout(
     Raises
     ------
     OptionError
-        If a name is no stream, a crop is larger than a frame, frames come out in different sizes, a pixel
-        step does not suit the channels or size of a picture or the result of a function, or the weighting is
-        of no mask among the names.
+        If a name is no stream, a crop is larger than a frame, frames come out in different sizes, streams
+        do not fit each other, a pixel step does not suit the channels or size of a picture or the result of a
+        function, or the weighting is of no mask among the names.
     FrameError
         If a frame that is looked at cannot be read, or a user's function fails on it.
     """
@@ -121,33 +131,63 @@ def find_layout(
             f"RandomFlip's mask_map={dict(recipe.mask_pairs)} swaps values of masks, but this dataset has no "
             "masks"
         )
+    check_names(recipe, dataset.streams)
     most = 1 + passes_damaged * _MOST_DAMAGED
-    size = _output_size(dataset, recipe, next(iter(wanted)), most)
-    fields = []
+    recipes = {name: recipe.of(streams[name]) for name in wanted}
+    sizes, groups = _output_sizes(dataset, recipe, recipes, most)
+    found, fields = [], []
     compiled: dict[str, CompiledSteps] = {}
-    for name in wanted:
-        if streams[name].mask:
-            _check_swapped(recipe, streams[name])
-            fields.append(Field(name, (time_steps, *size), "uint8"))
+    for name, own in recipes.items():
+        stream = streams[name]
+        if stream.kind == "depth" and stream.dtype is None:
+            stream = replace(stream, dtype=_depth_dtype(dataset, stream, most))
+        _check_unknown(stream, stream.decoded_dtype)
+        found.append(stream)
+        if stream.mask:
+            _check_swapped(own, stream)
+            fields.append(Field(name, (time_steps, *sizes[name]), "uint8"))
         else:
-            clip = (time_steps, *size, streams[name].channels)
+            clip = (time_steps, *sizes[name], stream.frame_channels)
             trials: tuple[Trial, ...] = ()
-            if recipe.has_functions:
-                trials = _try_functions(dataset, recipe, streams[name], clip, most)
-            pixel_steps = recipe.compiled(clip[-1], trials)
-            fields.append(_picture_field(recipe, name, clip, pixel_steps))
+            if own.has_functions:
+                trials = _try_functions(dataset, own, stream, clip, most)
+            pixel_steps = own.compiled(clip[-1], trials, stream.decoded_dtype)
+            fields.append(_picture_field(own, stream, clip, pixel_steps))
+            _check_unknown(stream, fields[-1].dtype)
             if pixel_steps is not None:
                 compiled[name] = pixel_steps
     if weighting is not None:
-        fields.append(Field(WEIGHT, (time_steps, *size), "float32"))
-    return FoundLayout(SlotLayout(batch_size, tuple(fields)), size, compiled)
+        fields.append(Field(WEIGHT, (time_steps, *sizes[weighting.stream]), "float32"))
+    return FoundLayout(SlotLayout(batch_size, tuple(fields)), tuple(found), sizes, compiled, groups)
+
+
+def _depth_dtype(dataset: Dataset, stream: StreamSpec, most: int) -> str:
+    """Return the type of the first frame of depth."""
+    decoder = Decoder(stream)
+    dtype, _ = _look(dataset, stream.name, 0, lambda data: decoder.decode(data).pixels.dtype.name, most)
+    return dtype
+
+
+def _check_unknown(stream: StreamSpec, dtype: str) -> None:
+    """Raise `OptionError` if the value of depth without a number is none of its type."""
+    unknown, kind = stream.unknown, np.dtype(dtype)
+    if unknown is None or kind.kind == "c":
+        return
+    limits = np.finfo(kind) if kind.kind == "f" else np.iinfo(kind if kind.kind in "iu" else "u1")
+    if not float(limits.min) <= unknown <= float(limits.max) or (
+        kind.kind != "f" and unknown != int(unknown)
+    ):
+        raise OptionError(
+            f"ignore={unknown!r} of {stream.name!r}: must be a number of {dtype}, the type of this depth; "
+            "open the dataset with another Stream(ignore=)"
+        )
 
 
 def _picture_field(
-    recipe: Recipe, name: str, clip: tuple[int, ...], pixel_steps: CompiledSteps | None
+    recipe: Recipe, stream: StreamSpec, clip: tuple[int, ...], pixel_steps: CompiledSteps | None
 ) -> Field:
-    """Return the array of a picture stream whose clips have a shape after the geometry."""
-    shape, dtype = clip, "uint8"
+    """Return the array of a stream, no mask, whose clips have a shape after the geometry."""
+    shape, dtype = clip, stream.decoded_dtype
     if pixel_steps is not None:
         shape, dtype = pixel_steps.shape(clip), pixel_steps.dtype
     if shape != clip and recipe.border.fill == "constant":
@@ -155,10 +195,11 @@ def _picture_field(
             f"fill='constant' fills what lies outside the frame after all pixel steps, but a function makes "
             f"{shape} of clips of {clip}: give another fill"
         )
-    _check_fill_value(recipe.border, dtype)
-    if recipe.moves_channels(shape):
+    if not stream.is_field:
+        _check_fill_value(recipe.border, dtype)
+    if recipe.moves_channels(shape, clip):
         shape = (shape[0], shape[3], *shape[1:3])
-    return Field(name, shape, dtype)
+    return Field(stream.name, shape, dtype)
 
 
 def _check_fill_value(border: Border, dtype: str) -> None:
@@ -171,30 +212,37 @@ def _check_fill_value(border: Border, dtype: str) -> None:
 
 
 def _try_functions(
-    dataset: Dataset, recipe: Recipe, stream: Stream, clip: tuple[int, ...], most: int
+    dataset: Dataset, recipe: Recipe, stream: StreamSpec, clip: tuple[int, ...], most: int
 ) -> tuple[Trial, ...]:
     """Call the user's functions once, on a clip that shows the first video's first frame throughout."""
     pixels, where = _look(dataset, stream.name, 0, lambda data: Decoder(stream).decode(data).pixels, most)
     try:
-        return try_functions(recipe.steps, stream.channels, _still_clip(recipe, pixels, clip))
+        return try_functions(recipe.steps, clip[-1], _still_clip(recipe, stream, pixels, clip))
     except FrameError as error:
         raise FrameError(f"{where}: {error}", path=where, reason=str(error)) from error.__cause__
 
 
-def _still_clip(recipe: Recipe, pixels: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def _still_clip(
+    recipe: Recipe, stream: StreamSpec, pixels: NDArray[Any], shape: tuple[int, ...]
+) -> NDArray[Any]:
     """Return a clip of a shape that shows one frame throughout."""
+    from fastclips.pixels.geometry.fields import make_field_placer  # noqa: PLC0415 - OpenCV, where it is needed
     from fastclips.pixels.geometry.placing import make_placer  # noqa: PLC0415 - numba, only where it is needed
 
     geometry = recipe.geometry(pixels.shape[0], pixels.shape[1], [0.0] * recipe.draws)
     if (geometry.y.size, geometry.x.size) != shape[1:3]:
         raise FrameError("comes out in another size than the first stream, but all must have one")
-    clip = np.empty(shape, np.uint8)
-    make_placer(geometry, pixels.shape, recipe.border.fill)(pixels, clip[0])
+    clip, fill = np.empty(shape, pixels.dtype), recipe.border.fill
+    if stream.is_field:
+        size = pixels.shape[0], pixels.shape[1]
+        make_field_placer(geometry, size, fill, vectors=stream.kind == "flow")(pixels, clip[0])
+    else:
+        make_placer(geometry, pixels.shape, fill)(pixels, clip[0])
     clip[1:] = clip[0]
     return clip
 
 
-def _check_swapped(recipe: Recipe, stream: Stream) -> None:
+def _check_swapped(recipe: Recipe, stream: StreamSpec) -> None:
     for pair in recipe.mask_pairs:
         if stream.ignore in pair:
             raise OptionError(
@@ -204,11 +252,11 @@ def _check_swapped(recipe: Recipe, stream: Stream) -> None:
 
 
 def _look(
-    dataset: Dataset, stream: str, row: int, see: Callable[[Stored], Seen], most: int
+    dataset: Dataset, stream: str, row: int, see: Callable[[Stored], Seen], most: int, *, own: bool = False
 ) -> tuple[Seen, str]:
     """Return what `see` finds in the first intact frame from a video on, of so many, and its path.
 
-    Where a mask is missing, the picture is looked at, which has the same size.
+    Where a mask is missing, the picture is looked at, which has the same size; or, with `own`, the next mask.
     """
     index, storage = dataset.index, opened(dataset.storage)
     places = (
@@ -221,6 +269,8 @@ def _look(
         where = storage.where(stream, video, frame)
         try:
             read = storage.read(stream, video, frame)
+            if read is None and own:
+                continue
             data, where = _picture_instead(dataset, stream, video, frame) if read is None else (read, where)
         except FrameError as error:
             first = first or error
@@ -232,7 +282,8 @@ def _look(
             if not isinstance(error, DamageError):
                 raise named from None
             first = first or named
-    assert first is not None  # noqa: S101 - a video has frames
+    if first is None:  # there is no mask among these frames
+        return _look(dataset, stream, row, see, most)
     raise first
 
 
@@ -243,22 +294,47 @@ def _picture_instead(dataset: Dataset, mask: str, video: int, frame: int) -> tup
     return read_present(storage, picture, video, frame), storage.where(picture, video, frame)
 
 
-def _output_size(dataset: Dataset, recipe: Recipe, stream: str, most: int) -> tuple[int, int]:
-    """Return the size after the geometry, of the first frame, and of more if it depends on their size."""
-    measured = 1 if recipe.fixes_size else min(_MEASURED, len(dataset))
-    found: dict[tuple[int, int], str] = {}
-    for row in np.linspace(0, len(dataset) - 1, measured).astype(int):
-        size, where = _look(dataset, stream, int(row), frame_size, most)
-        try:
-            geometry = recipe.geometry(*size, [0.0] * recipe.draws)
-        except OptionError as error:
-            raise OptionError(f"{error} (first frame: {where})") from None
-        found.setdefault((geometry.y.size, geometry.x.size), where)
-    if len(found) > 1:
-        (first, a), (second, b) = list(found.items())[:2]
-        raise OptionError(
-            f"frames come out in mixed sizes, {first[0]}x{first[1]} (height x width; {a}) and "
-            f"{second[0]}x{second[1]} ({b}): add a transform that fixes the size, such as RandomCrop(224) or "
-            "Resize((256, 340))"
-        )
-    return next(iter(found))
+def _output_sizes(
+    dataset: Dataset, recipe: Recipe, recipes: dict[str, Recipe], most: int
+) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
+    """Return the size of each stream after its geometry, and the groups of streams.
+
+    Of streams that all must have one size, only the first is measured.
+    """
+    streams = [stream for stream in dataset.streams if stream.name in recipes]
+    if not recipe.divides_geometry and not any(stream.own_size for stream in streams):
+        name = next(iter(recipes))
+        size = _measured(dataset, {name: recipes[name]}, most)[name]
+        return dict.fromkeys(recipes, size), {}
+    frames = {name: _look(dataset, name, 0, frame_size, most, own=True)[0] for name in recipes}
+    groups = group_streams(streams, recipes, frames)  # first, since its errors have the better remedy
+    return _measured(dataset, recipes, most, own=True), groups
+
+
+def _measured(
+    dataset: Dataset, recipes: dict[str, Recipe], most: int, *, own: bool = False
+) -> dict[str, tuple[int, int]]:
+    """Return the size of each stream after its geometry.
+
+    Of a stream whose size depends on that of its frames, several frames are measured.
+    """
+    sizes: dict[str, tuple[int, int]] = {}
+    for name, recipe in recipes.items():
+        measured = 1 if recipe.fixes_size else min(_MEASURED, len(dataset))
+        found: dict[tuple[int, int], str] = {}
+        for row in np.linspace(0, len(dataset) - 1, measured).astype(int):
+            size, where = _look(dataset, name, int(row), frame_size, most, own=own)
+            try:
+                geometry = recipe.geometry(*size, [0.0] * recipe.draws)
+            except OptionError as error:
+                raise OptionError(f"{error} (first frame: {where})") from None
+            found.setdefault((geometry.y.size, geometry.x.size), where)
+        if len(found) > 1:
+            (first, a), (second, b) = list(found.items())[:2]
+            raise OptionError(
+                f"frames come out in mixed sizes, {first[0]}x{first[1]} (height x width; {a}) and "
+                f"{second[0]}x{second[1]} ({b}): add a transform that fixes the size, such as "
+                "RandomCrop(224) or Resize((256, 340))"
+            )
+        sizes[name] = next(iter(found))
+    return sizes

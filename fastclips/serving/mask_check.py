@@ -15,7 +15,7 @@ from fastclips.data.storage import opened
 from fastclips.errors import FrameError
 from fastclips.pixels.decoding.decoder import Decoder
 from fastclips.serving.frame_check import next_frame, spread_frames
-from fastclips.spec import Stream
+from fastclips.spec import StreamSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,7 +36,7 @@ def warn_of_useless_masks(dataset: Dataset, names: Iterable[str], stacklevel: in
             warnings.warn(message, stacklevel=stacklevel + 1)
 
 
-def _warning(dataset: Dataset, stream: Stream) -> str | None:
+def _warning(dataset: Dataset, stream: StreamSpec) -> str | None:
     """Look at masks until two values are found; return the warning if there are none."""
     index, storage, decoder = dataset.index, opened(dataset.storage), Decoder(stream)
     table = np.arange(256) if stream.values is None else np.array(stream.values)
@@ -65,15 +65,16 @@ def _warning(dataset: Dataset, stream: Stream) -> str | None:
     )
 
 
-def _remedy(stream: Stream, values: list[int]) -> str:
+def _remedy(stream: StreamSpec, values: list[int]) -> str:
     changed = [knob for knob in ("colors", "values") if getattr(stream, knob) is not None]
     if changed:
         return f"check the values that {' and '.join(f'{knob}=' for knob in changed)} give to classes"
     if stream.ignore not in values:
         return "check the mask files"
     ignore = stream.ignore
-    if ignore != Stream.ignore:
+    if ignore != StreamSpec.ignore:
         return f"if {ignore} is a class, open the dataset with another ignore="
-    return (
-        f"if {ignore} marks objects, open the dataset with values={{{ignore}: {1 if 1 not in values else 2}}}"
-    )
+    knob = f"values={{{ignore}: {1 if 1 not in values else 2}}}"
+    if stream.own_size:
+        knob = f"Stream(path, kind='mask', {knob})"
+    return f"if {ignore} marks objects, open the dataset with {knob}"

@@ -11,6 +11,7 @@ import signal
 import threading
 import traceback
 import warnings
+from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
@@ -23,6 +24,7 @@ from fastclips.data.storage import SentStorage, Storage, opened
 from fastclips.data.streams import MASKS
 from fastclips.errors import FastclipsError, FrameError
 from fastclips.pixels.decoding.decoder import frame_size
+from fastclips.pixels.decoding.numbers import check_given
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,7 +42,7 @@ _CHANNELS = (1, 3)
 def check_storage(
     storage: Storage,
     *,
-    streams: Sequence[str],
+    streams: Sequence[str] | Mapping[str, str],
     frame_counts: Sequence[int],
     masks: str | Sequence[str] = MASKS,
 ) -> None:
@@ -54,12 +56,12 @@ def check_storage(
     ----------
     storage : Storage
         The storage.
-    streams : sequence of str
-        Names of its streams.
+    streams : sequence of str, or mapping of str to str
+        Names of its streams; a mapping gives the kind of each, as for `Dataset.of`.
     frame_counts : sequence of int
         Number of frames of each video.
     masks : str or sequence of str
-        Names of the streams that are masks, in which a frame may be None: it has no mask.
+        Names of the streams that are masks, in which a frame may be None: it has no mask. Not with a mapping.
 
     Raises
     ------
@@ -80,8 +82,12 @@ def check_storage(
     AssertionError: read('image', 0, 12) returned a frame, but video 0 has 12 frames: raise IndexError
     """
     _require(isinstance(storage, Storage), f"{storage!r:.200} must be an instance of fastclips.Storage")
-    masks = (masks,) if isinstance(masks, str) else tuple(masks)
     _require(len(streams) > 0 and len(frame_counts) > 0, "streams= and frame_counts= must not be empty")
+    kinds = streams if isinstance(streams, Mapping) else {}
+    masks = (masks,) if isinstance(masks, str) else tuple(masks)
+    if kinds:
+        masks = tuple(name for name, kind in kinds.items() if kind == "mask")
+    streams = tuple(streams)
     places = [
         (stream, *place)
         for stream in streams
@@ -93,8 +99,9 @@ def check_storage(
     for place, digest in zip(places, expected, strict=True):
         is_missing = digest == _digest(None) and place[0] not in masks
         _require(not is_missing, f"{_call(place)} returned None, but {place[0]!r} is not in masks={masks}")
+    _check_kinds(storage, places, kinds)
     _check_again(storage, places, expected)
-    _check_sizes(storage, places)
+    _check_sizes(storage, places, kinds)
     _check_paths(storage, places)
     _check_many(storage, streams, frame_counts)
     _check_missing(storage, streams, frame_counts)
@@ -131,19 +138,33 @@ def _read(storage: Storage, stream: str, video: int, frame: int) -> Any:  # noqa
         raise AssertionError(f"{call} raised {type(error).__name__}: {error}") from error
     if data is None:
         return None
-    if isinstance(data, np.ndarray):
+    if not isinstance(data, np.ndarray):
+        _require(
+            isinstance(data, bytes), f"{call} returned {type(data).__name__}: must be bytes or an ndarray"
+        )
+        _require(data, f"{call} returned no bytes: raise FrameError for an empty frame")
+    return data
+
+
+def _check_kinds(storage: Storage, places: Places, kinds: Mapping[str, str]) -> None:
+    """Check the types and shapes of frames that are arrays."""
+    for place in places:
+        data, call = _read(storage, *place), _call(place)
+        if not isinstance(data, np.ndarray):
+            continue
+        kind = kinds.get(place[0], "image")
+        if kind in ("flow", "depth"):
+            try:
+                check_given(data, kind)
+            except FrameError as error:
+                raise AssertionError(f"{call} returned {error}") from error
+            continue
         _require(data.dtype == np.uint8, f"{call} returned an array of {data.dtype}: must be uint8")
         is_picture = data.ndim == 3 and data.shape[-1] in _CHANNELS  # noqa: PLR2004 - (H, W, C)
         _require(
             data.size and (is_picture or data.ndim == 2),  # noqa: PLR2004 - (H, W)
             f"{call} returned an array of shape {data.shape}: must be (H, W, 3), (H, W, 1), or (H, W)",
         )
-    else:
-        _require(
-            isinstance(data, bytes), f"{call} returned {type(data).__name__}: must be bytes or an ndarray"
-        )
-        _require(data, f"{call} returned no bytes: raise FrameError for an empty frame")
-    return data
 
 
 def _digest(data: Any) -> str:  # noqa: ANN401 - bytes, a memoryview, or pixels
@@ -162,7 +183,7 @@ def _check_again(storage: Storage, places: Places, expected: list[str]) -> None:
         )
 
 
-def _check_sizes(storage: Storage, places: Places) -> None:
+def _check_sizes(storage: Storage, places: Places, kinds: Mapping[str, str]) -> None:
     sizes: dict[tuple[int, int], tuple[str, tuple[int, int]]] = {}
     for place in places:
         stream, *key = place
@@ -175,7 +196,7 @@ def _check_sizes(storage: Storage, places: Places) -> None:
             raise AssertionError(f"{_call(place)} returned bytes that are no picture: {error}") from error
         other, known = sizes.setdefault((key[0], key[1]), (stream, size))
         _require(
-            size == known,
+            size == known or kinds,
             f"{_call(place)} is {size} (H, W), but stream {other!r} is {known}: streams must have one size",
         )
 

@@ -20,7 +20,7 @@ from fastclips.errors import FastclipsError, FrameError
 from fastclips.pixels.decoding.decoder import Decoded, Decoder, Rung
 from fastclips.pixels.geometry.affine import Axis, Geometry
 from fastclips.pixels.geometry.resample import resample
-from fastclips.spec import Stream
+from fastclips.spec import StreamSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -50,7 +50,7 @@ class FrameRenderer(SampleRenderer):
     def __init__(self, spec: FrameSpec, *, single_threaded: bool = False) -> None:
         super().__init__(spec, single_threaded=single_threaded)
         picture = spec.picture
-        self._decoder = Decoder(Stream("image", channels=1 if picture.color_mode == "grayscale" else 3))
+        self._decoder = Decoder(StreamSpec("image", channels=1 if picture.color_mode == "grayscale" else 3))
         self._resizer: Resizer | None = None  # of the last frame's size: most are alike
         self._frame = np.empty((*picture.size, picture.channels), np.float32)
         self._masks = None if spec.masks is None else _MaskRenderer(spec.masks, picture.size)

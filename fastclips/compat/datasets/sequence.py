@@ -50,7 +50,7 @@ from fastclips.data.scan import FRAME_EXTENSIONS
 from fastclips.data.streams import mask_options
 from fastclips.errors import DataError, OptionError
 from fastclips.options import checked_bool, checked_int, checked_number, checked_size, first_few
-from fastclips.spec import Stream
+from fastclips.spec import StreamSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -207,7 +207,7 @@ class DataGenerator(Epochs):
                     "mask_path=None: must be a folder with to_fit=True; to_fit=False serves images alone"
                 )
             options = mask_options(colors, values, 255 if ignore is None else ignore)
-            stream = Stream("mask", mask=True, **options)
+            stream = StreamSpec("mask", kind="mask", **options)
             masks = FileList.of(find_files(names, mask_path, "mask_path"), os.curdir)
             self._masks = Masks(masks, stream, self.n_classes, one_hot, ignore)
         super().__init__(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from fastclips.compat._base.files import FileList
     from fastclips.compat._base.pictures import Picture
-    from fastclips.spec import Stream
+    from fastclips.spec import StreamSpec
 
 __all__ = ["INTERPOLATIONS", "FrameSpec", "Masks"]
 
@@ -39,7 +39,7 @@ class Masks:
     ----------
     files : FileList
         One for each picture.
-    stream : Stream
+    stream : StreamSpec
         How they are decoded.
     classes : int
         Number of classes: the values below. With 1, every value but 0 is that class.
@@ -50,7 +50,7 @@ class Masks:
     """
 
     files: FileList
-    stream: Stream
+    stream: StreamSpec
     classes: int
     one_hot: bool
     ignore: int | None

@@ -26,7 +26,7 @@ from fastclips.engine.arena import COUNTERS
 from fastclips.engine.rendering import DECODE, KERNEL, PILLOW, READ, Meter, at_path
 from fastclips.errors import FastclipsError, FrameError
 from fastclips.pixels.decoding.decoder import Decoder
-from fastclips.spec import Stream
+from fastclips.spec import StreamSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,7 +57,7 @@ class Renderer(SampleRenderer):
 
     def __init__(self, spec: PictureSpec, *, single_threaded: bool = False) -> None:
         super().__init__(spec, single_threaded=single_threaded)
-        self._decoder = Decoder(Stream("image"), fast_dct=False)
+        self._decoder = Decoder(StreamSpec("image"), fast_dct=False)
         self._target: Picture = spec.picture  # type: ignore[assignment] # only files are looked up
         self._channels = spec.picture.channels if spec.picture else 0
         table = None

@@ -17,7 +17,7 @@ only if that data is decoded.
 from __future__ import annotations
 
 from io import BytesIO
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import simplejpeg
@@ -27,9 +27,12 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from fastclips._native import JPEG_PIXELS_PER_BYTE, SMALLEST_JPEG, RegionDecoder, Rung, jpeg_size
+from fastclips.data.series import split_pair
 from fastclips.errors import DamageError, FrameError
 from fastclips.pixels.decoding.headers import Header, check_size, is_lossy_webp, jpeg_sampling, read_header
 from fastclips.pixels.decoding.mask_colors import ColorMap, first_colors
+from fastclips.pixels.decoding.numbers import check_given, depth_of, flow_of, join_series
+from fastclips.spec import StreamSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,11 +41,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-    from fastclips.spec import Stream
-
     Encoded = bytes | bytearray | memoryview
     Box = tuple[int, int, int, int]  # top, left, bottom, right
-    Stored = Encoded | NDArray[np.uint8]
+    Stored = Encoded | NDArray[Any]
 
 __all__ = ["Decoded", "Decoder", "Rung", "frame_mode", "frame_size"]
 
@@ -64,7 +65,8 @@ class Decoded(NamedTuple):
     Parameters
     ----------
     pixels : ndarray of uint8
-        (H, W, C), RGB or gray, or (H, W) for a mask. The pixels of a row are adjacent; between rows there may
+        (H, W, C), RGB or gray, or (H, W) for a mask; of depth, (H, W, 1) of its type; of flow, (H, W, 2)
+        float32. The pixels of a row are adjacent; between rows there may
         be a gap of whole pixels. The memory is the decoder's: do not write to it, and copy it to keep it, as
         the next call may overwrite it.
     top, left : int
@@ -76,7 +78,7 @@ class Decoded(NamedTuple):
         How the pixels were decoded.
     """
 
-    pixels: NDArray[np.uint8]
+    pixels: NDArray[Any]
     top: int
     left: int
     scale: int
@@ -88,7 +90,7 @@ class Decoder:
 
     Parameters
     ----------
-    stream : Stream
+    stream : StreamSpec
         The stream of the frames. Its `values` are not applied.
     fast_dct : bool, optional
         Whether to use libjpeg-turbo's faster, less exact inverse transform. Without it, pixels of JPEGs equal
@@ -100,7 +102,8 @@ class Decoder:
         How many frames Pillow has decoded.
     """
 
-    def __init__(self, stream: Stream, *, fast_dct: bool = True) -> None:
+    def __init__(self, stream: StreamSpec, *, fast_dct: bool = True) -> None:
+        self._stream = stream
         self._mask = stream.mask
         self._channels = 1 if stream.mask else stream.channels
         self._colors = ColorMap(stream.colors) if stream.mask and stream.colors else None
@@ -109,6 +112,10 @@ class Decoder:
         self._fast_dct = fast_dct
         self._regions = RegionDecoder(gray=self._channels == 1, fast_dct=fast_dct)
         self._scratch = np.empty(0, np.uint8)
+        self._series = None
+        if stream.kind == "flow":
+            gray = StreamSpec(stream.name, channels=1)
+            self._series = tuple(Decoder(gray, fast_dct=fast_dct) for _ in "xy")
         self.pillow_frames = 0
 
     @staticmethod
@@ -123,8 +130,9 @@ class Decoder:
 
         Parameters
         ----------
-        data : bytes-like, or ndarray of uint8
-            A whole JPEG, PNG, BMP, TIFF or WebP file; or pixels, (H, W, C), or (H, W) for a mask.
+        data : bytes-like, or ndarray
+            A whole JPEG, PNG, BMP, TIFF or WebP file; or pixels, (H, W, C), or (H, W) for a mask. For flow
+            and depth, see `fastclips.pixels.decoding.numbers`.
 
             In an RGB stream, gray and CMYK files become RGB, palettes become colours, and transparency is
             dropped. A gray stream takes the luma: the Y channel of a JPEG, Pillow's luma of other formats.
@@ -151,11 +159,40 @@ class Decoder:
             If the frame does not suit the stream: for example more than 8 bits per channel, or values above
             255 in a mask with one channel.
         """
+        if self._stream.is_field:
+            return self._field(data)
         if isinstance(data, np.ndarray):
             return Decoded(self._given(data), 0, 0, 1, Rung.ARRAY)
         if self._takes_jpegs and (part := self._region(data, box or _ALL, scale)) is not None:
             return part
         return self._whole(data, scale)
+
+    def _field(self, data: Stored) -> Decoded:
+        """Decode a whole frame of flow or depth."""
+        kind = self._stream.kind
+        if isinstance(data, np.ndarray):
+            found, rung = check_given(data, kind), Rung.ARRAY
+        elif self._series is not None and (files := split_pair(data)) is not None:
+            series = [decoder.decode(file) for decoder, file in zip(self._series, files, strict=True)]
+            x, y = (part.pixels[:, :, 0] for part in series)
+            found, rung = join_series(x, y, self._stream.bound), series[0].rung
+        else:
+            header, rung = _header(data), Rung.PILLOW
+            if header.kind == "JPEG" or is_lossy_webp(data):
+                raise FrameError(
+                    f"a lossy {header.kind}, which changes the numbers of {kind}: write PNG files"
+                )
+            self.pillow_frames += 1
+            if kind == "depth" and header.kind != "flo":
+                found = depth_of(_loaded(data, header), header)
+            else:
+                found = flow_of(data, header)
+        if kind == "depth" and self._stream.dtype not in (None, found.dtype.name):
+            raise FrameError(
+                f"depth of {found.dtype}, while the first frame is {self._stream.dtype}: must all have one "
+                "type; convert the files"
+            )
+        return Decoded(found, 0, 0, 1, rung)
 
     def _whole(self, data: Encoded, scale: int) -> Decoded:
         """Decode a whole frame of any format, with simplejpeg or Pillow."""
@@ -166,6 +203,10 @@ class Decoder:
             pixels = self._jpeg(data, least)
         except ValueError:  # another format, damage, or a buffer that is too small
             header = _header(data)
+            if header.kind == "flo":
+                raise FrameError(
+                    "a .flo file, which holds flow: open it as Stream(path, kind='flow')"
+                ) from None
             if header.kind != "JPEG":
                 self.pillow_frames += 1
                 return Decoded(self._by_pillow(data, header), 0, 0, 1, Rung.PILLOW)
@@ -264,8 +305,11 @@ class Decoder:
         if self._mask and is_lossy_webp(data):
             raise FrameError("a lossy WebP, which changes the values of a mask: make the masks PNG files")
         if header.bits > _BYTE and (mapped or not self._mask or len(image.getbands()) > 1):
+            several = self._mask or len(image.getbands()) > 1
+            remedy = "" if several else ", or open it as Stream(path, kind='depth')"
             raise FrameError(
                 f"{header.bits}-bit {header.kind}: frames must have 8 bits per channel; convert it once"
+                + remedy
             )
         if self._colors is not None:
             return self._colors.values(_converted(image, "RGB"))
@@ -276,7 +320,10 @@ class Decoder:
             )
         if self._mask:
             # Pillow stretches values of 2 or 4 bits to a byte.
-            return _labels(image) // np.uint8(_STRETCHED.get(header.bits, 1) if image.mode == "L" else 1)
+            instead = "give it another kind=" if self._stream.own_size else "take this stream out of masks="
+            return _labels(image, instead) // np.uint8(
+                _STRETCHED.get(header.bits, 1) if image.mode == "L" else 1
+            )
         pixels = _converted(image, "L" if self._channels == 1 else "RGB")
         return pixels.reshape(*pixels.shape[:2], self._channels)
 
@@ -306,6 +353,8 @@ def frame_size(data: Stored) -> tuple[int, int]:
         if data.ndim < 2:  # noqa: PLR2004 - height and width
             raise FrameError(f"an array of shape {data.shape}: must be (height, width, ...)")
         return data.shape[0], data.shape[1]
+    if (files := split_pair(data)) is not None:
+        data = files[0]
     header = _header(data)
     return header.height, header.width
 
@@ -387,11 +436,11 @@ def _converted(image: Image, mode: str) -> NDArray[np.uint8]:
         raise FrameError(f"a picture of mode {image.mode}: must be convertible to {mode}: {error}") from error
 
 
-def _labels(image: Image) -> NDArray[np.uint8]:
+def _labels(image: Image, instead: str) -> NDArray[np.uint8]:
     if len(image.getbands()) > 1:
         raise DamageError(
             f"a mask of mode {image.mode}, with the colours {first_colors(_converted(image, 'RGB'))}: must "
-            "have a single channel; give each colour's value by colors=, or take this stream out of masks="
+            f"have a single channel; give each colour's value by colors=, or {instead}"
         )
     values = np.asarray(image)
     if values.dtype.kind == "f":

@@ -1,4 +1,4 @@
-"""Read the headers of PNG, BMP, TIFF and WebP files: format, size and depth. No pixel is decoded.
+"""Read the headers of PNG, BMP, TIFF, WebP and .flo files: format, size and depth. No pixel is decoded.
 
 A TIFF may hold several pictures; the first is read.
 
@@ -9,11 +9,22 @@ take all memory. So each format has a limit: pixels per byte of the file.
 from __future__ import annotations
 
 import struct
+import zlib
 from typing import NamedTuple
 
 from fastclips.errors import DamageError, FrameError
 
-__all__ = ["Header", "check_size", "is_lossy_webp", "jpeg_sampling", "read_header"]
+__all__ = [
+    "FLO_START",
+    "Header",
+    "check_size",
+    "is_lossy_webp",
+    "is_whole_png",
+    "jpeg_sampling",
+    "read_header",
+]
+
+FLO_START = 12  # bytes of a .flo before its flow
 
 # Pixels per byte of a file, at most.
 _DEFLATED = 8 * 1032  # deflate's limit, at 1 bit per pixel
@@ -48,7 +59,7 @@ class Header(NamedTuple):
 
 
 def read_header(data: bytes | bytearray | memoryview) -> Header:
-    """Read the header of a PNG, BMP, TIFF or WebP file.
+    """Read the header of a PNG, BMP, TIFF, WebP or .flo file.
 
     Parameters
     ----------
@@ -152,6 +163,28 @@ def _webp(data: bytes | bytearray | memoryview) -> _Read:
     return height, width, 8, _MOST
 
 
+def _flo(data: bytes | bytearray | memoryview) -> _Read:
+    width, height = struct.unpack_from("<ii", data, 4)
+    if width <= 0 or height <= 0 or len(data) != FLO_START + 8 * width * height:
+        raise ValueError
+    return height, width, 32, 1
+
+
+def is_whole_png(data: bytes | bytearray | memoryview) -> bool:
+    """Whether all chunks of a PNG file are there, with correct checksums."""
+    view, at = memoryview(data), 8
+    while at + 12 <= len(view):
+        end = at + 8 + int.from_bytes(view[at : at + 4], "big")
+        if end + 4 > len(view) or zlib.crc32(view[at + 4 : end]) != int.from_bytes(
+            view[end : end + 4], "big"
+        ):
+            return False
+        if bytes(view[at + 4 : at + 8]) == b"IEND":
+            return True
+        at = end + 4
+    return False
+
+
 def is_lossy_webp(data: bytes | bytearray | memoryview) -> bool:
     """Whether a WebP file has lossy pixels; False for any other file."""
     at = 12
@@ -178,5 +211,11 @@ def jpeg_sampling(data: bytes | bytearray | memoryview) -> str | None:
     return None
 
 
-_STARTS = {"PNG": (b"\x89PNG\r\n\x1a\n",), "TIFF": (b"II*\0", b"MM\0*"), "BMP": (b"BM",), "WebP": (b"RIFF",)}
-_READ = {"PNG": _png, "TIFF": _tiff, "BMP": _bmp, "WebP": _webp}
+_STARTS = {
+    "PNG": (b"\x89PNG\r\n\x1a\n",),
+    "TIFF": (b"II*\0", b"MM\0*"),
+    "BMP": (b"BM",),
+    "WebP": (b"RIFF",),
+    "flo": (b"PIEH",),
+}
+_READ = {"PNG": _png, "TIFF": _tiff, "BMP": _bmp, "WebP": _webp, "flo": _flo}

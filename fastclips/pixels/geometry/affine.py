@@ -57,12 +57,12 @@ class Border(NamedTuple):
     ----------
     fill : {"nearest", "constant", "reflect", "wrap"}
         Around a frame ``abcd``: ``aa|abcd|dd``, `value`, ``ba|abcd|dc``, ``cd|abcd|ab``.
-    value : int or (int, int, int)
+    value : float or (int, int, int)
         For ``"constant"``: a byte, or one each for red, green and blue.
     """
 
     fill: str = "nearest"
-    value: int | tuple[int, int, int] = 0
+    value: float | tuple[int, int, int] = 0
 
 
 class Axis(NamedTuple):
@@ -208,7 +208,7 @@ class Geometry(NamedTuple):
             )
         )
 
-    def settle(self, height: int, width: int, *, dct_scaling: bool = False) -> Geometry:
+    def settle(self, height: int, width: int, *, dct_scaling: bool = False, snaps: bool = True) -> Geometry:
         """Return the final map, which is carried out.
 
         Parameters
@@ -220,6 +220,9 @@ class Geometry(NamedTuple):
             of its box then move to pixels of the scaled frame, by at most half an output pixel; at the far
             edges of a frame whose size is no multiple of the scale, by less than one output pixel. For a
             warp, both sides of the frame must be multiples of the scale.
+        snaps : bool
+            Whether the box of a map within the frame moves to whole pixels. Without, such a map becomes a
+            warp unless it is a crop.
 
         Returns
         -------
@@ -231,6 +234,8 @@ class Geometry(NamedTuple):
         if self.warp is None and self.y.lies_within(height) and self.x.lies_within(width):
             if self.is_crop:  # the common case first
                 return Geometry(self.y, self.x)
+            if not snaps:
+                return self._warped(self.matrix)
             for scale in scales:
                 y, x = self.y.snap_to(scale, height), self.x.snap_to(scale, width)
                 if y is not None and x is not None:

@@ -323,8 +323,8 @@ class MultiScaleCrop:
 class Resize:
     """Scale to a size; give exactly one of the parameters.
 
-    Pictures are interpolated bilinearly, masks take the nearest pixel. Neither is smoothed before it shrinks,
-    except JPEGs that shrink by 2 or more: see `dct_scaling` of `ClipLoader`.
+    Pictures and flow are interpolated bilinearly, masks and depth take the nearest pixel. None is smoothed
+    before it shrinks, except JPEGs that shrink by 2 or more: see `dct_scaling` of `ClipLoader`.
 
     Parameters
     ----------

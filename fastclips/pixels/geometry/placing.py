@@ -46,7 +46,7 @@ def find_hole(
     geometry: Geometry,
     size: tuple[int, int],
     like: NDArray[Any],
-    value: int | tuple[int, ...],
+    value: float | tuple[int, ...],
     *,
     channels_first: bool,
 ) -> Hole | None:
@@ -60,7 +60,7 @@ def find_hole(
         Height and width of the decoded frames.
     like : ndarray
         A frame of the batch: (h, w), (h, w, C) or, with channels first, (C, h, w).
-    value : int or tuple of int
+    value : float or tuple of int
         Value of that part: one for all channels, or one for each.
     channels_first : bool
         Whether `like` has its channels first.

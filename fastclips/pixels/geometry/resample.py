@@ -31,7 +31,17 @@ if TYPE_CHECKING:
 
     from fastclips.pixels.geometry.affine import Geometry
 
-__all__ = ["find_outside", "find_sources", "pick", "resample", "shrink", "use_one_thread", "warp"]
+__all__ = [
+    "apply_border",
+    "find_outside",
+    "find_sources",
+    "pick",
+    "positions",
+    "resample",
+    "shrink",
+    "use_one_thread",
+    "warp",
+]
 
 _FILLS = {"nearest": Fill.NEAREST, "constant": Fill.NEAREST, "reflect": Fill.REFLECT, "wrap": Fill.WRAP}
 _FARTHEST = 2**60  # of a position in the kernel's unit; sums of three stay within 64 bits
@@ -124,7 +134,7 @@ def _fixed(value: float, most: int) -> int:
 
 def find_outside(geometry: Geometry, height: int, width: int) -> NDArray[np.bool_]:
     """Return which pixels of the output have their centres outside a frame of a size: bool, (h, w)."""
-    rows, columns = _positions(geometry)
+    rows, columns = positions(geometry)
     return np.asarray((rows < 0) | (rows >= height) | (columns < 0) | (columns >= width))
 
 
@@ -146,8 +156,8 @@ def find_sources(geometry: Geometry, height: int, width: int, fill: str) -> NDAr
         Flat indices: row times `width` plus column.
     """
     rows, columns = (
-        _inside(np.floor(positions).astype(np.intp), size, fill)
-        for positions, size in zip(_positions(geometry), (height, width), strict=True)
+        apply_border(np.floor(centers).astype(np.intp), size, fill)
+        for centers, size in zip(positions(geometry), (height, width), strict=True)
     )
     return np.asarray(rows * width + columns)
 
@@ -162,8 +172,11 @@ def _nearest(size: int, count: int) -> NDArray[np.intp]:
     return (2 * np.arange(count) + 1) * size // (2 * count)
 
 
-def _positions(geometry: Geometry) -> list[NDArray[Any]]:
-    """Return row and column of each output pixel's centre, in edge coordinates of the frame."""
+def positions(geometry: Geometry) -> list[NDArray[Any]]:
+    """Return row and column of each output pixel's centre, in edge coordinates of the frame.
+
+    Two arrays of float64 that broadcast to (h, w).
+    """
     down = np.arange(geometry.y.size)[:, None] + 0.5
     across = np.arange(geometry.x.size) + 0.5
     return [
@@ -172,7 +185,7 @@ def _positions(geometry: Geometry) -> list[NDArray[Any]]:
     ]
 
 
-def _inside(index: NDArray[np.intp], size: int, fill: str) -> NDArray[np.intp]:
+def apply_border(index: NDArray[np.intp], size: int, fill: str) -> NDArray[np.intp]:
     """Return indices of an axis, those outside replaced by the border rule."""
     if fill == "wrap":
         return np.asarray(index % size)

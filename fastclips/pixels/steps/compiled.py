@@ -49,7 +49,7 @@ def count_draws(steps: Iterable[PixelStep], time_steps: int) -> int:
     return stages.count_draws(list_steps(steps), time_steps)
 
 
-def try_functions(steps: Sequence[PixelStep], channels: int, frames: NDArray[np.uint8]) -> tuple[Trial, ...]:
+def try_functions(steps: Sequence[PixelStep], channels: int, frames: NDArray[Any]) -> tuple[Trial, ...]:
     """Call each user's function in a list once, on a clip that went through the steps before it.
 
     Parameters
@@ -58,8 +58,8 @@ def try_functions(steps: Sequence[PixelStep], channels: int, frames: NDArray[np.
         In order.
     channels : int
         Of the pictures: 3, or 1 for gray.
-    frames : ndarray of uint8, (T, H, W, C)
-        The clip after its geometry, C-contiguous; may be overwritten.
+    frames : ndarray, (T, H, W, C)
+        The clip after its geometry, C-contiguous; may be overwritten. uint8, of depth or flow another type.
 
     Returns
     -------
@@ -77,8 +77,9 @@ def try_functions(steps: Sequence[PixelStep], channels: int, frames: NDArray[np.
     for number, listed in enumerate(list_steps(steps)):
         if listed.kind == "function":
             if trials:
-                stages.check_after_function(listed, len(frames), steps[number - 1], trials[-1])
-            given = CompiledSteps(steps[:number], channels, trials).function_input(frames)
+                stages.check_after_function(listed, frames.shape, steps[number - 1], trials[-1])
+            before = CompiledSteps(steps[:number], channels, trials, frames.dtype.name)
+            given = before.function_input(frames)
             trials.append(listed.step.try_out(given))
     return tuple(trials)
 
@@ -94,6 +95,8 @@ class CompiledSteps:
         Of the pictures: 3, or 1 for gray.
     trials : sequence of Trial
         Results of trying out the user's functions in the list, in order.
+    given : str
+        Type of the clips: ``"uint8"``, or another one, of depth or flow, on which no picture step works.
 
     Attributes
     ----------
@@ -109,11 +112,20 @@ class CompiledSteps:
         not suit the channels or the result of a function.
     """
 
-    def __init__(self, steps: Iterable[PixelStep], channels: int, trials: Sequence[Trial] = ()) -> None:
+    def __init__(
+        self,
+        steps: Iterable[PixelStep],
+        channels: int,
+        trials: Sequence[Trial] = (),
+        given: str = "uint8",
+    ) -> None:
         self._steps = list_steps(steps)
+        self._given = given
         self._channels = channels
         self._trials = tuple(trials)
-        self._stages, self._function_dtype = stages.cut_into_stages(self._steps, channels, self._trials)
+        self._stages, self._function_dtype = stages.cut_into_stages(
+            self._steps, channels, self._trials, given
+        )
         first = self._stages[0]
         self.one_table = len(first.tables) == len(self._steps) and not first.table_per_frame
         standardises = bool(self._steps) and not self._steps[-1].picture
@@ -156,13 +168,13 @@ class CompiledSteps:
             return None
         return _table(self._stages[0], [float(draw) for draw in draws], 0, 1, self.dtype)
 
-    def run(self, frames: NDArray[np.uint8], draws: Sequence[float], out: NDArray[Any]) -> None:
+    def run(self, frames: NDArray[Any], draws: Sequence[float], out: NDArray[Any]) -> None:
         """Take a clip through all pixel steps.
 
         Parameters
         ----------
-        frames : ndarray of uint8, (T, H, W, C)
-            The clip after its geometry, C-contiguous.
+        frames : ndarray of the given type, (T, H, W, C)
+            The clip after its geometry, C-contiguous. Floats may be overwritten.
         draws : sequence of float
             The clip's numbers in [0, 1), ``draws(T)`` of them.
         out : ndarray of `dtype`, (T, H, W, C)
@@ -178,8 +190,8 @@ class CompiledSteps:
         """
         time_steps, shape = len(frames), self.shape(frames.shape)
         given = self._trials[0].given if self._trials else (*frames.shape[:3], self._channels)
-        if frames.shape != given:
-            raise ValueError(f"frames must be {given}, not {frames.shape}")
+        if frames.shape != given or frames.dtype != self._given:
+            raise ValueError(f"frames must be {self._given} {given}, not {frames.dtype} {frames.shape}")
         if out.shape != shape or out.dtype != self.dtype:
             raise ValueError(f"out must be {self.dtype} {shape}, not {out.dtype} {out.shape}")
         numbers = [float(draw) for draw in draws]
@@ -187,24 +199,24 @@ class CompiledSteps:
             raise ValueError(f"{len(numbers)} draws for a clip that uses {self.draws(time_steps)}")
         self._run(frames, numbers, out)
 
-    def function_input(self, frames: NDArray[np.uint8]) -> NDArray[Any]:
+    def function_input(self, frames: NDArray[Any]) -> NDArray[Any]:
         """Return what a function appended to the list would get, with all draws 0.
 
         Parameters
         ----------
-        frames : ndarray of uint8
+        frames : ndarray
             As for `run`.
 
         Returns
         -------
         ndarray
-            uint8; float32 after a standardising step; or the result of a function.
+            As given; float32 after a standardising step; or the result of a function.
         """
         out = np.empty(self.shape(frames.shape), self._function_dtype)
         self._run(frames, [0.0] * self.draws(len(frames)), out)
         return out
 
-    def _run(self, frames: NDArray[np.uint8], draws: list[float], out: NDArray[Any]) -> None:
+    def _run(self, frames: NDArray[Any], draws: list[float], out: NDArray[Any]) -> None:
         time_steps, source = len(frames), frames
         *_, end = self._stages
         functions = len(self._trials)  # still to come

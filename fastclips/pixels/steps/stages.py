@@ -112,7 +112,7 @@ def count_draws(steps: list[ListedStep], time_steps: int) -> int:
 
 
 def cut_into_stages(
-    steps: list[ListedStep], channels: int, trials: Sequence[Trial]
+    steps: list[ListedStep], channels: int, trials: Sequence[Trial], given: str = "uint8"
 ) -> tuple[list[Stage], str]:
     """Cut the list after each clip step and function; check that each pixel step suits its input.
 
@@ -133,22 +133,28 @@ def cut_into_stages(
     tables: list[ListedStep] = []
     rest: list[ListedStep] = []
     trial: Trial | None = None  # of the last function
-    picture = True  # whether values are on the scale of bytes here
-    in_bytes = True  # whether the input of this stage is uint8
-    function_dtype = "uint8"
+    picture = given == "uint8"  # whether values are on the scale of bytes here
+    in_bytes = picture  # whether the input of this stage is uint8
+    function_dtype = given
     remaining = iter(trials)
     for number, listed in enumerate(steps):
         if trial is not None:
-            check_after_function(listed, trials[0].given[0], steps[number - 1].step, trial)
+            check_after_function(listed, trials[0].given, steps[number - 1].step, trial)
         if listed.kind == "function":
             trial = next(remaining)
             _check_share(listed, function_dtype, trial)
             stages.append(Stage(channels, tables, rest, picture, listed, trial))
             tables, rest = [], []
-            channels, function_dtype = trial.returned[-1] if is_picture(trial.returned) else 0, trial.dtype
+            channels = trial.returned[-1] if _has_channels(trial, trials[0].given) else 0
+            function_dtype = trial.dtype
             picture = in_bytes = function_dtype == "uint8"
             continue
         if not picture and (listed.picture or listed.step.of_bytes):
+            if number == 0:
+                raise OptionError(
+                    f"{listed.step!r} works on bytes, 0 to 255, but these frames are {given}: leave it out, "
+                    "or use Rescale(scale, offset), FeatureWise(mean, std) or Apply(function)"
+                )
             raise OptionError(
                 f"{listed.step!r} stands after {steps[number - 1].step!r}, which leaves the scale of bytes "
                 "that it works on: put it before"
@@ -163,6 +169,10 @@ def cut_into_stages(
             tables.append(listed)
         else:
             rest.append(listed)
+    if given != "uint8" and steps and steps[-1].step.dtype == "float16":
+        raise OptionError(
+            f"{steps[-1].step!r} makes float16 of {given}, whose values may be too large: give it float32"
+        )
     return [*stages, Stage(channels, tables, rest, picture, None, None)], function_dtype
 
 
@@ -172,15 +182,20 @@ def map_values(listed: ListedStep, values: NDArray[Any], own_draws: list[float])
     return np.clip(values, 0, 255, out=values) if listed.picture else values
 
 
-def check_after_function(listed: ListedStep, time_steps: int, before: object, trial: Trial) -> None:
+def _has_channels(trial: Trial, clip: tuple[int, ...]) -> bool:
+    """Whether a function returned pictures, or flow of the shape of the clip."""
+    return is_picture(trial.returned) or trial.returned == clip
+
+
+def check_after_function(listed: ListedStep, clip: tuple[int, ...], before: object, trial: Trial) -> None:
     """Raise `OptionError` if a pixel step cannot work on the result of the last function before it.
 
     Parameters
     ----------
     listed : ListedStep
         The pixel step.
-    time_steps : int
-        Frames of a clip.
+    clip : tuple of int
+        Shape of the clip that reached the first function.
     before : PixelStep
         The pixel step right before it, for the message.
     trial : Trial
@@ -190,14 +205,14 @@ def check_after_function(listed: ListedStep, time_steps: int, before: object, tr
         f"{listed.step!r} stands after {before!r}, whose function makes {trial.dtype} {trial.returned} of a "
         "clip"
     )
-    fits = is_picture(trial.returned) and (trial.dtype == "uint8" or np.dtype(trial.dtype).kind == "f")
+    fits = _has_channels(trial, clip) and (trial.dtype == "uint8" or np.dtype(trial.dtype).kind == "f")
     if listed.kind != "function" and not fits:
         raise OptionError(
             f"{context}, but it works on (T, H, W, C) of one or three channels, uint8 or floating: put it "
             "before the function, or let the function do its work"
         )
-    if listed.per_frame and trial.returned[:1] != (time_steps,):
-        raise OptionError(f"{context}, but it draws for each of {time_steps} frames: give it per='clip'")
+    if listed.per_frame and trial.returned[:1] != clip[:1]:
+        raise OptionError(f"{context}, but it draws for each of {clip[0]} frames: give it per='clip'")
 
 
 def _check_scales(steps: list[ListedStep]) -> None:
