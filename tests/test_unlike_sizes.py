@@ -439,3 +439,24 @@ def test_a_mask_belongs_to_the_first_picture_that_fits_or_to_the_one_that_on_nam
     for names in ("image", ("image", "right"), "mask"):
         with pytest.raises(fc.OptionError, match="belong together, pixel by pixel: name both"):
             loader(streams, [fc.On(names, fc.RandomFlip())])
+
+
+def test_a_first_mask_of_another_size_may_be_missing(tmp_path):
+    """The size of masks is then that of the next one."""
+    from fastclips.testing import write_frames  # noqa: PLC0415
+
+    write_frames(tmp_path / "rgb", videos=1, frames=4, height=48, width=64)
+    names = sorted(path.relative_to(tmp_path / "rgb") for path in (tmp_path / "rgb").rglob("*.jpg"))
+    for name in names[2:]:
+        path = (tmp_path / "masks" / name).with_suffix(".png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((24, 32), 3, np.uint8)).save(path)
+    data = fc.open({"image": tmp_path / "rgb", "mask": tmp_path / "masks"}, unpaired="ignore")
+    steps = [fc.On("mask", fc.Resize((48, 64))), fc.RandomCrop(32)]
+    with fc.ClipLoader(
+        data, fc.Windows(4), steps, batch_size=1, workers=0, inputs=("image", "mask"), targets=None
+    ) as loader:
+        first = next(iter(loader))["mask"]
+    assert first.shape == (1, 4, 32, 32)
+    assert (first[:, :2] == 255).all()
+    assert (first[:, 2:] == 3).all()
