@@ -181,7 +181,7 @@ def refusal(root, frames=None, **options):
 @pytest.mark.parametrize(
     ("scan", "expected"),
     [
-        (scan_tree, "a folder of class/video/frame"),
+        (scan_tree, "a folder of class/video/frame, or of video files"),
         (lambda root: scan_folders(root, ["a"]), "the folder that the list's paths are relative to, root="),
         (
             lambda root: name_folders(root, {"a": 1}, "{}.jpg"),
@@ -207,11 +207,23 @@ def test_frames_in_the_root(tmp_path):
 
 
 def test_no_frames_says_what_was_found(tmp_path):
-    write(tmp_path, "a/1.mp4", "a/2.MP4", "b/3.mp4", "b/README")
+    write(tmp_path, "a/1.txt", "a/2.TXT", "b/3.txt", "b/README")
     assert refusal(tmp_path) == (
         f"no frames in '{tmp_path}': expected class/video/frame with the extensions .jpg, .jpeg, .png, "
-        ".bmp, .tif, .tiff, .jfif, .webp; found 3 .mp4 files, 1 extensionless file."
+        ".bmp, .tif, .tiff, .jfif, .webp, or class/video.mp4; found 3 .txt files, 1 extensionless file."
     )
+
+
+def test_video_files_are_found(tmp_path):
+    write(tmp_path, "b/10.mp4", "b/9.MKV", "a/deep/x.ts", "a/notes.txt", "a/.hidden.mp4")
+    tree = scan_tree(tmp_path)
+    assert (tree.videos, tree.movies) == ({}, ("a/deep/x.ts", "b/9.MKV", "b/10.mp4"))
+    write(tmp_path, "c/v/1.jpg")
+    said = refusal(tmp_path)
+    assert "has video files, such as '" in said
+    assert "and frames, such as 'c/v/1.jpg'" in said
+    tree = scan_tree(tmp_path, "*.jpg")
+    assert (listed(tree), tree.movies) == ({"c/v": ["1.jpg"]}, ())
 
 
 def test_an_empty_root(tmp_path):
@@ -323,10 +335,24 @@ def test_listed_folders_are_found_in_the_lists_order(tmp_path):
 
 
 def test_the_name_of_a_video_file_means_the_folder_beside_it(tmp_path):
-    write(tmp_path, "a.mp4", "a/1.jpg", "b/1.jpg", "c.mp4/1.jpg", "c/2.jpg")
-    tree, folders = scan_folders(tmp_path, ["a.mp4", "b.avi", "c.mp4"])
-    assert folders == {"a.mp4": "a", "b.avi": "b", "c.mp4": "c.mp4"}
-    assert listed(tree) == {"a": ["1.jpg"], "b": ["1.jpg"], "c.mp4": ["1.jpg"]}
+    write(tmp_path, "b/1.jpg", "c.mp4/1.jpg", "c/2.jpg")
+    tree, folders = scan_folders(tmp_path, ["b.avi", "c.mp4"])
+    assert folders == {"b.avi": "b", "c.mp4": "c.mp4"}
+    assert listed(tree) == {"b": ["1.jpg"], "c.mp4": ["1.jpg"]}
+
+
+def test_a_file_of_a_list_is_a_video_file(tmp_path):
+    write(tmp_path, "a.mp4", "b.webm", "c.y4m", "d/1.jpg")
+    tree, files = scan_folders(tmp_path, ["a.mp4", "b", "c.y4m", "gone.mp4", "gone"])
+    assert files == {"a.mp4": "a.mp4", "b": "b.webm", "c.y4m": "c.y4m"}
+    assert (tree.videos, tree.movies) == ({}, ("a.mp4", "b.webm", "c.y4m"))
+    with pytest.raises(DataError, match=r"video files, such as 'a.mp4', and frames, such as 'd/1.jpg'"):
+        scan_folders(tmp_path, ["a.mp4", "d"])
+    write(tmp_path, "a/1.jpg")
+    with pytest.raises(DataError, match=r"'a.mp4' in '.*' is a video file, and 'a' is a folder"):
+        scan_folders(tmp_path, ["a.mp4"])
+    assert scan_folders(tmp_path, ["a.mp4"], "*.jpg")[1] == {"a.mp4": "a"}
+    assert scan_folders(tmp_path, ["a"])[1] == {"a": "a"}
 
 
 def test_listed_folders_without_frames_are_left_out(tmp_path):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastclips.data.frame_times import FrameTimes, frames_of_rows
 from fastclips.data.labels import Labels, from_array, of_frames
 from fastclips.data.names import Names, natural_key
 from fastclips.data.splits import select_rows, split_rows
@@ -56,6 +57,8 @@ class Index:
         Names of the classes. After a split, a class may have no video.
     fps : ndarray of float64, shape (videos,), or None
         Frames per second of each row.
+    times : FrameTimes or None
+        Times of all frames of the storage's videos, by the storage's numbers, as video files have them.
     """
 
     names: Names = field(repr=False)
@@ -65,6 +68,7 @@ class Index:
     labels: Labels | None
     classes: tuple[str, ...]
     fps: NDArray[np.float64] | None = None
+    times: FrameTimes | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -79,7 +83,53 @@ class Index:
             labels=None if self.labels is None else self.labels.take(rows),
             classes=self.classes,
             fps=None if self.fps is None else self.fps[rows],
+            times=self.times,
         )
+
+    def seconds(self, rows: ArrayLike, frames: ArrayLike) -> NDArray[np.float64]:
+        """Return when frames are shown, in seconds from the first frame of the whole video.
+
+        The time of a video file's frame is its presentation time minus that of the file's first frame, exact
+        for variable rates. Without such times, frame f of the whole video is shown at f / fps.
+
+        Parameters
+        ----------
+        rows : array_like of int
+            Rows of the index, from 0: a number, or the first dimensions of `frames`, such as (clips,).
+        frames : array_like of int
+            Frames of the rows, such as (clips, T), counted from the row's first frame. A frame ``~f``, as of
+            padding in a plan, counts as f.
+
+        Returns
+        -------
+        ndarray of float64
+            The shape of `frames`.
+
+        Raises
+        ------
+        OptionError
+            The times are unknown and there is no fps, or a row or a frame does not exist.
+
+        Examples
+        --------
+        >>> data = fc.open([{"path": "class_0/video_0", "start": 2, "fps": 10}], root="frames")
+        >>> data.index.seconds([0], [[0, 5, ~5]])
+        array([[0.2, 0.7, 0.7]])
+        """
+        of, shown = frames_of_rows(rows, frames, self.frame_counts)
+        videos, shown = self.keys[of], self.starts[of] + shown
+        exact = np.zeros(shown.shape, bool) if self.times is None else self.times.known(videos)
+        found = np.zeros(shown.shape)
+        if self.times is not None:
+            found[exact] = self.times.seconds(videos[exact], shown[exact])
+        if not exact.all():
+            if self.fps is None:
+                raise OptionError(
+                    f"the times of the frames of {self.names[int(of[~exact][0])]!r} are unknown: open a list "
+                    "of videos with a column fps, frames per second"
+                )
+            found[~exact] = shown[~exact] / self.fps[of[~exact]]
+        return found
 
     def renamed(self, classes: tuple[str, ...]) -> Index:
         """Return the same videos with labels numbered by `classes`.
@@ -122,6 +172,8 @@ class Index:
         if self.labels is not None:
             columns, meta["labels"] = self.labels.columns()
             arrays.update({f"labels.{name}": column for name, column in columns.items()})
+        if self.times is not None:
+            arrays.update(self.times.columns())
         return arrays, meta
 
     @classmethod
@@ -154,6 +206,7 @@ class Index:
             labels=labels,
             classes=tuple(columns.meta["classes"]),
             fps=columns.get("index.fps"),
+            times=FrameTimes.of(columns),
         )
 
 

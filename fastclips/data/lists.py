@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["TARGETS", "Table", "Where", "read_table"]
 
 TARGETS = ("label", "labels", "frame_labels", "target")  # a list has at most one of these columns
-_KNOWN = ("path", "start", "length", "fps", *TARGETS)
+_KNOWN = ("path", "start", "length", "start_time", "end_time", "fps", *TARGETS)
 _TUPLES = "path label start length"  # the default columns of tuples
 _BLANKS = " "  # the separator that stands for any run of blanks
 _log = logging.getLogger(__name__)

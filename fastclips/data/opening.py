@@ -4,6 +4,7 @@
 
     folders, or a list of them --files.py--> FolderStorage + Index ─┐
                                     or --saved_index.py--┘           ├──> Dataset
+    video files ----------------(the same)-> VideoStorage + Index ──┤
     tar files, packs -----pack_storage.py--> PackStorage + Index ──┤
     arrays ---------------------------------> ArrayStorage + Index ─┘
 
@@ -29,6 +30,7 @@ from fastclips.data.pack_storage import open_pack
 from fastclips.data.roots import Root
 from fastclips.data.saved_index import load_or_scan
 from fastclips.data.streams import MASKS, make_streams, mask_options
+from fastclips.data.video_storage import VideoStorage
 from fastclips.errors import OptionError
 from fastclips.options import checked_choice, checked_classes
 from fastclips.spec import Stream
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import ArrayLike
+
+    from fastclips.data.storage import Storage
 
 __all__ = ["open_dataset"]
 
@@ -59,10 +63,11 @@ def open_dataset(
     index: str | os.PathLike[str] | None = None,
     images: ArrayLike | PathLike[str] | Mapping[str, ArrayLike | PathLike[str]] | None = None,
 ) -> Dataset:
-    """Open a dataset: folders of frames, a list of videos, tar files, a pack, or arrays.
+    """Open a dataset: folders of frames, video files, a list of videos, tar files, a pack, or arrays.
 
     ``fastclips.open`` is this function. Files of frames are .jpg, .jpeg, .jfif, .png, .bmp, .tif, .tiff
-    or .webp. Everything is in natural order: ``f2`` comes before ``f10``.
+    or .webp. Everything is in natural order: ``f2`` comes before ``f10``. Video files are .avi, .flv, .m4v,
+    .mkv, .mov, .mp4, .mpeg, .mpg, .ts, .webm or .wmv, and take the extra ``video``.
 
     Parameters
     ----------
@@ -71,7 +76,10 @@ def open_dataset(
 
         - A folder ``class/video/frame.jpg``. A video is a folder, at any depth, that directly holds frames.
           Its class is the first folder of its path. The stream is named ``"image"``.
-        - A mapping of stream names to such folders, with the same videos and frames in each.
+        - A folder of video files, ``class/video.mp4``, at any depth, or a video file. Files that are in no
+          class folder have no labels. There is one stream, ``"image"``. A folder with both video files and
+          frames is refused, unless `frames` selects the frames.
+        - A mapping of stream names to folders of frames, with the same videos and frames in each.
         - A tar file with this layout, or a folder of tar files.
         - A pack: a folder made by `fastclips.pack`. It keeps the classes and the meaning of its masks;
           options given here override them.
@@ -105,7 +113,8 @@ def open_dataset(
         extension. Frames belong together if its groups, or its whole match, are equal; digits compare as
         numbers.
     unpaired : {"error", "drop"}
-        What to do with a video or a frame that is missing in a stream or in the folders of a list.
+        What to do with a video or a frame that is missing in a stream or in the folders of a list, and with a
+        video file that cannot be read or holds no frame.
     colors : mapping of (int, int, int) to int, optional
         Value of each colour of RGB masks. RGB masks are an error without it.
     values : mapping of int to int, or sequence of 256 int, optional
@@ -141,14 +150,27 @@ def open_dataset(
 
     Notes
     -----
-    A list has the column ``path``, a folder of frames. It may have ``start`` and ``length``, the part of the
-    video to use, in frames counted from 0 whatever the numbers of the files; ``fps``; and one of the targets
-    ``label`` (a class), ``labels`` (several classes), ``frame_labels`` (a class for each frame) and
-    ``target`` (a number or array).
+    A list has the column ``path``, a folder of frames or a video file. It may have ``start`` and ``length``,
+    the part of the video to use, in frames counted from 0 whatever the numbers of the files; or
+    ``start_time`` and ``end_time``, in seconds; ``fps``; and one of the targets ``label`` (a class),
+    ``labels`` (several classes), ``frame_labels`` (a class for each frame) and ``target`` (a number or
+    array).
+
+    If a path of a list is a file, it is a video file. Otherwise it is a folder of frames, with this name or
+    without the extension of a video file; if there is none, a video file of this name, such as ``clip.mp4``
+    for ``clip``. A list of both video files and frames is refused, and so is ``clip.mp4`` beside a folder
+    ``clip``.
+
+    ``start_time`` and ``end_time`` select the frames whose time t has start_time <= t < end_time. Of a video
+    file, t is the frame's presentation time minus that of the file's first frame. In most files the first
+    frame has the time 0, so these are the seconds of players, of FFmpeg and of torchcodec. Of frames in
+    folders, frame f has the time f / fps, which takes the column ``fps``. Without ``start_time`` a row begins
+    with the first frame, without ``end_time`` it ends with the last.
 
     A saved index watches folders without frames (the source, classes, empty folders), up to 10,000 of each
-    stream, and 1,000 videos, evenly spread; of a list, the roots and 1,000 videos. Added or removed frames of
-    other videos, and overwritten frames, are not noticed: delete the file after such changes.
+    stream, and 1,000 videos or video files, evenly spread; of a list, the roots and 1,000 videos. Added or
+    removed frames of other videos, and overwritten frames, are not noticed: delete the file after such
+    changes. A video file that has changed is an error when it is read.
 
     Examples
     --------
@@ -167,6 +189,13 @@ def open_dataset(
 
     >>> fc.open({"image": "frames", "mask": "masks"}, ignore=255)
     <Dataset: 6 videos, 72 frames, 2 classes; image, mask (mask)>
+
+    Video files, which need no extraction, and a part of a file in seconds:
+
+    >>> fc.open("videos")
+    <Dataset: 4 videos, 96 frames, 2 classes; image>
+    >>> fc.open([{"path": "a/v0.mp4", "start_time": 0.2, "end_time": 0.4}], root="videos")
+    <Dataset: 1 videos, 5 frames, 0 classes; image>
 
     Arrays:
 
@@ -216,7 +245,17 @@ def open_dataset(
         storage, table, _ = files.open()
     else:
         storage, table = load_or_scan(index, files)
+    _refuse_masks(storage, streams)
     return Dataset(storage, table, streams)
+
+
+def _refuse_masks(storage: Storage, streams: Sequence[Stream]) -> None:
+    """Raise OptionError if video files are to be masks."""
+    if isinstance(storage, VideoStorage) and streams[0].mask:
+        raise OptionError(
+            f"stream {streams[0].name!r}: is a mask by masks=, but video files hold pictures, whose values "
+            "are compressed: name the stream 'image', or set masks=()"
+        )
 
 
 def _open_pack(
@@ -262,7 +301,7 @@ def _sources(
     folders: dict[str, Root] | None = None
     if isinstance(source, Mapping) and all(isinstance(value, (str, PathLike)) for value in source.values()):
         folders = {name: Root(value) for name, value in source.items()}
-    elif path is not None and (not path.is_file or path.tars):
+    elif path is not None and (not path.is_file or path.tars or path.movie):
         folders = {"image": path}
     if folders is not None:
         for knob, value in (("root", root), ("columns", columns)):

@@ -4,7 +4,8 @@
 
     any list --lists.read_table--> raw columns --read_records--> Records
 
-**Columns.** Each row has a ``path``. It may have ``start``, ``length`` and ``fps``, and one kind of target:
+**Columns.** Each row has a ``path``. It may have ``fps``; ``start`` and ``length`` in frames, or
+``start_time`` and ``end_time`` in seconds; and one kind of target:
 
 ============  ==================================  =======================================================
 column        in Python                           in text
@@ -72,6 +73,8 @@ class Records:
         First frame of each row, at least 0.
     length : list of int, optional
         Frames of each row, at least 1.
+    start_time, end_time : list of float, optional
+        The part [start, end) of each row in seconds, at least 0; each end is above its start.
     fps : list of float, optional
         Frames per second, above 0.
     kind : {"label", "labels", "frame_labels", "target"}, optional
@@ -89,6 +92,8 @@ class Records:
     paths: list[str]
     start: list[int] | None
     length: list[int] | None
+    start_time: list[float] | None
+    end_time: list[float] | None
     fps: list[float] | None
     kind: Literal["label", "labels", "frame_labels", "target"] | None
     labels: list[Any] | None
@@ -132,12 +137,15 @@ def read_records(source: object, columns: str | None = None, classes: Sequence[s
     table = read_table(source, columns)
     for name in table.columns:
         _check_gaps(table, name)
+    start_time, end_time = _part_in_seconds(table)
     file = table.where.source
     kind: Any = next((name for name in TARGETS if name in table.columns), None)
     return Records(
         paths=_paths(table),
         start=_integers(table, "start", 0),
         length=_integers(table, "length", 1),
+        start_time=start_time,
+        end_time=end_time,
         fps=_rates(table),
         kind=kind,
         labels=None if kind is None else _CLEANED[kind](table, tuple(classes or ())),
@@ -228,6 +236,28 @@ def _rates(table: Table) -> list[float] | None:
     if (row := _first(number <= 0 for number in numbers)) is not None:
         table.refuse(row, "fps", "must be above 0")
     return numbers
+
+
+def _part_in_seconds(table: Table) -> tuple[list[float] | None, list[float] | None]:
+    """Return the columns ``start_time`` and ``end_time``."""
+    starts, ends = (
+        _floats(table, name) if name in table.columns else None for name in ("start_time", "end_time")
+    )
+    for name in ("start", "length"):
+        if name in table.columns and not (starts is None and ends is None):
+            timed = "start_time" if starts is not None else "end_time"
+            table.refuse(
+                0, timed, f"is in seconds, but the list also has {name}, in frames: keep one of them"
+            )
+    for name, values in (("start_time", starts), ("end_time", ends)):
+        if values is not None and (row := _first(value < 0 for value in values)) is not None:
+            table.refuse(row, name, "must be 0 or more seconds")
+    if ends is not None:
+        begins = [0.0] * len(ends) if starts is None else starts
+        row = _first(end <= start for start, end in zip(begins, ends, strict=True))
+        if row is not None:
+            table.refuse(row, "end_time", f"must be above the start, {begins[row]:g} seconds")
+    return starts, ends
 
 
 def _floats(table: Table, name: str) -> list[float]:

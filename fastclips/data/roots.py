@@ -1,4 +1,4 @@
-"""The path of a stream's data, and what it is: a pack, tar files, another file, or a folder."""
+"""The path of a stream's data, and what it is: a pack, tar files, a video file, another file, or a folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fastclips.data.movie_paths import is_movie
 from fastclips.data.pack_storage import is_pack
+from fastclips.data.scan import FrameTree
 from fastclips.data.tars import find_tars
 
 if TYPE_CHECKING:
@@ -44,6 +46,14 @@ class Root:
     def is_file(self) -> bool:
         """Whether it is a file, such as a list of videos or a tar."""
         return Path(self.path).is_file()
+
+    @cached_property
+    def movie(self) -> FrameTree | None:
+        """The video file alone as a tree; None if it is something else."""
+        path = Path(self.absolute)
+        if not (is_movie(path.name) and self.is_file):
+            return None
+        return FrameTree(str(path.parent), {}, movies=(path.name,))
 
     @cached_property
     def tars(self) -> list[Path]:

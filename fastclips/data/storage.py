@@ -23,7 +23,7 @@ import os
 import weakref
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -113,6 +113,8 @@ class Storage(ABC):
     """
 
     __slots__ = ("__weakref__",)
+
+    decodes: ClassVar[bool] = False  # whether reading is decoding, as of video files, in the times of `stats`
 
     @abstractmethod
     def read(self, stream: str, video: int, frame: int) -> bytes | NDArray[np.uint8]:
