@@ -97,7 +97,7 @@ class Movie:
     ) -> None:
         self.path = os.fspath(path)
         self._use_headers = checked_bool(use_headers, "use_headers")
-        self._count = None if scan is None else scan.count
+        self._count = None if scan is None else scan.frames
         self._scan = scan
         self._times = None if scan is None else scan.times
         self._looked = scan is not None  # whether times were looked for; they may be unusable
@@ -319,7 +319,7 @@ class Movie:
             raise self._error("holds no frame")
         rate, base = self._stream.average_rate or self._stream.guessed_rate, self._stream.time_base
         return Scan(
-            count=number,
+            frames=number,
             shown=shown,
             keys=keys,
             time_base=(base.numerator, base.denominator),
@@ -345,9 +345,9 @@ class Scan(NamedTuple):
 
     Parameters
     ----------
-    count : int
+    frames : int
         Number of frames, at least 1.
-    shown : ndarray of int64, (count,), or None
+    shown : ndarray of int64, (frames,), or None
         Presentation time of each frame in units of `time_base`, ascending; None if unknown.
     keys : ndarray of int64
         Numbers of the key frames; empty if the file cannot be sought, so it is decoded from its start.
@@ -357,7 +357,7 @@ class Scan(NamedTuple):
         Numerator and denominator of the average frames per second; (0, 1) if unknown.
     """
 
-    count: int
+    frames: int
     shown: NDArray[np.int64] | None
     keys: NDArray[np.int64]
     time_base: tuple[int, int]

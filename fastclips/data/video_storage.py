@@ -216,7 +216,7 @@ class VideoStorage(Storage):
             "storage.videos": called.blob,
             "storage.starts": called.starts,
             "storage.frame_counts": np.array(
-                [-1 if scan is None else scan.count for scan in scans], np.int64
+                [-1 if scan is None else scan.frames for scan in scans], np.int64
             ),
             "movies.files": files.blob,
             "movies.starts": files.starts,

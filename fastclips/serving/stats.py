@@ -143,8 +143,8 @@ class Stats:
         video = ""
         if self.movie_frames and busy:
             video = (
-                f" Decoding video takes {self.decode_s / busy:.0%} of the workers' time: `fastclips bench` on "
-                "the videos measures how much faster a pack of their frames is."
+                f" Decoding video takes {self.decode_s / busy:.0%} of the workers' time: `fastclips bench` "
+                "on the videos measures how much faster a pack of their frames is."
             )
         return f"training waits for data {waits:.0%} of the time: {advice}.{video}"
 
