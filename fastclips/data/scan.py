@@ -57,6 +57,7 @@ __all__ = [
     "scan_folders",
     "scan_tree",
     "time_of",
+    "watched",
     "without_video_extension",
 ]
 
@@ -146,7 +147,7 @@ def scan_tree(root: str | os.PathLike[str], frames: str | None = None, *, loose:
         frames and video files; a folder holds several sequences, or two frames with the same stem.
     """
     top, movies = str(_folder(root, "a folder of class/video/frame, or of video files")), list[str]()
-    folders = _watched(_walk(top, movies), f"scanning {top}", " folders")
+    folders = watched(_walk(top, movies), f"scanning {top}", " folders")
     return gather_videos(top, folders, frames, loose=loose, movies=movies)
 
 
@@ -247,7 +248,7 @@ def scan_folders(
     movies: dict[str, None] = {}
     times: dict[str, int | None] = {"": time_of(str(top))}
     timed = frozenset(evenly(names, _PROBED))
-    for name in _watched(names, f"scanning {top}", " videos"):
+    for name in watched(names, f"scanning {top}", " videos"):
         if frames is None and (movie := find_movie(str(top), name)) is not None:
             movies[movie] = None
             folders[name] = movie
@@ -400,11 +401,11 @@ def _folder(root: str | os.PathLike[str], what: str) -> Path:
     return top
 
 
-def _watched(items: Iterable[T], doing: str, unit: str) -> Iterable[T]:
+def watched(items: Iterable[T], doing: str, unit: str, total: int | None = None) -> Iterable[T]:
     """Iterate with a progress bar, which a terminal shows after `_SHOW_AFTER` seconds."""
     from tqdm import tqdm  # noqa: PLC0415 - needed only for scans
 
-    shown: Iterable[T] = tqdm(items, doing, unit=unit, delay=_SHOW_AFTER, disable=None, leave=False)
+    shown: Iterable[T] = tqdm(items, doing, total, unit=unit, delay=_SHOW_AFTER, disable=None, leave=False)
     return shown
 
 

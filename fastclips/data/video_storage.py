@@ -19,17 +19,16 @@ import logging
 import os
 import threading
 from collections import OrderedDict
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from fastclips.data.columns import Columns
 from fastclips.data.frame_times import FrameTimes, Timing
 from fastclips.data.movie_paths import video_names
 from fastclips.data.names import Names
+from fastclips.data.scan import watched
 from fastclips.data.storage import Storage
 from fastclips.errors import DataError, FrameError, OptionError
 
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
 __all__ = ["ScannedMovie", "VideoStorage", "check_pyav", "open_movies", "scan_movies"]
 
 _OPEN = 4  # files that a process keeps open: each holds some frames
-_SHOW_AFTER = 2.0  # seconds before a progress bar appears
 _log = logging.getLogger(__name__)
 _CHANGED = "has changed since the dataset was opened"
 
@@ -90,18 +88,11 @@ def scan_movies(root: str, movies: Sequence[str]) -> list[ScannedMovie]:
     list of ScannedMovie
         In the same order. A file that cannot be read has an error.
     """
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - needed only for scans
+
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         found = pool.map(partial(_scan, root), movies)
-        bar = tqdm(
-            found,
-            "scanning video files",
-            len(movies),
-            unit=" files",
-            delay=_SHOW_AFTER,
-            disable=None,
-            leave=False,
-        )
-        return list(bar)
+        return list(watched(found, "scanning video files", " files", len(movies)))
 
 
 def _scan(root: str, name: str) -> ScannedMovie:
