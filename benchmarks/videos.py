@@ -4,8 +4,8 @@
 
 H.264 of film (`frames.py`), 340x256, with a key frame every 16 or every 250 frames; clips of 16 frames from
 a random place in each video, one random crop of 224 and one random flip per clip; batches of 8; uint8; 2
-workers. The files are written on the first run. Each loader has its own process, and only one loader works at a time.
-Loaders that are not installed are left out.
+workers. The files are written on the first run. Each loader has its own process, and only one loader works
+at a time. Loaders that are not installed are left out.
 
 - fastclips: a `ClipLoader` of the video files;
 - pack: the same of a pack of their frames, at quality 90;

@@ -162,6 +162,24 @@ def test_a_file_that_is_damaged(tmp_path, capsys):
     assert list(fc.open(tmp_path / "other").index.names) == names
 
 
+@pytest.mark.parametrize(
+    ("columns", "rows"),
+    [
+        ("path label", ("a/bad 0", "b/three 1")),
+        ("path start length label", ("a/bad 2 4 0", "b/three 4 9 1")),
+        ("path start_time label", ("a/bad 0.1 0", "b/three 0.1 1")),
+    ],
+)
+def test_a_damaged_file_of_a_list_is_left_out(movies, tmp_path, capsys, columns, rows):
+    root = shutil.copytree(movies, tmp_path / "v")
+    (root / "a" / "bad.mp4").write_text("no video")
+    listed = tmp_path / "list.txt"
+    listed.write_text("\n".join(rows))
+    assert command(root, tmp_path / "pack", "--list", listed, "--columns", columns) == 1
+    assert f"{root}/a/bad.mp4' cannot be opened as a video" in capsys.readouterr().err
+    assert list(fc.open(tmp_path / "pack").index.names) == ["b/three"]
+
+
 @pytest.mark.parametrize("kind", ["ffv1.mkv", "vp9.webm"])
 def test_matroska_that_is_cut_short(tmp_path, capsys, kind):
     """To a decoder it ends there, so that the video would have lost its end without a word."""

@@ -44,7 +44,8 @@ class Engine:
 
     def take(self) -> int:
         """Receive a batch and return its number of frames."""
-        x, _ = next(self._batches)
+        batch = next(self._batches)
+        x = batch[0] if isinstance(batch, tuple) else batch  # without labels
         return len(x) * self._time_steps
 
     def settle(self) -> int:

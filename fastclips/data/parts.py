@@ -35,7 +35,7 @@ def find_parts(
     kept : list of int
         Numbers of rows of the list.
     available : ndarray of int64, (rows,)
-        Frames of each row's video.
+        Frames of each row's video; -1 if the video cannot be read, so that its rows are not checked.
     keys : ndarray of int64, (rows,)
         Number of each row's video in `times`.
     times : FrameTimes or None
@@ -44,7 +44,7 @@ def find_parts(
     Returns
     -------
     starts, counts : ndarray of int64, (rows,)
-        The first frame of each row in its video, and its number of frames.
+        The first frame of each row in its video, and its number of frames; -1 if unknown.
 
     Raises
     ------
@@ -56,10 +56,10 @@ def find_parts(
     starts = np.zeros(len(kept), np.int64)
     if records.start is not None:
         starts = np.array([records.start[row] for row in kept], np.int64)
-    counts = available - starts
+    counts = np.where(available < 0, -1, available - starts)
     if records.length is not None:
         counts = np.array([records.length[row] for row in kept], np.int64)
-    wrong = np.flatnonzero((counts < 1) | (starts + counts > available))
+    wrong = np.flatnonzero((available >= 0) & ((counts < 1) | (starts + counts > available)))
     if len(wrong):
         at = int(wrong[0])
         part = f"start={starts[at]}" + ("" if records.length is None else f" and length={counts[at]}")
@@ -84,6 +84,9 @@ def _in_seconds(
         start = 0.0 if records.start_time is None else records.start_time[row]
         end = math.inf if records.end_time is None else records.end_time[row]
         count = available.item(number)
+        if count < 0:
+            parts[number] = 0, -1
+            continue
         if times is not None and known[number]:
             first, beyond = times.covered(key, count, start, end)
         elif records.fps is not None:

@@ -249,13 +249,16 @@ def scan_folders(
     times: dict[str, int | None] = {"": time_of(str(top))}
     timed = frozenset(evenly(names, _PROBED))
     for name in watched(names, f"scanning {top}", " videos"):
-        if frames is None and (movie := find_movie(str(top), name)) is not None:
-            movies[movie] = None
-            folders[name] = movie
-            if name in timed:
-                times[movie] = time_of(_below(top, movie))
+        listed = _list_first(top, name, times if name in timed else None, files=frames is not None)
+        if listed is None:
+            movie = None if frames is not None else find_movie(str(top), name)
+            if movie is not None:
+                movies[movie] = None
+                folders[name] = movie
+                if name in timed:
+                    times[movie] = time_of(_below(top, movie))
             continue
-        folder, found = _list_first(top, name, times if name in timed else None)
+        folder, found = listed
         path = _below(top, folder)
         chosen = found if matches is None else list(filter(matches, found))
         if chosen:
@@ -269,19 +272,27 @@ def scan_folders(
     return FrameTree(str(top), videos, times, unmatched, tuple(movies)), folders
 
 
-def _list_first(top: Path, name: str, times: dict[str, int | None] | None) -> tuple[str, list[str]]:
-    """Return the first folder that a name may mean and exists, and its frames; keep the times of folders."""
+def _list_first(
+    top: Path, name: str, times: dict[str, int | None] | None, *, files: bool
+) -> tuple[str, list[str]] | None:
+    """Return the first folder that a name may mean, and its frames; None if there is none.
+
+    The times of the folders are kept. A file of that name is passed over if `files` is True.
+    """
     for folder in dict.fromkeys((name, without_video_extension(name))):
         path = _below(top, folder)
         if times is not None:
             times[folder] = time_of(path)
         try:
             return folder, _entries(path, lambda _: None)[0]
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             continue
+        except NotADirectoryError:
+            if not files:
+                return None
         except OSError as error:
             raise DataError(f"cannot list {path!r}: {error.strerror}.") from error
-    return name, []
+    return None
 
 
 def choose_folders(tree: FrameTree, names: Sequence[str]) -> tuple[FrameTree, dict[str, str]]:
