@@ -121,6 +121,25 @@ def test_a_clip_is_sought_once_and_read_in_one_pass(files, monkeypatch):
     assert (len(sought), converted) == (1, [41, 44, 47])
 
 
+def test_frames_that_nothing_refers_to_are_not_decoded(files, monkeypatch):
+    """The B-frames before the first frame of a clip; the clip's own frames are all decoded."""
+    path, whole = files["h264.mp4"]
+    decoded_times = []
+    number = video_files.Times.number
+    monkeypatch.setattr(
+        video_files.Times,
+        "number",
+        lambda times, frame: (decoded_times.append(frame.pts), number(times, frame))[1],
+    )
+    storage = fc.open(path).storage
+    first = storage.times.ticks(0, COUNT)
+    found = storage.read_many("image", 0, [9, 10, 11])
+    for place, frame in zip((9, 10, 11), found, strict=True):
+        np.testing.assert_array_equal(frame, whole[place])
+    before = [time for time in decoded_times if time - decoded_times[0] < first[9]]
+    assert 0 < len(set(before)) < 9
+
+
 def test_few_files_are_open(movies):
     storage = fc.open(movies).storage
     many = VideoStorage.of(str(movies), [storage.file(0)] * 9, names=[str(n) for n in range(9)])

@@ -26,6 +26,9 @@ decoded from its start.
 **Known times.** A movie that is given the result of a scan needs no pass over the file. Each frame that it
 returns has the time that the scan gave its number; anything else is damage. So what a number shows does not
 depend on the frames that were read before.
+
+**Skipped frames.** With a scan, a B-frame that no other frame refers to is not decoded unless it is wanted
+(`_SKIPS`). HEVC is not among these codecs, whose frames of a lower layer may refer to such frames.
 """
 
 from __future__ import annotations
@@ -48,7 +51,7 @@ except ImportError as error:
     raise ImportError(f'reading video files needs PyAV: pip install "fastclips[video]" ({error})') from error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
     from types import TracebackType
     from typing import Self
 
@@ -60,6 +63,7 @@ _FRAME_PER_PACKET = frozenset(
     {"av1", "libaom-av1", "libdav1d", "h264", "hevc", "vp9", "mpeg4", "mpeg2video", "mpeg1video", "mjpeg"}
     | {"prores", "dnxhd", "ffv1", "ffvhuff", "huffyuv", "rawvideo"}
 )
+_SKIPS = frozenset({"h264", "mpeg4", "mpeg2video"})
 _SHOWS_NOTHING = 32  # bytes: MPEG-4 packets that repeat the last frame are smaller
 _WORTH_SEEKING = 32  # decoding so many frames costs more than a seek and the pass over the file
 _ATTEMPTS = 3  # key frames that a seek tries
@@ -101,6 +105,7 @@ class Movie:
         self._scan = scan
         self._times = None if scan is None else scan.times
         self._looked = scan is not None  # whether times were looked for; they may be unusable
+        self._wanted: int | None = None  # time of the frame to decode next, if others may be skipped
         self._next: int  # number of the next frame to decode
         self._last: Any  # the frame before it
         self._checked: bool  # whether frame numbers depend on times, since the last seek
@@ -161,9 +166,10 @@ class Movie:
         found: list[NDArray[np.uint8]] = []
         for place, index in enumerate(wanted):
             repeated = place > 0 and wanted[place - 1] == index
-            if afresh and not repeated:
-                self._approach(index)
-            found.append(found[-1] if repeated else self._pixels(self._frame(index), index))
+            if repeated:
+                found.append(found[-1])
+            else:
+                found.append(self._pixels(self._frame(index, afresh=afresh), index))
         return found
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
@@ -189,8 +195,8 @@ class Movie:
 
     def _start(self) -> None:
         self._container, self._stream = self._open()
-        self._decoded = self._container.decode(self._stream)
-        self._next, self._last, self._checked = 0, None, False
+        self._decoded = self._decode()
+        self._next, self._last, self._checked = 0, None, self._scan is not None and self._times is not None
 
     def _open(self) -> tuple[Any, Any]:
         with self._reported("cannot be opened as a video"):
@@ -220,10 +226,23 @@ class Movie:
         with container, self._reported("is damaged"):
             yield from container.decode(stream)
 
-    def _frame(self, index: int) -> Any:  # noqa: ANN401 - PyAV's frame
-        if index == self._next - 1 and self._last is not None:
+    def _decode(self) -> Generator[Any]:
+        """Decode from where the file is; without frames that nothing refers to before `_wanted`."""
+        context = self._stream.codec_context
+        skips = context.name in _SKIPS
+        for packet in self._container.demux(self._stream):
+            if skips:
+                early = self._wanted is not None and packet.pts is not None and packet.pts < self._wanted
+                context.skip_frame = "NONREF" if early else "DEFAULT"
+            yield from packet.decode()
+
+    def _frame(self, index: int, *, afresh: bool = False) -> Any:  # noqa: ANN401 - PyAV's frame
+        if index == self._next - 1 and self._last is not None and not afresh:
             return self._last
-        if index < self._next or index - self._next >= _WORTH_SEEKING:
+        self._wanted = None
+        if self._scan is not None and self._times is not None and index < len(self._times.shown):
+            self._wanted = self._times.shown[index].item()
+        if afresh or index < self._next or index - self._next >= _WORTH_SEEKING:
             self._approach(index)
         while self._next <= index:
             try:
@@ -235,7 +254,9 @@ class Movie:
                     raise self._error(f"is damaged {where}: {error.strerror}", index) from None
                 self._distrust()
                 continue
-            if self._checked and not self._is_next(frame):
+            if self._checked and (number := self._number(frame, index)) is not None:
+                self._next = number
+            elif self._checked:
                 self._distrust()
                 continue
             if frame is None:
@@ -265,7 +286,7 @@ class Movie:
             self._decoded.close()
             try:
                 self._container.seek(times.shown[key].item(), stream=self._stream)
-                self._decoded = self._container.decode(self._stream)
+                self._decoded = self._decode()
                 frame = next((frame for frame in self._decoded if frame.key_frame), None)
             except av.FFmpegError:
                 break
@@ -289,15 +310,19 @@ class Movie:
         turns = round(frame.rotation / _TURN) % 4
         return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 
-    def _is_next(self, frame: Any) -> bool:  # noqa: ANN401 - as above
-        """Whether a frame, or None at the end, is the next one according to the times."""
+    def _number(self, frame: Any, index: int) -> int | None:  # noqa: ANN401 - as above
+        """Return a frame's number by its time, or None if it cannot follow; None as frame is the end."""
         times = self._times
-        assert times is not None  # noqa: S101 - for mypy: a seek came before
-        return self._next == (len(times.shown) if frame is None else times.number(frame))
+        assert times is not None  # noqa: S101 - for mypy: numbers depend on times
+        number = len(times.shown) if frame is None else times.number(frame)
+        if number == self._next:
+            return number
+        may_skip = self._wanted is not None and number is not None and self._next < number <= index
+        return number if may_skip else None
 
     def _distrust(self) -> None:
         """Stop using times, and go to the start."""
-        self._times = self._count = None
+        self._times = self._count = self._wanted = None
         self._restart()
 
     def _restart(self) -> None:
