@@ -202,3 +202,9 @@ def test_a_pack_keeps_the_times(movies, tmp_path):
     assert packed.index.frame_counts.tolist() == data.index.frame_counts.tolist()
     shards = sorted(path.name for path in (tmp_path / "pack").iterdir())
     assert shards == ["00000.tar", "pack.index"]
+
+
+def test_names_of_kinetics_columns_are_said(frames, caplog):
+    rows = [{"path": "class_0/video_0", "label": "x", "time_start": 0, "time_end": 1}]
+    assert parts(rows, root=frames) == [(0, 12)]
+    assert "rename them to start_time and end_time" in caplog.text

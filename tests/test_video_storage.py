@@ -262,6 +262,14 @@ def test_files_that_cannot_be_read(movies, tmp_path, caplog):
     assert "Dropped 1 of the list's 2 rows" in caplog.text
 
 
+def test_files_that_cannot_be_sought_are_said(files, caplog):
+    fc.open(files["h264.mp4"][0])
+    assert not caplog.text
+    fc.open(files["reordered.avi"][0])
+    assert "1 of 1 video files in " in caplog.text
+    assert "cannot be sought, such as 'reordered.avi': each clip" in caplog.text
+
+
 def test_matroska_that_is_cut_short(files, tmp_path):
     path = tmp_path / "v.mkv"
     path.write_bytes(files["open-gop.mkv"][0].read_bytes()[:-100])

@@ -221,7 +221,8 @@ class Dataset:
     storage : Storage
         Source of the frames.
     index : Index
-        The videos: ``names``, ``frame_counts``, ``labels``, ``classes``, ``fps``.
+        The videos: ``names``, ``frame_counts``, ``labels``, ``classes``, ``fps``; and the times of
+        their frames, ``seconds(rows, frames)``.
     streams : tuple of Stream
         The streams of each video, which have the same number of frames.
 

@@ -132,6 +132,12 @@ def _check_names(names: Sequence[object], of: str, error: type[ValueError]) -> N
     if "path" not in known:
         raise error(f"{of}: no column is named 'path'; rename the column that holds the videos' paths")
     ignored = [name for name in names if name not in (*_KNOWN, "_")]
+    if seconds := [name for name in ignored if name in ("time_start", "time_end")]:
+        _log.warning(
+            "Ignored %s of %s: rename them to start_time and end_time if they name parts of the videos.",
+            first_few(seconds),
+            of,
+        )
     if ignored and not targets:
         _log.warning(
             "Ignored %s of %s. No column is named %s, so there are no labels.",

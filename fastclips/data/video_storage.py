@@ -134,7 +134,10 @@ def open_movies(
     video_names(movies)  # refuses twins before the scan
     scanned = scan_movies(root, movies)
     wrong = [number for number, movie in enumerate(scanned) if movie.error is not None]
-    if not wrong or unreadable == "keep":
+    if unreadable == "keep":
+        return VideoStorage.of(root, movies, scanned)
+    _warn_of_slow(root, movies, scanned)
+    if not wrong:
         return VideoStorage.of(root, movies, scanned)
     others = f" (and {len(wrong) - 1} other files of {len(movies)})" if len(wrong) > 1 else ""
     reason = f"{scanned[wrong[0]].error}{others}"
@@ -144,6 +147,23 @@ def open_movies(
     _log.warning("Left out %d of %d video files that cannot be read: %s", len(wrong), len(movies), reason)
     kept = [number for number, movie in enumerate(scanned) if movie.error is None]
     return VideoStorage.of(root, [movies[number] for number in kept], [scanned[number] for number in kept])
+
+
+def _warn_of_slow(root: str, movies: Sequence[str], scanned: Sequence[ScannedMovie]) -> None:
+    slow = [
+        name
+        for name, movie in zip(movies, scanned, strict=True)
+        if movie.scan is not None and movie.scan.times is None
+    ]
+    if slow:
+        _log.warning(
+            "%d of %d video files in %r cannot be sought, such as %r: each clip of them is decoded from the "
+            "start of the file. Convert them, such as to mp4, or pack them.",
+            len(slow),
+            len(movies),
+            root,
+            slow[0],
+        )
 
 
 class VideoStorage(Storage):
