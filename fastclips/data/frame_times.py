@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["FrameTimes", "Timing", "covered", "frames_of_rows"]
+__all__ = ["FrameTimes", "Timing", "covered", "frames_of_rows", "seconds_of"]
 
 _NEAR = 1e-6  # seconds: times closer than this are equal
 
@@ -188,3 +188,43 @@ def frames_of_rows(
             f"frames: {shown[wrong][0]} is not a frame of row {row}, which has {counts[row]} frames"
         )
     return of, shown
+
+
+def seconds_of(
+    times: FrameTimes | None,
+    fps: NDArray[np.float64] | None,
+    names: Sequence[str],
+    rows: NDArray[np.int64],
+    videos: NDArray[np.int64],
+    frames: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Return the time of each frame: as it is known, else by the rate.
+
+    Parameters
+    ----------
+    times : FrameTimes or None
+        Known times.
+    fps : ndarray of float64, or None
+        Frames per second of each row of the index.
+    names : sequence of str
+        Name of each row, for messages.
+    rows, videos, frames : ndarray of int64, all of one shape
+        Rows of the index, and the storage's numbers of videos and frames.
+
+    Raises
+    ------
+    OptionError
+        Neither is known.
+    """
+    known = np.zeros(frames.shape, bool) if times is None else times.known(videos)
+    found = np.zeros(frames.shape)
+    if times is not None:
+        found[known] = times.seconds(videos[known], frames[known])
+    if not known.all():
+        if fps is None:
+            raise OptionError(
+                f"the times of the frames of {names[int(rows[~known][0])]!r} are unknown: open a list of videos "
+                "with a column fps, frames per second"
+            )
+        found[~known] = frames[~known] / fps[rows[~known]]
+    return found

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastclips.data.frame_times import FrameTimes, frames_of_rows
+from fastclips.data.frame_times import FrameTimes, frames_of_rows, seconds_of
 from fastclips.data.labels import Labels, from_array, of_frames
 from fastclips.data.names import Names, natural_key
 from fastclips.data.splits import select_rows, split_rows
@@ -97,13 +97,11 @@ class Index:
         rows : array_like of int
             Rows of the index, from 0: a number, or the first dimensions of `frames`, such as (clips,).
         frames : array_like of int
-            Frames of the rows, such as (clips, T), counted from the row's first frame. A frame ``~f``, as of
-            padding in a plan, counts as f.
+            Frames of the rows, such as (clips, T), from the row's first; padding, ``~f``, counts as f.
 
         Returns
         -------
-        ndarray of float64
-            The shape of `frames`.
+        ndarray of float64, of the shape of `frames`
 
         Raises
         ------
@@ -117,19 +115,7 @@ class Index:
         array([[0.2, 0.7, 0.7]])
         """
         of, shown = frames_of_rows(rows, frames, self.frame_counts)
-        videos, shown = self.keys[of], self.starts[of] + shown
-        exact = np.zeros(shown.shape, bool) if self.times is None else self.times.known(videos)
-        found = np.zeros(shown.shape)
-        if self.times is not None:
-            found[exact] = self.times.seconds(videos[exact], shown[exact])
-        if not exact.all():
-            if self.fps is None:
-                raise OptionError(
-                    f"the times of the frames of {self.names[int(of[~exact][0])]!r} are unknown: open a list "
-                    "of videos with a column fps, frames per second"
-                )
-            found[~exact] = shown[~exact] / self.fps[of[~exact]]
-        return found
+        return seconds_of(self.times, self.fps, self.names, of, self.keys[of], self.starts[of] + shown)
 
     def renamed(self, classes: tuple[str, ...]) -> Index:
         """Return the same videos with labels numbered by `classes`.

@@ -12,13 +12,15 @@ from fastclips.errors import DataError
 from fastclips.options import first_few
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+    from fastclips.data.names import FileNames
 
 __all__ = [
     "VIDEO_EXTENSIONS",
     "find_movie",
     "is_movie",
-    "mixed",
+    "refuse_mixed",
     "video_names",
     "without_video_extension",
 ]
@@ -50,9 +52,13 @@ def video_names(movies: Iterable[str]) -> list[str]:
     return names
 
 
-def mixed(root: str, movie: str, frame: str) -> str:
-    """Return the message about video files beside frames."""
-    return (
+def refuse_mixed(root: str, movies: Iterable[str], videos: Mapping[str, FileNames]) -> None:
+    """Raise DataError if there are both video files and videos of frames."""
+    movie, video = next(iter(movies), None), next(iter(videos), None)
+    if movie is None or video is None:
+        return
+    frame = f"{video}/{videos[video].names()[0]}"
+    raise DataError(
         f"{root!r} has video files, such as {movie!r}, and frames, such as {frame!r}: move them into "
         "separate folders, or select the frames by frames=, such as frames='*.jpg'"
     )

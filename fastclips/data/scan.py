@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from fastclips.data import several
 from fastclips.data.decimals import find_decimals
-from fastclips.data.movie_paths import VIDEO_EXTENSIONS, find_movie, mixed, without_video_extension
+from fastclips.data.movie_paths import VIDEO_EXTENSIONS, find_movie, refuse_mixed, without_video_extension
 from fastclips.data.names import FileNames, natural_key, stem, template_of
 from fastclips.data.several import matcher
 from fastclips.errors import DataError, OptionError
@@ -197,9 +197,7 @@ def gather_videos(
             )
         videos[video or "."] = _in_order(_below(Path(root), video), chosen, chosen=frames is not None)
     if movies and frames is None:
-        if videos:
-            video, files = next(iter(videos.items()))
-            raise DataError(mixed(root, movies[0], f"{video}/{files.names()[0]}"))
+        refuse_mixed(root, movies, videos)
         return FrameTree(root, {}, times, movies=tuple(sorted(movies, key=natural_key)))
     if not videos:
         if movies and not unmatched:
@@ -266,9 +264,7 @@ def scan_folders(
             folders[name] = folder
         elif found:
             unmatched[name] = min(found, key=natural_key)
-    if movies and videos:
-        video, files = next(iter(videos.items()))
-        raise DataError(mixed(str(top), next(iter(movies)), f"{video}/{files.names()[0]}"))
+    refuse_mixed(str(top), movies, videos)
     return FrameTree(str(top), videos, times, unmatched, tuple(movies)), folders
 
 
