@@ -90,9 +90,12 @@ def scan_movies(root: str, movies: Sequence[str]) -> list[ScannedMovie]:
     """
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - needed only for scans
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+    try:
         found = pool.map(partial(_scan, root), movies)
         return list(watched(found, "scanning video files", " files", len(movies)))
+    finally:
+        pool.shutdown(cancel_futures=True)  # after an interrupt, the other files are not scanned
 
 
 def _scan(root: str, name: str) -> ScannedMovie:
