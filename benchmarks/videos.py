@@ -16,18 +16,18 @@ Both peers open the file for each clip, as their users do, and NumPy crops the f
 
 Result::
 
-    key frames  loader      version       clips/s (quartiles)   CPU ms/frame  fastclips / it (quartiles)
-            16  fastclips   0.1.0         103.1 (82.3-143.8)    0.835         1.00 (1.00-1.00)
-            16  pack        0.1.0         417.6 (342.5-680.1)   0.187         0.23 (0.21-0.29)
-            16  decord      0.6.0         63.3 (50.9-89.6)      1.240         1.60 (1.42-1.77)
-            16  torchcodec  0.13.0+cpu    64.5 (56.7-83.6)      1.051         1.51 (1.32-1.73)
-           250  fastclips   0.1.0         28.2 (21.8-38.8)      1.817         1.00 (1.00-1.00)
-           250  pack        0.1.0         268.0 (220.3-372.7)   0.182         0.10 (0.09-0.11)
-           250  decord      0.6.0         29.9 (26.7-30.8)      2.562         0.97 (0.78-1.30)
-           250  torchcodec  0.13.0+cpu    28.2 (20.2-32.1)      2.184         1.07 (0.68-1.60)
+    key frames  loader      version     clips/s (quartiles)   CPU ms/frame  fastclips / it (quartiles)
+            16  fastclips   0.1.0       103.1 (82.3-143.8)    0.835         1.00 (1.00-1.00)
+            16  pack        0.1.0       417.6 (342.5-680.1)   0.187         0.23 (0.21-0.29)
+            16  decord      0.6.0       63.3 (50.9-89.6)      1.240         1.60 (1.42-1.77)
+            16  torchcodec  0.13.0+cpu  64.5 (56.7-83.6)      1.051         1.51 (1.32-1.73)
+           250  fastclips   0.1.0       28.2 (21.8-38.8)      1.817         1.00 (1.00-1.00)
+           250  pack        0.1.0       268.0 (220.3-372.7)   0.182         0.10 (0.09-0.11)
+           250  decord      0.6.0       29.9 (26.7-30.8)      2.562         0.97 (0.78-1.30)
+           250  torchcodec  0.13.0+cpu  28.2 (20.2-32.1)      2.184         1.07 (0.68-1.60)
 
-2 cores of a virtual machine with other work, which took more than half of them in this run. So rates depend on
-how many threads a loader has; CPU time per frame does not.
+2 cores of a virtual machine that had other work during this run, more of it in the second half. So the rates
+depend on how many threads a loader has, and their quartiles lie far apart; CPU time per frame is steady.
 
 How to read: as `peers.py`, whose turns these are. With a key frame every 250 frames, a clip costs some 125
 frames before it, whoever decodes; a pack has no such frames.
@@ -189,7 +189,7 @@ def measure(args: argparse.Namespace, gop: int) -> None:
         clips = f"{rate:.1f} ({low:.1f}-{high:.1f})"
         low, ratio, high = np.quantile(np.divide(ours, peer.rates), (0.25, 0.5, 0.75))
         spread = f"{ratio:.2f} ({low:.2f}-{high:.2f})"
-        print(f"{gop:>10}  {name:<12}{peer.version:<14}{clips:<22}{median(peer.cpu_ms):<14.3f}{spread}")
+        print(f"{gop:>10}  {name:<12}{peer.version:<12}{clips:<22}{median(peer.cpu_ms):<14.3f}{spread}")
         peer.close()
 
 
@@ -206,7 +206,7 @@ def main() -> None:
         serve(lambda: crops(args.serve, args.folder))
     write_videos(args.folder)
     print(
-        "key frames  loader      version       clips/s (quartiles)   CPU ms/frame  fastclips / it (quartiles)"
+        "key frames  loader      version     clips/s (quartiles)   CPU ms/frame  fastclips / it (quartiles)"
     )
     for gop in GOPS:
         measure(args, gop)
