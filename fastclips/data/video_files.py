@@ -66,6 +66,7 @@ _FRAME_PER_PACKET = frozenset(
 _SKIPS = frozenset({"h264", "mpeg4", "mpeg2video"})
 _SHOWS_NOTHING = 32  # bytes: MPEG-4 packets that repeat the last frame are smaller
 _WORTH_SEEKING = 32  # decoding so many frames costs more than a seek and the pass over the file
+_WORTH_SEEKING_SCANNED = 4  # the same without that pass
 _ATTEMPTS = 3  # key frames that a seek tries
 _TURN = 90  # degrees
 
@@ -242,7 +243,8 @@ class Movie:
         self._wanted = None
         if self._scan is not None and self._times is not None and index < len(self._times.shown):
             self._wanted = self._times.shown[index].item()
-        if afresh or index < self._next or index - self._next >= _WORTH_SEEKING:
+        far = _WORTH_SEEKING if self._scan is None else _WORTH_SEEKING_SCANNED
+        if afresh or index < self._next or index - self._next >= far:
             self._approach(index)
         while self._next <= index:
             try:
