@@ -3,7 +3,7 @@
 Open a folder of frames, choose a sampler and transforms, iterate:
 
 >>> import fastclips as fc
->>> dataset = fc.open("frames/")  # class/video/frame.jpg
+>>> dataset = fc.open("frames/")  # class/video/frame.jpg, or class/video.mp4
 >>> loader = fc.ClipLoader(dataset, fc.Windows(time_steps=4), [fc.RandomCrop(32)], batch_size=6, workers=0)
 >>> for x, y in loader:
 ...     print(x.shape, x.dtype, y)

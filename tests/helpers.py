@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -57,7 +58,7 @@ def make_masks(root, like, height=48, width=64):
 def make_manual_data(root):
     """What the README and the pages in docs/ read.
 
-    frames/, masks/, packed/, train.txt, testlist01.txt; and right/, depth/ and flow/, for each of the frames.
+    frames/, masks/, packed/, videos/, train.txt, testlist01.txt; right/, depth/ and flow/ for each frame.
     """
     root = Path(root)
     make_frames(root / "frames", videos=10, frames=24, height=256, width=340)
@@ -82,6 +83,12 @@ def make_manual_data(root):
     (root / "train.txt").write_text("".join(f"{name} 24 {n % 2}\n" for n, name in enumerate(names)))
     (root / "testlist01.txt").write_text("".join(f"{name}.avi\n" for name in names[:3]))
     fc.pack(fc.open({"image": root / "frames", "mask": root / "masks"}), root / "packed", workers=0)
+    if find_spec("av"):
+        from videos import show, write_movie  # noqa: PLC0415 - needs av
+
+        for number, name in enumerate(names):
+            frames = [show(number + frame, 256, 340) for frame in range(24)]
+            write_movie(root / "videos" / f"{name}.mp4", frames)
     return root
 
 

@@ -11,7 +11,7 @@ from helpers import alive, make_frames, run_python, wait_until
 from jpegs import encode, natural
 
 import fastclips as fc
-from fastclips.commands import bench
+from fastclips.commands import bench, turns
 from fastclips.commands.cli import main
 from fastclips.errors import EngineError
 from fastclips.spec import StreamSpec
@@ -46,7 +46,7 @@ def children(pid=None):
 
 @pytest.fixture(autouse=True)
 def quick_turns(monkeypatch):
-    monkeypatch.setattr(bench, "_TURN_S", 0.03)
+    monkeypatch.setattr(turns, "TURN_S", 0.03)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -147,17 +147,17 @@ def test_batches_ready_before_a_turn_are_not_timed(frames):
     """What the workers prepared ahead is taken before the clock starts, and nothing is left running."""
     script = f"""
 import fastclips as fc
-from fastclips.commands import bench
-bench._TURN_S = 0.0
+from fastclips.commands import turns
+turns.TURN_S = 0.0
 with fc.ClipLoader(fc.open({str(frames)!r}), fc.Windows(4), batch_size=2, workers=2, repeat=True) as loader:
-    engine = bench._Engine(loader, 4)
+    engine = turns.Engine(loader, 4)
     engine.take()
     ready = engine.settle()
     taken, take = [], engine.take
     engine.take = lambda: taken.append(1) or take()
     turn = engine.turn()
     done = loader.stats().clips
-    assert len(taken) == ready + 1 + bench._LEAST_BATCHES, (ready, taken)
+    assert len(taken) == ready + 1 + turns.LEAST_BATCHES, (ready, taken)
     assert done == 2 * (1 + len(taken) + engine.settle()) == loader.stats().clips
     print(ready, turn.frames_per_s > 0)
 """

@@ -10,7 +10,6 @@ from helpers import frames_of
 
 import fastclips as fc
 from fastclips.data.storage import SentStorage, opened
-from fastclips.packing.video_sources import VideoFileStorage
 from fastclips.testing import check_storage
 
 COUNTS = [12] * 6
@@ -59,9 +58,16 @@ def test_built_in_storages_keep_the_contract(kind, request):
     check_storage(data.storage, streams=streams, frame_counts=data.index.frame_counts.tolist())
 
 
-def test_video_files_inherit():
-    """They are for packing alone, which reads their frames in order."""
-    assert issubclass(VideoFileStorage, fc.Storage)
+def test_video_files_keep_the_contract(tmp_path):
+    pytest.importorskip("av")
+    from videos import show, write_movie  # noqa: PLC0415 - needs av
+
+    for name in ("a/v0", "b/v1"):
+        write_movie(
+            tmp_path / f"{name}.mp4", [show(number) for number in range(30)], "libx264", {"bf": "3"}, 3
+        )
+    data = fc.open(tmp_path)
+    check_storage(data.storage, streams=["image"], frame_counts=[30, 30])
 
 
 # Storages of others

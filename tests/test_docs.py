@@ -96,7 +96,14 @@ def check_keras(names, _):
     assert names["videos"].shape == (len(names["val"]), 2)
 
 
+def check_videos(names, _):
+    assert (names["x"].shape, names["y"].shape) == ((4, 16, 224, 224, 3), (4,))
+    assert names["episodes"].index.starts.tolist() == [0, 10]
+    assert names["kinetics"].index.frame_counts.tolist() == [13, 18]
+
+
 CHECKS = {
+    "docs/videos.md": check_videos,
     "README.md": check_readme,
     "docs/data.md": check_data,
     "docs/streams.md": check_streams,
@@ -114,6 +121,9 @@ def test_python_blocks_run(page, name, data, tmp_path, monkeypatch, capsys):
     if any(NEED_KERAS.search(code) for _, code in blocks):
         keras = pytest.importorskip("keras")
         keras.utils.set_random_seed(0)
+    if "videos/" in "".join(code for _, code in blocks):
+        pytest.importorskip("av")
+        pytest.importorskip("pandas")
     shutil.copytree(data, tmp_path, copy_function=os.link, dirs_exist_ok=True)
     if any("fc.pack(" in code for _, code in blocks):
         shutil.rmtree(tmp_path / "packed")  # the page makes its own

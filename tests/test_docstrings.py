@@ -2,7 +2,7 @@
 
 An example finds frames/, masks/, packed/, videos/, train.txt and testlist01.txt in the working directory, and
 `fc` and `np` in its namespace. frames/ has 6 videos in 2 classes, each of 12 JPEGs of 48x64; videos/ has 2
-classes too.
+classes too, and 4 files of 24 frames at 25 a second.
 """
 
 import doctest
@@ -85,7 +85,7 @@ def data(tmp_path_factory):
 def test_examples_run(name, data, tmp_path, monkeypatch):
     if ".adapters." in name or ".compat" in name:
         pytest.importorskip("keras")
-    if "keras_video" in name:
+    if "keras_video" in name or 'open("videos' in Path(importlib.import_module(name).__file__).read_text():
         pytest.importorskip("av")
     shutil.copytree(data, tmp_path, copy_function=os.link, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)

@@ -13,11 +13,12 @@ from packing import content, members
 import fastclips as fc
 from fastclips.commands.cli import main
 from fastclips.errors import DataError, OptionError
-from fastclips.packing.video_sources import _matroska_size
 
 pytest.importorskip("av")
 import av
 from videos import KINDS, available, decoded, seen, show, write_kind, write_movie
+
+from fastclips.data.video_files import _matroska_size
 
 LENGTHS = {"a/one": 13, "a/two": 5, "b/three": 30}
 
@@ -119,26 +120,26 @@ def test_lists(movies, tmp_path):
 
 
 def test_a_list_as_the_source(movies, tmp_path, capsys):
-    """It means folders of frames; of files, it is said how."""
     root = shutil.copytree(movies, tmp_path / "v")
     (root / "list.txt").write_text("a/one.mp4 0\nb/three.mp4 1\n")
-    assert command(root / "list.txt", tmp_path / "pack", "--columns", "path label") == 1
-    said = f"give their folder as SRC and --list {root}/list.txt."
-    assert said in capsys.readouterr().err
+    assert command(root / "list.txt", tmp_path / "pack", "--columns", "path label") == 0
+    assert "2 videos, 43 frames" in capsys.readouterr().out
     (root / "list.txt").write_text("a/none 0\n")
-    assert command(root / "list.txt", tmp_path / "pack", "--columns", "path label") == 1
-    assert said not in capsys.readouterr().err
+    assert command(root / "list.txt", tmp_path / "other", "--columns", "path label") == 1
+    assert "there are no frames in 'a/none'" in capsys.readouterr().err
 
 
-def test_lists_with_starts_alone(movies, tmp_path, caplog):
+def test_lists_with_starts_alone(movies, tmp_path, capsys):
     listed = tmp_path / "list.csv"
-    listed.write_text("path,start,fps,label\nb/three,10,12.5,0\na/one,3,25,1\na/one,13,25,1\n")
+    listed.write_text("path,start,fps,label\nb/three,10,12.5,0\na/one,3,25,1\n")
     assert command(movies, tmp_path / "pack", "--list", listed) == 0
     data = fc.open(tmp_path / "pack")
     assert list(data.index.names) == ["b/three", "a/one"]
     assert data.index.frame_counts.tolist() == [20, 10]
     assert data.index.fps.tolist() == [12.5, 25.0]
-    assert "Left out 1 rows that begin after the end of their videos" in caplog.text
+    listed.write_text("path,start,label\nb/three,10,0\na/one,13,1\n")
+    assert command(movies, tmp_path / "other", "--list", listed) == 1
+    assert f"line 3 of '{listed}': start=13 exceed the 13 frames of 'a/one'" in capsys.readouterr().err
 
 
 def test_a_file_that_is_damaged(tmp_path, capsys):
@@ -159,6 +160,24 @@ def test_a_file_that_is_damaged(tmp_path, capsys):
     assert f"{len(names)} videos" in out
     assert command(root, tmp_path / "other", "--skip-damaged") == 0
     assert list(fc.open(tmp_path / "other").index.names) == names
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows"),
+    [
+        ("path label", ("a/bad 0", "b/three 1")),
+        ("path start length label", ("a/bad 2 4 0", "b/three 4 9 1")),
+        ("path start_time label", ("a/bad 0.1 0", "b/three 0.1 1")),
+    ],
+)
+def test_a_damaged_file_of_a_list_is_left_out(movies, tmp_path, capsys, columns, rows):
+    root = shutil.copytree(movies, tmp_path / "v")
+    (root / "a" / "bad.mp4").write_text("no video")
+    listed = tmp_path / "list.txt"
+    listed.write_text("\n".join(rows))
+    assert command(root, tmp_path / "pack", "--list", listed, "--columns", columns) == 1
+    assert f"{root}/a/bad.mp4' cannot be opened as a video" in capsys.readouterr().err
+    assert list(fc.open(tmp_path / "pack").index.names) == ["b/three"]
 
 
 @pytest.mark.parametrize("kind", ["ffv1.mkv", "vp9.webm"])
@@ -192,20 +211,20 @@ def test_matroska_that_was_streamed_says_no_size(tmp_path):
         assert fc.pack(tmp_path / "v", target, workers=0).frames == 9
 
 
-def test_videos_beside_frames_are_said(frames, movies, tmp_path, caplog):
+def test_videos_beside_frames_are_refused(frames, movies, tmp_path, capsys):
     root = shutil.copytree(frames, tmp_path / "f")
     shutil.copy(movies / "a" / "one.mp4", root / "class_1" / "x.mp4")
-    assert command(root, tmp_path / "pack") == 0
-    assert "Left out video files in" in caplog.text
-    assert "'class_1/x.mp4'" in caplog.text
+    assert command(root, tmp_path / "pack") == 1
+    said = capsys.readouterr().err
+    assert "has video files, such as 'class_1/x.mp4', and frames, such as 'class_" in said
+    assert command(root, tmp_path / "pack", "--frames", "*.jpg") == 0
 
 
 def test_lists_that_want_more_than_there_is(movies, tmp_path, capsys):
     listed = tmp_path / "list.txt"
     listed.write_text("a/one 14 0\na/two 5 1\n")
     assert command(movies, tmp_path / "pack", "--list", listed, "--columns", "path length label") == 1
-    assert "has 13 frames, so there is no frame 13" in capsys.readouterr().err
-    assert list(fc.open(tmp_path / "pack").index.names) == ["a/two"]
+    assert "start=0 and length=14 exceed the 13 frames of 'a/one'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -223,7 +242,9 @@ def test_mistakes(movies, tmp_path):
         fc.pack(tmp_path / "twins", tmp_path / "pack")
     write_movie(tmp_path / "both" / "a" / "x.mp4", [show(0)] * 2)
     write_jpeg(tmp_path / "both" / "b" / "v" / "1.jpg", picture(0))
-    with pytest.raises(DataError, match=r"has video files and frames, such as 'b/v/1.jpg'"):
+    with pytest.raises(
+        DataError, match=r"has video files, such as 'a/x.mp4', and frames, such as 'b/v/1.jpg'"
+    ):
         fc.pack(tmp_path / "both", tmp_path / "pack")
     write_movie(tmp_path / "loose" / "a" / "x.mp4", [show(0)] * 2)
     write_movie(tmp_path / "loose" / "y.mp4", [show(0)] * 2)

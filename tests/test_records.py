@@ -298,7 +298,7 @@ def test_text_that_cannot_be_is_refused(tmp_path, columns, text, message):
     [
         (
             "path lable",
-            "'lable' is not a column; columns are path, start, length, first, last, fps, .* and _ to skip",
+            "'lable' is not a column; columns are path, start, length, first, last, .* and _ to skip",
         ),
         ("path path", "column 'path' occurs twice"),
         ("length label", "no column is named 'path'"),

@@ -181,7 +181,7 @@ def refusal(root, frames=None, **options):
 @pytest.mark.parametrize(
     ("scan", "expected"),
     [
-        (scan_tree, "a folder of class/video/frame"),
+        (scan_tree, "a folder of class/video/frame, or of video files"),
         (lambda root: scan_folders(root, ["a"]), "the folder that the list's paths are relative to, root="),
         (
             lambda root: name_folders(root, {"a": 1}, "{}.jpg"),
@@ -207,10 +207,10 @@ def test_frames_in_the_root(tmp_path):
 
 
 def test_no_frames_says_what_was_found(tmp_path):
-    write(tmp_path, "a/1.mp4", "a/2.MP4", "b/3.mp4", "b/README")
+    write(tmp_path, "a/1.txt", "a/2.TXT", "b/3.txt", "b/README")
     assert refusal(tmp_path) == (
         f"no frames in '{tmp_path}': expected class/video/frame with the extensions .jpg, .jpeg, .png, "
-        ".bmp, .tif, .tiff, .jfif, .webp; found 3 .mp4 files, 1 extensionless file."
+        ".bmp, .tif, .tiff, .jfif, .webp, or class/video.mp4; found 3 .txt files, 1 extensionless file."
     )
 
 
@@ -324,10 +324,10 @@ def test_listed_folders_are_found_in_the_lists_order(tmp_path):
 
 
 def test_the_name_of_a_video_file_means_the_folder_beside_it(tmp_path):
-    write(tmp_path, "a.mp4", "a/1.jpg", "b/1.jpg", "c.mp4/1.jpg", "c/2.jpg")
-    tree, folders = scan_folders(tmp_path, ["a.mp4", "b.avi", "c.mp4"])
-    assert folders == {"a.mp4": "a", "b.avi": "b", "c.mp4": "c.mp4"}
-    assert listed(tree) == {"a": ["1.jpg"], "b": ["1.jpg"], "c.mp4": ["1.jpg"]}
+    write(tmp_path, "b/1.jpg", "c.mp4/1.jpg", "c/2.jpg")
+    tree, folders = scan_folders(tmp_path, ["b.avi", "c.mp4"])
+    assert folders == {"b.avi": "b", "c.mp4": "c.mp4"}
+    assert listed(tree) == {"b": ["1.jpg"], "c.mp4": ["1.jpg"]}
 
 
 def test_listed_folders_without_frames_are_left_out(tmp_path):

@@ -102,3 +102,27 @@ LENGTHS = {
 def epoch(generator):
     """The batches of the epoch that comes next."""
     return list(islice(generator, len(generator)))
+
+
+def write_cut(path, source, first):
+    """Copy packets so that an edit list cuts off the frames before `first`."""
+    with av.open(str(source)) as container, av.open(str(path), "w") as copy:
+        stream = copy.add_stream_from_template(container.streams.video[0])
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        shift = sorted(packet.pts for packet in packets)[first]
+        for packet in packets:
+            packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, stream
+            copy.mux(packet)
+    return path
+
+
+def spoil(path, source, number):
+    """Copy a file with one packet of its video overwritten."""
+    with av.open(str(source)) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size][number]
+        start, size = packet.pos, packet.size
+    data = bytearray(source.read_bytes())
+    data[start : start + size] = b"\xff" * size
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path

@@ -28,16 +28,19 @@ from contextlib import closing, suppress
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from time import perf_counter, process_time, sleep
+from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import simplejpeg  # the engine is compared with it
 from tqdm import tqdm
 
+from fastclips.commands import turns
+from fastclips.commands.turns import Engine, Turn, rates
+from fastclips.commands.video_bench import bench_videos
 from fastclips.data.opening import open_dataset
 from fastclips.data.storage import opened
-from fastclips.engine.arena import COUNTERS
+from fastclips.data.video_storage import VideoStorage
 from fastclips.errors import EngineError, OptionError
 from fastclips.loader import ClipLoader
 from fastclips.pixels.decoding.decoder import Decoder, frame_size
@@ -57,13 +60,9 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run", "serve"]
 
-_TURN_S = 0.25
-_LEAST_BATCHES = 3  # in a turn of the engine
 _LEAST_ROUNDS = 2  # one in each order
 _SAMPLE = 512  # frames of the bare loops, more than any cache near the cores holds
 _BOXES = 4  # per frame of the sample
-_SETTLE_S = 60.0  # how long the workers may take to finish what was submitted
-_CLIPS = COUNTERS.index("clips")
 _FAST_DCT = True  # ClipLoader's default
 _OPTIONS = ("time_steps", "step", "crop", "batch_size", "seconds")
 _PACKAGES = ("fastclips", "numpy", "numba", "simplejpeg")
@@ -110,6 +109,14 @@ figures:
                         one has its turn, the others are blocked
   *_quartiles           half of the rounds lie between these two values
 
+Of video files, the same clips are loaded from the files and from a pack of a
+sample of them, which is made in a temporary folder. Its figures are:
+  video_frames_per_s    frames that the loader delivers from the video files
+  pack_frames_per_s     the same from the pack
+  pack_is_faster        pack_frames_per_s / video_frames_per_s within each round
+  decoding_share        share of the workers' time that decoding video takes
+  pack_bytes            bytes of the pack's frames per byte of the video files
+
 An MB is 2**20 bytes. The clips are those of training: shuffled, uint8, with one
 random crop and flip per clip.
 
@@ -123,10 +130,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments, description and manual to a parser."""
     parser.description = (
         "Measure how fast a folder of frames or a pack is loaded, beside the fastest that\n"
-        "its frames can be decoded."
+        "its frames can be decoded; or how much faster video files would load as a pack."
     )
     parser.epilog = _MANUAL
-    parser.add_argument("folder", metavar="DIR", help="folder of class/video/frame.jpg, or a pack")
+    parser.add_argument(
+        "folder", metavar="DIR", help="folder of class/video/frame.jpg or of video files, or a pack"
+    )
     parser.add_argument(
         "--time-steps", metavar="N", type=int, default=16, help="frames in a clip (default: %(default)s)"
     )
@@ -179,6 +188,8 @@ def run(args: argparse.Namespace) -> int:
     began = perf_counter()
     dataset = open_dataset(args.folder)
     opened = perf_counter()
+    if isinstance(dataset.storage, VideoStorage):
+        return bench_videos(args, dataset, dataset.storage)
     loader = ClipLoader(
         dataset,
         Windows(args.time_steps, step=args.step),
@@ -192,7 +203,7 @@ def run(args: argparse.Namespace) -> int:
         fast_dct=_FAST_DCT,
     )
     with loader:
-        engine = _Engine(loader, args.time_steps)
+        engine = Engine(loader, args.time_steps)
         engine.take()
         first_batch_s = perf_counter() - opened
         frames = _sample(dataset)
@@ -201,19 +212,15 @@ def run(args: argparse.Namespace) -> int:
             rounds = _measure(engine, loops, args.seconds, show=not args.json)
         pids = [os.getpid(), *loader.pids]
         result = {
-            **_rates("frames_per_s", rounds, lambda turns: turns.engine.frames_per_s, 1),
-            **_rates("ceiling_frames_per_s", rounds, lambda turns: turns.bare.frames_per_s, 1),
-            **_rates("whole_frames_per_s", rounds, lambda turns: turns.whole.frames_per_s, 1),
-            **_rates(
-                "efficiency", rounds, lambda turns: turns.engine.frames_per_s / turns.bare.frames_per_s, 4
-            ),
-            **_rates(
-                "over_whole", rounds, lambda turns: turns.engine.frames_per_s / turns.whole.frames_per_s, 4
-            ),
+            **rates("frames_per_s", rounds, lambda turn: turn.engine.frames_per_s, 1),
+            **rates("ceiling_frames_per_s", rounds, lambda turn: turn.bare.frames_per_s, 1),
+            **rates("whole_frames_per_s", rounds, lambda turn: turn.whole.frames_per_s, 1),
+            **rates("efficiency", rounds, lambda turn: turn.engine.frames_per_s / turn.bare.frames_per_s, 4),
+            **rates("over_whole", rounds, lambda turn: turn.engine.frames_per_s / turn.whole.frames_per_s, 4),
             "rounds": len(rounds),
-            "cpu_ms_per_frame": round(median(turns.engine.cpu_ms for turns in rounds), 4),
-            "ceiling_cpu_ms_per_frame": round(median(turns.bare.cpu_ms for turns in rounds), 4),
-            "whole_cpu_ms_per_frame": round(median(turns.whole.cpu_ms for turns in rounds), 4),
+            "cpu_ms_per_frame": round(median(turn.engine.cpu_ms for turn in rounds), 4),
+            "ceiling_cpu_ms_per_frame": round(median(turn.bare.cpu_ms for turn in rounds), 4),
+            "whole_cpu_ms_per_frame": round(median(turn.whole.cpu_ms for turn in rounds), 4),
             **_ways(loader.stats()),
             "first_batch_s": round(first_batch_s, 3),
             "open_s": round(opened - began, 3),
@@ -234,58 +241,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-class _Turn(NamedTuple):
-    frames_per_s: float
-    cpu_ms: float  # per frame
-    seconds: float
-
-
 class _Round(NamedTuple):
-    engine: _Turn
-    bare: _Turn
-    whole: _Turn
-
-
-class _Engine:
-    """The loader's side: batches are received and thrown away."""
-
-    def __init__(self, loader: ClipLoader, time_steps: int) -> None:
-        self._loader = loader
-        self._batches = iter(loader)
-        self._time_steps = time_steps
-
-    def take(self) -> int:
-        """Receive a batch and return its number of frames."""
-        x, _ = next(self._batches)
-        return len(x) * self._time_steps
-
-    def settle(self) -> int:
-        """Wait until the workers have nothing left to do; return how many batches are ready."""
-        if not self._loader.workers:
-            return 0
-        loader, deadline = self._loader, perf_counter() + _SETTLE_S
-        ahead = loader._pending  # noqa: SLF001 - only a benchmark needs the batches in flight
-        submitted = loader._served + sum(len(batch.batch.tickets) for batch in ahead)  # noqa: SLF001
-        while loader._engine.counters[:, _CLIPS].sum() < submitted:  # noqa: SLF001
-            if perf_counter() > deadline:
-                raise EngineError(f"the workers did not come to rest in {_SETTLE_S:.0f} s")
-            sleep(0.002)
-        return len(ahead)
-
-    def turn(self) -> _Turn:
-        """Receive batches for the time of a turn."""
-        ready, pids = self.settle(), [os.getpid(), *self._loader.pids]
-        cpu = _cpu_s(pids)
-        untimed = sum(self.take() for _ in range(ready + 1))
-        began = now = perf_counter()
-        frames = batches = 0
-        while now - began < _TURN_S or batches < _LEAST_BATCHES:
-            frames += self.take()
-            batches += 1
-            now = perf_counter()
-        self.settle()
-        cpu = _cpu_s(pids) - cpu
-        return _Turn(frames / (now - began), 1e3 * cpu / (untimed + frames), now - began)
+    engine: Turn
+    bare: Turn
+    whole: Turn
 
 
 class _Loops:
@@ -299,18 +258,20 @@ class _Loops:
                 value = ([*frames[first:], *frames[:first]], stream, crop)
                 self._processes.append(AnsweringProcess("fastclips.commands.bench:serve", value))
             for whole in (False, True):
-                self.turn(_TURN_S, whole=whole)  # not counted: its answers say that all processes are ready
+                self.turn(
+                    turns.TURN_S, whole=whole
+                )  # not counted: its answers say that all processes are ready
         except BaseException:
             self.close()
             raise
 
-    def turn(self, seconds: float, *, whole: bool) -> _Turn:
+    def turn(self, seconds: float, *, whole: bool) -> Turn:
         """Decode for some seconds; the rate is that of all processes together."""
         for process in self._processes:
             process.send((seconds, whole))
         answers = list(map(_take, self._processes))
         frames, _, cpu = map(sum, zip(*answers, strict=True))
-        return _Turn(sum(frames / wall for frames, wall, _ in answers), 1e3 * cpu / frames, seconds)
+        return Turn(sum(frames / wall for frames, wall, _ in answers), 1e3 * cpu / frames, seconds)
 
     def close(self) -> None:
         """End the processes."""
@@ -365,11 +326,11 @@ def serve(load: Callable[[], tuple[Sequence[bytes], StreamSpec, int]], answers: 
     answer(_BareLoop(*load()).decode, answers)
 
 
-def _measure(engine: _Engine, loops: _Loops, seconds: float, *, show: bool) -> list[_Round]:
+def _measure(engine: Engine, loops: _Loops, seconds: float, *, show: bool) -> list[_Round]:
     """Give the sides turns until the time is spent, and return the rounds."""
     rounds: list[_Round] = []
     length = engine.turn().seconds  # not counted: it touches slots for the first time
-    sides: dict[str, Callable[[], _Turn]] = {
+    sides: dict[str, Callable[[], Turn]] = {
         "engine": engine.turn,
         "bare": lambda: loops.turn(length, whole=False),
         "whole": lambda: loops.turn(length, whole=True),
@@ -420,14 +381,6 @@ def _summary(dataset: Dataset, frames: Sequence[bytes]) -> dict[str, Any]:
     }
 
 
-def _rates(
-    name: str, rounds: Sequence[_Round], figure: Callable[[_Round], float], digits: int
-) -> dict[str, Any]:
-    quartiles = np.quantile([figure(turns) for turns in rounds], (0.25, 0.5, 0.75)).tolist()
-    low, middle, high = (round(value, digits) for value in quartiles)
-    return {name: middle, f"{name}_quartiles": [low, high]}
-
-
 def _ways(stats: Stats) -> dict[str, Any]:
     ways = {"sliced": stats.sliced_frames, "cropped": stats.cropped_frames, "whole": stats.whole_frames}
     total = sum(ways.values())
@@ -435,15 +388,6 @@ def _ways(stats: Stats) -> dict[str, Any]:
         "ways": {name: round(frames / total, 4) for name, frames in ways.items()},
         "skipped": round(stats.skipped, 4),
     }
-
-
-def _cpu_s(pids: Sequence[int]) -> float:
-    ticks = 0
-    for pid in pids:
-        with suppress(OSError):  # it died and was replaced
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])  # user, system
-    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _peak_rss(pids: Sequence[int]) -> int:

@@ -10,15 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastclips.data.opening import open_dataset
-from fastclips.errors import DataError, OptionError
+from fastclips.errors import OptionError
 from fastclips.options import first_few
 from fastclips.packing.pack import RESTART, pack
-from fastclips.packing.video_sources import (
-    holds_video_files,
-    lists_video_files,
-    open_video_files,
-    warn_of_video_files,
-)
+from fastclips.packing.video_sources import holds_video_files, open_video_files
 
 if TYPE_CHECKING:
     import argparse
@@ -212,21 +207,7 @@ def _dataset(args: argparse.Namespace) -> Dataset:
         return open_dataset(args.list, root=roots, columns=args.columns, **options)
     if args.columns is not None:
         options["columns"] = args.columns
-    warn_of_video_files(args.source)
-    return _opened(args, roots, options)
-
-
-def _opened(args: argparse.Namespace, roots: object, options: dict[str, Any]) -> Dataset:
-    """Open folders or a list; if the list names video files, the error says how to pack these."""
-    try:
-        return open_dataset(roots, **options)
-    except DataError as error:
-        source = Path(args.source)
-        if source.is_file() and lists_video_files(source, args.columns):
-            raise DataError(
-                f"{error} If the list names video files, give their folder as SRC and --list {source}."
-            ) from error
-        raise
+    return open_dataset(roots, **options)
 
 
 def _restart(text: str) -> int | str:

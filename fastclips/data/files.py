@@ -1,10 +1,11 @@
-"""Frames in files: folders, lists of videos or tar files -> a storage and an index.
+"""Frames in files: folders, lists of videos, video files or tar files -> a storage and an index.
 
 ::
 
     folders ----scan_tree----> FrameTree ──┐
     lists --read_records--> scan_folders ──┼──pair──> FolderStorage + Index
-                            name_folders ──┘
+                            name_folders ──┘   │
+                                               └────> VideoStorage + Index, if they are video files
     tar files ---tars.py--> FrameTree ───────pair──> PackStorage + Index
 
 **Classes** of folders: the class of a video is the first folder of its name. Classes are in natural order,
@@ -19,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -44,6 +45,7 @@ from fastclips.data.scan import (
 )
 from fastclips.data.storage import FolderStorage
 from fastclips.data.tars import Tars
+from fastclips.data.video_storage import VideoStorage, check_pyav, open_movies
 from fastclips.errors import DataError, OptionError
 from fastclips.options import checked_pattern, first_few
 from fastclips.reserved import LABEL
@@ -53,10 +55,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fastclips.data.frame_times import FrameTimes
+    from fastclips.data.names import FileNames
     from fastclips.data.records import Records
     from fastclips.data.roots import Root
 
     Times = dict[str, int | None]  # modification times of folders, by path; None if a folder is missing
+    Opened = FolderStorage | PackStorage | VideoStorage
 
 __all__ = ["Files"]
 
@@ -82,13 +87,15 @@ class Files:
     classes : tuple of str or None
         Names of the classes, if given.
     unpaired : {"error", "drop", "ignore"}
-        What to do with videos and frames without a partner.
+        What to do with videos and frames without a partner, and with video files that cannot be read.
     masks : frozenset of str
         The streams that are masks.
     kinds : mapping of str to str, optional
         Of a list: the columns of labels and their kinds.
     named_classes : mapping of str to tuple of str
         Names of the classes of further labels, by their names.
+    keep_unreadable : bool
+        Whether video files that cannot be read are kept, with -1 frames, for the caller to report.
     """
 
     roots: Mapping[str, Root]
@@ -103,6 +110,7 @@ class Files:
     masks: frozenset[str]
     kinds: Mapping[str, str] | None = None
     named_classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    keep_unreadable: bool = False
 
     def __post_init__(self) -> None:
         if self.unpaired == "ignore" and not self._optional:
@@ -164,16 +172,17 @@ class Files:
             "unpaired": self.unpaired,
         }
 
-    def open(self) -> tuple[FolderStorage | PackStorage, Index, Times]:
-        """Read the folders or tar files.
+    def open(self) -> tuple[Opened, Index, Times]:
+        """Read the folders or tar files, and scan the video files.
 
         Returns
         -------
-        FolderStorage or PackStorage, Index
+        FolderStorage, PackStorage or VideoStorage, Index
             A new storage and its index.
         times : dict of str to int or None
             Modification times of folders, taken before they were listed: in each stream, up to 10,000 folders
-            without frames and 1,000 videos; of a list, the roots, 1,000 videos and 1,000 .npy files.
+            without frames and 1,000 videos or video files; of a list, the roots, 1,000 videos and 1,000 .npy
+            files.
 
         Raises
         ------
@@ -235,57 +244,111 @@ class Files:
             )
         return {} if folders else {name: Tars(str(root), root.tars) for name, root in self.roots.items()}
 
-    def _open_folders(self) -> tuple[FolderStorage | PackStorage, Index, Times]:
+    def _open_folders(self) -> tuple[Opened, Index, Times]:
         loose, tars = not self.labelled, self._read_tars()
         scanned = {
             name: tars[name].tree(self._pattern(name), loose=loose, videos=self._grouping)
             if tars
-            else scan_tree(root.path, self._pattern(name), loose=loose, videos=self._grouping)
+            else root.movie or scan_tree(root.path, self._pattern(name), loose=loose, videos=self._grouping)
             for name, root in self.roots.items()
         }
+        if any(tree.movies for tree in scanned.values()):
+            return self._open_movies(scanned)
         trees = self._pair(scanned)
         storage = _storage(trees, tars)
         labels, classes = None, self.classes or ()
         if self.labelled:
-            labels, classes = self._classes_of(trees[self._leader])
+            tree = trees[self._leader]
+            labels, classes = self._classes_of(list(tree.videos), tree.root)
         return storage, _index(storage, labels, classes), {} if tars else _times(scanned)
 
-    def _classes_of(self, tree: FrameTree) -> tuple[Labels, tuple[str, ...]]:
+    def _open_movies(self, trees: dict[str, FrameTree]) -> tuple[VideoStorage, Index, Times]:
+        """Open a folder of video files, or a single one, which has no class."""
+        tree = self._only_movies(trees)
+        storage = open_movies(tree.root, tree.movies, self._unreadable)
+        labels, classes = None, self.classes or ()
+        names = storage.videos[:]
+        below = ["/" in name for name in names]
+        if self.labelled and any(below):
+            if not all(below):
+                raise DataError(
+                    f"{names[below.index(False)]!r} is in no class folder, but other videos are: move it, "
+                    "or open the videos without labels, labels=None"
+                )
+            labels, classes = self._classes_of(names, tree.root)
+        elif self.labelled and self.classes is not None:
+            raise OptionError(
+                f"classes={self.classes!r}: the video files in {tree.root!r} are in no class folders; remove "
+                "classes="
+            )
+        times = _times({"": tree}) if tree.times else {}
+        times.update({path: time_of(path) for path in map(tree.path, evenly(tree.movies, _VIDEOS))})
+        return storage, _index(storage, labels, classes), times
+
+    @property
+    def _unreadable(self) -> Literal["error", "drop", "keep"]:
+        return "keep" if self.keep_unreadable else "drop" if self.unpaired == "drop" else "error"
+
+    def _only_movies(self, trees: dict[str, FrameTree]) -> FrameTree:
+        """Return the only tree; raise OptionError where options or streams do not go with video files."""
+        name, tree = next((name, tree) for name, tree in trees.items() if tree.movies)
+        what = f"{tree.path(tree.movies[0])!r} is a video file"
+        if len(trees) > 1:
+            raise OptionError(
+                f"stream {name!r}: {what}, which has one stream: open it alone, or extract the frames of all "
+                "streams"
+            )
+        for knob in ("frames", "match"):
+            if getattr(self, knob) is not None:
+                raise OptionError(
+                    f"{knob}={getattr(self, knob)!r}: is for frames in files, but {what}; remove {knob}="
+                )
+        check_pyav()
+        return tree
+
+    def _classes_of(self, names: list[str], root: str) -> tuple[Labels, tuple[str, ...]]:
         """Label each video by the first folder of its name."""
-        of_video = [name.partition("/")[0] for name in tree.videos]
+        of_video = [name.partition("/")[0] for name in names]
         found = sorted(set(of_video), key=natural_key)
         classes = self.classes if self.classes is not None else tuple(found)
         number = {name: number for number, name in enumerate(classes)}
         unknown = [name for name in found if name not in number]
         if unknown:
             raise DataError(
-                f"classes= must name {first_few(unknown)}, folders in {tree.root!r}; it has "
-                f"{first_few(classes)}."
+                f"classes= must name {first_few(unknown)}, folders in {root!r}; it has {first_few(classes)}."
             )
         if self.classes is None and all(name.casefold() in _SPLITS for name in found):
             _log.warning(
                 "The classes in %r are %s, which are usual names of splits. If they are splits, open each by "
                 "itself, such as %r.",
-                tree.root,
+                root,
                 first_few(found),
-                f"{tree.root}/{found[0]}",
+                f"{root}/{found[0]}",
             )
-        if not any("/" in name for name in tree.videos):
+        if not any("/" in name for name in names):
             _log.warning(
                 "Each of the %d classes in %r is a single video, since the class folders hold frames. If "
                 "these folders are videos of one class, open the parent folder, or set labels=None.",
                 len(classes),
-                tree.root,
+                root,
             )
         return Labels.of_classes(
             np.array([number[name] for name in of_video], np.int64), len(classes)
         ), classes
 
-    def _open_records(self, records: Records) -> tuple[FolderStorage | PackStorage, Index, Times]:
+    def _open_records(self, records: Records) -> tuple[Opened, Index, Times]:
         records = replace(records, paths=self._below_root(records.paths))
         paths = list(dict.fromkeys(records.paths))
         trees, folders, tars = self._look_up(records, paths)
         first, times = self._leader, _times(trees, listed=True)
+        if any(tree.movies for tree in trees.values()):
+            tree = self._only_movies(trees)
+            movies = open_movies(tree.root, tree.movies, self._unreadable)
+            file_of = folders[first]
+            number = {movies.file(key): key for key in range(len(movies.videos))}
+            kept = self._kept(records, [file_of.get(path) in number for path in records.paths])
+            keys = np.array([number[file_of[records.paths[row]]] for row in kept], np.int64)
+            return movies, self._table(records, kept, keys, movies, times), times
         for stream, tree in trees.items():
             if not tree.videos and stream not in self._optional:
                 reason = _missing(tree, paths, len(paths), self._pattern(stream))
@@ -294,17 +357,12 @@ class Files:
         trees = self._pair(trees)
         storage = _storage(trees, tars)
         number = {folder: key for key, folder in enumerate(trees[first].videos)}
-        kept = [row for row, path in enumerate(records.paths) if folders[first].get(path) in number]
-        if len(kept) < len(records.paths):
-            _log.warning(
-                "Dropped %d of the list's %d rows, whose frames are missing.",
-                len(records.paths) - len(kept),
-                len(records.paths),
-            )
+        kept = self._kept(records, [folders[first].get(path) in number for path in records.paths])
         names = [folders[first][records.paths[row]] for row in kept]
         keys = np.array([number[name] for name in names], np.int64)
         framed = self.labelled and any(kind in FRAMED for kind, _ in records.every_label.values())
-        if records.start is not None or records.length is not None or framed:
+        timed = records.start_time is not None or records.end_time is not None
+        if records.start is not None or records.length is not None or timed or framed:
             left = trees[first].videos
             torn = [row for row, name in zip(kept, names, strict=True) if left[name] != whole[name]]
             if torn:
@@ -313,12 +371,66 @@ class Files:
                     f"{records.where(torn[0])}: unpaired='drop' drops frames of this video, so {columns} "
                     "would refer to other frames: add the missing frames, or remove these columns."
                 )
-        starts, counts = find_parts(records, kept, [trees[first].videos[name] for name in names])
+        files = [trees[first].videos[name] for name in names]
+        return storage, self._table(records, kept, keys, storage, times, files), times
+
+    def _kept(self, records: Records, found: list[bool]) -> list[int]:
+        """Return the numbers of the rows whose frames were found; warn of the others."""
+        kept = [row for row, is_found in enumerate(found) if is_found]
+        if len(kept) < len(found):
+            _log.warning(
+                "Dropped %d of the list's %d rows, whose frames are missing.",
+                len(found) - len(kept),
+                len(found),
+            )
+        if not kept:
+            raise DataError(f"none of the list's {len(records)} rows is left: correct the list")
+        return kept
+
+    def _table(
+        self,
+        records: Records,
+        kept: list[int],
+        keys: NDArray[np.int64],
+        storage: Opened,
+        times: Times,
+        files: list[FileNames] | None = None,
+    ) -> Index:
+        """Return the index of some rows of a list.
+
+        Parameters
+        ----------
+        records : Records
+            The list.
+        kept : list of int
+            The rows.
+        keys : ndarray of int64, (rows,)
+            Number of each row's video in `storage`.
+        storage : FolderStorage, PackStorage or VideoStorage
+            The frames.
+        times : dict of str to int or None
+            Gets the modification times of .npy files.
+        files : list of FileNames, optional
+            The frames of each row's video, unless they are video files.
+        """
+        shown, rates = _times_of(storage)
+        starts, counts = find_parts(records, kept, storage.frame_counts[keys], keys, shown, files)
         labels = self._labels_of(records, kept, counts, times) if self.labelled else {}
         default, classes = labels.pop(LABEL, (None, self.classes or ()))
         fps = None if records.fps is None else np.array([records.fps[row] for row in kept], np.float64)
-        table = Index(storage.videos.take(keys), keys, starts, counts, default, classes, fps, labels)
-        return storage, table, times
+        if fps is None and rates is not None:
+            fps = rates[keys]
+        return Index(
+            names=storage.videos.take(keys),
+            keys=keys,
+            starts=starts,
+            frame_counts=counts,
+            labels=default,
+            classes=classes,
+            fps=fps,
+            named=labels,
+            times=shown,
+        )
 
     def _labels_of(
         self, records: Records, kept: list[int], counts: NDArray[np.int64], times: Times
@@ -429,6 +541,14 @@ def _missing(tree: FrameTree, missing: list[str], of: int, pattern: str | None) 
     return f"there are no frames in {where}, {others}. {remedy}, or drop such rows with unpaired='drop'."
 
 
+def _times_of(storage: Opened) -> tuple[FrameTimes | None, NDArray[np.float64] | None]:
+    """Return the times of a storage's frames, and the rate of each of its videos, where they are known."""
+    if not isinstance(storage, VideoStorage):
+        return None, None
+    rates = storage.rates
+    return storage.times, rates if bool((rates > 0).all()) else None
+
+
 def _report_masks(stream: str, found: FrameTree, paired: FrameTree) -> None:
     """Say how many frames have a mask, where masks may be missing."""
     total = sum(files.count for files in paired.videos.values())
@@ -449,8 +569,8 @@ def _report_masks(stream: str, found: FrameTree, paired: FrameTree) -> None:
     )
 
 
-def _index(storage: FolderStorage | PackStorage, labels: Labels | None, classes: tuple[str, ...]) -> Index:
-    videos = len(storage.videos)
+def _index(storage: Opened, labels: Labels | None, classes: tuple[str, ...]) -> Index:
+    videos, (times, rates) = len(storage.videos), _times_of(storage)
     return Index(
         names=storage.videos,
         keys=np.arange(videos, dtype=np.int64),
@@ -458,4 +578,6 @@ def _index(storage: FolderStorage | PackStorage, labels: Labels | None, classes:
         frame_counts=storage.frame_counts,
         labels=labels,
         classes=classes,
+        fps=rates,
+        times=times,
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastclips.data.frame_times import FrameTimes, frames_of_rows, seconds_of
 from fastclips.data.labels import Labels, NamedLabels
 from fastclips.errors import OptionError
 from fastclips.reserved import LABEL
@@ -19,7 +20,7 @@ from fastclips.reserved import LABEL
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from fastclips.data.columns import Columns
     from fastclips.data.names import Names
@@ -52,6 +53,8 @@ class Index:
         Frames per second of each row.
     named : dict of str to NamedLabels
         Further labels of each row, by name: their `labels` and `classes`.
+    times : FrameTimes or None
+        Times of all frames of the storage's videos, by the storage's numbers, as video files have them.
     """
 
     names: Names = field(repr=False)
@@ -62,6 +65,7 @@ class Index:
     classes: tuple[str, ...]
     fps: NDArray[np.float64] | None = None
     named: Mapping[str, NamedLabels] = field(default_factory=dict)
+    times: FrameTimes | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -80,6 +84,7 @@ class Index:
                 name: NamedLabels(labels.take(rows), classes)
                 for name, (labels, classes) in self.named.items()
             },
+            times=self.times,
         )
 
     @property
@@ -88,33 +93,36 @@ class Index:
         first = {} if self.labels is None else {LABEL: NamedLabels(self.labels, self.classes)}
         return {**first, **self.named}
 
-    def seconds(self, rows: NDArray[np.int64], frames: NDArray[np.int32]) -> NDArray[np.float64]:
-        """Return the time of frames in seconds, from the first frame of the storage's video.
+    def seconds(self, rows: ArrayLike, frames: ArrayLike) -> NDArray[np.float64]:
+        """Return when frames are shown, in seconds from the first frame of the whole video.
+
+        The time of a video file's frame is its presentation time minus that of the file's first frame, exact
+        for variable rates. Without such times, frame f of the whole video is shown at f / fps.
 
         Parameters
         ----------
-        rows : ndarray of int64, shape (clips,)
-            The row of each clip.
-        frames : ndarray of int32, shape (clips, time_steps)
-            Frames of the row, from 0; ``~frame`` for a frame repeated as padding, which has its frame's time.
+        rows : array_like of int
+            Rows of the index, from 0: a number, or the first dimensions of `frames`, such as (clips,).
+        frames : array_like of int
+            Frames of the rows, such as (clips, T), from the row's first; padding, ``~f``, counts as f.
 
         Returns
         -------
-        ndarray of float64, shape (clips, time_steps)
-            The number of the frame in the storage's video, divided by the row's frames per second.
+        ndarray of float64, of the shape of `frames`
 
         Raises
         ------
         OptionError
-            The frames per second are not known.
+            The times are unknown and there is no fps, or a row or a frame does not exist.
+
+        Examples
+        --------
+        >>> data = fc.open([{"path": "class_0/video_0", "start": 2, "fps": 10}], root="frames")
+        >>> data.index.seconds([0], [[0, 5, ~5]])
+        array([[0.2, 0.7, 0.7]])
         """
-        if self.fps is None:
-            raise OptionError(
-                "times need the frames per second of each video: add the column fps to the list, or give "
-                "fps= to Dataset.of"
-            )
-        shown = np.where(frames < 0, ~frames, frames).astype(np.int64)
-        return np.asarray((self.starts[rows][:, None] + shown) / self.fps[rows][:, None])
+        of, shown = frames_of_rows(rows, frames, self.frame_counts)
+        return seconds_of(self.times, self.fps, self.names, of, self.keys[of], self.starts[of] + shown)
 
     def renamed(self, classes: Mapping[str, tuple[str, ...]]) -> Index:
         """Return the same videos with labels numbered by other classes.
@@ -158,6 +166,8 @@ class Index:
             columns, saved = labels.columns()
             arrays.update({f"named.{number}.{key}": column for key, column in columns.items()})
             meta.setdefault("named", []).append({"name": name, "labels": saved, "classes": list(classes)})
+        if self.times is not None:
+            arrays.update(self.times.columns())
         return arrays, meta
 
     @classmethod
@@ -196,6 +206,7 @@ class Index:
             classes=tuple(columns.meta["classes"]),
             fps=columns.get("index.fps"),
             named=named,
+            times=FrameTimes.of(columns),
         )
 
 

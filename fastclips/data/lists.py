@@ -41,7 +41,16 @@ if TYPE_CHECKING:
 
 __all__ = ["VIDEO", "Table", "Where", "read_table"]
 
-VIDEO = ("path", "start", "length", "first", "last", "fps")  # columns that say which frames a row has
+VIDEO = (
+    "path",
+    "start",
+    "length",
+    "first",
+    "last",
+    "start_time",
+    "end_time",
+    "fps",
+)  # which frames a row has
 _TUPLES = "path label start length"  # the default columns of tuples
 _LOOKED_AT = 4096  # bytes that tell a binary file from a text
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]").search  # bytes that no text holds
@@ -155,6 +164,12 @@ class _Labels:
             there = first_few(names, 20)
             raise error(f"{of}: no column is named {missing[0]!r}, which labels= names; there are {there}")
         ignored = [name for name in names if name not in (*known, "_")]
+        if seconds := [name for name in ignored if name in ("time_start", "time_end")]:
+            _log.warning(
+                "Ignored %s of %s: rename them to start_time and end_time if they name parts of the videos.",
+                first_few(seconds),
+                of,
+            )
         if ignored and not labels:
             _log.warning(
                 "Ignored %s of %s. No column is named %s, so there are no labels.",

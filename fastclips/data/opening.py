@@ -4,6 +4,7 @@
 
     folders, or a list of them --files.py--> FolderStorage + Index ─┐
                                     or --saved_index.py--┘           ├──> Dataset
+    video files ----------------(the same)-> VideoStorage + Index ──┤
     tar files, packs -----pack_storage.py--> PackStorage + Index ──┤
     arrays ---------------------------------> ArrayStorage + Index ─┘
 
@@ -34,6 +35,7 @@ from fastclips.data.roots import Root
 from fastclips.data.saved_index import load_or_scan
 from fastclips.data.series import BY_NUMBER, SeriesStorage, y_of
 from fastclips.data.streams import MASKS, make_streams, mask_options, merge_frames, split_declared
+from fastclips.data.video_storage import VideoStorage
 from fastclips.errors import DataError, OptionError
 from fastclips.options import checked_choice, checked_classes, checked_pattern
 from fastclips.reserved import LABEL
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from fastclips.data.labels import Labels
+    from fastclips.data.storage import Storage
     from fastclips.data.streams import Stream
 
 __all__ = ["open_dataset"]
@@ -69,10 +72,11 @@ def open_dataset(
     index: str | os.PathLike[str] | None = None,
     images: ArrayLike | PathLike[str] | Mapping[str, ArrayLike | PathLike[str]] | None = None,
 ) -> Dataset:
-    r"""Open a dataset: folders of frames, a list of videos, tar files, a pack, or arrays.
+    r"""Open a dataset: folders of frames, video files, a list of videos, tar files, a pack, or arrays.
 
     ``fastclips.open`` is this function. Files of frames are .jpg, .jpeg, .jfif, .png, .bmp, .tif, .tiff
-    or .webp. Everything is in natural order: ``f2`` comes before ``f10``.
+    or .webp. Everything is in natural order: ``f2`` comes before ``f10``. Video files are .avi, .flv, .m4v,
+    .mkv, .mov, .mp4, .mpeg, .mpg, .ts, .webm or .wmv, and take the extra ``video``.
 
     Parameters
     ----------
@@ -81,7 +85,10 @@ def open_dataset(
 
         - A folder ``class/video/frame.jpg``. A video is a folder, at any depth, that directly holds frames.
           Its class is the first folder of its path. The stream is named ``"image"``.
-        - A mapping of stream names to such folders, with the same videos and frames in each. A `Stream`
+        - A folder of video files, ``class/video.mp4``, at any depth, or a video file. Files that are in no
+          class folder have no labels. There is one stream, ``"image"``. A folder with both video files and
+          frames is refused, unless `frames` selects the frames.
+        - A mapping of stream names to folders of frames, with the same videos and frames in each. A `Stream`
           declares what a folder holds: a mask of its own values, flow, depth, or pictures of another size.
         - A tar file with this layout, or a folder of tar files.
         - A pack: a folder made by `fastclips.pack`. It keeps the classes and the meaning of its masks;
@@ -122,9 +129,10 @@ def open_dataset(
         extension. Frames belong together if its groups, or its whole match, are equal; digits compare as
         numbers. With flow in two series, it is ``"[0-9]+$"`` by default, the number at the end.
     unpaired : {"error", "drop", "ignore"}
-        What to do with a video or a frame that is missing in a stream or in the folders of a list: raise an
-        error, or drop it in all streams. ``"ignore"`` keeps the frames of the pictures: where a mask has no
-        file, all its pixels are `ignore`. Pictures must not be missing.
+        What to do with a video or a frame that is missing in a stream or in the folders of a list, and with a
+        video file that cannot be read or holds no frame: raise an error, or drop it in all streams.
+        ``"ignore"`` keeps the frames of the pictures: where a mask has no file, all its pixels are `ignore`.
+        Pictures must not be missing.
     colors : mapping of (int, int, int) to int, optional
         Value of each colour of RGB masks. RGB masks are an error without it.
     values : mapping of int to int, or sequence of 256 int, optional
@@ -163,21 +171,32 @@ def open_dataset(
 
     Notes
     -----
-    A list has the column ``path``, a folder of frames. It may have ``start`` and ``length``, the part of the
-    video to use, in frames counted from 0 whatever the numbers of the files; or ``first`` and ``last``, or
-    one of them: the frames whose files have these numbers, and those between; ``fps``; and one of the targets
-    ``label`` (a class), ``labels`` (several classes), ``frame_labels`` (a class for each frame), ``target``
-    (a number or array) and ``frame_target`` (numbers for each frame). Columns of other names, or several
-    targets, are named in `labels`.
+    A list has the column ``path``, a folder of frames or a video file. It may have ``start`` and ``length``,
+    the part of the video to use, in frames counted from 0 whatever the numbers of the files; or ``first`` and
+    ``last``, or one of them: the frames whose files have these numbers, and those between; or ``start_time``
+    and ``end_time``, in seconds; ``fps``; and one of the targets ``label`` (a class), ``labels`` (several
+    classes), ``frame_labels`` (a class for each frame), ``target`` (a number or array) and ``frame_target``
+    (numbers for each frame). Columns of other names, or several targets, are named in `labels`.
 
     A ``frame_target`` is an array (frames, ...) of floats for the frames of the row, all of one shape per
     frame. In a text file it is the path of a .npy file with such an array, relative to the root, of the first
     stream if there are several. Floats keep their dtype; integers and lists become float32.
 
+    If a path of a list is a file, it is a video file. Otherwise it is a folder of frames, with this name or
+    without the extension of a video file; if there is none, a video file of this name, such as ``clip.mp4``
+    for ``clip``. A list of both video files and frames is refused, and so is ``clip.mp4`` beside a folder
+    ``clip``.
+
+    ``start_time`` and ``end_time`` select the frames whose time t has start_time <= t < end_time. Of a video
+    file, t is the frame's presentation time minus that of the file's first frame. In most files the first
+    frame has the time 0, so these are the seconds of players, of FFmpeg and of torchcodec. Of frames in
+    folders, frame f has the time f / fps, which takes the column ``fps``. Without ``start_time`` a row begins
+    with the first frame, without ``end_time`` it ends with the last.
+
     A saved index watches folders without frames (the source, classes, empty folders), up to 10,000 of each
-    stream, and 1,000 videos, evenly spread; of a list, the roots, 1,000 videos and 1,000 .npy files. Added or
-    removed frames of other videos, and overwritten frames, are not noticed: delete the file after such
-    changes.
+    stream, and 1,000 videos or video files, evenly spread; of a list, the roots, 1,000 videos and 1,000 .npy
+    files. Added or removed frames of other videos, and overwritten frames, are not noticed: delete the file
+    after such changes. A video file that has changed is an error when it is read.
 
     Examples
     --------
@@ -202,6 +221,13 @@ def open_dataset(
 
     >>> fc.open({"image": "frames", "mask": "masks"}, ignore=255)
     <Dataset: 6 videos, 72 frames, 2 classes; image, mask (mask)>
+
+    Video files, which need no extraction, and a part of a file in seconds:
+
+    >>> fc.open("videos")
+    <Dataset: 4 videos, 96 frames, 2 classes; image>
+    >>> fc.open([{"path": "a/v0.mp4", "start_time": 0.2, "end_time": 0.4}], root="videos")
+    <Dataset: 1 videos, 5 frames, 0 classes; image>
 
     Arrays:
 
@@ -273,6 +299,7 @@ def open_dataset(
         storage, table, _ = files.open()
     else:
         storage, table = load_or_scan(index, files)
+    _refuse_masks(storage, streams)
     return Dataset(SeriesStorage(storage, pairs) if pairs else storage, table, streams)
 
 
@@ -344,6 +371,15 @@ def _only_default(classes: Mapping[str, tuple[str, ...]]) -> tuple[str, ...] | N
 open_dataset.__module__, open_dataset.__name__, open_dataset.__qualname__ = "fastclips", "open", "open"
 
 
+def _refuse_masks(storage: Storage, streams: Sequence[StreamSpec]) -> None:
+    """Raise OptionError if video files are to be masks."""
+    if isinstance(storage, VideoStorage) and streams[0].mask:
+        raise OptionError(
+            f"stream {streams[0].name!r}: is a mask by masks=, but video files hold pictures, whose values "
+            "are compressed: name the stream 'image', or set masks=()"
+        )
+
+
 def _open_pack(
     source: str | PathLike[str],
     labelled: bool,
@@ -394,7 +430,7 @@ def _sources(
     folders: dict[str, Root] | None = None
     if isinstance(source, Mapping) and all(isinstance(value, (str, PathLike)) for value in source.values()):
         folders = {name: Root(value) for name, value in source.items()}
-    elif path is not None and (not path.is_file or path.tars):
+    elif path is not None and (not path.is_file or path.tars or path.movie):
         folders = {"image": path}
     if path is not None and path.is_missing:
         raise DataError(f"{path.absolute!r} does not exist: there is no such file or folder.")

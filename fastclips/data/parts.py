@@ -2,18 +2,21 @@
 
 ::
 
-    start, length    frames, counted from 0 whatever the numbers of the files
-    first, last      numbers in the names of the files, both included
+    start, length           frames, counted from 0 whatever the numbers of the files
+    first, last             numbers in the names of the files, both included
+    start_time, end_time    seconds, the end not included
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastclips.data.frame_times import covered
 from fastclips.errors import DataError
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fastclips.data.frame_times import FrameTimes
     from fastclips.data.names import FileNames
     from fastclips.data.records import Records
 
@@ -41,9 +45,14 @@ def least_frames(records: Records) -> dict[str, int] | None:
 
 
 def find_parts(
-    records: Records, kept: list[int], files: list[FileNames]
+    records: Records,
+    kept: list[int],
+    available: NDArray[np.int64],
+    keys: NDArray[np.int64],
+    times: FrameTimes | None,
+    files: list[FileNames] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the first frame of some rows in their videos, and their numbers of frames.
+    """Find the frames of some rows.
 
     Parameters
     ----------
@@ -51,16 +60,34 @@ def find_parts(
         The list.
     kept : list of int
         The rows.
-    files : list of FileNames
-        The frames of each row's video.
+    available : ndarray of int64, (rows,)
+        Frames of each row's video; -1 if the video cannot be read, so that its rows are not checked.
+    keys : ndarray of int64, (rows,)
+        Number of each row's video in `times`.
+    times : FrameTimes or None
+        Times of the frames, if they are known without a column fps.
+    files : list of FileNames, optional
+        The frames of each row's video, unless they are video files.
+
+    Returns
+    -------
+    starts, counts : ndarray of int64, (rows,)
+        The first frame of each row in its video, and its number of frames; -1 if unknown.
 
     Raises
     ------
     DataError
-        A part exceeds its video, or holds no frame.
+        A row exceeds its video, has no frame, or the times or numbers of its frames are unknown.
     """
+    if records.start_time is not None or records.end_time is not None:
+        return _in_seconds(records, kept, available, keys, times)
     if records.first is None and records.last is None:
-        return _counted(records, kept, np.array([of_video.count for of_video in files], np.int64))
+        return _counted(records, kept, available)
+    if files is None:
+        raise DataError(
+            "first and last are numbers in the names of frames, which video files do not have: use start and "
+            "length, which count frames from 0"
+        )
     return _numbered(records, kept, files)
 
 
@@ -71,10 +98,10 @@ def _counted(
     starts = np.zeros(len(kept), np.int64)
     if records.start is not None:
         starts = np.array([records.start[row] for row in kept], np.int64)
-    counts = available - starts
+    counts = np.where(available < 0, -1, available - starts)
     if records.length is not None:
         counts = np.array([records.length[row] for row in kept], np.int64)
-    wrong = np.flatnonzero((counts < 1) | (starts + counts > available))
+    wrong = np.flatnonzero((available >= 0) & ((counts < 1) | (starts + counts > available)))
     if len(wrong):
         at = int(wrong[0])
         part = f"start={starts[at]}" + ("" if records.length is None else f" and length={counts[at]}")
@@ -84,6 +111,42 @@ def _counted(
             "first and last are numbers of files."
         )
     return starts, counts
+
+
+def _in_seconds(
+    records: Records,
+    kept: list[int],
+    available: NDArray[np.int64],
+    keys: NDArray[np.int64],
+    times: FrameTimes | None,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the same as `find_parts` for parts in seconds."""
+    known = np.zeros(len(keys), bool) if times is None else times.known(keys)
+    parts = np.zeros((len(kept), 2), np.int64)
+    for number, (row, key) in enumerate(zip(kept, keys.tolist(), strict=True)):
+        start = 0.0 if records.start_time is None else records.start_time[row]
+        end = math.inf if records.end_time is None else records.end_time[row]
+        count = available.item(number)
+        if count < 0:
+            parts[number] = 0, -1
+            continue
+        if times is not None and known[number]:
+            first, beyond = times.covered(key, count, start, end)
+        elif records.fps is not None:
+            first, beyond = covered(records.fps[row], count, start, end)
+        else:
+            raise DataError(
+                f"{records.where(row)}: start_time and end_time need the times of the frames of "
+                f"{records.paths[row]!r}: add the column fps, frames per second, or give start and length "
+                "in frames"
+            )
+        if beyond <= first:
+            raise DataError(
+                f"{records.where(row)}: {records.paths[row]!r} shows no frame from start_time={start:g} "
+                f"up to end_time={end:g} seconds. It has {count} frames; seconds count from the first."
+            )
+        parts[number] = first, beyond - first
+    return parts[:, 0].copy(), parts[:, 1].copy()
 
 
 def _numbered(

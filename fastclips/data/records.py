@@ -4,9 +4,9 @@
 
     any list --lists.read_table--> raw columns --read_records--> Records
 
-**Columns.** Each row has a ``path``. It may have ``start`` and ``length``, or ``first`` and ``last``. It may
-have ``fps``, and one kind of target, in a column of that name; or several targets, in columns whose names and
-kinds the user gives:
+**Columns.** Each row has a ``path``. It may have ``fps``; ``start`` and ``length`` in frames, ``first`` and
+``last`` in numbers of files, or ``start_time`` and ``end_time`` in seconds; and one kind of target, in a
+column of that name; or several targets, in columns whose names and kinds the user gives:
 
 ============  =======================================  ==================================================
 kind          in Python                                in text
@@ -70,6 +70,8 @@ class Records:
         Frames of each row, at least 1.
     first, last : list of int, optional
         Least and largest number in the names of each row's frames, at least 0.
+    start_time, end_time : list of float, optional
+        The part [start, end) of each row in seconds, at least 0; each end is above its start.
     fps : list of float, optional
         Frames per second, above 0.
     kind : {"label", "labels", "frame_labels", "target", "frame_target"}, optional
@@ -92,6 +94,8 @@ class Records:
     length: list[int] | None
     first: list[int] | None
     last: list[int] | None
+    start_time: list[float] | None
+    end_time: list[float] | None
     fps: list[float] | None
     kind: str | None
     labels: list[Any] | None
@@ -157,6 +161,7 @@ def read_records(
     for row, (begin, end) in enumerate(zip(low or (), high or (), strict=False)):
         if begin > end:
             table.refuse(row, "last", f"must be at least first, which is {begin}")
+    start_time, end_time = _part_in_seconds(table)
     given = classes if isinstance(classes, Mapping) else {LABEL: classes or ()}
     labels: dict[str, tuple[str, list[Any]]] = {}
     for column, kind in table.kinds.items():
@@ -170,6 +175,8 @@ def read_records(
         length=_integers(table, "length", 1),
         first=low,
         last=high,
+        start_time=start_time,
+        end_time=end_time,
         fps=_rates(table),
         kind=default_kind,
         labels=values,
@@ -225,3 +232,25 @@ def _rates(table: Table) -> list[float] | None:
     if (row := first(number <= 0 for number in numbers)) is not None:
         table.refuse(row, "fps", "must be above 0")
     return numbers
+
+
+def _part_in_seconds(table: Table) -> tuple[list[float] | None, list[float] | None]:
+    """Return the columns ``start_time`` and ``end_time``."""
+    starts, ends = (
+        floats(table, name) if name in table.columns else None for name in ("start_time", "end_time")
+    )
+    for name in ("start", "length", "first", "last"):
+        if name in table.columns and not (starts is None and ends is None):
+            timed = "start_time" if starts is not None else "end_time"
+            table.refuse(
+                0, timed, f"is in seconds, but the list also has {name}, in frames: keep one of them"
+            )
+    for name, values in (("start_time", starts), ("end_time", ends)):
+        if values is not None and (row := first(value < 0 for value in values)) is not None:
+            table.refuse(row, name, "must be 0 or more seconds")
+    if ends is not None:
+        begins = [0.0] * len(ends) if starts is None else starts
+        row = first(end <= start for start, end in zip(begins, ends, strict=True))
+        if row is not None:
+            table.refuse(row, "end_time", f"must be above the start, {begins[row]:g} seconds")
+    return starts, ends

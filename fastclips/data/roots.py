@@ -1,4 +1,4 @@
-"""The path of a stream's data, and what it is: a pack, tar files, another file, or a folder."""
+"""The path of a stream's data, and what it is: a pack, tar files, a video file, another file, or a folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fastclips.data.movie_paths import is_movie
 from fastclips.data.pack_storage import is_pack
+from fastclips.data.scan import FrameTree
 from fastclips.data.tars import find_tars
 
 if TYPE_CHECKING:
@@ -60,6 +62,14 @@ class Root:
         except (OSError, ValueError):  # ValueError: the path holds a NUL
             return False
         return False
+
+    @cached_property
+    def movie(self) -> FrameTree | None:
+        """The video file alone as a tree; None if it is something else."""
+        path = Path(self.absolute)
+        if not (is_movie(path.name) and self.is_file):
+            return None
+        return FrameTree(str(path.parent), {}, movies=(path.name,))
 
     @cached_property
     def tars(self) -> list[Path]:

@@ -5,10 +5,11 @@ that is an error; if a time or the list differs, the folders are scanned again.
 
 **Noticed changes.** Additions to and removals from a watched folder: folders without frames (the roots, the
 classes, empty folders and those between), up to 10,000 of a stream, and 1,000 videos, evenly spread; of a
-list, its roots, 1,000 videos, and 1,000 .npy files that it names. Any change of the list itself.
+list, its roots, 1,000 videos, and 1,000 .npy files that it names. Of video files, the times of 1,000 files.
+Any change of the list itself.
 
 **Changes not noticed.** Frames added to or removed from other videos (reading a removed frame is an error),
-and overwritten frames.
+and overwritten frames. A video file that has changed is an error when it is read.
 
 **Times** are taken before folders are listed, so a change during the listing is noticed the next time.
 Writing the file changes the time of its own folder, so for that folder a digest of the names in it is
@@ -27,6 +28,7 @@ from fastclips.data.columns import MAGIC, REMEDY, Columns
 from fastclips.data.index import Index
 from fastclips.data.scan import time_of
 from fastclips.data.storage import FolderStorage
+from fastclips.data.video_storage import VideoStorage
 from fastclips.errors import DataError, OptionError
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ _FORMAT = 2
 _log = logging.getLogger(__name__)
 
 
-def load_or_scan(path: str | os.PathLike[str], files: Files) -> tuple[FolderStorage, Index]:
+def load_or_scan(path: str | os.PathLike[str], files: Files) -> tuple[FolderStorage | VideoStorage, Index]:
     """Open a saved index; make it if it is missing or out of date.
 
     Parameters
@@ -54,7 +56,7 @@ def load_or_scan(path: str | os.PathLike[str], files: Files) -> tuple[FolderStor
 
     Returns
     -------
-    FolderStorage, Index
+    FolderStorage or VideoStorage, Index
         Mapped from the file.
 
     Raises
@@ -77,7 +79,7 @@ def load_or_scan(path: str | os.PathLike[str], files: Files) -> tuple[FolderStor
     _check_writable(file)
     names = _names_beside(file)
     storage, index, times = files.open()
-    if not isinstance(storage, FolderStorage):
+    if not isinstance(storage, (FolderStorage, VideoStorage)):
         raise OptionError(
             f"index={str(file)!r}: a listing is already saved beside each tar file; remove index="
         )
@@ -192,7 +194,10 @@ def _is_folder_of(file: Path, folder: str) -> bool:
 
 
 def _packed(
-    storage: FolderStorage, index: Index, made_from: dict[str, Any], watched: Watched | None = None
+    storage: FolderStorage | VideoStorage,
+    index: Index,
+    made_from: dict[str, Any],
+    watched: Watched | None = None,
 ) -> Columns:
     arrays, meta = index.columns()
     meta |= {**storage.columns.meta, "made_from": made_from, "index_format": _FORMAT}
@@ -200,10 +205,10 @@ def _packed(
     return Columns.pack({**storage.columns, **arrays}, meta)
 
 
-def _unpacked(columns: Columns, file: Path) -> tuple[FolderStorage, Index]:
+def _unpacked(columns: Columns, file: Path) -> tuple[FolderStorage | VideoStorage, Index]:
     try:
         if columns.meta["index_format"] == _FORMAT and {"times", "made_from"} <= columns.meta.keys():
-            storage = FolderStorage(columns)
+            storage = VideoStorage(columns) if "movies" in columns.meta else FolderStorage(columns)
             return storage, Index.from_columns(columns, storage.videos)
         reason = "was made by another version of fastclips"
     except (AttributeError, DataError, IndexError, KeyError, TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Find videos and the names of their frames in folders. Only directories are read.
+"""Find videos and the names of their frames in folders, and video files. Only directories are read.
 
 ::
 
@@ -20,6 +20,9 @@ compares them.
 **One sequence.** A folder may hold several sequences of frames (``img_*``, ``flow_x_*``). Reading them as one
 video would be a silent mistake, so such a folder needs a pattern that selects one (``frames=``) or that tells
 the videos apart (``videos=``); a video's name is then ``folder/video``.
+
+**Video files.** A tree has folders of frames or video files, not both. If a pattern selects frames, video
+files are ignored.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from fastclips.data import several
 from fastclips.data.decimals import find_decimals
+from fastclips.data.movie_paths import VIDEO_EXTENSIONS, find_movie, refuse_mixed, without_video_extension
 from fastclips.data.names import FileNames, natural_key, stem, template_of
 from fastclips.data.several import matcher
 from fastclips.errors import DataError, OptionError
@@ -58,12 +62,12 @@ __all__ = [
     "scan_groups",
     "scan_tree",
     "time_of",
+    "watched",
     "without_video_extension",
 ]
 
 FRAME_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".jfif", ".webp")  # in any case
 SELECTED_EXTENSIONS = (".flo",)  # of frames that only a pattern selects
-VIDEO_EXTENSIONS = (".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
 
 _LISTED = "the folder that the list's paths are relative to, root="
 _PROBED = 1000  # videos that are checked if lengths are given, and whose times are kept
@@ -90,6 +94,8 @@ class FrameTree:
         Folders of a list in which the pattern matches no frame, each with the name of a frame.
     grouped : bool
         Whether a folder may hold several videos, so that the last part of a video's name is not a folder.
+    movies : tuple of str
+        Paths of video files relative to the root, in natural order or that of the list.
     """
 
     root: str
@@ -97,13 +103,14 @@ class FrameTree:
     times: dict[str, int | None] = field(default_factory=dict, compare=False, repr=False)
     unmatched: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
     grouped: bool = False
+    movies: tuple[str, ...] = ()
 
     def folder(self, video: str) -> str:
         """Return the folder of a video's frames, relative to the root."""
         return folder_of(video) if self.grouped else video
 
     def path(self, name: str) -> str:
-        """Return the path of a folder."""
+        """Return the path of a folder or video file."""
         return _below(Path(self.root), name)
 
 
@@ -155,20 +162,19 @@ def scan_tree(
     Returns
     -------
     FrameTree
-        At least one video, in natural order.
+        At least one video or video file, in natural order.
 
     Raises
     ------
     OptionError
         `frames` is not a str.
     DataError
-        The root is not a folder, cannot be listed, or holds frames itself; no video was found; a folder holds
-        several sequences, or two frames with the same stem.
+        The root is not a folder, cannot be listed, or holds frames itself; no video was found; there are both
+        frames and video files; a folder holds several sequences, or two frames with the same stem.
     """
-    top = str(_folder(root, "a folder of class/video/frame"))
-    return gather_videos(
-        top, _watched(_walk(top), f"scanning {top}", " folders"), frames, loose=loose, videos=videos
-    )
+    top, movies = str(_folder(root, "a folder of class/video/frame, or of video files")), list[str]()
+    folders = watched(_walk(top, movies), f"scanning {top}", " folders")
+    return gather_videos(top, folders, frames, loose=loose, videos=videos, movies=movies)
 
 
 def gather_videos(
@@ -178,6 +184,7 @@ def gather_videos(
     *,
     loose: bool = False,
     videos: re.Pattern[str] | None = None,
+    movies: Sequence[str] = (),
 ) -> FrameTree:
     """Return the videos in folders that were listed, on disk or in tar files.
 
@@ -190,6 +197,8 @@ def gather_videos(
         and its modification time.
     frames, loose, videos
         As in `scan_tree`, as are the errors.
+    movies : sequence of str
+        Paths of video files, known when all folders were taken.
 
     Returns
     -------
@@ -207,7 +216,7 @@ def gather_videos(
         if not chosen:
             unmatched += [] if matches is None else names[:1]
             continue
-        if not folder and not loose:
+        if not folder and not loose and not movies:
             raise DataError(
                 f"{root!r} itself holds frames, such as {min(chosen)!r}, but the layout must be "
                 "class/video/frame: open the folder that holds the class folders, move the frames, or set "
@@ -215,6 +224,14 @@ def gather_videos(
             )
         found |= _videos_in(
             _below(Path(root), folder), folder, chosen, chosen=frames is not None, videos=videos
+        )
+    if movies and frames is None:
+        refuse_mixed(root, movies, found)
+        return FrameTree(root, {}, times, movies=tuple(sorted(movies, key=natural_key)))
+    if not found and movies and not unmatched:
+        raise DataError(
+            f"frames={frames!r}: is for frames in folders, but {root!r} has video files alone, such as "
+            f"{movies[0]!r}; remove frames="
         )
     if not found:
         raise DataError(several.nothing_found(root, frames, unmatched, others, FRAME_EXTENSIONS))
@@ -238,53 +255,82 @@ def _videos_in(
 def scan_folders(
     root: str | os.PathLike[str], names: Sequence[str], frames: str | None = None
 ) -> tuple[FrameTree, dict[str, str]]:
-    """List the folders that a list names.
+    """List the folders that a list names, unless they are video files.
 
     Parameters
     ----------
     root : path
         The folder that names are relative to.
     names : sequence of str
-        Distinct folders of frames. If the folder ``clip.mp4`` is missing, the folder ``clip`` is used.
+        Distinct folders of frames, or files. If ``clip.mp4`` is missing, the folder ``clip`` is used; if the
+        folder ``clip`` is missing, the file ``clip.mp4`` or one with another extension of a video file.
     frames : str, optional
-        As in `scan_tree`.
+        As in `scan_tree`. If it is given, files are ignored.
 
     Returns
     -------
     tree : FrameTree
-        The videos that exist, in the list's order.
+        The videos and video files that exist, in the list's order.
     folders : dict of str to str
-        The folder of each name. Names without a folder, or without a frame in it, are left out.
+        The folder or video file of each name. Names without either, or without a frame, are left out.
 
     Raises
     ------
     DataError
         The root is not a folder; a folder cannot be listed, holds several sequences, or two frames with the
-        same stem.
+        same stem; a name means both a file and a folder.
     """
     top = _folder(root, _LISTED)
     matches = matcher(frames)
     videos: dict[str, FileNames] = {}
     folders: dict[str, str] = {}
     unmatched: dict[str, str] = {}
+    movies: dict[str, None] = {}
     times: dict[str, int | None] = {"": time_of(str(top))}
     timed = frozenset(evenly(names, _PROBED))
-    for name in _watched(names, f"scanning {top}", " videos"):
-        for folder in dict.fromkeys((name, without_video_extension(name))):
-            path = _below(top, folder)
-            if name in timed:
-                times[folder] = time_of(path)
-            found = _frames_in(path)
-            if found is None:
-                continue
-            chosen = _choose(found, matches)
-            if chosen:
-                videos[folder] = _in_order(path, chosen, chosen=frames is not None)
-                folders[name] = folder
-            elif found and matches is not None:
-                unmatched[name] = min(found, key=natural_key)
-            break
-    return FrameTree(str(top), videos, times, unmatched), folders
+    for name in watched(names, f"scanning {top}", " videos"):
+        listed = _list_first(top, name, times if name in timed else None, files=frames is not None)
+        if listed is None:
+            movie = None if frames is not None else find_movie(str(top), name)
+            if movie is not None:
+                movies[movie] = None
+                folders[name] = movie
+                if name in timed:
+                    times[movie] = time_of(_below(top, movie))
+            continue
+        folder, found = listed
+        path = _below(top, folder)
+        chosen = _choose(found, matches)
+        if chosen:
+            videos[folder] = _in_order(path, chosen, chosen=frames is not None)
+            folders[name] = folder
+        elif found and matches is not None:
+            unmatched[name] = min(found, key=natural_key)
+    refuse_mixed(str(top), movies, videos)
+    return FrameTree(str(top), videos, times, unmatched, movies=tuple(movies)), folders
+
+
+def _list_first(
+    top: Path, name: str, times: dict[str, int | None] | None, *, files: bool
+) -> tuple[str, list[str]] | None:
+    """Return the first folder that a name may mean, and its frames; None if there is none.
+
+    The times of the folders are kept. A file of that name is passed over if `files` is True.
+    """
+    for folder in dict.fromkeys((name, without_video_extension(name))):
+        path = _below(top, folder)
+        if times is not None:
+            times[folder] = time_of(path)
+        try:
+            return folder, _entries(path, lambda _: None)[0]
+        except FileNotFoundError:
+            continue
+        except NotADirectoryError:
+            if not files:
+                return None
+        except OSError as error:
+            raise DataError(f"cannot list {path!r}: {error.strerror}.") from error
+    return None
 
 
 def scan_groups(
@@ -294,7 +340,7 @@ def scan_groups(
     top, matches = _folder(root, _LISTED), matcher(frames)
     times: dict[str, int | None] = {"": time_of(str(top))}
     found: dict[str, FileNames] = {}
-    for folder in _watched(dict.fromkeys(map(folder_of, names)), f"scanning {top}", " folders"):
+    for folder in watched(dict.fromkeys(map(folder_of, names)), f"scanning {top}", " folders"):
         path = _below(top, folder)
         if len(times) < _PROBED:
             times[folder] = time_of(path)
@@ -423,12 +469,6 @@ def _below(top: Path, name: str) -> str:
     return name if name.startswith("/") else f"{top}/{name}".rstrip("/")
 
 
-def without_video_extension(name: str) -> str:
-    """Return a video's name without the extension of a video file, if it has one."""
-    text = stem(name)
-    return text if name[len(text) :].lower() in VIDEO_EXTENSIONS else name
-
-
 def _folder(root: str | os.PathLike[str], what: str) -> Path:
     top = Path(root).absolute()
     if not top.is_dir():
@@ -437,17 +477,18 @@ def _folder(root: str | os.PathLike[str], what: str) -> Path:
     return top
 
 
-def _watched(items: Iterable[T], doing: str, unit: str) -> Iterable[T]:
+def watched(items: Iterable[T], doing: str, unit: str, total: int | None = None) -> Iterable[T]:
     """Iterate with a progress bar, which a terminal shows after `_SHOW_AFTER` seconds."""
     from tqdm import tqdm  # noqa: PLC0415 - needed only for scans
 
-    shown: Iterable[T] = tqdm(items, doing, unit=unit, delay=_SHOW_AFTER, disable=None, leave=False)
+    shown: Iterable[T] = tqdm(items, doing, total, unit=unit, delay=_SHOW_AFTER, disable=None, leave=False)
     return shown
 
 
-def _entries(path: str, folder: Callable[[str], None]) -> tuple[list[str], list[str]]:
-    """Return the frame names and other files' extensions of a folder; call `folder` for each subfolder."""
+def _entries(path: str, folder: Callable[[str], None]) -> tuple[list[str], list[str], list[str]]:
+    """Return a folder's frames, video files and other files' extensions; call `folder` for each subfolder."""
     frames: list[str] = []
+    movies: list[str] = []
     extensions: list[str] = []
     with os.scandir(path) as entries:
         for entry in entries:
@@ -463,11 +504,16 @@ def _entries(path: str, folder: Callable[[str], None]) -> tuple[list[str], list[
                 frames.append(name)
             else:
                 extensions.append(extension)
-    return frames, extensions
+                if extension in VIDEO_EXTENSIONS:
+                    movies.append(name)
+    return frames, movies, extensions
 
 
-def _walk(top: str) -> Iterator[tuple[str, list[str], list[str], int]]:
-    """Yield each folder's path relative to the top, frame names, other files' extensions, and time."""
+def _walk(top: str, movies: list[str]) -> Iterator[tuple[str, list[str], list[str], int]]:
+    """Yield each folder's path relative to the top, frame names, other files' extensions, and time.
+
+    The paths of video files are added to `movies`.
+    """
     pending: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
     while pending:
         folder, above = pending.pop()
@@ -479,10 +525,11 @@ def _walk(top: str) -> Iterator[tuple[str, list[str], list[str], int]]:
             if identity in above:
                 _log.warning("Skipped %r: it links to a folder that holds it.", path)
                 continue
-            frames, extensions = _entries(path, below.append)
+            frames, found, extensions = _entries(path, below.append)
         except OSError as error:
             raise DataError(f"cannot list {error.filename or path!r}: {error.strerror}.") from error
         within = above | {identity}
+        movies += [f"{folder}/{name}" if folder else name for name in found]
         pending += [(f"{folder}/{name}" if folder else name, within) for name in below]
         yield folder, frames, extensions, status.st_mtime_ns
 

@@ -23,7 +23,7 @@ import os
 import weakref
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -124,6 +124,8 @@ class Storage(ABC):
 
     __slots__ = ("__weakref__",)
 
+    decodes: ClassVar[bool] = False  # whether reading is decoding, as of video files, in the times of `stats`
+
     @abstractmethod
     def read(self, stream: str, video: int, frame: int) -> bytes | NDArray[Any] | None:
         """Return one frame, or None if it has no mask.
@@ -202,10 +204,12 @@ class Storage(ABC):
         """
 
 
+AnyStorage = TypeVar("AnyStorage", bound=Storage)
+
 _opened: dict[int, tuple[weakref.ref[Storage], int]] = {}  # by id: a storage, and the process that opened it
 
 
-def opened(storage: Storage) -> Storage:
+def opened(storage: AnyStorage) -> AnyStorage:
     """Return a storage after calling its `open_in_worker`, once in each process."""
     if type(storage).open_in_worker is not Storage.open_in_worker:
         known, process = _opened.get(id(storage), (None, 0))

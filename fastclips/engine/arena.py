@@ -52,6 +52,7 @@ COUNTERS = (
     *("read_s", "decode_s", "kernel_s", "wait_s", "clips", "frames", "bytes", "pid"),
     *(rung.name.lower() for rung in Rung),  # frames decoded on each rung
     *("pixels", "decoded_pixels"),  # of those frames at their scale: all, and those that were decoded
+    "movie_frames",  # decoded from video files
     *("worker", "since", "stage"),  # its number; the time of its last claim, or look for one; `STAGES`
 )
 """Columns of `Arena.counters`: each worker's totals since the loader began, and what it does now."""

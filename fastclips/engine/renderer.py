@@ -15,7 +15,7 @@ import numpy as np
 from fastclips.data.storage import absent_picture, count_bytes, opened
 from fastclips.engine.arena import Damage
 from fastclips.engine.clip_placer import Clip, ClipPlacer, StreamSetup, size_text
-from fastclips.engine.rendering import BYTES, DECODE, KERNEL, READ, STEPS, Meter, at_path
+from fastclips.engine.rendering import BYTES, DECODE, KERNEL, MOVIE_FRAMES, READ, STEPS, Meter, at_path
 from fastclips.errors import DamageError, FastclipsError, FrameError, OptionError
 from fastclips.pixels.decoding.decoder import Decoder
 from fastclips.pixels.geometry import kernels
@@ -194,7 +194,7 @@ class Renderer:
         shown, files, damage = self._read(stream, clip, shown)
         arrays = np.ndarray in set(map(type, files))
         meter.add(BYTES, sum(map(count_bytes if arrays else len, files)))
-        meter.lap(READ)
+        self._count_read(len(files), meter)
         meter.begin(DECODE)
         scratch = self._scratch_for(setup)
         placer = ClipPlacer(setup, clip, output, scratch, bypass_cache=self._bypass_cache)
@@ -222,6 +222,12 @@ class Renderer:
             raise self._at_frame(error, stream, clip.video, next(iter(clip.shown))) from error.__cause__
         meter.lap(KERNEL)
         return damage
+
+    def _count_read(self, frames: int, meter: Meter) -> None:
+        """Count the time of reading, which is decoding for storages such as video files."""
+        decodes = self._storage.decodes
+        meter.lap(DECODE if decodes else READ)
+        meter.add(MOVIE_FRAMES, frames if decodes else 0)
 
     def _damage(self, error: FastclipsError, setup: StreamSetup, clip: Clip, frame: int) -> str:
         """Return the reason why a frame is to be replaced; raise an error if it is not."""

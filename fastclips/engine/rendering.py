@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["BYTES", "DECODE", "KERNEL", "PILLOW", "READ", "STEPS", "Meter", "at_path"]
+__all__ = ["BYTES", "DECODE", "KERNEL", "MOVIE_FRAMES", "PILLOW", "READ", "STEPS", "Meter", "at_path"]
 
-READ, DECODE, KERNEL, BYTES, PILLOW = map(
-    COUNTERS.index, ("read_s", "decode_s", "kernel_s", "bytes", "pillow")
+READ, DECODE, KERNEL, BYTES, PILLOW, MOVIE_FRAMES = map(
+    COUNTERS.index, ("read_s", "decode_s", "kernel_s", "bytes", "pillow", "movie_frames")
 )
 _CLIPS, _FRAMES, _RUNGS, _PIXELS, _DECODED_PIXELS = map(
     COUNTERS.index, ("clips", "frames", "sliced", "pixels", "decoded_pixels")

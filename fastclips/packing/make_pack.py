@@ -18,8 +18,9 @@ from fastclips.data.index import Index
 from fastclips.data.pack_storage import INDEX, stream_meta
 from fastclips.data.scan import evenly
 from fastclips.data.storage import opened
+from fastclips.data.video_storage import VideoStorage
 from fastclips.errors import DataError, FrameError, OptionError
-from fastclips.packing.parts import Job, Task, VideoFiles
+from fastclips.packing.parts import Job, Task
 from fastclips.packing.shards import Shards
 from fastclips.packing.workers import make_parts
 
@@ -164,16 +165,16 @@ def _made(dataset: Dataset, videos: _Videos, options: Options) -> str:
     for name, column in columns.items():
         digest.update(f"{name} {column.dtype} {column.shape}".encode())
         digest.update(np.ascontiguousarray(column).data)
-    for frame, path in zip(frames, paths, strict=True):
-        digest.update(_content(storage, frame, path))
+    for frame in frames:
+        digest.update(_content(storage, frame))
     return digest.hexdigest()
 
 
-def _content(storage: Storage, frame: tuple[str, int, int], path: str) -> bytes:
+def _content(storage: Storage, frame: tuple[str, int, int]) -> bytes:
     """Return a digest of a frame; for a video file, whose frames are costly, of its size and time."""
     try:
-        if isinstance(storage, VideoFiles):
-            status = Path(path).stat()
+        if isinstance(storage, VideoStorage):
+            status = Path(storage.path(frame[1])).stat()
             data = f"{status.st_size} {status.st_mtime_ns}".encode()
         else:
             read = opened(storage).read(*frame)
@@ -184,7 +185,7 @@ def _content(storage: Storage, frame: tuple[str, int, int], path: str) -> bytes:
 
 
 def _tasks(storage: Storage, videos: _Videos, start: int) -> Iterator[Task]:
-    number, run = 0, np.iinfo(np.int64).max if isinstance(storage, VideoFiles) else _RUN
+    number, run = 0, np.iinfo(np.int64).max if isinstance(storage, VideoStorage) else _RUN
     for video in range(start, len(videos.keys)):
         key, first, left = (int(column[video]) for column in (videos.keys, videos.firsts, videos.counts))
         while left:
@@ -241,6 +242,8 @@ def _index(
             index, keys = index.take(inside), keys[inside]
     if index.fps is None and bool((fps > 0).all()):
         index = replace(index, fps=fps[keys])
+    if index.times is not None:
+        index = replace(index, times=index.times.take(videos.keys[numbers]))
     arrays, labels = Index.columns(replace(index, keys=keys))
     header = {**labels, **more, **meta, "streams": stream_meta(streams)}
     return Columns.pack({**columns, **arrays}, header)

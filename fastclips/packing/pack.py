@@ -12,7 +12,7 @@ from fastclips.data.dataset import Dataset
 from fastclips.data.opening import open_dataset
 from fastclips.errors import DataError, OptionError
 from fastclips.options import checked_bool, checked_bytes, checked_choice, checked_int, checked_workers
-from fastclips.packing.video_sources import holds_video_files, open_video_files, warn_of_video_files
+from fastclips.packing.video_sources import holds_video_files, open_video_files
 
 if TYPE_CHECKING:
     import os
@@ -210,10 +210,8 @@ def pack(
 
 def _opened(source: object) -> Dataset:
     """Open what a call of `pack` names."""
-    if isinstance(source, (str, PathLike)):
-        if holds_video_files(source):
-            return open_video_files(source)
-        warn_of_video_files(source)
+    if isinstance(source, (str, PathLike)) and holds_video_files(source):
+        return open_video_files(source)  # files that cannot be read are reported, and packing goes on
     return open_dataset(source)
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import tarfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from fastclips.data.pack_storage import BLOCK, member_folder
 from fastclips.data.storage import SentStorage, absent_picture, count_bytes, opened, read_present
+from fastclips.data.video_storage import VideoStorage
 from fastclips.errors import FrameError
 from fastclips.packing.encoder import KINDS, Encoded, Encoder, kind_of
 from fastclips.pixels.geometry.resample import use_one_thread
@@ -142,14 +143,6 @@ class Part:
     fps: float = 0.0
 
 
-@runtime_checkable
-class VideoFiles(Protocol):
-    """A storage of video files, whose numbers of frames are known once they are opened."""
-
-    def open_video(self, video: int) -> tuple[int, float, int]:
-        """Return a video's number of frames, its frames per second (0 if unknown) and its bytes."""
-
-
 def member_name(frame: int, stream: str, kind: int) -> str:
     """Return the file name of a frame in a pack, without its folder."""
     return f"{frame:06d}.{stream}.{KINDS[kind]}"
@@ -174,7 +167,7 @@ class PartMaker:
         part = Part(task, str(Path(self._job.folder, f"{task.number}.part")))
         with Path(part.path).open("wb") as file:
             storage = self._job.storage
-            if isinstance(storage, VideoFiles):
+            if isinstance(storage, VideoStorage):
                 self._video_file(storage, task, part, file)
             else:
                 for frame in range(task.first, task.first + task.frames):
@@ -218,7 +211,7 @@ class PartMaker:
         part.kept += encoded.kept
         part.size += file.write(b"".join((header, encoded.data, bytes(padding(len(encoded.data))))))
 
-    def _video_file(self, storage: VideoFiles, task: Task, part: Part, file: BinaryIO) -> None:
+    def _video_file(self, storage: VideoStorage, task: Task, part: Part, file: BinaryIO) -> None:
         """Add a video file's frames, or none if one cannot be read: the frames after it have no numbers."""
         (stream,) = self._job.streams
         encoder = self._encoders[stream.name]
@@ -230,7 +223,7 @@ class PartMaker:
                 encoded = encoder.encode(read_present(self._job.storage, stream.name, task.key, frame))
                 self._add(task, member_name(frame, stream.name, encoded.kind), encoded, part, file)
         except FrameError as error:
-            where = self._job.storage.where(stream.name, task.key, task.first)
+            where = storage.path(task.key)
             empty = Part(task, part.path, problems=[Problem(self._job.names[task.video], where, str(error))])
             vars(part).update(vars(empty))
             file.seek(0)

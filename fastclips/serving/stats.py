@@ -53,6 +53,8 @@ class Stats:
         Share of all frames' pixels that were not decoded.
     damaged_frames : int
         Distinct damaged frames that were replaced in the batches served.
+    movie_frames : int
+        Frames decoded from video files. Decoding them includes reading them.
     worker_states : tuple of str
         What each worker does at this moment, in words, such as ``"waits for work"``.
 
@@ -83,6 +85,7 @@ class Stats:
     pillow_frames: int = 0
     skipped: float = 0.0
     damaged_frames: int = 0
+    movie_frames: int = 0
     worker_states: tuple[str, ...] = ()
 
     @classmethod
@@ -108,6 +111,7 @@ class Stats:
             cropped_frames=int(counters["cropped"]),
             whole_frames=int(counters["whole"]),
             pillow_frames=int(counters["pillow"]),
+            movie_frames=int(counters["movie_frames"]),
             skipped=1 - counters["decoded_pixels"] / counters["pixels"] if counters["pixels"] else 0.0,
             **measured,
         )
@@ -119,7 +123,7 @@ class Stats:
 
     @property
     def verdict(self) -> str:
-        """One sentence: the bottleneck, and what to change."""
+        """One sentence, for video files two: the bottleneck, and what to change."""
         if not self.frames_served:
             return "no batch has been served yet."
         waits = min(1.0, self.waited_s / self.seconds)
@@ -138,7 +142,14 @@ class Stats:
             advice = f"{limit} is the limit; add workers ({self.workers} for {cores} cores)"
         else:
             advice = f"{limit} is the limit on {cores} cores; use more cores or smaller frames"
-        return f"training waits for data {waits:.0%} of the time: {advice}."
+        busy = sum(parts.values())
+        video = ""
+        if self.movie_frames and busy:
+            video = (
+                f" Decoding video takes {self.decode_s / busy:.0%} of the workers' time: `fastclips bench` "
+                "on the videos measures how much faster a pack of their frames is."
+            )
+        return f"training waits for data {waits:.0%} of the time: {advice}.{video}"
 
     def __str__(self) -> str:
         busy = self.read_s + self.decode_s + self.kernel_s
@@ -156,6 +167,7 @@ class Stats:
             ("  cropped", self.cropped_frames, "in part; a pack with restart markers is faster"),
             ("  whole", self.whole_frames, ""),
             ("  no JPEG", self.pillow_frames, "frames and masks, slower than JPEG"),
+            ("  of videos", self.movie_frames, "decoded from video files; a pack is faster"),
         ]
         shown = [(name, f"{frames:,}", note) for name, frames, note in rungs if frames]
         if self.skipped:

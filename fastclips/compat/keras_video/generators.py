@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from inspect import Parameter, Signature, signature
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,6 @@ import numpy as np
 
 from fastclips.compat._base.augmentation import Augmentation
 from fastclips.compat._base.cache import FrameCache
-from fastclips.compat._base.files import FileList
 from fastclips.compat._base.folders import checked_fraction
 from fastclips.compat._base.iterator import Iterator
 from fastclips.compat._base.pictures import checked_channels
@@ -21,7 +19,7 @@ from fastclips.compat._base.warn import warn
 from fastclips.compat.keras_video.methods import METHOD_ABS_DIFF, METHOD_OPTICAL_FLOW
 from fastclips.compat.keras_video.patterns import find_videos
 from fastclips.compat.keras_video.transformation import as_augmentation
-from fastclips.compat.keras_video.windows import EVENLY, Windows, look_up
+from fastclips.compat.keras_video.windows import EVENLY, Windows, file_list, look_up
 from fastclips.errors import DataError, OptionError
 from fastclips.options import checked_bool, checked_classes, checked_int, checked_size, first_few
 
@@ -258,6 +256,7 @@ class VideoFrameGenerator(Iterator):
 
     def _cut(self) -> Samples:
         """Return the frames of samples: here a clip of each video, whose frames the worker spreads."""
+        self._storage = file_list(self.files)
         zeros = np.zeros(len(self.files), np.int64)
         return Clips(np.array([EVENLY]), zeros, np.zeros(self.nbframe, np.int64))
 
@@ -279,7 +278,7 @@ class VideoFrameGenerator(Iterator):
         shape = (*self.target_shape, self.nb_channel)
         kept = self.use_frame_cache
         return MovieSpec(
-            FileList.of(map(os.path.abspath, self.files)),
+            self._storage,
             self.rows,
             self.ticket_dtype,
             shape,
@@ -348,7 +347,9 @@ class SlidingFrameGenerator(VideoFrameGenerator):
         super().__init__(*args, **kwargs)
 
     def _cut(self) -> Samples:
-        self._counts, self._fps = look_up(self.files, timed=self.sequence_time is not None)
+        self._storage = look_up(self.files, timed=self.sequence_time is not None)
+        self._counts, rates = self._storage.frame_counts, self._storage.rates
+        self._fps = np.where(rates > 0, rates, np.nan)
         seconds = self.sequence_time
         covered = self._counts if seconds is None else (self._fps * seconds).astype(np.int64)
         return Windows(self._counts, covered, self.nbframe)

@@ -11,7 +11,6 @@ frames are spread over the whole video, because only the worker knows its length
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -23,7 +22,7 @@ from fastclips.compat._base.rendering import SampleRenderer
 from fastclips.compat._base.tickets import DrawLayout
 from fastclips.compat.keras_video.motion import Motion, to_gray
 from fastclips.compat.keras_video.windows import EVENLY, spread
-from fastclips.data.video_files import Movie
+from fastclips.data.storage import opened
 from fastclips.engine.rendering import DECODE, KERNEL
 from fastclips.errors import FrameError
 from fastclips.pixels.geometry.affine import Axis, Geometry
@@ -36,13 +35,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastclips.compat._base.cache import FrameCache
-    from fastclips.compat._base.files import FileList
+    from fastclips.data.video_files import Movie
+    from fastclips.data.video_storage import VideoStorage
     from fastclips.engine.rendering import Meter
     from fastclips.functions import UserFunction
 
 __all__ = ["MovieRenderer", "MovieSpec"]
 
-_OPEN = 4  # files that a worker keeps open: each holds some frames
 _DRAWS = DrawLayout()
 
 
@@ -52,7 +51,7 @@ class MovieSpec:
 
     Parameters
     ----------
-    files : FileList
+    files : VideoStorage
         The videos.
     batch_size : int
         Clips in a batch.
@@ -73,7 +72,7 @@ class MovieSpec:
         Decoded clips, by sample.
     """
 
-    files: FileList
+    files: VideoStorage
     batch_size: int
     ticket_dtype: np.dtype[np.void]
     shape: tuple[int, int, int]
@@ -106,7 +105,6 @@ class MovieRenderer(SampleRenderer):
 
     def __init__(self, spec: MovieSpec, *, single_threaded: bool = False) -> None:
         super().__init__(spec, single_threaded=single_threaded)
-        self._movies: OrderedDict[int, Movie] = OrderedDict()
         self._rescale = np.float32(spec.rescale)
 
     def write(self, ticket: np.void, row: Mapping[str, NDArray[Any]], meter: Meter) -> int:
@@ -142,7 +140,7 @@ class MovieRenderer(SampleRenderer):
     def _decoded(self, file: int, frames: list[int]) -> NDArray[np.uint8]:
         """Return frames of a file, (T, H, W, C), resized."""
         height, width, channels = self._spec.shape
-        movie = self._movie(file)
+        movie = opened(self._spec.files).movie(file, use_headers=self._spec.use_headers)
         found = self._spread(movie, len(frames)) if frames[0] == EVENLY else movie.frames(frames)
         clip = np.empty((len(frames), *self._spec.shape), np.uint8)
         resized = np.empty((height, width, 3), np.uint8)
@@ -164,13 +162,3 @@ class MovieRenderer(SampleRenderer):
             if not self._spec.use_headers or movie.count_frames() == count:
                 raise
         return movie.frames(spread(movie.count_frames(), frames).tolist())
-
-    def _movie(self, file: int) -> Movie:
-        if file in self._movies:
-            self._movies.move_to_end(file)
-        else:
-            while len(self._movies) >= _OPEN:
-                self._movies.popitem(last=False)[1].close()
-            path = self._spec.files.where("x", 0, file)
-            self._movies[file] = Movie(path, use_headers=self._spec.use_headers)
-        return self._movies[file]

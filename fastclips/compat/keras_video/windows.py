@@ -8,15 +8,12 @@ frames.
 
 from __future__ import annotations
 
-import math
 import os
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
+from fastclips.data.video_storage import VideoStorage, scan_movies
 from fastclips.errors import DataError
 from fastclips.planning.clips import EvenClips
 
@@ -25,11 +22,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["EVENLY", "Windows", "look_up", "spread"]
+__all__ = ["EVENLY", "Windows", "file_list", "look_up", "spread"]
 
 EVENLY = -1  # in place of the numbers of frames: spread over the video
-
-_SHOW_AFTER = 2.0  # seconds before a progress bar appears
 
 
 def spread(counts: int | NDArray[np.int64], frames: int) -> NDArray[np.int64]:
@@ -74,8 +69,14 @@ class Windows:
         return np.where(counts < len(places), spread(counts, len(places)), frames)
 
 
-def look_up(files: Sequence[str], *, timed: bool) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the exact number of frames of each video, and its frames per second (NaN if unknown).
+def file_list(files: Sequence[str]) -> VideoStorage:
+    """Return a storage of files, which are scanned where they are read."""
+    paths = list(map(os.path.abspath, files))
+    return VideoStorage.of("", paths, names=paths)
+
+
+def look_up(files: Sequence[str], *, timed: bool) -> VideoStorage:
+    """Return a storage of files with the exact number of frames of each.
 
     Raises
     ------
@@ -84,21 +85,15 @@ def look_up(files: Sequence[str], *, timed: bool) -> tuple[NDArray[np.int64], ND
     DataError
         If `timed` and the frames per second of a video are unknown.
     """
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        found = pool.map(partial(_look_at, timed=timed), files)
-        both = list(
-            tqdm(found, "counting frames", len(files), leave=False, delay=_SHOW_AFTER, unit=" videos")
+    paths = list(map(os.path.abspath, files))
+    scanned = scan_movies("", paths)
+    for movie in scanned:
+        if movie.error is not None:
+            raise movie.error
+    storage = VideoStorage.of("", paths, scanned, paths)
+    unknown = np.flatnonzero(storage.rates == 0)
+    if timed and len(unknown):
+        raise DataError(
+            f"{files[unknown[0]]!r} has no frame rate in its header, which sequence_time= needs: convert it"
         )
-    return np.array([count for count, _ in both], np.int64), np.array([fps for _, fps in both])
-
-
-def _look_at(path: str, *, timed: bool) -> tuple[int, float]:
-    from fastclips.data.video_files import Movie  # noqa: PLC0415 - needs PyAV
-
-    with Movie(path) as movie:
-        fps = movie.fps
-        if timed and fps is None:
-            raise DataError(
-                f"{path!r} has no frame rate in its header, which sequence_time= needs: convert it"
-            )
-        return movie.frame_count, fps or math.nan
+    return storage
