@@ -223,8 +223,8 @@ def seconds_of(
     if not known.all():
         if fps is None:
             raise OptionError(
-                f"the times of the frames of {names[int(rows[~known][0])]!r} are unknown: open a list of "
-                "videos with a column fps, frames per second"
+                f"the times of the frames of {names[int(rows[~known][0])]!r} are unknown: add the column "
+                "fps to the list of videos, or give fps= to Dataset.of"
             )
         found[~known] = frames[~known] / fps[rows[~known]]
     return found
