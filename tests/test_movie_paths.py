@@ -2,7 +2,8 @@
 
 import pytest
 
-from fastclips.data.scan import scan_folders, scan_tree
+from fastclips.data.listed import scan_folders
+from fastclips.data.scan import scan_tree
 from fastclips.errors import DataError
 
 

@@ -340,7 +340,8 @@ def test_what_the_plan_knows_of_each_clip(root):
     targets, _ = batches(data, targets=("timestamp", "label"), shuffle=True)
     np.testing.assert_array_equal(targets[0][1]["timestamp"], found[0][0]["timestamp"])
     with pytest.raises(
-        OptionError, match=r"'timestamp' in inputs or targets: times need .* add the column fps"
+        OptionError,
+        match=r"'timestamp' in inputs or targets: the times .* add the column fps",
     ):
         batches(fc.open(root), inputs=("image", "timestamp"))
     with pytest.raises(OptionError, match="must name a stream"):

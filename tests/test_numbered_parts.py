@@ -54,12 +54,13 @@ def test_parts_agree_with_a_slow_reference(numbers, one, other):
     from fastclips.data.records import read_records  # noqa: PLC0415
 
     records = read_records([("v", first, last)], "path first last")
+    count, key = np.array([len(numbers)]), np.zeros(1, np.int64)
     if shown:
-        (start,), (count,) = find_parts(records, [0], [names])
-        assert numbers[start : start + count] == shown
+        (start,), (found,) = find_parts(records, [0], count, key, None, [names])
+        assert numbers[start : start + found] == shown
     else:
         with pytest.raises(DataError, match=rf"first={first} to last={last}"):
-            find_parts(records, [0], [names])
+            find_parts(records, [0], count, key, None, [names])
 
 
 def test_one_of_them_leaves_the_other_end_open(root):

@@ -30,10 +30,12 @@ def test_pack_opens_what_open_opens(root, monkeypatch):
         same_index(fc.open(root / f"a{number}"), fc.open(root / f"b{number}"))
 
 
-def test_pack_says_that_it_leaves_out_video_files(root, caplog):
+def test_pack_refuses_video_files_beside_frames(root):
     (root / "frames/class_1/video_1.mp4").write_bytes(b"x")
-    fc.pack(root / "frames", root / "p", workers=0)
-    assert [message for message in caplog.messages if message.startswith("Left out video files in")]
+    with pytest.raises(DataError, match=r"has video files, such as .* select the frames by frames="):
+        fc.pack(root / "frames", root / "p", workers=0)
+    chosen = fc.open(root / "frames", frames="*.jpg")
+    assert fc.pack(chosen, root / "p", workers=0).videos == len(chosen)
 
 
 @pytest.mark.parametrize("source", [7, None])

@@ -13,10 +13,10 @@ import pytest
 
 CODE = """
 import sys
-from fastclips.data import scan
+from fastclips.data import listed, scan
 scan._SHOW_AFTER = 0
 scan.scan_tree(sys.argv[1])
-scan.scan_folders(sys.argv[1], ["class_0/video_0", "class_1/video_1"])
+listed.scan_folders(sys.argv[1], ["class_0/video_0", "class_1/video_1"])
 """
 
 

@@ -12,12 +12,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fastclips.data import scan
+from fastclips.data.listed import name_folders, scan_folders
 from fastclips.data.names import FileNames, natural_key
 from fastclips.data.scan import (
     FrameTree,
     matcher,
-    name_folders,
-    scan_folders,
     scan_tree,
     without_video_extension,
 )

@@ -18,8 +18,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastclips.data.listed import scan_folders
 from fastclips.data.names import FileNames
-from fastclips.data.scan import FrameTree, scan_folders, scan_tree
+from fastclips.data.scan import FrameTree, scan_tree
 from fastclips.data.storage import FolderStorage
 from fastclips.errors import FrameError
 

@@ -26,20 +26,18 @@ import numpy as np
 
 from fastclips.data.cells import read_arrays
 from fastclips.data.encoding import encode
+from fastclips.data.folder_classes import classes_of_folders
 from fastclips.data.index import Index
 from fastclips.data.labels import FRAMED, Labels, NamedLabels
+from fastclips.data.listed import choose_folders, describe_missing, name_folders, scan_folders, scan_groups
 from fastclips.data.names import find_gaps, natural_key, template_of
 from fastclips.data.pack_storage import PackStorage
-from fastclips.data.pairing import pair
+from fastclips.data.pairing import pair_or_offer
 from fastclips.data.parts import find_parts, least_frames
 from fastclips.data.records import read_records
 from fastclips.data.scan import (
     FrameTree,
-    choose_folders,
     evenly,
-    name_folders,
-    scan_folders,
-    scan_groups,
     scan_tree,
     time_of,
 )
@@ -47,7 +45,7 @@ from fastclips.data.storage import FolderStorage
 from fastclips.data.tars import Tars
 from fastclips.data.video_storage import VideoStorage, check_pyav, open_movies
 from fastclips.errors import DataError, OptionError
-from fastclips.options import checked_pattern, first_few
+from fastclips.options import checked_pattern
 from fastclips.reserved import LABEL
 
 if TYPE_CHECKING:
@@ -66,7 +64,6 @@ if TYPE_CHECKING:
 __all__ = ["Files"]
 
 _PARENTS, _VIDEOS = 10_000, 1000  # the most folders without and with frames whose times are kept
-_SPLITS = ("train", "training", "val", "valid", "validation", "test", "testing")
 _log = logging.getLogger(__name__)
 
 
@@ -215,24 +212,7 @@ class Files:
             _log.warning("%s", gaps)
         if len(trees) == 1 and self.match is None:
             return trees
-        try:
-            paired = pair(trees, self.match, drop=self.unpaired == "drop", optional=self._optional)
-        except DataError as error:
-            raise self._offering_ignore(error, trees) from None
-        for stream in self._optional:
-            _report_masks(stream, trees[stream], paired[stream])
-        return paired
-
-    def _offering_ignore(self, error: DataError, trees: dict[str, FrameTree]) -> DataError:
-        """Return an error that offers ``unpaired="ignore"`` if the streams pair so, else the error itself."""
-        masks = [name for name in trees if name in self.masks]
-        if self.unpaired != "error" or not 0 < len(masks) < len(trees):
-            return error
-        try:
-            pair(trees, self.match, optional=masks)
-        except DataError:
-            return error
-        return DataError(f"{error} To keep frames without a mask, set unpaired='ignore'.")
+        return pair_or_offer(trees, self.match, self.unpaired, self.masks)
 
     def _read_tars(self) -> dict[str, Tars]:
         """Return the tar files of each stream; an empty dict if the roots are folders of frames."""
@@ -259,7 +239,7 @@ class Files:
         labels, classes = None, self.classes or ()
         if self.labelled:
             tree = trees[self._leader]
-            labels, classes = self._classes_of(list(tree.videos), tree.root)
+            labels, classes = classes_of_folders(list(tree.videos), tree.root, self.classes)
         return storage, _index(storage, labels, classes), {} if tars else _times(scanned)
 
     def _open_movies(self, trees: dict[str, FrameTree]) -> tuple[VideoStorage, Index, Times]:
@@ -275,7 +255,7 @@ class Files:
                     f"{names[below.index(False)]!r} is in no class folder, but other videos are: move it, "
                     "or open the videos without labels, labels=None"
                 )
-            labels, classes = self._classes_of(names, tree.root)
+            labels, classes = classes_of_folders(names, tree.root, self.classes)
         elif self.labelled and self.classes is not None:
             raise OptionError(
                 f"classes={self.classes!r}: the video files in {tree.root!r} are in no class folders; remove "
@@ -298,43 +278,13 @@ class Files:
                 f"stream {name!r}: {what}, which has one stream: open it alone, or extract the frames of all "
                 "streams"
             )
-        for knob in ("frames", "match"):
+        for knob in ("frames", "videos", "match"):
             if getattr(self, knob) is not None:
                 raise OptionError(
                     f"{knob}={getattr(self, knob)!r}: is for frames in files, but {what}; remove {knob}="
                 )
         check_pyav()
         return tree
-
-    def _classes_of(self, names: list[str], root: str) -> tuple[Labels, tuple[str, ...]]:
-        """Label each video by the first folder of its name."""
-        of_video = [name.partition("/")[0] for name in names]
-        found = sorted(set(of_video), key=natural_key)
-        classes = self.classes if self.classes is not None else tuple(found)
-        number = {name: number for number, name in enumerate(classes)}
-        unknown = [name for name in found if name not in number]
-        if unknown:
-            raise DataError(
-                f"classes= must name {first_few(unknown)}, folders in {root!r}; it has {first_few(classes)}."
-            )
-        if self.classes is None and all(name.casefold() in _SPLITS for name in found):
-            _log.warning(
-                "The classes in %r are %s, which are usual names of splits. If they are splits, open each by "
-                "itself, such as %r.",
-                root,
-                first_few(found),
-                f"{root}/{found[0]}",
-            )
-        if not any("/" in name for name in names):
-            _log.warning(
-                "Each of the %d classes in %r is a single video, since the class folders hold frames. If "
-                "these folders are videos of one class, open the parent folder, or set labels=None.",
-                len(classes),
-                root,
-            )
-        return Labels.of_classes(
-            np.array([number[name] for name in of_video], np.int64), len(classes)
-        ), classes
 
     def _open_records(self, records: Records) -> tuple[Opened, Index, Times]:
         records = replace(records, paths=self._below_root(records.paths))
@@ -351,7 +301,7 @@ class Files:
             return movies, self._table(records, kept, keys, movies, times), times
         for stream, tree in trees.items():
             if not tree.videos and stream not in self._optional:
-                reason = _missing(tree, paths, len(paths), self._pattern(stream))
+                reason = describe_missing(tree, paths, len(paths), self._pattern(stream))
                 raise DataError(f"none of the list's {len(paths)} folders holds frames: {reason}")
         whole = trees[first].videos
         trees = self._pair(trees)
@@ -478,7 +428,7 @@ class Files:
             missing = [path for path in paths if path not in folders[stream]]
             if missing and self.unpaired != "drop" and stream not in self._optional:
                 row = records.where(records.paths.index(missing[0]))
-                lacking = DataError(f"{row}: {_missing(trees[stream], missing, len(paths), frames)}")
+                lacking = DataError(f"{row}: {describe_missing(trees[stream], missing, len(paths), frames)}")
                 if stream not in self.masks:
                     raise lacking
         if lacking is not None:
@@ -519,54 +469,12 @@ def _times(trees: Mapping[str, FrameTree], *, listed: bool = False) -> Times:
     return times
 
 
-def _missing(tree: FrameTree, missing: list[str], of: int, pattern: str | None) -> str:
-    """Return the message about folders of a list that hold no frames."""
-    name = missing[0]
-    others = f"nor in {len(missing) - 1} other folders of {of}"
-    if name in tree.unmatched:
-        return (
-            f"frames={pattern!r} matches no frame in {name!r}, such as {tree.unmatched[name]!r}, {others}: "
-            "it must match the whole name, and case matters."
-        )
-    if tree.grouped:
-        return (
-            f"there is no video {name!r} below {tree.root!r}, {others}. With videos=, a path is that of "
-            "a folder, then / and the name of a video in it. Set root=, correct the list or videos=, or drop "
-            "such rows with unpaired='drop'."
-        )
-    if name.startswith("/"):
-        where, remedy = repr(name), "Correct the list"
-    else:
-        where, remedy = f"{name!r} below {tree.root!r}", "Set root=, correct the list"
-    return f"there are no frames in {where}, {others}. {remedy}, or drop such rows with unpaired='drop'."
-
-
 def _times_of(storage: Opened) -> tuple[FrameTimes | None, NDArray[np.float64] | None]:
     """Return the times of a storage's frames, and the rate of each of its videos, where they are known."""
     if not isinstance(storage, VideoStorage):
         return None, None
     rates = storage.rates
     return storage.times, rates if bool((rates > 0).all()) else None
-
-
-def _report_masks(stream: str, found: FrameTree, paired: FrameTree) -> None:
-    """Say how many frames have a mask, where masks may be missing."""
-    total = sum(files.count for files in paired.videos.values())
-    masks = sum(files.count for name, files in found.videos.items() if name in paired.videos)
-    if not masks:
-        raise DataError(
-            f"unpaired='ignore': no frame has a mask of {stream!r} in {found.root!r}. Videos are paired by "
-            "folder, frames by name or by match=."
-        )
-    videos = sum(name in found.videos for name in paired.videos)
-    _log.warning(
-        "Stream %r has masks for %d of %d frames, in %d of %d videos; the others are ignore.",
-        stream,
-        masks,
-        total,
-        videos,
-        len(paired.videos),
-    )
 
 
 def _index(storage: Opened, labels: Labels | None, classes: tuple[str, ...]) -> Index:

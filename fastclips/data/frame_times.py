@@ -224,7 +224,7 @@ def seconds_of(
         if fps is None:
             raise OptionError(
                 f"the times of the frames of {names[int(rows[~known][0])]!r} are unknown: add the column "
-                "fps, frames per second, to the list, or give fps= to Dataset.of"
+                "fps to the list of videos, or give fps= to Dataset.of"
             )
         found[~known] = frames[~known] / fps[rows[~known]]
     return found

@@ -27,8 +27,13 @@ from fastclips.data.dataset import Dataset
 from fastclips.data.encoding import from_array
 from fastclips.data.files import Files
 from fastclips.data.index import Index
-from fastclips.data.labels import KINDS
-from fastclips.data.lists import VIDEO
+from fastclips.data.label_options import (
+    check_not_array,
+    checked_kinds,
+    classes_by_label,
+    only_default,
+    refuse_kinds,
+)
 from fastclips.data.names import Names, natural_key
 from fastclips.data.pack_storage import open_pack
 from fastclips.data.roots import Root
@@ -37,7 +42,7 @@ from fastclips.data.series import BY_NUMBER, SeriesStorage, y_of
 from fastclips.data.streams import MASKS, make_streams, mask_options, merge_frames, split_declared
 from fastclips.data.video_storage import VideoStorage
 from fastclips.errors import DataError, OptionError
-from fastclips.options import checked_choice, checked_classes, checked_pattern
+from fastclips.options import checked_choice, checked_pattern
 from fastclips.reserved import LABEL
 from fastclips.spec import StreamSpec
 
@@ -234,8 +239,8 @@ def open_dataset(
     >>> fc.open(images=np.zeros((8, 16, 32, 32, 3), np.uint8), labels=[0, 1] * 4)
     <Dataset: 8 videos, 128 frames, 2 classes; image>
     """
-    kinds = _checked_kinds(labels)
-    more = _classes_by_label(classes, kinds)
+    kinds = checked_kinds(labels)
+    more = classes_by_label(classes, kinds)
     if labels is None and more:
         raise OptionError(f"classes={classes!r}: cannot be used with labels=None; remove one of them")
     checked_choice(unpaired, "unpaired", ("error", "drop", "ignore"))
@@ -255,11 +260,11 @@ def open_dataset(
         }
         given["index"] = index
         _refuse_given(given, "is for frames in files; remove it, or remove images=")
-        _refuse_kinds(kinds, "arrays")
-        return _open_arrays(images, labels, _only_default(more), masks, mask, of_arrays)
+        refuse_kinds(kinds, "arrays")
+        return _open_arrays(images, labels, only_default(more), masks, mask, of_arrays)
     if source is None:
         raise OptionError("source=None: give a folder, a list of videos, a tar, a pack, or images=")
-    _check_not_array(labels)
+    check_not_array(labels)
     path = Root(source) if isinstance(source, (str, PathLike)) else None
     if path is not None and path.is_pack:
         given = {
@@ -271,11 +276,11 @@ def open_dataset(
             "index": index,
         }
         _refuse_given(given, f"is for frames in files, but {str(path)!r} is a pack; remove it")
-        _refuse_kinds(kinds, "a pack")
+        refuse_kinds(kinds, "a pack")
         return _open_pack(path.path, labels is not None, more, masks, mask)
     roots, records = _sources(source, path, root, columns)
     if records is None:
-        _refuse_kinds(kinds, "folders or tar files")
+        refuse_kinds(kinds, "folders or tar files")
     for name in kinds or ():
         check_label_name(name, tuple(roots), "a column in labels")
     pairs = [name for name, stream in declared.items() if stream.is_pair]
@@ -288,7 +293,7 @@ def open_dataset(
         frames=merge_frames(frames, declared),
         videos=None if videos is None else checked_pattern(videos, "videos").pattern,
         labelled=labels is not None,
-        classes=more.pop(LABEL, None) if kinds is not None else _only_default(more),
+        classes=more.pop(LABEL, None) if kinds is not None else only_default(more),
         match=BY_NUMBER if pairs and match is None else match,
         unpaired=unpaired,
         masks=frozenset(stream.name for stream in streams if stream.mask),
@@ -308,64 +313,6 @@ def _refuse_given(options: Mapping[str, object], why: str) -> None:
     for name, value in options.items():
         if value is not None:
             raise OptionError(f"{name}= {why}")
-
-
-def _check_not_array(labels: object) -> None:
-    """Raise OptionError unless labels are those of files: "auto", None or a mapping of columns."""
-    if not (labels is None or isinstance(labels, (str, Mapping))):
-        raise OptionError(
-            "labels= takes an array only with images=; give a list of videos with the column label instead"
-        )
-    if isinstance(labels, str):
-        checked_choice(labels, "labels", ("auto",))
-
-
-def _refuse_kinds(kinds: Mapping[str, str] | None, of: str) -> None:
-    """Raise OptionError if `labels` is a mapping of columns, which only lists have."""
-    if kinds is not None:
-        raise OptionError(
-            f"labels={dict(kinds)}: names columns of a list, but these are {of}; add labels with "
-            "dataset.with_labels(name, values, kind=...)"
-        )
-
-
-def _checked_kinds(labels: object) -> dict[str, str] | None:
-    """Return the columns of labels and their kinds, or None if `labels` is no mapping."""
-    if not isinstance(labels, Mapping):
-        return None
-    if not labels:
-        raise OptionError("labels={}: must name columns and their kinds, as in labels={'verb': 'label'}")
-    for name, kind in labels.items():
-        if name in VIDEO:
-            raise OptionError(f"labels={labels!r}: {name!r} is a column with another meaning; rename it")
-        checked_choice(kind, f"labels= of {name!r}", KINDS)
-    return dict(labels)
-
-
-def _classes_by_label(classes: object, kinds: Mapping[str, str] | None) -> dict[str, tuple[str, ...]]:
-    """Return the names of the classes by the name of their labels."""
-    if not isinstance(classes, Mapping):
-        names = checked_classes(classes)
-        if names is not None and kinds is not None and LABEL not in kinds:
-            some = next(iter(kinds))
-            raise OptionError(f"classes={names!r}: must be a mapping here, as in classes={{{some!r}: [...]}}")
-        return {} if names is None else {LABEL: names}
-    found: dict[str, tuple[str, ...]] = {}
-    for name, given in classes.items():
-        if kinds is not None and name not in kinds:
-            raise OptionError(f"classes= names the labels {name!r}, but labels= is {dict(kinds)}")
-        names = checked_classes(given)
-        if names is not None:
-            found[name] = names
-    return found
-
-
-def _only_default(classes: Mapping[str, tuple[str, ...]]) -> tuple[str, ...] | None:
-    """Return the names of the classes of ``"label"``; raise if others are given."""
-    others = [name for name in classes if name != LABEL]
-    if others:
-        raise OptionError(f"classes= names the labels {others[0]!r}, but these data have only {LABEL!r}")
-    return classes.get(LABEL)
 
 
 open_dataset.__module__, open_dataset.__name__, open_dataset.__qualname__ = "fastclips", "open", "open"

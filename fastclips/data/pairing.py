@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from fastclips.data.scan import FrameTree
 
-__all__ = ["pair"]
+__all__ = ["pair", "pair_or_offer"]
 
 _log = logging.getLogger(__name__)
 
@@ -198,4 +198,60 @@ def _unpaired(stream: str, root: str, missing: list[str], of: str, optional: Col
         f"stream {stream!r} in {root!r} lacks {len(missing)} of the {of} of all streams: "
         f"{first_few(missing)}. Streams are paired by the videos' folders and the frames' names without "
         f"extension, or by match=: {remedy}"
+    )
+
+
+def pair_or_offer(
+    trees: Mapping[str, FrameTree], match: str | None, unpaired: str, masks: Collection[str]
+) -> dict[str, FrameTree]:
+    """Pair streams by the option ``unpaired=``, and say how many masks there are where some may be missing.
+
+    Parameters
+    ----------
+    trees, match
+        As for `pair`.
+    unpaired : {"error", "drop", "ignore"}
+        As for `fastclips.open`.
+    masks : collection of str
+        The streams that are masks.
+
+    Raises
+    ------
+    OptionError, DataError
+        As from `pair`. The error offers ``unpaired="ignore"`` if the streams pair so.
+    """
+    of_masks = [name for name in trees if name in masks]
+    optional = of_masks if unpaired == "ignore" else ()
+    try:
+        paired = pair(trees, match, drop=unpaired == "drop", optional=optional)
+    except DataError as error:
+        if unpaired != "error" or not 0 < len(of_masks) < len(trees):
+            raise
+        try:
+            pair(trees, match, optional=of_masks)
+        except DataError:
+            raise error from None
+        raise DataError(f"{error} To keep frames without a mask, set unpaired='ignore'.") from None
+    for stream in optional:
+        _report_masks(stream, trees[stream], paired[stream])
+    return paired
+
+
+def _report_masks(stream: str, found: FrameTree, paired: FrameTree) -> None:
+    """Say how many frames have a mask, where masks may be missing."""
+    total = sum(files.count for files in paired.videos.values())
+    masks = sum(files.count for name, files in found.videos.items() if name in paired.videos)
+    if not masks:
+        raise DataError(
+            f"unpaired='ignore': no frame has a mask of {stream!r} in {found.root!r}. Videos are paired by "
+            "folder, frames by name or by match=."
+        )
+    videos = sum(name in found.videos for name in paired.videos)
+    _log.warning(
+        "Stream %r has masks for %d of %d frames, in %d of %d videos; the others are ignore.",
+        stream,
+        masks,
+        total,
+        videos,
+        len(paired.videos),
     )

@@ -2,10 +2,9 @@
 
 ::
 
-    scan_tree(root, frames)           every folder below the root that holds frames is a video
-    scan_folders(root, names, frames) the folders that a list names
-    scan_groups(..., videos)          the same, where a folder holds several videos
-    name_folders(...)                 the same, from lengths in the list: no directory is read
+    scan_tree(root, frames)    every folder below the root that holds frames is a video
+
+`fastclips.data.listed` reads the folders that a list names.
 
 **Layout.** ``root/class/.../video/frame.jpg``: a video is a folder that directly holds frames, at any depth
 below the root; its name is its path from the root.
@@ -30,20 +29,20 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from fastclips.data import several
 from fastclips.data.decimals import find_decimals
-from fastclips.data.movie_paths import VIDEO_EXTENSIONS, find_movie, refuse_mixed, without_video_extension
-from fastclips.data.names import FileNames, natural_key, stem, template_of
+from fastclips.data.movie_paths import VIDEO_EXTENSIONS, refuse_mixed, without_video_extension
+from fastclips.data.names import FileNames, natural_key, stem
 from fastclips.data.several import matcher
-from fastclips.errors import DataError, OptionError
+from fastclips.errors import DataError
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     T = TypeVar("T")
 
@@ -53,15 +52,17 @@ __all__ = [
     "SKIPPED",
     "VIDEO_EXTENSIONS",
     "FrameTree",
-    "choose_folders",
+    "checked_folder",
+    "choose",
+    "entries_of",
     "evenly",
     "folder_of",
     "gather_videos",
-    "name_folders",
-    "scan_folders",
-    "scan_groups",
+    "in_order",
+    "path_below",
     "scan_tree",
     "time_of",
+    "videos_in",
     "watched",
     "without_video_extension",
 ]
@@ -69,8 +70,6 @@ __all__ = [
 FRAME_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".jfif", ".webp")  # in any case
 SELECTED_EXTENSIONS = (".flo",)  # of frames that only a pattern selects
 
-_LISTED = "the folder that the list's paths are relative to, root="
-_PROBED = 1000  # videos that are checked if lengths are given, and whose times are kept
 SKIPPED = ("__MACOSX", "@eaDir")  # left in folders by archives and servers
 _SHOW_AFTER = 2.0  # seconds before a progress bar appears
 _log = logging.getLogger(__name__)
@@ -111,7 +110,7 @@ class FrameTree:
 
     def path(self, name: str) -> str:
         """Return the path of a folder or video file."""
-        return _below(Path(self.root), name)
+        return path_below(Path(self.root), name)
 
 
 def folder_of(video: str) -> str:
@@ -172,7 +171,7 @@ def scan_tree(
         The root is not a folder, cannot be listed, or holds frames itself; no video was found; there are both
         frames and video files; a folder holds several sequences, or two frames with the same stem.
     """
-    top, movies = str(_folder(root, "a folder of class/video/frame, or of video files")), list[str]()
+    top, movies = str(checked_folder(root, "a folder of class/video/frame, or of video files")), list[str]()
     folders = watched(_walk(top, movies), f"scanning {top}", " folders")
     return gather_videos(top, folders, frames, loose=loose, videos=videos, movies=movies)
 
@@ -212,7 +211,7 @@ def gather_videos(
     times: dict[str, int | None] = {}
     for folder, names, extensions, times[folder] in folders:
         others.update(extensions)
-        chosen = _choose(names, matches)
+        chosen = choose(names, matches)
         if not chosen:
             unmatched += [] if matches is None else names[:1]
             continue
@@ -222,8 +221,8 @@ def gather_videos(
                 "class/video/frame: open the folder that holds the class folders, move the frames, or set "
                 "labels=None to make every folder of frames a video."
             )
-        found |= _videos_in(
-            _below(Path(root), folder), folder, chosen, chosen=frames is not None, videos=videos
+        found |= videos_in(
+            path_below(Path(root), folder), folder, chosen, chosen=frames is not None, videos=videos
         )
     if movies and frames is None:
         refuse_mixed(root, movies, found)
@@ -239,237 +238,33 @@ def gather_videos(
     return FrameTree(root, in_order, times, grouped=videos is not None)
 
 
-def _videos_in(
+def videos_in(
     path: str, folder: str, names: list[str], *, chosen: bool, videos: re.Pattern[str] | None
 ) -> dict[str, FileNames]:
     """Return the videos of a folder, at least one frame each, by name."""
     if videos is None:
-        return {folder or ".": _in_order(path, names, chosen=chosen)}
+        return {folder or ".": in_order(path, names, chosen=chosen)}
     above = f"{folder}/" if folder else ""
     return {
-        f"{above}{video}": _in_order(path, files, chosen=chosen, grouped=True)
+        f"{above}{video}": in_order(path, files, chosen=chosen, grouped=True)
         for video, files in several.group(videos, path, names).items()
     }
 
 
-def scan_folders(
-    root: str | os.PathLike[str], names: Sequence[str], frames: str | None = None
-) -> tuple[FrameTree, dict[str, str]]:
-    """List the folders that a list names, unless they are video files.
-
-    Parameters
-    ----------
-    root : path
-        The folder that names are relative to.
-    names : sequence of str
-        Distinct folders of frames, or files. If ``clip.mp4`` is missing, the folder ``clip`` is used; if the
-        folder ``clip`` is missing, the file ``clip.mp4`` or one with another extension of a video file.
-    frames : str, optional
-        As in `scan_tree`. If it is given, files are ignored.
-
-    Returns
-    -------
-    tree : FrameTree
-        The videos and video files that exist, in the list's order.
-    folders : dict of str to str
-        The folder or video file of each name. Names without either, or without a frame, are left out.
-
-    Raises
-    ------
-    DataError
-        The root is not a folder; a folder cannot be listed, holds several sequences, or two frames with the
-        same stem; a name means both a file and a folder.
-    """
-    top = _folder(root, _LISTED)
-    matches = matcher(frames)
-    videos: dict[str, FileNames] = {}
-    folders: dict[str, str] = {}
-    unmatched: dict[str, str] = {}
-    movies: dict[str, None] = {}
-    times: dict[str, int | None] = {"": time_of(str(top))}
-    timed = frozenset(evenly(names, _PROBED))
-    for name in watched(names, f"scanning {top}", " videos"):
-        listed = _list_first(top, name, times if name in timed else None, files=frames is not None)
-        if listed is None:
-            movie = None if frames is not None else find_movie(str(top), name)
-            if movie is not None:
-                movies[movie] = None
-                folders[name] = movie
-                if name in timed:
-                    times[movie] = time_of(_below(top, movie))
-            continue
-        folder, found = listed
-        path = _below(top, folder)
-        chosen = _choose(found, matches)
-        if chosen:
-            videos[folder] = _in_order(path, chosen, chosen=frames is not None)
-            folders[name] = folder
-        elif found and matches is not None:
-            unmatched[name] = min(found, key=natural_key)
-    refuse_mixed(str(top), movies, videos)
-    return FrameTree(str(top), videos, times, unmatched, movies=tuple(movies)), folders
-
-
-def _list_first(
-    top: Path, name: str, times: dict[str, int | None] | None, *, files: bool
-) -> tuple[str, list[str]] | None:
-    """Return the first folder that a name may mean, and its frames; None if there is none.
-
-    The times of the folders are kept. A file of that name is passed over if `files` is True.
-    """
-    for folder in dict.fromkeys((name, without_video_extension(name))):
-        path = _below(top, folder)
-        if times is not None:
-            times[folder] = time_of(path)
-        try:
-            return folder, _entries(path, lambda _: None)[0]
-        except FileNotFoundError:
-            continue
-        except NotADirectoryError:
-            if not files:
-                return None
-        except OSError as error:
-            raise DataError(f"cannot list {path!r}: {error.strerror}.") from error
-    return None
-
-
-def scan_groups(
-    root: str | os.PathLike[str], names: Sequence[str], frames: str | None, videos: re.Pattern[str]
-) -> tuple[FrameTree, dict[str, str]]:
-    """List the folders of videos that a list names as ``folder/video``; otherwise as `scan_folders`."""
-    top, matches = _folder(root, _LISTED), matcher(frames)
-    times: dict[str, int | None] = {"": time_of(str(top))}
-    found: dict[str, FileNames] = {}
-    for folder in watched(dict.fromkeys(map(folder_of, names)), f"scanning {top}", " folders"):
-        path = _below(top, folder)
-        if len(times) < _PROBED:
-            times[folder] = time_of(path)
-        chosen = list(filter(matches, _frames_in(path) or ()))
-        found |= _videos_in(path, folder, chosen, chosen=frames is not None, videos=videos)
-    return choose_folders(FrameTree(str(top), found, times, grouped=True), names)
-
-
-def _frames_in(path: str) -> list[str] | None:
-    """Return the names of the frames in a folder, or None if there is no such folder."""
-    try:
-        return _entries(path, lambda _: None)[0]
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise DataError(f"cannot list {path!r}: {error.strerror}.") from error
-
-
-def choose_folders(tree: FrameTree, names: Sequence[str]) -> tuple[FrameTree, dict[str, str]]:
-    """Select the videos of a tree that a list names; the result is like that of `scan_folders`."""
-    folders: dict[str, str] = {}
-    for name in names:
-        for folder in (name, without_video_extension(name)):
-            if folder in tree.videos:
-                folders.setdefault(name, folder)
-    videos = {folder: tree.videos[folder] for folder in folders.values()}
-    return replace(tree, videos=videos), folders
-
-
-def name_folders(
-    root: str | os.PathLike[str],
-    lengths: Mapping[str, int],
-    frames: str,
-    where: Callable[[str], str] = repr,
-) -> tuple[FrameTree, dict[str, str]]:
-    """Name the frames of videos of known lengths, without reading a directory.
-
-    Up to 1,000 videos, evenly spread, are checked: their first frame must have number 0 or 1, and their last
-    frame must exist. Other videos and other frames are not checked.
-
-    Parameters
-    ----------
-    root : path
-        The folder that names are relative to.
-    lengths : mapping of str to int
-        Folders of frames, as in `scan_folders`, and their numbers of frames.
-    frames : str
-        Names of the files, with a placeholder for the number.
-    where : callable
-        Returns the name of a folder's row in messages.
-
-    Returns
-    -------
-    tree, folders
-        As from `scan_folders`, with every name.
-
-    Raises
-    ------
-    OptionError
-        `frames` has no placeholder for a number.
-    DataError
-        The root is not a folder; a checked video is not a folder, cannot be read, lacks its first or last
-        frame, or its first number differs from that of another video.
-    """
-    top = _folder(root, _LISTED)
-    template = template_of(frames)
-    if template is None:
-        raise OptionError(f"frames={frames!r}: must have one placeholder, as in 'img_{{:05d}}.jpg'")
-    times: dict[str, int | None] = {"": time_of(str(top))}
-    probed = evenly(list(lengths), _PROBED)
-    files = [name for name in probed if without_video_extension(name) != name]
-    stripped = [time_of(_below(top, without_video_extension(name))) for name in files]
-    bare = any(stripped) and not any(os.path.isdir(_below(top, name)) for name in files)  # noqa: PTH112 - never raises
-    folders = {name: without_video_extension(name) if bare else name for name in lengths}
-    first_of: dict[int, str] = {}
-    for name in probed:
-        path = _below(top, folders[name])
-        times[folders[name]] = time_of(path)
-        _check_folder(path, where(name), "" if name.startswith("/") else "set root=, ")
-        first = next((n for n in (0, 1) if os.path.lexists(f"{path}/{template % n}")), None)
-        if first is None:
-            raise DataError(
-                f"{where(name)}: {path!r} has neither {template % 0!r} nor {template % 1!r}: correct "
-                f"frames={frames!r}, or give a pattern such as 'img_*.jpg', so that folders are listed."
-            )
-        last = f"{path}/{template % (first + lengths[name] - 1)}"
-        if not os.path.lexists(last):
-            raise DataError(
-                f"{where(name)}: {last!r} does not exist, but the list gives its folder at least "
-                f"{lengths[name]} frames: correct the list, or set frames= to a pattern such as "
-                "'img_*.jpg', so that folders are listed."
-            )
-        first_of.setdefault(first, path)
-    if len(first_of) > 1:
-        raise DataError(
-            f"frames count from 0 in {first_of[0]!r} and from 1 in {first_of[1]!r}: set frames= to a pattern "
-            "such as 'img_*.jpg', so that folders are listed."
-        )
-    first = next(iter(first_of), 0)
-    counts: dict[str, int] = {}
-    for name, length in lengths.items():  # clip and clip.mp4 may name the same folder
-        counts[folders[name]] = max(length, counts.get(folders[name], 0))
-    videos = {folder: FileNames(count, template, first) for folder, count in counts.items()}
-    return FrameTree(str(top), videos, times), folders
-
-
-def _check_folder(path: str, where: str, remedy: str) -> None:
-    """Raise DataError unless the path is a readable folder."""
-    try:
-        os.stat(f"{path}/.")  # noqa: PTH116 - pathlib removes the dot
-    except OSError as error:
-        raise DataError(
-            f"{where}: cannot read the folder {path!r}: {error.strerror}; {remedy}correct the list, or drop "
-            "such rows with unpaired='drop'."
-        ) from error
-
-
-def _choose(names: list[str], matches: Callable[[str], object] | None) -> list[str]:
+def choose(names: list[str], matches: Callable[[str], object] | None) -> list[str]:
     """Return the names of frames that a pattern selects, or of all usual frames."""
     if matches is not None:
         return list(filter(matches, names))
     return [name for name in names if not name.lower().endswith(SELECTED_EXTENSIONS)]
 
 
-def _below(top: Path, name: str) -> str:
+def path_below(top: Path, name: str) -> str:
+    """Return the path of a folder that is relative to another, or absolute."""
     return name if name.startswith("/") else f"{top}/{name}".rstrip("/")
 
 
-def _folder(root: str | os.PathLike[str], what: str) -> Path:
+def checked_folder(root: str | os.PathLike[str], what: str) -> Path:
+    """Return the absolute path of a folder; raise DataError, with what it is for, if it is none."""
     top = Path(root).absolute()
     if not top.is_dir():
         found = "is a file" if top.exists() else "does not exist"
@@ -485,7 +280,7 @@ def watched(items: Iterable[T], doing: str, unit: str, total: int | None = None)
     return shown
 
 
-def _entries(path: str, folder: Callable[[str], None]) -> tuple[list[str], list[str], list[str]]:
+def entries_of(path: str, folder: Callable[[str], None]) -> tuple[list[str], list[str], list[str]]:
     """Return a folder's frames, video files and other files' extensions; call `folder` for each subfolder."""
     frames: list[str] = []
     movies: list[str] = []
@@ -525,7 +320,7 @@ def _walk(top: str, movies: list[str]) -> Iterator[tuple[str, list[str], list[st
             if identity in above:
                 _log.warning("Skipped %r: it links to a folder that holds it.", path)
                 continue
-            frames, found, extensions = _entries(path, below.append)
+            frames, found, extensions = entries_of(path, below.append)
         except OSError as error:
             raise DataError(f"cannot list {error.filename or path!r}: {error.strerror}.") from error
         within = above | {identity}
@@ -534,7 +329,7 @@ def _walk(top: str, movies: list[str]) -> Iterator[tuple[str, list[str], list[st
         yield folder, frames, extensions, status.st_mtime_ns
 
 
-def _in_order(folder: str, names: list[str], *, chosen: bool, grouped: bool = False) -> FileNames:
+def in_order(folder: str, names: list[str], *, chosen: bool, grouped: bool = False) -> FileNames:
     """Check the frame names of a video and return them in natural order."""
     names.sort()
     found = FileNames.of(names)

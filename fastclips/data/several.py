@@ -178,7 +178,7 @@ def nothing_found(
     )
     return (
         f"no frames in {top!r}: expected class/video/frame with the extensions "
-        f"{', '.join(extensions)}; found {found or 'no files'}."
+        f"{', '.join(extensions)}, or class/video.mp4; found {found or 'no files'}."
     )
 
 
