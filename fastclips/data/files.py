@@ -32,7 +32,7 @@ from fastclips.data.labels import FRAMED, Labels, NamedLabels
 from fastclips.data.listed import choose_folders, describe_missing, name_folders, scan_folders, scan_groups
 from fastclips.data.names import find_gaps, natural_key, template_of
 from fastclips.data.pack_storage import PackStorage
-from fastclips.data.pairing import pair_or_offer
+from fastclips.data.pairing import offer_ignore, pair_or_offer
 from fastclips.data.parts import find_parts, least_frames
 from fastclips.data.records import read_records
 from fastclips.data.scan import (
@@ -432,7 +432,7 @@ class Files:
                 if stream not in self.masks:
                     raise lacking
         if lacking is not None:
-            raise self._offering_ignore(lacking, trees)
+            raise offer_ignore(lacking, trees, self.match, self.unpaired, self.masks)
         return trees, folders, tars
 
     def _is_named(self, stream: str) -> bool:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from fastclips.data.scan import FrameTree
 
-__all__ = ["pair", "pair_or_offer"]
+__all__ = ["offer_ignore", "pair", "pair_or_offer"]
 
 _log = logging.getLogger(__name__)
 
@@ -201,6 +201,24 @@ def _unpaired(stream: str, root: str, missing: list[str], of: str, optional: Col
     )
 
 
+def offer_ignore(
+    error: DataError,
+    trees: Mapping[str, FrameTree],
+    match: str | None,
+    unpaired: str,
+    masks: Collection[str],
+) -> DataError:
+    """Return an error that offers ``unpaired="ignore"`` if the streams pair so, else the error itself."""
+    of_masks = [name for name in trees if name in masks]
+    if unpaired != "error" or not 0 < len(of_masks) < len(trees):
+        return error
+    try:
+        pair(trees, match, optional=of_masks)
+    except DataError:
+        return error
+    return DataError(f"{error} To keep frames without a mask, set unpaired='ignore'.")
+
+
 def pair_or_offer(
     trees: Mapping[str, FrameTree], match: str | None, unpaired: str, masks: Collection[str]
 ) -> dict[str, FrameTree]:
@@ -225,13 +243,7 @@ def pair_or_offer(
     try:
         paired = pair(trees, match, drop=unpaired == "drop", optional=optional)
     except DataError as error:
-        if unpaired != "error" or not 0 < len(of_masks) < len(trees):
-            raise
-        try:
-            pair(trees, match, optional=of_masks)
-        except DataError:
-            raise error from None
-        raise DataError(f"{error} To keep frames without a mask, set unpaired='ignore'.") from None
+        raise offer_ignore(error, trees, match, unpaired, masks) from None
     for stream in optional:
         _report_masks(stream, trees[stream], paired[stream])
     return paired
