@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fastclips.data import listed
+from fastclips.data import listed as listed_module
 from fastclips.data.listed import name_folders, scan_folders
 from fastclips.data.names import FileNames, natural_key
 from fastclips.data.scan import (
@@ -412,7 +412,7 @@ def test_up_to_1000_videos_are_looked_at_evenly_spread(tmp_path, monkeypatch):
     (tmp_path / "v29/img_00001.jpg").unlink()
     with pytest.raises(DataError, match=r"'v29': '.*' has neither"):
         name_folders(tmp_path, lengths, "img_{:05d}.jpg")
-    monkeypatch.setattr(listed, "_PROBED", 4)
+    monkeypatch.setattr(listed_module, "_PROBED", 4)
     with pytest.raises(DataError, match=r"'v29': '.*' has neither"):
         name_folders(tmp_path, lengths, "img_{:05d}.jpg")
     frames_of(tmp_path, "v29", 1)
