@@ -92,8 +92,9 @@ class ClipLoader(Batches):
         classes (by name, number, or value of the mask); other classes have weight 1. ``"valid"`` is weight 1
         for all. With labels of frames or masks, padded time steps and ignored pixels always have weight 0.
         Numbers for each frame need the shape (frames, 1) or more axes, since losses average the last one.
-        With several targets, a mapping of their names to any of these; other targets have weight 1. One of
-        the targets with weights may be a mask.
+        With several targets, a mapping of their names to any of these; other targets have weight 1, and 0
+        where they are padded or ignored. Only one mask has such weights; others have 1, with a warning.
+        Without `sample_weight`, padded time steps and ignored pixels count.
     weights : "balanced", mapping or array_like, optional
         Relative chance of clips to be drawn: ``"balanced"`` draws all classes of ``"label"`` equally often; a
         mapping has a number for each of its classes, an array for each video, which applies to each of its

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from labelled import STATES, VIDEOS, arrays, batches, images, joined, masks, several
+from labelled import NOUNS, STATES, VIDEOS, arrays, batches, images, joined, masks, several
 
 import fastclips as fc
 from fastclips.errors import OptionError
@@ -29,7 +29,7 @@ def test_each_target_has_weights_of_its_own(world):
     assert {array.dtype for array in weight.values()} == {np.dtype(np.float32)}
     _, weight, _ = weights(sample_weight={"state": "valid"}, **options)
     np.testing.assert_array_equal(weight["state"], (table["frames"] >= 0) * real[:, None])
-    np.testing.assert_array_equal(weight["mask"], real[:, None, None, None])
+    np.testing.assert_array_equal(weight["mask"], np.broadcast_to(real[:, None, None, None], y["mask"].shape))
 
 
 def test_one_target_takes_both_forms():
@@ -74,3 +74,24 @@ def test_refused_weights():
     two = fc.open(images={"image": images(), "a": masks(), "b": masks()}, masks=("a", "b"))
     with pytest.raises(OptionError, match="only one mask can have weights of pixels, and 'a' has them"):
         batches(two, targets=("a", "b"), sample_weight={"a": "valid", "b": "valid"})
+
+
+def test_targets_beside_weighted_ones_are_0_where_they_are_padded_or_ignored():
+    marked = masks()
+    marked[:, 1] = 255
+    data = several(fc.open(images={"image": images(), "mask": marked}, labels=NOUNS))
+    given = {"targets": ("mask", "state", "label"), "sample_weight": {"label": {0: 3.0}}}
+    found, table = batches(data, fc.Windows(5, step=5, tail="pad"), **given)
+    weight = joined([weight for *_, weight in found])
+    y = joined([y for _, y, _ in found])
+    steps = table["frames"] >= 0
+    assert not steps.all()
+    np.testing.assert_array_equal(weight["state"], steps)
+    np.testing.assert_array_equal(weight["mask"], (y["mask"] != 255) & steps[:, :, None, None])
+    two = fc.open(images={"image": images(), "a": marked, "b": marked}, masks=("a", "b"), labels=NOUNS)
+    given = {"targets": ("a", "b", "label"), "sample_weight": {"label": {0: 3.0}}}
+    with pytest.warns(
+        UserWarning, match="only one mask can have weights of pixels, and 'a' has them"
+    ) as caught:
+        batches(two, **given)
+    assert caught[0].filename.endswith("labelled.py")

@@ -235,7 +235,6 @@ class Pool:
         self._nursery = _start_nursery(self._arena, spec, workers, limits)
         pids = self.counters[:, COUNTERS.index("pid")]
         self._stop = weakref.finalize(self, _stop_nursery, self._nursery, pids)
-        self._stop.atexit = False  # whoever has the pool closes it at exit, in an order of its own
 
     @property
     def slots(self) -> int:

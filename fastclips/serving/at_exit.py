@@ -46,7 +46,6 @@ def leave_ended_thread() -> None:
         raise SystemExit
 
 
-@atexit.register
 def _end() -> None:
     global _ended  # noqa: PLW0603 - the interpreter ends once
     _ended = True
@@ -55,3 +54,9 @@ def _end() -> None:
         if loader is not None and owner == os.getpid():
             loader.close()
     end_threads()
+
+
+# weakref calls its finalizers at exit, and none afterwards. Handlers run in reverse order, so its handler is
+# registered first, by any finalizer: loaders are then closed before it runs.
+weakref.finalize(Closable, bool).detach()
+atexit.register(_end)

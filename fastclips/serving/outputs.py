@@ -10,6 +10,7 @@ padding has as many axes, of length 1.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -138,12 +139,26 @@ class Outputs:
                 f"sample_weight={sample_weight!r:.80}: must be a mapping of names of targets to weights, "
                 f"since targets= names {', '.join(targets)}, as in sample_weight={{{targets[0]!r}: ...}}"
             )
-        return {
-            name: self._weight_of(name, sample_weight[name], f"sample_weight[{name!r}]")
-            if name in sample_weight
-            else _Weight()
-            for name in targets
+        named = {
+            name: self._weight_of(name, given, f"sample_weight[{name!r}]")
+            for name, given in sample_weight.items()
         }
+        return {name: named[name] if name in named else self._valid_weight(name) for name in targets}
+
+    def _valid_weight(self, target: str) -> _Weight:
+        """Return the weight of a target beside weighted ones: 0 where there is nothing to learn, else 1."""
+        axes = self._axes(target)
+        if axes == _PIXELS and self.weighting is not None:
+            warnings.warn(
+                f"sample_weight=: only one mask can have weights of pixels, and {self.weighting.stream!r} "
+                f"has them. Padded and ignored pixels of {target!r} have weight 1: use a loss that leaves "
+                "out the value ignore for it",
+                stacklevel=6,
+            )
+            return _Weight()
+        if axes == 1 or self._is_averaged(target):
+            return _Weight()
+        return self._weight_of(target, VALID, f"sample_weight[{target!r}]")
 
     def _weight_of(self, target: str, given: object, knob: str) -> _Weight:
         axes = self._axes(target)
@@ -168,12 +183,15 @@ class Outputs:
 
     def _check_steps(self, target: str, knob: str) -> None:
         """Refuse weights of time steps for a target over whose time steps a loss of Keras averages."""
-        labels = self._labels.labels[target].labels if target in self._labels.labels else None
-        if isinstance(labels, FrameValues) and labels.values.ndim == 1:
+        if self._is_averaged(target):
             raise OptionError(
                 f"{knob}: {target!r} is one number for each frame, (B, T), over which losses average before "
                 "they are weighted; give its values as (frames, 1), values[:, None], so that it is (B, T, 1)"
             )
+
+    def _is_averaged(self, target: str) -> bool:
+        labels = self._labels.labels[target].labels if target in self._labels.labels else None
+        return isinstance(labels, FrameValues) and labels.values.ndim == 1
 
     def _by_class(self, given: Mapping[object, object], target: str, knob: str) -> NDArray[np.float64]:
         """Return the weight of each class of a target."""
