@@ -143,7 +143,10 @@ class Outputs:
             name: self._weight_of(name, given, f"sample_weight[{name!r}]")
             for name, given in sample_weight.items()
         }
-        return {name: named[name] if name in named else self._valid_weight(name) for name in targets}
+        for name in targets:
+            if name not in named:
+                named[name] = self._valid_weight(name)
+        return {name: named[name] for name in targets}
 
     def _valid_weight(self, target: str) -> _Weight:
         """Return the weight of a target beside weighted ones: 0 where there is nothing to learn, else 1."""
@@ -153,7 +156,7 @@ class Outputs:
                 f"sample_weight=: only one mask can have weights of pixels, and {self.weighting.stream!r} "
                 f"has them. Padded and ignored pixels of {target!r} have weight 1: use a loss that leaves "
                 "out the value ignore for it",
-                stacklevel=6,
+                stacklevel=5,
             )
             return _Weight()
         if axes == 1 or self._is_averaged(target):
