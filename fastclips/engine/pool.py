@@ -367,7 +367,8 @@ class Pool:
         if not self._stop.alive:
             raise ClosedError("the loader was closed")
         if self._nursery.ended(0.0):
-            cause = from_note(self._arena.last_words) or "their nursery was killed"
+            words = from_note(self._arena.last_words)
+            cause = words or f"the process that starts them died {self._nursery.cause_of_death()}"
             raise EngineError(
                 f"the worker processes are gone: {cause}. What they printed is on standard error; "
                 "workers=0 does the same work in this process, where a debugger can follow it"
