@@ -131,7 +131,7 @@ class UserFunction:
         EngineError
             If the function cannot be unpickled in this process.
         """
-        function = self._function = self._function or self._unpickled()
+        function = self.given
         if self.arrived:
             _seed(draw)
             return function(*args)
@@ -148,6 +148,18 @@ class UserFunction:
         if self.arrived:
             self._pickled = None  # may be large
         return function
+
+    @property
+    def given(self) -> Callable[..., Any]:
+        """The user's function.
+
+        Raises
+        ------
+        EngineError
+            If it cannot be unpickled in this process.
+        """
+        self._function = self._function or self._unpickled()
+        return self._function
 
     def copy(self) -> UserFunction:
         """Return the function as workers will get it from now on; itself, if it could never be pickled."""

@@ -7,22 +7,21 @@ batch (a new epoch begun early, a resume) discards them and starts there. A batc
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 import threading
-import weakref
+import warnings
 from collections import deque
 from contextlib import contextmanager
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, TypeAlias
 
-from fastclips._native import end_threads
 from fastclips.engine.arena import COUNTERS, note_to_damage
 from fastclips.engine.pool import Inline, Pool
-from fastclips.errors import ClosedError, EngineError, FrameError, OptionError
+from fastclips.errors import ClosedError, EngineError, FrameError
 from fastclips.options import checked_bool, checked_bytes, checked_int, checked_number, checked_workers
+from fastclips.serving.ending import close_at_exit, leave_ended_thread
 from fastclips.serving.stats import Stats, resident_bytes
 
 if TYPE_CHECKING:
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastclips.engine.pool import Batch, Engine
+    from fastclips.serving.state import Identity
     from fastclips.spec import RenderSpec
 
 __all__ = ["Batches", "Planned", "Schedule"]
@@ -64,8 +64,8 @@ class Schedule(Protocol):
     """The contents of each batch of each epoch: a pure function."""
 
     @property
-    def fingerprint(self) -> str:
-        """Equal for schedules of equal batches."""
+    def identity(self) -> Identity:
+        """What decides the batches; made when it is first asked for."""
 
     @property
     def time_steps(self) -> int:
@@ -172,7 +172,7 @@ class Batches:
         self._began: float | None = None
         self._ended = 0.0
         self._served = 0
-        _loaders[id(self)] = weakref.ref(self, _removal(id(self)))
+        close_at_exit(self)
 
     def __len__(self) -> int:
         """Batches per epoch."""
@@ -255,64 +255,90 @@ class Batches:
                 self._forget()
             return self._collect(self._submit((epoch, batch), next(self.schedule.run(epoch, batch, 1))))
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self, epoch: int | None = None, batch: int = 0) -> dict[str, Any]:
         """Return the state of the iteration: the batch that comes next.
+
+        The state is the same on all ranks.
+
+        Parameters
+        ----------
+        epoch, batch : int, optional
+            Another place, both from 0, such as the number of batches trained on, if batches are fetched
+            ahead.
 
         Returns
         -------
         dict
-            JSON-ready: ``epoch`` and ``batch``, and ``plan``, a fingerprint of data and options.
+            JSON-ready: ``epoch`` and ``batch``, ``position`` (clips of all ranks before it in the epoch),
+            ``batch_size``, ``world``, and ``parts``, which describe data and options.
+
+        Raises
+        ------
+        OptionError
+            If there is no such epoch or batch.
 
         Examples
         --------
         >>> loader = fc.ClipLoader(fc.open("frames/"), fc.Windows(4), batch_size=8, workers=0)
         >>> x, y = next(iter(loader))
         >>> state = loader.state_dict()
-        >>> state["epoch"], state["batch"]
-        (0, 1)
+        >>> state["epoch"], state["batch"], state["position"]
+        (0, 1, 8)
         >>> resumed = fc.ClipLoader(fc.open("frames/"), fc.Windows(4), batch_size=8, workers=0)
         >>> resumed.load_state_dict(state)
         >>> len(list(resumed)), len(loader)
         (2, 3)
         """
-        epoch, batch = self._to_serve
-        return {"epoch": epoch, "batch": batch, "plan": self.schedule.fingerprint}
+        place = self._to_serve if epoch is None else self._checked(epoch, batch)
+        return self.schedule.identity.state(*place)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a state: the next iteration begins there.
 
+        Workers, memory and the like may differ from those of the loader that was saved, and so may the kind
+        of the storage. A warning names other transforms, outputs and labels, and frames of other sizes: they
+        change what batches hold, and not which clips. Within an epoch, `batch_size` and `world` must be the
+        same.
+
         Parameters
         ----------
         state : mapping
-            From `state_dict` of a loader with the same data, clips, frame choices, batches, seed and world.
-            Other transforms are not compared.
+            From `state_dict` of a loader with the same data, clips, frame choices, order and seed.
 
         Raises
         ------
         OptionError
-            If the state is of another plan.
+            If the state is of other clips or of another order. The message names what differs.
+
+        Examples
+        --------
+        >>> loader = fc.ClipLoader(fc.open("frames/"), fc.Windows(4), batch_size=8, seed=1, workers=0)
+        >>> other = fc.ClipLoader(fc.open("frames/"), fc.Windows(4), batch_size=8, seed=2, workers=0)
+        >>> other.load_state_dict(loader.state_dict())
+        Traceback (most recent call last):
+            ...
+        fastclips.errors.OptionError: the state is of another plan: order.seed was 1 and is 2. Make the loader
+        with the saved options and data, or begin without the state
         """
-        try:
-            epoch, batch, plan = (state[name] for name in ("epoch", "batch", "plan"))
-        except (KeyError, TypeError):
-            raise OptionError(
-                f"state={state!r}: must be the state of a loader, as state_dict() returns it"
-            ) from None
-        if plan != self.schedule.fingerprint:
-            raise OptionError(
-                "the state is of another plan: data, clips, frame choices, batch_size, weights, shuffle, "
-                "drop_last, seed, world and the transforms' views must be the same as when it was saved "
-                f"(saved plan {plan}, this plan {self.schedule.fingerprint})"
-            )
+        place = self.schedule.identity.place(state)
+        batch_id = self._checked(place.epoch, place.batch)
+        if place.changed:
+            warnings.warn(place.changed, stacklevel=2)
+        self._go_to(batch_id)
+
+    def _checked(self, epoch: object, batch: object) -> BatchId:
+        """Return the place of a batch that exists; after the last batch, the next epoch."""
         epoch = checked_int(epoch, "epoch", 0, 2**62)
-        batch = checked_int(batch, "batch", 0, len(self) + 1)
-        self._go_to((epoch, batch))
+        return self._normal((epoch, checked_int(batch, "batch", 0, len(self) + 1)))
+
+    def _normal(self, batch_id: BatchId) -> BatchId:
+        epoch, batch = batch_id
+        return batch_id if batch < len(self) else (epoch + 1, 0)
 
     def _go_to(self, batch_id: BatchId) -> object:
         """Let the next iteration start at a batch, end all earlier ones, and return its token."""
-        epoch, batch = batch_id
         with self._lock:
-            self._to_serve = batch_id if batch < len(self) else (epoch + 1, 0)
+            self._to_serve = self._normal(batch_id)
             self._resumes, self._iteration = True, object()
             return self._iteration
 
@@ -385,7 +411,7 @@ class Batches:
 
     def _check_usable(self) -> None:
         if self._closed:
-            _leave_ended_thread()
+            leave_ended_thread()
             raise ClosedError("the loader was closed; make a new one")
         if os.getpid() != self._owner:
             raise EngineError(
@@ -423,7 +449,7 @@ class Batches:
         except FrameError:
             raise
         except ClosedError:
-            _leave_ended_thread()
+            leave_ended_thread()
             raise
         except BaseException:
             self._forget()
@@ -447,7 +473,7 @@ class Batches:
 
     def _after(self, batch_id: BatchId) -> BatchId:
         epoch, batch = batch_id
-        return (epoch, batch + 1) if batch + 1 < len(self) else (epoch + 1, 0)
+        return self._normal((epoch, batch + 1))
 
     def _submit(self, batch_id: BatchId, planned: Planned) -> _Pending:
         return _Pending(batch_id, self._engine.submit(planned.tickets), planned.known)
@@ -477,29 +503,3 @@ def _describe(where: Callable[[int, int, int], str], time_steps: int, ticket: np
     video = int(ticket["video"])
     shown = f"frames {min(frames)} to {max(frames)}" if len(frames) > 1 else f"frame {frames[0]}"
     return f"the clip of {where(0, video, frames[0])!r} (video {video}, {shown})"
-
-
-_loaders: dict[int, weakref.ref[Batches]] = {}  # of this process, by id
-_ended = False  # whether the interpreter ends
-
-
-def _removal(key: int) -> Callable[[weakref.ref[Batches]], object]:
-    return lambda _: _loaders.pop(key, None)
-
-
-def _leave_ended_thread() -> None:
-    """End this thread quietly if the interpreter ends: then it is the main thread, or a daemon thread."""
-    if _ended and threading.current_thread() is not threading.main_thread():
-        raise SystemExit
-
-
-@atexit.register
-def _end() -> None:
-    """Close all loaders when the interpreter ends, so that no thread waits in native code any more."""
-    global _ended  # noqa: PLW0603 - the interpreter ends once
-    _ended = True
-    for reference in list(_loaders.values()):
-        loader = reference()
-        if loader is not None and loader._owner == os.getpid():  # noqa: SLF001 - of this module
-            loader.close()
-    end_threads()
