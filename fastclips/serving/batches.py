@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, TypeAlias
 
 from fastclips.engine.arena import COUNTERS, note_to_damage
 from fastclips.engine.pool import Inline, Pool
+from fastclips.engine.rendering import clip_name
 from fastclips.errors import ClosedError, EngineError, FrameError
 from fastclips.options import checked_bool, checked_bytes, checked_int, checked_number, checked_workers
 from fastclips.serving.ending import close_at_exit, leave_ended_thread
@@ -147,17 +148,18 @@ class Batches:
         timeout = None if timeout is None else checked_number(timeout, "timeout", 1e-3, 1e6)
         max_deaths = checked_int(max_deaths, "max_deaths", 1, 10_000)
         self._where = where
+        name = partial(clip_name, where, time_steps=schedule.time_steps)
         self._engine: Engine = (
             Pool(
                 spec,
                 workers=self.workers,
                 memory=memory,
-                describe=None if where is None else partial(_describe, where, schedule.time_steps),
+                name=name,
                 timeout=timeout,
                 most_deaths=max_deaths,
             )
             if self.workers
-            else Inline(spec)
+            else Inline(spec, name)
         )
         self._damaged: dict[str, str] = {}  # reason by path
         self._owner = os.getpid()
@@ -495,11 +497,3 @@ class Batches:
                     more = f"; {rest} more of its clip are not listed" if rest else ""
                     _log.warning("Damaged frame %r is replaced: %s%s", path, reason, more)
         self._engine.notes.clear()  # at the end: after an interrupt all notes are read again
-
-
-def _describe(where: Callable[[int, int, int], str], time_steps: int, ticket: np.void) -> str:
-    """Return the name of a ticket's clip in messages."""
-    frames = [frame if frame >= 0 else ~frame for frame in ticket["frames"][:time_steps].tolist()]
-    video = int(ticket["video"])
-    shown = f"frames {min(frames)} to {max(frames)}" if len(frames) > 1 else f"frame {frames[0]}"
-    return f"the clip of {where(0, video, frames[0])!r} (video {video}, {shown})"
