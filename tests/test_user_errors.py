@@ -99,8 +99,8 @@ def test_an_error_of_a_function_is_printed_once(capfd):
 
 
 def test_a_storage_that_fails_to_name_a_frame():
-    def where(stream, video, frame):
-        raise RuntimeError("no name")
+    def where(*place):
+        raise RuntimeError(f"no name of {place}")
 
     ticket = np.zeros((), ticket_dtype(3, 0))[()]
     ticket["epoch"], ticket["video"], ticket["frames"] = 4, 2, [7, 8, ~8, 0]

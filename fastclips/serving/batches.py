@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, TypeAlias
 from fastclips.engine.arena import COUNTERS, note_to_damage
 from fastclips.engine.pool import Inline, Pool
 from fastclips.engine.rendering import clip_name
-from fastclips.errors import ClosedError, EngineError, FrameError
+from fastclips.errors import ClosedError, EngineError, FrameError, OptionError
 from fastclips.options import checked_bool, checked_bytes, checked_int, checked_number, checked_workers
 from fastclips.serving.ending import close_at_exit, leave_ended_thread
 from fastclips.serving.stats import Stats, resident_bytes
@@ -277,7 +277,7 @@ class Batches:
         Raises
         ------
         OptionError
-            If there is no such epoch or batch.
+            If there is no such epoch or batch, or a batch is given without an epoch.
 
         Examples
         --------
@@ -291,16 +291,17 @@ class Batches:
         >>> len(list(resumed)), len(loader)
         (2, 3)
         """
+        if epoch is None and batch:
+            raise OptionError(f"batch={batch!r}: needs epoch=, the epoch that it is a batch of")
         place = self._to_serve if epoch is None else self._checked(epoch, batch)
         return self.schedule.identity.state(*place)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a state: the next iteration begins there.
 
-        Workers, memory and the like may differ from those of the loader that was saved, and so may the kind
-        of the storage. A warning names other transforms, outputs and labels, and frames of other sizes: they
-        change what batches hold, and not which clips. Within an epoch, `batch_size` and `world` must be the
-        same.
+        Workers, memory and the kind of the storage may differ. A warning names other transforms, outputs and
+        labels, and frames of other sizes: they change what batches hold, and not which clips. Within an
+        epoch, `batch_size` and `world` must be the same.
 
         Parameters
         ----------

@@ -64,6 +64,11 @@ def _(thing: NDArray[Any], depth: int) -> str:
 
 
 @_text.register
+def _(thing: np.ufunc, depth: int) -> str:  # noqa: ARG001 - as of all
+    return f"ufunc {thing.__name__}"
+
+
+@_text.register
 def _(thing: UserFunction, depth: int) -> str:
     return _text(thing.given, depth)
 
