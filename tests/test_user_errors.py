@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fastclips as fc
+from fastclips.compat.image import ImageDataGenerator
 from fastclips.engine.rendering import clip_name
 from fastclips.functions import print_traceback
 from fastclips.spec import ticket_dtype
@@ -134,3 +135,23 @@ def test_each_place_and_type_is_printed_once(capfd):
     assert next(line for line in lines if line.startswith("fastclips:")).endswith(
         "was raised 10 times so far."
     )
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_function_of_a_generator_of_compat(workers, capfd):
+    def fails(frame):
+        if frame[0, 0, 0] == 3:
+            raise ZeroDivisionError("three")
+        return frame
+
+    pictures = np.arange(8.0)[:, None, None, None] * np.ones((8, 8, 8, 3))
+    made = ImageDataGenerator(preprocessing_function=fails)
+    flow = made.flow(pictures, batch_size=4, shuffle=False, workers=workers)
+    try:
+        with pytest.raises(
+            fc.FrameError, match=r"a clip of epoch 0 \(video 3, frame 3\): ZeroDivisionError: three"
+        ):
+            next(flow)
+    finally:
+        flow.close()
+    assert capfd.readouterr().err.count("Traceback") == workers
