@@ -466,6 +466,22 @@ def test_a_circle_is_described():
     assert describe(thing).startswith("Bare(value=(Bare(value=(")
 
 
+def test_what_is_large_is_described_in_short(monkeypatch):
+    assert len(describe(list(range(10**6)))) < 10**7
+    monkeypatch.setattr("fastclips.serving.descriptions._ARRAY_BYTES", 64)
+    numbers = np.arange(1000)
+    assert describe(numbers) != describe(numbers + 1)
+    assert describe(numbers) == describe(np.array(numbers))
+
+
+def test_a_class_whose_repr_fails():
+    class Broken:
+        def __repr__(self):
+            raise RuntimeError("no repr")
+
+    assert describe(Declared(Broken())).startswith("Declared(table=test_a_class")
+
+
 # Names
 
 
