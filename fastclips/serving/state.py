@@ -131,13 +131,13 @@ class Identity:
                 (refused if hard else changed).append(difference)
         if refused:
             raise OptionError(
-                f"the state is of another plan: {'; '.join(refused)}. Make the "
-                "loader with the saved options and data, or begin without the state"
+                f"the state is of another plan: {'; '.join(refused)}. Make the loader with the saved options "
+                "and data, or begin without the state"
             )
         self._check_cut(numbers)
         warning = (
-            f"The batches will differ from those before the state was saved: {'; '.join(changed)}. The clips "
-            "and their order are the same."
+            f"The batches may differ from those before the state was saved: {'; '.join(changed)}. They hold the "
+            "same frames of the same videos, by number, in the same order."
         )
         return Place(numbers["epoch"], numbers["batch"], warning * bool(changed))
 

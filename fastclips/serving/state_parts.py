@@ -1,8 +1,8 @@
 """The parts of a loader's state: what its data and options are, in fields that can be compared.
 
 Each field is the same in every process, and for the same data at another path. `fastclips.serving.state`
-says how fields are compared. All of a field is read at most once for each loader; of long columns a spread of
-rows stands for all where the docstring says so.
+says how fields are compared. Parts are made once for each loader, when its state is first asked for. Large
+labels and names of files are read for a spread of rows.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = ["parts_of", "transforms_part"]
 
 _BLOCK = 2**16  # rows at a time, to bound memory
 _LOOKED = 32  # frames whose sizes a state holds
-_VIDEOS, _FRAMES = 256, 32  # whose files' names are read: of so many videos so many frames
+_VIDEOS, _FRAMES = 128, 16  # whose files' names are read: of so many videos so many frames
 _LABEL_BYTES = 2**24  # of labels to read
 _LABEL_ROWS = 4096  # whose labels are read at least
 
