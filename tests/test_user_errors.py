@@ -1,5 +1,7 @@
 """Errors in a user's storage and pixel steps: one type in every engine, one traceback for all workers."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -62,7 +64,7 @@ def caught(storage, workers, transforms=(), **options):
     return found
 
 
-@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("wrong", [ValueError, KeyError, IndexError, RuntimeError, OSError])
 def test_an_error_of_a_storage_is_a_frame_error_that_names_the_clip(workers, wrong, capfd):
     errors = caught(Failing(wrong), workers)
@@ -112,13 +114,26 @@ def test_a_storage_that_fails_to_name_a_frame():
     )
 
 
-def test_each_place_and_type_is_printed_once(capfd):
-    def fail(kind):
-        try:
-            raise kind("text")  # noqa: TRY301 - for its traceback
-        except kind as error:
-            print_traceback(error)
+def fail(kind):
+    try:
+        raise kind("text")  # noqa: TRY301 - for its traceback
+    except kind as error:
+        print_traceback(error)
 
+
+def test_forked_processes_share_what_was_printed(capfd):
+    fail(BufferError)
+    child = os.fork()
+    if child == 0:
+        try:
+            fail(BufferError)
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert capfd.readouterr().err.count("Traceback") == 1
+
+
+def test_each_place_and_type_is_printed_once(capfd):
     for _ in range(11):
         fail(ValueError)
     fail(KeyError)

@@ -136,8 +136,8 @@ class Identity:
             )
         self._check_cut(numbers)
         warning = (
-            f"The batches may differ from those before the state was saved: {'; '.join(changed)}. They hold the "
-            "same frames of the same videos, by number, in the same order."
+            f"The batches may differ from those before the state was saved: {'; '.join(changed)}. They hold "
+            "the same frames of the same videos, by number, in the same order."
         )
         return Place(numbers["epoch"], numbers["batch"], warning * bool(changed))
 
