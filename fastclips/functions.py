@@ -227,7 +227,7 @@ def print_traceback(error: Exception) -> None:
         traceback.print_exception(error)
     elif str(count).strip("0") == "1":
         sys.stderr.write(f"fastclips: {kind} at {place} was raised {count} times so far.\n")
-        sys.stderr.flush()
+    sys.stderr.flush()
 
 
 def _seed(draw: float) -> None:
