@@ -17,6 +17,7 @@ from reference_recipes import folder
 import fastclips as fc
 from fastclips.data.names import Names
 from fastclips.serving.descriptions import describe
+from fastclips.serving.state import Identity
 
 REFUSED, WARNED, NO_EFFECT = "refused", "warned", "no effect"
 CROP = fc.RandomCrop(32)
@@ -356,6 +357,36 @@ def test_fields_that_one_state_does_not_have_are_not_compared():
     del state["parts"]["order"]["drop_last"], state["parts"]["outputs"]
     state["parts"]["order"]["later"] = 1
     assert resume(state, drop_last=True, targets=None) == (NO_EFFECT, "")
+
+
+texts = st.text("ab#é", max_size=200)
+steps = st.lists(texts, max_size=9)
+fields = st.fixed_dictionaries(
+    {
+        "steps": steps,
+        "fast_dct": st.booleans(),
+        "text": texts,
+        "many": st.fixed_dictionaries({str(number): texts for number in range(9)}),
+    }
+)
+
+
+@given(fields, fields, st.sampled_from(["clips", "transforms"]), st.integers(0, 9), st.integers(0, 9))
+def test_every_difference_is_told_and_no_other(before, now, part, epoch, batch):
+    """However long texts and lists are."""
+    saved, own = (Identity(3, 2, {part: found}, "") for found in (before, now))
+    state = json.loads(json.dumps(saved.state(epoch, batch)))
+    assert saved.place(state) == (epoch, batch, "")
+    if before == now:
+        assert own.place(state) == (epoch, batch, "")
+    elif part == "clips":
+        with pytest.raises(fc.OptionError, match=r"the state is of another plan: clips\."):
+            own.place(state)
+    else:
+        place = own.place(state)
+        assert place[:2] == (epoch, batch)
+        for field in before:
+            assert (f"transforms.{field}" in place.changed) == (before[field] != now[field])
 
 
 def test_the_first_state_of_version_2_is_taken_up():
