@@ -54,14 +54,17 @@ class DataError(FastclipsError, ValueError):
 
 
 class FrameError(DataError):
-    """A frame is missing, damaged or of another size than the others.
+    """A frame is missing, damaged or of another size than the others, or code of yours failed on a clip.
+
+    Any other exception of a storage or a pixel step of yours becomes a `FrameError` that names the clip. With
+    ``workers=0`` it is the ``__cause__``; workers print its traceback on standard error.
 
     Parameters
     ----------
     message : str
         Full text, with the path and the remedy.
     path : str, optional
-        Path of the frame, as from `Storage.where`.
+        Path of the frame, as from `Storage.where`; None for errors of a whole clip.
     reason : str, optional
         The cause without the path, such as ``"No such file or directory"``. By default, `message`.
     video, frame : int, optional

@@ -6,12 +6,19 @@ in the worker, after the fork, when they are first needed: their imports then af
 
 The global generators of NumPy and `random` are seeded from the clip's draws before each call of a function,
 so that a function that uses them gives the same bits for any number of workers.
+
+An error of theirs in a worker is raised in the trainer without its traceback, which the worker prints. All
+workers of a loader share a table of the errors that were printed.
 """
 
 from __future__ import annotations
 
+import mmap
 import random
+import sys
+import traceback
 from functools import partial
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
@@ -22,7 +29,9 @@ from fastclips.errors import EngineError, OptionError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["UserFunction", "from_script", "to_worker"]
+__all__ = ["UserFunction", "from_script", "print_traceback", "to_worker"]
+
+_printed = mmap.mmap(-1, 4096)  # (digest, count) of errors, uint64; the forks of a process share it
 
 
 def to_worker(thing: object, knob: str) -> bytes:
@@ -131,7 +140,7 @@ class UserFunction:
         EngineError
             If the function cannot be unpickled in this process.
         """
-        function = self._function = self._function or self._unpickled()
+        function = self.given
         if self.arrived:
             _seed(draw)
             return function(*args)
@@ -148,6 +157,18 @@ class UserFunction:
         if self.arrived:
             self._pickled = None  # may be large
         return function
+
+    @property
+    def given(self) -> Callable[..., Any]:
+        """The user's function.
+
+        Raises
+        ------
+        EngineError
+            If it cannot be unpickled in this process.
+        """
+        self._function = self._function or self._unpickled()
+        return self._function
 
     def copy(self) -> UserFunction:
         """Return the function as workers will get it from now on; itself, if it could never be pickled."""
@@ -182,6 +203,31 @@ def _name(function: Callable[..., Any]) -> str:
     while isinstance(function, partial):
         function = function.func
     return str(getattr(function, "__qualname__", None) or type(function).__qualname__)
+
+
+def print_traceback(error: Exception) -> None:
+    """Print the traceback of an error of the user's code on standard error, once for all workers.
+
+    Errors of one type from one line are one error, whatever their texts. When it occurs again, only a count
+    is printed, at 10, 100, 1000 times. If two workers raise it at the same moment, it may be printed twice,
+    and the count is too low.
+    """
+    steps = traceback.extract_tb(error.__traceback__)
+    kind, place = type(error).__name__, f"{steps[-1].filename}:{steps[-1].lineno}" if steps else "?"
+    key = np.frombuffer(
+        blake2b(f"{kind} {place}".encode(errors="replace"), digest_size=8).digest(), np.uint64
+    )
+    table = np.frombuffer(_printed, np.uint64).reshape(-1, 2)
+    row = next((row for row in table if row[0] in (0, key[0])), None)
+    count = 1
+    if row is not None:  # the table is not full
+        row[0], row[1] = key[0], row[1] + 1
+        count = int(row[1])
+    if count == 1:
+        traceback.print_exception(error)
+    elif str(count).strip("0") == "1":
+        sys.stderr.write(f"fastclips: {kind} at {place} was raised {count} times so far.\n")
+    sys.stderr.flush()
 
 
 def _seed(draw: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from fastclips.data.dataset import Dataset
@@ -23,6 +24,7 @@ from fastclips.serving.mask_check import warn_of_useless_masks
 from fastclips.serving.outputs import Outputs
 from fastclips.serving.plan_table import PlanTable
 from fastclips.serving.served_labels import ServedLabels
+from fastclips.serving.state_parts import parts_of, transforms_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -218,6 +220,8 @@ class ClipLoader(Batches):
             world=self.world,
         )
         self.shuffle = plan.shuffle
+        fast_dct = checked_bool(fast_dct, "fast_dct")
+        described = transforms_part(recipe, fast_dct=fast_dct)  # before a function of the user's is called
         self._labels = ServedLabels(dataset, recipe)
         outputs = Outputs(
             dataset,
@@ -237,7 +241,7 @@ class ClipLoader(Batches):
             weighting=outputs.weighting,
             passes_damaged=repeats_damaged,
         )
-        check_frames(dataset, outputs.streams, repeats_damaged=repeats_damaged, stacklevel=2)
+        looked = check_frames(dataset, outputs.streams, repeats_damaged=repeats_damaged, stacklevel=2)
         warn_of_useless_masks(dataset, outputs.streams, stacklevel=2)
         spec = ClipSpec(
             storage=dataset.storage,
@@ -248,12 +252,13 @@ class ClipLoader(Batches):
             time_steps=clips.time_steps,
             sizes=found.sizes,
             groups=found.groups,
-            fast_dct=checked_bool(fast_dct, "fast_dct"),
+            fast_dct=fast_dct,
             weighting=outputs.weighting,
             repeats_damaged=repeats_damaged,
         )
         where, names = dataset.storage.where, outputs.streams
-        schedule = ClipSchedule(plan, dataset, outputs)
+        parts = partial(parts_of, dataset, plan, described, outputs, looked, damaged=damaged)
+        schedule = ClipSchedule(plan, dataset, outputs, parts)
         super().__init__(
             schedule,
             spec,

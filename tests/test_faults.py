@@ -109,7 +109,9 @@ def test_a_killed_nursery_is_an_error_not_a_hang(many):
         next(batches)
         pids = loader.pids
         os.kill(pids[0], signal.SIGKILL)
-        with pytest.raises(fc.EngineError, match=r"worker processes are gone: .* died by SIGKILL \(out of memory"):
+        with pytest.raises(
+            fc.EngineError, match=r"worker processes are gone: .* died by SIGKILL \(out of memory"
+        ):
             list(itertools.chain.from_iterable(map(loader.epoch, range(5))))
         wait_until(lambda: not any(map(alive, pids)))
 

@@ -57,7 +57,7 @@ def test_the_checkpoint_counts_trained_batches(loader, tmp_path):
 def test_the_checkpoint_of_an_epoch(loader, tmp_path):
     path, sequence = tmp_path / "of" / "a" / "run" / "clips.json", ClipSequence(loader, epoch=2)
     make_model().fit(sequence, callbacks=[ClipCheckpoint(path, sequence)], verbose=0)
-    assert {**loader.state_dict(), "epoch": 3, "batch": 0} == json.loads(path.read_text())
+    assert loader.state_dict(3) == json.loads(path.read_text())
     resumed = ClipSequence.resume(loader, path)
     assert (resumed.epoch, resumed.start, len(resumed)) == (3, 0, 7)
     assert len(ClipSequence.resume(loader, path, map=lambda x, y: (x, y, y))[0]) == 3

@@ -266,12 +266,12 @@ def test_refused_chances():
             drawn(data, **options)
 
 
-def test_a_state_of_another_plan_is_refused_by_its_plan():
+def test_a_state_of_another_batch_size_is_refused_by_it():
     with fc.ClipLoader(dataset(), fc.Windows(1), batch_size=1, workers=0) as many:
         state = {**many.state_dict(), "batch": 29}
     with (
         fc.ClipLoader(dataset(), fc.Windows(1), batch_size=6, workers=0) as few,
-        pytest.raises(OptionError, match="another plan: data, clips, frame choices, batch_size, weights"),
+        pytest.raises(OptionError, match="batch_size=6: must be batch_size=1, as when"),
     ):
         few.load_state_dict(state)
 

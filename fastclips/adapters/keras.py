@@ -277,9 +277,8 @@ class ClipCheckpoint(keras.callbacks.Callback):  # type: ignore[misc] # as above
         epoch, batch = self._pass.epoch, self._pass.start + self._trained
         if loader.repeat:  # a pass goes on with the next epoch
             epoch, batch = epoch + batch // len(loader), batch % len(loader)
-        elif batch >= len(loader):  # greater if steps_per_execution does not divide the epoch
-            epoch, batch = epoch + 1, 0
-        state = {**loader.state_dict(), "epoch": epoch, "batch": batch}
+        # The number is greater if steps_per_execution does not divide the epoch.
+        state = loader.state_dict(epoch, min(batch, len(loader)))
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
         with temporary.open("w", encoding="utf-8") as file:

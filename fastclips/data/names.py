@@ -143,6 +143,17 @@ class Names(Sequence[str]):
         """Return the texts of some numbers; the blob is shared."""
         return Names(self.blob, self.starts, rows if self._order is None else self._order[rows])
 
+    def joined(self, first: int, end: int) -> bytes:
+        """Return the texts of the numbers from `first` below `end`, each with a zero byte after it."""
+        if self._order is None:
+            return self.blob[self.starts[first] : self.starts[end]].tobytes()
+        rows = self._order[first:end]
+        begins = self.starts[rows]
+        lengths = self.starts[rows + 1] - begins
+        ends = np.cumsum(lengths)
+        at = np.repeat(begins - ends + lengths, lengths) + np.arange(lengths.sum())
+        return bytes(self.blob[at])
+
     def digest(self) -> bytes:
         """Return a 16-byte digest of the whole blob and of the order."""
         digest = blake2b(self._bytes, digest_size=16)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COUNTERS",
     "DEATHS",
+    "RAISED",
     "STAGES",
     "Arena",
     "Damage",
@@ -61,6 +62,7 @@ STAGES = ("is starting", "waits for work", "reads", "decodes", "runs the pixel s
 """What a worker does, in words before the name of its clip. Times are those of `time.monotonic`."""
 
 DEATHS = b"\0"  # begins a note of the nursery about workers that died over a clip
+RAISED = b"\1"  # begins a note of a worker about an error of the user's code
 
 _REST_BYTES = 16  # of a note, for the number of frames left out
 

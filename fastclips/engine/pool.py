@@ -16,6 +16,7 @@ import logging
 import math
 import os
 import weakref
+from functools import partial
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -26,6 +27,7 @@ from fastclips._native import PAGE
 from fastclips.engine.arena import (
     COUNTERS,
     DEATHS,
+    RAISED,
     STAGES,
     Arena,
     Lease,
@@ -35,8 +37,9 @@ from fastclips.engine.arena import (
     slot_views,
     ticket_view,
 )
+from fastclips.engine.rendering import clip_name, in_words, of_clip
 from fastclips.engine.worker import make_renderer
-from fastclips.errors import ClosedError, EngineError, FrameError, OptionError
+from fastclips.errors import ClosedError, EngineError, FastclipsError, FrameError, OptionError
 from fastclips.processes import Process
 from fastclips.spec import ALIGNMENT
 
@@ -120,10 +123,13 @@ class Inline:
     ----------
     spec : RenderSpec
         Describes the renderer.
+    name : callable, optional
+        Returns the name of the clip of a ticket in messages.
     """
 
-    def __init__(self, spec: RenderSpec) -> None:
+    def __init__(self, spec: RenderSpec, name: Callable[[np.void], str] | None = None) -> None:
         self._layout = spec.layout
+        self._name = name or partial(clip_name, None)
         self._render = make_renderer(spec).render
         self._busy = self._closed = False
         self.counters = np.zeros((1, len(COUNTERS)))
@@ -145,7 +151,7 @@ class Inline:
         Raises
         ------
         FrameError
-            If a frame is missing, damaged or does not fit.
+            If a frame is missing, damaged or does not fit, or from an error of the user's code.
         """
         self._busy = False
         began = perf_counter()
@@ -157,7 +163,13 @@ class Inline:
             if self._closed:
                 raise ClosedError("the loader was closed")
             into = {name: array[row, ...] for name, array in arrays.items()}
-            if damage := self._render(ticket, into, self.counters[0]):
+            try:
+                damage = self._render(ticket, into, self.counters[0])
+            except FastclipsError:
+                raise
+            except Exception as error:
+                raise of_clip(self._name(ticket), in_words(error), ticket) from error
+            if damage:
                 notes.append((ticket, damage_to_note(damage)))
         self.notes += notes
         self.waited_s += perf_counter() - began
@@ -186,8 +198,8 @@ class Pool:
         Number of workers.
     memory : int
         Ceiling for the arena, in bytes.
-    describe : callable, optional
-        Returns the name of the clip of a ticket in messages; by default its position in the epoch.
+    name : callable, optional
+        Returns the name of the clip of a ticket in messages.
     timeout : float, optional
         Seconds that a worker may work on a clip before it is killed and the clip is rendered again.
     most_deaths : int
@@ -207,7 +219,7 @@ class Pool:
         *,
         workers: int,
         memory: int,
-        describe: Callable[[np.void], str] | None = None,
+        name: Callable[[np.void], str] | None = None,
         timeout: float | None = None,
         most_deaths: int = 3,
     ) -> None:
@@ -229,7 +241,7 @@ class Pool:
         self.notes: list[tuple[np.void, bytes]] = []
         self.waited_s = 0.0
         self._advise = getattr(spec, "advise", _no_advice)
-        self._describe = describe or _position
+        self._name = name or partial(clip_name, None)
         self._tickets = ticket_view(self._arena, spec.ticket_dtype)
         limits = [most_deaths, 0 if timeout is None else max(round(timeout * 1000), 1)]
         self._nursery = _start_nursery(self._arena, spec, workers, limits)
@@ -278,29 +290,33 @@ class Pool:
         Raises
         ------
         FrameError
-            If a frame is missing, damaged or does not fit.
+            If a frame is missing, damaged or does not fit, or from an error of the user's code.
         EngineError
             If the worker processes have failed.
         """
         began = perf_counter()
         self._wait(batch.slot)
         self.waited_s += perf_counter() - began
+        failed = self._arena.failed(batch.slot)
+        if failed is not None:  # there is no lease yet, which the error's traceback would keep
+            self._in_flight.discard(batch.slot)
+            raise self._error(self._tickets[failed].copy(), self._arena.note(failed))
         rows = len(batch.tickets)
         lease = Lease()
         self._leases[batch.slot] = weakref.ref(lease)
         self._in_flight.discard(batch.slot)
-        failed = self._arena.failed(batch.slot)
-        if failed is not None:
-            note = self._arena.note(failed)
-            if note.startswith(DEATHS):
-                raise FrameError(f"{self._describe(self._tickets[failed])}: {from_note(note[1:])}")
-            raise FrameError(from_note(note))
         first = batch.slot * self._arena.rows
         for cell in self._arena.noted(batch.slot):
             self.notes.append((batch.tickets[cell - first], self._arena.note(cell)))
         if sum(map(self._is_leased, range(self._arena.slots))) > self._arena.slots - 2:
             return {name: view[:rows].copy() for name, view in self._views[batch.slot].items()}
         return leased_arrays(self._views[batch.slot], rows, lease)
+
+    def _error(self, ticket: np.void, note: bytes) -> FrameError:
+        """Return the error that a worker or the nursery noted."""
+        if note.startswith((DEATHS, RAISED)):
+            return of_clip(self._name(ticket), from_note(note[1:]), ticket)
+        return FrameError(from_note(note))
 
     def forget(self) -> None:
         """Withdraw the batches in flight; each slot is free once no worker writes into it."""
@@ -341,7 +357,7 @@ class Pool:
         stage = STAGES[int(row[_STAGE])]
         cells = self._arena.claimed_by(int(row[_WORKER]))
         if cells:
-            stage += f" {self._describe(self._tickets[cells[0]])} for {monotonic() - row[_SINCE]:.0f} s"
+            stage += f" {self._name(self._tickets[cells[0]])} for {monotonic() - row[_SINCE]:.0f} s"
         return stage + _STATES.get(_kernel_state(int(row[_PID])), "")
 
     def _wait(self, slot: int) -> None:
@@ -390,10 +406,6 @@ def _slots(geometry: dict[str, int], memory: int, wanted: int) -> int:
     more = Arena.nbytes_of(slots=_LEAST_SLOTS + 1, **geometry) - least
     per_slot = more + PAGE  # the cells of another slot may begin a page
     return min(_LEAST_SLOTS + (memory - least) // per_slot, max(wanted, _LEAST_SLOTS))
-
-
-def _position(ticket: np.void) -> str:
-    return f"clip {ticket['position']} of epoch {ticket['epoch']}"
 
 
 def _kernel_state(pid: int) -> str:

@@ -1,4 +1,4 @@
-"""What every renderer does besides rendering: it measures its work, and names the file in its errors.
+"""What every renderer does besides rendering: it measures its work, and names file or clip in its errors.
 
 ::
 
@@ -19,12 +19,26 @@ from fastclips.engine.arena import COUNTERS
 from fastclips.errors import FrameError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Self
 
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["BYTES", "DECODE", "KERNEL", "MOVIE_FRAMES", "PILLOW", "READ", "STEPS", "Meter", "at_path"]
+__all__ = [
+    "BYTES",
+    "DECODE",
+    "KERNEL",
+    "MOVIE_FRAMES",
+    "PILLOW",
+    "READ",
+    "STEPS",
+    "Meter",
+    "at_path",
+    "clip_name",
+    "in_words",
+    "of_clip",
+]
 
 READ, DECODE, KERNEL, BYTES, PILLOW, MOVIE_FRAMES = map(
     COUNTERS.index, ("read_s", "decode_s", "kernel_s", "bytes", "pillow", "movie_frames")
@@ -119,3 +133,46 @@ def at_path(error: Exception, path: str, *, video: int | None = None, frame: int
         return error
     reason = str(error)
     return FrameError(f"{path}: {reason}", path=path, reason=reason, video=video, frame=frame)
+
+
+def in_words(error: Exception) -> str:
+    """Return the type and the text of an error of the user's code."""
+    return f"{type(error).__name__}: {error}"
+
+
+def of_clip(name: str, reason: str, ticket: np.void) -> FrameError:
+    """Return the error of a ticket's clip, of which no frame is known to be at fault.
+
+    Parameters
+    ----------
+    name : str
+        From `clip_name`.
+    reason : str
+        What happened to the clip, such as `in_words` of an error.
+    ticket : numpy.void
+        The clip's ticket.
+    """
+    return FrameError(f"{name}: {reason}", reason=reason, video=int(ticket["video"]))
+
+
+def clip_name(where: Callable[[int, int, int], str] | None, ticket: np.void, time_steps: int = 0) -> str:
+    """Return the name of a ticket's clip in messages.
+
+    Parameters
+    ----------
+    where : callable, optional
+        Returns the path of a frame from the number of its stream, video and frame.
+    ticket : numpy.void
+        The clip's ticket.
+    time_steps : int
+        Frames of the clip.
+    """
+    video, frames = int(ticket["video"]), ticket["frames"][: time_steps or None].tolist()
+    frames = [frame if frame >= 0 else ~frame for frame in frames]
+    shown = f"frames {min(frames)} to {max(frames)}" if len(frames) > 1 else f"frame {frames[0]}"
+    try:
+        first = None if where is None else where(0, video, frames[0])
+    except Exception:  # noqa: BLE001 - of the user's storage, which may be what the message is about
+        first = None
+    clip = f"a clip of epoch {ticket['epoch']}" if first is None else f"the clip of {first!r}"
+    return f"{clip} (video {video}, {shown})"

@@ -6,13 +6,14 @@ claimed.
 
 from __future__ import annotations
 
-import traceback
 from pkgutil import resolve_name
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fastclips.engine.arena import COUNTERS, STAGES, damage_to_note, slot_views, ticket_view, to_note
+from fastclips.engine.arena import COUNTERS, RAISED, STAGES, damage_to_note, slot_views, ticket_view, to_note
+from fastclips.engine.rendering import in_words
 from fastclips.errors import FastclipsError
+from fastclips.functions import print_traceback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,7 +82,7 @@ def work(arena: Arena, spec: RenderSpec, worker: int, index: int, most_crashes: 
     try:
         renderer = make_renderer(spec, single_threaded=True)
     except Exception as error:
-        arena.last_words = to_note(f"{type(error).__name__}: {error}")
+        arena.last_words = to_note(in_words(error))
         raise
     slots = slot_views(arena, spec.layout)
     tickets = ticket_view(arena, spec.ticket_dtype)
@@ -112,15 +113,8 @@ def work(arena: Arena, spec: RenderSpec, worker: int, index: int, most_crashes: 
             arena.set_note(cell, to_note(str(error)))
             arena.finish(cell, worker, False)
         except Exception as error:  # noqa: BLE001 - the trainer must be told of any error
-            traceback.print_exc()
-            ticket = tickets[cell]
-            arena.set_note(
-                cell,
-                to_note(
-                    f"{type(error).__name__}: {error} (video {ticket['video']}, frames from "
-                    f"{ticket['frames'][0]}; the traceback is on standard error)"
-                ),
-            )
+            print_traceback(error)
+            arena.set_note(cell, RAISED + to_note(f"{in_words(error)} (the traceback is on standard error)"))
             arena.finish(cell, worker, False)
         else:
             arena.finish(cell, worker, True)

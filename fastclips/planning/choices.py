@@ -29,7 +29,7 @@ _SLOWEST, _FASTEST = 1 / 64, 64.0
 
 @runtime_checkable
 class FrameChoice(Protocol):
-    """Changes the frames of clips. Its repr must name every option: it enters the plan's fingerprint."""
+    """Changes the frames of clips. Its repr must name every option: states are compared by it."""
 
     def choice_draws(self, time_steps: int) -> int:
         """Return how many draws it uses per clip."""

@@ -195,8 +195,7 @@ class ClipSampler(ABC):
     **Pure.** Results depend on the sampler's options and the arguments alone. All randomness comes from
     `draws`, so that an epoch is the same in every process and after a resume.
 
-    **The repr** must name every option, as a dataclass's does. It is part of the fingerprint that tells
-    whether a saved state belongs to a plan.
+    **The repr** must name every option, as a dataclass's does: saved states are compared by it.
 
     Attributes
     ----------

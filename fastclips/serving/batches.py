@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import warnings
 from collections import deque
 from contextlib import contextmanager
 from functools import partial
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, TypeAlias
 
 from fastclips.engine.arena import COUNTERS, note_to_damage
 from fastclips.engine.pool import Inline, Pool
+from fastclips.engine.rendering import clip_name
 from fastclips.errors import ClosedError, EngineError, FrameError, OptionError
 from fastclips.options import checked_bool, checked_bytes, checked_int, checked_number, checked_workers
 from fastclips.serving.at_exit import close_at_exit, leave_ended_thread
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastclips.engine.pool import Batch, Engine
+    from fastclips.serving.state import Identity
     from fastclips.spec import RenderSpec
 
 __all__ = ["Batches", "Planned", "Schedule"]
@@ -62,8 +65,8 @@ class Schedule(Protocol):
     """The contents of each batch of each epoch: a pure function."""
 
     @property
-    def fingerprint(self) -> str:
-        """Equal for schedules of equal batches."""
+    def identity(self) -> Identity:
+        """What decides the batches; made when it is first asked for."""
 
     @property
     def time_steps(self) -> int:
@@ -145,17 +148,18 @@ class Batches:
         timeout = None if timeout is None else checked_number(timeout, "timeout", 1e-3, 1e6)
         max_deaths = checked_int(max_deaths, "max_deaths", 1, 10_000)
         self._where = where
+        name = partial(clip_name, where, time_steps=schedule.time_steps)
         self._engine: Engine = (
             Pool(
                 spec,
                 workers=self.workers,
                 memory=memory,
-                describe=None if where is None else partial(_describe, where, schedule.time_steps),
+                name=name,
                 timeout=timeout,
                 most_deaths=max_deaths,
             )
             if self.workers
-            else Inline(spec)
+            else Inline(spec, name)
         )
         self._damaged: dict[str, str] = {}  # reason by path
         self._owner = os.getpid()
@@ -253,64 +257,91 @@ class Batches:
                 self._forget()
             return self._collect(self._submit((epoch, batch), next(self.schedule.run(epoch, batch, 1))))
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self, epoch: int | None = None, batch: int = 0) -> dict[str, Any]:
         """Return the state of the iteration: the batch that comes next.
+
+        The state is the same on all ranks.
+
+        Parameters
+        ----------
+        epoch, batch : int, optional
+            Another place, both from 0, such as the number of batches trained on, if batches are fetched
+            ahead.
 
         Returns
         -------
         dict
-            JSON-ready: ``epoch`` and ``batch``, and ``plan``, a fingerprint of data and options.
+            JSON-ready: ``epoch`` and ``batch``, ``position`` (clips of all ranks before it in the epoch),
+            ``batch_size``, ``world``, and ``parts``, which describe data and options.
+
+        Raises
+        ------
+        OptionError
+            If there is no such epoch or batch, or a batch is given without an epoch.
 
         Examples
         --------
         >>> loader = fc.ClipLoader(fc.open("frames/"), fc.Windows(4), batch_size=8, workers=0)
         >>> x, y = next(iter(loader))
         >>> state = loader.state_dict()
-        >>> state["epoch"], state["batch"]
-        (0, 1)
+        >>> state["epoch"], state["batch"], state["position"]
+        (0, 1, 8)
         >>> resumed = fc.ClipLoader(fc.open("frames/"), fc.Windows(4), batch_size=8, workers=0)
         >>> resumed.load_state_dict(state)
         >>> len(list(resumed)), len(loader)
         (2, 3)
         """
-        epoch, batch = self._to_serve
-        return {"epoch": epoch, "batch": batch, "plan": self.schedule.fingerprint}
+        if epoch is None and batch:
+            raise OptionError(f"batch={batch!r}: needs epoch=, the epoch that it is a batch of")
+        place = self._to_serve if epoch is None else self._checked(epoch, batch)
+        return self.schedule.identity.state(*place)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a state: the next iteration begins there.
 
+        Workers, memory and the kind of the storage may differ. A warning names other transforms, outputs and
+        labels, and frames of other sizes: they change what batches hold, and not which clips. Within an
+        epoch, `batch_size` and `world` must be the same.
+
         Parameters
         ----------
         state : mapping
-            From `state_dict` of a loader with the same data, clips, frame choices, batches, seed and world.
-            Other transforms are not compared.
+            From `state_dict` of a loader with the same data, clips, frame choices, order and seed.
 
         Raises
         ------
         OptionError
-            If the state is of another plan.
+            If the state is of other clips or of another order. The message names what differs.
+
+        Examples
+        --------
+        >>> loader = fc.ClipLoader(fc.open("frames/"), fc.Windows(4), batch_size=8, seed=1, workers=0)
+        >>> other = fc.ClipLoader(fc.open("frames/"), fc.Windows(4), batch_size=8, seed=2, workers=0)
+        >>> other.load_state_dict(loader.state_dict())
+        Traceback (most recent call last):
+            ...
+        fastclips.errors.OptionError: the state is of another plan: order.seed was 1 and is 2. Make the loader
+        with the saved options and data, or begin without the state
         """
-        try:
-            epoch, batch, plan = (state[name] for name in ("epoch", "batch", "plan"))
-        except (KeyError, TypeError):
-            raise OptionError(
-                f"state={state!r}: must be the state of a loader, as state_dict() returns it"
-            ) from None
-        if plan != self.schedule.fingerprint:
-            raise OptionError(
-                "the state is of another plan: data, clips, frame choices, batch_size, weights, shuffle, "
-                "drop_last, seed, world and the transforms' views must be the same as when it was saved "
-                f"(saved plan {plan}, this plan {self.schedule.fingerprint})"
-            )
+        place = self.schedule.identity.place(state)
+        batch_id = self._checked(place.epoch, place.batch)
+        if place.changed:
+            warnings.warn(place.changed, stacklevel=2)
+        self._go_to(batch_id)
+
+    def _checked(self, epoch: object, batch: object) -> BatchId:
+        """Return the place of a batch that exists; after the last batch, the next epoch."""
         epoch = checked_int(epoch, "epoch", 0, 2**62)
-        batch = checked_int(batch, "batch", 0, len(self) + 1)
-        self._go_to((epoch, batch))
+        return self._normal((epoch, checked_int(batch, "batch", 0, len(self) + 1)))
+
+    def _normal(self, batch_id: BatchId) -> BatchId:
+        epoch, batch = batch_id
+        return batch_id if batch < len(self) else (epoch + 1, 0)
 
     def _go_to(self, batch_id: BatchId) -> object:
         """Let the next iteration start at a batch, end all earlier ones, and return its token."""
-        epoch, batch = batch_id
         with self._lock:
-            self._to_serve = batch_id if batch < len(self) else (epoch + 1, 0)
+            self._to_serve = self._normal(batch_id)
             self._resumes, self._iteration = True, object()
             return self._iteration
 
@@ -445,7 +476,7 @@ class Batches:
 
     def _after(self, batch_id: BatchId) -> BatchId:
         epoch, batch = batch_id
-        return (epoch, batch + 1) if batch + 1 < len(self) else (epoch + 1, 0)
+        return self._normal((epoch, batch + 1))
 
     def _submit(self, batch_id: BatchId, planned: Planned) -> _Pending:
         return _Pending(batch_id, self._engine.submit(planned.tickets), planned.known)
@@ -467,11 +498,3 @@ class Batches:
                     more = f"; {rest} more of its clip are not listed" if rest else ""
                     _log.warning("Damaged frame %r is replaced: %s%s", path, reason, more)
         self._engine.notes.clear()  # at the end: after an interrupt all notes are read again
-
-
-def _describe(where: Callable[[int, int, int], str], time_steps: int, ticket: np.void) -> str:
-    """Return the name of a ticket's clip in messages."""
-    frames = [frame if frame >= 0 else ~frame for frame in ticket["frames"][:time_steps].tolist()]
-    video = int(ticket["video"])
-    shown = f"frames {min(frames)} to {max(frames)}" if len(frames) > 1 else f"frame {frames[0]}"
-    return f"the clip of {where(0, video, frames[0])!r} (video {video}, {shown})"

@@ -16,10 +16,11 @@ import numpy as np
 
 from fastclips.reserved import WEIGHT
 from fastclips.serving.batches import Planned
+from fastclips.serving.state import Identity
 from fastclips.spec import ticket_dtype
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -41,10 +42,15 @@ class ClipSchedule:
         Index and storage of the videos.
     outputs : Outputs
         The structure of a batch.
+    parts : callable
+        Returns the parts of the loader's state.
     """
 
-    def __init__(self, plan: Plan, dataset: Dataset, outputs: Outputs) -> None:
+    def __init__(
+        self, plan: Plan, dataset: Dataset, outputs: Outputs, parts: Callable[[], Mapping[str, Any]]
+    ) -> None:
         self._plan, self._dataset, self._outputs = plan, dataset, outputs
+        self._parts = parts
         self._dtype = ticket_dtype(plan.sampler.time_steps, plan.draws)
 
     @property
@@ -57,8 +63,15 @@ class ClipSchedule:
         return len(self._plan)
 
     @cached_property
-    def fingerprint(self) -> str:
-        """16 hex digits over the plan's fingerprint, and the videos' names and first frames."""
+    def identity(self) -> Identity:
+        """What decides the batches."""
+        return Identity(self._plan.batch_size, self._plan.world, self._parts(), self._fingerprint())
+
+    def _fingerprint(self) -> str:
+        """Return 16 hex digits over the plan's fingerprint, and the videos' names and first frames.
+
+        States of 0.1.0 hold them.
+        """
         index = self._dataset.index
         digest = blake2b(self._plan.fingerprint.encode() + index.names.digest(), digest_size=8)
         digest.update(index.starts.tobytes())

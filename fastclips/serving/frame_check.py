@@ -8,7 +8,9 @@ mode.
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from fastclips.data.storage import opened
 from fastclips.errors import DamageError, FrameError
@@ -23,15 +25,30 @@ if TYPE_CHECKING:
     from fastclips.pixels.decoding.decoder import Stored
     from fastclips.spec import StreamSpec
 
-__all__ = ["check_frames", "next_frame", "spread_frames"]
+__all__ = ["Looked", "check_frames", "next_frame", "spread_frames"]
 
 _MOST = 8  # frames of each stream to look at
 _GOLDEN = 0.6180339887498949  # its multiples, modulo 1, spread evenly, however many there are
 
 
+class Looked(NamedTuple):
+    """A frame that was looked at.
+
+    Parameters
+    ----------
+    size : tuple of int, optional
+        Height and width in pixels; None if the frame cannot be read, or there is no mask.
+    nbytes : int, optional
+        Length of its file; None for pixels too.
+    """
+
+    size: tuple[int, int] | None = None
+    nbytes: int | None = None
+
+
 def check_frames(
     dataset: Dataset, names: Iterable[str], *, repeats_damaged: bool = False, stacklevel: int = 1
-) -> None:
+) -> dict[str, list[Looked]]:
     """Look at a few frames of each stream among the names; warn of what an epoch would stop at.
 
     Parameters
@@ -45,28 +62,37 @@ def check_frames(
     stacklevel : int
         As of `warnings.warn`.
 
+    Returns
+    -------
+    dict of str to list of Looked
+        The frames that were looked at, by stream: the same places for the same index.
+
     Raises
     ------
     FrameError
         No mask that was looked at has a mode that masks of this stream may have.
     """
     if dataset.storage.decodes:  # a look would take as long as clips, and opening has looked at all files
-        return
+        return None
     used = set(names)
+    looked: dict[str, list[Looked]] = {}
     for stream in dataset.streams:
         if stream.name in used:
-            for message in _problems(dataset, stream, repeats_damaged=repeats_damaged):
+            frames = looked[stream.name] = []
+            for message in _problems(dataset, stream, frames, repeats_damaged=repeats_damaged):
                 warnings.warn(message, stacklevel=stacklevel + 1)
+    return looked
 
 
-def _problems(dataset: Dataset, stream: StreamSpec, *, repeats_damaged: bool) -> Iterator[str]:
-    """Yield what is wrong with the frames that are looked at."""
+def _problems(
+    dataset: Dataset, stream: StreamSpec, frames: list[Looked], *, repeats_damaged: bool
+) -> Iterator[str]:
+    """Yield what is wrong with the frames that are looked at, and add them to `frames`."""
     index, storage = dataset.index, opened(dataset.storage)
     unread: list[str] = []
     modes: dict[str, tuple[str, Stored]] = {}
-    looked = 0
     for row, frame in spread_frames(index, _MOST):
-        looked += 1
+        frames.append(Looked())
         try:
             place, data = next_frame(index, storage, stream.name, row, frame)
         except FrameError as error:
@@ -76,7 +102,7 @@ def _problems(dataset: Dataset, stream: StreamSpec, *, repeats_damaged: bool) ->
             continue
         where = storage.where(*place)
         try:
-            frame_size(data)
+            frames[-1] = Looked(frame_size(data), None if isinstance(data, np.ndarray) else len(data))
             mode = frame_mode(data) if stream.mask else ""
         except FrameError as error:
             unread.append(f"{where}: {error}")
@@ -84,8 +110,8 @@ def _problems(dataset: Dataset, stream: StreamSpec, *, repeats_damaged: bool) ->
         modes.setdefault(mode, (where, data))
     if unread and not repeats_damaged:
         yield (
-            f"{stream.name!r}: {len(unread)} of {looked} frames looked at cannot be read, so an epoch will "
-            f"stop at them. The first: {unread[0]} Repair the files, or set damaged='repeat'."
+            f"{stream.name!r}: {len(unread)} of {len(frames)} frames looked at cannot be read, so an epoch "
+            f"will stop at them. The first: {unread[0]} Repair the files, or set damaged='repeat'."
         )
     if stream.mask and modes:
         yield from _unusable_modes(stream, modes, repeats_damaged=repeats_damaged)
@@ -121,7 +147,7 @@ def spread_frames(index: Index, most: int) -> Iterator[tuple[int, int]]:
     counts = index.frame_counts
     if counts.sum() <= most:
         yield from ((row, frame) for row, count in enumerate(counts.tolist()) for frame in range(count))
-        return
+        return {}
     places: dict[tuple[int, int], None] = {}
     for number in range(most):
         row = number * len(counts) // most

@@ -22,6 +22,7 @@ from fastclips.options import first_few
 from fastclips.planning.weights import by_class, by_mask_value, by_video
 from fastclips.reserved import AUTO, FRAME_INDEX, LABEL, OF_PLAN, TIMESTAMP, VALID, VIDEO_INDEX, WEIGHT
 from fastclips.serving.served_labels import ServedLabels
+from fastclips.serving.state import digest_of
 from fastclips.spec import Weighting
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ class Outputs:
         Streams that workers must write.
     weighting : Weighting or None
         Weights of pixels that workers must write.
+    served_labels : tuple of str
+        Names of the labels in a batch.
 
     Raises
     ------
@@ -109,12 +112,14 @@ class Outputs:
             )
         self._small = [name for name in names if name in OF_PLAN or name in self._labels.labels]
         self.streams = tuple(name for name in names if name not in self._small)
+        self.served_labels = tuple(name for name in self._small if name in self._labels.labels)
         if not self.streams:
             raise OptionError(f"inputs={inputs!r}: must name a stream, here or in targets=")
         if TIMESTAMP in names:
             _check_times(dataset)
         self.weighting: Weighting | None = None
         self._weights: dict[str, _Weight] = {}  # by target; empty for batches without weights
+        self._weighted = sample_weight is not None
         if sample_weight is not None:
             self._weights = self._weigh(sample_weight)
         elif marks_padding:
@@ -124,6 +129,25 @@ class Outputs:
     def names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Names of the arrays of x, and of y."""
         return self._inputs[0], self._targets[0]
+
+    def described(self) -> dict[str, Any]:
+        """Return the structure as fields of a state, as JSON has them."""
+        inputs, targets = (
+            list(names) if several else names[0] if names else None
+            for names, several in (self._inputs, self._targets)
+        )
+        return {
+            "inputs": inputs,
+            "targets": targets,
+            "sample_weight": self._digest() if self._weighted else None,
+        }
+
+    def _digest(self) -> str:
+        """Return a digest of the weights."""
+        arrays = [array for weight in self._weights.values() for array in (weight.rows, weight.table)]
+        table = self.weighting.table if self.weighting else ()
+        known = [b"" if array is None else array.astype("<f8").tobytes() for array in arrays]
+        return digest_of([repr([*self._weights]).encode(), repr(table).encode(), *known])
 
     def _weigh(self, sample_weight: object) -> dict[str, _Weight]:
         """Return the weight of each target, as the user gives it."""

@@ -50,6 +50,7 @@ from fastclips.compat._base.warn import warn
 from fastclips.errors import ClosedError, FrameError, OptionError
 from fastclips.options import checked_bool, checked_bytes, checked_int, checked_workers
 from fastclips.serving.batches import Batches, Planned
+from fastclips.serving.state import Identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -243,9 +244,10 @@ class Iterator(Fixed, Passes):
     # --- the schedule
 
     @property
-    def fingerprint(self) -> str:
-        """Identity of the order of batches."""
-        return f"{self.n}-{self.batch_size}-{self._shuffled}-{self.seed}"
+    def identity(self) -> Identity:
+        """What decides the order of batches."""
+        order = {"samples": self.n, "shuffle": self._shuffled, "seed": self.seed}
+        return Identity(self.batch_size, 1, {"order": order}, "")
 
     def run(self, epoch: int, batch: int, most: int) -> AnyIterator[Planned]:
         """Plan up to `most` batches in a row."""

@@ -6,14 +6,13 @@ real frame when a loader is made, and a batch has room for just that; later call
 
 from __future__ import annotations
 
-import traceback
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastclips.errors import FastclipsError, FrameError
-from fastclips.functions import UserFunction
+from fastclips.functions import UserFunction, print_traceback
 from fastclips.options import check_chance
 from fastclips.pixels.steps.base import PixelStep, Trial
 
@@ -107,7 +106,7 @@ class Apply(PixelStep):
             raise
         except Exception as error:
             if self._user_function.arrived:
-                traceback.print_exc()
+                print_traceback(error)
             raise FrameError(
                 f"Apply's function {self.function} raised {type(error).__name__}: {error}"
                 + " (the traceback is on standard error)" * self._user_function.arrived
