@@ -73,7 +73,7 @@ def check_frames(
         No mask that was looked at has a mode that masks of this stream may have.
     """
     if dataset.storage.decodes:  # a look would take as long as clips, and opening has looked at all files
-        return None
+        return {}
     used = set(names)
     looked: dict[str, list[Looked]] = {}
     for stream in dataset.streams:
@@ -147,7 +147,7 @@ def spread_frames(index: Index, most: int) -> Iterator[tuple[int, int]]:
     counts = index.frame_counts
     if counts.sum() <= most:
         yield from ((row, frame) for row, count in enumerate(counts.tolist()) for frame in range(count))
-        return {}
+        return
     places: dict[tuple[int, int], None] = {}
     for number in range(most):
         row = number * len(counts) // most

@@ -122,8 +122,10 @@ def _sample(looked: Mapping[str, Sequence[Looked]]) -> dict[str, Any]:
 
 
 def _stream_text(stream: StreamSpec) -> str:
-    if not stream.mask:
+    if stream.kind == "image":
         return f"pictures of {stream.channels} channels"
+    if stream.is_field:
+        return f"{stream.kind}, ignore={stream.unknown}"
     changed = stream.colors, stream.values, stream.smeared
     values = f", values {digest_of([repr(changed).encode()])}" if any(changed) else ""
     return f"masks, ignore={stream.ignore}{values}"
