@@ -89,7 +89,8 @@ def test_descriptions_differ_and_name_no_address():
 def test_a_function_that_was_called_is_described_alike():
     apply = fc.Apply(lambda clip: clip)
     before = describe(apply)
-    with make(transforms=[apply]) as loader:
+    data = fc.open(images=np.zeros((2, 8, 16, 16, 3), np.uint8))
+    with fc.ClipLoader(data, fc.Windows(4), [apply], batch_size=2, workers=0) as loader:
         next(iter(loader))
     assert describe(apply) == before
 
