@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import warnings
 from collections import deque
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from fastclips.engine.rendering import clip_name
 from fastclips.errors import ClosedError, EngineError, FrameError, OptionError
 from fastclips.options import checked_bool, checked_bytes, checked_int, checked_number, checked_workers
 from fastclips.serving.at_exit import close_at_exit, leave_ended_thread
+from fastclips.serving.one_call import OneCall
 from fastclips.serving.stats import Stats, resident_bytes
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ class Batches:
         self._damaged: dict[str, str] = {}  # reason by path
         self._owner = os.getpid()
         self._closed = False
-        self._lock = threading.Lock()
+        self._lock = OneCall()
         self._pending: deque[_Pending] = deque()
         self._planned: deque[Planned] = deque()  # from `_to_submit` on
         self._to_submit: BatchId = (0, 0)
@@ -387,11 +387,7 @@ class Batches:
         """End the worker processes. Served batches stay valid; closing again does nothing."""
         self._closed = True
         self._engine.close()
-        if self._lock.acquire(timeout=_CLOSE_S):  # a thread that waits for a batch has given up by then
-            try:
-                self._engine.release()
-            finally:
-                self._lock.release()
+        self._lock.if_free(self._engine.release, _CLOSE_S)  # a thread that waits for a batch has given up
 
     def __enter__(self) -> Self:
         return self
