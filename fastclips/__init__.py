@@ -12,7 +12,7 @@ Open a folder of frames, choose a sampler and transforms, iterate:
 (6, 4, 32, 32, 3) uint8 [1 1 1 1 1 1]
 
 =================== =====================================================================================
-data                `open`, `Dataset`; `pack`, `Packed`; your own: `Storage`
+data                `open`, `Dataset`; `pack`, `Packed`; `check`, `Checked`, `Finding`; your own: `Storage`
 clips               `Windows`, `RandomWindow`, `Segments`, `Views`; your own: `ClipSampler`, `Clips`
 frame choices       `Reverse`, `FrameDrop`, `SpeedJitter`
 geometry            `Resize`, `CenterCrop`, `RandomCrop`, `RandomResizedCrop`, `MultiScaleCrop`, `ThreeCrop`,
@@ -33,6 +33,8 @@ import sys as _sys
 if not _sys.platform.startswith("linux"):
     raise ImportError(f"fastclips runs on Linux only (memfd, futex, pidfd), not on {_sys.platform}.")
 
+from fastclips.checking.check import check
+from fastclips.checking.report import Checked, Finding
 from fastclips.data.dataset import Dataset
 from fastclips.data.opening import open_dataset as open  # noqa: A004 - fc.open reads as intended
 from fastclips.data.storage import Storage
@@ -79,6 +81,7 @@ __all__ = [
     "Brightness",
     "CenterCrop",
     "ChannelShift",
+    "Checked",
     "ClipLoader",
     "ClipSampler",
     "Clips",
@@ -90,6 +93,7 @@ __all__ = [
     "EngineError",
     "FastclipsError",
     "FeatureWise",
+    "Finding",
     "FrameDrop",
     "FrameError",
     "Gamma",
@@ -125,6 +129,7 @@ __all__ = [
     "Views",
     "Windows",
     "average_views",
+    "check",
     "fit_feature_wise",
     "fit_zca",
     "open",

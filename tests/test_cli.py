@@ -19,7 +19,7 @@ def test_alone_it_prints_help(capsys):
     assert "examples:" in out
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["preview"], ["pack"], ["bench"]])
+@pytest.mark.parametrize("command", [[], ["demo"], ["preview"], ["check"], ["pack"], ["bench"]])
 def test_help(capsys, command, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as stop:
@@ -64,7 +64,8 @@ try:
 except SystemExit:
     pass
 heavy = {"tensorflow", "keras", "torch", "jax", "numba", "cv2", "PIL.ImageDraw"}
-heavy |= {f"fastclips.commands.{name}" for name in ("bench", "demo", "preview")} | {"fastclips.preview.sheet"}
+heavy |= {f"fastclips.commands.{name}" for name in ("bench", "check", "demo", "preview")}
+heavy |= {"fastclips.preview.sheet"}
 print(sorted(heavy & set(sys.modules)))
 """
     assert run_python(script).splitlines()[-1] == "[]"
