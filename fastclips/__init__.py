@@ -21,7 +21,7 @@ pixel steps         `Brightness`, `ChannelShift`, `Contrast`, `Gamma`, `Grayscal
                     `SaturationValue`, `Blur`, `Cutout`, `GaussianNoise`, `SaltAndPepper`, `Apply`; your own:
                     `PixelStep`
 standardising       `Rescale`, `Normalize`, `PerSample`, `FeatureWise`, `ZCA`; `fit_feature_wise`, `fit_zca`
-batches             `ClipLoader`, `Stats`, `average_views`
+batches             `ClipLoader`, `Stats`, `Report`, `average_views`
 errors              `FastclipsError`: `OptionError`, `DataError`, `FrameError`, `EngineError`, `ClosedError`
 =================== =====================================================================================
 
@@ -72,6 +72,7 @@ from fastclips.planning.choices import FrameDrop, Reverse, SpeedJitter
 from fastclips.planning.clips import Clips, ClipSampler
 from fastclips.planning.samplers import RandomWindow, Segments, Views, Windows
 from fastclips.serving.fitting import fit_feature_wise, fit_zca
+from fastclips.serving.report import Report
 from fastclips.serving.stats import Stats
 
 __all__ = [
@@ -114,6 +115,7 @@ __all__ = [
     "RandomShift",
     "RandomWindow",
     "RandomZoom",
+    "Report",
     "Rescale",
     "Resize",
     "Reverse",

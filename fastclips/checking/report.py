@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any
+
+from fastclips.serving.report import example_lines, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +29,6 @@ KINDS = {  # the unit, and what is said of one and of several
 }
 SCHEMA = 1  # of `Checked.to_dict`; raised when a key changes its meaning or goes
 _SHOWN = 3  # examples in the table
-_WIDTH = 80
 _PERCENT = 100
 _VALUES = 8  # of masks in the table
 
@@ -76,17 +76,8 @@ class Finding:
         unit, one, several = KINDS[self.kind]
         number = f"1 {unit} {one}" if self.count == 1 else f"{self.count:,} {_plural(unit)} {several}"
         of = f" ({_counted(self.videos, 'video')})" if self.videos and unit in ("frame", "mask") else ""
-        lines = [f"{self.kind}: {number}{of}"]
-        before = ""
-        for example in self.examples[:_SHOWN]:
-            lines.append(f"  {example.where}")
-            if example.why != before:  # a cause that many frames have is shown once
-                lines += _wrapped(example.why, "    ", "    ")
-            before = example.why
-        more = self.count - min(len(self.examples), _SHOWN)
-        if more and self.examples:
-            lines.append(f"  and {more:,} more")
-        return "\n".join(lines)
+        places = [(example.where, example.why) for example in self.examples]
+        return "\n".join([f"{self.kind}: {number}{of}", *example_lines(places, self.count, _SHOWN)])
 
 
 @dataclass(frozen=True)
@@ -180,19 +171,7 @@ def _shares(stream: str, values: Mapping[int, int]) -> str:
     shown = [f"{value} ({_PERCENT * pixels / total:.1f} %)" for value, pixels in values.items()]
     more = f" and {len(shown) - _VALUES} more" if len(shown) > _VALUES else ""
     text = f"{stream}, values of pixels: {', '.join(shown[:_VALUES])}{more}"
-    return "\n".join(_wrapped(text, "", "  "))
-
-
-def _wrapped(text: str, first: str, further: str) -> list[str]:
-    """Return a text as lines, with paths in one piece."""
-    return wrap(
-        text,
-        _WIDTH,
-        initial_indent=first,
-        subsequent_indent=further,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    return "\n".join(wrapped(text, further="  "))
 
 
 def _counted(number: int, unit: str) -> str:
