@@ -172,6 +172,27 @@ def test_parts_of_a_video_are_read_once(data):
     assert found(checked) == {"short": (3, 1)}
 
 
+@pytest.mark.slow
+def test_video_files(tmp_path, capsys):
+    """Each frame is decoded once; the number of frames is known afterwards."""
+    pytest.importorskip("av", reason="video extra")
+    from videos import show, write_movie  # noqa: PLC0415 - needs av
+
+    for number, name in enumerate(("a/x", "a/y", "b/z")):
+        pixels = [show(frame + 20 * number) for frame in range(10 + number)]
+        (tmp_path / f"videos/{name[0]}").mkdir(parents=True, exist_ok=True)
+        write_movie(tmp_path / f"videos/{name}.mp4", pixels, "libx264", {"crf": "5"})
+    whole = (tmp_path / "videos/b/z.mp4").read_bytes()
+    (tmp_path / "videos/b/cut.mp4").write_bytes(whole[:400])
+    assert command(tmp_path / "videos", "--time-steps", 11, "--json") == 1
+    result = json.loads(capsys.readouterr().out)
+    assert (result["videos"], result["frames"]) == (4, 33)
+    kinds = {finding["kind"]: finding for finding in result["findings"]}
+    assert set(kinds) == {"damaged", "short"}
+    assert [example["video"] for example in kinds["short"]["examples"]] == ["a/x"]
+    assert "cut.mp4" in kinds["damaged"]["examples"][0]["where"]
+
+
 def test_only_the_first_places_are_kept(monkeypatch, data):
     monkeypatch.setattr("fastclips.checking.check._KEPT", 4)
     for path in (data / "frames").rglob("*.jpg"):

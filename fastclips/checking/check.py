@@ -4,7 +4,7 @@
 
     StoredVideos.runs ──> Looker.look, in worker processes ──> Seen ──> Check.add ──> Check.result ──> Checked
 
-What is kept grows by 8 bytes for each frame, its digest, and by 17 bytes for each video. Of each kind of
+What is kept grows by 8 bytes for each frame, its digest, and by 18 bytes for each video. Of each kind of
 defect, the first 1,000 places are kept.
 """
 
@@ -157,6 +157,7 @@ class Check:
         self._videos = StoredVideos.of(dataset.index)
         count = len(self._videos.keys)
         self._places = {kind: _Places(count) for kind in KINDS}
+        self._begun = np.zeros(count, bool)
         self._looked = np.zeros(count, np.int64)  # frames of each video
         self._digested = np.zeros(count, np.int64)
         self._digests = array("Q")
@@ -207,6 +208,7 @@ class Check:
     def _add(self, seen: Seen) -> None:
         """Count what was seen in a run, and let go of it."""
         video = seen.run.video
+        self._begun[video] = True
         self._looked[video] += seen.frames
         self._nbytes += seen.nbytes
         for kind, places in (
@@ -269,7 +271,7 @@ class Check:
         for name, (labels, classes) in self._dataset.index.every_label.items():
             self._find_unused(name, labels, classes)
         return Checked(
-            videos=int(np.count_nonzero(self._looked)),
+            videos=int(self._begun.sum()),
             frames=int(self._looked.sum()),
             bytes_read=self._nbytes,
             seconds=self._seconds,

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from fastclips import __version__
-from fastclips.errors import FastclipsError, OptionError
+from fastclips.errors import FastclipsError, FrameError, OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,14 +71,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.command is None:
         parser.print_help()
         return 0
+    form, warnings.formatwarning = warnings.formatwarning, _one_line  # type: ignore[assignment]
     try:
         code: int = args.run(args)
     except FastclipsError as error:
-        print("fastclips: error:", " ".join(str(error).splitlines()), file=sys.stderr)
+        hint = ["`fastclips check` lists all such frames."] if isinstance(error, FrameError) else []
+        print("fastclips: error:", *str(error).splitlines(), *hint, file=sys.stderr)
         return getattr(args, "wrong_option", 1) if isinstance(error, OptionError) else 1
     except KeyboardInterrupt:
         return _INTERRUPTED
+    finally:
+        warnings.formatwarning = form
     return code
+
+
+def _one_line(message: Warning | str, *_: object) -> str:
+    """Return a warning as a command prints it, without a place in the code."""
+    return f"fastclips: warning: {message}\n"
 
 
 def _parser(called: str | None) -> argparse.ArgumentParser:
