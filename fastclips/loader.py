@@ -270,7 +270,8 @@ class ClipLoader(Batches):
             max_deaths=max_deaths,
             damage=Damage(
                 lambda stream, video, frame: where(names[stream], video, frame),
-                clips.time_steps * len(names),
+                clips.time_steps,
+                len(names),
                 limit,
             ),
         )

@@ -7,6 +7,8 @@ import tarfile
 import numpy as np
 import pytest
 from helpers import make_frames, make_masks, picture, run_python, write_jpeg
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 import fastclips as fc
@@ -170,6 +172,39 @@ def test_parts_of_a_video_are_read_once(data):
     checked = fc.check(fc.open(rows, root=data / "frames"), time_steps=4, workers=0)
     assert (checked.videos, checked.frames) == (1, 6)
     assert found(checked) == {"short": (3, 1)}
+
+
+class Shown(fc.Storage):
+    """Videos of gray frames."""
+
+    def __init__(self, videos):
+        self.videos = videos
+
+    def read(self, _, video, frame):
+        return np.full((2, 2, 3), self.videos[video][frame], np.uint8)
+
+
+@given(st.lists(st.lists(st.integers(0, 12), min_size=1, max_size=4), min_size=1, max_size=8))
+def test_copies_are_those_of_plain_loops(videos):
+    copies = [video for video, frames in enumerate(videos) if frames in videos[:video]]
+    left = [video for video in range(len(videos)) if video not in copies]
+    shared = [
+        (video, frame)
+        for video in left
+        for frame, color in enumerate(videos[video])
+        if any(color in videos[other] for other in left if other != video)
+    ]
+    data = fc.Dataset.of(Shown(videos), frame_counts=[len(frames) for frames in videos])
+    findings = {finding.kind: finding for finding in fc.check(data, workers=0).findings}
+    expected = {}
+    if copies:
+        expected["equal"] = (len(copies), len(copies))
+        assert [example.video for example in findings["equal"].examples] == list(map(str, copies))
+    if shared:
+        expected["shared"] = (len(shared), len({video for video, _ in shared}))
+        where = [f"image, video {video}, frame {frame}" for video, frame in shared]
+        assert [example.where for example in findings["shared"].examples] == where
+    assert {kind: (finding.count, finding.videos) for kind, finding in findings.items()} == expected
 
 
 @pytest.mark.slow

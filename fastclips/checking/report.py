@@ -29,7 +29,6 @@ KINDS = {  # the unit, and what is said of one and of several
 }
 SCHEMA = 1  # of `Checked.to_dict`; raised when a key changes its meaning or goes
 _SHOWN = 3  # examples in the table
-_PERCENT = 100
 _VALUES = 8  # of masks in the table
 
 
@@ -168,7 +167,7 @@ class Checked:
 def _shares(stream: str, values: Mapping[int, int]) -> str:
     """Return the values of masks and their shares of the pixels, as one line."""
     total = max(sum(values.values()), 1)
-    shown = [f"{value} ({_PERCENT * pixels / total:.1f} %)" for value, pixels in values.items()]
+    shown = [f"{value} ({pixels / total:.1%})" for value, pixels in values.items()]
     more = f" and {len(shown) - _VALUES} more" if len(shown) > _VALUES else ""
     text = f"{stream}, values of pixels: {', '.join(shown[:_VALUES])}{more}"
     return "\n".join(wrapped(text, further="  "))

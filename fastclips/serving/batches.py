@@ -13,7 +13,6 @@ import threading
 import weakref
 from collections import deque
 from contextlib import contextmanager
-from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, TypeAlias
 
@@ -152,7 +151,7 @@ class Batches:
                 spec,
                 workers=self.workers,
                 memory=memory,
-                describe=None if damage is None else partial(_describe, damage.where, schedule.time_steps),
+                describe=None if damage is None else damage.describe,
                 timeout=timeout,
                 most_deaths=max_deaths,
             )
@@ -481,14 +480,6 @@ class Batches:
             replaced = self._damage.note(self._engine.notes)
             self._engine.notes.clear()  # at the end: after an interrupt all notes are read again
         return self.schedule.assemble({**pending.known, **arrays}), replaced
-
-
-def _describe(where: Callable[[int, int, int], str], time_steps: int, ticket: np.void) -> str:
-    """Return the name of a ticket's clip in messages."""
-    frames = [frame if frame >= 0 else ~frame for frame in ticket["frames"][:time_steps].tolist()]
-    video = int(ticket["video"])
-    shown = f"frames {min(frames)} to {max(frames)}" if len(frames) > 1 else f"frame {frames[0]}"
-    return f"the clip of {where(0, video, frames[0])!r} (video {video}, {shown})"
 
 
 _loaders: dict[int, weakref.ref[Batches]] = {}  # of this process, by id

@@ -33,8 +33,8 @@ class Damage:
     ----------
     where : callable
         Returns the path of a frame from the number of its stream, video and frame.
-    frames : int
-        Frames of a clip, all streams together.
+    time_steps, streams : int
+        Frames of a clip, and streams that have them.
     limit : float or int
         As `damaged_limit` of `fastclips.ClipLoader`.
 
@@ -44,11 +44,20 @@ class Damage:
         The reason of each damaged frame, by its path, in order of discovery.
     """
 
-    def __init__(self, where: Callable[[int, int, int], str], frames: int, limit: float) -> None:
+    def __init__(
+        self, where: Callable[[int, int, int], str], time_steps: int, streams: int, limit: float
+    ) -> None:
         self.where = where
         self.reasons: dict[str, str] = {}
-        self._frames, self._limit = frames, limit
+        self._time_steps, self._streams, self._limit = time_steps, streams, limit
         self._epoch, self._served, self._replaced = 0, 0, 0
+
+    def describe(self, ticket: np.void) -> str:
+        """Return the name of a ticket's clip in messages."""
+        frames = [frame if frame >= 0 else ~frame for frame in ticket["frames"][: self._time_steps].tolist()]
+        video = int(ticket["video"])
+        shown = f"frames {min(frames)} to {max(frames)}" if len(frames) > 1 else f"frame {frames[0]}"
+        return f"the clip of {self.where(0, video, frames[0])!r} (video {video}, {shown})"
 
     def note(self, notes: Sequence[tuple[np.void, bytes]]) -> int:
         """Record and log damaged frames that the engine noted; return how many frames were replaced."""
@@ -75,7 +84,7 @@ class Damage:
         if epoch != self._epoch and self._served >= LEAST:
             self._served = self._replaced = 0
         self._epoch = epoch
-        self._served += clips * self._frames
+        self._served += clips * self._time_steps * self._streams
         self._replaced += replaced
         if isinstance(self._limit, int):
             if len(self.reasons) > self._limit:
