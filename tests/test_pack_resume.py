@@ -17,7 +17,6 @@ from helpers import alive, make_frames, make_masks, run_python, wait_until
 from packing import check_same, content, packed
 
 import fastclips as fc
-from fastclips import processes
 from fastclips.data.columns import Columns
 from fastclips.errors import DataError, EngineError, OptionError
 from fastclips.packing import parts, shards
@@ -384,14 +383,14 @@ def test_a_part_that_lost_its_end(many, tmp_path, monkeypatch):
 
 
 def test_a_worker_that_dies(many, tmp_path, monkeypatch):
-    give = processes._Worker.give
+    give = fc.processes._Worker.give
 
     def deadly(self, numbered):
         give(self, numbered)
         if numbered[0] == 5:
             os.kill(self.process.pid, signal.SIGKILL)
 
-    monkeypatch.setattr(processes._Worker, "give", deadly)
+    monkeypatch.setattr(fc.processes._Worker, "give", deadly)
     with pytest.raises(EngineError, match=r"died by SIGKILL \(out of .*try fewer workers\), at 'class_"):
         fc.pack(fc.open(many), tmp_path / "pack", shard_size="40KiB", workers=2)
     monkeypatch.undo()

@@ -7,25 +7,23 @@ batch (a new epoch begun early, a resume) discards them and starts there. A batc
 
 from __future__ import annotations
 
-import atexit
 import os
 import threading
-import weakref
 from collections import deque
 from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, TypeAlias
 
-from fastclips._native import end_threads
 from fastclips.engine.arena import COUNTERS
 from fastclips.engine.pool import Inline, Pool
 from fastclips.errors import ClosedError, EngineError, FrameError, OptionError
 from fastclips.options import checked_bool, checked_bytes, checked_int, checked_number, checked_workers
+from fastclips.serving.at_exit import close_at_exit, leave_ended_thread
 from fastclips.serving.report import report_of
 from fastclips.serving.stats import Stats, resident_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
     from typing import Self
 
@@ -170,7 +168,7 @@ class Batches:
         self._began: float | None = None
         self._ended = 0.0
         self._served = 0
-        _loaders[id(self)] = weakref.ref(self, _removal(id(self)))
+        close_at_exit(self)
 
     def __len__(self) -> int:
         """Batches per epoch."""
@@ -403,7 +401,7 @@ class Batches:
 
     def _check_usable(self) -> None:
         if self._closed:
-            _leave_ended_thread()
+            leave_ended_thread()
             raise ClosedError("the loader was closed; make a new one")
         if os.getpid() != self._owner:
             raise EngineError(
@@ -443,7 +441,7 @@ class Batches:
         except FrameError:
             raise
         except ClosedError:
-            _leave_ended_thread()
+            leave_ended_thread()
             raise
         except BaseException:
             self._forget()
@@ -480,29 +478,3 @@ class Batches:
             replaced = self._damage.note(self._engine.notes)
             self._engine.notes.clear()  # at the end: after an interrupt all notes are read again
         return self.schedule.assemble({**pending.known, **arrays}), replaced
-
-
-_loaders: dict[int, weakref.ref[Batches]] = {}  # of this process, by id
-_ended = False  # whether the interpreter ends
-
-
-def _removal(key: int) -> Callable[[weakref.ref[Batches]], object]:
-    return lambda _: _loaders.pop(key, None)
-
-
-def _leave_ended_thread() -> None:
-    """End this thread quietly if the interpreter ends: then it is the main thread, or a daemon thread."""
-    if _ended and threading.current_thread() is not threading.main_thread():
-        raise SystemExit
-
-
-@atexit.register
-def _end() -> None:
-    """Close all loaders when the interpreter ends, so that no thread waits in native code any more."""
-    global _ended  # noqa: PLW0603 - the interpreter ends once
-    _ended = True
-    for reference in list(_loaders.values()):
-        loader = reference()
-        if loader is not None and loader._owner == os.getpid():  # noqa: SLF001 - of this module
-            loader.close()
-    end_threads()
