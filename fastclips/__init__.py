@@ -12,7 +12,8 @@ Open a folder of frames, choose a sampler and transforms, iterate:
 (6, 4, 32, 32, 3) uint8 [1 1 1 1 1 1]
 
 =================== =====================================================================================
-data                `open`, `Stream`, `Dataset`; `pack`, `Packed`; your own: `Storage`
+data                `open`, `Stream`, `Dataset`; `pack`, `Packed`; `check`, `Checked`, `Finding`; your
+                    own: `Storage`
 clips               `Windows`, `RandomWindow`, `Segments`, `Views`; your own: `ClipSampler`, `Clips`
 frame choices       `Reverse`, `FrameDrop`, `SpeedJitter`
 geometry            `Resize`, `CenterCrop`, `RandomCrop`, `RandomResizedCrop`, `MultiScaleCrop`, `ThreeCrop`,
@@ -22,7 +23,7 @@ pixel steps         `Brightness`, `ChannelShift`, `Contrast`, `Gamma`, `Grayscal
                     `PixelStep`
 of some streams     `On`
 standardising       `Rescale`, `Normalize`, `PerSample`, `FeatureWise`, `ZCA`; `fit_feature_wise`, `fit_zca`
-batches             `ClipLoader`, `Stats`, `average_views`
+batches             `ClipLoader`, `Stats`, `Report`, `average_views`
 errors              `FastclipsError`: `OptionError`, `DataError`, `FrameError`, `EngineError`, `ClosedError`
 =================== =====================================================================================
 
@@ -34,6 +35,8 @@ import sys as _sys
 if not _sys.platform.startswith("linux"):
     raise ImportError(f"fastclips runs on Linux only (memfd, futex, pidfd), not on {_sys.platform}.")
 
+from fastclips.checking.check import check
+from fastclips.checking.report import Checked, Finding
 from fastclips.data.dataset import Dataset
 from fastclips.data.opening import open_dataset as open  # noqa: A004 - fc.open reads as intended
 from fastclips.data.storage import Storage
@@ -73,6 +76,7 @@ from fastclips.planning.choices import FrameDrop, Reverse, SpeedJitter
 from fastclips.planning.clips import Clips, ClipSampler
 from fastclips.planning.samplers import RandomWindow, Segments, Views, Windows
 from fastclips.serving.fitting import fit_feature_wise, fit_zca
+from fastclips.serving.report import Report
 from fastclips.serving.stats import Stats
 
 __all__ = [
@@ -82,6 +86,7 @@ __all__ = [
     "Brightness",
     "CenterCrop",
     "ChannelShift",
+    "Checked",
     "ClipLoader",
     "ClipSampler",
     "Clips",
@@ -93,6 +98,7 @@ __all__ = [
     "EngineError",
     "FastclipsError",
     "FeatureWise",
+    "Finding",
     "FrameDrop",
     "FrameError",
     "Gamma",
@@ -114,6 +120,7 @@ __all__ = [
     "RandomShift",
     "RandomWindow",
     "RandomZoom",
+    "Report",
     "Rescale",
     "Resize",
     "Reverse",
@@ -130,6 +137,7 @@ __all__ = [
     "Views",
     "Windows",
     "average_views",
+    "check",
     "fit_feature_wise",
     "fit_zca",
     "open",

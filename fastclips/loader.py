@@ -18,6 +18,7 @@ from fastclips.planning.plan import Plan
 from fastclips.planning.weights import clip_chances
 from fastclips.serving.batches import Batches
 from fastclips.serving.clip_schedule import ClipSchedule
+from fastclips.serving.damage import Damage, checked_limit
 from fastclips.serving.frame_check import check_frames
 from fastclips.serving.layout import find_layout
 from fastclips.serving.mask_check import warn_of_useless_masks
@@ -119,6 +120,11 @@ class ClipLoader(Batches):
         picture is kept. The headers of a few frames are looked at when the loader is made, with a warning.
         Depth with an `ignore` of its own is treated as a mask, other depth and flow as pictures.
         `loader.damaged` lists such frames. Clips, labels and ``"valid"`` do not change.
+    damaged_limit : float or int, optional
+        How much may be replaced with ``damaged="repeat"`` before an error stops training: a float is a share
+        of the frames served since the epoch began, by default 0.1, and counts from 100 frames on; 1.0 is no
+        limit. An int is a number of distinct frames, since the loader was made. A frame of several streams
+        counts for each.
     timeout : float, optional
         Seconds that a worker may work on a clip. After that it is killed and replaced, and the clip is
         rendered again. Without it, a worker that hangs (a network file system, a function of yours) is
@@ -133,7 +139,8 @@ class ClipLoader(Batches):
     OptionError
         If an argument cannot work with this data.
     FrameError
-        If the first frame cannot be read; with ``damaged="repeat"``, if none of the first 10,000 can.
+        If the first frame cannot be read; with ``damaged="repeat"``, if none of the first 10,000 can. While
+        iterating, if a frame is damaged, or more than `damaged_limit` are.
 
     Examples
     --------
@@ -189,6 +196,7 @@ class ClipLoader(Batches):
         fast_dct: bool = True,
         dct_scaling: bool = True,
         damaged: Literal["error", "repeat"] = "error",
+        damaged_limit: float | None = None,
         timeout: float | None = None,
         max_deaths: int = 3,
     ) -> None:
@@ -232,6 +240,7 @@ class ClipLoader(Batches):
             marks_padding=self.world > 1 and not drop_last,
         )
         repeats_damaged = checked_choice(damaged, "damaged", ("error", "repeat")) == "repeat"
+        limit = checked_limit(damaged_limit, repeats_damaged=repeats_damaged)
         found = find_layout(
             dataset,
             recipe,
@@ -267,7 +276,12 @@ class ClipLoader(Batches):
             repeat=repeat,
             timeout=timeout,
             max_deaths=max_deaths,
-            where=lambda stream, video, frame: where(names[stream], video, frame),
+            damage=Damage(
+                lambda stream, video, frame: where(names[stream], video, frame),
+                clips.time_steps,
+                len(names),
+                limit,
+            ),
         )
         self._plan, self._outputs = plan, outputs
 

@@ -6,6 +6,7 @@
         value   a memfd with the pickled value; columns are shared by descriptor   ->  load()
         send    length and pickle, on standard input                               ->  receive(0)
         take    length and pickle, from a pipe (`AnsweringProcess`)                <-  answer(function, fd)
+    in_order(target, value, tasks, workers)    several such processes; answers in the order of the tasks
 
 A process is not forked from the caller, which may have threads, and not spawned by `multiprocessing`, which
 would import the caller's script again. Every process has:
@@ -27,6 +28,7 @@ import signal
 import struct
 import subprocess
 import sys
+from collections import deque
 from contextlib import suppress
 from pathlib import Path
 from pkgutil import resolve_name
@@ -37,9 +39,9 @@ from fastclips.data.columns import dump, load
 from fastclips.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-__all__ = ["AnsweringProcess", "Process", "answer", "cause_of_death", "receive", "run", "send"]
+__all__ = ["AnsweringProcess", "Process", "answer", "cause_of_death", "in_order", "receive", "run", "send"]
 
 _BOOT = (
     "import os, sys; os.setpgrp(); argv = sys.argv[1:]; sys.path[:] = argv[2:]; "
@@ -48,6 +50,8 @@ _BOOT = (
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # a process that forks needs it
 _LENGTH = struct.Struct("<Q")
 _END_S = 5.0  # how long the end of a process may take
+_TASKS_EACH = 2  # so that a process never waits for the caller, which uses the answers meanwhile
+_AHEAD = 8  # tasks per process that may be given out or done before the oldest task is done
 
 
 class Process:
@@ -175,6 +179,97 @@ class AnsweringProcess(Process):
         """End the process and reap it; call this once."""
         os.close(self.answers)
         super().stop(grace_s)
+
+
+def in_order(
+    target: str,
+    value: object,
+    tasks: Iterable[Any],
+    workers: int,
+    *,
+    doing: str,
+    place: Callable[[Any], str],
+) -> Iterator[Any]:
+    """Do tasks in processes and yield their answers in the order of the tasks.
+
+    Parameters
+    ----------
+    target, value
+        As of `AnsweringProcess`; an answer that is an exception is raised.
+    tasks : iterable
+        In order.
+    workers : int
+        Processes, at least 1. They end with the iteration.
+    doing : str
+        What the processes do, in messages, such as ``"packing"``.
+    place : callable
+        Returns the name of a task's data, in messages.
+
+    Raises
+    ------
+    EngineError
+        A process died, or could not be started.
+    """
+    pool: list[_Worker] = []
+    try:
+        pool += (_Worker(AnsweringProcess(target, value), doing, place) for _ in range(workers))
+        yield from _in_order(pool, enumerate(tasks))
+    finally:
+        for worker in pool:
+            worker.process.stop()
+
+
+def _in_order(pool: list[_Worker], tasks: Iterator[tuple[int, Any]]) -> Iterator[Any]:
+    given: deque[int] = deque()  # numbers of tasks whose answers were not yielded yet
+    done: dict[int, Any] = {}
+    poll = select.poll()
+    by_fd = {worker.process.answers: worker for worker in pool}
+    for fd in by_fd:
+        poll.register(fd, select.POLLIN)
+    while True:
+        for worker in sorted(pool, key=lambda worker: len(worker.tasks)):
+            while len(worker.tasks) < _TASKS_EACH and len(given) < _AHEAD * len(pool):
+                numbered = next(tasks, None)
+                if numbered is None:
+                    break
+                given.append(numbered[0])
+                worker.give(numbered)
+        if not given:
+            return
+        for fd, _ in poll.poll():
+            number, result = by_fd[fd].take()
+            done[number] = result
+        while given and given[0] in done:
+            yield done.pop(given.popleft())
+
+
+class _Worker:
+    """The caller's side of a process of `in_order`."""
+
+    def __init__(self, process: AnsweringProcess, doing: str, place: Callable[[Any], str]) -> None:
+        self.process = process
+        self.tasks: deque[tuple[int, Any]] = deque()
+        self._doing, self._place = doing, place
+
+    def give(self, numbered: tuple[int, Any]) -> None:
+        """Hand over a task."""
+        self.tasks.append(numbered)
+        self.process.send(numbered[1])
+
+    def take(self) -> tuple[int, Any]:
+        """Wait for the answer to the oldest task, and return it with the task's number."""
+        try:
+            result = self.process.take()
+        except EOFError:
+            at = f", at {self._place(self.tasks[0][1])!r}" if self.tasks else ""
+            raise EngineError(
+                f"a {self._doing} process died {self.process.cause_of_death()}{at}; what it printed is on "
+                "standard error"
+            ) from None
+        number, _ = self.tasks.popleft()
+        if isinstance(result, BaseException):
+            raise result
+        return number, result
 
 
 def answer(function: Callable[[Any], object], answers: int) -> None:

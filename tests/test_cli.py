@@ -2,7 +2,7 @@ import subprocess
 import sys
 
 import pytest
-from helpers import run_python
+from helpers import make_frames, run_python
 
 import fastclips
 from fastclips.commands.cli import main
@@ -19,7 +19,7 @@ def test_alone_it_prints_help(capsys):
     assert "examples:" in out
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["preview"], ["pack"], ["bench"]])
+@pytest.mark.parametrize("command", [[], ["demo"], ["preview"], ["check"], ["pack"], ["bench"]])
 def test_help(capsys, command, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as stop:
@@ -64,7 +64,8 @@ try:
 except SystemExit:
     pass
 heavy = {"tensorflow", "keras", "torch", "jax", "numba", "cv2", "PIL.ImageDraw"}
-heavy |= {f"fastclips.commands.{name}" for name in ("bench", "demo", "preview")} | {"fastclips.preview.sheet"}
+heavy |= {f"fastclips.commands.{name}" for name in ("bench", "check", "demo", "preview")}
+heavy |= {"fastclips.preview.sheet"}
 print(sorted(heavy & set(sys.modules)))
 """
     assert run_python(script).splitlines()[-1] == "[]"
@@ -76,6 +77,18 @@ def test_errors_are_one_line(monkeypatch, capsys):
     )
     assert main(["bench", "frames"]) == 1
     assert capsys.readouterr().err == "fastclips: error: first second\n"
+
+
+def test_warnings_are_one_line_and_bad_frames_have_a_hint(tmp_path):
+    """As at a terminal, where no test catches warnings."""
+    frames = make_frames(tmp_path / "frames", videos=2)
+    for path in frames.glob("*/*/*[2-9].jpg"):
+        path.write_bytes(path.read_bytes()[:600])
+    code = "import sys; from fastclips.commands.cli import main; sys.stderr = sys.stdout; main(sys.argv[1:])"
+    warning, error = run_python(code, "preview", frames, "--time-steps", 4, cwd=tmp_path).splitlines()
+    assert warning.startswith("fastclips: warning: 'image': ")
+    assert error.startswith(f"fastclips: error: {frames}/class_")
+    assert error.endswith("`fastclips check` lists all such frames.")
 
 
 def test_interrupt(monkeypatch):

@@ -23,6 +23,7 @@ SETTINGS = {
     "batch_size": 4,
     "shuffle": True,
     "damaged": "repeat",
+    "damaged_limit": 1.0,
 }
 
 
@@ -234,7 +235,7 @@ def test_weights_of_lost_pixels_are_zero(harmed, expected):
 @pytest.mark.slow
 def test_by_default_damage_is_an_error(harmed):
     for workers in (0, 1):
-        options = {**SETTINGS, "damaged": "error"}
+        options = {**SETTINGS, "damaged": "error", "damaged_limit": None}
         with pytest.warns(UserWarning, match=r"frames looked at cannot be read.*damaged='repeat'"):
             loader = fc.ClipLoader(harmed[0], **options, workers=workers)
         with loader:
@@ -402,9 +403,8 @@ def test_more_than_a_note_holds(tmp_path, caplog):
     dataset = fc.open(frames)
     for workers in (0, 1):
         caplog.clear()
-        with fc.ClipLoader(
-            dataset, fc.Windows(200), batch_size=1, workers=workers, damaged="repeat"
-        ) as loader:
+        options = {"batch_size": 1, "workers": workers, "damaged": "repeat", "damaged_limit": 1.0}
+        with fc.ClipLoader(dataset, fc.Windows(200), **options) as loader:
             if not workers:
                 for path in frames.glob("*/*/*.jpg"):
                     path.unlink()

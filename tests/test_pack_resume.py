@@ -19,7 +19,7 @@ from packing import check_same, content, packed
 import fastclips as fc
 from fastclips.data.columns import Columns
 from fastclips.errors import DataError, EngineError, OptionError
-from fastclips.packing import parts, shards, workers
+from fastclips.packing import parts, shards
 
 pytestmark = pytest.mark.slow
 
@@ -383,14 +383,14 @@ def test_a_part_that_lost_its_end(many, tmp_path, monkeypatch):
 
 
 def test_a_worker_that_dies(many, tmp_path, monkeypatch):
-    give = workers._Worker.give
+    give = fc.processes._Worker.give
 
-    def deadly(self, task):
-        give(self, task)
-        if task.number == 5:
+    def deadly(self, numbered):
+        give(self, numbered)
+        if numbered[0] == 5:
             os.kill(self.process.pid, signal.SIGKILL)
 
-    monkeypatch.setattr(workers._Worker, "give", deadly)
+    monkeypatch.setattr(fc.processes._Worker, "give", deadly)
     with pytest.raises(EngineError, match=r"died by SIGKILL \(out of .*try fewer workers\), at 'class_"):
         fc.pack(fc.open(many), tmp_path / "pack", shard_size="40KiB", workers=2)
     monkeypatch.undo()

@@ -1,1 +1,1 @@
-"""Command line: `fastclips demo`, `preview`, `pack` and `bench`; `cli` dispatches."""
+"""Command line: `fastclips demo`, `preview`, `check`, `pack` and `bench`; `cli` dispatches."""

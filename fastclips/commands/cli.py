@@ -1,4 +1,4 @@
-"""The command line: `fastclips demo`, `fastclips preview`, `fastclips pack` and `fastclips bench`.
+"""The command line: `fastclips demo`, `preview`, `check`, `pack` and `bench`.
 
 Only the module of the command that is called is imported, so that help is instant.
 """
@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from fastclips import __version__
-from fastclips.errors import FastclipsError
+from fastclips.errors import FastclipsError, FrameError, OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +24,7 @@ __all__ = ["main"]
 _COMMANDS = {  # modules of this package with add_arguments(parser) and run(args) -> int
     "demo": "train a small video classifier on made-up or your own frames",
     "preview": "draw clips of your frames as the model will see them",
+    "check": "read every frame and list what would harm training",
     "pack": "write frames as a pack: tar files, fast to crop from",
     "bench": "compare the loader's speed on your frames with bare decoding",
 }
@@ -31,6 +33,7 @@ _MANUAL = """\
 examples:
   fastclips demo                    train a video classifier from start to end
   fastclips preview frames/         draw what the model sees
+  fastclips check frames/           look for damaged frames, copies, gaps
   fastclips bench frames/           how fast frames are loaded, and the limit
   fastclips bench frames/ --json    the same as one line, for a script
   fastclips bench --help            the meaning of each figure
@@ -59,8 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0; 1 for an error, printed as one line; 130 if interrupted. Wrong usage and ``--help``
-        raise SystemExit.
+        Exit code: 0; 1 for an error, printed as one line; 130 if interrupted; of `check`, 1 if something was
+        found, and 2 for wrong options. Wrong usage and ``--help`` raise SystemExit.
     """
     argv = sys.argv[1:] if argv is None else argv
     parser = _parser(called=next((word for word in argv if not word.startswith("-")), None))
@@ -68,14 +71,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.command is None:
         parser.print_help()
         return 0
+    form, warnings.formatwarning = warnings.formatwarning, _one_line  # type: ignore[assignment]
     try:
         code: int = args.run(args)
     except FastclipsError as error:
-        print("fastclips: error:", " ".join(str(error).splitlines()), file=sys.stderr)
-        return 1
+        hint = ["`fastclips check` lists all such frames."] if isinstance(error, FrameError) else []
+        print("fastclips: error:", *str(error).splitlines(), *hint, file=sys.stderr)
+        return getattr(args, "wrong_option", 1) if isinstance(error, OptionError) else 1
     except KeyboardInterrupt:
         return _INTERRUPTED
+    finally:
+        warnings.formatwarning = form
     return code
+
+
+def _one_line(message: Warning | str, *_: object) -> str:
+    """Return a warning as a command prints it, without a place in the code."""
+    return f"fastclips: warning: {message}\n"
 
 
 def _parser(called: str | None) -> argparse.ArgumentParser:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from fastclips.data.dataset import Dataset
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["add_arguments", "add_data_arguments", "open_source", "options_of", "roots_of", "run"]
 
 _SHOWN = 20  # problems that are printed
 _MANUAL = """\
@@ -65,32 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of class/video/frame.jpg or class/video.mp4, or a list of videos",
     )
     parser.add_argument("target", metavar="DST", help="the pack's folder: new, or of an interrupted run")
-    data = parser.add_argument_group("data, as in fastclips.open")
-    data.add_argument("--list", metavar="FILE", help="list of videos, with paths relative to SRC")
-    data.add_argument("--columns", metavar="TEXT", help='columns of the list, such as "path label"')
-    data.add_argument("--frames", metavar="PATTERN", help="pattern of the frames' file names")
-    data.add_argument(
-        "--videos", metavar="REGEX", help="how names of frames tell apart the videos in one folder"
-    )
-    data.add_argument("--mask", metavar="DIR", help="masks of the frames, in the same layout")
-    data.add_argument(
-        "--stream",
-        metavar="NAME=DIR",
-        action="append",
-        default=[],
-        help="another stream, in the same layout; may be repeated",
-    )
-    data.add_argument(
-        "--match", metavar="REGEX", help="how to pair frames of streams whose file names differ"
-    )
-    data.add_argument(
-        "--unpaired",
-        choices=("error", "drop", "ignore"),
-        default="error",
-        help="what to do with frames without a partner: refuse or drop them, or ignore missing masks "
-        "(default: %(default)s)",
-    )
-    data.add_argument("--no-labels", action="store_true", help="do not take folders as classes")
+    add_data_arguments(parser)
     encoding = parser.add_argument_group("frames")
     encoding.add_argument(
         "--short-side", metavar="PIXELS", type=int, help="shrink larger frames to this side (default: none)"
@@ -124,6 +99,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_data_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that `open_source` reads, besides the source."""
+    data = parser.add_argument_group("data, as in fastclips.open")
+    data.add_argument("--list", metavar="FILE", help="list of videos, with paths relative to SRC")
+    data.add_argument("--columns", metavar="TEXT", help='columns of the list, such as "path label"')
+    data.add_argument("--frames", metavar="PATTERN", help="pattern of the frames' file names")
+    data.add_argument(
+        "--videos", metavar="REGEX", help="how names of frames tell apart the videos in one folder"
+    )
+    data.add_argument("--mask", metavar="DIR", help="masks of the frames, in the same layout")
+    data.add_argument(
+        "--stream",
+        metavar="NAME=DIR",
+        action="append",
+        default=[],
+        help="another stream, in the same layout; may be repeated",
+    )
+    data.add_argument(
+        "--match", metavar="REGEX", help="how to pair frames of streams whose file names differ"
+    )
+    data.add_argument(
+        "--unpaired",
+        choices=("error", "drop", "ignore"),
+        default="error",
+        help="what to do with frames without a partner: refuse or drop them, or ignore missing masks "
+        "(default: %(default)s)",
+    )
+    data.add_argument("--no-labels", action="store_true", help="do not take folders as classes")
+
+
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit code.
 
@@ -137,9 +142,7 @@ def run(args: argparse.Namespace) -> int:
     FastclipsError
         If nothing can be packed.
     """
-    if args.list is not None and not Path(args.list).is_file():
-        raise OptionError(f"--list {args.list!r}: the file does not exist")
-    dataset = _dataset(args)
+    dataset = open_source(args)
     try:
         done = pack(
             dataset,
@@ -179,8 +182,10 @@ def run(args: argparse.Namespace) -> int:
     return 0 if args.skip_damaged else 1
 
 
-def _dataset(args: argparse.Namespace) -> Dataset:
-    """Open the source that is to be packed."""
+def open_source(args: argparse.Namespace) -> Dataset:
+    """Open the source of a command that has the arguments of `add_data_arguments`."""
+    if args.list is not None and not Path(args.list).is_file():
+        raise OptionError(f"--list {args.list!r}: the file does not exist")
     if holds_video_files(args.source):
         for knob in ("mask", "stream", "frames", "videos", "match"):
             if getattr(args, knob):
@@ -190,6 +195,17 @@ def _dataset(args: argparse.Namespace) -> Dataset:
         return open_video_files(
             args.source, records=args.list, columns=args.columns, labelled=not args.no_labels
         )
+    roots = roots_of(args)
+    options = options_of(args)
+    if args.list is not None:
+        return open_dataset(args.list, root=roots, columns=args.columns, **options)
+    if args.columns is not None:
+        options["columns"] = args.columns
+    return open_dataset(roots, **options)
+
+
+def roots_of(args: argparse.Namespace) -> str | dict[str, str]:
+    """Return the source, or the folder of each stream if there are several."""
     streams = {"image": args.source}
     if args.mask is not None:
         streams["mask"] = args.mask
@@ -198,16 +214,13 @@ def _dataset(args: argparse.Namespace) -> Dataset:
         if not (name and equals and folder):
             raise OptionError(f"--stream {text!r}: must be NAME=DIR, such as mask=masks/")
         streams[name] = folder
-    roots: Any = streams if len(streams) > 1 else args.source
-    options: dict[str, Any] = {
-        name: getattr(args, name) for name in ("frames", "videos", "match", "unpaired")
-    }
-    options["labels"] = None if args.no_labels else "auto"
-    if args.list is not None:
-        return open_dataset(args.list, root=roots, columns=args.columns, **options)
-    if args.columns is not None:
-        options["columns"] = args.columns
-    return open_dataset(roots, **options)
+    return streams if len(streams) > 1 else str(args.source)
+
+
+def options_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of `fastclips.open` that do not depend on a list."""
+    options = {name: getattr(args, name) for name in ("frames", "videos", "match", "unpaired")}
+    return {**options, "labels": None if args.no_labels else "auto"}
 
 
 def _restart(text: str) -> int | str:

@@ -35,8 +35,10 @@ __all__ = [
     "DEATHS",
     "RAISED",
     "STAGES",
+    "STUCK",
     "Arena",
     "Damage",
+    "Death",
     "Lease",
     "State",
     "damage_to_note",
@@ -55,6 +57,8 @@ COUNTERS = (
     *("pixels", "decoded_pixels"),  # of those frames at their scale: all, and those that were decoded
     "movie_frames",  # decoded from video files
     *("worker", "since", "stage"),  # its number; the time of its last claim, or look for one; `STAGES`
+    *("death_code", "death_video", "death_frame"),  # of the last worker of this row that died: see `Death`
+    *("deaths", "reissued"),  # workers of this row that died; clips that are rendered again for it
 )
 """Columns of `Arena.counters`: each worker's totals since the loader began, and what it does now."""
 
@@ -64,7 +68,26 @@ STAGES = ("is starting", "waits for work", "reads", "decodes", "runs the pixel s
 DEATHS = b"\0"  # begins a note of the nursery about workers that died over a clip
 RAISED = b"\1"  # begins a note of a worker about an error of the user's code
 
+STUCK = 1000
+"""The `Death.code` of a worker that was killed over a clip for which it took too long."""
+
 _REST_BYTES = 16  # of a note, for the number of frames left out
+
+
+class Death(NamedTuple):
+    """The end of a worker that was replaced. The nursery writes it before it counts it in ``"deaths"``.
+
+    Parameters
+    ----------
+    code : int
+        Exit code, or minus the signal; `STUCK` after the loader's timeout.
+    video, frame : int
+        The storage's numbers of the video and the first frame of its clip; -1 without a clip.
+    """
+
+    code: int
+    video: int
+    frame: int
 
 
 class Damage(NamedTuple):

@@ -22,7 +22,17 @@ from pkgutil import resolve_name
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from fastclips.engine.arena import COUNTERS, DEATHS, STAGES, Arena, die_with_parent, from_note, to_note
+from fastclips.engine.arena import (
+    COUNTERS,
+    DEATHS,
+    STAGES,
+    STUCK,
+    Arena,
+    die_with_parent,
+    from_note,
+    ticket_view,
+    to_note,
+)
 from fastclips.engine.worker import CLAIM_MS, work
 from fastclips.processes import cause_of_death
 
@@ -34,6 +44,8 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _CLIPS, _PID, _WORKER, _SINCE, _STAGE = map(COUNTERS.index, ("clips", "pid", "worker", "since", "stage"))
+_DEATH = [COUNTERS.index(name) for name in ("death_code", "death_video", "death_frame")]
+_DEATHS, _REISSUED = map(COUNTERS.index, ("deaths", "reissued"))
 _CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE}
 _PATIENCE_S = 10.0  # without a finished clip before workers that were killed from outside are no accident
 _END_S = 5.0  # how long a process may take to end after SIGKILL
@@ -139,8 +151,11 @@ class Nursery:
         if clips != self._clips:
             self._clips, self._progress, self._deaths = clips, monotonic(), 0
         self._deaths += 1
-        for cell in self._arena.claimed_by(worker):
-            self._give_up_or_reissue(cell, worker, cause, crashed=-code in _CRASHES)
+        cells = self._arena.claimed_by(worker)
+        counters[index, _DEATH] = STUCK if stuck else code, *self._clip(cells)
+        counters[index, _DEATHS] += 1
+        for cell in cells:
+            self._give_up_or_reissue(cell, worker, index, cause, crashed=-code in _CRASHES)
         killed = code == -signal.SIGKILL and not stuck
         patient = killed and monotonic() < self._progress + _PATIENCE_S
         if self._deaths > self._most_deaths * self._workers and not patient:
@@ -151,7 +166,15 @@ class Nursery:
             )
         return self._fork(index)
 
-    def _give_up_or_reissue(self, cell: int, worker: int, cause: str, *, crashed: bool) -> None:
+    def _clip(self, cells: list[int]) -> tuple[int, int]:
+        """Return the video and the first frame of the clip that a dead worker had; -1, -1 without one."""
+        if not cells:
+            return -1, -1
+        ticket = ticket_view(self._arena, self._spec.ticket_dtype)[cells[0]]
+        frame = int(ticket["frames"][0])
+        return int(ticket["video"]), max(frame, ~frame)
+
+    def _give_up_or_reissue(self, cell: int, worker: int, index: int, cause: str, *, crashed: bool) -> None:
         """Issue the ticket of a dead worker again, unless too many workers have died over it."""
         number, _, _ = self._arena.word(cell)
         causes = self._causes.setdefault(number, [])
@@ -159,6 +182,7 @@ class Nursery:
         crashes = self._arena.count_death(cell) if crashed else self._arena.deaths(cell)
         damaged = self._repeats_damaged and crashes == self._most_deaths
         if len(causes) < self._most_deaths or damaged:
+            self._arena.counters()[index, _REISSUED] += 1  # before the clip can be served
             self._arena.reissue(cell, worker)
             return
         seen = ", ".join(f"{causes.count(cause)} {cause}" for cause in dict.fromkeys(causes))

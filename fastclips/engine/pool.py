@@ -30,6 +30,7 @@ from fastclips.engine.arena import (
     RAISED,
     STAGES,
     Arena,
+    Death,
     Lease,
     damage_to_note,
     from_note,
@@ -60,6 +61,9 @@ _STOP_S = 5.0  # how long the nursery may take to end its workers
 _WORD_S = 30.0  # of waiting before the first word about it; the next one comes after twice the time
 _SHOWN = 3  # workers in such a message
 _PID, _WORKER, _SINCE, _STAGE = map(COUNTERS.index, ("pid", "worker", "since", "stage"))
+_DEATH = [COUNTERS.index(name) for name in ("death_code", "death_video", "death_frame")]
+_DEATHS = COUNTERS.index("deaths")
+_KEPT_NOTES = 1000  # deaths and waits that are kept
 _STATES = {"T": ", stopped by a signal", "t": ", stopped by a debugger", "D": ", waiting in the kernel"}
 _log = logging.getLogger(__name__)
 
@@ -91,11 +95,17 @@ class Engine(Protocol):
         (`fastclips.engine.arena.note_to_damage`). The reader of the list empties it.
     waited_s : float
         Total time of `collect` in seconds.
+    waits : list of (float, str)
+        The first 1,000 long waits: their seconds, and what the workers did.
     """
 
     counters: NDArray[np.float64]
     notes: list[tuple[np.void, bytes]]
     waited_s: float
+    waits: list[tuple[float, str]]
+
+    def deaths(self) -> list[Death]:
+        """Return the deaths of workers that were replaced, as far as they are known, at most 1,000."""
 
     def has_room(self, *, beside: bool = False) -> bool:
         """Whether a batch can be submitted without waiting; `beside`: a batch beside the plan's order."""
@@ -135,6 +145,11 @@ class Inline:
         self.counters = np.zeros((1, len(COUNTERS)))
         self.notes: list[tuple[np.void, bytes]] = []
         self.waited_s = 0.0
+        self.waits: list[tuple[float, str]] = []
+
+    def deaths(self) -> list[Death]:
+        """Return nothing: there are no workers."""
+        return []
 
     def has_room(self, *, beside: bool = False) -> bool:
         """Whether no submitted batch waits to be collected."""
@@ -240,6 +255,9 @@ class Pool:
         self.counters = self._arena.counters()[:, : len(COUNTERS)]
         self.notes: list[tuple[np.void, bytes]] = []
         self.waited_s = 0.0
+        self.waits: list[tuple[float, str]] = []
+        self._deaths: list[Death] = []
+        self._known_deaths = np.zeros(workers)
         self._advise = getattr(spec, "advise", _no_advice)
         self._name = name or partial(clip_name, None)
         self._tickets = ticket_view(self._arena, spec.ticket_dtype)
@@ -296,6 +314,7 @@ class Pool:
         """
         began = perf_counter()
         self._wait(batch.slot)
+        self._note_deaths()
         self.waited_s += perf_counter() - began
         failed = self._arena.failed(batch.slot)
         if failed is not None:  # there is no lease yet, which the error's traceback would keep
@@ -348,6 +367,22 @@ class Pool:
     def _is_leased(self, slot: int) -> bool:
         return slot in self._leases and self._leases[slot]() is not None
 
+    def deaths(self) -> list[Death]:
+        """Return the deaths of workers that were replaced.
+
+        If workers of one row die faster than batches are collected, only the last of them is known.
+        """
+        self._note_deaths()
+        return self._deaths
+
+    def _note_deaths(self) -> None:
+        """Read the last death of each row of counters that has a new one."""
+        counts = self.counters[:, _DEATHS].copy()  # before the deaths themselves: the nursery counts last
+        for row in np.flatnonzero(counts != self._known_deaths):
+            if len(self._deaths) < _KEPT_NOTES:
+                self._deaths.append(Death(*map(int, self.counters[row, _DEATH])))
+        self._known_deaths = counts
+
     @property
     def states(self) -> list[str]:
         """What each worker does, in words."""
@@ -362,22 +397,32 @@ class Pool:
 
     def _wait(self, slot: int) -> None:
         """Wait until a slot has settled; say so if that takes long."""
-        began, word_s = monotonic(), _WORD_S
+        began, word_s, place = monotonic(), _WORD_S, len(self.waits)
         while not self._arena.wait(slot, _WAIT_MS):
             self._check_alive()
+            self._note_deaths()
             if monotonic() - began >= word_s:
-                self._tell(monotonic() - began)
+                self._keep_wait(place, monotonic() - began, self._tell(monotonic() - began))
                 word_s *= 2
+        if len(self.waits) > place:
+            self._keep_wait(place, monotonic() - began, self.waits[place][1])
 
-    def _tell(self, seconds: float) -> None:
+    def _keep_wait(self, place: int, seconds: float, doing: str) -> None:
+        """Record a long wait, or that it has become longer."""
+        if place < _KEPT_NOTES:
+            self.waits[place:] = [(seconds, doing)]
+
+    def _tell(self, seconds: float) -> str:
+        """Log that the workers take long, and return what they do."""
         longest_first = sorted(self.counters, key=lambda row: float(row[_SINCE]))
-        shown = [f"worker {int(row[_PID])} {self._state(row)}" for row in longest_first[:_SHOWN]]
+        doing = "; ".join(f"worker {int(row[_PID])} {self._state(row)}" for row in longest_first[:_SHOWN])
         _log.warning(
             "Waiting for a batch for %.0f s: %s. If a worker will never finish, set timeout= seconds: it is "
             "then replaced, and its clip rendered again.",
             seconds,
-            "; ".join(shown),
+            doing,
         )
+        return doing
 
     def _check_alive(self) -> None:
         if not self._stop.alive:

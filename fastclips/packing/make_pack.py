@@ -18,6 +18,7 @@ from fastclips.data.index import Index
 from fastclips.data.pack_storage import INDEX, stream_meta
 from fastclips.data.scan import evenly
 from fastclips.data.storage import opened
+from fastclips.data.stored import StoredVideos
 from fastclips.data.video_storage import VideoStorage
 from fastclips.errors import DataError, FrameError, OptionError
 from fastclips.packing.parts import Job, Task
@@ -27,10 +28,7 @@ from fastclips.packing.workers import make_parts
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
-
     from fastclips.data.dataset import Dataset
-    from fastclips.data.names import Names
     from fastclips.data.storage import Storage
     from fastclips.packing.encoder import Encoding
 
@@ -57,15 +55,6 @@ class Options(NamedTuple):
     encoding: Encoding
     shard_bytes: int
     drop: bool
-
-
-class _Videos(NamedTuple):
-    """The videos to pack, by their numbers in the pack."""
-
-    names: Names
-    keys: NDArray[np.int64]
-    firsts: NDArray[np.int64]
-    counts: NDArray[np.int64]  # -1 for all frames of a video file
 
 
 def make_pack(dataset: Dataset, folder: Path, options: Options, workers: int) -> tuple[dict[str, Any], bool]:
@@ -118,9 +107,8 @@ def make_pack(dataset: Dataset, folder: Path, options: Options, workers: int) ->
     return totals, resumed
 
 
-def _videos(dataset: Dataset, short_side: int | None) -> _Videos:
+def _videos(dataset: Dataset, short_side: int | None) -> StoredVideos:
     """Return the videos of a dataset, in the order of their first rows."""
-    index = dataset.index
     wrong = [stream.name for stream in dataset.streams if "/" in stream.name or "\0" in stream.name]
     if wrong:
         raise OptionError(
@@ -132,22 +120,10 @@ def _videos(dataset: Dataset, short_side: int | None) -> _Videos:
             f"short_side={short_side}: would shrink the frames, but numbers of {fields[0].name!r} "
             f"({fields[0].kind}) are packed as they are: remove short_side=, and resize when loading"
         )
-    _, rows, of_row = np.unique(index.keys, return_index=True, return_inverse=True)
-    order = np.argsort(rows)
-    numbers = np.empty(len(order), np.int64)
-    numbers[order] = np.arange(len(order))
-    of_row = numbers[of_row]
-    firsts = np.full(len(order), np.iinfo(np.int64).max)
-    ends = np.zeros(len(order), np.int64)
-    np.minimum.at(firsts, of_row, index.starts)
-    np.maximum.at(ends, of_row, index.starts + index.frame_counts)
-    counts = ends - firsts
-    counts[of_row[index.frame_counts < 0]] = -1
-    rows = rows[order]
-    return _Videos(index.names.take(rows), index.keys[rows], firsts, counts)
+    return StoredVideos.of(dataset.index)
 
 
-def _made(dataset: Dataset, videos: _Videos, options: Options) -> str:
+def _made(dataset: Dataset, videos: StoredVideos, options: Options) -> str:
     """Return a digest of the data and the options; of frames, it covers the first of some videos."""
     digest = blake2b(digest_size=16)
     columns, meta = dataset.index.columns()
@@ -184,18 +160,13 @@ def _content(storage: Storage, frame: tuple[str, int, int]) -> bytes:
     return blake2b(data, digest_size=16).digest()
 
 
-def _tasks(storage: Storage, videos: _Videos, start: int) -> Iterator[Task]:
-    number, run = 0, np.iinfo(np.int64).max if isinstance(storage, VideoStorage) else _RUN
-    for video in range(start, len(videos.keys)):
-        key, first, left = (int(column[video]) for column in (videos.keys, videos.firsts, videos.counts))
-        while left:
-            frames = min(left, run)
-            left = max(left - frames, 0)
-            yield Task(number, video, key, first, frames, last=not left)
-            number, first = number + 1, first + frames
+def _tasks(storage: Storage, videos: StoredVideos, start: int) -> Iterator[Task]:
+    most = np.iinfo(np.int64).max if isinstance(storage, VideoStorage) else _RUN
+    for number, run in enumerate(videos.runs(most, start)):
+        yield Task(number, *run)
 
 
-def _fill(shards: Shards, dataset: Dataset, videos: _Videos, encoding: Encoding, workers: int) -> None:
+def _fill(shards: Shards, dataset: Dataset, videos: StoredVideos, encoding: Encoding, workers: int) -> None:
     """Write all shards that are missing."""
     job = Job(dataset.storage, dataset.streams, encoding, videos.names, str(shards.parts_folder))
     start = shards.next_video
@@ -216,7 +187,7 @@ def _fill(shards: Shards, dataset: Dataset, videos: _Videos, encoding: Encoding,
 
 
 def _index(
-    shards: Shards, dataset: Dataset, videos: _Videos, encoding: Encoding, meta: dict[str, Any]
+    shards: Shards, dataset: Dataset, videos: StoredVideos, encoding: Encoding, meta: dict[str, Any]
 ) -> Columns:
     """Make the pack's index from the records of its shards."""
     streams = tuple(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastclips.data.dataset import Dataset
-    from fastclips.serving.batches import Schedule
+    from fastclips.serving.schedule import Schedule
 
 __all__ = ["Sheet", "contact_sheet", "lay_out"]
 

@@ -7,79 +7,43 @@ batch (a new epoch begun early, a resume) discards them and starts there. A batc
 
 from __future__ import annotations
 
-import logging
 import os
 import warnings
 from collections import deque
 from contextlib import contextmanager
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeAlias
 
-from fastclips.engine.arena import COUNTERS, note_to_damage
+from fastclips.engine.arena import COUNTERS
 from fastclips.engine.pool import Inline, Pool
 from fastclips.engine.rendering import clip_name
 from fastclips.errors import ClosedError, EngineError, FrameError, OptionError
 from fastclips.options import checked_bool, checked_bytes, checked_int, checked_number, checked_workers
 from fastclips.serving.at_exit import close_at_exit, leave_ended_thread
 from fastclips.serving.one_call import OneCall
+from fastclips.serving.report import report_of
 from fastclips.serving.stats import Stats, resident_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
     from typing import Self
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from fastclips.engine.pool import Batch, Engine
-    from fastclips.serving.state import Identity
+    from fastclips.serving.damage import Damage
+    from fastclips.serving.report import Report
+    from fastclips.serving.schedule import Planned, Schedule
     from fastclips.spec import RenderSpec
 
-__all__ = ["Batches", "Planned", "Schedule"]
+__all__ = ["Batches"]
 
-_log = logging.getLogger(__name__)
 _PLANNED = 8  # batches planned at a time
 _CLOSE_S = 1.0  # how long a thread that waits for a batch may take to give up
 
 BatchId: TypeAlias = "tuple[int, int]"  # epoch, batch
-
-
-class Planned(NamedTuple):
-    """A batch before it is rendered.
-
-    Parameters
-    ----------
-    tickets : ndarray of void, (rows,)
-        For the engine.
-    known : dict of str to ndarray
-        Arrays that need no rendering, such as labels.
-    """
-
-    tickets: NDArray[np.void]
-    known: dict[str, NDArray[Any]]
-
-
-class Schedule(Protocol):
-    """The contents of each batch of each epoch: a pure function."""
-
-    @property
-    def identity(self) -> Identity:
-        """What decides the batches; made when it is first asked for."""
-
-    @property
-    def time_steps(self) -> int:
-        """Frames in a clip."""
-
-    def __len__(self) -> int:
-        """Batches per epoch."""
-
-    def run(self, epoch: int, batch: int, most: int) -> Iterator[Planned]:
-        """Yield up to `most` consecutive batches, fewer if the epoch ends."""
-
-    def assemble(self, arrays: Mapping[str, NDArray[Any]]) -> Any:  # noqa: ANN401 - the user's choice
-        """Return a batch as it is served, from known and rendered arrays."""
 
 
 class _Pending(NamedTuple):
@@ -105,9 +69,8 @@ class Batches:
         Ceiling for the workers' batches in shared memory, such as ``"1GiB"``, or in bytes.
     repeat : bool
         Whether iterating continues with the next epoch, without end.
-    where : callable, optional
-        Returns the path of a damaged frame from the number of its stream, video and frame. Needed if the
-        renderer replaces damaged frames.
+    damage : Damage, optional
+        Takes the damaged frames. Needed if the renderer replaces damaged frames.
     timeout : float, optional
         Seconds that a worker may work on a clip before it is replaced.
     max_deaths : int
@@ -136,7 +99,7 @@ class Batches:
         workers: int | None = None,
         memory: str | int = "1GiB",
         repeat: bool = False,
-        where: Callable[[int, int, int], str] | None = None,
+        damage: Damage | None = None,
         timeout: float | None = None,
         max_deaths: int = 3,
     ) -> None:
@@ -147,7 +110,8 @@ class Batches:
         memory = checked_bytes(memory, "memory")
         timeout = None if timeout is None else checked_number(timeout, "timeout", 1e-3, 1e6)
         max_deaths = checked_int(max_deaths, "max_deaths", 1, 10_000)
-        self._where = where
+        self._damage, self._timeout = damage, timeout
+        where = None if damage is None else damage.where
         name = partial(clip_name, where, time_steps=schedule.time_steps)
         self._engine: Engine = (
             Pool(
@@ -161,7 +125,6 @@ class Batches:
             if self.workers
             else Inline(spec, name)
         )
-        self._damaged: dict[str, str] = {}  # reason by path
         self._owner = os.getpid()
         self._closed = False
         self._lock = OneCall()
@@ -255,7 +218,8 @@ class Batches:
         with self._lock, self._forget_on_error():
             if not self._engine.has_room(beside=True):
                 self._forget()
-            return self._collect(self._submit((epoch, batch), next(self.schedule.run(epoch, batch, 1))))
+            pending = self._submit((epoch, batch), next(self.schedule.run(epoch, batch, 1)))
+            return self._collect(pending)[0]
 
     def state_dict(self, epoch: int | None = None, batch: int = 0) -> dict[str, Any]:
         """Return the state of the iteration: the batch that comes next.
@@ -368,15 +332,34 @@ class Batches:
             frames_served=self._served * self.schedule.time_steps,
             waited_s=self._engine.waited_s,
             worker_states=tuple(self._engine.states) if isinstance(self._engine, Pool) and self.pids else (),
-            damaged_frames=len(self._damaged),
+            damaged_frames=len(self.damaged),
             workers=self.workers,
             resident_bytes=resident_bytes([os.getpid(), *self.pids]),
         )
 
+    def report(self) -> Report:
+        """Return what went wrong since the loader was made: frames replaced, workers restarted, long waits.
+
+        Returns
+        -------
+        Report
+            Print it for a table.
+
+        Examples
+        --------
+        >>> loader = fc.ClipLoader(fc.open("frames/"), fc.Windows(4), batch_size=8, workers=0)
+        >>> for x, y in loader:
+        ...     pass
+        >>> report = loader.report()
+        >>> len(report.replaced), report.retried, report.restarts
+        (0, 0, 0)
+        """
+        return report_of(self._engine, self._damage, self._timeout)
+
     @property
     def damaged(self) -> list[tuple[str, str]]:
         """(path, reason) of each damaged frame that was replaced in served batches, in order of discovery."""
-        return list(self._damaged.items())
+        return [] if self._damage is None else list(self._damage.reasons.items())
 
     @property
     def pids(self) -> list[int]:
@@ -433,7 +416,9 @@ class Batches:
                 self._to_submit = batch_id
             self._fill()
             pending = self._pending.popleft()
-            served = self._collect(pending)
+            served, replaced = self._collect(pending)
+            if self._damage is not None:
+                self._damage.count(batch_id[0], len(pending.batch.tickets), replaced)
             self._fill()
             self._served += len(pending.batch.tickets)
             self._to_serve, self._resumes = self._after(batch_id), False
@@ -477,20 +462,11 @@ class Batches:
     def _submit(self, batch_id: BatchId, planned: Planned) -> _Pending:
         return _Pending(batch_id, self._engine.submit(planned.tickets), planned.known)
 
-    def _collect(self, pending: _Pending) -> Any:  # noqa: ANN401 - as batch()
+    def _collect(self, pending: _Pending) -> tuple[Any, int]:
+        """Return a batch as it is served, and the number of damaged frames that were replaced in it."""
         arrays = self._engine.collect(pending.batch)
-        if self._where is not None and self._engine.notes:
-            self._note_damage(self._where)
-        return self.schedule.assemble({**pending.known, **arrays})
-
-    def _note_damage(self, where: Callable[[int, int, int], str]) -> None:
-        """Record and log the damaged frames that the engine noted."""
-        for ticket, note in self._engine.notes:
-            damage, rest = note_to_damage(note)
-            for stream, frame, reason in damage:
-                path = where(stream, int(ticket["video"]), frame)
-                if path not in self._damaged:
-                    self._damaged[path] = reason
-                    more = f"; {rest} more of its clip are not listed" if rest else ""
-                    _log.warning("Damaged frame %r is replaced: %s%s", path, reason, more)
-        self._engine.notes.clear()  # at the end: after an interrupt all notes are read again
+        replaced = 0
+        if self._damage is not None:
+            replaced = self._damage.note(self._engine.notes)
+            self._engine.notes.clear()  # at the end: after an interrupt all notes are read again
+        return self.schedule.assemble({**pending.known, **arrays}), replaced

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastclips.reserved import WEIGHT
-from fastclips.serving.batches import Planned
+from fastclips.serving.schedule import Planned
 from fastclips.serving.state import Identity
 from fastclips.spec import ticket_dtype
 

@@ -20,9 +20,11 @@ from fastclips.spec import StreamSpec
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from numpy.typing import NDArray
+
     from fastclips.data.dataset import Dataset
 
-__all__ = ["warn_of_useless_masks"]
+__all__ = ["describe_useless", "warn_of_useless_masks"]
 
 _MOST = 32  # masks to look at; two values in the first one end the search
 
@@ -53,15 +55,34 @@ def _warning(dataset: Dataset, stream: StreamSpec) -> str | None:
         where, looked = where or storage.where(*place), looked + 1
         if np.count_nonzero(found) - found[stream.ignore] > 1:
             return None
-    if not looked:
+    return describe_useless(stream, found, looked, int(index.frame_counts.sum()), where)
+
+
+def describe_useless(
+    stream: StreamSpec, found: NDArray[np.bool_], looked: int, total: int, where: str = ""
+) -> str | None:
+    """Return the warning about masks that hold less than two values besides `ignore`, or None if they do.
+
+    Parameters
+    ----------
+    stream : Stream
+        The masks.
+    found : ndarray of bool, (256,)
+        Which values they hold.
+    looked, total : int
+        Number of masks that were looked at, and of frames.
+    where : str
+        Path of the first.
+    """
+    if not looked or np.count_nonzero(found) - found[stream.ignore] > 1:
         return None
     values = np.flatnonzero(found).tolist()
     shown = " and ".join(f"{value} (ignore)" if value == stream.ignore else str(value) for value in values)
-    total = int(index.frame_counts.sum())
     seen = f"all {looked:,} masks" if looked == total else f"all {looked:,} of {total:,} masks looked at"
+    first = f" (first: {where})" if where else ""
     return (
-        f"{stream.name!r}: {seen} hold nothing but {shown} (first: {where}), so a model learns nothing from "
-        f"them; {_remedy(stream, values)}"
+        f"{stream.name!r}: {seen} hold nothing but {shown}{first}, so a model learns nothing from them; "
+        f"{_remedy(stream, values)}"
     )
 
 

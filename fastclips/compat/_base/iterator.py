@@ -49,7 +49,8 @@ from fastclips.compat._base.tickets import sample_ticket
 from fastclips.compat._base.warn import warn
 from fastclips.errors import ClosedError, FrameError, OptionError
 from fastclips.options import checked_bool, checked_bytes, checked_int, checked_workers
-from fastclips.serving.batches import Batches, Planned
+from fastclips.serving.batches import Batches
+from fastclips.serving.schedule import Planned
 from fastclips.serving.state import Identity
 
 if TYPE_CHECKING:

@@ -1,0 +1,51 @@
+"""What `fastclips.serving.batches` serves: a schedule of planned batches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fastclips.serving.state import Identity
+
+__all__ = ["Planned", "Schedule"]
+
+
+class Planned(NamedTuple):
+    """A batch before it is rendered.
+
+    Parameters
+    ----------
+    tickets : ndarray of void, (rows,)
+        For the engine.
+    known : dict of str to ndarray
+        Arrays that need no rendering, such as labels.
+    """
+
+    tickets: NDArray[np.void]
+    known: dict[str, NDArray[Any]]
+
+
+class Schedule(Protocol):
+    """The contents of each batch of each epoch: a pure function."""
+
+    @property
+    def identity(self) -> Identity:
+        """What decides the batches; made when it is first asked for."""
+
+    @property
+    def time_steps(self) -> int:
+        """Frames in a clip."""
+
+    def __len__(self) -> int:
+        """Batches per epoch."""
+
+    def run(self, epoch: int, batch: int, most: int) -> Iterator[Planned]:
+        """Yield up to `most` consecutive batches, fewer if the epoch ends."""
+
+    def assemble(self, arrays: Mapping[str, NDArray[Any]]) -> Any:  # noqa: ANN401 - the user's choice
+        """Return a batch as it is served, from known and rendered arrays."""
