@@ -130,6 +130,7 @@ CASES = {
     "fast_dct": [({}, {"fast_dct": False}, WARNED, "transforms.fast_dct was True and is False")],
     "dct_scaling": [({}, {"dct_scaling": False}, WARNED, "transforms.dct_scaling was True and is False")],
     "damaged": [({}, {"damaged": "repeat"}, WARNED, "outputs.damaged was error and is repeat")],
+    "damaged_limit": [({"damaged": "repeat"}, {"damaged": "repeat", "damaged_limit": 0.5}, NO_EFFECT, "")],
     "timeout": [({}, {"timeout": 100.0}, NO_EFFECT, "")],
     "max_deaths": [({}, {"max_deaths": 5}, NO_EFFECT, "")],
 }
