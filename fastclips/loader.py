@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from fastclips.data.dataset import Dataset
+from fastclips.data.video_storage import VideoStorage
 from fastclips.engine.clip_spec import ClipSpec
 from fastclips.errors import OptionError
 from fastclips.options import checked_bool, checked_choice, checked_workers
@@ -262,6 +263,7 @@ class ClipLoader(Batches):
             timeout=timeout,
             max_deaths=max_deaths,
             where=lambda stream, video, frame: where(names[stream], video, frame),
+            file_of=dataset.storage.path if isinstance(dataset.storage, VideoStorage) else None,
         )
         self._plan, self._outputs = plan, outputs
 

@@ -105,6 +105,9 @@ class Batches:
     where : callable, optional
         Returns the path of a damaged frame from the number of its stream, video and frame. Needed if the
         renderer replaces damaged frames.
+    file_of : callable, optional
+        Returns the path of a video's file from its number, if the frames of a video are in one file: its
+        damage is then logged once.
     timeout : float, optional
         Seconds that a worker may work on a clip before it is replaced.
     max_deaths : int
@@ -134,6 +137,7 @@ class Batches:
         memory: str | int = "1GiB",
         repeat: bool = False,
         where: Callable[[int, int, int], str] | None = None,
+        file_of: Callable[[int], str] | None = None,
         timeout: float | None = None,
         max_deaths: int = 3,
     ) -> None:
@@ -158,6 +162,8 @@ class Batches:
             else Inline(spec)
         )
         self._damaged: dict[str, str] = {}  # reason by path
+        self._file_of = file_of
+        self._damaged_files: set[str] = set()  # video files that were logged
         self._owner = os.getpid()
         self._closed = False
         self._lock = threading.Lock()
@@ -458,14 +464,31 @@ class Batches:
 
     def _note_damage(self, where: Callable[[int, int, int], str]) -> None:
         """Record and log the damaged frames that the engine noted."""
+        of_files: dict[str, list[str]] = {}
         for ticket, note in self._engine.notes:
             damage, rest = note_to_damage(note)
             for stream, frame, reason in damage:
-                path = where(stream, int(ticket["video"]), frame)
-                if path not in self._damaged:
-                    self._damaged[path] = reason
-                    more = f"; {rest} more of its clip are not listed" if rest else ""
-                    _log.warning("Damaged frame %r is replaced: %s%s", path, reason, more)
+                video = int(ticket["video"])
+                path = where(stream, video, frame)
+                if path in self._damaged:
+                    continue
+                self._damaged[path] = reason
+                if self._file_of is not None:
+                    of_files.setdefault(self._file_of(video), []).append(path)
+                    continue
+                more = f"; {rest} more of its clip are not listed" if rest else ""
+                _log.warning("Damaged frame %r is replaced: %s%s", path, reason, more)
+        for file, paths in of_files.items():
+            if file not in self._damaged_files:
+                self._damaged_files.add(file)
+                _log.warning(
+                    "Damaged frames of %r are replaced: %d in this batch, such as %r: %s. Further frames of "
+                    "this file are listed in loader.damaged alone.",
+                    file,
+                    len(paths),
+                    paths[0],
+                    self._damaged[paths[0]],
+                )
         self._engine.notes.clear()  # at the end: after an interrupt all notes are read again
 
 
