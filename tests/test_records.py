@@ -225,31 +225,6 @@ def test_columns_that_mean_nothing_are_logged(tmp_path, caplog):
     assert caplog.records[0].levelname == "INFO"
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "start_frame",
-        "EndFrame",
-        "stop",
-        "begin",
-        "from",
-        "to",
-        "Length",
-        "num_frames",
-        "n_frames",
-        "time_end",
-    ],
-)
-def test_columns_that_look_like_parts_warn(name, caplog):
-    assert content(read_records({"path": ["a"], "label": [0], name: [3], "split": ["x"]})) == {
-        "path": ["a"],
-        "label": [0],
-    }
-    assert [record.levelname for record in caplog.records][:1] == ["WARNING"]
-    assert caplog.messages[0].startswith(f"Ignored {name!r} of columns")
-    assert "name the columns start and length" in caplog.messages[0]
-
-
 def test_a_list_whose_labels_are_called_otherwise_warns(tmp_path, caplog):
     assert read(tmp_path, "path,class\nv,1\n") == {"path": ["v"]}
     (message,) = caplog.messages

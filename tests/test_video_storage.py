@@ -245,8 +245,7 @@ def test_damage_of_a_video_file_is_logged_once(movies, tmp_path, caplog):
     _, damaged = epoch(data, damaged="repeat")
     assert [path for path, _ in damaged] == [f"{root}/a/v1.mp4:{frame}" for frame in range(24)]
     (message,) = (text for text in caplog.messages if "is replaced" in text or "are replaced" in text)
-    assert message.startswith(f"Damaged frames of '{root}/a/v1.mp4' are replaced: ")
-    assert "loader.damaged" in message
+    assert message.startswith(f"Damaged frames of '{root}/a/v1.mp4' are replaced, 12 in this batch, such as ")
 
 
 def sound(path):

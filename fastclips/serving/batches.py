@@ -464,31 +464,26 @@ class Batches:
 
     def _note_damage(self, where: Callable[[int, int, int], str]) -> None:
         """Record and log the damaged frames that the engine noted."""
-        of_files: dict[str, list[str]] = {}
+        of_files: dict[str, dict[str, str]] = {}  # frames of video files that were not logged before
         for ticket, note in self._engine.notes:
             damage, rest = note_to_damage(note)
+            video = int(ticket["video"])
+            file = None if self._file_of is None else self._file_of(video)
             for stream, frame, reason in damage:
-                video = int(ticket["video"])
                 path = where(stream, video, frame)
-                if path in self._damaged:
-                    continue
-                self._damaged[path] = reason
-                if self._file_of is not None:
-                    of_files.setdefault(self._file_of(video), []).append(path)
-                    continue
                 more = f"; {rest} more of its clip are not listed" if rest else ""
-                _log.warning("Damaged frame %r is replaced: %s%s", path, reason, more)
-        for file, paths in of_files.items():
-            if file not in self._damaged_files:
-                self._damaged_files.add(file)
-                _log.warning(
-                    "Damaged frames of %r are replaced: %d in this batch, such as %r: %s. Further frames of "
-                    "this file are listed in loader.damaged alone.",
-                    file,
-                    len(paths),
-                    paths[0],
-                    self._damaged[paths[0]],
-                )
+                if file is not None and file not in self._damaged_files:
+                    of_files.setdefault(file, {})[path] = f"{reason}{more}"
+                elif file is None and path not in self._damaged:
+                    _log.warning("Damaged frame %r is replaced: %s%s", path, reason, more)
+                self._damaged.setdefault(path, reason)
+        for file, frames in of_files.items():
+            path, why = next(iter(frames.items()))
+            text = (
+                "Damaged frames of %r are replaced, %d in this batch, such as %r: %s. Others are not logged."
+            )
+            _log.warning(text, file, len(frames), path, why)
+            self._damaged_files.add(file)
         self._engine.notes.clear()  # at the end: after an interrupt all notes are read again
 
 
