@@ -479,9 +479,7 @@ class Batches:
                 self._damaged.setdefault(path, reason)
         for file, frames in of_files.items():
             path, why = next(iter(frames.items()))
-            text = (
-                "Damaged frames of %r are replaced, %d in this batch, such as %r: %s. Others are not logged."
-            )
+            text = "Damaged frames of %r are replaced, %d in this batch, such as %r: %s (logged once)."
             _log.warning(text, file, len(frames), path, why)
             self._damaged_files.add(file)
         self._engine.notes.clear()  # at the end: after an interrupt all notes are read again
