@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from fastclips.data.dataset import Dataset
+from fastclips.data.video_storage import VideoStorage
 from fastclips.engine.clip_spec import ClipSpec
 from fastclips.errors import OptionError
 from fastclips.options import checked_bool, checked_choice, checked_workers
@@ -281,6 +282,7 @@ class ClipLoader(Batches):
                 clips.time_steps,
                 len(names),
                 limit,
+                dataset.storage.path if isinstance(dataset.storage, VideoStorage) else None,
             ),
         )
         self._plan, self._outputs = plan, outputs

@@ -395,7 +395,11 @@ def patched(marker, offset, value):
         (IMAGE, patched(b"\xff\xc0", 5, 255), "cannot hold the 65328 x 64"),
         (IMAGE, sixteen_bits(7), "16-bit PNG: frames must have 8 bits per channel; convert it once"),
         (GRAY, sixteen_bits(7, "TIFF"), "16-bit TIFF: frames must have 8 bits"),
-        (MASK, sixteen_bits(256), "a mask of values 256 to 256: must be from 0 to 255"),
+        (
+            MASK,
+            sixteen_bits(256),
+            "256: must be from 0 to 255; if it is depth, declare the stream by Stream(path, kind='depth')",
+        ),
         (MASK, sixteen_bits(256, "TIFF"), "a mask of values 256 to 256: must be from 0 to 255"),
         (IMAGE, encoded(Image.fromarray(np.zeros((4, 4), np.float32)), "TIFF"), "32-bit TIFF"),
         (

@@ -186,11 +186,19 @@ def test_files_that_are_no_numbers_are_named(frames, tmp_path):
             np.zeros((FRAMES - 1, 3), np.float32),
             "line 4 .*: 11 frame_target for 12 frames; give one per frame",
         ),
+        (
+            np.zeros((FRAMES + 1, 3), np.float32),
+            "13 frame_target for 12 frames; give one per frame, and only for the frames of the row",
+        ),
         (np.array([["a"] * 3] * FRAMES), "must be an array"),
     ):
         np.save(path, content)
         with pytest.raises(DataError, match=why):
             fc.open(file)
+    file.write_text(file.read_text().replace("states/video_2.npy", "0.5"))
+    with pytest.raises(DataError, match=r"'0.5' must be the path of a .npy file .*row's frames, relative to"):
+        fc.open(file)
+    file.write_text(file.read_text().replace("0.5", "states/video_2.npy"))
     path.write_bytes(b"state")
     with pytest.raises(
         DataError, match=r"line 4 .*video_2.npy' cannot be read: it is not a complete .npy file"

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+import fastclips as fc
 from fastclips.data.encoding import encode, from_array
 from fastclips.data.labels import Labels
 from fastclips.errors import DataError, OptionError
@@ -171,6 +172,11 @@ def test_numbers_that_leave_out_0_are_reported_once(kind, values, caplog):
     encoded(kind, values)
     (message,) = caplog.messages
     assert message == ("The lowest class is 1, not 0: classes are numbered from 0, so there are 3 classes.")
+
+
+def test_the_report_names_labels_with_names(frames, caplog):
+    fc.open(frames).with_labels("verb", [1, 2] * 3, kind="label")
+    assert caplog.messages[0].startswith("The lowest class of 'verb' is 1, not 0")
 
 
 def test_nothing_is_reported_otherwise(caplog):

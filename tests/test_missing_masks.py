@@ -182,6 +182,13 @@ def test_the_sum_is_said(whole, some, caplog):
     ]
 
 
+def test_the_sum_of_a_list_is_that_of_its_folders(whole, some, caplog):
+    roots = {"image": whole / "frames", "mask": some / "some"}
+    fc.open({"path": ["class_0/video_0"], "length": [3]}, root=roots, ignore=IGNORE, unpaired="ignore")
+    (message,) = caplog.messages
+    assert "of 6 frames of the list's folders, in 1 of 1 videos" in message
+
+
 def test_where_names_missing_masks(whole, some):
     storage = opened(whole, some / "some").storage
     assert storage.where("mask", 0, 0) == f"{some}/some/class_0/video_0 (no file of frame 0)"
@@ -311,7 +318,8 @@ def test_pictures_must_be_there(whole, tmp_path):
 def test_without_masks_or_pictures_nothing_can_be_ignored(whole):
     for source, options in ((whole / "frames", {}), ({"image": whole / "frames", "a": whole / "masks"}, {})):
         with pytest.raises(
-            OptionError, match="unpaired='ignore': is for missing masks, but none of the streams"
+            OptionError,
+            match=r"none of the streams .* is a mask: name it in masks=, or declare it as",
         ):
             fc.open(source, unpaired="ignore", **options)
     with pytest.raises(OptionError, match="unpaired='ignore': needs a stream of pictures"):

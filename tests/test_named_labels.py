@@ -217,7 +217,7 @@ def test_refused_labels():
         ("new", 3, "label", "values=3: must be a sequence"),
         ("new", Series(), "label", r"a Series with names of its own: .* values.to_dict\(\)"),
         ("new", [*VERBS[1:], 3], "label", r"values\[5\] \(video '5'\): new 3 mixes numbers and names"),
-        ("new", [*NOUNS[1:], None], "label", r"values\[5\] .*is missing"),
+        ("new", [*NOUNS[1:], None], "label", r"values\[5\] .*is missing: give a value for this video"),
         ("new", [*NOUNS[1:], 0.5], "label", "must be an integer, or a name"),
         ("new", np.ma.masked_array(NOUNS), "label", "must be a plain array"),
     ]

@@ -111,7 +111,7 @@ def test_a_row_without_frames(rawframes, drop, caplog):
         assert (list(data.index.names), labels(data)) == (["dive/a", "swim/c"], [0, 1])
         assert "Dropped 1 of the list's 3 rows, whose frames are missing." in caplog.messages
     else:
-        with pytest.raises(DataError, match=r"row 1 .*there are no frames in 'dive/gone' below .*root="):
+        with pytest.raises(DataError, match=r"row 1 .*no file or folder 'dive/gone' below [^,]*\. Set root="):
             fc.open(rows, root=rawframes / "rawframes")
 
 
@@ -174,8 +174,22 @@ def test_a_pattern_that_matches_nothing(rawframes, pattern):
         fc.open([("dive/a", 0)], root=rawframes / "rawframes", frames=pattern, unpaired="drop")
 
 
+def test_rows_without_frames_are_counted(rawframes):
+    (rawframes / "rawframes/empty").mkdir()
+    for rows, said in (
+        (
+            ["gone", "away", "swim/c"],
+            r"'gone' below [^,]*, nor are there frames in 1 other folders of 3",
+        ),
+        (["empty", "gone"], r"no frames in 'empty' below [^,]*, nor in 1 other folders of 2\. Set"),
+        (["empty"], r"no frames in 'empty' below [^,]*\. Set root="),
+    ):
+        with pytest.raises(DataError, match=said):
+            fc.open({"path": rows}, root=rawframes / "rawframes")
+
+
 def test_an_absolute_folder_without_frames_needs_no_root(tmp_path):
-    with pytest.raises(DataError, match=r"there are no frames in '/nowhere/v', nor .* Correct the list") as e:
+    with pytest.raises(DataError, match=r"there is no file or folder '/nowhere/v'\. Correct the list") as e:
         fc.open([("/nowhere/v", 0)], root=tmp_path)
     assert "root=" not in str(e.value)
 
@@ -299,7 +313,22 @@ def test_arguments_that_cannot_work(tmp_path, rawframes):
             "unpaired='skip': must be one of 'error', 'drop'",
         ),
         (OptionError, {"source": root, "labels": [0, 1]}, "labels= takes an array only with images="),
-        (OptionError, {"source": root, "labels": "folder"}, "labels='folder': must be one of 'auto'"),
+        (
+            OptionError,
+            {"source": root, "labels": "folder"},
+            "labels='folder': must be 'auto' or None",
+        ),
+        (
+            OptionError,
+            {"source": root, "labels": ["verb", "noun"]},
+            r"its columns and their kinds, as in labels={'verb': 'label', 'noun': 'label'}\.",
+        ),
+        (
+            OptionError,
+            {"source": np.zeros((2, 3, 4, 4, 3), np.uint8)},
+            r"4, 4, 3\): give .* images=",
+        ),
+        (DataError, {"source": ["a.mp4", "b.mp4"]}, r"give them as a column, \{'path': \[...\]\}"),
         (OptionError, {"source": root, "match": "("}, r"match='\(': must be a regular expression"),
         (
             OptionError,

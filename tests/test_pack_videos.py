@@ -126,7 +126,37 @@ def test_a_list_as_the_source(movies, tmp_path, capsys):
     assert "2 videos, 43 frames" in capsys.readouterr().out
     (root / "list.txt").write_text("a/none 0\n")
     assert command(root / "list.txt", tmp_path / "other", "--columns", "path label") == 1
-    assert "there are no frames in 'a/none'" in capsys.readouterr().err
+    assert "there is no file or folder 'a/none'" in capsys.readouterr().err
+
+
+def test_files_that_cannot_be_read_are_refused_in_lists(movies, tmp_path):
+    """And left out of folders; the refusal offers what `pack` can do."""
+    root = shutil.copytree(movies, tmp_path / "v")
+    (root / "a/two.mp4").write_bytes(b"no video")
+    rows = [{"path": str(root / f"{name}.mp4")} for name in LENGTHS]
+    with pytest.raises(DataError, match=r"fc.open\(source, unpaired=...\) and pack the result"):
+        fc.pack(rows, tmp_path / "refused", workers=0)
+    opened = fc.open(rows, unpaired="drop")
+    assert fc.pack(opened, tmp_path / "kept", workers=0).videos == 2
+    done = fc.pack(root, tmp_path / "folder", workers=0)
+    assert (done.videos, len(done.problems)) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ([{"path": "gone"}], r"no argument root=: .*fc.open\(source, root=..., unpaired=...\) and pack"),
+        (np.zeros((2, 3, 8, 8, 3), np.uint8), r"no argument images=: .*fc.open\(images=...\) and pack"),
+    ],
+)
+def test_refusals_offer_what_open_takes(source, said, tmp_path):
+    with pytest.raises((DataError, OptionError), match=said):
+        fc.pack(source, tmp_path / "pack")
+
+
+def test_other_refusals_stay(tmp_path):
+    with pytest.raises(DataError, match=r"'.*gone' does not exist: there is no such file or folder\.$"):
+        fc.pack(tmp_path / "gone", tmp_path / "pack")
 
 
 def test_lists_with_starts_alone(movies, tmp_path, capsys):

@@ -214,8 +214,11 @@ def test_files_that_do_not_fit(files):
         whole(fc.open({"depth": fc.Stream(files / "image", kind="depth")}))
     with pytest.raises(fc.FrameError, match=r"must be a \.flo file, or a PNG of three channels of 16 bits"):
         whole(fc.open({"flow": fc.Stream(files / "image", kind="flow")}))
-    with pytest.raises(fc.DataError, match="no frames in"):
-        fc.open(files / "flo")
+    for source in (files / "flo", {"a": fc.Stream(files / "flo", kind="depth")}):
+        with pytest.raises(fc.DataError, match=r"found \d+ \.flo files?\. .*Stream\(path, kind='flow'\)"):
+            fc.open(source)
+    with pytest.raises(fc.DataError, match=r"are optical flow, such as .*Stream\(path, kind='flow'\)"):
+        fc.open({"path": ["class_0/v"]}, root=files / "flo")
     with pytest.raises(fc.FrameError, match=r"open it as Stream\(path, kind='flow'\)"):
         whole(fc.open(files / "flo", frames="*.flo"))
 

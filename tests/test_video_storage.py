@@ -238,6 +238,16 @@ def test_damage_is_an_error_or_replaced(spoilt, tmp_path):
         assert listed == damaged
 
 
+def test_damage_of_a_video_file_is_logged_once(movies, tmp_path, caplog):
+    root = shutil.copytree(movies, tmp_path / "v")
+    data = fc.open(root)
+    (root / "a/v1.mp4").unlink()
+    _, damaged = epoch(data, damaged="repeat")
+    assert [path for path, _ in damaged] == [f"{root}/a/v1.mp4:{frame}" for frame in range(24)]
+    (message,) = (text for text in caplog.messages if "is replaced" in text or "are replaced" in text)
+    assert message.startswith(f"Damaged frames of '{root}/a/v1.mp4' are replaced, 12 in this batch, such as ")
+
+
 def sound(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     with wave.open(str(path), "wb") as file:
@@ -307,7 +317,7 @@ def test_lists(movies, tmp_path):
     assert len(fc.open([(str(movies / "a" / "v0.mp4"), 0)], columns="path label")) == 1
     with pytest.raises(DataError, match=r"row 0 .*: start=20 and length=9 exceed the 24 frames of 'a/v0'"):
         fc.open([{"path": "a/v0", "start": 20, "length": 9}], root=movies)
-    with pytest.raises(DataError, match=r"row 1 .*there are no frames in 'a/none'"):
+    with pytest.raises(DataError, match=r"row 1 .*there is no file or folder 'a/none'"):
         fc.open([("a/v0",), ("a/none",)], root=movies)
 
 

@@ -42,6 +42,7 @@ _SEPARATOR = regex("[,;|]").search
 _EXACT = 2**24  # float32 holds all integers up to this one
 _LARGEST = float(np.finfo(np.float32).max)
 _DOUBLE = 8  # bytes of a float64
+_FILL = "fill it in, or remove this row or the whole column"
 
 
 def first(wrong: Iterable[object]) -> int | None:
@@ -49,14 +50,14 @@ def first(wrong: Iterable[object]) -> int | None:
     return next((row for row, is_wrong in enumerate(wrong) if is_wrong), None)
 
 
-def check_gaps(table: Table, name: str) -> None:
-    """Raise DataError if a row has no value in a column."""
+def check_gaps(table: Table, name: str, remedy: str = _FILL) -> None:
+    """Raise DataError, with a remedy, if a row has no value in a column."""
     values = table.columns[name]
     if table.text:
         if table.kinds.get(name) != "labels" and "" in values:
             table.refuse(values.index(""), name, "must not be empty")
     elif (row := first(map(_is_gap, values))) is not None:
-        table.refuse(row, name, "is missing: fill it in, or remove this row or the whole column")
+        table.refuse(row, name, f"is missing: {remedy}")
 
 
 def _is_gap(value: object) -> bool:
@@ -126,7 +127,7 @@ def read_values(
         A value is missing, or not of this kind.
     """
     table = Table({name: values}, where, kinds={name: kind})
-    check_gaps(table, name)
+    check_gaps(table, name, "give a value for this video, or leave the video out with select() before")
     cleaned = label_values(table, name, tuple(classes or ()))
     return read_arrays(name, cleaned, Path.cwd(), where) if kind == "frame_target" else cleaned
 
@@ -157,6 +158,9 @@ def read_arrays(
     arrays: list[Any] = []
     for row, path in enumerate(values):
         file = Path(root, path)
+        if not path.lower().endswith(".npy") and not file.exists():
+            must = "must be the path of a .npy file with the numbers of the row's frames, relative to"
+            raise DataError(f"{where(row)}: {name} {path!r} {must} {str(Path(root).absolute())!r}.")
         try:
             with file.open("rb") as opened:
                 arrays.append(np.lib.format.read_array(opened, allow_pickle=False))

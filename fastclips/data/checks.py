@@ -132,7 +132,7 @@ def named_labels(
         return f"values[{row}] (video {videos[row]!r})"
 
     read = read_values(name, rows, kind, given, where)
-    return NamedLabels(*encode(kind, read, given, frame_counts, where, key=natural_key))
+    return NamedLabels(*encode(kind, read, given, frame_counts, where, key=natural_key, name=name))
 
 
 def _values_by_row(name: str, values: object, kind: str, videos: Names) -> list[Any]:

@@ -19,6 +19,7 @@ import numpy as np
 from fastclips.data.labels import FrameClasses, FrameValues, Labels, OneClass, SeveralClasses, Values
 from fastclips.errors import DataError, OptionError
 from fastclips.options import checked_classes, first_few, refuse_masked
+from fastclips.reserved import LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,6 +41,7 @@ def encode(
     where: Callable[[int], str],
     *,
     key: Callable[[str], Any] | None = None,
+    name: str = LABEL,
 ) -> tuple[Labels, tuple[str, ...]]:
     """Encode the targets of a list of videos.
 
@@ -58,6 +60,8 @@ def encode(
         Returns the name of a row in messages.
     key : callable, optional
         Sort key of class names.
+    name : str
+        Name of the labels, for messages.
 
     Returns
     -------
@@ -79,7 +83,7 @@ def encode(
         _refuse_classes(given)
         return Values(0, _stacked(values)), ()
     if kind == "label":
-        numbers, names = _numbered(values, given, where, key)
+        numbers, names = _numbered(values, given, where, key, name)
         return OneClass(len(names), numbers), names
     counts = np.fromiter(map(len, values), np.int64, len(values))
     ends = np.cumsum(counts)
@@ -89,8 +93,9 @@ def encode(
         wrong = np.flatnonzero(counts != lengths)
         if len(wrong):
             row = int(wrong[0])
+            more = ", and only for the frames of the row" if counts[row] > lengths[row] else ""
             raise DataError(
-                f"{where(row)}: {counts[row]} {kind} for {lengths[row]} frames; give one per frame."
+                f"{where(row)}: {counts[row]} {kind} for {lengths[row]} frames; give one per frame{more}."
             )
         flat = np.concatenate(values)
     if kind == "frame_target":
@@ -100,7 +105,7 @@ def encode(
     def where_in_flat(place: int) -> str:
         return where(int(np.searchsorted(ends, place, side="right")))
 
-    numbers, names = _numbered(flat, given, where_in_flat, key)
+    numbers, names = _numbered(flat, given, where_in_flat, key, name)
     if kind == "labels":
         return SeveralClasses(len(names), ends - counts, counts, _small(numbers, names)), names
     return FrameClasses(len(names), ends - counts, _small(numbers, names)), names
@@ -237,6 +242,7 @@ def _numbered(
     classes: tuple[str, ...] | None,
     where: Callable[[int], str],
     key: Callable[[str], Any] | None,
+    name: str = LABEL,
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Return classes, all numbers or all names, as numbers; `where` is called with an index of `flat`."""
     if not len(flat):
@@ -256,7 +262,8 @@ def _numbered(
     _check_numbers(flat, (least, most), classes, first)
     if least > 0 and classes is None:
         _log.warning(
-            "The lowest class is %d, not 0: classes are numbered from 0, so there are %d classes.",
+            "The lowest class%s is %d, not 0: classes are numbered from 0, so there are %d classes.",
+            "" if name == LABEL else f" of {name!r}",
             least,
             most + 1,
         )

@@ -113,7 +113,7 @@ class Files:
         if self.unpaired == "ignore" and not self._optional:
             raise OptionError(
                 f"unpaired='ignore': is for missing masks, but none of the streams {', '.join(self.roots)} "
-                "is in masks=: name the streams of images and masks, as in {'image': ..., 'mask': ...}"
+                "is a mask: name it in masks=, or declare it as in {'a': ..., 'b': Stream(path, kind='mask')}"
             )
         if len(self._optional) == len(self.roots):
             raise OptionError(
@@ -212,7 +212,7 @@ class Files:
             _log.warning("%s", gaps)
         if len(trees) == 1 and self.match is None:
             return trees
-        return pair_or_offer(trees, self.match, self.unpaired, self.masks)
+        return pair_or_offer(trees, self.match, self.unpaired, self.masks, listed=self.records is not None)
 
     def _read_tars(self) -> dict[str, Tars]:
         """Return the tar files of each stream; an empty dict if the roots are folders of frames."""
@@ -399,7 +399,7 @@ class Files:
                 times.update({file: time_of(file) for file in files})
                 own = read_arrays(name if self.kinds is not None else kind, own, top, where)
             classes = self.classes if name == LABEL else self.named_classes.get(name)
-            labels[name] = NamedLabels(*encode(kind, own, classes, counts, where, key=natural_key))
+            labels[name] = NamedLabels(*encode(kind, own, classes, counts, where, key=natural_key, name=name))
         return labels
 
     def _look_up(

@@ -10,17 +10,26 @@ from fastclips.errors import OptionError
 from fastclips.options import checked_choice, checked_classes
 from fastclips.reserved import LABEL
 
+_SHOWN = 3  # columns that a message shows
+
 __all__ = ["check_not_array", "checked_kinds", "classes_by_label", "only_default", "refuse_kinds"]
 
 
 def check_not_array(labels: object) -> None:
     """Raise OptionError unless labels are those of files: "auto", None or a mapping of columns."""
-    if not (labels is None or isinstance(labels, (str, Mapping))):
+    if labels is None or isinstance(labels, Mapping) or (isinstance(labels, str) and labels == "auto"):
+        return
+    names = [labels] if isinstance(labels, str) else labels if isinstance(labels, (list, tuple)) else []
+    if names and all(isinstance(name, str) for name in names):
+        kinds = dict.fromkeys(names[:_SHOWN], "label")
+        more = ", ..." if len(names) > _SHOWN else ""
         raise OptionError(
-            "labels= takes an array only with images=; give a list of videos with the column label instead"
+            f"labels={labels!r:.80}: must be 'auto' or None; or, of a list of videos, its columns and their "
+            f"kinds, as in labels={str(kinds)[:-1]}{more}}}. An array is only for images="
         )
-    if isinstance(labels, str):
-        checked_choice(labels, "labels", ("auto",))
+    raise OptionError(
+        "labels= takes an array only with images=; give a list of videos with the column label instead"
+    )
 
 
 def refuse_kinds(kinds: Mapping[str, str] | None, of: str) -> None:

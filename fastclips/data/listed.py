@@ -95,7 +95,7 @@ def scan_folders(
         if chosen:
             videos[folder] = in_order(path, chosen, chosen=frames is not None)
             folders[name] = folder
-        elif found and matches is not None:
+        elif found:
             unmatched[name] = min(found, key=natural_key)
     refuse_mixed(str(top), movies, videos)
     return FrameTree(str(top), videos, times, unmatched, movies=tuple(movies)), folders
@@ -252,15 +252,20 @@ def _check_folder(path: str, where: str, remedy: str) -> None:
 def describe_missing(tree: FrameTree, missing: list[str], of: int, pattern: str | None) -> str:
     """Return the message about folders of a list that hold no frames."""
     name = missing[0]
-    others = f"nor in {len(missing) - 1} other folders of {of}"
+    others = f", nor in {len(missing) - 1} other folders of {of}" if len(missing) > 1 else ""
+    if name in tree.unmatched and pattern is None:
+        return (
+            f"the frames in {name!r} are optical flow, such as {tree.unmatched[name]!r}{others}: declare the "
+            "stream, as in root={'flow': Stream(path, kind='flow')}."
+        )
     if name in tree.unmatched:
         return (
-            f"frames={pattern!r} matches no frame in {name!r}, such as {tree.unmatched[name]!r}, {others}: "
+            f"frames={pattern!r} matches no frame in {name!r}, such as {tree.unmatched[name]!r}{others}: "
             "it must match the whole name, and case matters."
         )
     if tree.grouped:
         return (
-            f"there is no video {name!r} below {tree.root!r}, {others}. With videos=, a path is that of "
+            f"there is no video {name!r} below {tree.root!r}{others}. With videos=, a path is that of "
             "a folder, then / and the name of a video in it. Set root=, correct the list or videos=, or drop "
             "such rows with unpaired='drop'."
         )
@@ -268,4 +273,9 @@ def describe_missing(tree: FrameTree, missing: list[str], of: int, pattern: str 
         where, remedy = repr(name), "Correct the list"
     else:
         where, remedy = f"{name!r} below {tree.root!r}", "Set root=, correct the list"
-    return f"there are no frames in {where}, {others}. {remedy}, or drop such rows with unpaired='drop'."
+    paths = tree.path(name), tree.path(without_video_extension(name))
+    if tree.times and not any(map(os.path.lexists, paths)):  # trees of tar files have no times
+        found = f"there is no file or folder {where}{others.replace('nor', 'nor are there frames')}"
+    else:
+        found = f"there are no frames in {where}{others}"
+    return f"{found}. {remedy}, or drop such rows with unpaired='drop'."

@@ -55,6 +55,9 @@ _TUPLES = "path label start length"  # the default columns of tuples
 _LOOKED_AT = 4096  # bytes that tell a binary file from a text
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]").search  # bytes that no text holds
 _BLANKS = " "  # the separator that stands for any run of blanks
+_PART = re.compile(  # names of columns that look like parts of videos, without "_" and in lower case
+    "(?:start|end|first|last).*|time(?:start|end)|begin|stop|from|to|length|numframes|frames|nframes"
+).fullmatch
 _log = logging.getLogger(__name__)
 
 
@@ -164,10 +167,11 @@ class _Labels:
             there = first_few(names, 20)
             raise error(f"{of}: no column is named {missing[0]!r}, which labels= names; there are {there}")
         ignored = [name for name in names if name not in (*known, "_")]
-        if seconds := [name for name in ignored if name in ("time_start", "time_end")]:
+        if parts := [name for name in ignored if _PART(str(name).lower().replace("_", ""))]:
             _log.warning(
-                "Ignored %s of %s: rename them to start_time and end_time if they name parts of the videos.",
-                first_few(seconds),
+                "Ignored %s of %s. If rows are parts of videos, name the columns start and length (counted "
+                "frames), first and last (numbers in names of frames), or start_time and end_time (seconds).",
+                first_few(parts, 20),
                 of,
             )
         if ignored and not labels:
@@ -399,6 +403,8 @@ def _read_rows(rows: list[Any], columns: str | None, labels: _Labels) -> Table:
                 if row
                 else "must be a tuple, a list or a dict"
             )
+            if not row and isinstance(value, (str, os.PathLike)):
+                must += ". If the list holds paths alone, give them as a column, {'path': [...]}"
             raise DataError(f"row {row} (from 0) is {_shown(value)}: {must}.")
     if named:
         if columns is not None:

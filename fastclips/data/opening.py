@@ -264,6 +264,11 @@ def open_dataset(
         return _open_arrays(images, labels, only_default(more), masks, mask, of_arrays)
     if source is None:
         raise OptionError("source=None: give a folder, a list of videos, a tar, a pack, or images=")
+    if isinstance(source, np.ndarray):
+        raise OptionError(
+            f"source= is an array of {source.dtype} of shape {source.shape}: give arrays of frames by "
+            "images=, as in fc.open(images=array)"
+        )
     check_not_array(labels)
     path = Root(source) if isinstance(source, (str, PathLike)) else None
     if path is not None and path.is_pack:

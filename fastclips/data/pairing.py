@@ -220,7 +220,12 @@ def offer_ignore(
 
 
 def pair_or_offer(
-    trees: Mapping[str, FrameTree], match: str | None, unpaired: str, masks: Collection[str]
+    trees: Mapping[str, FrameTree],
+    match: str | None,
+    unpaired: str,
+    masks: Collection[str],
+    *,
+    listed: bool = False,
 ) -> dict[str, FrameTree]:
     """Pair streams by the option ``unpaired=``, and say how many masks there are where some may be missing.
 
@@ -232,6 +237,8 @@ def pair_or_offer(
         As for `fastclips.open`.
     masks : collection of str
         The streams that are masks.
+    listed : bool
+        Whether a list names the folders, so that its rows may be parts of them.
 
     Raises
     ------
@@ -245,12 +252,12 @@ def pair_or_offer(
     except DataError as error:
         raise offer_ignore(error, trees, match, unpaired, masks) from None
     for stream in optional:
-        _report_masks(stream, trees[stream], paired[stream])
+        _report_masks(stream, trees[stream], paired[stream], " of the list's folders" if listed else "")
     return paired
 
 
-def _report_masks(stream: str, found: FrameTree, paired: FrameTree) -> None:
-    """Say how many frames have a mask, where masks may be missing."""
+def _report_masks(stream: str, found: FrameTree, paired: FrameTree, of: str) -> None:
+    """Say how many frames have a mask, where masks may be missing; `of` says whose frames are counted."""
     total = sum(files.count for files in paired.videos.values())
     masks = sum(files.count for name, files in found.videos.items() if name in paired.videos)
     if not masks:
@@ -260,10 +267,11 @@ def _report_masks(stream: str, found: FrameTree, paired: FrameTree) -> None:
         )
     videos = sum(name in found.videos for name in paired.videos)
     _log.warning(
-        "Stream %r has masks for %d of %d frames, in %d of %d videos; the others are ignore.",
+        "Stream %r has masks for %d of %d frames%s, in %d of %d videos; the others are ignore.",
         stream,
         masks,
         total,
+        of,
         videos,
         len(paired.videos),
     )

@@ -213,7 +213,10 @@ def gather_videos(
         others.update(extensions)
         chosen = choose(names, matches)
         if not chosen:
-            unmatched += [] if matches is None else names[:1]
+            if matches is None:
+                others.update(name[name.rfind(".") :].lower() for name in names)  # .flo
+            else:
+                unmatched += names[:1]
             continue
         if not folder and not loose and not movies:
             raise DataError(
@@ -233,7 +236,9 @@ def gather_videos(
             f"{movies[0]!r}; remove frames="
         )
     if not found:
-        raise DataError(several.nothing_found(root, frames, unmatched, others, FRAME_EXTENSIONS))
+        raise DataError(
+            several.nothing_found(root, frames, unmatched, others, FRAME_EXTENSIONS, SELECTED_EXTENSIONS)
+        )
     in_order = {video: found[video] for video in sorted(found, key=natural_key)}
     return FrameTree(root, in_order, times, grouped=videos is not None)
 

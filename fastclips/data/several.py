@@ -165,7 +165,12 @@ def twins(folder: str, names: list[str], first: str, second: str) -> str:
 
 
 def nothing_found(
-    top: str, pattern: str | None, unmatched: list[str], others: Counter[str], extensions: Iterable[str]
+    top: str,
+    pattern: str | None,
+    unmatched: list[str],
+    others: Counter[str],
+    extensions: Iterable[str],
+    flow: Iterable[str],
 ) -> str:
     """Return the message about folders in which a pattern matches no frame, or that hold none."""
     if unmatched:
@@ -176,9 +181,12 @@ def nothing_found(
         f"{count} {extension or 'extensionless'} file{'s' * (count > 1)}"
         for extension, count in others.most_common(5)
     )
+    hint = ""
+    if any(extension in flow for extension in others):
+        hint = " Optical flow is declared, as in {'flow': Stream(path, kind='flow')}."
     return (
         f"no frames in {top!r}: expected class/video/frame with the extensions "
-        f"{', '.join(extensions)}, or class/video.mp4; found {found or 'no files'}."
+        f"{', '.join(extensions)}, or class/video.mp4; found {found or 'no files'}.{hint}"
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import re
 from dataclasses import dataclass
+from inspect import signature
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +26,7 @@ __all__ = ["RESTART", "Packed", "pack"]
 
 RESTART = 2  # MCUs: crops decode as fast as with 1, and files hardly grow
 _ROW = 2**16  # more MCUs than any row has
+_WORDS = re.compile(r"(?<![\w.(])(\w+)=").findall  # arguments that a message names
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,9 @@ def pack(
         From `fastclips.open`, or what `fastclips.open` takes as its source. Open the data first if it needs
         other arguments. If a list names parts of a video, all frames from the first part's start to the last
         part's end are stored. Or the path of a video file or of a folder of video files, class/video.mp4,
-        whose frames are decoded in order; this takes the extra ``video``.
+        whose frames are decoded in order; this takes the extra ``video``. Video files of such a folder that
+        cannot be read are left out and reported. In a list they are an error: open it with
+        ``unpaired="drop"``.
     dst : path
         A new folder, or the folder of an interrupted call.
     short_side : int, optional
@@ -210,9 +215,21 @@ def pack(
 
 def _opened(source: object) -> Dataset:
     """Open what a call of `pack` names."""
-    if isinstance(source, (str, PathLike)) and holds_video_files(source):
-        return open_video_files(source)  # files that cannot be read are reported, and packing goes on
-    return open_dataset(source)
+    try:
+        if isinstance(source, (str, PathLike)) and holds_video_files(source):
+            return open_video_files(source)  # files that cannot be read are reported, and packing goes on
+        return open_dataset(source)
+    except (DataError, OptionError) as error:
+        named = _WORDS(str(error))
+        named = [name for name in signature(open_dataset).parameters if name in named and name != "source"]
+        if not named or type(error) not in (DataError, OptionError):
+            raise
+        message = str(error).removesuffix(".")
+        arguments = ["images=..."] if "images" in named else ["source", *(f"{name}=..." for name in named)]
+        raise type(error)(
+            f"{message}. pack() has no argument {named[0]}=: open the data with "
+            f"fc.open({', '.join(arguments)}) and pack the result."
+        ) from error
 
 
 def _encoding(short_side: int | None, quality: int | None, restart: int | str | None, codec: str) -> Encoding:

@@ -37,6 +37,9 @@ class Damage:
         Frames of a clip, and streams that have them.
     limit : float or int
         As `damaged_limit` of `fastclips.ClipLoader`.
+    file_of : callable, optional
+        Returns the path of a video's file from its number, if the frames of a video are in one file: its
+        damage is then logged once.
 
     Attributes
     ----------
@@ -45,25 +48,42 @@ class Damage:
     """
 
     def __init__(
-        self, where: Callable[[int, int, int], str], time_steps: int, streams: int, limit: float
+        self,
+        where: Callable[[int, int, int], str],
+        time_steps: int,
+        streams: int,
+        limit: float,
+        file_of: Callable[[int], str] | None = None,
     ) -> None:
         self.where = where
         self.reasons: dict[str, str] = {}
+        self._file_of = file_of
+        self._logged: set[str] = set()  # files of videos
         self._time_steps, self._streams, self._limit = time_steps, streams, limit
         self._epoch, self._served, self._replaced = 0, 0, 0
 
     def note(self, notes: Sequence[tuple[np.void, bytes]]) -> int:
         """Record and log damaged frames that the engine noted; return how many frames were replaced."""
         replaced = 0
+        of_files: dict[str, dict[str, str]] = {}  # frames of files that were not logged before
         for ticket, text in notes:
             damage, rest = note_to_damage(text)
             replaced += len(damage) + rest
+            video = int(ticket["video"])
+            file = None if self._file_of is None else self._file_of(video)
             for stream, frame, reason in damage:
-                path = self.where(stream, int(ticket["video"]), frame)
-                if path not in self.reasons:
-                    self.reasons[path] = reason
-                    more = f"; {rest} more of its clip are not listed" if rest else ""
+                path = self.where(stream, video, frame)
+                more = f"; {rest} more of its clip are not listed" if rest else ""
+                if file is not None and file not in self._logged:
+                    of_files.setdefault(file, {})[path] = f"{reason}{more}"
+                elif file is None and path not in self.reasons:
                     _log.warning("Damaged frame %r is replaced: %s%s", path, reason, more)
+                self.reasons.setdefault(path, reason)
+        for file, frames in of_files.items():
+            path, why = next(iter(frames.items()))
+            line = "Damaged frames of %r are replaced, %d in this batch, such as %r: %s (logged once)."
+            _log.warning(line, file, len(frames), path, why)
+            self._logged.add(file)
         return replaced
 
     def count(self, epoch: int, clips: int, replaced: int) -> None:

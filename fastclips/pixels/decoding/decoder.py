@@ -50,6 +50,7 @@ __all__ = ["Decoded", "Decoder", "Rung", "frame_mode", "frame_size"]
 _JPEG = b"\xff\xd8\xff"
 _ALL = (0, 0, 2**16, 2**16)  # larger than any JPEG
 _BYTE = 8  # bits per channel
+_DEPTH = "; if it is depth, declare the stream by Stream(path, kind='depth')"
 _STRETCHED = {2: np.uint8(85), 4: np.uint8(17)}  # by bits per value: Pillow's factor to fill a byte
 _READERS: dict[str, type[ImageFile]] = {
     "PNG": PngImageFile,
@@ -444,7 +445,8 @@ def _labels(image: Image, instead: str) -> NDArray[np.uint8]:
         )
     values = np.asarray(image)
     if values.dtype.kind == "f":
-        raise FrameError("a mask of floating-point values: must be whole numbers from 0 to 255")
+        raise FrameError(f"a mask of floating-point values: must be whole numbers from 0 to 255{_DEPTH}")
     if values.min() < 0 or values.max() > np.iinfo(np.uint8).max:
-        raise FrameError(f"a mask of values {values.min()} to {values.max()}: must be from 0 to 255")
+        depth = _DEPTH if image.format == "PNG" or image.mode.startswith("I;16") else ""
+        raise FrameError(f"a mask of values {values.min()} to {values.max()}: must be from 0 to 255{depth}")
     return values.astype(np.uint8, copy=False)
