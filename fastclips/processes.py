@@ -28,6 +28,7 @@ import struct
 import subprocess
 import sys
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
@@ -232,7 +233,7 @@ def _start(
     value_fd = os.memfd_create("fastclips-value")
     try:
         with os.fdopen(value_fd, "wb", closefd=False) as file:
-            columns = [block.fd for block in dump(value, file)]
+            columns = [block.fds for block in dump(value, file)]
         os.lseek(value_fd, 0, os.SEEK_SET)
         arguments = {"value": value_fd, "columns": columns, "numbers": numbers, "parent": parent}
         path = [entry or str(Path.cwd()) for entry in sys.path if isinstance(entry, str)]
@@ -241,7 +242,7 @@ def _start(
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=2,
-            pass_fds=(value_fd, *columns, *fds),
+            pass_fds=(value_fd, *chain.from_iterable(columns), *fds),
             env={**os.environ, **dict.fromkeys(_ONE_THREAD, "1")},
         )
     finally:
@@ -269,7 +270,7 @@ def run(target: str, arguments: str) -> None:
     def load_value() -> Any:  # noqa: ANN401 - whatever was given
         with os.fdopen(given["value"], "rb") as file:
             value = load(file, given["columns"])
-        for fd in given["columns"]:
+        for fd in chain.from_iterable(given["columns"]):
             os.close(fd)
         return value
 

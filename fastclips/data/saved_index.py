@@ -1,4 +1,4 @@
-"""A storage and its index in one file, which opens immediately and which all processes map.
+"""A storage and its index in one file, which opens immediately and which all processes share.
 
 The file holds the options it was made with, and the modification times of some folders. If an option differs,
 that is an error; if a time or the list differs, the folders are scanned again.
@@ -23,6 +23,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastclips.data.bounds import check_files, check_index, check_paths, is_paged
 from fastclips.data.columns import MAGIC, REMEDY, Columns
 from fastclips.data.index import Index
 from fastclips.data.scan import time_of
@@ -55,7 +56,7 @@ def load_or_scan(path: str | os.PathLike[str], files: Files) -> tuple[FolderStor
     Returns
     -------
     FolderStorage, Index
-        Mapped from the file.
+        The columns are shared by all processes. Those of frames stay in the file if they are large.
 
     Raises
     ------
@@ -86,7 +87,7 @@ def load_or_scan(path: str | os.PathLike[str], files: Files) -> tuple[FolderStor
         _packed(storage, index, made_from, watched).save(file)
     except OSError as error:
         raise OptionError(f"index={str(file)!r}: cannot be written: {error.strerror}") from error
-    return _unpacked(Columns.load(file), file)
+    return _unpacked(_loaded(file), file)
 
 
 def _checked(path: object) -> Path:
@@ -125,7 +126,7 @@ def _loaded(file: Path) -> Columns:
         with file.open("rb") as opened:
             ours = opened.read(len(MAGIC)) == MAGIC
         if ours:
-            return Columns.load(file)
+            return Columns.load(file, paged=is_paged)
     except OSError as error:
         raise OptionError(
             f"index={str(file)!r}: cannot be read: {error.strerror}; give another file, or make it readable"
@@ -200,9 +201,27 @@ def _packed(
     return Columns.pack({**storage.columns, **arrays}, meta)
 
 
+def _check_columns(columns: Columns) -> None:
+    """Raise DataError unless the columns are those of a saved index; see `fastclips.data.bounds`."""
+    roots, times, made_from = (columns.meta[name] for name in ("roots", "times", "made_from"))
+    for name, value in (("roots", roots), ("times", times), ("made_from", made_from)):
+        if not isinstance(value, dict):
+            raise DataError(f"{name} is {value!r:.80}, but must be an object")
+    for root in roots.values():
+        check_paths("roots", [root])
+    check_paths("times", list(times))
+    if not roots or not all(time is None or type(time) in (int, str) for time in times.values()):
+        raise DataError("roots or times have wrong values")
+    if not isinstance(made_from.get("roots"), dict) or list(made_from["roots"]) != list(roots):
+        raise DataError(f"made_from has roots={made_from.get('roots')!r:.80}")
+    check_files(columns, tuple(roots))
+    check_index(columns)
+
+
 def _unpacked(columns: Columns, file: Path) -> tuple[FolderStorage, Index]:
     try:
         if columns.meta["index_format"] == _FORMAT and {"times", "made_from"} <= columns.meta.keys():
+            _check_columns(columns)
             storage = FolderStorage(columns)
             return storage, Index.from_columns(columns, storage.videos)
         reason = "was made by another version of fastclips"

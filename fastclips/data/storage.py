@@ -450,7 +450,7 @@ class FileTable:
         """Return the names of some files; the numbers are not checked."""
         template, first = self._template.item(video), self._first.item(video)
         if template < 0:
-            return [self._listed.encoded(first + int(frame)) for frame in frames]
+            return self._listed.several([first + int(frame) for frame in frames])
         name, stride = self._templates.encoded(template), self._stride.item(video)
         return [name % (first + int(frame) * stride) for frame in frames]
 
