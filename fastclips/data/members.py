@@ -146,6 +146,7 @@ def _shape(header: bytes) -> tuple[int, ...]:
     file = io.BytesIO(header)
     npy.read_magic(file)
     shape, fortran, dtype = npy.read_array_header_1_0(file)
-    if fortran or dtype != np.uint8 or len(shape) not in (2, 3):
+    possible = len(shape) in (2, 3) and all(type(size) is int and size > 0 for size in shape)
+    if fortran or dtype != np.uint8 or not possible:  # reshape would take -1 for any size
         raise ValueError(f"an array of {dtype}, {shape}")
     return shape
