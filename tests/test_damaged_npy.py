@@ -1,4 +1,4 @@
-"""Damaged headers of .npy files, as frames and as numbers of frames: an error that names the file, and no other."""
+"""Damaged headers of .npy files, of frames and of numbers of frames: always an error that names the file."""
 
 import os
 import struct

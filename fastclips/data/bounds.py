@@ -12,6 +12,7 @@ Every number that an index uses to find something else is checked when the index
 ``pack.ends``              one for each shard, ascending
 ``pack.begins``            the sum of the frames before
 ``pack.<stream>.*``        members lie within one shard, follow each other and do not overlap
+a listing of a tar         names, and members that lie within the tar
 the header                 types of its values; shards have plain names, so they lie in the pack's folder
 =========================  =================================================================================
 
@@ -43,7 +44,15 @@ if TYPE_CHECKING:
 
     from fastclips.data.columns import Columns
 
-__all__ = ["check_files", "check_index", "check_members", "check_paths", "check_streams", "is_paged"]
+__all__ = [
+    "check_files",
+    "check_index",
+    "check_listing",
+    "check_members",
+    "check_paths",
+    "check_streams",
+    "is_paged",
+]
 
 _PAGED = re.compile(r"pack\..+\.(blocks|lengths)|storage\..+\.(listed|starts)").fullmatch
 _TEXT = rb"(?:[^%/\0]++|%%)*+"
@@ -213,6 +222,16 @@ def _groups(counts: NDArray[Any]) -> Iterator[tuple[int, int]]:
         end = max(int(np.searchsorted(ends, done + _ROWS, side="right")), first + 1)
         yield first, end
         first = end
+
+
+def check_listing(columns: Columns, size: int) -> None:
+    """Raise DataError unless the columns list the members of a tar of `size` bytes."""
+    members, _ = _check_names(columns, "names", "begins", empty=False)
+    starts, lengths = (_column(columns, name, rows=members) for name in ("starts", "lengths"))
+    _check_range("starts", starts, BLOCK, size + 1)
+    _check_range("lengths", lengths, 0, size + 1)
+    if (starts + lengths > size).any() or (starts % BLOCK).any():
+        raise _refuse("starts", "leads beyond the end of the tar, or into a block")
 
 
 def check_index(columns: Columns, firsts: NDArray[np.int64] | None = None) -> None:
