@@ -47,8 +47,9 @@ class Root:
 
     @cached_property
     def is_file(self) -> bool:
-        """Whether it is a file, such as a list of videos or a tar."""
-        return Path(self.path).is_file()
+        """Whether it is a file, such as a list of videos or a tar; a list may be a FIFO, which is read once."""
+        path = Path(self.path)
+        return path.is_file() or path.is_fifo()
 
     @property
     def is_missing(self) -> bool:

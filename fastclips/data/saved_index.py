@@ -66,6 +66,11 @@ def load_or_scan(path: str | os.PathLike[str], files: Files) -> tuple[FolderStor
         The file is damaged or is not a saved index; or as from `Files.open`.
     """
     file = _checked(path)
+    if isinstance(files.records, (str, os.PathLike)) and Path(files.records).is_fifo():
+        raise OptionError(
+            f"index={str(file)!r}: needs a list in a file, but {str(files.records)!r} is a FIFO, which can "
+            "be read only once; remove index="
+        )
     made_from = files.made_from()
     if file.exists():
         columns = _loaded(file)

@@ -57,10 +57,8 @@ def find_tars(root: str | os.PathLike[str]) -> list[Path]:
         The root is a compressed tar, an unfinished pack, or a folder of both tars and frames.
     """
     path = Path(root)
-    if path.is_file():
-        if _COMPRESSED(path.name):
-            raise _compressed_error(path)
-        return [path.absolute()] if path.suffix.lower() == ".tar" else []
+    if not path.is_dir():
+        return _single_tar(path)
     try:
         with os.scandir(path) as listed:
             names = []
@@ -72,7 +70,7 @@ def find_tars(root: str | os.PathLike[str]) -> list[Path]:
                     continue
                 if entry.is_dir():  # a large folder of folders ends the loop early
                     return []
-                if entry.name.lower().endswith(".tar"):
+                if entry.name.lower().endswith(".tar") and entry.is_file():
                     names.append(entry.name)
                 elif entry.name.lower().endswith(FRAME_EXTENSIONS):
                     frame = entry.name
@@ -80,6 +78,17 @@ def find_tars(root: str | os.PathLike[str]) -> list[Path]:
         return []
     _refuse_both(path, names, frame)
     return [path.absolute() / name for name in sorted(names, key=natural_key)]
+
+
+def _single_tar(path: Path) -> list[Path]:
+    named = path.suffix.lower() == ".tar"
+    if named and path.is_fifo():
+        raise DataError(f"{str(path)!r} is a FIFO, in which frames have no offset: write it to a file")
+    if not path.is_file():
+        return []
+    if _COMPRESSED(path.name):
+        raise _compressed_error(path)
+    return [path.absolute()] if named else []
 
 
 class Member(NamedTuple):
@@ -178,12 +187,19 @@ def _listing(path: Path) -> Columns:
         pass  # there is no listing, or it is damaged
     listing = _scan(path, status)
     try:
-        if beside.exists() and not beside.read_bytes().startswith(MAGIC):
+        if beside.exists() and not _is_listing(beside):
             raise OSError(0, "it is a file of another kind")  # noqa: TRY301 - reported by the same warning
         listing.save(beside)
     except OSError as error:
         _log.warning("Could not save the listing of %r as %r: %s.", str(path), str(beside), error.strerror)
     return listing
+
+
+def _is_listing(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
 
 
 def _scan(path: Path, status: os.stat_result) -> Columns:
