@@ -27,7 +27,7 @@ from numpy.lib import format as npy
 
 from fastclips.data.columns import Columns
 from fastclips.data.storage import Storage
-from fastclips.errors import DataError, FrameError, OptionError
+from fastclips.errors import DataError, FrameError, OptionError, why_failed
 from fastclips.options import first_few
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ class Npy:
             try:
                 got = os.preadv(self._fds[0], [out[done:]], self._header.offset + start + done)
             except OSError as error:
-                raise DataError(f"{self.path!r}: {error.strerror}") from error
+                raise DataError(f"{self.path!r}: {why_failed(error)}") from error
             if not got:
                 raise DataError("the file was truncated")
             done += got
@@ -236,7 +236,7 @@ def _opened(path: str) -> tuple[int, _Header]:
     try:
         file = open_npy(Path(path))
     except OSError as error:
-        raise DataError(f"cannot open {path!r}: {error.strerror}") from error
+        raise DataError(f"cannot open {path!r}: {why_failed(error)}") from error
     with file:
         try:
             shape, fortran, dtype = read_header(file)

@@ -19,7 +19,7 @@ import numpy as np
 
 from fastclips.data.arrays import open_npy, read_header
 from fastclips.data.lists import Table
-from fastclips.errors import DataError
+from fastclips.errors import DataError, why_failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -162,9 +162,10 @@ def read_arrays(
         try:
             arrays.append(_read_npy(file))
         except (OSError, ValueError, EOFError, MemoryError) as error:
-            reason = (
-                getattr(error, "strerror", None) or f"it is not a complete .npy file of numbers ({error})"
-            )
+            if isinstance(error, OSError) and error.errno is not None:
+                reason = why_failed(error)
+            else:
+                reason = f"it is not a complete .npy file of numbers ({error})"
             raise DataError(f"{where(row)}: {name} {str(file)!r} cannot be read: {reason}.") from error
     table = Table({name: arrays}, lambda row: f"{where(row)}: {values[row]!r}", kinds={name: "frame_target"})
     return _frame_target(table, name, ())

@@ -42,7 +42,7 @@ import struct
 import weakref
 import zlib
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, fcntl
 from math import prod
 from pathlib import Path
@@ -53,7 +53,7 @@ import cloudpickle
 import numpy as np
 
 from fastclips.data.file_column import FileColumn, HeldFile, read_into
-from fastclips.errors import DataError
+from fastclips.errors import DataError, why_failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -80,9 +80,8 @@ _F_SEAL_FUTURE_WRITE = 0x10  # like F_SEAL_WRITE, but every kernel allows a shar
 class Columns(Mapping[str, "NDArray[Any]"]):
     """Named read-only arrays and JSON metadata in one block.
 
-    Made by `pack`, `load` and `attach`. The arrays are views of the mapping and keep it alive; they cannot be
-    made writeable. Two objects are equal only if they are identical. A pickle holds the whole block, so it
-    can be sent to another machine; `dump` leaves the block out.
+    Made by `pack`, `load` and `attach`. The arrays are views of the mapping and keep it alive. Two objects
+    are equal only if they are identical. A pickle holds the whole block; `dump` leaves it out.
 
     Parameters
     ----------
@@ -92,8 +91,8 @@ class Columns(Mapping[str, "NDArray[Any]"]):
         The block's name in messages.
     file : HeldFile, optional
         The file that holds the columns that are not in the block.
-    remedy : str, optional
-        What messages tell the user to do about a damaged block; by default, to delete it.
+    remedy : str
+        What messages tell the user to do about a damaged block.
 
     Raises
     ------
@@ -103,11 +102,9 @@ class Columns(Mapping[str, "NDArray[Any]"]):
 
     __slots__ = ("__weakref__", "_arrays", "_fd", "_file", "_memory", "_meta")
 
-    def __init__(
-        self, fd: int, source: str, *, file: HeldFile | None = None, remedy: str | None = None
-    ) -> None:
+    def __init__(self, fd: int, source: str, *, file: HeldFile | None = None, remedy: str = REMEDY) -> None:
         try:
-            start, header = _read_header(fd, source, remedy or REMEDY)
+            start, header = _read_header(fd, source, remedy)
             self._memory = mmap.mmap(fd, 0, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
             self._meta: dict[str, Any] = header["meta"]
             self._arrays: dict[str, Any] = {
@@ -117,8 +114,10 @@ class Columns(Mapping[str, "NDArray[Any]"]):
             if file is not None:
                 file.name = header["file"]
                 self._arrays |= {name: FileColumn(file, *entry) for name, entry in header["paged"].items()}
-        except BaseException:
+        except BaseException as error:
             os.close(fd)
+            if isinstance(error, OSError):
+                raise DataError(f"cannot hold an index in memory: {why_failed(error)}") from error
             raise
         self._fd, self._file = fd, file
         weakref.finalize(self, os.close, fd).atexit = False
@@ -127,8 +126,7 @@ class Columns(Mapping[str, "NDArray[Any]"]):
     def pack(cls, arrays: Mapping[str, ArrayLike], meta: Mapping[str, Any] | None = None) -> Columns:
         """Copy arrays into a memfd.
 
-        An array is written piece by piece, so no second copy of it is made, even if it is not contiguous,
-        mapped from a file or of another byte order.
+        An array is written piece by piece, so no second copy of it is made.
 
         Parameters
         ----------
@@ -203,9 +201,9 @@ class Columns(Mapping[str, "NDArray[Any]"]):
         Raises
         ------
         OSError
-            The file cannot be opened, or there is no memory for the copy.
+            The file cannot be opened.
         DataError
-            The file is not saved columns, is of another version, truncated or damaged.
+            The file is no saved columns, is of another version or damaged; or no memory is left for the copy.
         """
         source = repr(os.fspath(path))
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # of a FIFO, open would wait
@@ -403,12 +401,14 @@ def _from_bytes(block: bytes) -> Columns:
 
 def _memfd(write: Callable[[int], None]) -> int:
     """Return a new memfd, filled by `write` and sealed."""
-    fd = os.memfd_create("fastclips-columns", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
-        write(fd)
-    except BaseException:
-        os.close(fd)
-        raise
+        fd = os.memfd_create("fastclips-columns", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        with ExitStack() as failing:
+            failing.callback(os.close, fd)
+            write(fd)
+            failing.pop_all()
+    except OSError as error:
+        raise DataError(f"cannot hold an index in memory: {why_failed(error)}") from error
     with suppress(OSError):  # an old kernel: seals are a safeguard that nothing depends on
         fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | _F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
     return fd

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from fastclips.errors import DataError
+from fastclips.errors import DataError, why_failed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,7 +58,7 @@ def read_into(fd: int, name: str, out: NDArray[Any], place: int) -> None:
         try:
             got = os.preadv(fd, [flat[done:].data], place + done)
         except OSError as error:
-            raise DataError(f"{name} cannot be read: {error.strerror}") from error
+            raise DataError(f"{name} cannot be read: {why_failed(error)}") from error
         if not got:
             raise DataError(
                 f"{name} has changed since it was opened: it ends at byte {place + done} or before. "

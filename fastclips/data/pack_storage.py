@@ -51,7 +51,7 @@ from fastclips.data.index import Index
 from fastclips.data.members import REMEDY, MemberError, Shard, contents
 from fastclips.data.names import Names
 from fastclips.data.storage import FileTable, Storage
-from fastclips.errors import DataError, FrameError
+from fastclips.errors import DataError, FrameError, why_failed
 from fastclips.spec import Stream
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ class PackStorage(Storage):
             try:
                 size = path.stat().st_size
             except OSError as error:
-                raise DataError(f"{str(path)!r}: {error.strerror}; {remedy}") from error
+                raise DataError(f"{str(path)!r}: {why_failed(error)}; {remedy}") from error
             if size != end - begin:
                 raise DataError(f"{str(path)!r} has {size} bytes, but its index says {end - begin}; {remedy}")
             begin = end
@@ -261,7 +261,7 @@ class PackStorage(Storage):
         except (OSError, DataError) as error:
             if len(starts) > 1:  # read one by one to find the frame for the message
                 return [self._read_members(stream, video, (frame,))[0] for frame in frames]
-            reason = str(error.strerror if isinstance(error, OSError) else error)
+            reason = why_failed(error) if isinstance(error, OSError) else str(error)
             (frame,) = frames
             path = self.where(stream, video, frame)
             message = f"cannot read frame {path!r}: {reason}; {REMEDY}"
@@ -447,7 +447,7 @@ def open_pack(folder: str | os.PathLike[str]) -> tuple[PackStorage, Index, tuple
     try:
         columns = Columns.load(file, remedy=_RESTORE, paged=is_paged)
     except OSError as error:
-        raise DataError(f"cannot read {str(file)!r}: {error.strerror}") from error
+        raise DataError(f"cannot read {str(file)!r}: {why_failed(error)}") from error
     version = columns.meta.get("pack")
     if version != VERSION or type(version) is not int:
         reason = f"has pack format version {version}, but this fastclips reads version {VERSION}"

@@ -28,7 +28,7 @@ from fastclips.data.columns import MAGIC, REMEDY, Columns
 from fastclips.data.index import Index
 from fastclips.data.scan import time_of
 from fastclips.data.storage import FolderStorage
-from fastclips.errors import DataError, OptionError
+from fastclips.errors import DataError, OptionError, why_failed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,7 +91,7 @@ def load_or_scan(path: str | os.PathLike[str], files: Files) -> tuple[FolderStor
     try:
         _packed(storage, index, made_from, watched).save(file)
     except OSError as error:
-        raise OptionError(f"index={str(file)!r}: cannot be written: {error.strerror}") from error
+        raise OptionError(f"index={str(file)!r}: cannot be written: {why_failed(error)}") from error
     return _unpacked(_loaded(file), file)
 
 
@@ -105,7 +105,7 @@ def _checked(path: object) -> Path:
         file = file.resolve()  # a link is kept, and its target is written
         folder = file.is_dir()
     except OSError as error:
-        raise OptionError(f"index={str(file)!r}: {error.strerror}; give another file") from error
+        raise OptionError(f"index={str(file)!r}: {why_failed(error)}; give another file") from error
     if file.exists() and not folder and not file.is_file():
         raise OptionError(f"index={str(file)!r}: must be a regular file")
     if folder:
@@ -134,7 +134,8 @@ def _loaded(file: Path) -> Columns:
             return Columns.load(file, paged=is_paged)
     except OSError as error:
         raise OptionError(
-            f"index={str(file)!r}: cannot be read: {error.strerror}; give another file, or make it readable"
+            f"index={str(file)!r}: cannot be read: {why_failed(error)}; give another file, or make it "
+            "readable"
         ) from error
     raise DataError(f"{str(file)!r} is not an index of fastclips; give another file as index=")
 

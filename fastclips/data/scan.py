@@ -35,7 +35,8 @@ from fastclips.data import several
 from fastclips.data.decimals import find_decimals
 from fastclips.data.names import FileNames, natural_key, stem, template_of
 from fastclips.data.several import matcher
-from fastclips.errors import DataError, OptionError
+from fastclips.errors import DataError, OptionError, why_failed
+from fastclips.options import bar_disabled
 
 if TYPE_CHECKING:
     import re
@@ -308,7 +309,7 @@ def _frames_in(path: str) -> list[str] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise DataError(f"cannot list {path!r}: {error.strerror}.") from error
+        raise DataError(f"cannot list {path!r}: {why_failed(error)}.") from error
 
 
 def choose_folders(tree: FrameTree, names: Sequence[str]) -> tuple[FrameTree, dict[str, str]]:
@@ -405,8 +406,8 @@ def _check_folder(path: str, where: str, remedy: str) -> None:
         os.stat(f"{path}/.")  # noqa: PTH116 - pathlib removes the dot
     except OSError as error:
         raise DataError(
-            f"{where}: cannot read the folder {path!r}: {error.strerror}; {remedy}correct the list, or drop "
-            "such rows with unpaired='drop'."
+            f"{where}: cannot read the folder {path!r}: {why_failed(error)}; {remedy}correct the list, or "
+            "drop such rows with unpaired='drop'."
         ) from error
 
 
@@ -432,7 +433,7 @@ def _watched(items: Iterable[T], doing: str, unit: str) -> Iterable[T]:
     """Iterate with a progress bar, which a terminal shows after `_SHOW_AFTER` seconds."""
     from tqdm import tqdm  # noqa: PLC0415 - needed only for scans
 
-    shown: Iterable[T] = tqdm(items, doing, unit=unit, delay=_SHOW_AFTER, disable=None, leave=False)
+    shown: Iterable[T] = tqdm(items, doing, unit=unit, delay=_SHOW_AFTER, disable=bar_disabled(), leave=False)
     return shown
 
 
@@ -472,7 +473,7 @@ def _walk(top: str) -> Iterator[tuple[str, list[str], list[str], int]]:
                 continue
             frames, extensions = _entries(path, below.append)
         except OSError as error:
-            raise DataError(f"cannot list {error.filename or path!r}: {error.strerror}.") from error
+            raise DataError(f"cannot list {error.filename or path!r}: {why_failed(error)}.") from error
         within = above | {identity}
         pending += [(f"{folder}/{name}" if folder else name, within) for name in below]
         yield folder, frames, extensions, status.st_mtime_ns

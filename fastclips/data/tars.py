@@ -26,7 +26,8 @@ from fastclips.data.bounds import check_listing
 from fastclips.data.columns import MAGIC, Columns
 from fastclips.data.names import Names, natural_key
 from fastclips.data.scan import FRAME_EXTENSIONS, SKIPPED, FrameTree, gather_videos
-from fastclips.errors import DataError
+from fastclips.errors import DataError, why_failed
+from fastclips.options import bar_disabled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -191,7 +192,7 @@ def _listing(path: Path) -> Columns:
             raise OSError(0, "it is a file of another kind")  # noqa: TRY301 - reported by the same warning
         listing.save(beside)
     except OSError as error:
-        _log.warning("Could not save the listing of %r as %r: %s.", str(path), str(beside), error.strerror)
+        _log.warning("Could not save the listing of %r as %r: %s.", str(path), str(beside), why_failed(error))
     return listing
 
 
@@ -234,7 +235,12 @@ def _members(path: Path) -> Iterator[tuple[str, tarfile.TarInfo]]:
         with (
             tarfile.open(path, "r:", encoding="utf-8", errors="surrogateescape", tarinfo=_Header) as tar,
             tqdm(
-                tar, f"scanning {path}", unit=" members", delay=_SHOW_AFTER, disable=None, leave=False
+                tar,
+                f"scanning {path}",
+                unit=" members",
+                delay=_SHOW_AFTER,
+                disable=bar_disabled(),
+                leave=False,
             ) as bar,
         ):
             for member in bar:
@@ -246,7 +252,7 @@ def _members(path: Path) -> Iterator[tuple[str, tarfile.TarInfo]]:
                     members.clear()
             end = tar.offset
     except OSError as error:
-        raise DataError(f"cannot read {str(path)!r}: {error.strerror}") from error
+        raise DataError(f"cannot read {str(path)!r}: {why_failed(error)}") from error
     except tarfile.TarError as error:
         if _begins_compressed(path):
             raise _compressed_error(path) from error
