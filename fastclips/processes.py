@@ -95,13 +95,13 @@ class Process:
         fds: Sequence[int] = (),
         bound: bool = True,
     ) -> None:
-        fill_standard_streams()
         try:
+            fill_standard_streams()
             self._process = _start(target, value, list(numbers), fds, parent=os.getpid() if bound else 0)
+            self.pid = self._process.pid
+            self._pidfd = _pidfd_of(self._process)
         except OSError as error:
             raise EngineError(f"cannot start a worker process: {why_failed(error)}") from error
-        self.pid = self._process.pid
-        self._pidfd = os.pidfd_open(self.pid)
         self._owner = os.getpid()
         self._reaped = False
 
@@ -170,8 +170,11 @@ class AnsweringProcess(Process):
     """
 
     def __init__(self, target: str, value: object) -> None:
-        fill_standard_streams()
-        self.answers, theirs = os.pipe()
+        try:
+            fill_standard_streams()
+            self.answers, theirs = os.pipe()
+        except OSError as error:
+            raise EngineError(f"cannot start a worker process: {why_failed(error)}") from error
         try:
             super().__init__(target, value, [theirs], fds=[theirs])
         except BaseException:
@@ -266,6 +269,16 @@ def _start(
     finally:
         for fd in (value_fd, *low):
             os.close(fd)
+
+
+def _pidfd_of(process: subprocess.Popen[bytes]) -> int:
+    """Return a pidfd of a process; end the process if that fails."""
+    try:
+        return os.pidfd_open(process.pid)
+    except OSError:
+        process.kill()
+        process.communicate()
+        raise
 
 
 def _current() -> str:

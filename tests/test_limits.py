@@ -74,7 +74,7 @@ def printed(code, folder, **options):
 FILES = """
 load(0, 'frames'), fc.pack('frames', 'made', workers=0), {run}  # imports, and opens what is opened once
 used = len(os.listdir("/proc/self/fd")) - 1
-for more in range(20):
+for more in range(40):
     for path in ("made", "frames.index", "x.tar.index"):
         shutil.rmtree(path) if os.path.isdir(path) else os.path.exists(path) and os.unlink(path)
     found = limited(resource.RLIMIT_NOFILE, used + more, lambda: {run})

@@ -251,7 +251,10 @@ def _opened(path: str) -> tuple[int, _Header]:
         size, needed = os.fstat(file.fileno()).st_size, header.offset + prod(shape) * dtype.itemsize
         if size < needed:
             raise DataError(f"{path!r} is truncated: {size} bytes of {needed}. Write it again")
-        return os.dup(file.fileno()), header
+        try:
+            return os.dup(file.fileno()), header
+        except OSError as error:
+            raise DataError(f"cannot open {path!r}: {why_failed(error)}") from error
 
 
 def open_npy(path: Path) -> BinaryIO:

@@ -405,8 +405,8 @@ def _kernel_state(pid: int) -> str:
 
 
 def _new_arena(slots: int, geometry: dict[str, int]) -> Arena:
-    fill_standard_streams()
     try:
+        fill_standard_streams()
         return Arena(slots=slots, **geometry)
     except OSError as error:
         raise EngineError(f"cannot make the shared memory of batches: {why_failed(error)}") from error
