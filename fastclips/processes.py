@@ -101,7 +101,8 @@ class Process:
             self.pid = self._process.pid
             self._pidfd = _pidfd_of(self._process)
         except OSError as error:
-            raise EngineError(f"cannot start a worker process: {why_failed(error)}") from error
+            of = f" ({error.filename!r})" if error.filename else ""
+            raise EngineError(f"cannot start a worker process: {why_failed(error)}{of}") from error
         self._owner = os.getpid()
         self._reaped = False
 
