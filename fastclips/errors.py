@@ -13,6 +13,11 @@
 Each message names the offending value and the remedy. All errors can be pickled.
 """
 
+from __future__ import annotations
+
+import errno
+import resource
+
 __all__ = [
     "ClosedError",
     "DamageError",
@@ -21,7 +26,10 @@ __all__ = [
     "FastclipsError",
     "FrameError",
     "OptionError",
+    "why_failed",
 ]
+
+_FILES = 64  # that a process of fastclips has open at most, without those of a pack or of the user
 
 
 class FastclipsError(Exception):
@@ -106,3 +114,21 @@ class EngineError(FastclipsError, RuntimeError):
 
 class ClosedError(EngineError):
     """The loader is closed, so it has no more batches."""
+
+
+def why_failed(error: OSError) -> str:
+    """Return why a system call failed, and which limit of the process or the machine was reached."""
+    why = error.strerror or str(error)
+    if error.errno == errno.EMFILE:
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return (
+            f"{why}: the limit is {limit} (ulimit -n), and a process needs up to {_FILES}, and 64 more "
+            "for the shards of a pack. Raise it, as by ulimit -n 1024, or close files of your own"
+        )
+    if error.errno == errno.ENFILE:
+        return f"{why}: the limit of the machine is in /proc/sys/fs/file-max. Close files of other programs"
+    if error.errno == errno.EFBIG:
+        limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+        if limit != resource.RLIM_INFINITY:
+            return f"{why}: the limit is {limit} bytes (ulimit -f). Raise it, as by ulimit -f unlimited"
+    return why

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from numbers import Real
 from operator import index
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
+    "bar_disabled",
     "check_chance",
     "check_per",
     "checked_bool",
@@ -214,7 +216,7 @@ def check_chance(step: Any) -> None:  # noqa: ANN401 - any pixel step that has b
     check_per(step)
 
 
-# Arrays, and lists in messages
+# Arrays, lists in messages, and progress bars
 
 
 def refuse_masked(value: object, name: str) -> None:
@@ -226,3 +228,8 @@ def refuse_masked(value: object, name: str) -> None:
 def first_few(names: Sequence[object], most: int = 5) -> str:
     """Return values as a message shows them: the first `most`, and dots for the others."""
     return ", ".join(map(repr, names[:most])) + ", ..." * (len(names) > most)
+
+
+def bar_disabled() -> bool | None:
+    """Return `disable` of a progress bar: None, which shows it on a terminal; True without standard error."""
+    return True if sys.stderr is None else None

@@ -30,18 +30,29 @@ import subprocess
 import sys
 from collections import deque
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from fastclips._native import die_with_parent
 from fastclips.data.columns import dump, load
-from fastclips.errors import EngineError
+from fastclips.errors import EngineError, why_failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-__all__ = ["AnsweringProcess", "Process", "answer", "cause_of_death", "in_order", "receive", "run", "send"]
+__all__ = [
+    "AnsweringProcess",
+    "Process",
+    "answer",
+    "cause_of_death",
+    "fill_standard_streams",
+    "in_order",
+    "receive",
+    "run",
+    "send",
+]
 
 _BOOT = (
     "import os, sys; os.setpgrp(); argv = sys.argv[1:]; sys.path[:] = argv[2:]; "
@@ -49,6 +60,7 @@ _BOOT = (
 )
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # a process that forks needs it
 _LENGTH = struct.Struct("<Q")
+_STANDARD = 2  # the last number of a standard stream
 _END_S = 5.0  # how long the end of a process may take
 _TASKS_EACH = 2  # so that a process never waits for the caller, which uses the answers meanwhile
 _AHEAD = 8  # tasks per process that may be given out or done before the oldest task is done
@@ -89,11 +101,13 @@ class Process:
         bound: bool = True,
     ) -> None:
         try:
+            fill_standard_streams()
             self._process = _start(target, value, list(numbers), fds, parent=os.getpid() if bound else 0)
+            self.pid = self._process.pid
+            self._pidfd = _pidfd_of(self._process)
         except OSError as error:
-            raise EngineError(f"cannot start a worker process: {error}") from error
-        self.pid = self._process.pid
-        self._pidfd = os.pidfd_open(self.pid)
+            of = f" ({error.filename!r})" if error.filename else ""
+            raise EngineError(f"cannot start a worker process: {why_failed(error)}{of}") from error
         self._owner = os.getpid()
         self._reaped = False
 
@@ -162,7 +176,11 @@ class AnsweringProcess(Process):
     """
 
     def __init__(self, target: str, value: object) -> None:
-        self.answers, theirs = os.pipe()
+        try:
+            fill_standard_streams()
+            self.answers, theirs = os.pipe()
+        except OSError as error:
+            raise EngineError(f"cannot start a worker process: {why_failed(error)}") from error
         try:
             super().__init__(target, value, [theirs], fds=[theirs])
         except BaseException:
@@ -325,22 +343,59 @@ def _start(
     target: str, value: object, numbers: list[int], fds: Sequence[int], *, parent: int
 ) -> subprocess.Popen[bytes]:
     value_fd = os.memfd_create("fastclips-value")
+    low: list[int] = []  # copies of descriptors whose numbers are those of standard streams
     try:
         with os.fdopen(value_fd, "wb", closefd=False) as file:
-            columns = [block.fd for block in dump(value, file)]
+            columns = [list(block.fds) for block in dump(value, file)]
+        for fds_of in columns:
+            for at, fd in enumerate(fds_of):
+                if fd <= _STANDARD:
+                    fds_of[at] = os.dup(fd)
+                    low.append(fds_of[at])
         os.lseek(value_fd, 0, os.SEEK_SET)
         arguments = {"value": value_fd, "columns": columns, "numbers": numbers, "parent": parent}
-        path = [entry or str(Path.cwd()) for entry in sys.path if isinstance(entry, str)]
+        path = [entry or _current() for entry in sys.path if isinstance(entry, str)]
         return subprocess.Popen(
             [sys.executable, "-c", _BOOT, target, json.dumps(arguments), *path],
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=2,
-            pass_fds=(value_fd, *columns, *fds),
+            pass_fds=(value_fd, *chain.from_iterable(columns), *fds),
             env={**os.environ, **dict.fromkeys(_ONE_THREAD, "1")},
         )
     finally:
-        os.close(value_fd)
+        for fd in (value_fd, *low):
+            os.close(fd)
+
+
+def _pidfd_of(process: subprocess.Popen[bytes]) -> int:
+    """Return a pidfd of a process; end the process if that fails."""
+    try:
+        return os.pidfd_open(process.pid)
+    except OSError:
+        process.kill()
+        process.communicate()
+        raise
+
+
+def _current() -> str:
+    """Return the current folder, or the name of no folder if it has been deleted."""
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError:
+        return os.devnull
+
+
+def fill_standard_streams() -> None:
+    """Open /dev/null in place of closed standard streams.
+
+    A descriptor of ours with the number of a standard stream would be lost in a child.
+    """
+    fd = 0
+    while fd <= _STANDARD:
+        fd = os.open(os.devnull, os.O_RDWR)
+        os.set_inheritable(fd, True)
+    os.close(fd)
 
 
 def run(target: str, arguments: str) -> None:
@@ -364,7 +419,7 @@ def run(target: str, arguments: str) -> None:
     def load_value() -> Any:  # noqa: ANN401 - whatever was given
         with os.fdopen(given["value"], "rb") as file:
             value = load(file, given["columns"])
-        for fd in given["columns"]:
+        for fd in chain.from_iterable(given["columns"]):
             os.close(fd)
         return value
 

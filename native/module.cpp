@@ -116,6 +116,16 @@ NB_MODULE(_native, m) {
         "The native core: the arena in shared memory, decoding of regions of JPEGs, transcoding, "
         "reading of files.";
 
+    // A failed system call is an OSError with its number.
+    nb::register_exception_translator([](const std::exception_ptr& thrown, void*) {
+        try {
+            std::rethrow_exception(thrown);
+        } catch (const std::system_error& error) {
+            const nb::object values = nb::make_tuple(error.code().value(), error.code().message());
+            PyErr_SetObject(PyExc_OSError, values.ptr());
+        }
+    });
+
     // Constants that Python needs, too.
     m.attr("CACHE_LINE") = fastclips::kLine;
     m.attr("PAGE") = fastclips::kPage;

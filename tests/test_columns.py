@@ -181,7 +181,7 @@ def test_no_descriptor_is_left(tmp_path):
     file = BytesIO()
     left_out = dump(more, file)
     file.seek(0)
-    again = load(file, [columns.fd for columns in left_out])
+    again = load(file, [columns.fds for columns in left_out])
     with pytest.raises(TypeError):
         Columns.pack({"a": "text"})
     (tmp_path / "c").write_bytes(b"other")
@@ -302,7 +302,7 @@ def test_each_block_is_left_out_once():
     assert left_out == [first, second]
     assert len(file.getvalue()) < 1000
     file.seek(0)
-    value = load(file, [columns.fd for columns in left_out])
+    value = load(file, [columns.fds for columns in left_out])
     assert value["again"][0] is value["again"][2]
     assert_equal(value["again"][0], first)
     assert_equal(value["again"][1], second)

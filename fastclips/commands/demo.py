@@ -36,7 +36,7 @@ from fastclips.data.dataset import Dataset
 from fastclips.data.opening import open_dataset
 from fastclips.errors import DataError, FastclipsError, FrameError
 from fastclips.loader import ClipLoader
-from fastclips.options import checked_int
+from fastclips.options import bar_disabled, checked_int
 from fastclips.pixels.geometry.crops import CenterCrop, RandomCrop, Resize
 from fastclips.planning.samplers import Windows
 from fastclips.testing.frames import write_frames
@@ -240,7 +240,7 @@ def _fit(keras: Any, model: Any, train: ClipLoader, validation: ClipLoader, epoc
     """Train with a progress bar and a line for each epoch; return the last validation accuracy."""
     from fastclips.adapters.keras import ClipSequence  # noqa: PLC0415 - Keras is an extra
 
-    bar = tqdm(total=len(train), unit=" batches", leave=False, disable=None, ncols=80)
+    bar = tqdm(total=len(train), unit=" batches", leave=False, disable=bar_disabled(), ncols=80)
     began = perf_counter()
 
     def on_epoch_begin(epoch: int, logs: object) -> None:  # noqa: ARG001 - Keras passes it

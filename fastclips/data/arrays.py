@@ -14,19 +14,21 @@ the same array.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import weakref
 from collections.abc import Iterable, Mapping
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy
 
 from fastclips.data.columns import Columns
 from fastclips.data.storage import Storage
-from fastclips.errors import DataError, FrameError, OptionError
+from fastclips.errors import DataError, FrameError, OptionError, why_failed
 from fastclips.options import first_few
 
 if TYPE_CHECKING:
@@ -34,9 +36,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["ArrayStorage", "Npy", "find_array"]
+__all__ = ["ArrayStorage", "Npy", "find_array", "open_npy", "read_header"]
 
 _PICTURE, _MASK = "(N, T, H, W, C)", "(N, T, H, W)"
+_VERSIONS = ((1, 0), (2, 0), (3, 0))
+_HEADER = 10_000  # bytes of a header, as NumPy's own limit
+_BELOW = 2**48  # for the sizes of axes
 _CHANNELS = (1, 3)
 _FIELDS = {  # dtypes, shapes, and number of axes and channels of each kind that is no picture
     "flow": (("float32",), "(N, T, H, W, 2)", ((5, 2),)),
@@ -240,7 +245,7 @@ class Npy:
             try:
                 got = os.preadv(self._fds[0], [out[done:]], self._header.offset + start + done)
             except OSError as error:
-                raise DataError(f"{self.path!r}: {error.strerror}") from error
+                raise DataError(f"{self.path!r}: {why_failed(error)}") from error
             if not got:
                 raise DataError("the file was truncated")
             done += got
@@ -254,14 +259,12 @@ def _close(fds: list[int]) -> None:
 def _opened(path: str) -> tuple[int, _Header]:
     """Open a .npy file; check that it is complete and in C order."""
     try:
-        file = Path(path).open("rb")  # noqa: SIM115 - its descriptor is duplicated, then it is closed
+        file = open_npy(Path(path))
     except OSError as error:
-        raise DataError(f"cannot open {path!r}: {error.strerror}") from error
+        raise DataError(f"cannot open {path!r}: {why_failed(error)}") from error
     with file:
         try:
-            version = npy.read_magic(file)
-            read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-            shape, fortran, dtype = read(file)
+            shape, fortran, dtype = read_header(file)
         except (OSError, ValueError) as error:
             raise DataError(f"{path!r} is not a .npy file: {error}. Write it with np.save") from error
         if fortran:
@@ -273,7 +276,51 @@ def _opened(path: str) -> tuple[int, _Header]:
         size, needed = os.fstat(file.fileno()).st_size, header.offset + prod(shape) * dtype.itemsize
         if size < needed:
             raise DataError(f"{path!r} is truncated: {size} bytes of {needed}. Write it again")
-        return os.dup(file.fileno()), header
+        try:
+            return os.dup(file.fileno()), header
+        except OSError as error:
+            raise DataError(f"cannot open {path!r}: {why_failed(error)}") from error
+
+
+def open_npy(path: Path) -> BinaryIO:
+    """Open a .npy file; raise OSError if it cannot be opened, or is a FIFO or a device, which might wait."""
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return file
+
+
+def read_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return shape, Fortran order and dtype from the header of a .npy file, which is then read past.
+
+    Raises
+    ------
+    ValueError
+        The header is damaged or too long, or the array holds Python objects.
+    OSError
+        The file cannot be read.
+    """
+    version = npy.read_magic(file)
+    if version not in _VERSIONS:
+        raise ValueError(f"its format version {version} is not one of {_VERSIONS}")
+    size = 2 if version == (1, 0) else 4
+    length = int.from_bytes(file.read(size), "little")
+    if length > _HEADER:
+        raise ValueError(f"its header of {length} bytes is longer than {_HEADER}")
+    file.seek(-size, os.SEEK_CUR)
+    try:
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, fortran, dtype = read(file)
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # NumPy evaluates the header as Python, with any error
+        raise ValueError(f"its header cannot be parsed ({type(error).__name__})") from error
+    if not all(type(size) is int and 0 <= size < _BELOW for size in shape):
+        raise ValueError(f"its shape {shape} is not possible")
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects")
+    return shape, fortran, dtype
 
 
 def find_array(source: Any, name: str) -> Npy | NDArray[Any]:  # noqa: ANN401 - any argument of the user

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import math
+import os
 from itertools import chain, islice
+from math import prod
 from numbers import Real
 from operator import index
 from pathlib import Path
@@ -15,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastclips.data.arrays import open_npy, read_header
 from fastclips.data.lists import Table
-from fastclips.errors import DataError
+from fastclips.errors import DataError, why_failed
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
@@ -162,13 +164,25 @@ def read_arrays(
             must = "must be the path of a .npy file with the numbers of the row's frames, relative to"
             raise DataError(f"{where(row)}: {name} {path!r} {must} {str(Path(root).absolute())!r}.")
         try:
-            with file.open("rb") as opened:
-                arrays.append(np.lib.format.read_array(opened, allow_pickle=False))
-        except (OSError, ValueError, EOFError) as error:
-            reason = getattr(error, "strerror", None) or "it is not a complete .npy file of numbers"
+            arrays.append(_read_npy(file))
+        except (OSError, ValueError, EOFError, MemoryError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                reason = why_failed(error)
+            else:
+                reason = f"it is not a complete .npy file of numbers ({error})"
             raise DataError(f"{where(row)}: {name} {str(file)!r} cannot be read: {reason}.") from error
     table = Table({name: arrays}, lambda row: f"{where(row)}: {values[row]!r}", kinds={name: "frame_target"})
     return _frame_target(table, name, ())
+
+
+def _read_npy(path: Path) -> NDArray[Any]:
+    with open_npy(path) as file:
+        shape, _, dtype = read_header(file)
+        size, needed = os.fstat(file.fileno()).st_size, file.tell() + prod(shape) * dtype.itemsize
+        if size < needed:
+            raise ValueError(f"{size} bytes of {needed}")
+        file.seek(0)
+        return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
 
 
 def floats(table: Table, name: str) -> list[float]:

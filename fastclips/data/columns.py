@@ -1,14 +1,18 @@
 """Named arrays in one block of memory that all processes map, so an index is held in memory once.
 
-A block is a memfd or a file, mapped read-only. Both hold the same bytes: saving copies the block, loading
-maps the file. The trainer, the nursery and the workers share one copy of an index. A file is read through
-once when it is opened, to compare its checksum: a flipped bit would name another video or class. ::
+A block is a sealed memfd, mapped read-only. Saving copies it to a file, loading copies the file to a memfd.
+The trainer, the nursery and the workers share one copy of an index. A file is read through once when it is
+opened, to compare its checksum: a flipped bit would name another video or class. ::
 
     Columns.pack(arrays, meta)   arrays -> memfd
     columns.save(path)           block -> file
-    Columns.load(path)           file -> block, mapped and checked
+    Columns.load(path, paged=)   file -> memfd, checked; the large columns stay in the file
     dump(value, file)            pickles a value without its blocks; their descriptors are passed instead
     load(file, fds)              unpickles the value in the process that received the descriptors
+
+**Files are never mapped**: cutting a mapped file short kills its readers by SIGBUS. Of a file of more than
+64 MiB, the columns that the loader names stay in the file: each is a `FileColumn`, whose rows are read when
+they are used, and a short read is a DataError.
 
 **The bytes.** All numbers are little-endian. ::
 
@@ -21,8 +25,9 @@ once when it is opened, to compare its checksum: a flipped bit would name anothe
            zeros         up to a multiple of 64, where the data begin
            arrays        C-contiguous; offsets are multiples of 64, counted from where the data begin
 
-A memfd is sealed after it is written. A file is put in place by a rename and never written to again, so a
-process that has mapped the old file keeps the old content. Truncating a mapped file kills its readers.
+A memfd is sealed after it is written. If columns stay in a file, its header also has ``file``, the file's
+name, and ``paged``, [dtype, shape, offset in the file] of each. A file is put in place by a rename and never
+written to again, so a process that has opened the old file keeps the old content.
 """
 
 from __future__ import annotations
@@ -31,12 +36,13 @@ import json
 import mmap
 import os
 import pickle
+import re
 import stat
 import struct
 import weakref
 import zlib
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, fcntl
 from math import prod
 from pathlib import Path
@@ -46,7 +52,8 @@ from uuid import uuid4
 import cloudpickle
 import numpy as np
 
-from fastclips.errors import DataError
+from fastclips.data.file_column import FileColumn, HeldFile, read_into
+from fastclips.errors import DataError, why_failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -62,6 +69,9 @@ _PREFIX = struct.Struct("<8sQQQQ")  # magic, version, bytes of the header, bytes
 _ALIGNMENT = 64  # bytes: a cache line
 
 _KINDS = "biufc"  # NumPy's kinds: bools and numbers
+_DTYPE = re.compile(rf"[<|][{_KINDS}][0-9]{{1,2}}").fullmatch
+_COPIED = 64 * 2**20  # bytes of a file up to which all columns are copied into memory
+_AXES, _BELOW = 32, 2**48  # axes of an array, and items
 _PIECE = 2**22  # bytes converted at a time
 _F_SEAL_FUTURE_WRITE = 0x10  # like F_SEAL_WRITE, but every kernel allows a shared mapping afterwards
 
@@ -70,9 +80,8 @@ _F_SEAL_FUTURE_WRITE = 0x10  # like F_SEAL_WRITE, but every kernel allows a shar
 class Columns(Mapping[str, "NDArray[Any]"]):
     """Named read-only arrays and JSON metadata in one block.
 
-    Made by `pack`, `load` and `attach`. The arrays are views of the mapping and keep it alive; they cannot be
-    made writeable. Two objects are equal only if they are identical. A pickle holds the whole block, so it
-    can be sent to another machine; `dump` leaves the block out.
+    Made by `pack`, `load` and `attach`. The arrays are views of the mapping and keep it alive. Two objects
+    are equal only if they are identical. A pickle holds the whole block; `dump` leaves it out.
 
     Parameters
     ----------
@@ -80,10 +89,10 @@ class Columns(Mapping[str, "NDArray[Any]"]):
         A descriptor of a block. It is closed with this object, or immediately if the constructor raises.
     source : str
         The block's name in messages.
-    verify : bool
-        Whether to compare the checksum, which only a saved block has.
-    remedy : str, optional
-        What messages tell the user to do about a damaged block; by default, to delete it.
+    file : HeldFile, optional
+        The file that holds the columns that are not in the block.
+    remedy : str
+        What messages tell the user to do about a damaged block.
 
     Raises
     ------
@@ -91,32 +100,33 @@ class Columns(Mapping[str, "NDArray[Any]"]):
         The descriptor holds no block, a block of another version, or a truncated or damaged block.
     """
 
-    __slots__ = ("__weakref__", "_arrays", "_fd", "_memory", "_meta")
+    __slots__ = ("__weakref__", "_arrays", "_fd", "_file", "_memory", "_meta")
 
-    def __init__(self, fd: int, source: str, *, verify: bool = False, remedy: str | None = None) -> None:
+    def __init__(self, fd: int, source: str, *, file: HeldFile | None = None, remedy: str = REMEDY) -> None:
         try:
-            start, header = _read_header(fd, source, verify=verify, remedy=remedy)
+            start, header = _read_header(fd, source, remedy)
             self._memory = mmap.mmap(fd, 0, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
-            try:
-                self._meta: dict[str, Any] = header["meta"]
-                self._arrays = {
-                    name: _view(self._memory, dtype, shape, start, offset)
-                    for name, (dtype, shape, offset) in header["arrays"].items()
-                }
-            except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-                raise DataError(f"{source} has a damaged header ({error}): {remedy or REMEDY}") from error
-        except BaseException:
+            self._meta: dict[str, Any] = header["meta"]
+            self._arrays: dict[str, Any] = {
+                name: np.ndarray(tuple(shape), dtype, self._memory, start + offset)
+                for name, (dtype, shape, offset) in header["arrays"].items()
+            }
+            if file is not None:
+                file.name = header["file"]
+                self._arrays |= {name: FileColumn(file, *entry) for name, entry in header["paged"].items()}
+        except BaseException as error:
             os.close(fd)
+            if isinstance(error, OSError):
+                raise DataError(f"cannot hold an index in memory: {why_failed(error)}") from error
             raise
-        self._fd = fd
+        self._fd, self._file = fd, file
         weakref.finalize(self, os.close, fd).atexit = False
 
     @classmethod
     def pack(cls, arrays: Mapping[str, ArrayLike], meta: Mapping[str, Any] | None = None) -> Columns:
         """Copy arrays into a memfd.
 
-        An array is written piece by piece, so no second copy of it is made, even if it is not contiguous,
-        mapped from a file or of another byte order.
+        An array is written piece by piece, so no second copy of it is made.
 
         Parameters
         ----------
@@ -134,6 +144,12 @@ class Columns(Mapping[str, "NDArray[Any]"]):
         TypeError
             An array does not hold numbers or bools, a name is not a str, or `meta` is not JSON-able.
         """
+        return cls._packed(arrays, {"meta": dict(meta or {})})
+
+    @classmethod
+    def _packed(
+        cls, arrays: Mapping[str, ArrayLike], more: dict[str, Any], file: HeldFile | None = None
+    ) -> Columns:
         given = {name: np.asarray(array) for name, array in arrays.items()}
         entries, end = {}, 0
         for name, array in given.items():
@@ -143,7 +159,7 @@ class Columns(Mapping[str, "NDArray[Any]"]):
                 raise TypeError(f"column {name!r} must hold numbers or bools, not {array.dtype}")
             entries[name] = array.dtype.newbyteorder("<").str, array.shape, end
             end = _aligned(end + array.nbytes)
-        header = json.dumps({"arrays": entries, "meta": dict(meta or {})}).encode()
+        header = json.dumps({"arrays": entries, **more}).encode()
         start = _aligned(_PREFIX.size + len(header))
 
         def write(fd: int) -> None:
@@ -156,11 +172,17 @@ class Columns(Mapping[str, "NDArray[Any]"]):
                     _write(fd, flat.data, place)
                     place += flat.size
 
-        return cls(_memfd(write), "packed columns")
+        return cls(_memfd(write), "packed columns", file=file)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, remedy: str | None = None) -> Columns:
-        """Map a file that `save` wrote.
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        remedy: str | None = None,
+        paged: Callable[[str], bool] | None = None,
+    ) -> Columns:
+        """Copy a file that `save` wrote into a memfd.
 
         Parameters
         ----------
@@ -168,6 +190,9 @@ class Columns(Mapping[str, "NDArray[Any]"]):
             The file. It is read completely once, to compare its checksum.
         remedy : str, optional
             What messages tell the user to do about a damaged file; by default, to delete it.
+        paged : callable, optional
+            Whether a column, given by its name, stays in the file if the file has more than 64 MiB. It is
+            then a `FileColumn`.
 
         Returns
         -------
@@ -178,15 +203,36 @@ class Columns(Mapping[str, "NDArray[Any]"]):
         OSError
             The file cannot be opened.
         DataError
-            The file is not saved columns, is of another version, truncated or damaged.
+            The file is no saved columns, is of another version or damaged; or no memory is left for the copy.
         """
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        return cls(fd, repr(os.fspath(path)), verify=True, remedy=remedy)
+        source = repr(os.fspath(path))
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # of a FIFO, open would wait
+        file = HeldFile(fd, source)
+        total, checksum = _check_prefix(fd, source, remedy)
+        remedy = remedy or REMEDY
+
+        def check(copy: int | None = None) -> None:
+            if checksum != _copy(fd, source, total, copy):
+                raise DataError(f"{source} is damaged: its checksum does not match: {remedy}")
+
+        if paged is None or total <= _COPIED:
+            return cls(_memfd(check), source, remedy=remedy)
+        check()
+        start, header = _read_header(fd, source, remedy)
+        kept = {name: entry for name, entry in header["arrays"].items() if paged(name) and entry[1]}
+        held = {
+            name: FileColumn(file, dtype, shape or (1,), start + offset)[:].reshape(shape)
+            for name, (dtype, shape, offset) in header["arrays"].items()
+            if name not in kept
+        }
+        paged_at = {name: (dtype, shape, start + offset) for name, (dtype, shape, offset) in kept.items()}
+        return cls._packed(held, {"meta": header["meta"], "paged": paged_at, "file": source}, file)
 
     @classmethod
-    def attach(cls, fd: int) -> Columns:
-        """Map a block whose descriptor another process passed; the caller still has to close `fd`."""
-        return cls(os.dup(fd), f"descriptor {fd}")
+    def attach(cls, fd: int, file: int | None = None) -> Columns:
+        """Map a block whose `fds` another process passed; the caller still has to close them."""
+        held = None if file is None else HeldFile(os.dup(file), "the saved index")
+        return cls(os.dup(fd), f"descriptor {fd}", file=held)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the block to a file atomically.
@@ -200,7 +246,12 @@ class Columns(Mapping[str, "NDArray[Any]"]):
         ------
         OSError
             The file cannot be written. No partial file is left.
+        DataError
+            The columns in a file cannot be read.
         """
+        if self._file is not None:
+            self._whole().save(path)
+            return
         target = Path(path)
         beside = target.with_name(f".{target.name}.{uuid4().hex}")
         fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
@@ -208,7 +259,7 @@ class Columns(Mapping[str, "NDArray[Any]"]):
             try:
                 _write(fd, self._memory, 0)
                 *start, _ = _PREFIX.unpack_from(self._memory)
-                _write(fd, _PREFIX.pack(*start, _checksum(self._fd)), 0)
+                _write(fd, _PREFIX.pack(*start, _copy(self._fd, "the block", self.nbytes)), 0)
                 os.fsync(fd)
             finally:
                 os.close(fd)
@@ -223,6 +274,11 @@ class Columns(Mapping[str, "NDArray[Any]"]):
         return self._fd
 
     @property
+    def fds(self) -> tuple[int, ...]:
+        """The block's descriptor, and that of the file that holds further columns, if there is one."""
+        return (self._fd,) if self._file is None else (self._fd, self._file.fd)
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the block."""
         return len(self._memory)
@@ -233,7 +289,8 @@ class Columns(Mapping[str, "NDArray[Any]"]):
         return self._meta
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        return self._arrays[name]
+        array: NDArray[Any] = self._arrays[name]
+        return array
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._arrays)
@@ -250,7 +307,11 @@ class Columns(Mapping[str, "NDArray[Any]"]):
         return f"<Columns of {self.nbytes} bytes: {columns or 'none'}>"
 
     def __reduce__(self) -> tuple[Callable[[bytes], Columns], tuple[bytes]]:
-        return _from_bytes, (self._memory[:],)
+        return _from_bytes, (self._memory[:] if self._file is None else self._whole().__reduce__()[1][0],)
+
+    def _whole(self) -> Columns:
+        """Return the same columns, all of them in memory."""
+        return Columns.pack({name: np.asarray(column) for name, column in self.items()}, self._meta)
 
 
 def dump(value: object, file: IO[bytes], *, by_value: bool = False) -> list[Columns]:
@@ -268,7 +329,7 @@ def dump(value: object, file: IO[bytes], *, by_value: bool = False) -> list[Colu
     Returns
     -------
     list of Columns
-        The columns that were left out, each once. The other process needs their descriptors in this order.
+        The columns that were left out, each once. The other process needs their `fds` in this order.
 
     Raises
     ------
@@ -281,22 +342,22 @@ def dump(value: object, file: IO[bytes], *, by_value: bool = False) -> list[Colu
     return pickler.left_out
 
 
-def load(file: IO[bytes], fds: Sequence[int]) -> Any:  # noqa: ANN401 - any dumped value
+def load(file: IO[bytes], fds: Sequence[Sequence[int]]) -> Any:  # noqa: ANN401 - any dumped value
     """Unpickle a value that `dump` wrote.
 
     Parameters
     ----------
     file : file object
         The pickle is read from it.
-    fds : sequence of int
-        Descriptors of the columns that were left out, in order. The caller still has to close them.
+    fds : sequence of sequence of int
+        `Columns.fds` of the columns that were left out, in order. The caller still has to close them.
 
     Returns
     -------
     object
         The value. It shares its blocks with the process that dumped it.
     """
-    return load_shared(file, [Columns.attach(fd) for fd in fds])
+    return load_shared(file, [Columns.attach(*some) for some in fds])
 
 
 def load_shared(file: IO[bytes], left_out: Sequence[Columns]) -> Any:  # noqa: ANN401 - any dumped value
@@ -340,12 +401,14 @@ def _from_bytes(block: bytes) -> Columns:
 
 def _memfd(write: Callable[[int], None]) -> int:
     """Return a new memfd, filled by `write` and sealed."""
-    fd = os.memfd_create("fastclips-columns", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
-        write(fd)
-    except BaseException:
-        os.close(fd)
-        raise
+        fd = os.memfd_create("fastclips-columns", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        with ExitStack() as failing:
+            failing.callback(os.close, fd)
+            write(fd)
+            failing.pop_all()
+    except OSError as error:
+        raise DataError(f"cannot hold an index in memory: {why_failed(error)}") from error
     with suppress(OSError):  # an old kernel: seals are a safeguard that nothing depends on
         fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | _F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
     return fd
@@ -375,19 +438,21 @@ def _write(fd: int, data: bytes | memoryview | mmap.mmap, offset: int) -> None:
             done += os.pwrite(fd, rest[done:], offset + done)
 
 
-def _checksum(fd: int) -> int:
-    """Return the CRC-32 of the bytes after the prefix; read, not mapped, to keep resident memory low."""
-    found, place = 0, _PREFIX.size
-    piece = bytearray(_PIECE)
-    with memoryview(piece) as view:
-        while got := os.preadv(fd, [piece], place):
-            found = zlib.crc32(view[:got], found)
-            place += got
+def _copy(fd: int, source: str, total: int, copy: int | None = None) -> int:
+    """Return the CRC-32 of a block after its prefix, read to keep resident memory low; copy it if asked."""
+    found = 0
+    piece = np.empty(min(_PIECE, total), np.uint8)
+    for place in range(0, total, _PIECE):
+        part = piece[: total - place]
+        read_into(fd, source, part, place)
+        found = zlib.crc32(part[max(_PREFIX.size - place, 0) :].data, found)
+        if copy is not None:
+            _write(copy, part.data, place)
     return found
 
 
-def _read_header(fd: int, source: str, *, verify: bool, remedy: str | None) -> tuple[int, dict[str, Any]]:
-    """Check a block's size; return the offset of its data, and its header."""
+def _check_prefix(fd: int, source: str, remedy: str | None) -> tuple[int, int]:
+    """Check a file's first bytes and its size; return the bytes of the block, and its checksum."""
     status = os.fstat(fd)
     prefix = os.pread(fd, _PREFIX.size, 0) if stat.S_ISREG(status.st_mode) else b""
     if prefix[: len(MAGIC)] != MAGIC[: len(prefix)] or not prefix:
@@ -396,26 +461,40 @@ def _read_header(fd: int, source: str, *, verify: bool, remedy: str | None) -> t
     remedy = remedy or REMEDY
     if len(prefix) < _PREFIX.size:
         raise DataError(f"{source} is truncated to {status.st_size} bytes: {remedy}")
-    _, version, length, total, checksum = _PREFIX.unpack(prefix)
+    _, version, _, total, checksum = _PREFIX.unpack(prefix)
     if version != _VERSION:
         raise DataError(
             f"{source} has format version {version}, but this fastclips reads version {_VERSION}: {remedy}"
         )
     if status.st_size != total:
         raise DataError(f"{source} has {status.st_size} bytes, but its header says {total}: {remedy}")
-    if verify and checksum != _checksum(fd):
-        raise DataError(f"{source} is damaged: its checksum does not match: {remedy}")
+    return total, checksum
+
+
+def _read_header(fd: int, source: str, remedy: str) -> tuple[int, dict[str, Any]]:
+    """Return the offset of a block's data, and its header, checked."""
+    total, _ = _check_prefix(fd, source, remedy)
+    _, _, length, *_ = _PREFIX.unpack(os.pread(fd, _PREFIX.size, 0))
     try:
         header: dict[str, Any] = json.loads(os.pread(fd, min(length, total), _PREFIX.size))
-    except ValueError as error:
-        raise DataError(f"{source} has a damaged header ({error}): {remedy}") from error
-    return _aligned(_PREFIX.size + length), header
+        start = _aligned(_PREFIX.size + length)
+        if not isinstance(header["meta"], dict):
+            raise TypeError("meta is no object")  # noqa: TRY301 - reported by the same error
+        for dtype, shape, offset in header["arrays"].values():
+            _check_entry(dtype, shape, offset, total - start)
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+        why = f"{error}" if str(error) else type(error).__name__
+        raise DataError(f"{source} has a damaged header ({why}): {remedy}") from error
+    return start, header
 
 
-def _view(memory: mmap.mmap, dtype: str, shape: Sequence[int], start: int, offset: int) -> NDArray[Any]:
-    kind = np.dtype(dtype)
-    fits = min(shape, default=0) >= 0 and 0 <= offset <= len(memory) - start - kind.itemsize * prod(shape)
-    if not fits or offset % _ALIGNMENT or kind.kind not in _KINDS:
+def _check_entry(dtype: object, shape: object, offset: object, most: int) -> None:
+    """Raise ValueError unless an array lies within the data, whose bytes are `most`."""
+    sizes = shape if isinstance(shape, list) and len(shape) <= _AXES else [-1]
+    fits = isinstance(dtype, str) and _DTYPE(dtype) is not None
+    fits = fits and all(type(size) is int and size >= 0 for size in (*sizes, offset))
+    fits = fits and prod(max(size, 1) for size in sizes) < _BELOW  # NumPy refuses larger arrays, even empty
+    if fits and isinstance(dtype, str) and isinstance(offset, int):
+        fits = offset <= most - np.dtype(dtype).itemsize * prod(sizes) and not offset % _ALIGNMENT
+    if not fits:
         raise ValueError(f"an array of {dtype} {shape} cannot begin at byte {offset}")
-    view: NDArray[Any] = np.ndarray(tuple(shape), kind, memory, start + offset)
-    return view

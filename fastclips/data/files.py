@@ -44,7 +44,7 @@ from fastclips.data.scan import (
 from fastclips.data.storage import FolderStorage
 from fastclips.data.tars import Tars
 from fastclips.data.video_storage import VideoStorage, check_pyav, open_movies
-from fastclips.errors import DataError, OptionError
+from fastclips.errors import DataError, OptionError, why_failed
 from fastclips.options import checked_pattern
 from fastclips.reserved import LABEL
 
@@ -151,7 +151,7 @@ class Files:
                 digest = blake2b(Path(self.records).read_bytes(), digest_size=16).hexdigest()
             except OSError as error:
                 path = os.fsdecode(self.records)
-                raise DataError(f"cannot read the list of videos {path!r}: {error.strerror}.") from error
+                raise DataError(f"cannot read the list of videos {path!r}: {why_failed(error)}.") from error
         classes: object = None if self.classes is None else list(self.classes)
         if self.kinds is not None:
             classes = {LABEL: classes, **{name: list(names) for name, names in self.named_classes.items()}}

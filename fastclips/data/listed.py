@@ -30,7 +30,7 @@ from fastclips.data.scan import (
     watched,
 )
 from fastclips.data.several import matcher
-from fastclips.errors import DataError, OptionError
+from fastclips.errors import DataError, OptionError, why_failed
 
 if TYPE_CHECKING:
     import re
@@ -120,7 +120,7 @@ def _list_first(
             if not files:
                 return None
         except OSError as error:
-            raise DataError(f"cannot list {path!r}: {error.strerror}.") from error
+            raise DataError(f"cannot list {path!r}: {why_failed(error)}.") from error
     return None
 
 
@@ -147,7 +147,7 @@ def _frames_in(path: str) -> list[str] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise DataError(f"cannot list {path!r}: {error.strerror}.") from error
+        raise DataError(f"cannot list {path!r}: {why_failed(error)}.") from error
 
 
 def choose_folders(tree: FrameTree, names: Sequence[str]) -> tuple[FrameTree, dict[str, str]]:
@@ -244,8 +244,8 @@ def _check_folder(path: str, where: str, remedy: str) -> None:
         os.stat(f"{path}/.")  # noqa: PTH116 - pathlib removes the dot
     except OSError as error:
         raise DataError(
-            f"{where}: cannot read the folder {path!r}: {error.strerror}; {remedy}correct the list, or drop "
-            "such rows with unpaired='drop'."
+            f"{where}: cannot read the folder {path!r}: {why_failed(error)}; {remedy}correct the list, or "
+            "drop such rows with unpaired='drop'."
         ) from error
 
 

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from fastclips.errors import DataError, OptionError
+from fastclips.errors import DataError, OptionError, why_failed
 from fastclips.options import first_few
 
 if TYPE_CHECKING:
@@ -286,7 +286,7 @@ def _lines(path: str) -> list[str]:
     try:
         data = Path(path).read_bytes()
     except (OSError, ValueError) as error:  # ValueError: the path holds a NUL
-        reason = error.strerror if isinstance(error, OSError) else error
+        reason = why_failed(error) if isinstance(error, OSError) else error
         raise DataError(f"cannot read the list of videos {path!r}: {reason}.") from error
     try:
         text = data.decode("utf-8-sig")

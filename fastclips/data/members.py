@@ -148,6 +148,7 @@ def _form(header: bytes) -> tuple[tuple[int, ...], np.dtype[Any]]:
     file = io.BytesIO(header)
     npy.read_magic(file)
     shape, fortran, dtype = npy.read_array_header_1_0(file)
-    if fortran or len(shape) not in _AXES.get(dtype.str, ()):
+    sized = all(type(size) is int and size > 0 for size in shape)  # reshape would take -1 for any size
+    if fortran or not sized or len(shape) not in _AXES.get(dtype.str, ()):
         raise ValueError(f"an array of {dtype}, {shape}")
     return shape, dtype

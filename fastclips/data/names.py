@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from fastclips.data.decimals import find_decimals
+from fastclips.data.file_column import FileColumn
 from fastclips.options import first_few
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ __all__ = ["FileNames", "Names", "find_gaps", "natural_key", "sequences", "stem"
 _END = "\0"  # ends a name in a blob; no path can hold this character
 _RUNS = re.compile("([0-9]+)")
 _DOTTED = re.compile(r"[0-9]\.$").search  # before the fraction of a second, or a second counter
+_SPREAD = 4  # texts in a file are read in one call if at most so many lie between per wanted text
 _DIGITS = 18  # a number of more digits may not fit into 64 bits
 _BLANK = re.compile(r"\{(?:\w*:)?0?([1-9][0-9]*)?d?\}|%0?([1-9][0-9]*)?d")
 
@@ -90,9 +92,9 @@ class Names(Sequence[str]):
 
     Parameters
     ----------
-    blob : ndarray of uint8
+    blob : ndarray or FileColumn of uint8
         All texts in the file system's encoding, each followed by a zero byte.
-    starts : ndarray of int64, shape (texts + 1,)
+    starts : ndarray or FileColumn of int64, shape (texts + 1,)
         Offset of each text in the blob, then the blob's size.
     order : ndarray of int64, optional
         The text of each number. By default, number n is text n.
@@ -106,7 +108,7 @@ class Names(Sequence[str]):
         self.blob = blob
         self.starts = starts
         self._order = order
-        self._bytes = memoryview(blob)  # type: ignore[arg-type] # NumPy's arrays are buffers
+        self._bytes: memoryview | None = None if isinstance(blob, FileColumn) else blob.data
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Names:
@@ -134,10 +136,24 @@ class Names(Sequence[str]):
 
     def encoded(self, number: int) -> bytes:
         """Return a text as it is stored, without its zero byte; `number` is not checked."""
+        if self._bytes is None:
+            return self.several((number,))[0]
         if self._order is not None:
             number = self._order.item(number)
         start = self.starts.item
         return bytes(self._bytes[start(number) : start(number + 1) - 1])
+
+    def several(self, numbers: Sequence[int]) -> list[bytes]:
+        """Return texts as they are stored, read from a file in one call if they lie close together."""
+        if self._bytes is not None:
+            return list(map(self.encoded, numbers))
+        low, high = min(numbers), max(numbers)
+        if len(numbers) > 1 and high - low >= _SPREAD * len(numbers):
+            return [self.several((number,))[0] for number in numbers]
+        starts = self.starts[low : high + 2].tolist()
+        text = self.blob[starts[0] : starts[-1]].tobytes()
+        places = [place - starts[0] for place in starts]
+        return [text[places[number - low] : places[number - low + 1] - 1] for number in numbers]
 
     def take(self, rows: NDArray[np.int64]) -> Names:
         """Return the texts of some numbers; the blob is shared."""
@@ -156,7 +172,7 @@ class Names(Sequence[str]):
 
     def digest(self) -> bytes:
         """Return a 16-byte digest of the whole blob and of the order."""
-        digest = blake2b(self._bytes, digest_size=16)
+        digest = blake2b(np.asarray(self.blob).data, digest_size=16)
         if self._order is not None and not np.array_equal(self._order, np.arange(len(self.starts) - 1)):
             digest.update(self._order.tobytes())
         return digest.digest()

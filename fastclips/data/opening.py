@@ -398,7 +398,8 @@ def _sources(
     if root is not None and not isinstance(root, (str, PathLike)):
         raise OptionError(f"root={root!r}: must be a folder, or a mapping of streams to folders")
     if root is None:
-        root = Path.cwd() if path is None else Path(fspath(path.path)).absolute().parent
+        root = Root("." if path is None else fspath(path.path)).absolute
+        root = root if path is None else Path(root).parent
     return _checked_roots({"image": Root(root)}), source
 
 

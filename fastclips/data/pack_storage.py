@@ -44,12 +44,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastclips._native import TAR_BLOCK as BLOCK
+from fastclips.data.bounds import check_files, check_index, check_members, check_streams, is_paged
 from fastclips.data.columns import Columns
+from fastclips.data.file_column import FileColumn
 from fastclips.data.index import Index
 from fastclips.data.members import REMEDY, MemberError, Shard, contents
 from fastclips.data.names import Names
 from fastclips.data.storage import FileTable, Storage
-from fastclips.errors import DataError, FrameError
+from fastclips.errors import DataError, FrameError, why_failed
 from fastclips.spec import StreamSpec
 
 if TYPE_CHECKING:
@@ -70,6 +72,7 @@ VERSION = 1
 _OPEN = 64  # shards that a process keeps open
 _NAME = 100  # bytes of a name in a header
 _SPREAD = 2  # a range is read in one call if it has at most so many bytes per wanted byte
+_SPAN = 8  # rows of a column in a file are read in one call if they are at most so many per wanted row
 _SURE, _LOOK = 64, 16  # calls, as described in `PackStorage.advise`
 _PLACES = 5  # bytes of a range that are checked, including its ends
 _NOWHERE = np.iinfo(np.int64).max  # after any offset
@@ -207,7 +210,7 @@ class PackStorage(Storage):
             try:
                 size = path.stat().st_size
             except OSError as error:
-                raise DataError(f"{str(path)!r}: {error.strerror}; {remedy}") from error
+                raise DataError(f"{str(path)!r}: {why_failed(error)}; {remedy}") from error
             if size != end - begin:
                 raise DataError(f"{str(path)!r} has {size} bytes, but its index says {end - begin}; {remedy}")
             begin = end
@@ -258,7 +261,7 @@ class PackStorage(Storage):
         except (OSError, DataError) as error:
             if len(starts) > 1:  # read one by one to find the frame for the message
                 return [self._read_members(stream, video, (frame,))[0] for frame in frames]
-            reason = str(error.strerror if isinstance(error, OSError) else error)
+            reason = why_failed(error) if isinstance(error, OSError) else str(error)
             (frame,) = frames
             path = self.where(stream, video, frame)
             message = f"cannot read frame {path!r}: {reason}; {REMEDY}"
@@ -334,6 +337,12 @@ class PackStorage(Storage):
             wrong = next(frame for frame in frames if not first <= frame < beyond)
             raise IndexError(f"there is no frame {wrong} of video {video} in the pack")
         bases, blocks, lengths = self._places[stream]
+        if isinstance(blocks, FileColumn) and (span := max(frames) + 1 - min(frames)) <= _SPAN * len(frames):
+            low, base = min(frames), bases.item(video)
+            begin = self._begins.item(video) - first + low
+            block, length = blocks.span(begin, span), lengths.span(begin, span)
+            places = [frame - low for frame in frames]
+            return [base + BLOCK * block[at] for at in places], [length[at] for at in places]
         rows = np.array([*frames], np.int64)  # one array: this is called for every clip
         rows += self._begins.item(video) - first
         base = bases.item(video)
@@ -397,6 +406,17 @@ def stream_meta(streams: Sequence[StreamSpec]) -> list[dict[str, Any]]:
     return found
 
 
+def _check_columns(columns: Columns) -> None:
+    """Raise DataError unless the columns are those of a pack; see `fastclips.data.bounds`."""
+    streams: Any = columns.meta.get("streams")
+    check_streams(streams)
+    names = [stream["name"] for stream in streams]
+    masks = [stream["name"] for stream in streams if stream.get("mask")]
+    check_files(columns, names, masks=masks)
+    check_members(columns, names, columns.meta.get("shards"))
+    check_index(columns, columns["pack.firsts"])
+
+
 def _stream(meta: Mapping[str, Any]) -> StreamSpec:
     colors, values = meta["colors"], meta["values"]
     known = {
@@ -423,7 +443,7 @@ def open_pack(folder: str | os.PathLike[str]) -> tuple[PackStorage, Index, tuple
     Returns
     -------
     PackStorage, Index, tuple of StreamSpec
-        The index is mapped, not read into memory.
+        The columns are shared by all processes. Those of frames stay in the file if they are large.
 
     Raises
     ------
@@ -433,21 +453,19 @@ def open_pack(folder: str | os.PathLike[str]) -> tuple[PackStorage, Index, tuple
     top = Path(folder).absolute()
     file = top / INDEX
     try:
-        columns = Columns.load(file, remedy=_RESTORE)
+        columns = Columns.load(file, remedy=_RESTORE, paged=is_paged)
     except OSError as error:
-        raise DataError(f"cannot read {str(file)!r}: {error.strerror}") from error
+        raise DataError(f"cannot read {str(file)!r}: {why_failed(error)}") from error
+    version = columns.meta.get("pack")
+    if version != VERSION or type(version) is not int:
+        reason = f"has pack format version {version}, but this fastclips reads version {VERSION}"
+        raise DataError(f"{str(file)!r} {reason}: pack again")
     try:
-        version = columns.meta.get("pack")
-        if version == VERSION:
-            storage = PackStorage(columns, str(top))
-            streams = tuple(map(_stream, columns.meta["streams"]))
-            index = Index.from_columns(columns, storage.videos)
-        else:
-            reason = f"has pack format version {version}, but this fastclips reads version {VERSION}"
-            raise DataError(f"{str(file)!r} {reason}: pack again")
+        _check_columns(columns)
+        storage = PackStorage(columns, str(top))
+        streams = tuple(map(_stream, columns.meta["streams"]))
+        index = Index.from_columns(columns, storage.videos)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
         raise DataError(f"{str(file)!r} is not a complete index of a pack ({error}): pack again") from error
     storage.check()
     return storage, index, streams

@@ -10,6 +10,7 @@ from fastclips.data.movie_paths import is_movie
 from fastclips.data.pack_storage import is_pack
 from fastclips.data.scan import FrameTree
 from fastclips.data.tars import find_tars
+from fastclips.errors import DataError
 
 if TYPE_CHECKING:
     import os
@@ -34,8 +35,14 @@ class Root:
 
     @property
     def absolute(self) -> str:
-        """The absolute path."""
-        return str(Path(self.path).absolute())
+        """The absolute path; raise DataError if it is relative to a folder that has been deleted."""
+        try:
+            return str(Path(self.path).absolute())
+        except FileNotFoundError as error:
+            raise DataError(
+                f"{str(self.path)!r} is relative, but the current folder has been deleted: give an absolute "
+                "path, or root= of a list"
+            ) from error
 
     @property
     def folder(self) -> str:
@@ -49,8 +56,9 @@ class Root:
 
     @cached_property
     def is_file(self) -> bool:
-        """Whether it is a file, such as a list of videos or a tar."""
-        return Path(self.path).is_file()
+        """Whether it is a file, such as a list of videos or a tar; a list may be a FIFO."""
+        path = Path(self.path)
+        return path.is_file() or path.is_fifo()
 
     @property
     def is_missing(self) -> bool:

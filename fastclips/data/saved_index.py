@@ -1,4 +1,4 @@
-"""A storage and its index in one file, which opens immediately and which all processes map.
+"""A storage and its index in one file, which opens immediately and which all processes share.
 
 The file holds the options it was made with, and the modification times of some folders. If an option differs,
 that is an error; if a time or the list differs, the folders are scanned again.
@@ -24,12 +24,13 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastclips.data.bounds import check_files, check_index, check_movies, check_paths, is_paged
 from fastclips.data.columns import MAGIC, REMEDY, Columns
 from fastclips.data.index import Index
 from fastclips.data.scan import time_of
 from fastclips.data.storage import FolderStorage
 from fastclips.data.video_storage import VideoStorage
-from fastclips.errors import DataError, OptionError
+from fastclips.errors import DataError, OptionError, why_failed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +58,7 @@ def load_or_scan(path: str | os.PathLike[str], files: Files) -> tuple[FolderStor
     Returns
     -------
     FolderStorage or VideoStorage, Index
-        Mapped from the file.
+        The columns are shared by all processes. Those of frames stay in the file if they are large.
 
     Raises
     ------
@@ -67,6 +68,11 @@ def load_or_scan(path: str | os.PathLike[str], files: Files) -> tuple[FolderStor
         The file is damaged or is not a saved index; or as from `Files.open`.
     """
     file = _checked(path)
+    if isinstance(files.records, (str, os.PathLike)) and Path(files.records).is_fifo():
+        raise OptionError(
+            f"index={str(file)!r}: needs a list in a file, but {str(files.records)!r} is a FIFO, which can "
+            "be read only once; remove index="
+        )
     made_from = files.made_from()
     if file.exists():
         columns = _loaded(file)
@@ -87,8 +93,8 @@ def load_or_scan(path: str | os.PathLike[str], files: Files) -> tuple[FolderStor
     try:
         _packed(storage, index, made_from, watched).save(file)
     except OSError as error:
-        raise OptionError(f"index={str(file)!r}: cannot be written: {error.strerror}") from error
-    return _unpacked(Columns.load(file), file)
+        raise OptionError(f"index={str(file)!r}: cannot be written: {why_failed(error)}") from error
+    return _unpacked(_loaded(file), file)
 
 
 def _checked(path: object) -> Path:
@@ -101,7 +107,7 @@ def _checked(path: object) -> Path:
         file = file.resolve()  # a link is kept, and its target is written
         folder = file.is_dir()
     except OSError as error:
-        raise OptionError(f"index={str(file)!r}: {error.strerror}; give another file") from error
+        raise OptionError(f"index={str(file)!r}: {why_failed(error)}; give another file") from error
     if file.exists() and not folder and not file.is_file():
         raise OptionError(f"index={str(file)!r}: must be a regular file")
     if folder:
@@ -127,10 +133,11 @@ def _loaded(file: Path) -> Columns:
         with file.open("rb") as opened:
             ours = opened.read(len(MAGIC)) == MAGIC
         if ours:
-            return Columns.load(file)
+            return Columns.load(file, paged=is_paged)
     except OSError as error:
         raise OptionError(
-            f"index={str(file)!r}: cannot be read: {error.strerror}; give another file, or make it readable"
+            f"index={str(file)!r}: cannot be read: {why_failed(error)}; give another file, or make it "
+            "readable"
         ) from error
     raise DataError(f"{str(file)!r} is not an index of fastclips; give another file as index=")
 
@@ -205,9 +212,33 @@ def _packed(
     return Columns.pack({**storage.columns, **arrays}, meta)
 
 
+def _check_columns(columns: Columns) -> None:
+    """Raise DataError unless the columns are those of a saved index; see `fastclips.data.bounds`."""
+    times, made_from = columns.meta["times"], columns.meta["made_from"]
+    of_movies = "movies" in columns.meta
+    roots = {"image": columns.meta["movies"]} if of_movies else columns.meta["roots"]
+    for name, value in (("roots", roots), ("times", times), ("made_from", made_from)):
+        if not isinstance(value, dict):
+            raise DataError(f"{name} is {value!r:.80}, but must be an object")
+    for root in roots.values():
+        check_paths("roots", [root])
+    check_paths("times", list(times))
+    if not roots or not all(time is None or type(time) in (int, str) for time in times.values()):
+        raise DataError("roots or times have wrong values")
+    made_of = made_from.get("roots")
+    if not isinstance(made_of, dict) or not (of_movies or list(made_of) == list(roots)):
+        raise DataError(f"made_from has roots={made_from.get('roots')!r:.80}")
+    if of_movies:
+        check_movies(columns)
+    else:
+        check_files(columns, tuple(roots))
+    check_index(columns)
+
+
 def _unpacked(columns: Columns, file: Path) -> tuple[FolderStorage | VideoStorage, Index]:
     try:
         if columns.meta["index_format"] == _FORMAT and {"times", "made_from"} <= columns.meta.keys():
+            _check_columns(columns)
             storage = VideoStorage(columns) if "movies" in columns.meta else FolderStorage(columns)
             return storage, Index.from_columns(columns, storage.videos)
         reason = "was made by another version of fastclips"

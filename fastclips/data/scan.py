@@ -38,7 +38,8 @@ from fastclips.data.decimals import find_decimals
 from fastclips.data.movie_paths import VIDEO_EXTENSIONS, refuse_mixed, without_video_extension
 from fastclips.data.names import FileNames, natural_key, stem
 from fastclips.data.several import matcher
-from fastclips.errors import DataError
+from fastclips.errors import DataError, why_failed
+from fastclips.options import bar_disabled
 
 if TYPE_CHECKING:
     import re
@@ -281,7 +282,9 @@ def watched(items: Iterable[T], doing: str, unit: str, total: int | None = None)
     """Iterate with a progress bar, which a terminal shows after `_SHOW_AFTER` seconds."""
     from tqdm import tqdm  # noqa: PLC0415 - needed only for scans
 
-    shown: Iterable[T] = tqdm(items, doing, total, unit=unit, delay=_SHOW_AFTER, disable=None, leave=False)
+    shown: Iterable[T] = tqdm(
+        items, doing, total, unit=unit, delay=_SHOW_AFTER, disable=bar_disabled(), leave=False
+    )
     return shown
 
 
@@ -327,7 +330,7 @@ def _walk(top: str, movies: list[str]) -> Iterator[tuple[str, list[str], list[st
                 continue
             frames, found, extensions = entries_of(path, below.append)
         except OSError as error:
-            raise DataError(f"cannot list {error.filename or path!r}: {error.strerror}.") from error
+            raise DataError(f"cannot list {error.filename or path!r}: {why_failed(error)}.") from error
         within = above | {identity}
         movies += [f"{folder}/{name}" if folder else name for name in found]
         pending += [(f"{folder}/{name}" if folder else name, within) for name in below]

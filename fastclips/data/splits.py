@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastclips.data.scan import without_video_extension
-from fastclips.errors import DataError, OptionError
+from fastclips.errors import DataError, OptionError, why_failed
 from fastclips.options import checked_int, checked_pattern, first_few
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _lines(path: str | os.PathLike[str]) -> list[tuple[str, ...]]:
     try:
         text = Path(path).read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = why_failed(error) if isinstance(error, OSError) else str(error)
         raise DataError(
             f"cannot read {os.fspath(path)!r}: {reason}. select takes names, or a text file with a name on "
             "each line."

@@ -30,7 +30,7 @@ import numpy as np
 from fastclips._native import read_files
 from fastclips.data.columns import Columns, dump, load_shared
 from fastclips.data.names import Names
-from fastclips.errors import EngineError, FrameError, OptionError
+from fastclips.errors import EngineError, FrameError, OptionError, why_failed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -378,6 +378,10 @@ class FolderStorage(Storage):
                 f"frame {path!r} {why}: {remedy}.", path=path, reason=why, video=video, frame=frame
             )
         error = OSError(number, os.strerror(number), path)
+        if (why := why_failed(error)) != error.strerror:
+            raise FrameError(
+                f"cannot read frame {path!r}: {why}.", path=path, reason=why, video=video, frame=frame
+            ) from error
         raise FrameError(
             f"cannot read frame {path!r}: {error.strerror}. If files changed since the dataset was opened, "
             "open it again, with a new index= file if there is one; if frames= has a placeholder for the "
@@ -456,7 +460,7 @@ class FileTable:
         """Return the names of some files; the numbers are not checked."""
         template, first = self._template.item(video), self._first.item(video)
         if template < 0:
-            return [self._listed.encoded(first + int(frame)) for frame in frames]
+            return self._listed.several([first + int(frame) for frame in frames])
         name, stride = self._templates.encoded(template), self._stride.item(video)
         return [name % (first + int(frame) * stride) for frame in frames]
 

@@ -22,10 +22,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fastclips._native import TAR_BLOCK
+from fastclips.data.bounds import check_listing
 from fastclips.data.columns import MAGIC, Columns
 from fastclips.data.names import Names, natural_key
 from fastclips.data.scan import FRAME_EXTENSIONS, SELECTED_EXTENSIONS, SKIPPED, FrameTree, gather_videos
-from fastclips.errors import DataError
+from fastclips.errors import DataError, why_failed
+from fastclips.options import bar_disabled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,8 +38,11 @@ __all__ = ["UNFINISHED", "Member", "Tars", "find_tars"]
 
 UNFINISHED = ".packing"  # the folder of an unfinished pack holds a file of this name
 _VERSION = 1
+_BELOW = 2**63  # for sizes and offsets
 _ZEROS = bytes(TAR_BLOCK)
-_FORGET = 1000  # members that tarfile may keep in memory
+_FORGET = 16  # members that tarfile may keep in memory, each with its extended header
+_EXTENDED = 2**20  # bytes of an extended header, which holds a name or a few numbers
+_EXTENSIONS = b"xgXLK"  # types of extended headers, of POSIX, Solaris and GNU
 _SHOW_AFTER = 2.0  # seconds before a progress bar appears
 _COMPRESSIONS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"(\xb5/\xfd", b"\x04\x22M\x18")  # first bytes of files
 _COMPRESSED = re.compile(r"\.(tar\.\w+|tgz|tbz2?|txz|tzst)$", re.IGNORECASE).search
@@ -53,10 +58,8 @@ def find_tars(root: str | os.PathLike[str]) -> list[Path]:
         The root is a compressed tar, an unfinished pack, or a folder of both tars and frames.
     """
     path = Path(root)
-    if path.is_file():
-        if _COMPRESSED(path.name):
-            raise _compressed_error(path)
-        return [path.absolute()] if path.suffix.lower() == ".tar" else []
+    if not path.is_dir():
+        return _single_tar(path)
     try:
         with os.scandir(path) as listed:
             names = []
@@ -68,7 +71,7 @@ def find_tars(root: str | os.PathLike[str]) -> list[Path]:
                     continue
                 if entry.is_dir():  # a large folder of folders ends the loop early
                     return []
-                if entry.name.lower().endswith(".tar"):
+                if entry.name.lower().endswith(".tar") and entry.is_file():
                     names.append(entry.name)
                 elif entry.name.lower().endswith(FRAME_EXTENSIONS):
                     frame = entry.name
@@ -76,6 +79,17 @@ def find_tars(root: str | os.PathLike[str]) -> list[Path]:
         return []
     _refuse_both(path, names, frame)
     return [path.absolute() / name for name in sorted(names, key=natural_key)]
+
+
+def _single_tar(path: Path) -> list[Path]:
+    named = path.suffix.lower() == ".tar"
+    if named and path.is_fifo():
+        raise DataError(f"{str(path)!r} is a FIFO, in which frames have no offset: write it to a file")
+    if not path.is_file():
+        return []
+    if _COMPRESSED(path.name):
+        raise _compressed_error(path)
+    return [path.absolute()] if named else []
 
 
 class Member(NamedTuple):
@@ -147,6 +161,19 @@ class Tars:
         return [members[name] if name else None for name in names]
 
 
+class _Header(tarfile.TarInfo):
+    """A header whose sizes are checked before tarfile reads what they say."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        extended = self.type in [bytes([kind]) for kind in _EXTENSIONS]
+        if not 0 <= self.size < (_EXTENDED if extended else _BELOW):
+            what = f"an extended header of {self.size} bytes, more than {_EXTENDED}" if extended else ""
+            what = what or f"a member of {self.size} bytes"
+            raise DataError(f"{str(tar.name)!r} is damaged: it has {what}, at byte {self.offset}")
+        found: tarfile.TarInfo = super()._proc_member(tar)  # type: ignore[misc] # the types lack it
+        return found
+
+
 def _listing(path: Path) -> Columns:
     """Return the frames of a tar: from a valid listing saved beside it, else from the tar."""
     beside = path.with_name(f"{path.name}.index")
@@ -155,23 +182,33 @@ def _listing(path: Path) -> Columns:
         known = Columns.load(beside)
         made = {name: known.meta.get(name) for name in ("tar", "size", "time")}
         if made == {"tar": _VERSION, "size": status.st_size, "time": status.st_mtime_ns}:
+            check_listing(known, status.st_size)
             return known
     except (OSError, DataError):
         pass  # there is no listing, or it is damaged
     listing = _scan(path, status)
     try:
-        if beside.exists() and not beside.read_bytes().startswith(MAGIC):
+        if beside.exists() and not _is_listing(beside):
             raise OSError(0, "it is a file of another kind")  # noqa: TRY301 - reported by the same warning
         listing.save(beside)
     except OSError as error:
-        _log.warning("Could not save the listing of %r as %r: %s.", str(path), str(beside), error.strerror)
+        _log.warning("Could not save the listing of %r as %r: %s.", str(path), str(beside), why_failed(error))
     return listing
+
+
+def _is_listing(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
 
 
 def _scan(path: Path, status: os.stat_result) -> Columns:
     places: dict[str, tuple[int, int]] = {}
     for name, member in _members(path):
         place = member.offset_data, member.size
+        if "\0" in name:
+            raise DataError(f"{str(path)!r} is damaged: it has a member named {member.name!r:.200}")
         if member.issparse():
             raise DataError(f"{name!r} in {str(path)!r} is a sparse file: make the tar without --sparse")
         if member.islnk():  # tar stores the second name of a file as a link
@@ -196,9 +233,14 @@ def _members(path: Path) -> Iterator[tuple[str, tarfile.TarInfo]]:
 
     try:
         with (
-            tarfile.open(path, "r:", encoding="utf-8", errors="surrogateescape") as tar,
+            tarfile.open(path, "r:", encoding="utf-8", errors="surrogateescape", tarinfo=_Header) as tar,
             tqdm(
-                tar, f"scanning {path}", unit=" members", delay=_SHOW_AFTER, disable=None, leave=False
+                tar,
+                f"scanning {path}",
+                unit=" members",
+                delay=_SHOW_AFTER,
+                disable=bar_disabled(),
+                leave=False,
             ) as bar,
         ):
             for member in bar:
@@ -210,11 +252,15 @@ def _members(path: Path) -> Iterator[tuple[str, tarfile.TarInfo]]:
                     members.clear()
             end = tar.offset
     except OSError as error:
-        raise DataError(f"cannot read {str(path)!r}: {error.strerror}") from error
+        raise DataError(f"cannot read {str(path)!r}: {why_failed(error)}") from error
     except tarfile.TarError as error:
         if _begins_compressed(path):
             raise _compressed_error(path) from error
         raise DataError(f"{str(path)!r} is not a complete tar file: {error}") from error
+    except (RecursionError, ValueError) as error:  # of numbers in extended headers, which tarfile trusts
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{str(path)!r} is damaged: a header cannot be read: {error!s:.200}") from error
     with path.open("rb") as file:
         file.seek(end)
         if file.read(TAR_BLOCK) != _ZEROS:

@@ -40,8 +40,8 @@ from fastclips.engine.arena import (
 )
 from fastclips.engine.rendering import clip_name, in_words, of_clip
 from fastclips.engine.worker import make_renderer
-from fastclips.errors import ClosedError, EngineError, FastclipsError, FrameError, OptionError
-from fastclips.processes import Process
+from fastclips.errors import ClosedError, EngineError, FastclipsError, FrameError, OptionError, why_failed
+from fastclips.processes import Process, fill_standard_streams
 from fastclips.spec import ALIGNMENT
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ class Pool:
     OptionError
         If three batches do not fit into `memory`.
     EngineError
-        If the nursery cannot be started.
+        If the nursery cannot be started, or a limit of the process does not allow the arena.
     """
 
     def __init__(
@@ -246,7 +246,7 @@ class Pool:
             "ticket_bytes": spec.ticket_dtype.itemsize,
             "slot_bytes": spec.layout.nbytes,
         }
-        self._arena = Arena(slots=_slots(geometry, memory, self._ahead + _KEPT), **geometry)
+        self._arena = _new_arena(_slots(geometry, memory, self._ahead + _KEPT), geometry)
         self._views = slot_views(self._arena, spec.layout)
         self._in_flight: set[int] = set()
         self._draining: set[int] = set()
@@ -461,8 +461,19 @@ def _kernel_state(pid: int) -> str:
         return ""
 
 
+def _new_arena(slots: int, geometry: dict[str, int]) -> Arena:
+    try:
+        fill_standard_streams()
+        return Arena(slots=slots, **geometry)
+    except OSError as error:
+        raise EngineError(f"cannot make the shared memory of batches: {why_failed(error)}") from error
+
+
 def _start_nursery(arena: Arena, spec: RenderSpec, workers: int, limits: list[int]) -> Process:
-    trainer = os.pidfd_open(os.getpid())
+    try:
+        trainer = os.pidfd_open(os.getpid())
+    except OSError as error:
+        raise EngineError(f"cannot start a worker process: {why_failed(error)}") from error
     try:
         return Process(
             "fastclips.engine.nursery:main",

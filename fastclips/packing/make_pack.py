@@ -21,6 +21,7 @@ from fastclips.data.storage import opened
 from fastclips.data.stored import StoredVideos
 from fastclips.data.video_storage import VideoStorage
 from fastclips.errors import DataError, FrameError, OptionError
+from fastclips.options import bar_disabled
 from fastclips.packing.parts import Job, Task
 from fastclips.packing.shards import Shards
 from fastclips.packing.workers import make_parts
@@ -175,7 +176,9 @@ def _fill(shards: Shards, dataset: Dataset, videos: StoredVideos, encoding: Enco
     done = int(videos.counts[:start].sum()) if known else start
     before, written, frames = shards.totals.shards, 0, 0
     began = monotonic()
-    with tqdm(total=total, initial=done, desc="packing", unit=unit, disable=None, leave=False) as bar:
+    with tqdm(
+        total=total, initial=done, desc="packing", unit=unit, disable=bar_disabled(), leave=False
+    ) as bar:
         for part in make_parts(job, _tasks(dataset.storage, videos, start), workers):
             written += part.size
             shards.add(part)

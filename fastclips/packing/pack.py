@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from fastclips.data.dataset import Dataset
 from fastclips.data.opening import open_dataset
-from fastclips.errors import DataError, OptionError
+from fastclips.errors import DataError, OptionError, why_failed
 from fastclips.options import checked_bool, checked_bytes, checked_choice, checked_int, checked_workers
 from fastclips.packing.video_sources import holds_video_files, open_video_files
 
@@ -194,7 +194,7 @@ def pack(
         remedy = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "correct this"
         at = f" ({error.filename})" if error.filename else ""
         raise DataError(
-            f"cannot write the pack into {str(folder)!r}: {error.strerror}{at}; complete shards are kept: "
+            f"cannot write the pack into {str(folder)!r}: {why_failed(error)}{at}; complete shards are kept: "
             f"{remedy} and pack again"
         ) from error
     from fastclips.packing.parts import Problem  # noqa: PLC0415 - as above

@@ -31,7 +31,7 @@ from fastclips.data.columns import Columns
 from fastclips.data.names import FileNames
 from fastclips.data.pack_storage import BLOCK, INDEX, PackStorage, is_pack
 from fastclips.data.tars import UNFINISHED
-from fastclips.errors import DataError, OptionError
+from fastclips.errors import DataError, OptionError, why_failed
 from fastclips.packing.parts import Problem, member_name
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class Shards:
             self._lock_fd = os.open(self._work / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise OptionError(
-                f"dst={str(self._folder)!r}: cannot be written to ({error.strerror})"
+                f"dst={str(self._folder)!r}: cannot be written to ({why_failed(error)})"
             ) from error
         try:
             fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from fastclips.options import bar_disabled
+
 if TYPE_CHECKING:
     import os
 
@@ -67,7 +69,8 @@ def write_frames(
     """
     written = 0
     todo = [(number, video) for number in range(len(MOTIONS)) for video in range(1, videos + 1)]
-    for number, video in tqdm(todo, "writing frames", unit=" videos", leave=False, disable=None, ncols=80):
+    off = bar_disabled()
+    for number, video in tqdm(todo, "writing frames", unit=" videos", leave=False, disable=off, ncols=80):
         name, direction = list(MOTIONS.items())[number]
         target = Path(folder) / name / f"video_{video:03d}"
         target.mkdir(parents=True)
