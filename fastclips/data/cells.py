@@ -42,6 +42,7 @@ _SEPARATOR = regex("[,;|]").search
 _EXACT = 2**24  # float32 holds all integers up to this one
 _LARGEST = float(np.finfo(np.float32).max)
 _DOUBLE = 8  # bytes of a float64
+_OPEN_ENDED = {"end_time": ": write inf for the end of the video"}  # columns that may hold inf
 
 
 def first(wrong: Iterable[object]) -> int | None:
@@ -54,9 +55,10 @@ def check_gaps(table: Table, name: str) -> None:
     values = table.columns[name]
     if table.text:
         if table.kinds.get(name) != "labels" and "" in values:
-            table.refuse(values.index(""), name, "must not be empty")
+            table.refuse(values.index(""), name, f"must not be empty{_OPEN_ENDED.get(name, '')}")
     elif (row := first(map(_is_gap, values))) is not None:
-        table.refuse(row, name, "is missing: fill it in, or remove this row or the whole column")
+        remedy = _OPEN_ENDED.get(name, ": fill it in, or remove this row or the whole column")
+        table.refuse(row, name, f"is missing{remedy}")
 
 
 def _is_gap(value: object) -> bool:
@@ -168,7 +170,8 @@ def read_arrays(
 
 
 def floats(table: Table, name: str) -> list[float]:
-    """Return a column of finite numbers; raise DataError if a value is none."""
+    """Return a column of finite numbers, or inf where it means no end; raise DataError otherwise."""
+    endless = name in _OPEN_ENDED
     numbers: list[float] = []
     for row, value in enumerate(table.columns[name]):
         is_number = isinstance(value, (str, Real)) and not isinstance(value, bool)
@@ -176,8 +179,8 @@ def floats(table: Table, name: str) -> list[float]:
             number = float(value) if is_number else math.nan
         except (ValueError, OverflowError):
             number = math.nan
-        if not math.isfinite(number):
-            table.refuse(row, name, "must be a finite number")
+        if not (math.isfinite(number) or (endless and number > 0)):
+            table.refuse(row, name, f"must be a finite number{_OPEN_ENDED.get(name, '')}")
         numbers.append(number)
     return numbers
 
