@@ -23,7 +23,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NEED_KERAS = re.compile(r"import keras|adapters\.keras|fastclips\.compat|to_tf_dataset")
 BLOCK = re.compile(
-    r"^(?P<mark><!-- not run: (?P<reason>.*) -->\n)?```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL
+    r"^(?P<mark><!-- not run: (?P<reason>[^\n]*) -->\n)?```python\n(?P<code>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
 )
 FENCE = re.compile(r"^.*(?:`{3,}|~{3,}|:{3,}) *(?:\{[\w-]+\} *)?(?:python|pycon|py|ipython)\b", re.MULTILINE)
 ids = [str(page.relative_to(ROOT)) for page in PAGES]

@@ -1,5 +1,6 @@
 """Times of frames: those of the file, else f / fps; parts of videos in seconds."""
 
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -92,6 +93,8 @@ def test_parts_of_frames_that_are_files(frames):
         ({"end_time": 0.6}, (0, 6)),
         ({"start_time": 0.31, "end_time": 0.59}, (4, 2)),
         ({"start_time": 1.0, "end_time": 99}, (10, 2)),
+        ({"start_time": 1.0, "end_time": math.inf}, (10, 2)),
+        ({"start_time": 1.0, "end_time": "inf"}, (10, 2)),
     ):
         assert parts([{**row, **given_times}], root=frames) == [expected]
 
@@ -104,6 +107,43 @@ def test_parts_of_a_text_file(frames, tmp_path):
     assert data.index.starts.tolist() == [0, 5]
     assert data.index.frame_counts.tolist() == [5, 7]
     assert data.classes == ("run", "walk")
+
+
+def test_a_text_file_without_an_end(frames, tmp_path):
+    listed = tmp_path / "list.csv"
+    listed.write_text("path,end_time,fps\nclass_0/video_0,0.5,10\nclass_0/video_0,inf,10\n")
+    assert fc.open(listed, root=frames).index.frame_counts.tolist() == [5, 12]
+    listed.write_text("path,end_time,fps\nclass_0/video_0,,10\n")
+    with pytest.raises(DataError, match="end_time '' must not be empty: write inf for the end of the video"):
+        fc.open(listed, root=frames)
+
+
+def test_ends_beyond_the_video_warn_once(frames, caplog):
+    """12 frames at 10 or 100 frames a second: a frame, or 0.1 s, more is no reason to warn."""
+    row = {"path": "class_0/video_0"}
+    silent = [{**row, "fps": 10, "end_time": 1.3}, {**row, "fps": 100, "end_time": 0.22}]
+    silent += [{**row, "fps": 5, "end_time": 2.6}, {**row, "fps": 10, "end_time": math.inf}]
+    assert parts(silent, root=frames) == [(0, 12)] * 4
+    assert not caplog.messages
+    late = [{**row, "fps": 10, "end_time": 1.31}, {**row, "fps": 100, "end_time": 0.221}]
+    assert parts([silent[0], *late], root=frames) == [(0, 12)] * 3
+    (message,) = caplog.messages
+    assert message.startswith("2 of 3 rows begin before the first frame or end after the last frame of")
+    assert "such as row 1 (from 0): end_time=1.31 of 1.2 seconds. Frames that do not exist are" in message
+
+
+@given(st.lists(st.integers(1, 100), min_size=1, max_size=20), st.integers(1, 1000))
+def test_durations(steps, rate):
+    """The last frame of a variable rate counts as the average of the others."""
+    shown = np.cumsum([0, *steps])
+    times = FrameTimes(FrameTimes.pack([Timing.of(shown, (1, rate), (0, 1))]))
+    expected = (sum(steps) + sum(steps) / len(steps)) / rate
+    assert times.duration(0, len(shown)) == pytest.approx(expected)
+
+
+def test_a_single_frame_without_a_rate_has_no_end():
+    times = FrameTimes(FrameTimes.pack([Timing.of(np.array([7]), (1, 25), (0, 1))]))
+    assert times.duration(0, 1) == math.inf
 
 
 @pytest.mark.parametrize(
@@ -120,7 +160,10 @@ def test_parts_of_a_text_file(frames, tmp_path):
         ({"start_time": -1}, r"row 0 .*: start_time -1 must be 0 or more seconds"),
         ({"end_time": 0}, r"row 0 .*: end_time 0 must be above the start, 0 seconds"),
         ({"start_time": 2, "end_time": 1}, r"row 0 .*: end_time 1 must be above the start, 2 seconds"),
-        ({"end_time": "x"}, r"row 0 .*: end_time 'x' must be a finite number"),
+        ({"end_time": "x"}, r"row 0 .*: end_time 'x' must be a finite number: write inf for the end of the"),
+        ({"end_time": -math.inf}, r"row 0 .*: end_time -inf must be a finite number: write inf for the end"),
+        ({"end_time": math.nan}, r"row 0 .*: end_time nan is missing: write inf for the end of the video"),
+        ({"start_time": math.inf}, r"row 0 .*: start_time inf must be a finite number(?!:)"),
         (
             {"start_time": 0, "start": 0},
             r"start_time 0 is in seconds, but the list also has start, in frames",
@@ -175,7 +218,7 @@ def test_times_of_video_files(movies):
     np.testing.assert_array_equal(data.index.seconds(odd, [[3, ~30]]), [expected[[3, 30]]])
 
 
-def test_parts_of_video_files(movies):
+def test_parts_of_video_files(movies, caplog):
     """Several episodes in one file, and the frames of a variable rate that are shown in a time."""
     rows = [("even.mp4", 0, 0.4), ("even.mp4", 0.4, 1.2), ("even.mp4", 1.2, 60), ("late.ts", 0.1 + 0.2, 0.6)]
     assert parts(rows, root=movies, columns="path start_time end_time") == [
@@ -184,6 +227,9 @@ def test_parts_of_video_files(movies):
         (30, 10),
         (8, 7),
     ]
+    (message,) = caplog.messages
+    assert message.startswith("1 of 4 rows begin before")
+    assert "row 2 (from 0): end_time=60 of 1.6 seconds" in message
     times = (np.array(TIMES) - TIMES[0]) / 1000
     index = fc.open([("odd", times[5], times[21])], root=movies, columns="path start_time end_time").index
     assert (index.starts.item(), index.frame_counts.item()) == (5, 16)

@@ -127,7 +127,8 @@ def test_few_masks_are_read_and_always_the_same(values, most):
                 loader(counted)
         read.append(storage.read_masks)
     assert read[0] == read[1]
-    headers, masks_read = read[0][:8], read[0][8:]
+    first, headers, masks_read = read[0][0], read[0][1:9], read[0][9:]
+    assert first == (0, 0)  # its size must be that of the first picture
     assert len(set(headers)) == 8
     assert len(set(masks_read)) == len(masks_read) == most
 

@@ -259,7 +259,11 @@ def test_refused_chances():
         (dataset(), {"weights": "balanced", "shuffle": False}, "shuffle=True"),
         (dataset(), {"weights": "equal"}, "weights='equal': must be 'balanced'"),
         (dataset(), {"weights": [0] * VIDEOS}, "weights"),
-        (dataset(frames), {"weights": "balanced"}, "needs one class for each video"),
+        (
+            dataset(frames),
+            {"weights": "balanced"},
+            "needs one class for each video in the labels called 'label'",
+        ),
     ]
     for data, options, text in refused:
         with pytest.raises(OptionError, match=text):

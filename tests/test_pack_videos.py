@@ -18,7 +18,7 @@ pytest.importorskip("av")
 import av
 from videos import KINDS, available, decoded, seen, show, write_kind, write_movie
 
-from fastclips.data.video_files import _matroska_size
+from fastclips.data.cut_files import matroska_size
 
 LENGTHS = {"a/one": 13, "a/two": 5, "b/three": 30}
 
@@ -236,7 +236,7 @@ def test_matroska_that_was_streamed_says_no_size(tmp_path):
             for number in range(9):
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(show(number), "rgb24")))
             container.mux(stream.encode(None))
-        assert _matroska_size(str(path)) == (0 if options else path.stat().st_size)
+        assert matroska_size(str(path)) == (0 if options else path.stat().st_size)
         target = tmp_path / ("live" if options else "plain")
         assert fc.pack(tmp_path / "v", target, workers=0).frames == 9
 

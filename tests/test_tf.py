@@ -52,6 +52,36 @@ def test_a_loaded_state_is_where_it_begins(frames):
     assert same(pixels(loader.to_tf_dataset()), [x for x, _ in twin.epoch(3, 2)])
 
 
+def small_model():
+    keras = pytest.importorskip("keras")
+    model = keras.Sequential(
+        [
+            keras.Input((4, 32, 32, 3)),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3),
+        ]
+    )
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+def test_fit_warns_unless_the_number_of_batches_is_stated(frames):
+    """`to_tf_dataset` does not state the number, since a resumed epoch has fewer batches."""
+    with make_loader(frames) as loader:
+        dataset = loader.to_tf_dataset()
+        assert dataset.cardinality() == tf.data.UNKNOWN_CARDINALITY
+        with pytest.warns(UserWarning, match="ran out of data"):
+            small_model().fit(dataset, epochs=2, verbose=0, shuffle=False)
+        assert loader.state_dict()["epoch"] == 2
+        known = dataset.apply(tf.data.experimental.assert_cardinality(len(loader)))
+        small_model().fit(known, epochs=2, verbose=0, shuffle=False)
+        assert loader.state_dict()["epoch"] == 4
+        loader.load_state_dict({**loader.state_dict(), "epoch": 4, "batch": 1})
+        with pytest.raises(tf.errors.FailedPreconditionError, match="expected to contain"):
+            list(known)
+
+
 def test_the_batch_dimension_is_known_where_all_batches_are_full(frames):
     x, y = to_tf_dataset(make_loader(frames, batch_size=4)).element_spec  # 18 clips
     assert (x, y) == (tf.TensorSpec((None, 4, 32, 32, 3), tf.uint8), tf.TensorSpec((None,), tf.int64))

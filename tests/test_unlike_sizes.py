@@ -125,22 +125,6 @@ def test_mixed_sizes_within_a_stream_are_found_at_the_frame():
         next(batches)
 
 
-def test_a_plain_path_keeps_one_size(tmp_path):
-    for name, size in (("image", (24, 32)), ("mask", (12, 16))):
-        for number in range(4):
-            path = tmp_path / name / "a/v" / f"{number}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            shape = (*size, 3) if name == "image" else size
-            Image.fromarray((np.arange(np.prod(shape)) % 7).astype(np.uint8).reshape(shape)).save(path)
-    data = fc.open({name: tmp_path / name for name in ("image", "mask")})
-    options = {"targets": "mask", "batch_size": 1, "workers": 0}
-    with pytest.raises(fc.FrameError, match=r"On\('mask', Resize\(\(height, width\)\)\).*Stream\(path\)"):
-        next(iter(fc.ClipLoader(data, fc.Windows(4), [fc.RandomCrop(8)], **options)))
-    transforms = [fc.On("mask", fc.Resize((24, 32))), fc.RandomCrop(8)]
-    x, y = next(iter(fc.ClipLoader(data, fc.Windows(4), transforms, **options)))
-    assert (x.shape, y.shape) == ((1, 4, 8, 8, 3), (1, 4, 8, 8))
-
-
 # On
 
 

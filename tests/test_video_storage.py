@@ -30,6 +30,7 @@ from videos import (  # noqa: E402 - needs av
 )
 
 from fastclips.data import video_files, video_storage  # noqa: E402 - as above
+from fastclips.data.cut_files import mp4_size  # noqa: E402 - as above
 from fastclips.data.video_storage import VideoStorage, open_movies, scan_movies  # noqa: E402 - as above
 
 COUNT = 50
@@ -285,6 +286,53 @@ def test_matroska_that_is_cut_short(files, tmp_path):
     path.write_bytes(files["open-gop.mkv"][0].read_bytes()[:-100])
     with pytest.raises(DataError, match=r"v\.mkv' is cut short: it has \d+ bytes of \d+"):
         fc.open(path)
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+@pytest.mark.parametrize("options", [{"movflags": "faststart"}, {}])
+def test_mp4_that_is_cut_short(tmp_path, codec, options):
+    """With the index in front, a decoder of MPEG-4 shows a shorter video; without, the file has no index."""
+    if not available(codec):
+        pytest.skip(f"no encoder {codec}")
+    path = tmp_path / "v.mp4"
+    with av.open(str(path), "w", options=options) as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        for number in range(30):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(show(number), "rgb24")))
+        container.mux(stream.encode(None))
+    whole = path.read_bytes()
+    assert mp4_size(str(path)) == len(whole)
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=rf"v\.mp4' is cut short: it has {len(whole) // 2} bytes of \d+ or"):
+        fc.open(path)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["free", "mdat", "moov"]), st.integers(0, 40), st.booleans()), max_size=5
+    ),
+    st.integers(16, 300),
+)
+def test_the_size_that_boxes_state(tmp_path_factory, boxes, cut):
+    """Boxes of both kinds of sizes, in a file that is cut anywhere."""
+    path = tmp_path_factory.mktemp("boxes") / "v.mp4"
+    data, stated = b"", 0
+    for name, content, long in [("ftyp", 8, False), *boxes]:
+        head, size = (16 if long else 8), content + (16 if long else 8)
+        if name in {"mdat", "moov"} and len(data) + head <= cut:
+            stated = len(data) + size
+        data += (1 if long else size).to_bytes(4, "big") + name.encode()
+        data += size.to_bytes(8, "big") * long + bytes(content)
+    path.write_bytes(data[:cut])
+    assert mp4_size(str(path)) == stated
+
+
+def test_bytes_after_the_boxes_are_no_cut(files, tmp_path):
+    path = tmp_path / "v.mp4"
+    path.write_bytes(files["h264.mp4"][0].read_bytes() + b"\x7f\0\0\0junkjunkjunk")
+    assert len(fc.open(path)) == 1
 
 
 # What is opened

@@ -50,7 +50,9 @@ def to_tf_dataset(
     """Return a loader as a `tf.data.Dataset`, which serves one epoch in each iteration.
 
     The first and the last batch of epoch 0 are decoded right away, for their shapes. The dataset has no known
-    number of batches, since the first iteration may serve the rest of an epoch after `load_state_dict`.
+    number of batches, since the first iteration may serve the rest of an epoch after `load_state_dict`. Keras
+    warns at the end of each epoch that the input ran out of data, which does no harm; with `ClipSequence`, it
+    does not.
 
     Parameters
     ----------

@@ -26,9 +26,12 @@ borders               clips stay within one video             clips go on into t
                                                               another video, another class, and from the
                                                               first file on to the last one
 order of frames       by number: ``f2`` before ``f10``        by text: ``f10`` before ``f2``
-``validation_split``  the first videos of each class; for a   the first files of each class; of a table,
-                      class with one video, its first         its first rows
-                      frames, with a warning
+``validation_split``  the first videos of each class, its     the first files of each class; of a table,
+                      fraction of them rounded, but at least  its first rows
+                      one and never all (of two videos, 0.25
+                      takes one); for a class with one
+                      video, its first frames, with a
+                      warning
 augmentation          one draw per clip (`per`)               one draw per frame
 categorical labels    (B, T, classes), one for each frame,    the same, in the order of the frames
                       or (B, classes) with

@@ -45,6 +45,7 @@ _EXACT = 2**24  # float32 holds all integers up to this one
 _LARGEST = float(np.finfo(np.float32).max)
 _DOUBLE = 8  # bytes of a float64
 _FILL = "fill it in, or remove this row or the whole column"
+_OPEN_ENDED = {"end_time": "write inf for the end of the video"}  # columns that may hold inf
 
 
 def first(wrong: Iterable[object]) -> int | None:
@@ -57,9 +58,9 @@ def check_gaps(table: Table, name: str, remedy: str = _FILL) -> None:
     values = table.columns[name]
     if table.text:
         if table.kinds.get(name) != "labels" and "" in values:
-            table.refuse(values.index(""), name, "must not be empty")
+            table.refuse(values.index(""), name, f"must not be empty{_OPEN_ENDED.get(name, '')}")
     elif (row := first(map(_is_gap, values))) is not None:
-        table.refuse(row, name, f"is missing: {remedy}")
+        table.refuse(row, name, f"is missing: {_OPEN_ENDED.get(name, remedy)}")
 
 
 def _is_gap(value: object) -> bool:
@@ -186,7 +187,8 @@ def _read_npy(path: Path) -> NDArray[Any]:
 
 
 def floats(table: Table, name: str) -> list[float]:
-    """Return a column of finite numbers; raise DataError if a value is none."""
+    """Return a column of finite numbers, or inf where it means no end; raise DataError otherwise."""
+    endless = name in _OPEN_ENDED
     numbers: list[float] = []
     for row, value in enumerate(table.columns[name]):
         is_number = isinstance(value, (str, Real)) and not isinstance(value, bool)
@@ -194,8 +196,8 @@ def floats(table: Table, name: str) -> list[float]:
             number = float(value) if is_number else math.nan
         except (ValueError, OverflowError):
             number = math.nan
-        if not math.isfinite(number):
-            table.refuse(row, name, "must be a finite number")
+        if not (math.isfinite(number) or (endless and number > 0)):
+            table.refuse(row, name, f"must be a finite number{_OPEN_ENDED.get(name, '')}")
         numbers.append(number)
     return numbers
 

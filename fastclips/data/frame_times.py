@@ -8,6 +8,7 @@ number, the step from frame to frame; only other videos have a number per frame.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -145,6 +146,18 @@ class FrameTimes:
         times = self.ticks(video, count) * numerator / denominator
         first, beyond = np.searchsorted(times, (start - _NEAR, end - _NEAR)).tolist()
         return first, beyond
+
+    def duration(self, video: int, count: int) -> float:
+        """Return how long a video's `count` frames are shown, in seconds.
+
+        The last frame counts as the average of the others. A single frame without a rate has no end: inf.
+        """
+        ticks, (numerator, denominator) = self._timing(video)
+        if isinstance(ticks, int):
+            return count * ticks * numerator / denominator
+        if count == 1:
+            return math.inf
+        return ticks.item(count - 1) * count / (count - 1) * numerator / denominator
 
 
 def covered(rate: float, count: int, start: float, end: float) -> tuple[int, int]:

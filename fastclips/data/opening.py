@@ -101,9 +101,10 @@ def open_dataset(
         - A list of videos: the path of a CSV file with a header, or of another text file with `columns`; an
           iterable of rows, dicts or tuples of (path, label, start, length); a mapping of columns, or a
           DataFrame. See Notes.
-    root : path, or mapping of str to path, optional
-        Of a list: the folder that its paths are relative to, or such a folder for each stream. By default,
-        the folder of the text file, or the current folder.
+    root : path, or mapping of str to path or Stream, optional
+        Of a list: the folder that its paths are relative to, or such a folder for each stream, which a
+        `Stream` may declare, as in ``{"image": "frames", "depth": fc.Stream("depth", kind="depth")}``. By
+        default, the folder of the text file, or the current folder.
     columns : str, optional
         Of a text file without a header: its columns, such as ``"path length label"``, ``"path;label"`` or
         ``"path start length label"``; ``_`` skips a field. The separator between the names is that of the
@@ -195,8 +196,13 @@ def open_dataset(
     ``start_time`` and ``end_time`` select the frames whose time t has start_time <= t < end_time. Of a video
     file, t is the frame's presentation time minus that of the file's first frame. In most files the first
     frame has the time 0, so these are the seconds of players, of FFmpeg and of torchcodec. Of frames in
-    folders, frame f has the time f / fps, which takes the column ``fps``. Without ``start_time`` a row begins
-    with the first frame, without ``end_time`` it ends with the last.
+    folders, frame f has the time f / fps, which takes the column ``fps``. Without the column ``start_time``,
+    rows begin with the first frame. Without ``end_time``, or where it is inf, they end with the last. An
+    empty cell is an error.
+
+    A row that exceeds its video is an error with ``start`` and ``length``. Of ``first`` and ``last``, or
+    ``end_time``, the row has the frames that exist, and one warning counts such rows. An ``end_time`` may
+    exceed the video by a frame, or 0.1 seconds if that is longer, without a warning.
 
     A saved index watches folders without frames (the source, classes, empty folders), up to 10,000 of each
     stream, and 1,000 videos or video files, evenly spread; of a list, the roots, 1,000 videos and 1,000 .npy

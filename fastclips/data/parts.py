@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["find_parts", "least_frames"]
 
 _log = logging.getLogger(__name__)
+_SLACK = 0.1  # seconds that end_time may exceed a video without a warning; a frame, if that is longer
 
 
 def least_frames(records: Records) -> dict[str, int] | None:
@@ -123,6 +124,7 @@ def _in_seconds(
     """Return the same as `find_parts` for parts in seconds."""
     known = np.zeros(len(keys), bool) if times is None else times.known(keys)
     parts = np.zeros((len(kept), 2), np.int64)
+    late = []
     for number, (row, key) in enumerate(zip(kept, keys.tolist(), strict=True)):
         start = 0.0 if records.start_time is None else records.start_time[row]
         end = math.inf if records.end_time is None else records.end_time[row]
@@ -132,8 +134,10 @@ def _in_seconds(
             continue
         if times is not None and known[number]:
             first, beyond = times.covered(key, count, start, end)
+            duration = times.duration(key, count)
         elif records.fps is not None:
             first, beyond = covered(records.fps[row], count, start, end)
+            duration = count / records.fps[row]
         else:
             raise DataError(
                 f"{records.where(row)}: start_time and end_time need the times of the frames of "
@@ -146,6 +150,9 @@ def _in_seconds(
                 f"up to end_time={end:g} seconds. It has {count} frames; seconds count from the first."
             )
         parts[number] = first, beyond - first
+        if duration + max(duration / count, _SLACK) < end < math.inf:
+            late.append(f"{records.where(row)}: end_time={end:g} of {duration:g} seconds")
+    _warn_of_rows_beyond(late, len(kept))
     return parts[:, 0].copy(), parts[:, 1].copy()
 
 
@@ -174,15 +181,20 @@ def _numbered(
         if low < numbers[0] or high > numbers[-1]:
             beyond.append(f"{records.where(row)}: {low} to {high} of {numbers[0]} to {numbers[-1]}")
         parts[:, at] = begin, end - begin
-    if beyond:
+    _warn_of_rows_beyond(beyond, len(kept))
+    return parts[0], parts[1]
+
+
+def _warn_of_rows_beyond(rows: Sequence[str], count: int) -> None:
+    """Warn once of rows, each as a text, that exceed their videos, of so many rows."""
+    if rows:
         _log.warning(
             "%d of %d rows begin before the first frame or end after the last frame of their videos, such as "
             "%s. Frames that do not exist are left out.",
-            len(beyond),
-            len(kept),
-            beyond[0],
+            len(rows),
+            count,
+            rows[0],
         )
-    return parts[0], parts[1]
 
 
 def _numbers(records: Records, row: int, files: FileNames) -> Sequence[int]:

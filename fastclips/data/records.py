@@ -71,7 +71,8 @@ class Records:
     first, last : list of int, optional
         Least and largest number in the names of each row's frames, at least 0.
     start_time, end_time : list of float, optional
-        The part [start, end) of each row in seconds, at least 0; each end is above its start.
+        The part [start, end) of each row in seconds, at least 0; each end is above its start, and inf is the
+        end of the video.
     fps : list of float, optional
         Frames per second, above 0.
     kind : {"label", "labels", "frame_labels", "target", "frame_target"}, optional

@@ -39,10 +39,11 @@ _OF_MASK = "a mask's value in values"
 class Stream:
     """Declare a stream of a dataset: where its frames are, and what they hold.
 
-    A value of the mappings that `fastclips.open` takes: of streams to folders, and of streams to arrays. A
-    path alone declares a picture, or a mask if its stream is named ``"mask"``, with frames of the same size
-    as in all other such streams. A declared picture may have another size, as a second camera does. Masks,
-    flow and depth belong to a picture, pixel by pixel; `On` brings them to its size.
+    A value of the mappings that `fastclips.open` takes: of streams to folders, as its source or as `root` of
+    a list, and of streams to arrays. A path alone declares a picture, or a mask if its stream is named
+    ``"mask"``. All such streams must have frames of one size, or `On` must bring them to one size. A declared
+    picture may have another size, as a second camera does. Masks, flow and depth belong to a picture, pixel
+    by pixel; `On` brings them to its size.
 
     Parameters
     ----------

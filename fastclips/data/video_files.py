@@ -36,11 +36,11 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from itertools import count, pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from fastclips.data.cut_files import refuse_cut
 from fastclips.errors import FrameError, OptionError
 from fastclips.options import checked_bool, checked_int
 
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Movie", "Scan", "Times", "refuse_cut", "scan_movie"]
+__all__ = ["Movie", "Scan", "Times", "scan_movie"]
 
 _FRAME_PER_PACKET = frozenset(
     {"av1", "libaom-av1", "libdav1d", "h264", "hevc", "vp9", "mpeg4", "mpeg2video", "mpeg1video", "mjpeg"}
@@ -402,25 +402,12 @@ def scan_movie(path: str | os.PathLike[str]) -> Scan:
     Raises
     ------
     FrameError
-        The file cannot be read, holds no frame, or is a Matroska file (mkv, webm) that is cut short, which a
-        decoder does not notice.
+        The file cannot be read, holds no frame, or is a Matroska file (mkv, webm), mp4 or mov that is cut
+        short, which a decoder may not notice.
     """
     refuse_cut(path)
     with Movie(path) as movie:
         return movie.scan()
-
-
-def refuse_cut(path: str | os.PathLike[str]) -> None:
-    """Raise FrameError if a Matroska file has fewer bytes than it states."""
-    name = os.fspath(path)
-    try:
-        size, whole = Path(name).stat().st_size, _matroska_size(name)
-    except OSError as error:
-        reason = f"cannot be opened as a video: {error.strerror}"
-        raise FrameError(f"{name!r} {reason}", path=name, reason=reason) from None
-    if size < whole:
-        reason = f"is cut short: it has {size} bytes of {whole}"
-        raise FrameError(f"{name!r} {reason}", path=name, reason=reason)
 
 
 class _Packet(NamedTuple):
@@ -465,28 +452,6 @@ def _times(packets: list[_Packet], codec: str, reordered: bool) -> Times | None:
     keys = shown[[packet.key for packet in packets]]
     shown.sort()
     return Times(shown, np.sort(np.searchsorted(shown, keys)))
-
-
-def _matroska_size(path: str) -> int:
-    """Return the size in bytes that a Matroska file states; 0 for an unknown size or another format.
-
-    The file has two elements, a header and a segment. An element is an identifier of 4 bytes, a size and that
-    many bytes. The leading zero bits of a size (RFC 8794) tell how many bytes follow its first byte; all ones
-    mean "unknown", as in a streamed file.
-    """
-    end = 0
-    with Path(path).open("rb") as file:
-        for identifier in (b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"):
-            file.seek(end)
-            head = file.read(12)
-            if head[:4] != identifier or len(head) < 5 or not head[4]:  # noqa: PLR2004 - identifier, size
-                return 0
-            length = 9 - head[4].bit_length()
-            size = int.from_bytes(head[4 : 4 + length], "big") & ((1 << 7 * length) - 1)
-            if size == (1 << 7 * length) - 1:
-                return 0
-            end += 4 + length + size
-    return end
 
 
 def _is_cover(stream: Any) -> bool:  # noqa: ANN401 - as above

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from fastclips.data.columns import Columns
+from fastclips.data.cut_files import refuse_cut
 from fastclips.data.frame_times import FrameTimes, Timing
 from fastclips.data.movie_paths import video_names
 from fastclips.data.names import Names
@@ -282,8 +283,6 @@ class VideoStorage(Storage):
         movie = self.movie(video)
         count = self.frame_counts.item(video)
         if count < 0:
-            from fastclips.data.video_files import refuse_cut  # noqa: PLC0415 - needs PyAV
-
             refuse_cut(path)
             count = movie.frame_count
         return count, movie.fps or 0.0, os.stat(path).st_size  # noqa: PTH116 - as a text

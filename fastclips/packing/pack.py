@@ -144,8 +144,9 @@ def pack(
         read. Where a loader shrinks them by 2 or more, the result equals that of JPEGs with
         ``dct_scaling=False``.
     skip_damaged : bool
-        Whether videos with an unreadable frame are left out. If False, the frame is packed as it is and
-        raises an error when it is loaded, as it does from the dataset.
+        Whether videos with an unreadable frame are left out. If False, a frame that is a file is packed as it
+        is and raises an error when it is loaded, as it does from the dataset. A video file with an unreadable
+        frame is left out in any case.
     shard_size : str or int
         A shard is closed after the video with which it reaches this size in bytes.
     workers : int, optional

@@ -152,8 +152,8 @@ def clip_chances(
     Parameters
     ----------
     weights : "balanced", mapping or array_like
-        ``"balanced"`` draws all classes equally often. A mapping holds the chance of each clip of a class, an
-        array that of each clip of a video.
+        ``"balanced"`` draws all classes of ``"label"`` equally often. A mapping holds the chance of each clip
+        of such a class, an array that of each clip of a video.
     dataset : Dataset
         The dataset of the videos.
     cut : callable
@@ -177,7 +177,8 @@ def clip_chances(
     labels = None if dataset.index.labels is None else dataset.index.labels.per_video
     if labels is None:
         raise OptionError(
-            f"weights={weights!r}: needs one class for each video; pass an array with a number for each video"
+            f"weights={weights!r}: needs one class for each video in the labels called 'label', which this "
+            "dataset does not have; pass an array with a number for each video"
         )
     if isinstance(weights, Mapping):
         return np.asarray(by_class(weights, dataset.classes, "weights")[labels])

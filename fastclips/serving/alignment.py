@@ -3,7 +3,8 @@
 A picture that `fastclips.Stream` declares may have a size of its own. Masks, flow and depth belong to a
 picture, pixel by pixel: wherever a transform acts on all streams, their frames must have the size of the
 picture's, and `On` must not give random geometry to one of both. Of several pictures that fit, it is the
-first, or one that shares their random geometry.
+first, or one that shares their random geometry. Streams without a size of their own, pictures as well,
+must all fit the first picture.
 
 Streams that fit each other are a *group*. The first frames decide the groups, and renderers check that the
 frames of each clip fit in the same way (`fastclips.engine.clip_placer.StreamSetup.joint`).
@@ -62,13 +63,16 @@ def group_streams(
     Raises
     ------
     OptionError
-        If a mask, flow or depth fits no picture.
+        If a mask, flow or depth fits no picture, or pictures without own size do not fit each other.
     """
     pictures = [stream for stream in streams if stream.kind == "image"] or [streams[0]]
     joints = {stream.name: recipes[stream.name].joints(*frames[stream.name]) for stream in streams}
     groups = {stream.name: stream.name if stream.own_size else "" for stream in streams}
+    plain = [stream for stream in pictures if not stream.own_size]
     for stream in streams:
         if stream in pictures:
+            if stream in plain and not _fit(joints[stream.name], joints[plain[0].name]):
+                raise OptionError(_misfit(stream, plain[0], joints))
             continue
         partners = [other for other in pictures if _fit(joints[stream.name], joints[other.name])]
         if not partners:
@@ -103,7 +107,11 @@ def _misfit(stream: StreamSpec, picture: StreamSpec, joints: Mapping[str, Joints
         remedy = (
             f"put what On gives {name!r} or {picture.name!r} alone after the last transform of all streams"
         )
+    why = "they belong together, pixel by pixel"
+    if stream.kind == "image":
+        why = "pictures that are plain paths must have one size"
+        remedy = f"open {name!r} as Stream(path) if it is another camera, or {remedy}"
     return (
         f"frames of {name!r} ({stream.kind}) are {size[0]}x{size[1]} (height x width) and those of "
-        f"{picture.name!r} {other[0]}x{other[1]}{where}, but they belong together, pixel by pixel: {remedy}"
+        f"{picture.name!r} {other[0]}x{other[1]}{where}, but {why}: {remedy}"
     )

@@ -12,6 +12,7 @@ Whether streams of different sizes fit each other is found by `fastclips.serving
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -27,7 +28,7 @@ from fastclips.serving.alignment import check_names, group_streams
 from fastclips.spec import Field, SlotLayout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import TypeVar
 
     from numpy.typing import NDArray
@@ -299,16 +300,31 @@ def _output_sizes(
 ) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
     """Return the size of each stream after its geometry, and the groups of streams.
 
-    Of streams that all must have one size, only the first is measured.
+    Of streams that all must have one size, only the first is measured; the first frames of the others
+    must fit.
     """
     streams = [stream for stream in dataset.streams if stream.name in recipes]
     if not recipe.divides_geometry and not any(stream.own_size for stream in streams):
         name = next(iter(recipes))
+        if len(streams) > 1:
+            _check_first_frames(dataset, streams, recipes)
         size = _measured(dataset, {name: recipes[name]}, most)[name]
         return dict.fromkeys(recipes, size), {}
     frames = {name: _look(dataset, name, 0, frame_size, most, own=True)[0] for name in recipes}
     groups = group_streams(streams, recipes, frames)  # first, since its errors have the better remedy
     return _measured(dataset, recipes, most, own=True), groups
+
+
+def _check_first_frames(
+    dataset: Dataset, streams: Sequence[StreamSpec], recipes: Mapping[str, Recipe]
+) -> None:
+    """Raise `OptionError` if the first frames of streams do not fit. Unreadable frames are not compared."""
+    frames = {}
+    for stream in streams:
+        with suppress(FrameError):
+            frames[stream.name] = _look(dataset, stream.name, 0, frame_size, 1)[0]
+    if frames:
+        group_streams([stream for stream in streams if stream.name in frames], recipes, frames)
 
 
 def _measured(

@@ -50,6 +50,12 @@ several targets are a tuple         a list
 ``preprocessing_function`` may      the shape must stay
 change the frame's shape
 ``workers=`` starts processes       ``fit(workers=...)`` starts threads, or processes that copy batches
+``validation_split`` with           by files
+``time_steps=`` takes whole
+videos: of each class its
+fraction, rounded, but at least one
+and never all (of two videos, 0.25
+takes one)
 a subset without pictures is an     an iterator of length 0
 error
 ==================================  ========================================================================

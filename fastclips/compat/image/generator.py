@@ -57,7 +57,8 @@ class ImageDataGenerator(Settings):
     data_format : {"channels_last", "channels_first"}, optional
         Order of axes; by default Keras's setting.
     validation_split : float
-        Fraction of the data that ``subset="validation"`` takes.
+        Fraction of the data that ``subset="validation"`` takes. With `time_steps`, it takes the first videos
+        of each class: the fraction, rounded, but at least one and never all. Of two videos, 0.25 takes one.
     interpolation_order : int
         Order of the splines: 0 or 1; 2 to 5 need SciPy.
     dtype : str, optional
