@@ -170,7 +170,7 @@ def test_shell_blocks_name_what_exists(capsys):
             for line in re.findall(r"(?:^|/|&& )fastclips (.*)", block, re.MULTILINE):
                 command, *rest = shlex.split(line, comments=True)
                 used.setdefault(command, set()).update(word for word in rest if word.startswith("-"))
-    assert set(used) == {"bench", "demo", "pack", "preview"}
+    assert set(used) == {"bench", "check", "demo", "pack", "preview"}
     for command, options in used.items():
         with pytest.raises(SystemExit):
             main([command, "--help"])

@@ -253,4 +253,4 @@ def test_a_pack_keeps_the_times(movies, tmp_path):
 def test_names_of_kinetics_columns_are_said(frames, caplog):
     rows = [{"path": "class_0/video_0", "label": "x", "time_start": 0, "time_end": 1}]
     assert parts(rows, root=frames) == [(0, 12)]
-    assert "rename them to start_time and end_time" in caplog.text
+    assert "or start_time and end_time (seconds)" in caplog.text

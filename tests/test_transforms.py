@@ -5,6 +5,7 @@ import pytest
 from helpers import decode, make_frames, make_loader, make_masks
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 import fastclips as fc
 from fastclips.pixels.geometry.crops import TenCrop, ThreeCrop
@@ -219,15 +220,16 @@ def test_what_cannot_be_declared(make, said):
 def test_a_masks_size_must_be_its_images(tmp_path):
     root = make_frames(tmp_path / "frames", videos=2, frames=4)
     make_masks(tmp_path / "masks", root, height=24, width=32)
+    data = fc.open({"image": root, "mask": tmp_path / "masks"})
+    options = {"targets": "mask", "batch_size": 2, "workers": 0}
+    with pytest.raises(
+        fc.OptionError, match=r"'mask' \(mask\) are 24x32 .* put On\('mask', Resize\(\(48, 64\)\)\)"
+    ):
+        fc.ClipLoader(data, fc.Windows(4), [fc.CenterCrop(20)], **options)
+    for path in sorted((tmp_path / "masks").rglob("*.png"))[:1]:  # the loader looks at the first frame alone
+        Image.open(root / path.relative_to(tmp_path / "masks").with_suffix(".jpg")).convert("L").save(path)
     with (
-        fc.ClipLoader(
-            fc.open({"image": root, "mask": tmp_path / "masks"}),
-            fc.Windows(4),
-            [fc.CenterCrop(20)],
-            targets="mask",
-            batch_size=2,
-            workers=0,
-        ) as loader,
+        fc.ClipLoader(data, fc.Windows(4), [fc.CenterCrop(20)], **options) as loader,
         pytest.raises(fc.FrameError, match=r"masks.*\.png: is 24x32 while its image is 48x64"),
     ):
         list(loader)

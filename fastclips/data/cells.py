@@ -45,7 +45,7 @@ _EXACT = 2**24  # float32 holds all integers up to this one
 _LARGEST = float(np.finfo(np.float32).max)
 _DOUBLE = 8  # bytes of a float64
 _FILL = "fill it in, or remove this row or the whole column"
-_OPEN_ENDED = {"end_time": "write inf for the end of the video"}  # columns that may hold inf
+_OPEN_ENDED = {"end_time": ": write inf for the end of the video"}  # columns that may hold inf
 
 
 def first(wrong: Iterable[object]) -> int | None:
@@ -60,7 +60,7 @@ def check_gaps(table: Table, name: str, remedy: str = _FILL) -> None:
         if table.kinds.get(name) != "labels" and "" in values:
             table.refuse(values.index(""), name, f"must not be empty{_OPEN_ENDED.get(name, '')}")
     elif (row := first(map(_is_gap, values))) is not None:
-        table.refuse(row, name, f"is missing: {_OPEN_ENDED.get(name, remedy)}")
+        table.refuse(row, name, f"is missing{_OPEN_ENDED.get(name, f': {remedy}')}")
 
 
 def _is_gap(value: object) -> bool:
