@@ -9,7 +9,8 @@ from fastclips.data.dataset import Dataset
 from fastclips.data.video_storage import VideoStorage
 from fastclips.engine.clip_spec import ClipSpec
 from fastclips.errors import OptionError
-from fastclips.options import checked_bool, checked_choice, checked_workers
+from fastclips.options import checked_bool, checked_choice, checked_int, checked_workers
+from fastclips.pixels.decoding.decoder import MAX_PIXELS
 from fastclips.pixels.recipe import compile_recipe
 from fastclips.planning.choices import split_choices
 from fastclips.planning.clips import Videos, checked_sampler
@@ -134,6 +135,9 @@ class ClipLoader(Batches):
         If so many workers have died over a clip, the clip raises an error; with ``damaged="repeat"`` it
         counts as damaged if they crashed (SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE). The loader raises an
         error if, for each worker, more have died without a finished clip.
+    max_pixels : int
+        Frames of more pixels are an error, before memory is taken for them: a damaged or hostile header may
+        say 30,000 x 30,000. The default, 2**25, holds 8K frames.
 
     Raises
     ------
@@ -200,6 +204,7 @@ class ClipLoader(Batches):
         damaged_limit: float | None = None,
         timeout: float | None = None,
         max_deaths: int = 3,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         workers = checked_workers(workers)
         if not isinstance(dataset, Dataset):
@@ -242,6 +247,7 @@ class ClipLoader(Batches):
         )
         repeats_damaged = checked_choice(damaged, "damaged", ("error", "repeat")) == "repeat"
         limit = checked_limit(damaged_limit, repeats_damaged=repeats_damaged)
+        max_pixels = checked_int(max_pixels, "max_pixels", 1, 2**32)
         found = find_layout(
             dataset,
             recipe,
@@ -250,6 +256,7 @@ class ClipLoader(Batches):
             outputs.streams,
             weighting=outputs.weighting,
             passes_damaged=repeats_damaged,
+            max_pixels=max_pixels,
         )
         looked = check_frames(dataset, outputs.streams, repeats_damaged=repeats_damaged, stacklevel=2)
         warn_of_useless_masks(dataset, outputs.streams, stacklevel=2)
@@ -265,6 +272,7 @@ class ClipLoader(Batches):
             fast_dct=fast_dct,
             weighting=outputs.weighting,
             repeats_damaged=repeats_damaged,
+            max_pixels=max_pixels,
         )
         where, names = dataset.storage.where, outputs.streams
         parts = partial(parts_of, dataset, plan, described, outputs, looked, damaged=damaged)

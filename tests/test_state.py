@@ -132,6 +132,7 @@ CASES = {
     "damaged": [({}, {"damaged": "repeat"}, WARNED, "outputs.damaged was error and is repeat")],
     "damaged_limit": [({"damaged": "repeat"}, {"damaged": "repeat", "damaged_limit": 0.5}, NO_EFFECT, "")],
     "timeout": [({}, {"timeout": 100.0}, NO_EFFECT, "")],
+    "max_pixels": [({}, {"max_pixels": 10_000}, NO_EFFECT, "")],
     "max_deaths": [({}, {"max_deaths": 5}, NO_EFFECT, "")],
 }
 

@@ -15,7 +15,7 @@ import numpy as np
 from fastclips.data.names import FileNames
 from fastclips.data.storage import SentStorage, absent_picture, count_bytes, opened
 from fastclips.errors import FastclipsError, FrameError
-from fastclips.pixels.decoding.decoder import Decoder
+from fastclips.pixels.decoding.decoder import MAX_PIXELS, Decoder
 from fastclips.pixels.geometry.resample import use_one_thread
 from fastclips.processes import answer
 
@@ -108,7 +108,7 @@ class Looker:
     def __init__(self, job: Job) -> None:
         use_one_thread()
         self._job, self._storage = job, opened(job.storage)
-        self._decoders = {stream.name: Decoder(stream) for stream in job.streams}
+        self._decoders = {stream.name: Decoder(stream, max_pixels=MAX_PIXELS) for stream in job.streams}
         identity = np.arange(256)
         self._tables = {
             stream.name: identity if stream.values is None else np.array(stream.values)

@@ -50,6 +50,8 @@ class ClipSpec:
         Whether JPEGs are decoded with the faster, less exact inverse DCT.
     weighting : Weighting, optional
         If given, `layout` ends with the field `WEIGHT`, float32, of the mask's shape.
+    max_pixels : int
+        Frames of more pixels are refused.
     repeats_damaged : bool
         Whether a frame that cannot be read or decoded is replaced by its neighbour, instead of an error.
     groups : mapping of str to str
@@ -66,6 +68,7 @@ class ClipSpec:
     fast_dct: bool
     weighting: Weighting | None = None
     repeats_damaged: bool = False
+    max_pixels: int | None = None
     groups: Mapping[str, str] = field(default_factory=dict)
     renderer: ClassVar[str] = "fastclips.engine.renderer:Renderer"
 

@@ -72,7 +72,7 @@ class Renderer:
     def _set_up(self, stream: StreamSpec) -> StreamSetup:
         spec, recipe = self._spec, self._spec.recipe.of(stream)
         size, group = spec.sizes[stream.name], spec.groups.get(stream.name, "")
-        decoder = Decoder(stream, fast_dct=self._spec.fast_dct)
+        decoder = Decoder(stream, fast_dct=self._spec.fast_dct, max_pixels=spec.max_pixels)
         steps, table, mirrored, moves_channels = None, None, None, False
         if stream.mask:
             table, mirrored = _mask_tables(stream, recipe.swapping)

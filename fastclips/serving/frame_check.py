@@ -14,7 +14,7 @@ import numpy as np
 
 from fastclips.data.storage import opened
 from fastclips.errors import DamageError, FrameError
-from fastclips.pixels.decoding.decoder import Decoder, frame_mode, frame_size
+from fastclips.pixels.decoding.decoder import MAX_PIXELS, Decoder, frame_mode, frame_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -121,7 +121,7 @@ def _unusable_modes(
     stream: StreamSpec, modes: dict[str, tuple[str, Stored]], *, repeats_damaged: bool
 ) -> Iterator[str]:
     """Yield a warning for each mode that masks cannot have; raise FrameError if there is no other mode."""
-    decoder = Decoder(stream)
+    decoder = Decoder(stream, max_pixels=MAX_PIXELS)
     refused: dict[str, FrameError] = {}
     for mode, (_, data) in modes.items():
         try:

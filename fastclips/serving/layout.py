@@ -82,6 +82,7 @@ def find_layout(
     weighting: Weighting | None = None,
     *,
     passes_damaged: bool = False,
+    max_pixels: int | None = None,
 ) -> FoundLayout:
     """Find the arrays of a batch by looking at a frame.
 
@@ -97,6 +98,8 @@ def find_layout(
         Inputs and targets; `LABEL` has no array here.
     weighting : Weighting, optional
         Weights of the pixels of one of these streams, a mask.
+    max_pixels : int, optional
+        As for `Decoder`.
     passes_damaged : bool
         Whether to look at the next frame if one is missing or damaged, 10,000 times at most.
 
@@ -141,7 +144,7 @@ def find_layout(
     for name, own in recipes.items():
         stream = streams[name]
         if stream.kind == "depth" and stream.dtype is None:
-            stream = replace(stream, dtype=_depth_dtype(dataset, stream, most))
+            stream = replace(stream, dtype=_depth_dtype(dataset, stream, most, max_pixels))
         _check_unknown(stream, stream.decoded_dtype)
         found.append(stream)
         if stream.mask:
@@ -151,7 +154,7 @@ def find_layout(
             clip = (time_steps, *sizes[name], stream.frame_channels)
             trials: tuple[Trial, ...] = ()
             if own.has_functions:
-                trials = _try_functions(dataset, own, stream, clip, most)
+                trials = _try_functions(dataset, own, stream, clip, most, max_pixels)
             pixel_steps = own.compiled(clip[-1], trials, stream.decoded_dtype)
             fields.append(_picture_field(own, stream, clip, pixel_steps))
             _check_unknown(stream, fields[-1].dtype)
@@ -162,9 +165,9 @@ def find_layout(
     return FoundLayout(SlotLayout(batch_size, tuple(fields)), tuple(found), sizes, compiled, groups)
 
 
-def _depth_dtype(dataset: Dataset, stream: StreamSpec, most: int) -> str:
+def _depth_dtype(dataset: Dataset, stream: StreamSpec, most: int, max_pixels: int | None) -> str:
     """Return the type of the first frame of depth."""
-    decoder = Decoder(stream)
+    decoder = Decoder(stream, max_pixels=max_pixels)
     dtype, _ = _look(dataset, stream.name, 0, lambda data: decoder.decode(data).pixels.dtype.name, most)
     return dtype
 
@@ -213,10 +216,16 @@ def _check_fill_value(border: Border, dtype: str) -> None:
 
 
 def _try_functions(
-    dataset: Dataset, recipe: Recipe, stream: StreamSpec, clip: tuple[int, ...], most: int
+    dataset: Dataset,
+    recipe: Recipe,
+    stream: StreamSpec,
+    clip: tuple[int, ...],
+    most: int,
+    max_pixels: int | None,
 ) -> tuple[Trial, ...]:
     """Call the user's functions once, on a clip that shows the first video's first frame throughout."""
-    pixels, where = _look(dataset, stream.name, 0, lambda data: Decoder(stream).decode(data).pixels, most)
+    decoder = Decoder(stream, max_pixels=max_pixels)
+    pixels, where = _look(dataset, stream.name, 0, lambda data: decoder.decode(data).pixels, most)
     try:
         return try_functions(recipe.steps, clip[-1], _still_clip(recipe, stream, pixels, clip))
     except FrameError as error:

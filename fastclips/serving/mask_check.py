@@ -13,7 +13,7 @@ import numpy as np
 
 from fastclips.data.storage import opened
 from fastclips.errors import FrameError
-from fastclips.pixels.decoding.decoder import Decoder
+from fastclips.pixels.decoding.decoder import MAX_PIXELS, Decoder
 from fastclips.serving.frame_check import next_frame, spread_frames
 from fastclips.spec import StreamSpec
 
@@ -40,7 +40,7 @@ def warn_of_useless_masks(dataset: Dataset, names: Iterable[str], stacklevel: in
 
 def _warning(dataset: Dataset, stream: StreamSpec) -> str | None:
     """Look at masks until two values are found; return the warning if there are none."""
-    index, storage, decoder = dataset.index, opened(dataset.storage), Decoder(stream)
+    index, storage, decoder = dataset.index, opened(dataset.storage), Decoder(stream, max_pixels=MAX_PIXELS)
     table = np.arange(256) if stream.values is None else np.array(stream.values)
     found, looked, where = np.zeros(256, bool), 0, ""
     for row, frame in spread_frames(index, _MOST):

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     Box = tuple[int, int, int, int]  # top, left, bottom, right
     Stored = Encoded | NDArray[Any]
 
-__all__ = ["Decoded", "Decoder", "Rung", "frame_mode", "frame_size"]
+__all__ = ["MAX_PIXELS", "Decoded", "Decoder", "Rung", "frame_mode", "frame_size"]
 
 _JPEG = b"\xff\xd8\xff"
 _ALL = (0, 0, 2**16, 2**16)  # larger than any JPEG
@@ -58,6 +58,11 @@ _READERS: dict[str, type[ImageFile]] = {
     "TIFF": TiffImageFile,
     "WebP": WebPImageFile,
 }
+MAX_PIXELS = 2**25
+"""Pixels of a frame that a loader takes by default: more than those of an 8K frame, 7680 x 4320."""
+_REMEMBERED = 64  # calls before scratch memory may shrink
+_MUCH = 2  # times what they used
+_KEPT = 2**20  # bytes that are always kept
 
 
 class Decoded(NamedTuple):
@@ -96,6 +101,8 @@ class Decoder:
     fast_dct : bool, optional
         Whether to use libjpeg-turbo's faster, less exact inverse transform. Without it, pixels of JPEGs equal
         Pillow's.
+    max_pixels : int, optional
+        Frames of more pixels are refused before memory is taken for them; None for no limit.
 
     Attributes
     ----------
@@ -103,7 +110,7 @@ class Decoder:
         How many frames Pillow has decoded.
     """
 
-    def __init__(self, stream: StreamSpec, *, fast_dct: bool = True) -> None:
+    def __init__(self, stream: StreamSpec, *, fast_dct: bool = True, max_pixels: int | None = None) -> None:
         self._stream = stream
         self._mask = stream.mask
         self._channels = 1 if stream.mask else stream.channels
@@ -116,13 +123,26 @@ class Decoder:
         self._series = None
         if stream.kind == "flow":
             gray = StreamSpec(stream.name, channels=1)
-            self._series = tuple(Decoder(gray, fast_dct=fast_dct) for _ in "xy")
+            self._series = tuple(Decoder(gray, fast_dct=fast_dct, max_pixels=max_pixels) for _ in "xy")
+        self._max_pixels = max_pixels
+        self._used, self._calls = 0, 0  # bytes of scratch memory that recent calls used, and these calls
         self.pillow_frames = 0
 
-    @staticmethod
-    def size(data: Stored) -> tuple[int, int]:
-        """Return a frame's height and width, as `frame_size` does."""
-        return frame_size(data)
+    def size(self, data: Stored) -> tuple[int, int]:
+        """Return a frame's height and width, as `frame_size` does; refuse a frame of too many pixels.
+
+        Raises
+        ------
+        DamageError, FrameError
+            As from `frame_size`; or the frame has more than `max_pixels`.
+        """
+        height, width = frame_size(data)
+        if self._max_pixels is not None and height * width > self._max_pixels:
+            raise FrameError(
+                f"has {height} x {width} = {height * width:,} pixels, more than max_pixels="
+                f"{self._max_pixels:,}: raise max_pixels= if the file is right"
+            )
+        return height, width
 
     def decode(self, data: Stored, box: Box | None = None, scale: int = 1) -> Decoded:
         """Decode a frame, or a part of it.
@@ -160,6 +180,9 @@ class Decoder:
             If the frame does not suit the stream: for example more than 8 bits per channel, or values above
             255 in a mask with one channel.
         """
+        if self._max_pixels is not None and box is None:
+            self.size(data)
+        self._shrink()
         if self._stream.is_field:
             return self._field(data)
         if isinstance(data, np.ndarray):
@@ -214,6 +237,7 @@ class Decoder:
             size = header.height * header.width * self._channels
             if size > self._scratch.size:
                 self._scratch = np.empty(size, np.uint8)
+            self._used = max(self._used, size)
             try:
                 pixels = self._jpeg(data, least)
             except ValueError as error:
@@ -279,11 +303,20 @@ class Decoder:
         if not isinstance(found, tuple):
             return None
         rung, top, left, height, width, offset, stride = found
+        self._used = max(self._used, offset + height * stride)
         channels = self._channels
         pixels: NDArray[np.uint8] = np.ndarray(
             (height, width, channels), np.uint8, self._scratch, offset, (stride, channels, 1)
         )
         return Decoded(pixels[:, :, 0] if self._mask else pixels, top, left, scale, Rung(rung))
+
+    def _shrink(self) -> None:
+        """Give scratch memory back if a frame was much larger than those after it."""
+        self._calls += 1
+        if self._calls == _REMEMBERED:
+            if self._scratch.size > max(_MUCH * self._used, _KEPT):
+                self._scratch = np.empty(0, np.uint8)
+            self._used, self._calls = 0, 0
 
     def _jpeg(self, data: Encoded, least: tuple[int, int]) -> NDArray[np.uint8]:
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
@@ -432,7 +465,7 @@ def _loaded(data: Encoded, header: Header) -> Image:
 def _converted(image: Image, mode: str) -> NDArray[np.uint8]:
     image.info.pop("transparency", None)  # Pillow warns if it drops that of a palette
     try:
-        return np.asarray(image.convert(mode))
+        return np.asarray(image if image.mode == mode else image.convert(mode))  # convert would copy
     except ValueError as error:
         raise FrameError(f"a picture of mode {image.mode}: must be convertible to {mode}: {error}") from error
 
