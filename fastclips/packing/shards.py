@@ -356,11 +356,13 @@ class Shards:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-        if is_pack(self._folder):
-            shutil.rmtree(self._work, ignore_errors=True)
-        else:
-            self._remove_unfinished()
-        self._unlock()
+        try:
+            if is_pack(self._folder):
+                shutil.rmtree(self._work, ignore_errors=True)
+            else:
+                self._remove_unfinished()
+        finally:  # listing the folder may fail, for example if too many files are open
+            self._unlock()
 
     def _unlock(self) -> None:
         if self._lock_fd >= 0:
