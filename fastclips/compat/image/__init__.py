@@ -53,9 +53,9 @@ change the frame's shape
 ``validation_split`` with           by files
 ``time_steps=`` takes whole
 videos: of each class its
-fraction, rounded, but at least one
-and never all (of two videos, 0.25
-takes one)
+fraction, rounded, but at least
+one and never all (of two videos,
+0.25 takes one)
 a subset without pictures is an     an iterator of length 0
 error
 ==================================  ========================================================================
