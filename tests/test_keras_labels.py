@@ -39,7 +39,7 @@ def model():
     """0 for every class and every number; all inputs have a part."""
     image = keras.Input((TIME_STEPS, 8, 8, 3), name="image", dtype="uint8")
     state = keras.Input((TIME_STEPS, 2), name="state")
-    frames = keras.Input((TIME_STEPS,), name="frame_index", dtype="int64")
+    frames = keras.Input((TIME_STEPS,), name="frame_index", dtype="int32")
     flat = keras.layers.Flatten()(keras.layers.Rescaling(0.0)(image))
     numbers = keras.layers.Flatten()(keras.layers.Rescaling(0.0)(frames))
     both = keras.layers.Concatenate()([flat, numbers])
