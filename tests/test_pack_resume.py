@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from helpers import alive, make_frames, make_masks, run_python, wait_until
-from packing import check_same, content, packed
+from packing import check_same, content, count_records, packed
 
 import fastclips as fc
 from fastclips.data.columns import Columns
@@ -55,7 +55,7 @@ def test_killed_at_random_moments(many, whole, tmp_path, workers):
         while not (folder / ".packing" / "made").exists() and process.poll() is None:
             time.sleep(0.002)
         enough = done + draws.randrange(2) if kills < 5 else len(whole)
-        while len(list((folder / ".packing").glob("*.record"))) < enough and process.poll() is None:
+        while count_records(folder) < enough and process.poll() is None:
             time.sleep(0.001)
         time.sleep(draws.uniform(0.0, 0.02) if kills else 0.0)
         if kills >= 5:
@@ -68,7 +68,7 @@ def test_killed_at_random_moments(many, whole, tmp_path, workers):
         if not (folder / "pack.index").exists():
             with pytest.raises(DataError, match=r"is an unfinished pack|no frames in|does not exist"):
                 fc.open(folder)
-        now = len(list((folder / ".packing").glob("*.record")))
+        now = count_records(folder)
         assert now >= done or (folder / "pack.index").exists()
         done = now
     last = start(many, folder, "--workers", workers)
