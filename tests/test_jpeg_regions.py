@@ -161,7 +161,7 @@ def test_kinds_that_are_decoded_whole(data, scale):
     decoded = DECODERS[0, 1].decode(data, BOX, scale)
     assert decoded.rung is Rung.WHOLE
     assert np.array_equal(decoded.pixels, whole(data, scale=scale))
-    assert frame_size(data) == Decoder.size(data) == (96, 160)
+    assert frame_size(data) == (96, 160)
 
 
 @pytest.mark.parametrize("restart", [0, 1, 5])
@@ -265,7 +265,7 @@ def test_rows_lie_whole_pixels_apart(gray):
 def test_any_bytes(kind):
     data = encode(FRAME, restart=2)
     check(DECODERS[0, 1].decode(kind(data), BOX), whole(data), BOX)
-    assert Decoder.size(kind(data)) == (96, 160)
+    assert frame_size(kind(data)) == (96, 160)
 
 
 @pytest.mark.parametrize("box", [(0, 0, 1, 1), (95, 159, 96, 160), (0, 0, 500, 500), (90, 100, 200, 300)])
