@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastclips._native import die_with_parent
 from fastclips.data.columns import dump, load
-from fastclips.errors import EngineError, why_failed
+from fastclips.errors import EngineError, FastclipsError, why_failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -190,8 +190,14 @@ class AnsweringProcess(Process):
             os.close(theirs)
 
     def take(self) -> Any:  # noqa: ANN401 - whatever the function returned
-        """Wait for the next answer and return it; raises EOFError if the process has ended."""
-        return receive(self.answers)
+        """Wait for the next answer and return it, or raise it if it is an error.
+
+        Raises EOFError if the process has ended.
+        """
+        answered = receive(self.answers)
+        if isinstance(answered, Exception):
+            raise answered
+        return answered
 
     def stop(self, grace_s: float = 0.0) -> None:
         """End the process and reap it; call this once."""
@@ -213,7 +219,7 @@ def in_order(
     Parameters
     ----------
     target, value
-        As of `AnsweringProcess`; an answer that is an exception is raised.
+        As of `AnsweringProcess`.
     tasks : iterable
         In order.
     workers : int
@@ -285,19 +291,23 @@ class _Worker:
                 "standard error"
             ) from None
         number, _ = self.tasks.popleft()
-        if isinstance(result, BaseException):
-            raise result
         return number, result
 
 
 def answer(function: Callable[[Any], object], answers: int) -> None:
-    """Answer each value on standard input by a function, until either pipe is closed."""
+    """Answer each value on standard input by a function, until either pipe is closed.
+
+    An `OSError` or `FastclipsError` of the function is an answer too: `AnsweringProcess.take` raises it.
+    """
     while True:
         try:
             value = receive(0)
         except EOFError:
             return
-        result = function(value)
+        try:
+            result = function(value)
+        except (OSError, FastclipsError) as error:
+            result = error
         try:
             send(answers, result)
         except BrokenPipeError:

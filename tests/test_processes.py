@@ -26,6 +26,11 @@ def add(load, answers):
     answer(load().__add__, answers)
 
 
+def read_sizes(load, answers):
+    factor = load()
+    answer(lambda path: factor * Path(path).stat().st_size, answers)
+
+
 def explore(load, answers):
     sys.stdout.write("what a process prints is no answer\n")
     facts = {
@@ -55,6 +60,17 @@ def test_answers_come_in_order():
     assert [process.take() for _ in range(100)] == list(range(40, 140))
     process.stop()
     assert not alive(process.pid)
+
+
+def test_an_error_is_an_answer_and_the_process_goes_on(tmp_path):
+    (tmp_path / "there").write_bytes(b"123")
+    process = AnsweringProcess("test_processes:read_sizes", 2)
+    process.send(str(tmp_path / "absent"))
+    process.send(str(tmp_path / "there"))
+    with pytest.raises(FileNotFoundError):
+        process.take()
+    assert process.take() == 6
+    process.stop()
 
 
 def test_a_process_has_the_callers_path_and_session_but_a_group_of_its_own(capfd, monkeypatch, tmp_path):

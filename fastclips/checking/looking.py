@@ -14,7 +14,7 @@ import numpy as np
 
 from fastclips.data.names import FileNames
 from fastclips.data.storage import SentStorage, absent_picture, count_bytes, opened
-from fastclips.errors import FastclipsError, FrameError
+from fastclips.errors import FrameError
 from fastclips.pixels.decoding.decoder import MAX_PIXELS, Decoder
 from fastclips.pixels.geometry.resample import use_one_thread
 from fastclips.processes import answer
@@ -204,12 +204,4 @@ def main(load: Callable[[], Job], answers: int) -> None:
     answers : int
         Descriptor to which what was seen, and errors, are written.
     """
-    looker = Looker(load())
-
-    def look(run: Run) -> Seen | Exception:
-        try:
-            return looker.look(run)
-        except (OSError, FastclipsError) as error:
-            return error
-
-    answer(look, answers)
+    answer(Looker(load()).look, answers)

@@ -36,17 +36,13 @@ import simplejpeg  # the engine is compared with it
 from tqdm import tqdm
 
 from fastclips.commands import turns
-from fastclips.commands.turns import Engine, Turn, rates
+from fastclips.commands.turns import Engine, Turn, loader_of, rates
 from fastclips.commands.video_bench import bench_videos
 from fastclips.data.opening import open_dataset
 from fastclips.data.storage import opened
 from fastclips.data.video_storage import VideoStorage
 from fastclips.errors import EngineError, OptionError
-from fastclips.loader import ClipLoader
 from fastclips.pixels.decoding.decoder import Decoder, frame_size
-from fastclips.pixels.geometry.crops import RandomCrop
-from fastclips.pixels.geometry.flips import RandomFlip
-from fastclips.planning.samplers import Windows
 from fastclips.processes import AnsweringProcess, answer
 from fastclips.serving.stats import resident_bytes
 
@@ -190,18 +186,7 @@ def run(args: argparse.Namespace) -> int:
     opened = perf_counter()
     if isinstance(dataset.storage, VideoStorage):
         return bench_videos(args, dataset, dataset.storage)
-    loader = ClipLoader(
-        dataset,
-        Windows(args.time_steps, step=args.step),
-        [RandomCrop(args.crop), RandomFlip()],
-        batch_size=args.batch_size,
-        shuffle=True,
-        repeat=True,
-        rank=0,
-        workers=args.workers,
-        memory=args.memory,
-        fast_dct=_FAST_DCT,
-    )
+    loader = loader_of(dataset, args)
     with loader:
         engine = Engine(loader, args.time_steps)
         engine.take()

@@ -12,18 +12,38 @@ import numpy as np
 
 from fastclips.engine.arena import COUNTERS
 from fastclips.errors import EngineError
+from fastclips.loader import ClipLoader
+from fastclips.pixels.geometry.crops import RandomCrop
+from fastclips.pixels.geometry.flips import RandomFlip
+from fastclips.planning.samplers import Windows
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Callable, Sequence
 
-    from fastclips.loader import ClipLoader
+    from fastclips.data.dataset import Dataset
 
-__all__ = ["LEAST_BATCHES", "TURN_S", "Engine", "Turn", "rates"]
+__all__ = ["LEAST_BATCHES", "TURN_S", "Engine", "Turn", "loader_of", "rates"]
 
 TURN_S = 0.25
 LEAST_BATCHES = 3  # in a turn of a loader
 _SETTLE_S = 60.0  # how long the workers may take to finish what was submitted
 _CLIPS = COUNTERS.index("clips")
+
+
+def loader_of(data: Dataset, args: Namespace) -> ClipLoader:
+    """Return the loader that the command's options ask for."""
+    return ClipLoader(
+        data,
+        Windows(args.time_steps, step=args.step),
+        [RandomCrop(args.crop), RandomFlip()],
+        batch_size=args.batch_size,
+        shuffle=True,
+        repeat=True,
+        rank=0,
+        workers=args.workers,
+        memory=args.memory,
+    )
 
 
 class Turn(NamedTuple):

@@ -19,16 +19,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from fastclips.commands.turns import Engine, Turn, rates
+from fastclips.commands.turns import Engine, Turn, loader_of, rates
 from fastclips.data.dataset import Dataset
 from fastclips.data.opening import open_dataset
 from fastclips.data.scan import evenly
 from fastclips.errors import OptionError
-from fastclips.loader import ClipLoader
 from fastclips.packing.pack import pack
-from fastclips.pixels.geometry.crops import RandomCrop
-from fastclips.pixels.geometry.flips import RandomFlip
-from fastclips.planning.samplers import Windows
 
 if TYPE_CHECKING:
     import argparse
@@ -59,7 +55,7 @@ def bench_videos(args: argparse.Namespace, dataset: Dataset, storage: VideoStora
     sample = _sample(dataset, args.time_steps)
     with TemporaryDirectory(prefix="fastclips-bench-") as folder, ExitStack() as stack:
         done = pack(sample, f"{folder}/pack")
-        loaders = [_loader(data, args) for data in (sample, open_dataset(f"{folder}/pack"))]
+        loaders = [loader_of(data, args) for data in (sample, open_dataset(f"{folder}/pack"))]
         for loader in loaders:
             stack.enter_context(loader)
         engines = [Engine(loader, args.time_steps) for loader in loaders]
@@ -109,20 +105,6 @@ def _bytes(sample: Dataset, storage: VideoStorage) -> float:
     keys = sample.index.keys
     shares = sample.index.frame_counts / storage.frame_counts[keys]
     return float((storage.columns["movies.sizes"][keys] * shares).sum())
-
-
-def _loader(data: Dataset, args: argparse.Namespace) -> ClipLoader:
-    return ClipLoader(
-        data,
-        Windows(args.time_steps, step=args.step),
-        [RandomCrop(args.crop), RandomFlip()],
-        batch_size=args.batch_size,
-        shuffle=True,
-        repeat=True,
-        rank=0,
-        workers=args.workers,
-        memory=args.memory,
-    )
 
 
 def _measure(videos: Engine, packed: Engine, *, seconds: float, show: bool) -> list[_Round]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastclips.errors import FastclipsError
 from fastclips.processes import answer, in_order
 
 if TYPE_CHECKING:
@@ -65,12 +64,4 @@ def main(load: Callable[[], Job], answers: int) -> None:
     """
     from fastclips.packing.parts import PartMaker  # noqa: PLC0415 - the caller need not import OpenCV
 
-    maker = PartMaker(load())
-
-    def make(task: Task) -> Part | Exception:
-        try:
-            return maker.make(task)
-        except (OSError, FastclipsError) as error:
-            return error
-
-    answer(make, answers)
+    answer(PartMaker(load()).make, answers)
