@@ -29,6 +29,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from fastclips._native import JPEG_PIXELS_PER_BYTE, SMALLEST_JPEG, RegionDecoder, Rung, jpeg_size
 from fastclips.data.series import split_pair
 from fastclips.errors import DamageError, FrameError
+from fastclips.pixels.decoding.fax import FAX, is_whole_fax
 from fastclips.pixels.decoding.headers import Header, check_size, is_lossy_webp, jpeg_sampling, read_header
 from fastclips.pixels.decoding.mask_colors import ColorMap, first_colors
 from fastclips.pixels.decoding.numbers import check_given, depth_of, flow_of, join_series
@@ -449,14 +450,22 @@ def _refuse_sampling(data: Encoded, error: Exception) -> None:
 
 def _loaded(data: Encoded, header: Header) -> Image:
     pixels = header.height * header.width
+    whole = True
     try:
         image = _READERS[header.kind](BytesIO(data))
         if image.width * image.height == pixels:  # otherwise it is refused below
             image.load()
+            if isinstance(image, TiffImageFile) and image.info.get("compression") in FAX:
+                whole = is_whole_fax(image, data)
     except Exception as error:  # damage makes Pillow raise errors of any type
         raise DamageError(
             f"truncated, damaged or unusual {header.kind} of {len(data)} bytes: {error}"
         ) from error
+    if not whole:
+        raise DamageError(
+            f"a TIFF of {len(data)} bytes whose {image.info['compression']} codes are damaged, or of an "
+            "unusual encoder; if it is not damaged, write it again as PNG"
+        )
     if (image.height, image.width) != (header.height, header.width):
         raise DamageError(f"damaged {header.kind} of {len(data)} bytes: its headers give two sizes")
     return image
