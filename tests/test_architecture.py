@@ -88,10 +88,11 @@ def test_imports_point_down_only():
         ("numba", ["compat/_base/legacy_kernels", "pixels/geometry/kernels"]),
         ("simplejpeg", ["packing/encoder", "pixels/decoding/decoder"]),
         (
-            "cv2",  # PNGs of 3 x 16 bits; resampling; filters
+            "cv2",  # PNGs of 3 x 16 bits; WebP; resampling; filters
             [
                 "compat/keras_video/motion",
                 "pixels/decoding/numbers",
+                "pixels/decoding/pictures",
                 "pixels/geometry/resample",
                 "pixels/steps/filters",
             ],
@@ -103,7 +104,8 @@ def test_imports_point_down_only():
                 "compat/image/pictures",
                 "loader",
                 "packing/encoder",
-                "pixels/decoding/decoder",
+                "pixels/decoding/fax",
+                "pixels/decoding/pictures",
                 "preview/sheet",
             ],
         ),

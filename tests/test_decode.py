@@ -220,43 +220,6 @@ def test_tiff_is_tiff(compression):
     assert np.array_equal(mask_of(data), LABELS > 7)
 
 
-@pytest.mark.parametrize("compression", ["tiff_ccitt", "group3", "group4"])
-@pytest.mark.parametrize(
-    "tags", [{}, {278: 7}, {262: 0}, {266: 2}, {292: 1}, {278: 5, 266: 2, 262: 0}], ids=str
-)
-def test_fax_codes(compression, tags):
-    """libtiff makes pixels of damaged codes, too. Those that remain are the right codes of other pixels."""
-
-    def write(image):
-        return encoded(Image.fromarray(image), "TIFF", compression=compression, tiffinfo=tags)
-
-    image = np.random.default_rng(1).integers(0, 9, (40, 61)) > 4
-    data, refused = write(image), 0
-    assert np.array_equal(mask_of(data), image)
-    codes = Image.open(BytesIO(data)).tag_v2
-    start, end = codes[273][0], codes[273][-1] + codes[279][-1]
-    for at in range(start, end):
-        damaged = bytearray(data)
-        damaged[at] ^= 1 << at % 8
-        try:
-            pixels = mask_of(damaged)
-        except FrameError:
-            refused += 1
-        else:
-            assert write(pixels > 0) == damaged
-    assert refused > 0.9 * (end - start)
-    middle, length = (start + end) // 2, (end - start) // 4
-    for cut in (data[:middle] + bytes(length) + data[middle + length :], data[:middle] + data[middle + 1 :]):
-        with pytest.raises(FrameError, match="damaged"):
-            mask_of(cut)
-
-
-def test_a_fax_that_cannot_be_checked():
-    turned = encoded(Image.fromarray(LABELS > 7), "TIFF", compression="group4", tiffinfo={274: 6})
-    with pytest.raises(FrameError, match="if it is not damaged, write it again as PNG"):
-        mask_of(turned)
-
-
 def tiff(*entries, size=400, order="<", kind=4):
     """A header alone, of tags and values."""
     start = b"II*\0" if order == "<" else b"MM\0*"

@@ -4,6 +4,8 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 import fastclips as fc
@@ -33,6 +35,19 @@ def test_webp_equals_pillow(pixels, lossless, exif):
     expected = np.asarray(Image.open(BytesIO(data)).convert("RGB"))
     assert np.array_equal(Decoder(IMAGE).decode(data).pixels, expected)
     assert np.array_equal(Decoder(IMAGE).decode(memoryview(data), (2, 3, 9, 9), 2).pixels, expected)
+
+
+@given(st.integers(1, 90), st.integers(1, 90), st.sampled_from([1, 3, 4]), st.booleans(), st.integers(5, 100))
+def test_any_webp_equals_pillow(height, width, channels, lossless, quality):
+    random = np.random.default_rng(height * 100 + width)
+    pixels = (
+        random.integers(0, 256, (4, 6, channels), np.uint8).repeat(23, 0)[:height].repeat(16, 1)[:, :width]
+    )
+    pixels = pixels + random.integers(0, 9, pixels.shape, np.uint8)
+    data = webp(pixels[..., 0] if channels == 1 else pixels, lossless=lossless, quality=quality)
+    for stream, mode in ((IMAGE, "RGB"), (StreamSpec("gray", channels=1), "L")):
+        expected = np.asarray(Image.open(BytesIO(data)).convert(mode))
+        assert np.array_equal(Decoder(stream).decode(data).pixels, expected.reshape(height, width, -1))
 
 
 @pytest.mark.parametrize("lossless", [False, True])

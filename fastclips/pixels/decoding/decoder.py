@@ -2,8 +2,9 @@
 
 The first bytes of a frame tell its format, never its name. Native code decodes the requested box of usual
 JPEGs; simplejpeg decodes unusual and damaged JPEGs. Both let libjpeg-turbo make the pixels, without the GIL,
-but the native code reads the coefficients itself. Pillow decodes PNG, BMP, TIFF and WebP: it keeps the
-indices of a palette, where OpenCV returns colours. A frame that is an array already is checked and returned.
+but the native code reads the coefficients itself. Pillow decodes PNG, BMP and TIFF: it keeps the indices of a
+palette, where OpenCV returns colours. OpenCV decodes WebP, in half of Pillow's memory. A frame that is an
+array already is checked and returned.
 
 A `Decoder` serves one stream and owns its memory: JPEGs are decoded into a scratch buffer that only grows, so
 that a worker allocates nothing per frame.
@@ -16,31 +17,30 @@ only if that data is decoded.
 
 from __future__ import annotations
 
-from io import BytesIO
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import simplejpeg
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import TiffImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
 from fastclips._native import JPEG_PIXELS_PER_BYTE, SMALLEST_JPEG, RegionDecoder, Rung, jpeg_size
 from fastclips.data.series import split_pair
 from fastclips.errors import DamageError, FrameError
-from fastclips.pixels.decoding.fax import FAX, is_whole_fax
-from fastclips.pixels.decoding.headers import Header, check_size, is_lossy_webp, jpeg_sampling, read_header
-from fastclips.pixels.decoding.mask_colors import ColorMap, first_colors
+from fastclips.pixels.decoding.headers import (
+    Header,
+    check_size,
+    is_lossy_webp,
+    jpeg_sampling,
+    read_header,
+)
+from fastclips.pixels.decoding.mask_colors import ColorMap
 from fastclips.pixels.decoding.numbers import check_given, depth_of, flow_of, join_series
+from fastclips.pixels.decoding.pictures import convert_picture, load_picture, picture_labels, picture_mode
 from fastclips.spec import StreamSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-    from PIL.Image import Image
-    from PIL.ImageFile import ImageFile
 
     Encoded = bytes | bytearray | memoryview
     Box = tuple[int, int, int, int]  # top, left, bottom, right
@@ -51,14 +51,7 @@ __all__ = ["MAX_PIXELS", "Decoded", "Decoder", "Rung", "frame_mode", "frame_size
 _JPEG = b"\xff\xd8\xff"
 _ALL = (0, 0, 2**16, 2**16)  # larger than any JPEG
 _BYTE = 8  # bits per channel
-_DEPTH = "; if it is depth, declare the stream by Stream(path, kind='depth')"
 _STRETCHED = {2: np.uint8(85), 4: np.uint8(17)}  # by bits per value: Pillow's factor to fill a byte
-_READERS: dict[str, type[ImageFile]] = {
-    "PNG": PngImageFile,
-    "BMP": BmpImageFile,
-    "TIFF": TiffImageFile,
-    "WebP": WebPImageFile,
-}
 MAX_PIXELS = 2**25
 """Pixels of a frame that a loader takes by default: more than those of an 8K frame, 7680 x 4320."""
 _REMEMBERED = 64  # calls before scratch memory may shrink
@@ -209,7 +202,7 @@ class Decoder:
                 )
             self.pillow_frames += 1
             if kind == "depth" and header.kind != "flo":
-                found = depth_of(_loaded(data, header), header)
+                found = depth_of(load_picture(data, header), header)
             else:
                 found = flow_of(data, header)
         if kind == "depth" and self._stream.dtype not in (None, found.dtype.name):
@@ -234,7 +227,7 @@ class Decoder:
                 ) from None
             if header.kind != "JPEG":
                 self.pillow_frames += 1
-                return Decoded(self._by_pillow(data, header), 0, 0, 1, Rung.PILLOW)
+                return Decoded(self._picture(data, header), 0, 0, 1, Rung.PILLOW)
             size = header.height * header.width * self._channels
             if size > self._scratch.size:
                 self._scratch = np.empty(size, np.uint8)
@@ -332,11 +325,9 @@ class Decoder:
             raise FrameError(f"an array of {pixels.dtype}, {pixels.shape}: must be uint8, {wanted}")
         return np.ascontiguousarray(pixels)
 
-    def _by_pillow(self, data: Encoded, header: Header) -> NDArray[np.uint8]:
-        image = _loaded(data, header)
+    def _picture(self, data: Encoded, header: Header) -> NDArray[np.uint8]:
+        image = load_picture(data, header)
         mapped = self._colors is not None
-        if getattr(image, "is_animated", False) and header.kind == "WebP":
-            raise FrameError("an animated WebP: must be a single picture; write each to its own file")
         if self._mask and is_lossy_webp(data):
             raise FrameError("a lossy WebP, which changes the values of a mask: make the masks PNG files")
         if header.bits > _BYTE and (mapped or not self._mask or len(image.getbands()) > 1):
@@ -347,7 +338,7 @@ class Decoder:
                 + remedy
             )
         if self._colors is not None:
-            return self._colors.values(_converted(image, "RGB"))
+            return self._colors.values(convert_picture(image, "RGB"))
         if image.mode == "1" and header.kind == "BMP" and data[28] == _BYTE:
             # Pillow reads its bytes as bits.
             raise FrameError(
@@ -356,10 +347,10 @@ class Decoder:
         if self._mask:
             # Pillow stretches values of 2 or 4 bits to a byte.
             instead = "give it another kind=" if self._stream.own_size else "take this stream out of masks="
-            return _labels(image, instead) // np.uint8(
+            return picture_labels(image, instead) // np.uint8(
                 _STRETCHED.get(header.bits, 1) if image.mode == "L" else 1
             )
-        pixels = _converted(image, "L" if self._channels == 1 else "RGB")
+        pixels = convert_picture(image, "L" if self._channels == 1 else "RGB")
         return pixels.reshape(*pixels.shape[:2], self._channels)
 
 
@@ -407,10 +398,7 @@ def frame_mode(data: Stored) -> str:
     kind = _header(data).kind
     if kind == "JPEG":
         return kind
-    try:
-        return _READERS[kind](BytesIO(data)).mode
-    except Exception as error:  # damage makes Pillow raise errors of any type
-        raise DamageError(f"truncated, damaged or unusual {kind} of {len(data)} bytes: {error}") from error
+    return picture_mode(data, kind)
 
 
 def _scaling(data: Encoded, scale: int) -> tuple[int, tuple[int, int]]:
@@ -446,49 +434,3 @@ def _refuse_sampling(data: Encoded, error: Exception) -> None:
             f"a JPEG of unusual sampling, {sampling}: must be 4:4:4, 4:2:2, 4:2:0, 4:4:0 or 4:1:1; write it "
             "again, for example as PNG"
         ) from error
-
-
-def _loaded(data: Encoded, header: Header) -> Image:
-    pixels = header.height * header.width
-    whole = True
-    try:
-        image = _READERS[header.kind](BytesIO(data))
-        if image.width * image.height == pixels:  # otherwise it is refused below
-            image.load()
-            if isinstance(image, TiffImageFile) and image.info.get("compression") in FAX:
-                whole = is_whole_fax(image, data)
-    except Exception as error:  # damage makes Pillow raise errors of any type
-        raise DamageError(
-            f"truncated, damaged or unusual {header.kind} of {len(data)} bytes: {error}"
-        ) from error
-    if not whole:
-        raise DamageError(
-            f"a TIFF of {len(data)} bytes whose {image.info['compression']} codes are damaged, or of an "
-            "unusual encoder; if it is not damaged, write it again as PNG"
-        )
-    if (image.height, image.width) != (header.height, header.width):
-        raise DamageError(f"damaged {header.kind} of {len(data)} bytes: its headers give two sizes")
-    return image
-
-
-def _converted(image: Image, mode: str) -> NDArray[np.uint8]:
-    image.info.pop("transparency", None)  # Pillow warns if it drops that of a palette
-    try:
-        return np.asarray(image if image.mode == mode else image.convert(mode))  # convert would copy
-    except ValueError as error:
-        raise FrameError(f"a picture of mode {image.mode}: must be convertible to {mode}: {error}") from error
-
-
-def _labels(image: Image, instead: str) -> NDArray[np.uint8]:
-    if len(image.getbands()) > 1:
-        raise DamageError(
-            f"a mask of mode {image.mode}, with the colours {first_colors(_converted(image, 'RGB'))}: must "
-            f"have a single channel; give each colour's value by colors=, or {instead}"
-        )
-    values = np.asarray(image)
-    if values.dtype.kind == "f":
-        raise FrameError(f"a mask of floating-point values: must be whole numbers from 0 to 255{_DEPTH}")
-    if values.min() < 0 or values.max() > np.iinfo(np.uint8).max:
-        depth = _DEPTH if image.format == "PNG" or image.mode.startswith("I;16") else ""
-        raise FrameError(f"a mask of values {values.min()} to {values.max()}: must be from 0 to 255{depth}")
-    return values.astype(np.uint8, copy=False)

@@ -18,6 +18,7 @@ __all__ = [
     "FLO_START",
     "Header",
     "check_size",
+    "is_animated_webp",
     "is_lossy_webp",
     "is_whole_png",
     "jpeg_sampling",
@@ -36,6 +37,7 @@ _MOST = 2**62  # a WebP file of one colour has a few bytes, whatever its size
 
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _ORIENTATION = 256, 257, 258, 259, 274  # TIFF's tags
 _NUMBERS = {1: "B", 3: "H", 4: "I"}  # TIFF's types, as formats of struct
+_ANIMATED = 2  # bit of a WebP header
 _ENTRY = 12  # bytes of a tag in TIFF's table
 
 
@@ -194,6 +196,11 @@ def is_lossy_webp(data: bytes | bytearray | memoryview) -> bool:
         (size,) = struct.unpack_from("<I", data, at + 4)
         at += 8 + size + size % 2
     return False
+
+
+def is_animated_webp(data: bytes | bytearray | memoryview) -> bool:
+    """Whether the header of a WebP file announces several pictures."""
+    return bytes(data[12:16]) == b"VP8X" and bool(data[20] & _ANIMATED)
 
 
 def jpeg_sampling(data: bytes | bytearray | memoryview) -> str | None:
