@@ -63,7 +63,14 @@ class ClipLoader(Batches):
     batch_size : int
         Clips in a batch.
     shuffle : bool
-        Whether each epoch has a random order of its own, over all clips.
+        Whether each epoch has a random order of its own, over all clips or within `interleave`.
+    interleave : int, optional
+        Serve the clips of so many lanes in turn, each of which walks through videos of its own: windows that
+        overlap come near each other, so that a frame cache decodes their frames once, and each batch still
+        mixes many videos. Take a multiple of ``batch_size * world``; more lanes mix better and need a larger
+        cache. At most the clips of an epoch, and not with `weights`. With ``shuffle=False``, each lane goes
+        through its part of the clips in order: with ``interleave=batch_size`` (on several ranks
+        ``batch_size * world``), row i of a batch goes on in row i of the next, as stateful layers need.
     drop_last : bool
         Whether an incomplete last batch is left out.
     repeat : bool
@@ -186,6 +193,7 @@ class ClipLoader(Batches):
         *,
         batch_size: int,
         shuffle: bool = False,
+        interleave: int | None = None,
         drop_last: bool = False,
         repeat: bool = False,
         seed: int = 0,
@@ -224,10 +232,12 @@ class ClipLoader(Batches):
             clips,
             draws=recipe.draws,
             batch_size=batch_size,
+            by_video=recipe.by_video,
             views=recipe.views,
             weights=weights,
             choices=choices,
             shuffle=shuffle,
+            interleave=interleave,
             drop_last=drop_last,
             seed=seed,
             rank=self.rank,

@@ -20,6 +20,10 @@ equal numbers of batches of equal sizes.
 With ``weights`` an epoch is no permutation: each position draws its clip, with replacement, so that a clip of
 weight 2 comes twice as often as a clip of weight 1. The epoch has as many clips as without weights.
 
+With ``interleave`` the order is that of `fastclips.planning.lanes`.
+
+Draws for transforms are keyed by the position, or by the video where a transform keeps them along a video.
+
 Eight clips (one video of 16 frames, 2 frames each), read by two ranks, 3 clips a batch:
 
 >>> import numpy as np
@@ -51,10 +55,12 @@ from fastclips.errors import OptionError
 from fastclips.options import checked_bool, checked_int
 from fastclips.planning.clips import Clips, ClipSampler, Videos
 from fastclips.planning.draws import Draws, Purpose
+from fastclips.planning.lanes import Lanes, Runs
 from fastclips.planning.launchers import checked_rank
+from fastclips.planning.weights import plan_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -99,7 +105,7 @@ class PlannedClips(NamedTuple):
 class _Epoch(NamedTuple):
     number: int
     clips: Clips
-    order: NDArray[np.int64] | None  # the clip at each position, if clips are shuffled
+    order: NDArray[np.int64] | Lanes | None  # the row at each position, if it is not the position
 
 
 class Plan:
@@ -115,6 +121,8 @@ class Plan:
         Numbers in [0, 1) that the recipe uses per clip.
     batch_size : int
         Clips in a batch of this rank.
+    by_video : sequence of int
+        Which of these numbers are the same for all clips of a video in an epoch.
     views : int
         Views of each clip that the recipe makes.
     weights : array_like of float, (V,), optional
@@ -123,6 +131,8 @@ class Plan:
         Changes to the frames of each clip, in order.
     shuffle : bool
         Whether each epoch has a random order; otherwise clips come in the sampler's order.
+    interleave : int, optional
+        Number of lanes: see `fastclips.planning.lanes`. Not with `weights`.
     drop_last : bool
         Whether an incomplete global batch at the end of an epoch is left out.
     seed : int
@@ -151,10 +161,12 @@ class Plan:
         *,
         draws: int,
         batch_size: int,
+        by_video: Sequence[int] = (),
         views: int = 1,
         weights: ArrayLike | None = None,
         choices: Iterable[FrameChoice] = (),
         shuffle: bool = False,
+        interleave: int | None = None,
         drop_last: bool = False,
         seed: int = 0,
         rank: int = 0,
@@ -164,6 +176,7 @@ class Plan:
         self.sampler = sampler
         self.draws = checked_int(draws, "draws", 0)
         self.batch_size = checked_int(batch_size, "batch_size", 1)
+        self._by_video = [*by_video]
         self.views = checked_int(views, "views", 1)
         self.choices = tuple(choices)
         self.shuffle = checked_bool(shuffle, "shuffle")
@@ -177,7 +190,16 @@ class Plan:
         self.clips_per_epoch = len(self._clips) * self.views
         self._report_short()
         self.rows_per_epoch = self._count_rows()
-        self.weights = None if weights is None else self._checked_weights(weights)
+        self.interleave = None if interleave is None else self._checked_lanes(interleave, weights)
+        self._runs = Runs(self._clips) if self.interleave and self.shuffle else None
+        self.weights = None
+        if weights is not None:
+            if not self.shuffle:
+                raise OptionError(
+                    "shuffle=False: must be True with weights=, which draws clips at random; "
+                    "pass shuffle=True, or no weights"
+                )
+            self.weights = plan_weights(weights, np.bincount(self._clips.video, minlength=len(self.videos)))
         self._chances = None if self.weights is None else np.cumsum(self.weights[self._clips.video])
 
     def __len__(self) -> int:
@@ -202,6 +224,8 @@ class Plan:
         )
         digest = blake2b(f"plan 2 {knobs!r}".encode(), digest_size=8)
         digest.update(self.videos.frame_counts.astype("<i8").tobytes())
+        if self.interleave is not None:
+            digest.update(f"lanes 1 {self.interleave}".encode())
         for name, column in (("fps", self.videos.fps), ("weights", self.weights)):
             if column is not None:
                 digest.update(name.encode() + column.astype("<f8").tobytes())
@@ -241,12 +265,14 @@ class Plan:
             positions,
             clips.video,
             view,
-            self.recipe_draws(epoch, positions, self.draws),
+            self.recipe_draws(epoch, positions, clips.video, self.draws),
             self._frames(epoch, positions, clips),
             positions >= self.clips_per_epoch,
         )
 
-    def recipe_draws(self, epoch: int, positions: NDArray[np.int64], columns: int) -> NDArray[np.float64]:
+    def recipe_draws(
+        self, epoch: int, positions: NDArray[np.int64], videos: NDArray[np.int64], columns: int
+    ) -> NDArray[np.float64]:
         """Return the first draws of clips for the recipe.
 
         Parameters
@@ -255,6 +281,8 @@ class Plan:
             At least 0.
         positions : ndarray of int64, (n,)
             Positions of the clips.
+        videos : ndarray of int64, (n,)
+            Their videos.
         columns : int
             Draws of each clip.
 
@@ -268,7 +296,13 @@ class Plan:
         OptionError
             If there is no such epoch.
         """
-        return Draws(self.seed, _checked_epoch(epoch)).units_at(Purpose.RECIPE, positions, columns)
+        draws = Draws(self.seed, _checked_epoch(epoch))
+        units = draws.units_at(Purpose.RECIPE, positions, columns)
+        kept = [column for column in self._by_video if column < columns]
+        if kept:
+            shown, video_of = np.unique(videos, return_inverse=True)
+            units[:, kept] = draws.units_at(Purpose.VIDEO, shown, columns)[:, kept][video_of]
+        return units
 
     def table(self, epoch: int, rank: int | None = None) -> dict[str, NDArray[Any]]:
         """Return all clips of a rank in an epoch, in served order.
@@ -386,7 +420,7 @@ class Plan:
             units = Draws(self.seed, epoch).units_at(Purpose.CHOICE, which, 1)[:, 0]
             which = self._chosen(units, self._chances)
         elif order is not None:
-            which = order[which]
+            which = order.rows(which) if isinstance(order, Lanes) else order[which]
         clip, view = np.divmod(which, self.views)
         return clips.rows(clip), view
 
@@ -407,9 +441,13 @@ class Plan:
         for known in self._recent:
             if known.number == epoch:
                 return known
-        draws, order = Draws(self.seed, epoch), None
+        draws = Draws(self.seed, epoch)
+        order: NDArray[np.int64] | Lanes | None = None
         clips = self._cut(draws) if self.sampler.varies else self._clips
-        if self.shuffle and self._chances is None:
+        if self.interleave:
+            shuffled = draws if self.shuffle else None
+            order = Lanes(self.clips_per_epoch, self.interleave, self.views, self._runs, shuffled)
+        elif self.shuffle and self._chances is None:
             order = np.argsort(draws.first_words(Purpose.ORDER, self.clips_per_epoch), kind="stable")
         made = _Epoch(epoch, clips, order)
         # Two epochs are kept, because prefetch runs past an epoch's end. The tuple is replaced and never
@@ -429,30 +467,19 @@ class Plan:
         if shortage and self.rank == 0:
             _log.warning("%s", shortage)
 
-    def _checked_weights(self, weights: ArrayLike) -> NDArray[np.float64]:
-        """Return the weights scaled to a maximum of 1, and 0 for videos without a clip."""
-        if not self.shuffle:
+    def _checked_lanes(self, interleave: object, weights: object) -> int:
+        if weights is not None:
             raise OptionError(
-                "shuffle=False: must be True with weights=, which draws clips at random; "
-                "pass shuffle=True, or no weights"
+                f"interleave={interleave!r}: must be None with weights=, which draws each clip by itself; "
+                "leave out one of the two"
             )
-        given = np.asarray(weights)
-        if given.shape != (len(self.videos),) or given.dtype.kind not in "iufb":
+        lanes = checked_int(interleave, "interleave", 1)
+        if lanes > self.clips_per_epoch:
             raise OptionError(
-                f"weights of shape {given.shape} and type {given.dtype}: must be numbers, one for each of "
-                f"{len(self.videos)} videos"
+                f"interleave={lanes}: must be at most {self.clips_per_epoch}, the clips of an epoch, so that "
+                "each lane has a clip; lower it"
             )
-        checked = given.astype(np.float64)
-        wrong = np.flatnonzero(~((checked >= 0) & np.isfinite(checked)))
-        if len(wrong):
-            raise OptionError(f"weights[{wrong[0]}]={checked[wrong[0]]}: must be finite and not negative")
-        checked[np.bincount(self._clips.video, minlength=len(checked)) == 0] = 0
-        if not checked.any():
-            raise OptionError(
-                "weights=: must be above 0 for a video that gives a clip; all these videos have weight 0"
-            )
-        checked /= checked.max()  # keeps sums finite
-        return checked
+        return lanes
 
     def _count_rows(self) -> int:
         if not self.drop_last:

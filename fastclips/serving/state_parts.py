@@ -81,6 +81,7 @@ def parts_of(
         "order": {
             "seed": plan.seed,
             "shuffle": plan.shuffle,
+            **({} if plan.interleave is None else {"interleave": plan.interleave}),
             "drop_last": plan.drop_last,
             "views": plan.views,
             "weights": None if plan.weights is None else column_digest(plan.weights),
