@@ -165,6 +165,19 @@ class ClipLoader(Batches):
     (8, 4, 32, 32, 3) uint8 (8,)
     (2, 4, 32, 32, 3) uint8 (2,)
 
+    Three lanes in order, each a row of every batch:
+
+    >>> lanes = fc.ClipLoader(dataset, fc.Windows(4), batch_size=3, interleave=3, workers=0)
+    >>> table = lanes.plan_table(epoch=0)
+    >>> for video, start in zip(table["video"].reshape(-1, 3), table["start"].reshape(-1, 3)):
+    ...     print(video, start)
+    [0 2 4] [0 0 0]
+    [0 2 4] [4 4 4]
+    [0 2 4] [8 8 8]
+    [1 3 5] [0 0 0]
+    [1 3 5] [4 4 4]
+    [1 3 5] [8 8 8]
+
     A state of each frame as an input, and two targets with weights of their own:
 
     >>> dataset = dataset.with_labels("state", np.zeros((6, 12, 7), np.float32), kind="frame_target")
