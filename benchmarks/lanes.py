@@ -3,8 +3,8 @@
     python benchmarks/lanes.py
 
 The benchmark decodes nothing: it counts what plans show. 200 videos of 300 frames, clips of 16 frames whose
-windows begin 4 frames apart (or 1 with ``--step 1``), batches of 8. A cache keeps some of the 60,000 frames. It
-knows the plan, and gives up the frame whose next use is farthest.
+windows begin 4 frames apart (or 1 with ``--step 1``), batches of 8. A cache keeps some of the 60,000 frames.
+It knows the plan, and gives up the frame whose next use is farthest.
 
 Result::
 
