@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -71,6 +72,10 @@ class ClipLoader(Batches):
         cache. At most the clips of an epoch, and not with `weights`. With ``shuffle=False``, each lane goes
         through its part of the clips in order: with ``interleave=batch_size`` (on several ranks
         ``batch_size * world``), row i of a batch goes on in row i of the next, as stateful layers need.
+    draws_per_clip : int
+        So many consecutive rows show each clip, and differ in the draws of the transforms alone: repeated
+        augmentation, in which each frame is read and decoded once for all of them. It divides `batch_size`.
+        An epoch is so many times longer.
     drop_last : bool
         Whether an incomplete last batch is left out.
     repeat : bool
@@ -207,6 +212,7 @@ class ClipLoader(Batches):
         batch_size: int,
         shuffle: bool = False,
         interleave: int | None = None,
+        draws_per_clip: int = 1,
         drop_last: bool = False,
         repeat: bool = False,
         seed: int = 0,
@@ -251,6 +257,7 @@ class ClipLoader(Batches):
             choices=choices,
             shuffle=shuffle,
             interleave=interleave,
+            draws_per_clip=draws_per_clip,
             drop_last=drop_last,
             seed=seed,
             rank=self.rank,
@@ -288,7 +295,7 @@ class ClipLoader(Batches):
             streams=found.streams,
             recipe=recipe,
             pixel_steps=found.pixel_steps,
-            layout=found.slots,
+            layout=replace(found.slots, ticket_rows=plan.draws_per_clip),
             time_steps=clips.time_steps,
             sizes=found.sizes,
             groups=found.groups,

@@ -103,4 +103,4 @@ class ClipSpec:
     @property
     def ticket_dtype(self) -> np.dtype[np.void]:
         """Of the tickets."""
-        return ticket_dtype(self.time_steps, self.recipe.draws)
+        return ticket_dtype(self.time_steps, self.recipe.draws, self.layout.ticket_rows)

@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastclips.errors import OptionError
+from fastclips.options import checked_int
 from fastclips.planning.clips import EvenClips
 from fastclips.planning.draws import Draws, Purpose
 
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
     from fastclips.planning.clips import Clips
 
-__all__ = ["RUN", "SEGMENT", "Lanes", "Runs"]
+__all__ = ["RUN", "SEGMENT", "Lanes", "Runs", "checked_lanes"]
 
 SEGMENT = 16
 """Neighbouring clips of a lane that change places."""
@@ -146,6 +148,24 @@ class Lanes:
         units[places >= (self._length + (of < self._longer))[:, None]] = 1  # stay at the end
         order = np.argsort(units, axis=1, kind="stable")
         return np.asarray(order[segment_of, at] + begins[segment_of])
+
+
+def checked_lanes(interleave: object, most: int, *, weighted: bool) -> int | None:
+    """Return the option `interleave`, at most the clips of an epoch; None stays None."""
+    if interleave is None:
+        return None
+    if weighted:
+        raise OptionError(
+            f"interleave={interleave!r}: must be None with weights=, which draws each clip by itself; "
+            "leave out one of the two"
+        )
+    lanes = checked_int(interleave, "interleave", 1)
+    if lanes > most:
+        raise OptionError(
+            f"interleave={lanes}: must be at most {most}, the clips of an epoch, so that each lane has a "
+            "clip; lower it"
+        )
+    return lanes
 
 
 def _stretches(clips: Clips) -> NDArray[np.int64]:

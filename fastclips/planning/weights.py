@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from fastclips.data.dataset import Dataset
 
-__all__ = ["by_class", "by_mask_value", "by_video", "clip_chances", "plan_weights"]
+__all__ = ["by_class", "by_mask_value", "by_video", "choose", "clip_chances", "plan_weights"]
 
 _VALUES = 256  # of a mask
 _LARGEST = float(np.finfo(np.float32).max)  # weights are float32 in a batch
@@ -223,6 +223,29 @@ def plan_weights(weights: ArrayLike, clips: NDArray[np.int64]) -> NDArray[np.flo
         )
     checked /= checked.max()  # keeps sums finite
     return checked
+
+
+def choose(units: NDArray[np.float64], ends: NDArray[np.float64], views: int) -> NDArray[np.int64]:
+    """Return the number (clip * views + view) that each draw selects.
+
+    Clips lie end to end on a line, each as long as its weight, and a draw is a point on the line. A clip
+    of weight 0 has no length, so no point falls on it.
+
+    Parameters
+    ----------
+    units : ndarray of float64, (n,)
+        Draws in [0, 1).
+    ends : ndarray of float64, (clips,)
+        Where each clip ends on the line.
+    views : int
+        Views of each clip, equally likely.
+    """
+    point = units * ends[-1]  # stays below the last end when rounded: units are at most 1 - 2**-53
+    clip = np.searchsorted(ends, point, side="right")
+    begin = np.where(clip > 0, ends[clip - 1], 0)
+    view = ((point - begin) / (ends[clip] - begin) * views).astype(np.int64)
+    chosen: NDArray[np.int64] = clip * views + np.minimum(view, views - 1)  # if rounded up
+    return chosen
 
 
 def _weight(weight: object, key: object, knob: str) -> float:

@@ -54,8 +54,11 @@ _WORDS = {
     "weights": "weights=",
     "sample_weight": "sample_weight=",
 }
-_KNOBS = ("fps", "weights", "sample_weight", "interleave")  # None if not given
-_ADDED = ("interleave",)  # options newer than the first states of this version: absent if not given
+_KNOBS = ("fps", "weights", "sample_weight", "interleave", "draws_per_clip")  # None if not given
+_ADDED = (
+    "interleave",
+    "draws_per_clip",
+)  # newer than the first states of this version: absent if not given
 
 
 class Place(NamedTuple):
