@@ -183,6 +183,14 @@ class ClipLoader(Batches):
     [1 3 5] [4 4 4]
     [1 3 5] [8 8 8]
 
+    Two crops of each clip, from frames that are decoded once:
+
+    >>> crops = fc.ClipLoader(
+    ...     dataset, fc.Windows(12), [fc.RandomCrop(32)], batch_size=4, draws_per_clip=2, workers=0
+    ... )
+    >>> crops.plan_table(epoch=0)["video"].tolist()
+    [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+
     A state of each frame as an input, and two targets with weights of their own:
 
     >>> dataset = dataset.with_labels("state", np.zeros((6, 12, 7), np.float32), kind="frame_target")

@@ -10,6 +10,7 @@ from rendering import Store, compositions, render
 from test_plan import by_row, options
 
 import fastclips as fc
+from fastclips.engine.arena import COUNTERS, note_to_damage
 from fastclips.errors import FrameError
 from fastclips.pixels.recipe import compile_recipe
 from fastclips.planning.draws import Draws, Purpose
@@ -164,6 +165,9 @@ def check_batches(data, clips, transforms, each=2, batch_size=4, streams=("image
         assert len(served[0]) == len(served[1])
         for one, other in zip(served[0], served[1], strict=True):
             np.testing.assert_array_equal(one, other)
+        notes = [(int(ticket["video"]), note_to_damage(note)[0]) for ticket, note in plain._engine.notes]
+        paths = {data.storage.where(streams[at], video, frame) for video, of in notes for at, frame, _ in of}
+        assert {path for path, _ in damaged} == paths
     return damaged
 
 
@@ -223,6 +227,24 @@ def test_damage_is_judged_by_row(tmp_path, damage):
     assert damaged
     assert {path for path, _ in damaged} <= {str(path) for path in root.rglob("*3.jpg")}
     assert damage is spoil or len(damaged) == 6
+
+
+def test_a_clip_that_kills_workers_is_lost_in_all_rows(frames):
+    with fc.ClipLoader(
+        fc.open(frames), fc.Windows(4), [fc.RandomCrop(16)], batch_size=4, draws_per_clip=2, damaged="repeat",
+        workers=0,
+    ) as loader:  # fmt: skip
+        ticket = next(loader.schedule.run(0, 0, 1)).tickets[0]
+        row, counters = {"image": np.ones((2, 4, 16, 16, 3), np.uint8)}, np.zeros(len(COUNTERS))
+        damage = loader._engine._render.__self__.render_lost(ticket, row, counters, "gone")
+    assert [(found.frame, found.why) for found in damage] == [(frame, "gone") for frame in range(4)] * 2
+    assert not row["image"].any()
+
+
+def test_a_sheet_shows_rows(frames):
+    data = fc.open(frames)
+    with fc.ClipLoader(data, fc.Windows(4), [fc.RandomCrop(16)], batch_size=4, draws_per_clip=4) as loader:
+        assert loader.preview(clips=4).mode == "RGB"
 
 
 def test_an_error_is_that_of_a_row(tmp_path):
