@@ -10,7 +10,7 @@ import fastclips as fc
 from fastclips.data.storage import Storage
 from fastclips.engine.arena import COUNTERS
 from fastclips.engine.clip_spec import ClipSpec
-from fastclips.engine.renderer import Renderer
+from fastclips.engine.worker import make_renderer
 from fastclips.pixels.recipe import compile_recipe
 from fastclips.reserved import WEIGHT
 from fastclips.spec import Field, SlotLayout, StreamSpec, Weighting
@@ -71,7 +71,7 @@ def render(transforms, pixels, labels=None, *, frames=(0,), draws=(), view=0, st
     ticket["view"], ticket["weight"], ticket["draws"] = view, 1, draws
     ticket["frames"][:steps] = frames
     row = layout.of_ticket(layout.arrays(np.full(layout.nbytes, 0xA5, np.uint8)), 0)
-    Renderer(spec).render(ticket, row, np.zeros(len(COUNTERS)))
+    make_renderer(spec).render(ticket, row, np.zeros(len(COUNTERS)))
     return row
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from fastclips.pixels.steps.compiled import CompiledSteps
     from fastclips.spec import StreamSpec
 
-__all__ = ["Clip", "ClipPlacer", "StreamSetup", "place_in_all", "size_text"]
+__all__ = ["Clip", "ClipPlacer", "StreamSetup", "size_text"]
 
 _LAST = int(Rung.WHOLE)  # the last rung that `Decoder.decode_crops` uses
 
@@ -174,11 +174,6 @@ class ClipPlacer:
             if self._scale == scale:
                 self._place(whole, group)
         meter.lap(KERNEL)
-
-    @property
-    def decoder(self) -> Decoder:
-        """Of the stream."""
-        return self._setup.decoder
 
     @staticmethod
     def count(part: Decoded, size: tuple[int, int], meter: Meter) -> None:
@@ -340,53 +335,6 @@ class ClipPlacer:
             return self._table
         mirrored = swapping.flip.mirrors(self._draws[swapping.column(at)])
         return self._setup.mirrored_table if mirrored else self._table
-
-
-def place_in_all(
-    placers: Sequence[ClipPlacer],
-    data: Any,  # noqa: ANN401 - as stored
-    size: tuple[int, int],
-    shown_at: list[int],
-    meter: Meter,
-) -> None:
-    """Place a frame in several rows that show it at the same time steps, the same bytes as by `place_frame`.
-
-    It is decoded once at each scale: the smallest part that holds the boxes of all rows. If this has more
-    pixels than the boxes have together, each box is decoded by itself.
-    """
-    if isinstance(data, np.ndarray):
-        for placer in placers:
-            placer.place_frame(data, size, shown_at, meter)
-        return
-    by_scale: dict[int, list[Source]] = {}
-    for placer in placers:
-        for scale, box in placer.boxes(size, shown_at):
-            by_scale.setdefault(scale, []).append(box)
-    parts = {scale: _hull(boxes) for scale, boxes in by_scale.items()}
-    decoder = placers[0].decoder
-    if decoder.reads_boxes(data):
-        together = sum(_area(part) / scale**2 for scale, part in parts.items())
-        alone = sum(_area(box) / scale**2 for scale, boxes in by_scale.items() for box in boxes)
-        if alone < together:
-            for placer in placers:
-                placer.place_frame(data, size, shown_at, meter)
-            return
-    for scale, box in parts.items():
-        part = decoder.decode(data, box, scale)
-        ClipPlacer.count(part, size, meter)
-        meter.lap(DECODE)
-        for placer in placers:
-            placer.place_whole(part, scale, size, shown_at, meter)
-
-
-def _hull(boxes: Sequence[Source]) -> Source:
-    """Return the smallest box that holds all boxes."""
-    tops, lefts, bottoms, rights = zip(*boxes, strict=True)
-    return Source(min(tops), min(lefts), max(bottoms), max(rights))
-
-
-def _area(box: Source) -> int:
-    return (box.bottom - box.top) * (box.right - box.left)
 
 
 def size_text(shape: tuple[int, ...]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -70,7 +70,6 @@ class ClipSpec:
     repeats_damaged: bool = False
     max_pixels: int | None = None
     groups: Mapping[str, str] = field(default_factory=dict)
-    renderer: ClassVar[str] = "fastclips.engine.renderer:Renderer"
 
     def advise(self, tickets: NDArray[np.void]) -> None:
         """Tell the storage which frames will be read soon, if it wants to know."""
@@ -99,6 +98,12 @@ class ClipSpec:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         self.__dict__.update(zip(_LAZY, from_script(self.__dict__[_PICKLED], "transforms"), strict=True))
         return self.__dict__[name]
+
+    @property
+    def renderer(self) -> str:
+        """Of tickets of one row, or of several."""
+        several = self.layout.ticket_rows > 1
+        return "fastclips.engine." + ("draws_renderer:DrawsRenderer" if several else "renderer:Renderer")
 
     @property
     def ticket_dtype(self) -> np.dtype[np.void]:

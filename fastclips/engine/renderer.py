@@ -14,7 +14,7 @@ import numpy as np
 
 from fastclips.data.storage import absent_picture, count_bytes, opened
 from fastclips.engine.arena import Damage
-from fastclips.engine.clip_placer import Clip, ClipPlacer, StreamSetup, place_in_all, size_text
+from fastclips.engine.clip_placer import Clip, ClipPlacer, StreamSetup, size_text
 from fastclips.engine.rendering import BYTES, DECODE, KERNEL, MOVIE_FRAMES, READ, STEPS, Meter, at_path
 from fastclips.errors import DamageError, FastclipsError, FrameError, OptionError
 from fastclips.pixels.decoding.decoder import Decoder
@@ -52,11 +52,6 @@ class Renderer:
     other frames: where a picture is damaged in any stream, all pictures show the nearest intact frame before
     it, else after it, or zeros if there is none. Masks are `ignore` there, and where they are damaged
     themselves. The replacement depends on the clip alone.
-
-    A ticket of several rows shows one clip with several draws. Each frame is read once. It is decoded once at
-    each scale that the rows need, and placed in all rows: the part that they need together, or each part by
-    itself if these have fewer pixels. If anything fails, each row is rendered by itself, since it depends on
-    what a row needs of a frame whether the frame is damaged. So rows are what tickets of one row would give.
 
     Parameters
     ----------
@@ -105,8 +100,7 @@ class Renderer:
         ticket : numpy.void
             Of `fastclips.spec.ticket_dtype`.
         row : mapping of str to ndarray
-            The row's arrays, (T, ...) each, by stream; and `WEIGHT`, where the spec has a weighting. For a
-            ticket of several rows, (rows, T, ...).
+            The row's arrays, (T, ...) each, by stream; and `WEIGHT`, where the spec has a weighting.
         counters : ndarray of float64
             One entry per name in `COUNTERS`; the time and work of this clip are added.
 
@@ -140,75 +134,31 @@ class Renderer:
         for at, frame in enumerate(frames):
             shown.setdefault(frame if frame >= 0 else ~frame, []).append(at)
         padded = [at for at, frame in enumerate(frames) if frame < 0]
-        video, view = int(ticket["video"]), int(ticket["view"])
-        if self._spec.layout.ticket_rows == 1:
-            draws, weights, rows = [ticket["draws"].tolist()], [ticket["weight"]], [row]
-        else:
-            draws, weights = ticket["draws"].tolist(), ticket["weight"]
-            rows = [{name: array[at, ...] for name, array in row.items()} for at in range(len(draws))]
-        with Meter(counters) as meter:
-            if len(rows) > 1 and not lost:
-                together = Clip(video, view, draws[0], shown, padded, {}, {})
-                clips = [together._replace(draws=own) for own in draws]
-                if self._render_together(clips, rows, meter):
-                    self._finish_rows(clips, rows, weights, meter)
-                    return []
-            damage: list[Damage] = []
-            for own, weight, of_row in zip(draws, weights, rows, strict=True):
-                clip = Clip(video, view, own, shown, padded, {}, {})
-                clip, found = self._render_row(clip, frames, of_row, meter, lost)
-                self._finish_rows([clip], [of_row], [weight], meter)
-                damage += found
-        return damage
-
-    def _render_row(
-        self, clip: Clip, frames: list[int], row: Mapping[str, NDArray[Any]], meter: Meter, lost: str
-    ) -> tuple[Clip, list[Damage]]:
-        """Write all streams of a row; return the clip that was written, and the frames that were replaced."""
+        draws = ticket["draws"].tolist()
+        clip = Clip(int(ticket["video"]), int(ticket["view"]), draws, shown, padded, {}, {})
         damage: list[Damage] = []
         if lost:
-            streams = range(len(self._setups))
-            damage = [Damage(number, frame, lost) for number in streams for frame in clip.shown]
+            damage = [Damage(number, frame, lost) for number in range(len(self._setups)) for frame in shown]
             clip = self._replace_damaged(clip, frames, damage)
-        while found := self._render_streams([clip], [row], meter):
-            damage += found
-            if len(damage) > len(self._setups) * len(frames):
-                raise RuntimeError(f"a frame is damaged that was replaced: {found[0]}")
-            clip = self._replace_damaged(clip, frames, damage)
-        return clip, damage
-
-    def _render_together(
-        self, clips: Sequence[Clip], rows: Sequence[Mapping[str, NDArray[Any]]], meter: Meter
-    ) -> bool:
-        """Write all streams of all rows; return whether nothing is damaged or wrong."""
-        try:
-            return not self._render_streams(clips, rows, meter)
-        except FastclipsError:
-            return False
-
-    def _finish_rows(
-        self,
-        clips: Sequence[Clip],
-        rows: Sequence[Mapping[str, NDArray[Any]]],
-        weights: Sequence[np.float64],
-        meter: Meter,
-    ) -> None:
-        """Write the weights of the pixels of rows, and count the rows."""
-        weighting = self._spec.weighting
-        for clip, row, weight in zip(clips, rows, weights, strict=True):
+        with Meter(counters) as meter:
+            while found := self._render_streams(clip, row, meter):
+                damage += found
+                if len(damage) > len(self._setups) * len(frames):
+                    raise RuntimeError(f"a frame is damaged that was replaced: {found[0]}")
+                clip = self._replace_damaged(clip, frames, damage)
+            weighting = self._spec.weighting
             if weighting is not None:
-                table = self._weights * np.float32(weight)
+                table = self._weights * np.float32(ticket["weight"])
                 self._weigh(row[weighting.stream], table, clip.unlabelled(weighting.stream), row[WEIGHT])
                 meter.lap(KERNEL)
-            meter.add_clip(self._spec.time_steps)
+            meter.add_clip(len(frames))
+        return damage
 
-    def _render_streams(
-        self, clips: Sequence[Clip], rows: Sequence[Mapping[str, NDArray[Any]]], meter: Meter
-    ) -> list[Damage]:
-        """Write all streams of the rows of a clip; return its damaged frames, if any, to be replaced."""
+    def _render_streams(self, clip: Clip, row: Mapping[str, NDArray[Any]], meter: Meter) -> list[Damage]:
+        """Write all streams of a clip; return its damaged frames, if any, which are to be replaced."""
         damage: list[Damage] = []
         for number, setup in enumerate(self._setups):
-            found = self._render_stream(setup, clips, [row[setup.stream.name] for row in rows], meter)
+            found = self._render_stream(setup, clip, row[setup.stream.name], meter)
             if found:
                 damage += [Damage(number, frame, why) for frame, why in found.items()]
         return damage
@@ -231,18 +181,14 @@ class Renderer:
         return clip._replace(shown=shown, sizes={}, ignored=ignored)
 
     def _render_stream(
-        self, setup: StreamSetup, clips: Sequence[Clip], outputs: Sequence[NDArray[Any]], meter: Meter
+        self, setup: StreamSetup, clip: Clip, output: NDArray[Any], meter: Meter
     ) -> dict[int, str]:
-        """Write one stream of a clip; return its damaged frames that are to be replaced, and the reasons.
-
-        The rows of the clip differ in their draws alone.
-        """
-        stream, clip = setup.stream, clips[0]
+        """Write one stream of a clip; return its damaged frames that are to be replaced, and the reasons."""
+        stream = setup.stream
         unlabelled = clip.unlabelled(stream.name) if stream.marks_ignored else ()
         shown = _without(clip.shown, unlabelled) if unlabelled else clip.shown
         if not shown:
-            for output in outputs:
-                output[...] = stream.ignored
+            output[...] = stream.ignored
             return {}
         meter.begin(READ)
         shown, files, damage = self._read(stream, clip, shown)
@@ -250,36 +196,9 @@ class Renderer:
         meter.add(BYTES, sum(map(count_bytes if arrays else len, files)))
         self._count_read(len(files), meter)
         meter.begin(DECODE)
-        placers = [
-            ClipPlacer(setup, of_row, output, self._scratch_for(setup, at), bypass_cache=self._bypass_cache)
-            for at, (of_row, output) in enumerate(zip(clips, outputs, strict=True))
-        ]
-        damage |= self._place(setup, clip, placers, shown, files, meter)
-        meter.lap(DECODE)
-        if damage:
-            return damage
-        meter.begin(STEPS)
-        try:
-            for placer in placers:
-                placer.finish()
-        except (FrameError, OptionError) as error:
-            raise self._at_frame(error, stream, clip.video, next(iter(clip.shown))) from error.__cause__
-        meter.lap(KERNEL)
-        return damage
-
-    def _place(
-        self,
-        setup: StreamSetup,
-        clip: Clip,
-        placers: Sequence[ClipPlacer],
-        shown: Mapping[int, list[int]],
-        files: Sequence[Any],
-        meter: Meter,
-    ) -> dict[int, str]:
-        """Decode frames and place them; return those that are to be replaced, and the reasons."""
-        damage: dict[int, str] = {}
-        placer, several = placers[0], len(placers) > 1
-        placed: Collection[int] | None = () if several or np.ndarray in set(map(type, files)) else None
+        scratch = self._scratch_for(setup)
+        placer = ClipPlacer(setup, clip, output, scratch, bypass_cache=self._bypass_cache)
+        placed: Collection[int] | None = () if arrays else None
         for (frame, shown_at), data in zip(shown.items(), files, strict=True):
             if placed and frame in placed:
                 continue
@@ -289,12 +208,19 @@ class Renderer:
                     placed = placer.place_crops(size, shown, files, meter)
                     if len(placed) == len(shown):  # so all have this size
                         break
-                if several:
-                    place_in_all(placers, data, size, shown_at, meter)
-                elif frame not in placed:
+                if frame not in placed:
                     placer.place_frame(data, size, shown_at, meter)
             except FastclipsError as error:
                 damage[frame] = self._damage(error, setup, clip, frame)
+        meter.lap(DECODE)
+        if damage:
+            return damage
+        meter.begin(STEPS)
+        try:
+            placer.finish()
+        except (FrameError, OptionError) as error:
+            raise self._at_frame(error, stream, clip.video, next(iter(clip.shown))) from error.__cause__
+        meter.lap(KERNEL)
         return damage
 
     def _count_read(self, frames: int, meter: Meter) -> None:
@@ -354,16 +280,15 @@ class Renderer:
         there = {frame: at for frame, at in shown.items() if frame not in missing}
         return there, [data for data in files if data is not None]
 
-    def _scratch_for(self, setup: StreamSetup, number: int) -> NDArray[Any] | None:
-        """Return memory for a row before its pixel steps; None if they are no more than a table."""
+    def _scratch_for(self, setup: StreamSetup) -> NDArray[Any] | None:
+        """Return memory for a clip before its pixel steps; None if they are no more than a table."""
         stream, steps = setup.stream, setup.pixel_steps
         if steps is None or (steps.one_table and stream.kind == "image"):
             return None
         if stream.name not in self._scratch:
-            shape = self._spec.layout.ticket_rows, self._spec.time_steps, *setup.size, stream.frame_channels
+            shape = (self._spec.time_steps, *setup.size, stream.frame_channels)
             self._scratch[stream.name] = np.empty(shape, stream.decoded_dtype)
-        scratch: NDArray[Any] = self._scratch[stream.name][number]
-        return scratch
+        return self._scratch[stream.name]
 
     def _weigh(
         self,
