@@ -67,9 +67,10 @@ class ClipLoader(Batches):
         Whether each epoch has a random order of its own, over all clips or within `interleave`.
     interleave : int, optional
         Serve the clips of so many lanes in turn, each of which walks through videos of its own: windows that
-        overlap come near each other, so that a frame cache decodes their frames once, and each batch still
-        mixes many videos. Take a multiple of ``batch_size * world``; more lanes mix better and need a larger
-        cache. At most the clips of an epoch, and not with `weights`. With ``shuffle=False``, each lane goes
+        overlap come near each other, so that decoded frames need to be kept for a short time only, and each
+        batch still mixes many videos. Take a multiple of ``batch_size // draws_per_clip * world``; more lanes
+        mix better, and frames must be kept longer; fewer put neighbouring windows into one batch. At most
+        the clips of an epoch, and not with `weights`. With ``shuffle=False``, each lane goes
         through its part of the clips in order: with ``interleave=batch_size`` (on several ranks
         ``batch_size * world``), row i of a batch goes on in row i of the next, as stateful layers need.
     draws_per_clip : int

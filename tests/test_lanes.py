@@ -43,6 +43,7 @@ def test_the_order_is_the_naive_order(stretches, lanes, views, run, segment, see
         patched.setattr(fastclips.planning.lanes, "RUN", run)
         patched.setattr(fastclips.planning.lanes, "SEGMENT", segment)
         patched.setattr(fastclips.planning.lanes, "_PIECE", 5)
+        patched.setattr(fastclips.planning.lanes, "_LARGEST", 11)
         for cut in (clips_of(stretches), EvenClips(np.array(stretches), 1)):
             order = Lanes(len(rows), lanes, views, None if draws is None else Runs(cut), draws)
             assert order.rows(np.arange(len(rows))).tolist() == expected

@@ -43,7 +43,7 @@ SEGMENT = 16
 RUN = 256
 """Most neighbouring windows of a video that follow each other in a lane."""
 
-_PIECE = 2**16  # positions looked up at a time, to bound memory
+_PIECE, _LARGEST = 2**16, 2**20  # positions looked up at a time: all places of segments, but bounded memory
 
 
 class Runs:
@@ -119,7 +119,7 @@ class Lanes:
             The row at each position.
         """
         found = np.empty_like(positions)
-        piece = max(_PIECE, self._lanes * self._segment)
+        piece = min(max(_PIECE, self._lanes * self._segment), _LARGEST)
         for first in range(0, len(positions), piece):
             place, lane = np.divmod(positions[first : first + piece], self._lanes)
             if self._draws is not None:
