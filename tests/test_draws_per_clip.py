@@ -183,6 +183,22 @@ def test_masks_and_samplers(frames, masks, clips):
     check_batches(data, clips, TRANSFORMS, streams=("image", "mask"))
 
 
+@pytest.mark.parametrize(
+    ("transforms", "options"),
+    [
+        ([fc.ThreeCrop(32), fc.RandomFlip()], {}),
+        ([fc.RandomCrop(32), fc.Normalize((0.5,) * 3, (0.2,) * 3)], {"channels_first": True}),
+        ([fc.RandomCrop(32, per="frame"), fc.On("image", fc.Brightness(0.5, per="video"))], {}),
+        ([fc.RandomRotation(30, fill="constant"), fc.RandomCrop(32), fc.Blur((0.3, 1.5))], {}),
+        ([fc.RandomCrop(32), fc.Apply(lambda clip: clip + np.random.randint(99))], {}),  # noqa: NPY002
+        ([fc.RandomFlip(mask_map={1: 2}), fc.Resize((24, 32))], {"fast_dct": False, "interleave": 3}),
+    ],
+)
+def test_recipes(frames, masks, transforms, options):
+    data = fc.open({"image": frames, "mask": masks})
+    check_batches(data, fc.Windows(4), transforms, each=3, batch_size=6, streams=("image", "mask"), **options)
+
+
 def test_packs_and_arrays(frames, tmp_path):
     fc.pack(frames, tmp_path / "packed")
     check_batches(fc.open(tmp_path / "packed"), fc.Windows(4), [fc.RandomCrop(32)], each=4)
