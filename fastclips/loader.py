@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -63,7 +64,19 @@ class ClipLoader(Batches):
     batch_size : int
         Clips in a batch.
     shuffle : bool
-        Whether each epoch has a random order of its own, over all clips.
+        Whether each epoch has a random order of its own, over all clips or within `interleave`.
+    interleave : int, optional
+        Serve the clips of so many lanes in turn, each of which walks through videos of its own: windows that
+        overlap come near each other, so that decoded frames need to be kept for a short time only, and each
+        batch still mixes many videos. Take a multiple of ``batch_size // draws_per_clip * world``; more lanes
+        mix better, and frames must be kept longer; fewer put neighbouring windows into one batch. At most
+        the clips of an epoch, and not with `weights`. With ``shuffle=False``, each lane goes
+        through its part of the clips in order: with ``interleave=batch_size`` (on several ranks
+        ``batch_size * world``), row i of a batch goes on in row i of the next, as stateful layers need.
+    draws_per_clip : int
+        So many consecutive rows show each clip, and differ in the draws of the transforms alone: repeated
+        augmentation, in which each frame is read and decoded once for all of them. It divides `batch_size`.
+        An epoch is so many times longer.
     drop_last : bool
         Whether an incomplete last batch is left out.
     repeat : bool
@@ -158,6 +171,27 @@ class ClipLoader(Batches):
     (8, 4, 32, 32, 3) uint8 (8,)
     (2, 4, 32, 32, 3) uint8 (2,)
 
+    Three lanes in order, each a row of every batch:
+
+    >>> lanes = fc.ClipLoader(dataset, fc.Windows(4), batch_size=3, interleave=3, workers=0)
+    >>> table = lanes.plan_table(epoch=0)
+    >>> for video, start in zip(table["video"].reshape(-1, 3), table["start"].reshape(-1, 3)):
+    ...     print(video, start)
+    [0 2 4] [0 0 0]
+    [0 2 4] [4 4 4]
+    [0 2 4] [8 8 8]
+    [1 3 5] [0 0 0]
+    [1 3 5] [4 4 4]
+    [1 3 5] [8 8 8]
+
+    Two crops of each clip, from frames that are decoded once:
+
+    >>> crops = fc.ClipLoader(
+    ...     dataset, fc.Windows(12), [fc.RandomCrop(32)], batch_size=4, draws_per_clip=2, workers=0
+    ... )
+    >>> crops.plan_table(epoch=0)["video"].tolist()
+    [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+
     A state of each frame as an input, and two targets with weights of their own:
 
     >>> dataset = dataset.with_labels("state", np.zeros((6, 12, 7), np.float32), kind="frame_target")
@@ -186,6 +220,8 @@ class ClipLoader(Batches):
         *,
         batch_size: int,
         shuffle: bool = False,
+        interleave: int | None = None,
+        draws_per_clip: int = 1,
         drop_last: bool = False,
         repeat: bool = False,
         seed: int = 0,
@@ -224,10 +260,13 @@ class ClipLoader(Batches):
             clips,
             draws=recipe.draws,
             batch_size=batch_size,
+            by_video=recipe.by_video,
             views=recipe.views,
             weights=weights,
             choices=choices,
             shuffle=shuffle,
+            interleave=interleave,
+            draws_per_clip=draws_per_clip,
             drop_last=drop_last,
             seed=seed,
             rank=self.rank,
@@ -265,7 +304,7 @@ class ClipLoader(Batches):
             streams=found.streams,
             recipe=recipe,
             pixel_steps=found.pixel_steps,
-            layout=found.slots,
+            layout=replace(found.slots, ticket_rows=plan.draws_per_clip),
             time_steps=clips.time_steps,
             sizes=found.sizes,
             groups=found.groups,

@@ -206,8 +206,8 @@ def checked_classes(classes: object) -> tuple[str, ...] | None:
 
 
 def check_per(declaration: Any) -> None:  # noqa: ANN401 - any transform or pixel step that has it
-    """Check that `per`, which says how often is drawn, is ``"clip"`` or ``"frame"``."""
-    checked_choice(declaration.per, f"{type(declaration).__name__}'s per", ("clip", "frame"))
+    """Check that `per`, which says how often is drawn, is ``"clip"``, ``"frame"`` or ``"video"``."""
+    checked_choice(declaration.per, f"{type(declaration).__name__}'s per", ("clip", "frame", "video"))
 
 
 def check_chance(step: Any) -> None:  # noqa: ANN401 - any pixel step that has both

@@ -15,6 +15,8 @@ import numpy as np
 from fastclips._native import CACHE_LINE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
 
@@ -123,7 +125,7 @@ class Weighting:
     table: tuple[float, ...]
 
 
-def ticket_dtype(time_steps: int, draws: int) -> np.dtype[np.void]:
+def ticket_dtype(time_steps: int, draws: int, rows: int = 1) -> np.dtype[np.void]:
     """Return the dtype of a ticket.
 
     Parameters
@@ -132,21 +134,25 @@ def ticket_dtype(time_steps: int, draws: int) -> np.dtype[np.void]:
         Frames in a clip.
     draws : int
         Numbers in [0, 1) that the recipe takes per clip.
+    rows : int
+        Rows of the batch that a ticket is rendered into, each with draws and a weight of its own.
 
     Returns
     -------
     numpy.dtype
         ``video`` and ``frames`` are the storage's own numbers, ``~frame`` (below 0) for padding that repeats
         a frame. ``position`` is the clip's place in the plan of its epoch, ``view`` its view of the recipe,
-        ``weight`` the weight of the whole clip. The size is a multiple of 8 bytes.
+        ``weight`` the weight of the whole clip. With several rows, ``position`` is the first, and ``weight``
+        and ``draws`` have one more axis, in front. The size is a multiple of 8 bytes.
     """
+    each = () if rows == 1 else (rows,)
     fields: list[tuple[str, str, tuple[int, ...]]] = [
         ("epoch", "<i8", ()),
         ("position", "<i8", ()),
         ("video", "<i8", ()),
         ("view", "<i8", ()),
-        ("weight", "<f8", ()),
-        ("draws", "<f8", (draws,)),
+        ("weight", "<f8", each),
+        ("draws", "<f8", (*each, draws)),
         ("frames", "<i4", (time_steps + time_steps % 2,)),  # padded to 8 bytes
     ]
     return np.dtype([(name, kind, shape) if shape else (name, kind) for name, kind, shape in fields])
@@ -187,10 +193,38 @@ class SlotLayout:
         Rows of each array.
     fields : tuple of Field
         The arrays, in order.
+    ticket_rows : int
+        Rows that one ticket is rendered into, at its place in the batch; divides `batch_size`.
     """
 
     batch_size: int
     fields: tuple[Field, ...]
+    ticket_rows: int = 1
+
+    @property
+    def tickets(self) -> int:
+        """Tickets of a whole batch."""
+        return self.batch_size // self.ticket_rows
+
+    def of_ticket(self, arrays: Mapping[str, NDArray[Any]], number: int) -> dict[str, NDArray[Any]]:
+        """Return the part of a batch's arrays that a ticket is rendered into.
+
+        Parameters
+        ----------
+        arrays : mapping of str to ndarray
+            Of a batch.
+        number : int
+            The ticket's number in the batch, from 0.
+
+        Returns
+        -------
+        dict of str to ndarray
+            A row's arrays, (T, ...) each; with several rows, (ticket_rows, T, ...).
+        """
+        if self.ticket_rows == 1:  # the ellipsis keeps arrays without axes
+            return {name: array[number, ...] for name, array in arrays.items()}
+        rows = slice(number * self.ticket_rows, (number + 1) * self.ticket_rows)
+        return {name: array[rows] for name, array in arrays.items()}
 
     @property
     def offsets(self) -> tuple[int, ...]:

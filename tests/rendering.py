@@ -10,10 +10,10 @@ import fastclips as fc
 from fastclips.data.storage import Storage
 from fastclips.engine.arena import COUNTERS
 from fastclips.engine.clip_spec import ClipSpec
-from fastclips.engine.renderer import Renderer
+from fastclips.engine.worker import make_renderer
 from fastclips.pixels.recipe import compile_recipe
 from fastclips.reserved import WEIGHT
-from fastclips.spec import Field, SlotLayout, StreamSpec, Weighting, ticket_dtype
+from fastclips.spec import Field, SlotLayout, StreamSpec, Weighting
 
 IGNORE = 77
 WEIGHTS = tuple(float(np.float32(value / 7)) for value in range(256))
@@ -36,11 +36,13 @@ class Store(Storage):
 def render(transforms, pixels, labels=None, *, frames=(0,), draws=(), view=0, stored=None, **options):
     """The rows of a clip: of its picture, of its mask if there is one, and of the mask's weights.
 
-    Frames are shown as padding where ``~frame`` says so. `stored` holds them in another form.
+    Frames are shown as padding where ``~frame`` says so. `stored` holds them in another form. A list of draws
+    for each of several rows gives the rows of one ticket.
     """
     recipe = compile_recipe(transforms, time_steps=len(frames), **options)
     draws = list(draws) or [0.5] * recipe.draws
-    geometry = recipe.geometry(*pixels.shape[1:3], draws, view)
+    rows = len(draws) if np.ndim(draws) > 1 else 1
+    geometry = recipe.geometry(*pixels.shape[1:3], draws[0] if rows > 1 else draws, view)
     size, steps, channels = (geometry.y.size, geometry.x.size), len(frames), pixels.shape[3]
     shape = (channels, *size) if recipe.channels_first else (*size, channels)
     compiled = recipe.compiled(channels)
@@ -51,7 +53,7 @@ def render(transforms, pixels, labels=None, *, frames=(0,), draws=(), view=0, st
         streams.append(StreamSpec("mask", kind="mask", ignore=IGNORE))
         fields += [Field("mask", (steps, *size), "uint8"), Field(WEIGHT, (steps, *size), "float32")]
         store["mask"] = labels
-    layout = SlotLayout(1, tuple(fields))
+    layout = SlotLayout(rows, tuple(fields), rows)
     weighting = Weighting("mask", WEIGHTS) if labels is not None else None
     store = stored or Store(**store)
     spec = ClipSpec(
@@ -65,11 +67,11 @@ def render(transforms, pixels, labels=None, *, frames=(0,), draws=(), view=0, st
         fast_dct=True,
         weighting=weighting,
     )
-    ticket = np.zeros(1, ticket_dtype(steps, recipe.draws))[0]
+    ticket = np.zeros(1, spec.ticket_dtype)[0]
     ticket["view"], ticket["weight"], ticket["draws"] = view, 1, draws
     ticket["frames"][:steps] = frames
-    row = {name: array[0] for name, array in layout.arrays(np.full(layout.nbytes, 0xA5, np.uint8)).items()}
-    Renderer(spec).render(ticket, row, np.zeros(len(COUNTERS)))
+    row = layout.of_ticket(layout.arrays(np.full(layout.nbytes, 0xA5, np.uint8)), 0)
+    make_renderer(spec).render(ticket, row, np.zeros(len(COUNTERS)))
     return row
 
 

@@ -101,6 +101,11 @@ def some_options(chance, sources):
         "channels_first": chance.random() < 0.2,
         "dct_scaling": chance.random() < 0.7,
     }
+    if chance.random() < 0.3:
+        options["interleave"] = chance.randint(1, 2)
+    if chance.random() < 0.3:
+        options["draws_per_clip"] = chance.randint(2, 3)
+        options["batch_size"] *= options["draws_per_clip"]
     if has_masks and chance.random() < 0.7:
         options |= {"targets": "mask", "sample_weight": chance.choice([None, "valid", {1: 3.0}])}
     if name == "damaged":

@@ -144,7 +144,7 @@ def test_labels_that_cannot_be_swapped(labels, pairs, said):
         ({"label_map": {"a": "a"}}, "must pair 'a' with one other"),
         ({"label_map": {"a": 1.5}}, r"a class in RandomFlip's label_map=1\.5"),
         ({"label_map": ["a", "b"]}, r"label_map=\['a', 'b'\]: must be a mapping"),
-        ({"label_map": SWAP, "per": "frame"}, "per='frame': must be 'clip' with label_map="),
+        ({"label_map": SWAP, "per": "frame"}, "per='frame': must be 'clip' or 'video' with label_map="),
         ({"mask_map": {3: 256}}, "a value in RandomFlip's mask_map=256: must be an integer from 0 to 255"),
         ({"mask_map": {"left": "right"}}, "a value in RandomFlip's mask_map='left'"),
         ({"mask_map": {3: 4, 4: 5}}, "must pair 4 with one other"),

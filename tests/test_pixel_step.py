@@ -160,11 +160,11 @@ def test_a_base_class_needs_no_kind_and_an_instance_does():
     [
         (Level, {"p": 1.5}, r"p=1\.5: must be a number from 0 to 1, or None"),
         (Level, {"p": "often"}, "p='often': must be a number"),
-        (Level, {"per": "video"}, "per='video': must be 'clip' or 'frame'"),
+        (Level, {"per": "batch"}, "per='batch': must be 'clip', 'frame' or 'video'"),
         (Level, {"draws": -1}, "draws=-1: must be an int, at least 0"),
         (Level, {"draws": 1.0}, r"draws=1\.0: must be an int"),
         (Level, {"dtype": "uint8"}, "dtype='uint8': must be 'float32', 'float16' or None"),
-        (Fade, {"per": "frame"}, "per='frame': must be 'clip' for kind='clip'"),
+        (Fade, {"per": "frame"}, "per='frame': must be 'clip' or 'video' for kind='clip'"),
     ],
 )
 def test_attributes_that_break_the_contract(base, attributes, said):

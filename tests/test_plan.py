@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from slow_lanes import naive_lanes
 
 import fastclips.planning.plan
 from fastclips.errors import OptionError
@@ -35,7 +36,7 @@ def options(draw):
     counts = np.array([*draw(st.lists(st.integers(0, 30), max_size=8)), draw(st.integers(9, 30))])
     shuffle = draw(st.booleans())
     weight = st.sampled_from([0.0, 1.0, 2.5]) | st.floats(1e-3, 1e3)
-    return {
+    arguments = {
         "videos": Videos(counts, np.array([draw(st.sampled_from([12.5, 25, 29.97])) for _ in counts])),
         "sampler": draw(st.sampled_from(SAMPLERS)),
         "draws": draw(st.integers(0, 9)),
@@ -44,9 +45,13 @@ def options(draw):
         "shuffle": shuffle,
         "seed": draw(st.integers(0, 2**64 - 1)),
     }
+    clips = len(arguments["sampler"].clips(arguments["videos"], Draws(0, 0))) * arguments["views"]
+    if clips and arguments["weights"] is None:
+        arguments["interleave"] = draw(st.none() | st.integers(1, clips))
+    return arguments
 
 
-def naive_epoch(videos, sampler, *, views, weights, shuffle, seed, epoch, **_):
+def naive_epoch(videos, sampler, *, views, weights, shuffle, seed, epoch, interleave=None, **_):
     """List (video, view, recipe's view, frames) of all clips in order."""
     draws = Draws(seed, epoch)
     clips = sampler.clips(videos, draws)
@@ -60,6 +65,8 @@ def naive_epoch(videos, sampler, *, views, weights, shuffle, seed, epoch, **_):
         chances = [Fraction(weights[row[0]]) for row in rows]
         units = [draws.units(Purpose.CHOICE, position, 1, 1)[0, 0] for position in range(len(rows))]
         return [rows[place_on(chances, Fraction(float(unit)))] for unit in units]
+    if interleave:
+        return naive_lanes(rows, interleave, views, draws if shuffle else None)
     if shuffle:
         words = [int(draws.words(Purpose.ORDER, row, 1, 1)[0, 0]) for row in range(len(rows))]
         return [rows[row] for row in sorted(range(len(rows)), key=words.__getitem__)]
@@ -327,6 +334,9 @@ def test_fingerprint():
         {"weights": [1, 3]},
         {"weights": None},
         {"weights": None, "shuffle": False},
+        {"weights": None, "interleave": 1},
+        {"weights": None, "interleave": 2},
+        {"weights": None, "shuffle": False, "interleave": 2},
         {"drop_last": True},
         {"seed": 1},
         {"world": 2},

@@ -89,6 +89,15 @@ CASES = {
     ],
     "batch_size": [({}, {"batch_size": 3}, REFUSED, "batch_size=3: must be batch_size=4")],
     "shuffle": [({}, {"shuffle": False}, REFUSED, "order.shuffle was True and is False")],
+    "interleave": [
+        ({}, {"interleave": 2}, REFUSED, "order.interleave was not given, and is given now"),
+        ({"interleave": 2}, {}, REFUSED, "order.interleave was given, and is not given now"),
+        ({"interleave": 2}, {"interleave": 3}, REFUSED, "order.interleave was 2 and is 3"),
+    ],
+    "draws_per_clip": [
+        ({}, {"draws_per_clip": 2}, REFUSED, "order.draws_per_clip was not given, and is given now"),
+        ({"draws_per_clip": 4}, {"draws_per_clip": 2}, REFUSED, "order.draws_per_clip was 4 and is 2"),
+    ],
     "drop_last": [({}, {"drop_last": True}, REFUSED, "order.drop_last was False and is True")],
     "repeat": [({}, {"repeat": True}, NO_EFFECT, "")],
     "seed": [({}, {"seed": 2**64 - 1}, REFUSED, "order.seed was 0 and is 18446744073709551615")],

@@ -74,7 +74,8 @@ class Engine:
             return 0
         loader, deadline = self._loader, perf_counter() + _SETTLE_S
         ahead = loader._pending  # noqa: SLF001 - only a benchmark needs the batches in flight
-        submitted = loader._served + sum(len(batch.batch.tickets) for batch in ahead)  # noqa: SLF001
+        rows = loader._layout.ticket_rows  # noqa: SLF001
+        submitted = loader._served + rows * sum(len(batch.batch.tickets) for batch in ahead)  # noqa: SLF001
         while loader._engine.counters[:, _CLIPS].sum() < submitted:  # noqa: SLF001
             if perf_counter() > deadline:
                 raise EngineError(f"the workers did not come to rest in {_SETTLE_S:.0f} s")

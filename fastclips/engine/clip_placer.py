@@ -126,16 +126,69 @@ class ClipPlacer:
 
     def place_frame(self, data: Any, size: tuple[int, int], shown_at: list[int], meter: Meter) -> None:  # noqa: ANN401 - as stored
         """Decode the part of a frame that the map needs, and place it at some time steps."""
-        groups = [[at] for at in shown_at] if self._recipe.by_frame else [shown_at]  # by map
-        for group in groups:
+        for group in self._by_map(shown_at):
             source = self._resolve_source(size, group[0])
-            scale = self._geometry.scale if self._setup.stream.kind == "image" else 1
-            part = self._setup.decoder.decode(data, source, scale)
-            decoded = part.pixels.shape
-            meter.add_decoded(part.rung, size[0] * size[1] / part.scale**2, decoded[0] * decoded[1])
+            part = self._setup.decoder.decode(data, source, self._scale)
+            self.count(part, size, meter)
             meter.lap(DECODE)
             self._place(part, group)
             meter.lap(KERNEL)
+
+    def scales(self, size: tuple[int, int], shown_at: list[int]) -> set[int]:
+        """Return the scales at which a frame is decoded for some time steps: mostly one."""
+        scales = set()
+        for group in self._by_map(shown_at):
+            self._resolve_source(size, group[0])
+            scales.add(self._scale)
+        return scales
+
+    def boxes(self, size: tuple[int, int], shown_at: list[int]) -> list[tuple[int, Source]]:
+        """Return the scale and the part of a frame that each map needs which shows it."""
+        boxes = []
+        for group in self._by_map(shown_at):
+            source = self._resolve_source(size, group[0])
+            boxes.append((self._scale, Source(0, 0, *size) if source is None else source))
+        return boxes
+
+    def place_whole(
+        self, whole: Decoded, scale: int, size: tuple[int, int], shown_at: list[int], meter: Meter
+    ) -> None:
+        """Place a frame that is decoded already, the same bytes as `place_frame` places.
+
+        Parameters
+        ----------
+        whole : Decoded
+            From ``decoder.decode(data, None, scale)``: the whole frame; or a part that holds all boxes of
+            this scale.
+        scale : int
+            The scale that was asked for, one of `scales`. Only time steps of this scale are placed.
+        size : (int, int)
+            Height and width of the frame at scale 1.
+        shown_at : list of int
+            The time steps that show the frame.
+        meter : Meter
+            Takes the time.
+        """
+        for group in self._by_map(shown_at):
+            self._resolve_source(size, group[0])
+            if self._scale == scale:
+                self._place(whole, group)
+        meter.lap(KERNEL)
+
+    @staticmethod
+    def count(part: Decoded, size: tuple[int, int], meter: Meter) -> None:
+        """Count a frame of a size that was decoded, whole or in part."""
+        decoded = part.pixels.shape
+        meter.add_decoded(part.rung, size[0] * size[1] / part.scale**2, decoded[0] * decoded[1])
+
+    def _by_map(self, shown_at: list[int]) -> list[list[int]]:
+        """Return time steps in groups that share a map."""
+        return [[at] for at in shown_at] if self._recipe.by_frame else [shown_at]
+
+    @property
+    def _scale(self) -> int:
+        """The scale of the map that was resolved last."""
+        return self._geometry.scale if self._setup.stream.kind == "image" else 1
 
     def place_crops(
         self, size: tuple[int, int], shown: Mapping[int, list[int]], files: Sequence[Any], meter: Meter

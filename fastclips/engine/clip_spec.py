@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -70,7 +70,6 @@ class ClipSpec:
     repeats_damaged: bool = False
     max_pixels: int | None = None
     groups: Mapping[str, str] = field(default_factory=dict)
-    renderer: ClassVar[str] = "fastclips.engine.renderer:Renderer"
 
     def advise(self, tickets: NDArray[np.void]) -> None:
         """Tell the storage which frames will be read soon, if it wants to know."""
@@ -101,6 +100,12 @@ class ClipSpec:
         return self.__dict__[name]
 
     @property
+    def renderer(self) -> str:
+        """Of tickets of one row, or of several."""
+        several = self.layout.ticket_rows > 1
+        return "fastclips.engine." + ("draws_renderer:DrawsRenderer" if several else "renderer:Renderer")
+
+    @property
     def ticket_dtype(self) -> np.dtype[np.void]:
         """Of the tickets."""
-        return ticket_dtype(self.time_steps, self.recipe.draws)
+        return ticket_dtype(self.time_steps, self.recipe.draws, self.layout.ticket_rows)

@@ -177,7 +177,7 @@ class Inline:
         for row, ticket in enumerate(batch.tickets):
             if self._closed:
                 raise ClosedError("the loader was closed")
-            into = {name: array[row, ...] for name, array in arrays.items()}
+            into = self._layout.of_ticket(arrays, row)
             try:
                 damage = self._render(ticket, into, self.counters[0])
             except FastclipsError:
@@ -188,7 +188,8 @@ class Inline:
                 notes.append((ticket, damage_to_note(damage)))
         self.notes += notes
         self.waited_s += perf_counter() - began
-        return {name: array[: len(batch.tickets)] for name, array in arrays.items()}
+        rows = len(batch.tickets) * self._layout.ticket_rows
+        return {name: array[:rows] for name, array in arrays.items()}
 
     def forget(self) -> None:
         """Withdraw the submitted batch."""
@@ -238,10 +239,11 @@ class Pool:
         timeout: float | None = None,
         most_deaths: int = 3,
     ) -> None:
-        rows = spec.layout.batch_size
-        self._ahead = math.ceil(workers / rows) + _AHEAD
+        tickets = spec.layout.tickets
+        self._ticket_rows = spec.layout.ticket_rows
+        self._ahead = math.ceil(workers / tickets) + _AHEAD
         geometry = {
-            "rows": rows,
+            "rows": tickets,
             "workers": workers,
             "ticket_bytes": spec.ticket_dtype.itemsize,
             "slot_bytes": spec.layout.nbytes,
@@ -320,7 +322,7 @@ class Pool:
         if failed is not None:  # there is no lease yet, which the error's traceback would keep
             self._in_flight.discard(batch.slot)
             raise self._error(self._tickets[failed].copy(), self._arena.note(failed))
-        rows = len(batch.tickets)
+        rows = len(batch.tickets) * self._ticket_rows
         lease = Lease()
         self._leases[batch.slot] = weakref.ref(lease)
         self._in_flight.discard(batch.slot)

@@ -99,9 +99,7 @@ def work(arena: Arena, spec: RenderSpec, worker: int, index: int, most_crashes: 
         cell = claim[0]
         slot, row = divmod(cell, rows)
         try:
-            arrays = {
-                name: view[row, ...] for name, view in slots[slot].items()
-            }  # the ellipsis keeps arrays without axes
+            arrays = spec.layout.of_ticket(slots[slot], row)
             if most_crashes and arena.deaths(cell) >= most_crashes:
                 why = f"{most_crashes} workers crashed over its clip"
                 damage = renderer.render_lost(tickets[cell], arrays, counters, why)  # type: ignore[attr-defined]

@@ -14,7 +14,8 @@ returns the recipe of one stream, whose draws are some of the clip's.
 Transforms hold no random state. The plan gives each clip numbers in [0, 1); each transform takes `draws` of
 them, geometry first and those of `On` last, and `Recipe.geometry` turns them into pixels once a frame's size
 is known. A transform that draws per frame takes as many for the first time step, for the second, and so on:
-each time step then has a map of its own, the same for every stream.
+each time step then has a map of its own, the same for every stream. A transform that draws per video gets the
+same numbers for all clips of a video in an epoch (`Recipe.by_video`).
 
 Some transforms have several *views*, each with a map of its own. A clip then appears once for each view; its
 ticket's `view` tells which.
@@ -31,7 +32,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 from fastclips.errors import OptionError
 from fastclips.options import checked_bool
 from fastclips.pixels.geometry.affine import Axis, Border, Geometry
-from fastclips.pixels.geometry.flips import RandomFlip
+from fastclips.pixels.geometry.flips import RandomFlip, check_mirrors
 from fastclips.pixels.on import On, inner
 from fastclips.pixels.steps.base import METHODS, PixelStep
 from fastclips.pixels.steps.compiled import CompiledSteps, count_draws
@@ -276,6 +277,12 @@ class Recipe:
         return ranges
 
     @cached_property
+    def by_video(self) -> tuple[int, ...]:
+        """Which of the clip's draws are those of its video."""
+        items = zip((*self.transforms, *self.steps), self._ranges, strict=True)
+        return tuple(chain(*(draws for item, draws in items if getattr(inner(item), "per", "") == "video")))
+
+    @cached_property
     def _laid_out(self) -> list[_Listed]:
         """The place of each geometry transform's draws."""
         listed = []
@@ -449,7 +456,7 @@ def compile_recipe(
         else:
             raise OptionError(f"{transform!r} in transforms is no transform; {_instead(transform)}")
     _check_once(steps)
-    _check_mirrors([*map(inner, geometry)])
+    check_mirrors([*map(inner, geometry)])
     channels_first = checked_bool(channels_first, "channels_first")
     dct_scaling = checked_bool(dct_scaling, "dct_scaling")
     border = _border([item for item in geometry if not isinstance(item, On)])
@@ -468,23 +475,6 @@ def _instead(given: object) -> str:
     if callable(given) and not isinstance(given, type):
         return "put a function into Apply(...), or Apply(..., per='frame')"
     return "use instances, such as RandomCrop(224)"
-
-
-def _check_mirrors(transforms: list[GeometryTransform | ViewTransform]) -> None:
-    """Raise `OptionError` if another transform may mirror besides a flip that swaps labels or mask values."""
-    swapping = [
-        flip for flip in transforms if isinstance(flip, RandomFlip) and (flip.label_pairs or flip.mask_pairs)
-    ]
-    others = [
-        transform
-        for transform in transforms
-        if swapping and getattr(transform, "may_mirror", False) and transform is not swapping[0]
-    ]
-    if others:
-        raise OptionError(
-            f"{swapping[0]!r} swaps labels or mask values where it mirrors, but {others[0]!r} may mirror as "
-            "well: leave one of them out"
-        )
 
 
 def _border(transforms: list[Any]) -> Border:

@@ -153,6 +153,11 @@ class EvenClips(Clips):
     _ends: NDArray[np.int64]
     _step: int
 
+    @property
+    def windows(self) -> NDArray[np.int64]:
+        """Windows of each video."""
+        return np.diff(self._ends, prepend=0)
+
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
 
@@ -169,7 +174,7 @@ class EvenClips(Clips):
     @property
     def video(self) -> NDArray[np.int64]:  # computed on each access
         """Row of the videos."""
-        return np.repeat(np.arange(len(self._ends)), np.diff(self._ends, prepend=0))
+        return np.repeat(np.arange(len(self._ends)), self.windows)
 
     @property
     def start(self) -> NDArray[np.int64]:

@@ -8,8 +8,8 @@ is 4 words::
     key      seed, purpose
     counter  item, column // 4, epoch, 0        columns 0-3 of neighbouring items are neighbouring blocks
 
-The purpose says whether ``item`` is a video or a position in the plan. The number of columns asked for does
-not change any of them.
+The purpose says what ``item`` is, such as a video or a position in the plan. The number of columns asked for
+does not change any of them.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ class Purpose(IntEnum):
     RECIPE = 2  # item: a position in the plan
     CHOICE = 3  # item: a position in the plan
     FRAMES = 4  # item: a position in the plan
+    LINE = 5  # item: a run of clips, for lanes
+    SEGMENT = 6  # item: a segment of a lane
+    VIDEO = 7  # item: a video, for transforms
 
 
 @dataclass(frozen=True)

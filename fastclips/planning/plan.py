@@ -20,6 +20,13 @@ equal numbers of batches of equal sizes.
 With ``weights`` an epoch is no permutation: each position draws its clip, with replacement, so that a clip of
 weight 2 comes twice as often as a clip of weight 1. The epoch has as many clips as without weights.
 
+With ``interleave`` the order is that of `fastclips.planning.lanes`.
+
+With ``draws_per_clip=n`` each clip has n consecutive positions, a *group*, whose rows differ in the draws for
+transforms alone. Order, weights, frame choices and padding are those of groups, as if n were 1.
+
+Draws for transforms are keyed by the position, or by the video where a transform keeps them along a video.
+
 Eight clips (one video of 16 frames, 2 frames each), read by two ranks, 3 clips a batch:
 
 >>> import numpy as np
@@ -51,10 +58,12 @@ from fastclips.errors import OptionError
 from fastclips.options import checked_bool, checked_int
 from fastclips.planning.clips import Clips, ClipSampler, Videos
 from fastclips.planning.draws import Draws, Purpose
+from fastclips.planning.lanes import Lanes, Runs, checked_lanes
 from fastclips.planning.launchers import checked_rank
+from fastclips.planning.weights import choose, plan_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -99,7 +108,7 @@ class PlannedClips(NamedTuple):
 class _Epoch(NamedTuple):
     number: int
     clips: Clips
-    order: NDArray[np.int64] | None  # the clip at each position, if clips are shuffled
+    order: NDArray[np.int64] | Lanes | None  # the row at each position, if it is not the position
 
 
 class Plan:
@@ -115,6 +124,8 @@ class Plan:
         Numbers in [0, 1) that the recipe uses per clip.
     batch_size : int
         Clips in a batch of this rank.
+    by_video : sequence of int
+        Which of these numbers are the same for all clips of a video in an epoch.
     views : int
         Views of each clip that the recipe makes.
     weights : array_like of float, (V,), optional
@@ -123,6 +134,10 @@ class Plan:
         Changes to the frames of each clip, in order.
     shuffle : bool
         Whether each epoch has a random order; otherwise clips come in the sampler's order.
+    interleave : int, optional
+        Number of lanes: see `fastclips.planning.lanes`. Not with `weights`.
+    draws_per_clip : int
+        Rows of each clip, each with draws of its own; divides `batch_size`.
     drop_last : bool
         Whether an incomplete global batch at the end of an epoch is left out.
     seed : int
@@ -133,7 +148,7 @@ class Plan:
     Attributes
     ----------
     clips_per_epoch : int
-        Clips of all ranks, each view counted, before padding and `drop_last`.
+        Clips of all ranks, each view and each draw counted, before padding and `drop_last`.
     rows_per_epoch : int
         Clips in all batches of this rank in an epoch, padding included.
 
@@ -151,10 +166,13 @@ class Plan:
         *,
         draws: int,
         batch_size: int,
+        by_video: Sequence[int] = (),
         views: int = 1,
         weights: ArrayLike | None = None,
         choices: Iterable[FrameChoice] = (),
         shuffle: bool = False,
+        interleave: int | None = None,
+        draws_per_clip: int = 1,
         drop_last: bool = False,
         seed: int = 0,
         rank: int = 0,
@@ -164,7 +182,15 @@ class Plan:
         self.sampler = sampler
         self.draws = checked_int(draws, "draws", 0)
         self.batch_size = checked_int(batch_size, "batch_size", 1)
+        self._by_video = [*by_video]
         self.views = checked_int(views, "views", 1)
+        self.draws_per_clip = checked_int(draws_per_clip, "draws_per_clip", 1)
+        if left := self.batch_size % self.draws_per_clip:
+            raise OptionError(
+                f"draws_per_clip={self.draws_per_clip}: must divide batch_size={self.batch_size}, since all "
+                "draws of a clip are in one batch; give "
+                f"batch_size={self.batch_size - left + self.draws_per_clip}"
+            )
         self.choices = tuple(choices)
         self.shuffle = checked_bool(shuffle, "shuffle")
         self.drop_last = checked_bool(drop_last, "drop_last")
@@ -174,10 +200,20 @@ class Plan:
 
         self._recent: tuple[_Epoch, ...] = ()
         self._clips = self._cut(Draws(self.seed, 0))
-        self.clips_per_epoch = len(self._clips) * self.views
+        self._groups = len(self._clips) * self.views
+        self.clips_per_epoch = self._groups * self.draws_per_clip
         self._report_short()
         self.rows_per_epoch = self._count_rows()
-        self.weights = None if weights is None else self._checked_weights(weights)
+        self.interleave = checked_lanes(interleave, self._groups, weighted=weights is not None)
+        self._runs = Runs(self._clips) if self.interleave and self.shuffle else None
+        self.weights = None
+        if weights is not None:
+            if not self.shuffle:
+                raise OptionError(
+                    "shuffle=False: must be True with weights=, which draws clips at random; "
+                    "pass shuffle=True, or no weights"
+                )
+            self.weights = plan_weights(weights, np.bincount(self._clips.video, minlength=len(self.videos)))
         self._chances = None if self.weights is None else np.cumsum(self.weights[self._clips.video])
 
     def __len__(self) -> int:
@@ -202,6 +238,10 @@ class Plan:
         )
         digest = blake2b(f"plan 2 {knobs!r}".encode(), digest_size=8)
         digest.update(self.videos.frame_counts.astype("<i8").tobytes())
+        if self.interleave is not None:
+            digest.update(f"lanes 1 {self.interleave}".encode())
+        if self.draws_per_clip > 1:
+            digest.update(f"draws_per_clip {self.draws_per_clip}".encode())
         for name, column in (("fps", self.videos.fps), ("weights", self.weights)):
             if column is not None:
                 digest.update(name.encode() + column.astype("<f8").tobytes())
@@ -235,18 +275,26 @@ class Plan:
         batch = checked_int(batch, "batch", 0, len(self))
         end = min((batch + batches) * self.batch_size, self.rows_per_epoch)
         positions = self._positions(np.arange(batch * self.batch_size, end), self.rank)
-        clips, view = self._clips_at(epoch, positions)
+        groups = positions[:: self.draws_per_clip] // self.draws_per_clip
+        clips, view = self._clips_at(epoch, groups)
+        video = self._by_row(clips.video)
         return PlannedClips(
             epoch,
             positions,
-            clips.video,
-            view,
-            self.recipe_draws(epoch, positions, self.draws),
-            self._frames(epoch, positions, clips),
+            video,
+            self._by_row(view),
+            self.recipe_draws(epoch, positions, video, self.draws),
+            self._by_row(self._frames(epoch, groups, clips)),
             positions >= self.clips_per_epoch,
         )
 
-    def recipe_draws(self, epoch: int, positions: NDArray[np.int64], columns: int) -> NDArray[np.float64]:
+    def _by_row(self, column: NDArray[Any]) -> NDArray[Any]:
+        """Return a column with one entry for each group as one with an entry for each row."""
+        return column if self.draws_per_clip == 1 else np.repeat(column, self.draws_per_clip, axis=0)
+
+    def recipe_draws(
+        self, epoch: int, positions: NDArray[np.int64], videos: NDArray[np.int64], columns: int
+    ) -> NDArray[np.float64]:
         """Return the first draws of clips for the recipe.
 
         Parameters
@@ -255,6 +303,8 @@ class Plan:
             At least 0.
         positions : ndarray of int64, (n,)
             Positions of the clips.
+        videos : ndarray of int64, (n,)
+            Their videos.
         columns : int
             Draws of each clip.
 
@@ -268,7 +318,13 @@ class Plan:
         OptionError
             If there is no such epoch.
         """
-        return Draws(self.seed, _checked_epoch(epoch)).units_at(Purpose.RECIPE, positions, columns)
+        draws = Draws(self.seed, _checked_epoch(epoch))
+        units = draws.units_at(Purpose.RECIPE, positions, columns)
+        kept = [column for column in self._by_video if column < columns]
+        if kept:
+            shown, video_of = np.unique(videos, return_inverse=True)
+            units[:, kept] = draws.units_at(Purpose.VIDEO, shown, columns)[:, kept][video_of]
+        return units
 
     def table(self, epoch: int, rank: int | None = None) -> dict[str, NDArray[Any]]:
         """Return all clips of a rank in an epoch, in served order.
@@ -292,15 +348,15 @@ class Plan:
         OptionError
             If there is no such epoch or rank.
         """
-        positions, clips, view = self._served(epoch, rank)
+        positions, groups, clips, view = self._served(epoch, rank)
         start = np.empty(len(clips), np.int64)
-        for first, frames in self._blocks(epoch, positions, clips):
+        for first, frames in self._blocks(epoch, groups, clips):
             start[first : first + _BLOCK] = np.where(frames[:, 0] < 0, ~frames[:, 0], frames[:, 0])
         return {
             "position": positions,
-            "video": clips.video,
-            "start": start,
-            "view": clips.view * self.views + view,
+            "video": self._by_row(clips.video),
+            "start": self._by_row(start),
+            "view": self._by_row(clips.view * self.views + view),
             "padding": positions >= self.clips_per_epoch,
         }
 
@@ -324,19 +380,19 @@ class Plan:
         OptionError
             If there is no such epoch or rank.
         """
-        positions, clips, _ = self._served(epoch, rank)
+        _, groups, clips, _ = self._served(epoch, rank)
         out = np.empty((len(clips), self.sampler.time_steps), np.int32)
-        for first, frames in self._blocks(epoch, positions, clips):
+        for first, frames in self._blocks(epoch, groups, clips):
             out[first : first + _BLOCK] = frames
-        return out
+        return self._by_row(out)
 
     def _blocks(
-        self, epoch: int, positions: NDArray[np.int64], clips: Clips
+        self, epoch: int, groups: NDArray[np.int64], clips: Clips
     ) -> Iterator[tuple[int, NDArray[np.int32]]]:
         """Yield (first row, frames) of blocks of clips."""
         for first in range(0, len(clips), _BLOCK):
             block = clips.rows(np.arange(first, min(first + _BLOCK, len(clips))))
-            yield first, self._frames(epoch, positions[first : first + _BLOCK], block)
+            yield first, self._frames(epoch, groups[first : first + _BLOCK], block)
 
     def _cut(self, draws: Draws) -> Clips:
         """Return all clips of an epoch."""
@@ -346,7 +402,7 @@ class Plan:
             raise OptionError(f"{name}.clips() returned {type(clips).__name__}: must return fastclips.Clips")
         return clips
 
-    def _frames(self, epoch: int, positions: NDArray[np.int64], clips: Clips) -> NDArray[np.int32]:
+    def _frames(self, epoch: int, groups: NDArray[np.int64], clips: Clips) -> NDArray[np.int32]:
         """Return the frames of clips as in `PlannedClips`."""
         frames = self.sampler.frames(clips, self.videos)
         shape = (len(clips), self.sampler.time_steps)
@@ -357,17 +413,21 @@ class Plan:
             )
         if self.choices:
             draws = [choice.choice_draws(frames.shape[1]) for choice in self.choices]
-            units = Draws(self.seed, epoch).units_at(Purpose.FRAMES, positions, sum(draws))
+            units = Draws(self.seed, epoch).units_at(Purpose.FRAMES, groups, sum(draws))
             counts = self.videos.frame_counts[clips.video]
             columns = np.split(units, np.cumsum(draws)[:-1], axis=1)
             for choice, choice_units in zip(self.choices, columns, strict=True):
                 frames = choice.choose(frames, choice_units, counts)
         return frames
 
-    def _served(self, epoch: int, rank: int | None) -> tuple[NDArray[np.int64], Clips, NDArray[np.int64]]:
+    def _served(
+        self, epoch: int, rank: int | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], Clips, NDArray[np.int64]]:
+        """Return the positions of a rank's rows, and its groups with the clip and view of each."""
         rank = self.rank if rank is None else checked_rank(rank, self.world)
         positions = self._positions(np.arange(self.rows_per_epoch), rank)
-        return positions, *self._clips_at(_checked_epoch(epoch), positions)
+        groups = positions[:: self.draws_per_clip] // self.draws_per_clip
+        return positions, groups, *self._clips_at(_checked_epoch(epoch), groups)
 
     def _positions(self, served: NDArray[np.int64], rank: int) -> NDArray[np.int64]:
         """Return the positions of a rank's clips, given by their numbers in served order."""
@@ -378,39 +438,30 @@ class Plan:
         positions: NDArray[np.int64] = batch * self.batch_size * self.world + rank * rows + row
         return positions
 
-    def _clips_at(self, epoch: int, positions: NDArray[np.int64]) -> tuple[Clips, NDArray[np.int64]]:
-        """Return the clips at some positions, and the recipe's view of each."""
+    def _clips_at(self, epoch: int, groups: NDArray[np.int64]) -> tuple[Clips, NDArray[np.int64]]:
+        """Return the clips of some groups, and the recipe's view of each."""
         _, clips, order = self._epoch(epoch)
-        which = positions % self.clips_per_epoch  # padding shows the first clips again
+        which = groups % self._groups  # padding shows the first clips again
         if self._chances is not None:
             units = Draws(self.seed, epoch).units_at(Purpose.CHOICE, which, 1)[:, 0]
-            which = self._chosen(units, self._chances)
+            which = choose(units, self._chances, self.views)
         elif order is not None:
-            which = order[which]
+            which = order.rows(which) if isinstance(order, Lanes) else order[which]
         clip, view = np.divmod(which, self.views)
         return clips.rows(clip), view
-
-    def _chosen(self, units: NDArray[np.float64], ends: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Return the number (clip * views + view) that each draw selects.
-
-        Clips lie end to end on a line, each as long as its weight, and a draw is a point on the line. A clip
-        of weight 0 has no length, so no point falls on it.
-        """
-        point = units * ends[-1]  # stays below the last end when rounded: units are at most 1 - 2**-53
-        clip = np.searchsorted(ends, point, side="right")
-        begin = np.where(clip > 0, ends[clip - 1], 0)
-        view = ((point - begin) / (ends[clip] - begin) * self.views).astype(np.int64)
-        chosen: NDArray[np.int64] = clip * self.views + np.minimum(view, self.views - 1)  # if rounded up
-        return chosen
 
     def _epoch(self, epoch: int) -> _Epoch:
         for known in self._recent:
             if known.number == epoch:
                 return known
-        draws, order = Draws(self.seed, epoch), None
+        draws = Draws(self.seed, epoch)
+        order: NDArray[np.int64] | Lanes | None = None
         clips = self._cut(draws) if self.sampler.varies else self._clips
-        if self.shuffle and self._chances is None:
-            order = np.argsort(draws.first_words(Purpose.ORDER, self.clips_per_epoch), kind="stable")
+        if self.interleave:
+            shuffled = draws if self.shuffle else None
+            order = Lanes(self._groups, self.interleave, self.views, self._runs, shuffled)
+        elif self.shuffle and self._chances is None:
+            order = np.argsort(draws.first_words(Purpose.ORDER, self._groups), kind="stable")
         made = _Epoch(epoch, clips, order)
         # Two epochs are kept, because prefetch runs past an epoch's end. The tuple is replaced and never
         # changed, so threads need no lock.
@@ -429,34 +480,9 @@ class Plan:
         if shortage and self.rank == 0:
             _log.warning("%s", shortage)
 
-    def _checked_weights(self, weights: ArrayLike) -> NDArray[np.float64]:
-        """Return the weights scaled to a maximum of 1, and 0 for videos without a clip."""
-        if not self.shuffle:
-            raise OptionError(
-                "shuffle=False: must be True with weights=, which draws clips at random; "
-                "pass shuffle=True, or no weights"
-            )
-        given = np.asarray(weights)
-        if given.shape != (len(self.videos),) or given.dtype.kind not in "iufb":
-            raise OptionError(
-                f"weights of shape {given.shape} and type {given.dtype}: must be numbers, one for each of "
-                f"{len(self.videos)} videos"
-            )
-        checked = given.astype(np.float64)
-        wrong = np.flatnonzero(~((checked >= 0) & np.isfinite(checked)))
-        if len(wrong):
-            raise OptionError(f"weights[{wrong[0]}]={checked[wrong[0]]}: must be finite and not negative")
-        checked[np.bincount(self._clips.video, minlength=len(checked)) == 0] = 0
-        if not checked.any():
-            raise OptionError(
-                "weights=: must be above 0 for a video that gives a clip; all these videos have weight 0"
-            )
-        checked /= checked.max()  # keeps sums finite
-        return checked
-
     def _count_rows(self) -> int:
         if not self.drop_last:
-            return -(-self.clips_per_epoch // self.world)
+            return -(-self._groups // self.world) * self.draws_per_clip
         together = self.world * self.batch_size
         if self.clips_per_epoch < together:
             raise OptionError(

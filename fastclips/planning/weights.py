@@ -17,11 +17,11 @@ from fastclips.options import checked_int, first_few, refuse_masked
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from fastclips.data.dataset import Dataset
 
-__all__ = ["by_class", "by_mask_value", "by_video", "clip_chances"]
+__all__ = ["by_class", "by_mask_value", "by_video", "choose", "clip_chances", "plan_weights"]
 
 _VALUES = 256  # of a mask
 _LARGEST = float(np.finfo(np.float32).max)  # weights are float32 in a batch
@@ -184,6 +184,68 @@ def clip_chances(
         return np.asarray(by_class(weights, dataset.classes, "weights")[labels])
     clips = np.bincount(labels[cut()], minlength=len(dataset.classes))
     return np.asarray(1 / np.maximum(clips, 1)[labels])
+
+
+def plan_weights(weights: ArrayLike, clips: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the weights of a plan's videos scaled to a maximum of 1, and 0 for videos without a clip.
+
+    Parameters
+    ----------
+    weights : array_like of float, (V,)
+        Relative chance of each video's clips to be drawn.
+    clips : ndarray of int64, (V,)
+        Clips of each video.
+
+    Returns
+    -------
+    ndarray of float64, (V,)
+        Numbers from 0 to 1.
+
+    Raises
+    ------
+    OptionError
+        If `weights` are no such numbers, or 0 for all videos that give a clip.
+    """
+    given = np.asarray(weights)
+    if given.shape != clips.shape or given.dtype.kind not in "iufb":
+        raise OptionError(
+            f"weights of shape {given.shape} and type {given.dtype}: must be numbers, one for each of "
+            f"{len(clips)} videos"
+        )
+    checked = given.astype(np.float64)
+    wrong = np.flatnonzero(~((checked >= 0) & np.isfinite(checked)))
+    if len(wrong):
+        raise OptionError(f"weights[{wrong[0]}]={checked[wrong[0]]}: must be finite and not negative")
+    checked[clips == 0] = 0
+    if not checked.any():
+        raise OptionError(
+            "weights=: must be above 0 for a video that gives a clip; all these videos have weight 0"
+        )
+    checked /= checked.max()  # keeps sums finite
+    return checked
+
+
+def choose(units: NDArray[np.float64], ends: NDArray[np.float64], views: int) -> NDArray[np.int64]:
+    """Return the number (clip * views + view) that each draw selects.
+
+    Clips lie end to end on a line, each as long as its weight, and a draw is a point on the line. A clip
+    of weight 0 has no length, so no point falls on it.
+
+    Parameters
+    ----------
+    units : ndarray of float64, (n,)
+        Draws in [0, 1).
+    ends : ndarray of float64, (clips,)
+        Where each clip ends on the line.
+    views : int
+        Views of each clip, equally likely.
+    """
+    point = units * ends[-1]  # stays below the last end when rounded: units are at most 1 - 2**-53
+    clip = np.searchsorted(ends, point, side="right")
+    begin = np.where(clip > 0, ends[clip - 1], 0)
+    view = ((point - begin) / (ends[clip] - begin) * views).astype(np.int64)
+    chosen: NDArray[np.int64] = clip * views + np.minimum(view, views - 1)  # if rounded up
+    return chosen
 
 
 def _weight(weight: object, key: object, knob: str) -> float:

@@ -417,10 +417,11 @@ class Batches:
             self._fill()
             pending = self._pending.popleft()
             served, replaced = self._collect(pending)
+            rows = len(pending.batch.tickets) * self._layout.ticket_rows
             if self._damage is not None:
-                self._damage.count(batch_id[0], len(pending.batch.tickets), replaced)
+                self._damage.count(batch_id[0], rows, replaced)
             self._fill()
-            self._served += len(pending.batch.tickets)
+            self._served += rows
             self._to_serve, self._resumes = self._after(batch_id), False
             self._ended = perf_counter()
             return served

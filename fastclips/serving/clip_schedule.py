@@ -51,7 +51,7 @@ class ClipSchedule:
     ) -> None:
         self._plan, self._dataset, self._outputs = plan, dataset, outputs
         self._parts = parts
-        self._dtype = ticket_dtype(plan.sampler.time_steps, plan.draws)
+        self._dtype = ticket_dtype(plan.sampler.time_steps, plan.draws, plan.draws_per_clip)
 
     @property
     def time_steps(self) -> int:
@@ -81,27 +81,32 @@ class ClipSchedule:
         """Yield up to `most` consecutive batches, fewer if the epoch ends."""
         clips = self._plan.clips(epoch, batch, most)
         tickets = self._tickets(clips)
-        for first in range(0, len(tickets), self._plan.batch_size):
-            rows = slice(first, first + self._plan.batch_size)
+        size, each = self._plan.batch_size, self._plan.draws_per_clip
+        for first in range(0, len(clips.video), size):
+            rows, own = slice(first, first + size), slice(first // each, (first + size) // each)
             known = self._outputs.known(
                 clips.video[rows], clips.frames[rows], clips.padding[rows], clips.draws[rows]
             )
             if self._outputs.weighting is not None:
-                tickets["weight"][rows] = known[WEIGHT]
-            yield Planned(tickets[rows], known)
+                weights = tickets["weight"][own]
+                weights[...] = known[WEIGHT].reshape(weights.shape)
+            yield Planned(tickets[own], known)
 
     def _tickets(self, clips: PlannedClips) -> NDArray[np.void]:
-        """Return tickets of clips, with the storage's own numbers of videos and frames."""
-        index = self._dataset.index
-        starts = index.starts[clips.video][:, None].astype(np.int32)
-        frames = clips.frames
-        tickets = np.zeros(len(clips.video), self._dtype)
+        """Return tickets of clips, with the storage's own numbers of videos and frames.
+
+        A ticket has all rows of a clip with `draws_per_clip`.
+        """
+        index, each = self._dataset.index, self._plan.draws_per_clip
+        video, frames = clips.video[::each], clips.frames[::each]
+        starts = index.starts[video][:, None].astype(np.int32)
+        tickets = np.zeros(len(video), self._dtype)
         tickets["epoch"] = clips.epoch
-        tickets["position"] = clips.position
-        tickets["video"] = index.keys[clips.video]
-        tickets["view"] = clips.view
-        tickets["weight"] = ~clips.padding
-        tickets["draws"] = clips.draws
+        tickets["position"] = clips.position[::each]
+        tickets["video"] = index.keys[video]
+        tickets["view"] = clips.view[::each]
+        tickets["weight"] = (~clips.padding).reshape(tickets["weight"].shape)
+        tickets["draws"] = clips.draws.reshape(tickets["draws"].shape)
         # A marked frame is moved the other way, since ~(frame + start) equals ~frame - start.
         tickets["frames"][:, : self.time_steps] = np.where(frames < 0, frames - starts, frames + starts)
         return tickets

@@ -98,8 +98,9 @@ class PlanTable(Mapping[str, "NDArray[Any]"]):
     def _label(self, name: str) -> NDArray[Any]:
         labels = self._labels
         frames = self["frames"] if labels.per_frame(name) else np.zeros((len(self["video"]), 0), np.int32)
-        draws = self._plan.recipe_draws(self._epoch, self["position"], labels.columns)
-        return labels.targets(name, self["video"], frames, draws)
+        videos = self["video"]
+        draws = self._plan.recipe_draws(self._epoch, self["position"], videos, labels.columns)
+        return labels.targets(name, videos, frames, draws)
 
     def _name(self) -> NDArray[Any]:
         return self._per_video(self._dataset.index.names.__getitem__, object, ())

@@ -54,7 +54,11 @@ _WORDS = {
     "weights": "weights=",
     "sample_weight": "sample_weight=",
 }
-_KNOBS = ("fps", "weights", "sample_weight")  # None if not given
+_KNOBS = ("fps", "weights", "sample_weight", "interleave", "draws_per_clip")  # None if not given
+_ADDED = (
+    "interleave",
+    "draws_per_clip",
+)  # newer than the first states of this version: absent if not given
 
 
 class Place(NamedTuple):
@@ -205,11 +209,11 @@ def _cut(value: Any, most: int) -> Any:  # noqa: ANN401 - any field
 
 
 def _differences(part: str, saved: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield (field, difference in words) of the fields that both have."""
-    for field, now in own.items():
-        if field in ("digest", _KIND) or field not in saved:
+    """Yield (field, difference in words) of the fields that both have, and of options newer than states."""
+    for field in dict.fromkeys((*own, *(field for field in _ADDED if field in saved))):
+        if field in ("digest", _KIND) or (field not in saved and field not in _ADDED):
             continue
-        before = saved[field]
+        before, now = saved.get(field), own.get(field)
         if before == now or (field in _SAMPLED and None in (before, now)):
             continue
         if field in _OF_KIND and saved.get(_KIND) != own[_KIND]:

@@ -81,6 +81,8 @@ def parts_of(
         "order": {
             "seed": plan.seed,
             "shuffle": plan.shuffle,
+            **({} if plan.interleave is None else {"interleave": plan.interleave}),
+            **({} if plan.draws_per_clip == 1 else {"draws_per_clip": plan.draws_per_clip}),
             "drop_last": plan.drop_last,
             "views": plan.views,
             "weights": None if plan.weights is None else column_digest(plan.weights),

@@ -250,7 +250,7 @@ def _reference(step: Any, clip: NDArray[np.uint8], draws: list[float]) -> NDArra
         if (own := own_draws(0)) is not None:
             step.apply_clip(frames, own)
         return frames
-    if step.kind == "function" and step.per == "clip":
+    if step.kind == "function" and step.per != "frame":
         own = own_draws(0)
         return clip if own is None else np.asarray(step.call_function(clip.copy(), *own))
     results: list[NDArray[Any]] = []

@@ -246,6 +246,10 @@ class Decoder:
             )
         return Decoded(pixels[:, :, 0] if self._mask else pixels, 0, 0, scale, Rung.WHOLE)
 
+    def reads_boxes(self, data: Encoded) -> bool:
+        """Whether decoding a part of a frame may take less time than decoding all of it."""
+        return self._takes_jpegs and bytes(data[:3]) == _JPEG
+
     def decode_crops(
         self,
         files: Sequence[Encoded],

@@ -39,8 +39,9 @@ class RandomCrop:
     ----------
     size : int or (int, int)
         Side, or (height, width), of the box in pixels.
-    per : {"clip", "frame"}
-        How often the position is drawn: once for all frames of a clip, or for each frame.
+    per : {"clip", "frame", "video"}
+        How often the position is drawn: once for all frames of a clip, for each frame, or once for all clips
+        of a video, in each epoch anew.
 
     Raises
     ------
@@ -218,8 +219,9 @@ class RandomResizedCrop:
         Area of the box as a share of the frame, above 0 and at most 1; from a pair, drawn uniformly.
     aspect : float or (float, float)
         Width of the box over its height, 0.01 to 100; from a pair, drawn so that its logarithm is uniform.
-    per : {"clip", "frame"}
-        How often the box is drawn: once for all frames of a clip, or for each frame.
+    per : {"clip", "frame", "video"}
+        How often the box is drawn: once for all frames of a clip, for each frame, or once for all clips
+        of a video, in each epoch anew.
 
     Raises
     ------
@@ -275,8 +277,9 @@ class MultiScaleCrop:
     scales : sequence of float
         Sides of the square to draw from, as shares of the frame's shorter side: above 0 and at most 1, each
         as likely as the others. The side is rounded to the nearest pixel.
-    per : {"clip", "frame"}
-        How often the square is drawn: once for all frames of a clip, or for each frame.
+    per : {"clip", "frame", "video"}
+        How often the square is drawn: once for all frames of a clip, for each frame, or once for all clips
+        of a video, in each epoch anew.
 
     Raises
     ------

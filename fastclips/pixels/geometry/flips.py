@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from fastclips.pixels.geometry.affine import Geometry
 
-__all__ = ["RandomFlip", "swap_table"]
+__all__ = ["RandomFlip", "check_mirrors", "swap_table"]
 
 _PAIR = 2
 
@@ -49,8 +49,9 @@ class RandomFlip:
     mask_map : mapping of int to int, optional
         Values of masks to swap, each pair once: ``{3: 4}``. They are the values in the batch, after the
         `values` or `colors` of `fastclips.open`.
-    per : {"clip", "frame"}
-        How often is drawn: once for all frames of a clip, or for each frame.
+    per : {"clip", "frame", "video"}
+        How often is drawn: once for all frames of a clip, for each frame, or once for all clips
+        of a video, in each epoch anew.
 
     Raises
     ------
@@ -90,8 +91,8 @@ class RandomFlip:
         check_per(self)
         if self.label_map is not None and self.per == "frame":
             raise OptionError(
-                "RandomFlip's per='frame': must be 'clip' with label_map=, since some frames cannot swap "
-                "the label of their clip; leave out one of the two"
+                "RandomFlip's per='frame': must be 'clip' or 'video' with label_map=, since some frames "
+                "cannot swap the label of their clip; leave out one of the two"
             )
 
     @property
@@ -134,6 +135,24 @@ def swap_table(pairs: Iterable[tuple[int, int]], size: int) -> NDArray[np.intp]:
     for first, second in pairs:
         table[[first, second]] = second, first
     return table
+
+
+def check_mirrors(transforms: Iterable[Any]) -> None:
+    """Raise `OptionError` if another transform may mirror besides a flip that swaps labels or mask values."""
+    transforms = tuple(transforms)
+    swapping = [
+        flip for flip in transforms if isinstance(flip, RandomFlip) and (flip.label_pairs or flip.mask_pairs)
+    ]
+    others = [
+        transform
+        for transform in transforms
+        if swapping and getattr(transform, "may_mirror", False) and transform is not swapping[0]
+    ]
+    if others:
+        raise OptionError(
+            f"{swapping[0]!r} swaps labels or mask values where it mirrors, but {others[0]!r} may mirror as "
+            "well: leave one of them out"
+        )
 
 
 def _pairs(value: object, name: str, check: Callable[[object], None]) -> tuple[tuple[Any, Any], ...] | None:

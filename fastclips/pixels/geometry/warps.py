@@ -61,8 +61,9 @@ class RandomRotation:
     fill_value : int or (int, int, int)
         With ``fill="constant"``, the value of those pixels in pictures, set after all pixel steps: a byte, or
         one each for red, green and blue. After `Rescale`, too, 255 is 255.0.
-    per : {"clip", "frame"}
-        How often the angle is drawn: once for all frames of a clip, or for each frame.
+    per : {"clip", "frame", "video"}
+        How often the angle is drawn: once for all frames of a clip, for each frame, or once for all clips
+        of a video, in each epoch anew.
 
     Raises
     ------
@@ -115,8 +116,9 @@ class RandomShift:
     fill_value : int or (int, int, int)
         With ``fill="constant"``, the value of those pixels in pictures, set after all pixel steps: a byte, or
         one each for red, green and blue. After `Rescale`, too, 255 is 255.0.
-    per : {"clip", "frame"}
-        How often the shift is drawn: once for all frames of a clip, or for each frame.
+    per : {"clip", "frame", "video"}
+        How often the shift is drawn: once for all frames of a clip, for each frame, or once for all clips
+        of a video, in each epoch anew.
 
     Raises
     ------
@@ -171,8 +173,9 @@ class RandomShear:
     fill_value : int or (int, int, int)
         With ``fill="constant"``, the value of those pixels in pictures, set after all pixel steps: a byte, or
         one each for red, green and blue. After `Rescale`, too, 255 is 255.0.
-    per : {"clip", "frame"}
-        How often the angle is drawn: once for all frames of a clip, or for each frame.
+    per : {"clip", "frame", "video"}
+        How often the angle is drawn: once for all frames of a clip, for each frame, or once for all clips
+        of a video, in each epoch anew.
 
     Raises
     ------
@@ -227,8 +230,9 @@ class RandomZoom:
     fill_value : int or (int, int, int)
         With ``fill="constant"``, the value of those pixels in pictures, set after all pixel steps: a byte, or
         one each for red, green and blue. After `Rescale`, too, 255 is 255.0.
-    per : {"clip", "frame"}
-        How often the factors are drawn: once for all frames of a clip, or for each frame.
+    per : {"clip", "frame", "video"}
+        How often the factors are drawn: once for all frames of a clip, for each frame, or once for all clips
+        of a video, in each epoch anew.
 
     Raises
     ------

@@ -56,8 +56,9 @@ class Apply(PixelStep):
     p : float
         Probability that it acts on a clip (on a frame, with ``per="frame"``), 0 to 1. Below 1, it must return
         the shape and dtype that it gets.
-    per : {"clip", "frame"}
-        Whether it is called once with the clip, or with each frame.
+    per : {"clip", "frame", "video"}
+        Whether it is called once with the clip, or with each frame. With ``"video"`` it is called with the
+        clip, and all clips of a video have the same random numbers in an epoch.
 
     Examples
     --------

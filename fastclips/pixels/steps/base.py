@@ -62,9 +62,9 @@ class PixelStep:
     p : float or None
         Probability that the step acts on a clip (on a frame, with ``per="frame"``). A number takes one more
         draw, which the engine keeps to itself. Default None: the step always acts.
-    per : {"clip", "frame"}
-        Whether all frames of a clip share their draws, or each frame has draws of its own. Steps of kind
-        ``clip`` draw per clip. Default ``"clip"``.
+    per : {"clip", "frame", "video"}
+        Whether all frames of a clip share their draws, each frame has draws of its own (not for kind
+        ``clip``), or all clips of a video share them in an epoch. Default ``"clip"``.
     dtype : {None, "float32", "float16"}
         The type of the batch, of a step that leaves the scale of bytes. Only steps with a `dtype` may follow
         it; the last one's is the type of the batch. Default None.
@@ -199,8 +199,8 @@ def check_declaration(step: PixelStep) -> None:
         raise OptionError(f"{name}'s draws={draws!r}: must be an int, at least 0")
     if p is not None and not (isinstance(p, (int, float)) and isfinite(p) and 0 <= p <= 1):
         raise OptionError(f"{name}'s p={p!r}: must be a number from 0 to 1, or None")
-    if step.per != "clip" and (step.per != "frame" or kind == "clip"):
-        allowed = "'clip' for kind='clip'" if kind == "clip" else "'clip' or 'frame'"
+    if step.per not in ("clip", "video") and (step.per != "frame" or kind == "clip"):
+        allowed = "'clip' or 'video' for kind='clip'" if kind == "clip" else "'clip', 'frame' or 'video'"
         raise OptionError(f"{name}'s per={step.per!r}: must be {allowed}")
     if step.dtype not in _DTYPES:
         raise OptionError(f"{name}'s dtype={step.dtype!r}: must be 'float32', 'float16' or None")

@@ -51,8 +51,9 @@ class Brightness(PixelStep):
         ``Brightness(1 - d, 1 + d)``.
     p : float
         Probability that the step acts on a clip (on a frame, with ``per="frame"``), 0 to 1.
-    per : {"clip", "frame"}
-        Whether all frames of a clip share the factor, or each frame draws its own.
+    per : {"clip", "frame", "video"}
+        Whether all frames of a clip share the factor, each frame draws its own, or all clips of a
+        video share one draw in each epoch.
 
     Examples
     --------
@@ -94,8 +95,9 @@ class Contrast(PixelStep):
         ``Contrast(1 - d, 1 + d)``.
     p : float
         Probability that the step acts on a clip (on a frame, with ``per="frame"``), 0 to 1.
-    per : {"clip", "frame"}
-        Whether all frames of a clip share the factor, or each frame draws its own.
+    per : {"clip", "frame", "video"}
+        Whether all frames of a clip share the factor, each frame draws its own, or all clips of a
+        video share one draw in each epoch.
 
     Examples
     --------
@@ -132,8 +134,9 @@ class ChannelShift(PixelStep):
         Largest shift in levels of a byte, 0 to 255.
     p : float
         Probability that the step acts on a clip (on a frame, with ``per="frame"``), 0 to 1.
-    per : {"clip", "frame"}
-        Whether all frames of a clip share the shifts, or each frame draws its own.
+    per : {"clip", "frame", "video"}
+        Whether all frames of a clip share the shifts, each frame draws its own, or all clips of a
+        video share one draw in each epoch.
 
     Examples
     --------
@@ -174,8 +177,9 @@ class Gamma(PixelStep):
         Range of the power, 0.25 to 4.
     p : float
         Probability that the step acts on a clip (on a frame, with ``per="frame"``), 0 to 1.
-    per : {"clip", "frame"}
-        Whether all frames of a clip share the power, or each frame draws its own.
+    per : {"clip", "frame", "video"}
+        Whether all frames of a clip share the power, each frame draws its own, or all clips of a
+        video share one draw in each epoch.
 
     Examples
     --------
@@ -214,8 +218,9 @@ class Saturation(PixelStep):
         ``Saturation(1 - d, 1 + d)``.
     p : float
         Probability that the step acts on a clip (on a frame, with ``per="frame"``), 0 to 1.
-    per : {"clip", "frame"}
-        Whether all frames of a clip share the factor, or each frame draws its own.
+    per : {"clip", "frame", "video"}
+        Whether all frames of a clip share the factor, each frame draws its own, or all clips of a
+        video share one draw in each epoch.
 
     Examples
     --------
@@ -263,8 +268,9 @@ class SaturationValue(PixelStep):
         Range of both powers, 0.25 to 4.
     p : float
         Probability that the step acts on a clip (on a frame, with ``per="frame"``), 0 to 1.
-    per : {"clip", "frame"}
-        Whether all frames of a clip share the powers, or each frame draws its own.
+    per : {"clip", "frame", "video"}
+        Whether all frames of a clip share the powers, each frame draws its own, or all clips of a
+        video share one draw in each epoch.
 
     Examples
     --------
@@ -310,8 +316,9 @@ class Hue(PixelStep):
         Largest angle in degrees, 0 to 180.
     p : float
         Probability that the step acts on a clip (on a frame, with ``per="frame"``), 0 to 1.
-    per : {"clip", "frame"}
-        Whether all frames of a clip share the angle, or each frame draws its own.
+    per : {"clip", "frame", "video"}
+        Whether all frames of a clip share the angle, each frame draws its own, or all clips of a
+        video share one draw in each epoch.
 
     Examples
     --------
@@ -354,8 +361,9 @@ class Grayscale(PixelStep):
     ----------
     p : float
         Probability that the step acts on a clip (on a frame, with ``per="frame"``), 0 to 1.
-    per : {"clip", "frame"}
-        Whether the step acts on all frames of a clip or none, or on each frame by itself.
+    per : {"clip", "frame", "video"}
+        Whether the step acts on all frames of a clip or none, on each frame by itself, or on all clips of a
+        video or none.
 
     Examples
     --------

@@ -50,8 +50,9 @@ class GaussianNoise(PixelStep):
         Standard deviation in levels of a byte, 0 to 255, or the range to draw it from.
     p : float
         Probability that the step acts on a clip (on a frame, with ``per="frame"``), 0 to 1.
-    per : {"clip", "frame"}
-        Whether all frames of a clip share one `std`, or each frame draws its own.
+    per : {"clip", "frame", "video"}
+        Whether all frames of a clip share one `std`, each frame draws its own, or all clips of a
+        video share one draw in each epoch.
     fixed : bool
         Whether all frames of a clip get the same noise.
 
@@ -96,8 +97,9 @@ class SaltAndPepper(PixelStep):
         Share of white and black pixels together, 0 to 1, or the range to draw it from.
     p : float
         Probability that the step acts on a clip (on a frame, with ``per="frame"``), 0 to 1.
-    per : {"clip", "frame"}
-        Whether all frames of a clip share one `share`, or each frame draws its own.
+    per : {"clip", "frame", "video"}
+        Whether all frames of a clip share one `share`, each frame draws its own, or all clips of a
+        video share one draw in each epoch.
     fixed : bool
         Whether it is the same pixels in all frames of a clip.
 
@@ -148,8 +150,9 @@ class Blur(PixelStep):
         Standard deviation in pixels, 0 to 100, or the range to draw it from.
     p : float
         Probability that the step acts on a clip (on a frame, with ``per="frame"``), 0 to 1.
-    per : {"clip", "frame"}
-        Whether all frames of a clip share one `sigma`, or each frame draws its own.
+    per : {"clip", "frame", "video"}
+        Whether all frames of a clip share one `sigma`, each frame draws its own, or all clips of a
+        video share one draw in each epoch.
 
     Examples
     --------
@@ -199,8 +202,9 @@ class Cutout(PixelStep):
         What fills the boxes, 0 to 255: one number for all channels, or red, green and blue.
     p : float
         Probability that the step acts on a clip (on a frame, with ``per="frame"``), 0 to 1.
-    per : {"clip", "frame"}
-        Whether all frames of a clip share the boxes, or each frame draws its own.
+    per : {"clip", "frame", "video"}
+        Whether all frames of a clip share the boxes, each frame draws its own, or all clips of a
+        video share one draw in each epoch.
 
     Examples
     --------
