@@ -86,7 +86,7 @@ def test_imports_point_down_only():
     ("library", "owners"),
     [
         ("numba", ["compat/_base/legacy_kernels", "pixels/geometry/kernels"]),
-        ("simplejpeg", ["packing/encoder", "pixels/decoding/decoder"]),
+        ("simplejpeg", ["packing/encoder", "pixels/decoding/decoder", "pixels/decoding/tiff_jpeg"]),
         (
             "cv2",  # PNGs of 3 x 16 bits; WebP; resampling; filters
             [

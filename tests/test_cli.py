@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from helpers import make_frames, run_python
@@ -58,6 +59,7 @@ def test_wrong_usage(capsys, wrong):
 def test_help_imports_nothing_heavy():
     script = """
 import sys
+from pathlib import Path
 from fastclips.commands.cli import main
 try:
     main(["--help"])
@@ -77,6 +79,16 @@ def test_errors_are_one_line(monkeypatch, capsys):
     )
     assert main(["bench", "frames"]) == 1
     assert capsys.readouterr().err == "fastclips: error: first second\n"
+
+
+def test_an_output_that_cannot_be_written_is_one_line(frames):
+    code = "import sys; from fastclips.commands.cli import main; sys.exit(main(sys.argv[1:]))"
+    for option in ([], ["--json"]):
+        with Path("/dev/full").open("w") as full:
+            command = [sys.executable, "-c", code, "check", frames, "--workers", "0", *option]
+            done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        assert done.returncode == 1
+        assert done.stderr == "fastclips: error: cannot write the output: No space left on device\n"
 
 
 def test_warnings_are_one_line_and_bad_frames_have_a_hint(tmp_path):

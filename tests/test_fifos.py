@@ -8,7 +8,7 @@ import pytest
 from helpers import make_frames
 
 import fastclips as fc
-from fastclips.errors import DataError, OptionError
+from fastclips.errors import DataError, FrameError, OptionError
 
 
 @pytest.fixture
@@ -70,3 +70,20 @@ def test_an_index(frames, tmp_path, make):
 def test_a_folder_with_the_name_of_a_file(frames, tmp_path, name):
     frames.rename(tmp_path / name)
     assert len(fc.open(tmp_path / name)) == 2
+
+
+@pytest.mark.parametrize("name", ["x.mp4", "x.mkv", "x.avi"])
+def test_a_video_file(tmp_path, name):
+    pytest.importorskip("av", reason="video extra")
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(DataError, match=rf"{name}' is no file, but a FIFO, a socket or a device"):
+        fc.open(tmp_path / name)
+
+
+def test_a_video_file_that_was_not_scanned(tmp_path):
+    pytest.importorskip("av", reason="video extra")
+    from fastclips.data.video_files import Movie  # noqa: PLC0415 - needs av
+
+    os.mkfifo(tmp_path / "x.mp4")
+    with pytest.raises(FrameError, match="is no file, but a FIFO"):
+        Movie(tmp_path / "x.mp4")

@@ -433,10 +433,14 @@ def test_one_missing_folder_among_those_named_like_video_files(tmp_path):
         )
 
 
-def test_pipes_and_what_servers_leave_are_skipped(tmp_path):
+def test_pipes_and_what_servers_leave_are_skipped(tmp_path, caplog):
     write(tmp_path, "c/v/1.jpg", "c/v/@eaDir/1.jpg", "@eaDir/v/1.jpg")
     os.mkfifo(tmp_path / "c/v/2.jpg")
+    os.mkfifo(tmp_path / "c/v/control")
     assert found(tmp_path) == {"c/v": ["1.jpg"]}
+    path = str(tmp_path / "c/v/2.jpg")
+    assert f"Skipped {path!r}: it is no file, but a FIFO, a socket or a device." in caplog.text
+    assert "control" not in caplog.text
     assert listed(scan_folders(tmp_path, ["c/v"])[0]) == {"c/v": ["1.jpg"]}
 
 

@@ -4,6 +4,7 @@ import ctypes
 import logging
 import os
 import signal
+import threading
 import time
 
 import numpy as np
@@ -132,7 +133,18 @@ def test_who_waits_says_for_what(monkeypatch, caplog):
     assert len(texts) >= 2
     assert "runs the pixel steps of the clip of" in texts[-1]
     assert "(video 2, frames 0 to 2) for" in texts[-1]
-    assert "set timeout= seconds" in texts[-1]
+    assert "Workers are replaced over a clip after timeout=3 seconds" in texts[-1]
+
+
+def test_who_waits_says_that_nobody_can_replace_workers(monkeypatch, caplog):
+    monkeypatch.setattr(pool, "_WORD_S", 0.2)
+    made = loader(hang)
+    pid = made.pids[0]
+    os.kill(pid, signal.SIGSTOP)
+    threading.Thread(target=lambda: (wait_until(lambda: caplog.records), made.close())).start()
+    with caplog.at_level(logging.WARNING), pytest.raises(fc.ClosedError):
+        list(made)
+    assert f"The process that replaces workers, {pid}, is stopped by a signal." in caplog.text
 
 
 def test_a_stopped_worker_is_seen_in_stats():

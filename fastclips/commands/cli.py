@@ -8,8 +8,11 @@ Only the module of the command that is called is imported, so that help is insta
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import sys
 import warnings
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -28,6 +31,7 @@ _COMMANDS = {  # modules of this package with add_arguments(parser) and run(args
     "pack": "write frames as a pack: tar files, fast to crop from",
     "bench": "compare the loader's speed on your frames with bare decoding",
 }
+_OUTPUT_FAILS = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # of standard output
 _INTERRUPTED = 130  # the exit code that shells report
 _MANUAL = """\
 examples:
@@ -74,15 +78,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     form, warnings.formatwarning = warnings.formatwarning, _one_line  # type: ignore[assignment]
     try:
         code: int = args.run(args)
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except FastclipsError as error:
         hint = ["`fastclips check` lists all such frames."] if isinstance(error, FrameError) else []
         print("fastclips: error:", *str(error).splitlines(), *hint, file=sys.stderr)
         return getattr(args, "wrong_option", 1) if isinstance(error, OptionError) else 1
+    except OSError as error:
+        if error.filename is not None or error.errno not in _OUTPUT_FAILS:
+            raise
+        print(f"fastclips: error: cannot write the output: {error.strerror or error}", file=sys.stderr)
+        _forget_output()
+        return 1
     except KeyboardInterrupt:
         return _INTERRUPTED
     finally:
         warnings.formatwarning = form
     return code
+
+
+def _forget_output() -> None:
+    """Send standard output nowhere: Python writes what is left of it at exit, and would fail again."""
+    with suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
 
 
 def _one_line(message: Warning | str, *_: object) -> str:

@@ -1,4 +1,4 @@
-"""Video files that are cut short: the bytes that a file states, and those that it has.
+"""Video files that are no files, or are cut short: the bytes that a file states, and those that it has.
 
 A decoder may show a cut file as a shorter video, without an error.
 """
@@ -6,19 +6,33 @@ A decoder may show a cut file as a shorter video, without an error.
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from fastclips.errors import FrameError
 
-__all__ = ["matroska_size", "mp4_size", "refuse_cut"]
+__all__ = ["matroska_size", "mp4_size", "refuse_cut", "refuse_special"]
 
 _BOX = 8  # bytes of the head of an mp4's box: a size and a type
 _NEEDED = frozenset({b"mdat", b"moov", b"moof"})
 _LONG = 1  # instead of the size: it follows the type, in 8 bytes
 
 
+def refuse_special(path: str | os.PathLike[str]) -> None:
+    """Raise FrameError for a FIFO, on which `open` would wait, a socket or a device."""
+    name = os.fspath(path)
+    try:
+        mode = Path(name).stat().st_mode
+    except (OSError, ValueError):
+        return  # the reader says why
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        reason = "is no file, but a FIFO, a socket or a device"
+        raise FrameError(f"{name!r} {reason}", path=name, reason=reason)
+
+
 def refuse_cut(path: str | os.PathLike[str]) -> None:
-    """Raise FrameError if a Matroska file or an mp4 has fewer bytes than it states."""
+    """Raise FrameError if a Matroska file or an mp4 has fewer bytes than it states, or is no file."""
+    refuse_special(path)
     name = os.fspath(path)
     try:
         size, whole, least = Path(name).stat().st_size, matroska_size(name), mp4_size(name)

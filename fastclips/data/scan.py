@@ -302,7 +302,8 @@ def entries_of(path: str, folder: Callable[[str], None]) -> tuple[list[str], lis
             if entry.is_dir():
                 folder(name)
             elif not (entry.is_symlink() or entry.is_file()):
-                continue  # a pipe or a socket, on which a reader would block
+                if extension in FRAME_EXTENSIONS or extension in VIDEO_EXTENSIONS:
+                    _log.warning("Skipped %r: it is no file, but a FIFO, a socket or a device.", entry.path)
             elif extension in FRAME_EXTENSIONS or extension in SELECTED_EXTENSIONS:
                 frames.append(name)
             else:

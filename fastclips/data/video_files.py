@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastclips.data.cut_files import refuse_cut
+from fastclips.data.cut_files import refuse_cut, refuse_special
 from fastclips.errors import FrameError, OptionError
 from fastclips.options import checked_bool, checked_int
 
@@ -200,6 +200,7 @@ class Movie:
         self._next, self._last, self._checked = 0, None, self._scan is not None and self._times is not None
 
     def _open(self) -> tuple[Any, Any]:
+        refuse_special(self.path)
         with self._reported("cannot be opened as a video"):
             container = av.open(self.path)
         streams = [stream for stream in container.streams.video if not _is_cover(stream)]

@@ -263,6 +263,7 @@ class Pool:
         self._advise = getattr(spec, "advise", _no_advice)
         self._name = name or partial(clip_name, None)
         self._tickets = ticket_view(self._arena, spec.ticket_dtype)
+        self._timeout = timeout
         limits = [most_deaths, 0 if timeout is None else max(round(timeout * 1000), 1)]
         self._nursery = _start_nursery(self._arena, spec, workers, limits)
         pids = self.counters[:, COUNTERS.index("pid")]
@@ -418,13 +419,20 @@ class Pool:
         """Log that the workers take long, and return what they do."""
         longest_first = sorted(self.counters, key=lambda row: float(row[_SINCE]))
         doing = "; ".join(f"worker {int(row[_PID])} {self._state(row)}" for row in longest_first[:_SHOWN])
-        _log.warning(
-            "Waiting for a batch for %.0f s: %s. If a worker will never finish, set timeout= seconds: it is "
-            "then replaced, and its clip rendered again.",
-            seconds,
-            doing,
-        )
+        _log.warning("Waiting for a batch for %.0f s: %s. %s", seconds, doing, self._advice())
         return doing
+
+    def _advice(self) -> str:
+        """Return what ends a wait for workers."""
+        stopped = _STATES.get(_kernel_state(self._nursery.pid))
+        if stopped is not None:
+            return f"The process that replaces workers, {self._nursery.pid}, is{stopped[1:]}."
+        if self._timeout is not None:
+            return f"Workers are replaced over a clip after timeout={self._timeout:g} seconds."
+        return (
+            "If a worker will never finish, set timeout= seconds: it is then replaced, and its clip rendered "
+            "again."
+        )
 
     def _check_alive(self) -> None:
         if not self._stop.alive:

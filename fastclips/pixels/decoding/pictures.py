@@ -20,6 +20,7 @@ from fastclips.errors import DamageError, FrameError
 from fastclips.pixels.decoding.fax import FAX, is_whole_fax
 from fastclips.pixels.decoding.headers import is_animated_webp
 from fastclips.pixels.decoding.mask_colors import first_colors
+from fastclips.pixels.decoding.tiff_jpeg import JPEG, is_whole_tiff_jpeg
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -112,6 +113,8 @@ def _by_pillow(data: Encoded, header: Header) -> Image:
             image.load()
             if isinstance(image, TiffImageFile) and image.info.get("compression") in FAX:
                 whole = is_whole_fax(image, data)
+            if isinstance(image, TiffImageFile) and image.info.get("compression") == JPEG:
+                whole = is_whole_tiff_jpeg(image, data)
     except Exception as error:  # damage makes Pillow raise errors of any type
         raise _damaged(data, header.kind, error) from error
     if not whole:
