@@ -15,6 +15,7 @@ from PIL import Image
 
 from fastclips.errors import FrameError
 from fastclips.pixels.decoding.decoder import Decoder, frame_size
+from fastclips.pixels.decoding.pictures import convert_picture
 from fastclips.spec import StreamSpec
 
 IMAGE, GRAY, MASK = StreamSpec("image"), StreamSpec("gray", channels=1), StreamSpec("mask", kind="mask")
@@ -473,3 +474,13 @@ def test_cmyk_becomes_rgb():
     expected = np.asarray(Image.open(BytesIO(data)).convert("RGB")).astype(int)
     assert np.abs(image_of(data) - expected).max() <= 1
     assert Decoder(GRAY).decode(data).pixels.shape == (19, 23, 1)
+
+
+@pytest.mark.parametrize("mode", ["P", "CMYK", "RGBA", "LA", "1", "L", "RGB"])
+@pytest.mark.parametrize("to", ["L", "RGB"])
+def test_large_pictures_are_converted_in_parts(monkeypatch, mode, to):
+    image = picture(31, 17).convert(mode)
+    expected = np.asarray(image.convert(to))
+    for at_once in (1, 17 * 8, 10**6):
+        monkeypatch.setattr("fastclips.pixels.decoding.pictures._AT_ONCE", at_once)
+        assert np.array_equal(convert_picture(image, to), expected)

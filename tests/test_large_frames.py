@@ -33,9 +33,9 @@ def png(height, width, color=2):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
-def saved(height, width, kind, **options):
+def saved(height, width, kind, mode="RGB", **options):
     file = io.BytesIO()
-    Image.new("RGB", (width, height), (90, 160, 30)).save(file, kind, **options)
+    Image.new(mode, (width, height), (90, 160, 30, 9)[: len(mode)]).save(file, kind, **options)
     return file.getvalue()
 
 
@@ -95,8 +95,9 @@ def test_too_many_pixels_name_the_knob(tmp_path, make, suffix):
         (lambda: saved(*LARGE, "JPEG", quality=30), "jpg"),
         (lambda: saved(*LARGE, "WebP", lossless=True, method=0), "webp"),
         (lambda: saved(*LARGE, "WebP", method=0), "webp"),
+        (lambda: saved(*LARGE, "TIFF", compression="tiff_adobe_deflate", mode="CMYK"), "tif"),
     ],
-    ids=["png", "progressive", "jpeg", "lossless", "webp"],
+    ids=["png", "progressive", "jpeg", "lossless", "webp", "cmyk"],
 )
 def test_memory_is_bounded_and_given_back(tmp_path, make, suffix):
     assert LARGE[0] * LARGE[1] <= MAX_PIXELS

@@ -1,6 +1,8 @@
 """Errors in a user's storage and pixel steps: one type in every engine, one traceback for all workers."""
 
 import os
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -170,3 +172,20 @@ def test_a_function_of_a_generator_of_compat(workers, capfd):
     finally:
         flow.close()
     assert capfd.readouterr().err.count("Traceback") == workers
+
+
+def test_a_function_that_does_not_return_is_told(monkeypatch, caplog):
+    monkeypatch.setattr("fastclips.serving.layout._PATIENCE_S", 0.01)
+    before, called = threading.active_count(), threading.Event()
+    caplog.set_level("WARNING")
+
+    def slow(clip):
+        while not called.is_set() and not caplog.records:
+            time.sleep(0.01)
+        called.set()
+        return clip
+
+    data = fc.open(images=np.zeros((1, 8, 8, 8, 3), np.uint8))
+    fc.ClipLoader(data, fc.Windows(4), [fc.Apply(slow)], batch_size=1, workers=0)
+    assert "a function in transforms works on its first clip, of" in caplog.text
+    assert threading.active_count() == before

@@ -161,7 +161,7 @@ class Nursery:
         if self._deaths > self._most_deaths * self._workers and not patient:
             words = from_note(self._arena.last_words)
             raise RuntimeError(
-                f"{self._deaths} workers died without finishing a clip, the last worker {cause}"
+                f"{_workers(self._deaths)} died without finishing a clip, the last {cause}"
                 + (f"; a worker raised {words}" if words else "")
             )
         return self._fork(index)
@@ -186,7 +186,7 @@ class Nursery:
             self._arena.reissue(cell, worker)
             return
         seen = ", ".join(f"{causes.count(cause)} {cause}" for cause in dict.fromkeys(causes))
-        self._arena.set_note(cell, DEATHS + to_note(f"{len(causes)} workers died over this clip: {seen}"))
+        self._arena.set_note(cell, DEATHS + to_note(f"{_workers(len(causes))} died over this clip: {seen}"))
         self._arena.finish(cell, worker, False)
 
     def _kill_stuck(self) -> None:
@@ -217,6 +217,10 @@ def _ends(pidfd: int, seconds: float) -> bool:
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     return bool(poll.poll(max(int(seconds * 1000), 0)))
+
+
+def _workers(number: int) -> str:
+    return "1 worker" if number == 1 else f"{number} workers"
 
 
 def main(

@@ -101,7 +101,8 @@ class Damage:
         self._replaced += replaced
         if isinstance(self._limit, int):
             if len(self.reasons) > self._limit:
-                raise self._error(f"{len(self.reasons):,} frames are damaged")
+                frames = "1 frame is" if len(self.reasons) == 1 else f"{len(self.reasons):,} frames are"
+                raise self._error(f"{frames} damaged")
         elif self._served >= LEAST and self._replaced > self._limit * self._served:
             share = f"{self._replaced:,} of {self._served:,} frames, {self._replaced / self._served:.0%},"
             raise self._error(f"{share} were damaged and replaced in epoch {epoch}")

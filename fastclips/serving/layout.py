@@ -12,6 +12,8 @@ Whether streams of different sizes fit each other is found by `fastclips.serving
 
 from __future__ import annotations
 
+import logging
+import threading
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -45,6 +47,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FoundLayout", "find_layout"]
 
+_log = logging.getLogger(__name__)
+_PATIENCE_S = 30.0
+_SLOW = "For %.0f s, a function in transforms works on its first clip, of %s, to tell its shape and dtype."
 _MOST_DAMAGED = 10_000  # damaged frames to skip in search of an intact one
 _MEASURED = 32  # videos whose first frame is measured if no transform fixes the size
 
@@ -226,10 +231,16 @@ def _try_functions(
     """Call the user's functions once, on a clip that shows the first video's first frame throughout."""
     decoder = Decoder(stream, max_pixels=max_pixels)
     pixels, where = _look(dataset, stream.name, 0, lambda data: decoder.decode(data).pixels, most)
+    still = _still_clip(recipe, stream, pixels, clip)
+    told = threading.Timer(_PATIENCE_S, _log.warning, (_SLOW, _PATIENCE_S, where))
+    told.start()
     try:
-        return try_functions(recipe.steps, clip[-1], _still_clip(recipe, stream, pixels, clip))
+        return try_functions(recipe.steps, clip[-1], still)
     except FrameError as error:
         raise FrameError(f"{where}: {error}", path=where, reason=str(error)) from error.__cause__
+    finally:
+        told.cancel()
+        told.join()
 
 
 def _still_clip(

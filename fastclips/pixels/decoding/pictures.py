@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["convert_picture", "load_picture", "picture_labels", "picture_mode"]
 
 _DEPTH = "; if it is depth, declare the stream by Stream(path, kind='depth')"
+_AT_ONCE = 2**22  # pixels that are converted at a time
 _READERS: dict[str, type[ImageFile]] = {
     "PNG": PngImageFile,
     "BMP": BmpImageFile,
@@ -79,12 +80,20 @@ def picture_mode(data: Encoded, kind: str) -> str:
 
 
 def convert_picture(image: Image, mode: str) -> NDArray[np.uint8]:
-    """Return the pixels of a picture in a mode; raise FrameError if it has no such."""
+    """Return the pixels of a picture in ``"RGB"`` or ``"L"``; raise FrameError if it cannot be converted."""
+    if image.mode == mode:
+        return np.asarray(image)
     image.info.pop("transparency", None)  # Pillow warns if it drops that of a palette
+    height, width = image.height, image.width
+    pixels = np.empty((height, width, 3) if mode == "RGB" else (height, width), np.uint8)
+    rows = max(_AT_ONCE // width, 1)  # since Pillow keeps 4 bytes for each pixel of a colour
     try:
-        return np.asarray(image if image.mode == mode else image.convert(mode))  # convert would copy
+        for top in range(0, height, rows):
+            part = image.crop((0, top, width, min(top + rows, height))) if rows < height else image
+            pixels[top : top + rows] = np.asarray(part.convert(mode))
     except ValueError as error:
         raise FrameError(f"a picture of mode {image.mode}: must be convertible to {mode}: {error}") from error
+    return pixels
 
 
 def picture_labels(image: Image, instead: str) -> NDArray[np.uint8]:
