@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ALIGNMENT",
     "Field",
+    "FrameLayout",
     "RenderSpec",
     "SlotLayout",
     "StreamSpec",
@@ -123,7 +124,7 @@ class Weighting:
     table: tuple[float, ...]
 
 
-def ticket_dtype(time_steps: int, draws: int) -> np.dtype[np.void]:
+def ticket_dtype(time_steps: int, draws: int, *, shares: bool = False) -> np.dtype[np.void]:
     """Return the dtype of a ticket.
 
     Parameters
@@ -132,13 +133,16 @@ def ticket_dtype(time_steps: int, draws: int) -> np.dtype[np.void]:
         Frames in a clip.
     draws : int
         Numbers in [0, 1) that the recipe takes per clip.
+    shares : bool
+        Whether clips share decoded frames.
 
     Returns
     -------
     numpy.dtype
         ``video`` and ``frames`` are the storage's own numbers, ``~frame`` (below 0) for padding that repeats
         a frame. ``position`` is the clip's place in the plan of its epoch, ``view`` its view of the recipe,
-        ``weight`` the weight of the whole clip. The size is a multiple of 8 bytes.
+        ``weight`` the weight of the whole clip. With `shares`, ``slots`` are the frame slots of the time
+        steps, -1 for none. The size is a multiple of 8 bytes.
     """
     fields: list[tuple[str, str, tuple[int, ...]]] = [
         ("epoch", "<i8", ()),
@@ -149,6 +153,8 @@ def ticket_dtype(time_steps: int, draws: int) -> np.dtype[np.void]:
         ("draws", "<f8", (draws,)),
         ("frames", "<i4", (time_steps + time_steps % 2,)),  # padded to 8 bytes
     ]
+    if shares:
+        fields.append(("slots", *fields[-1][1:]))
     return np.dtype([(name, kind, shape) if shape else (name, kind) for name, kind, shape in fields])
 
 
@@ -214,6 +220,32 @@ class SlotLayout:
             rows = memory[offset : offset + self.batch_size * field.row_bytes]
             views[field.name] = rows.view(field.dtype).reshape(self.batch_size, *field.shape)
         return views
+
+
+@dataclass(frozen=True)
+class FrameLayout:
+    """The place of each stream's decoded frame in a frame slot: an area each, one after the other.
+
+    Parameters
+    ----------
+    areas : tuple of (str, int)
+        Name of each stream, and the bytes of its area.
+    """
+
+    areas: tuple[tuple[str, int], ...]
+
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """Byte offset of each area, a multiple of `ALIGNMENT`; and the end."""
+        offsets = [0]
+        for _, nbytes in self.areas:
+            offsets.append(-(-(offsets[-1] + nbytes) // ALIGNMENT) * ALIGNMENT)
+        return tuple(offsets)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of a frame slot, a multiple of `ALIGNMENT`."""
+        return self.offsets[-1]
 
 
 class RenderSpec(Protocol):

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastclips.spec import RenderSpec
+    from fastclips.spec import FrameLayout, RenderSpec
 
 __all__ = ["Batch", "Engine", "Inline", "Pool"]
 
@@ -215,6 +215,11 @@ class Pool:
         Ceiling for the arena, in bytes.
     name : callable, optional
         Returns the name of the clip of a ticket in messages.
+    cache : int, optional
+        Bytes of the arena for frame slots, if the spec has `shared`; by default what `memory` leaves beside
+        the batches.
+    most_frames : int
+        No more frame slots than this.
     timeout : float, optional
         Seconds that a worker may work on a clip before it is killed and the clip is rendered again.
     most_deaths : int
@@ -223,7 +228,7 @@ class Pool:
     Raises
     ------
     OptionError
-        If three batches do not fit into `memory`.
+        If three batches do not fit into `memory` beside `cache`, or no frame into `cache`.
     EngineError
         If the nursery cannot be started, or a limit of the process does not allow the arena.
     """
@@ -234,6 +239,8 @@ class Pool:
         *,
         workers: int,
         memory: int,
+        cache: int | None = None,
+        most_frames: int = 2**31 - 1,
         name: Callable[[np.void], str] | None = None,
         timeout: float | None = None,
         most_deaths: int = 3,
@@ -246,7 +253,11 @@ class Pool:
             "ticket_bytes": spec.ticket_dtype.itemsize,
             "slot_bytes": spec.layout.nbytes,
         }
-        self._arena = _new_arena(_slots(geometry, memory, self._ahead + _KEPT), geometry)
+        shared: FrameLayout | None = getattr(spec, "shared", None)
+        slots = _slots(geometry, memory, self._ahead + _KEPT, cache if shared else None)
+        if shared is not None:
+            geometry |= _frames(geometry, slots, memory, shared, cache, most_frames)
+        self._arena = _new_arena(slots, geometry)
         self._views = slot_views(self._arena, spec.layout)
         self._in_flight: set[int] = set()
         self._draining: set[int] = set()
@@ -270,6 +281,16 @@ class Pool:
     def slots(self) -> int:
         """Number of batches that the arena has room for."""
         return self._arena.slots
+
+    @property
+    def frames(self) -> int:
+        """Number of frames that the arena has room for."""
+        return self._arena.frames
+
+    @property
+    def frame_nbytes(self) -> int:
+        """Bytes of the room of a frame."""
+        return self._arena.frame_slots_nbytes // max(self._arena.frames, 1)
 
     @property
     def nbytes(self) -> int:
@@ -440,8 +461,15 @@ def _no_advice(tickets: NDArray[np.void]) -> None:
     """Do nothing: the storage takes no advice on what will be read."""
 
 
-def _slots(geometry: dict[str, int], memory: int, wanted: int) -> int:
+def _slots(geometry: dict[str, int], memory: int, wanted: int, cache: int | None) -> int:
     least = Arena.nbytes_of(slots=_LEAST_SLOTS, **geometry)
+    if cache and least <= memory < cache + least:
+        raise OptionError(
+            f"cache={cache}: leaves {max(memory - cache, 0)} bytes of memory={memory} to batches, but "
+            f'{_LEAST_SLOTS} batches take {least} bytes; give memory="{-(-(cache + least) // 2**20)}MiB" or '
+            "more, or a smaller cache"
+        )
+    memory -= cache or 0
     if memory < least:
         raise OptionError(
             f"memory={memory}: must be at least {least} bytes, the room of {_LEAST_SLOTS} batches of "
@@ -451,6 +479,27 @@ def _slots(geometry: dict[str, int], memory: int, wanted: int) -> int:
     more = Arena.nbytes_of(slots=_LEAST_SLOTS + 1, **geometry) - least
     per_slot = more + PAGE  # the cells of another slot may begin a page
     return min(_LEAST_SLOTS + (memory - least) // per_slot, max(wanted, _LEAST_SLOTS))
+
+
+def _frames(
+    geometry: dict[str, int],
+    slots: int,
+    memory: int,
+    shared: FrameLayout,
+    cache: int | None,
+    most: int,
+) -> dict[str, int]:
+    """Return the part of an arena's geometry that gives it frame slots."""
+    parts = {"areas": len(shared.areas), "frame_bytes": shared.nbytes}
+    several = Arena.nbytes_of(slots=slots, frames=PAGE, **parts, **geometry)
+    per_frame = -(-(several - Arena.nbytes_of(slots=slots, **geometry)) // PAGE)
+    left = memory - Arena.nbytes_of(slots=slots, **geometry) - PAGE  # the heads may begin a page
+    if cache and cache < per_frame + PAGE:
+        raise OptionError(
+            f"cache={cache}: must be 0, or at least {per_frame + PAGE} bytes, the room of one decoded frame"
+        )
+    frames = min((left if cache is None else min(cache - PAGE, left)) // per_frame, most)
+    return parts | {"frames": max(frames, 0)} if frames > 0 else {}
 
 
 def _kernel_state(pid: int) -> str:
