@@ -212,7 +212,7 @@ class ClipPlacer:
             The frames that were placed. The others are left to `place_frame`, or have another size.
         """
         crop = self._plain_crop(size, shown)
-        if crop is None:
+        if crop is None or self._setup.stream.kind != "image":
             return ()
         decoder, frames, slots = self._setup.decoder, self._frames, self._clip.slots
         firsts = {frame: shown_at[0] for frame, shown_at in shown.items()}
@@ -275,7 +275,8 @@ class ClipPlacer:
             crop = self._plain_crop(first.size, shown)
             if crop is not None:
                 slots, rows = [clip.slots[frame] for frame in kept], [shown[frame][0] for frame in kept]
-                marks = frames.area.copy_crops(clip.video, kept, slots, rows, *crop, self._output)
+                output = self._output.reshape(*self._output.shape[:3], -1)  # masks have no last axis
+                marks = frames.area.copy_crops(clip.video, kept, slots, rows, *crop, output)
                 done.update(frame for frame, mark in zip(kept, marks, strict=True) if mark == HELD_MARK)
                 self._note_size(first.size, done)
                 self._repeat(shown, done)
@@ -349,14 +350,16 @@ class ClipPlacer:
 
     def _plain_crop(self, size: tuple[int, int], shown: Mapping[int, list[int]]) -> _Crop | None:
         """Return the map of frames of a size if it is a crop, and if they fit those of other streams."""
-        if self._recipe.by_frame or (source := self._resolve_source(size, 0)) is None:
+        if self._recipe.by_frame or self._setup.stream.is_field:
             return None
-        geometry = self._geometry
-        plain = localize(geometry, 0, 0, geometry.scale).is_crop and not geometry.flip_vertical
+        self._resolve_source(size, 0)
+        geometry, scale = self._geometry, self._scale
+        plain = localize(geometry, 0, 0, scale).is_crop and not geometry.flip_vertical
         moves_channels = self._setup.channels_first and self._scratch is None
-        if not plain or self._table is not None or moves_channels or not self._fits(size, shown):
+        if not plain or self._table_at(0) is not None or moves_channels or not self._fits(size, shown):
             return None
-        return _Crop(size, source, geometry.scale, geometry.flip, self._bypass_cache)
+        source = find_source(geometry, *size, self._recipe.border.fill)
+        return _Crop(size, source, scale, geometry.flip, self._bypass_cache)
 
     def _repeat(self, shown: Mapping[int, list[int]], done: Collection[int]) -> None:
         """Copy frames from the first time step that shows them to the others."""
