@@ -271,7 +271,7 @@ class ClipLoader(Batches):
         frames = int(index.frame_counts.sum())
         sharing = None
         if workers and cache_bytes != 0:
-            sharing = find_sharing(found.streams, recipe, looked)
+            sharing = find_sharing(dataset, found.streams, recipe, looked)
         spec = ClipSpec(
             storage=dataset.storage,
             streams=found.streams,

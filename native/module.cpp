@@ -108,7 +108,7 @@ void check_pixels(const FrameArea& area, std::uint32_t channels) {
 
 void check_tickets(const Videos& videos, const Ints& frames, const Scales& scales) {
     if (videos.shape(0) != frames.shape(0) || scales.shape(0) != frames.shape(0))
-        throw nb::value_error("videos, frames and scales must have one length");
+        throw nb::value_error("videos, frames and scales must be of the same tickets");
 }
 
 std::vector<fastclips::jpeg::Shared> shared_of(std::uint64_t video,
@@ -672,20 +672,19 @@ NB_MODULE(_native, m) {
             "Add tickets at the end of the window; returns how many there was room for.")
         .def(
             "assign",
-            [](FramePlanner& self, Videos videos, Ints frames, Scales scales,
+            [](FramePlanner& self, Videos videos, Ints frames,
                nb::ndarray<std::int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu> slots) {
-                check_tickets(videos, frames, scales);
-                if (slots.shape(0) != frames.shape(0) || slots.shape(1) != frames.shape(1))
-                    throw nb::value_error("frames and slots must have one shape");
+                if (slots.shape(0) != frames.shape(0) || slots.shape(1) != frames.shape(1) ||
+                    videos.shape(0) != frames.shape(0))
+                    throw nb::value_error("videos, frames and slots must be of the same tickets");
                 const std::size_t steps = frames.shape(1);
                 for (std::size_t i = 0; i < videos.shape(0); ++i)
                     if (!self.assign(static_cast<std::uint64_t>(videos.data()[i]),
-                                     frames.data() + i * steps, steps, scales.data()[i],
-                                     slots.data() + i * steps))
+                                     frames.data() + i * steps, steps, slots.data() + i * steps))
                         return false;
                 return true;
             },
-            "videos"_a, "frames"_a, "scales"_a, "slots"_a.noconvert(),
+            "videos"_a, "frames"_a, "slots"_a.noconvert(),
             "Take tickets off the start of the window and write the slot of each time step, -1 for "
             "none; False if they are not the next ones.");
 

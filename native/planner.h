@@ -46,9 +46,9 @@ class FramePlanner {
     }
     const Counts& counts() const { return counts_; }
 
-    // Add a ticket to the window; false if there is no room.
+    // Add a ticket, whose frames are decoded at a scale, to the window; false if there is no room.
     bool extend(std::uint64_t video, const std::int32_t* frames, std::size_t steps,
-                std::uint64_t scale) {
+                std::uint8_t scale) {
         find_distinct(video, frames, steps, scale);
         if (ahead() + distinct_.size() > room_) return false;
         for (const std::uint64_t key : distinct_) add(key);
@@ -58,8 +58,9 @@ class FramePlanner {
     // Take the first ticket off the window and give each of its time steps a slot or kNoSlot; false
     // if it is another ticket.
     bool assign(std::uint64_t video, const std::int32_t* frames, std::size_t steps,
-                std::uint64_t scale, std::int32_t* slots) {
-        find_distinct(video, frames, steps, scale);
+                std::int32_t* slots) {
+        if (ahead() == 0) return false;
+        find_distinct(video, frames, steps, scale_of(use(begin_).key));
         if (ahead() < distinct_.size()) return false;
         for (std::size_t i = 0; i < distinct_.size(); ++i)
             if (use(begin_ + i).key != distinct_[i]) return false;
@@ -99,12 +100,13 @@ class FramePlanner {
         bool operator<(const Candidate& other) const { return next < other.next; }
     };
 
-    // Frames of one key are one frame, but for tickets of more than 2**29 videos or 2**32 frames,
-    // which may share slots and then decode more often.
-    static std::uint64_t key_of(std::uint64_t video, std::int32_t frame, std::uint64_t scale) {
+    // Of more than 2**24 videos, some frames have one key; they may share slots and then are
+    // decoded more often.
+    static std::uint64_t key_of(std::uint64_t video, std::int32_t frame, std::uint8_t scale) {
         const std::uint32_t stored = static_cast<std::uint32_t>(frame < 0 ? ~frame : frame);
-        return (video << 35 | std::uint64_t{stored} << 3 | (scale & 3) << 1 | 1);
+        return video << 40 | std::uint64_t{stored} << 9 | std::uint64_t{scale} << 1 | 1;
     }
+    static std::uint8_t scale_of(std::uint64_t key) { return static_cast<std::uint8_t>(key >> 1); }
     static std::uint64_t hash(std::uint64_t key) {
         key ^= key >> 33;
         key *= 0xff51afd7ed558ccd;
@@ -114,7 +116,7 @@ class FramePlanner {
     // Fill `distinct_` with the frames of a ticket, and `which_` with the one that each time step
     // shows.
     void find_distinct(std::uint64_t video, const std::int32_t* frames, std::size_t steps,
-                       std::uint64_t scale) {
+                       std::uint8_t scale) {
         distinct_.clear();
         which_.clear();
         std::uint64_t largest = 0;  // most clips go forward, and repeat nothing

@@ -13,9 +13,10 @@ from jpegs import encode
 from stress import digest, make_sources, some_options
 
 import fastclips as fc
-from fastclips._native import Arena, FrameArea
+from fastclips._native import FrameArea
 from fastclips.engine.arena import COUNTERS, damage_to_note
-from fastclips.engine.pool import Batch, _frames, _slots
+from fastclips.engine.memory import new_arena
+from fastclips.engine.pool import Batch
 from fastclips.engine.shared_frames import SharedFrames
 from fastclips.engine.worker import make_renderer
 from fastclips.pixels.decoding.decoder import Decoder
@@ -32,16 +33,7 @@ class LocalPool:
     """A pool without processes: workers take turns in this one, and do batches ahead in a random order."""
 
     def __init__(self, spec, *, workers, memory, cache, most_frames, **_):
-        geometry = {
-            "rows": spec.layout.batch_size,
-            "workers": workers,
-            "ticket_bytes": spec.ticket_dtype.itemsize,
-            "slot_bytes": spec.layout.nbytes,
-        }
-        slots = _slots(geometry, memory, 3, cache)
-        if spec.shared is not None:
-            geometry |= _frames(geometry, slots, memory, spec.shared, cache, most_frames)
-        self.arena = Arena(slots=slots, **geometry)
+        self.arena = new_arena(spec, workers, memory, 3, cache, most_frames)
         self.layout, self.pids = spec.layout, []
         self.counters = np.zeros((workers, len(COUNTERS)))
         self.notes, self.waits, self.waited_s = [], [], 0.0
@@ -286,13 +278,16 @@ def test_bad_options(frames):
             make(**options, memory=remedy[0][8:-1]).close()
 
 
-def test_what_can_be_shared():
+def test_what_can_be_shared(tmp_path, frames):
     image, mask = StreamSpec("image"), StreamSpec("mask", kind="mask")
     file, array = Looked((100, 200), 5000), Looked((100, 200), None)
+    folder = fc.open(frames)
+    fc.pack(folder, tmp_path / "pack", workers=0)
+    pack = fc.open(tmp_path / "pack")
 
-    def find(transforms, **looked):
+    def find(transforms, data=folder, **looked):
         recipe = compile_recipe(transforms, time_steps=4, dct_scaling=True)
-        return find_sharing([image, mask], recipe, {name: [one] for name, one in looked.items()})
+        return find_sharing(data, [image, mask], recipe, {name: [one] for name, one in looked.items()})
 
     both = find([fc.CenterCrop(50)], image=file, mask=file)
     assert dict(both.layout.areas) == {"image": 60_000, "mask": 20_000}
@@ -300,8 +295,9 @@ def test_what_can_be_shared():
     assert dict(find([], image=array, mask=file).layout.areas) == {"mask": 20_000}
     assert find([], image=array) is None
     assert find([], image=Looked()) is None
-    assert find([fc.CenterCrop(10)], image=file).least_uses > 200
-    assert find([fc.CenterCrop(100)], image=file).least_uses == 3
+    assert find([fc.CenterCrop(10)], pack, image=file).least_uses == 228  # 20,000 pixels / (100 - 12)
+    assert find([fc.CenterCrop(100)], pack, image=file).least_uses == 3  # 20,000 pixels / (10,000 - 1,200)
+    assert find([fc.CenterCrop(10)], image=file).least_uses == 4  # half of the codes are read, too
     assert find([], image=file).least_uses == 2
     small = find([fc.Resize(25)], image=file)
     assert dict(small.layout.areas) == {"image": 25 * 50 * 3}

@@ -217,25 +217,31 @@ class ClipPlacer:
         decoder, frames, slots = self._setup.decoder, self._frames, self._clip.slots
         firsts = {frame: shown_at[0] for frame, shown_at in shown.items()}
         marks: dict[int, int] = {}
-        where = crop.size, crop.box, crop.scale, self._output
-        mirrored, bypass_cache = crop.mirrored, crop.bypass_cache
         own = [*shown]
         if frames is not None and (kept := [frame for frame in shown if frame in slots]):
             data = dict(zip(shown, files, strict=True))
             found = decoder.share_crops(
                 frames.area,
                 [data[frame] for frame in kept],
-                (self._clip.video, kept, [slots[frame] for frame in kept]),
+                self._clip.video,
+                kept,
+                [slots[frame] for frame in kept],
                 [firsts[frame] for frame in kept],
-                *where,
-                mirrored=mirrored,
-                bypass_cache=bypass_cache,
+                *crop,
+                self._output,
             )
             marks.update(zip(kept, found, strict=True))
             own = [frame for frame in shown if frame not in marks]
             files = [data[frame] for frame in own]
         rungs = decoder.decode_crops(
-            files, [firsts[frame] for frame in own], *where, mirrored=mirrored, bypass_cache=bypass_cache
+            files,
+            [firsts[frame] for frame in own],
+            crop.size,
+            crop.box,
+            crop.scale,
+            self._output,
+            mirrored=crop.mirrored,
+            bypass_cache=crop.bypass_cache,
         )
         marks.update(zip(own, rungs, strict=True))
         done: Collection[int] = shown.keys()

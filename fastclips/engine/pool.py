@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from fastclips._native import PAGE
 from fastclips.engine.arena import (
     COUNTERS,
     DEATHS,
@@ -38,10 +37,11 @@ from fastclips.engine.arena import (
     slot_views,
     ticket_view,
 )
+from fastclips.engine.memory import new_arena
 from fastclips.engine.rendering import clip_name, in_words, of_clip
 from fastclips.engine.worker import make_renderer
-from fastclips.errors import ClosedError, EngineError, FastclipsError, FrameError, OptionError, why_failed
-from fastclips.processes import Process, fill_standard_streams
+from fastclips.errors import ClosedError, EngineError, FastclipsError, FrameError, why_failed
+from fastclips.processes import Process
 from fastclips.spec import ALIGNMENT
 
 if TYPE_CHECKING:
@@ -49,11 +49,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastclips.spec import FrameLayout, RenderSpec
+    from fastclips.spec import RenderSpec
 
 __all__ = ["Batch", "Engine", "Inline", "Pool"]
 
-_LEAST_SLOTS = 3  # a batch with the consumer, a batch that is ready, a batch that is written
 _KEPT = 8  # batches that consumers hold at a time: TensorFlow 4, JAX with its dispatch up to 11
 _AHEAD = 3  # batches in flight beyond those that the workers write
 _WAIT_MS = 100  # between checks that the nursery lives
@@ -247,17 +246,7 @@ class Pool:
     ) -> None:
         rows = spec.layout.batch_size
         self._ahead = math.ceil(workers / rows) + _AHEAD
-        geometry = {
-            "rows": rows,
-            "workers": workers,
-            "ticket_bytes": spec.ticket_dtype.itemsize,
-            "slot_bytes": spec.layout.nbytes,
-        }
-        shared: FrameLayout | None = getattr(spec, "shared", None)
-        slots = _slots(geometry, memory, self._ahead + _KEPT, cache if shared else None)
-        if shared is not None:
-            geometry |= _frames(geometry, slots, memory, shared, cache, most_frames)
-        self._arena = _new_arena(slots, geometry)
+        self._arena = new_arena(spec, workers, memory, self._ahead + _KEPT, cache, most_frames)
         self._views = slot_views(self._arena, spec.layout)
         self._in_flight: set[int] = set()
         self._draining: set[int] = set()
@@ -461,61 +450,12 @@ def _no_advice(tickets: NDArray[np.void]) -> None:
     """Do nothing: the storage takes no advice on what will be read."""
 
 
-def _slots(geometry: dict[str, int], memory: int, wanted: int, cache: int | None) -> int:
-    least = Arena.nbytes_of(slots=_LEAST_SLOTS, **geometry)
-    if cache and least <= memory < cache + least:
-        raise OptionError(
-            f"cache={cache}: leaves {max(memory - cache, 0)} bytes of memory={memory} to batches, but "
-            f'{_LEAST_SLOTS} batches take {least} bytes; give memory="{-(-(cache + least) // 2**20)}MiB" or '
-            "more, or a smaller cache"
-        )
-    memory -= cache or 0
-    if memory < least:
-        raise OptionError(
-            f"memory={memory}: must be at least {least} bytes, the room of {_LEAST_SLOTS} batches of "
-            f'{geometry["slot_bytes"]} bytes; give memory="{-(-least // 2**20)}MiB" or more, or a smaller '
-            "batch_size"
-        )
-    more = Arena.nbytes_of(slots=_LEAST_SLOTS + 1, **geometry) - least
-    per_slot = more + PAGE  # the cells of another slot may begin a page
-    return min(_LEAST_SLOTS + (memory - least) // per_slot, max(wanted, _LEAST_SLOTS))
-
-
-def _frames(
-    geometry: dict[str, int],
-    slots: int,
-    memory: int,
-    shared: FrameLayout,
-    cache: int | None,
-    most: int,
-) -> dict[str, int]:
-    """Return the part of an arena's geometry that gives it frame slots."""
-    parts = {"areas": len(shared.areas), "frame_bytes": shared.nbytes}
-    several = Arena.nbytes_of(slots=slots, frames=PAGE, **parts, **geometry)
-    per_frame = -(-(several - Arena.nbytes_of(slots=slots, **geometry)) // PAGE)
-    left = memory - Arena.nbytes_of(slots=slots, **geometry) - PAGE  # the heads may begin a page
-    if cache and cache < per_frame + PAGE:
-        raise OptionError(
-            f"cache={cache}: must be 0, or at least {per_frame + PAGE} bytes, the room of one decoded frame"
-        )
-    frames = min((left if cache is None else min(cache - PAGE, left)) // per_frame, most)
-    return parts | {"frames": max(frames, 0)} if frames > 0 else {}
-
-
 def _kernel_state(pid: int) -> str:
     """Return the letter of a process's state, such as "D"; "" if there is no such process."""
     try:
         return Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(") ")[2][:1]
     except OSError:
         return ""
-
-
-def _new_arena(slots: int, geometry: dict[str, int]) -> Arena:
-    try:
-        fill_standard_streams()
-        return Arena(slots=slots, **geometry)
-    except OSError as error:
-        raise EngineError(f"cannot make the shared memory of batches: {why_failed(error)}") from error
 
 
 def _start_nursery(arena: Arena, spec: RenderSpec, workers: int, limits: list[int]) -> Process:

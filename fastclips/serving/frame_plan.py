@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fastclips._native import FramePlanner
+from fastclips.data.storage import opened
+from fastclips.errors import FrameError
+from fastclips.pixels.decoding.decoder import Decoder, Rung
 from fastclips.pixels.geometry.regions import find_source
 from fastclips.spec import FrameLayout
 
@@ -22,19 +25,23 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fastclips.data.dataset import Dataset
     from fastclips.pixels.recipe import Recipe
-    from fastclips.serving.clip_schedule import ClipSchedule
     from fastclips.serving.frame_check import Looked
+    from fastclips.serving.schedule import TicketSchedule
     from fastclips.spec import StreamSpec
 
 __all__ = ["FramePlan", "Sharing", "find_sharing"]
 
 _SAMPLES = 16  # clips whose maps are looked at
-_COPY = 0.12  # time of copying a pixel, by that of decoding it from a JPEG
-_PNG = 4.0  # time of decoding a pixel from a PNG, by the same
+# Times by that of a pixel of a JPEG, from its code to its colour:
+_CODES = 0.5  # reading its code, also where it is passed on the way to a box
+_COPY = 0.12  # copying it
+_PNG = 4.0  # decoding a pixel of a PNG
 _ROOM = 2**20  # uses of frames to look ahead: 64 MiB
 _FIRST = 2**18  # uses to look ahead before the first batch
-_FASTER = 8  # batches to look ahead further for each batch
+_FASTER = 4  # batches to look ahead further for each batch
+_FIRST_SCALED, _FASTER_SCALED = 2**16, 2  # the same where each ticket's scale must be found
 _EPOCHS = 2  # to look ahead beyond this one
 _RESTS = 4  # tickets for each worker, before a slot that was used is given to another frame
 _BATCHES = 64  # of the schedule at a time
@@ -60,6 +67,7 @@ class Sharing(NamedTuple):
 
 
 def find_sharing(
+    dataset: Dataset,
     streams: Sequence[StreamSpec],
     recipe: Recipe,
     looked: Mapping[str, Sequence[Looked]],
@@ -68,6 +76,8 @@ def find_sharing(
 
     Parameters
     ----------
+    dataset : Dataset
+        The frames.
     streams : sequence of StreamSpec
         The streams that are rendered.
     recipe : Recipe
@@ -82,43 +92,75 @@ def find_sharing(
         None if nothing can be shared, or each time step has a scale of its own.
     """
     draws = np.random.default_rng(0).random((_SAMPLES, recipe.draws)).tolist()
-    areas, parts, whole, copied = [], 0.0, 0.0, 0.0
+    areas, costs = [], []
     scaled: list[tuple[Recipe, tuple[int, int]]] = []
     for stream in streams:
         sizes = {one.size for one in looked.get(stream.name, ()) if one.nbytes is not None and one.size}
         if not sizes:
             continue
         own = recipe.of(stream)
-        cost = 1.0 if stream.kind == "image" else _PNG
-        found: set[int] = set()
-        nbytes, box, full = 0, 0.0, 0.0
-        for height, width in sizes:
-            for number, sample in enumerate(draws):
-                geometry = own.geometry(
-                    height, width, own.own_draws(sample), number % recipe.views, number % recipe.time_steps
-                )
-                scale = geometry.scale if stream.kind == "image" else 1
-                found.add(scale)
-                nbytes = max(nbytes, -(-height // scale) * -(-width // scale))
-                full += height * width
-                box += height * width
-                if stream.kind == "image":
-                    source = find_source(geometry, height, width, own.border.fill)
-                    box += (source.bottom - source.top) * (source.right - source.left) - height * width
-        if len(found) > 1:
+        slices = stream.kind == "image" and _has_markers(dataset, stream)
+        seen = [
+            _look(own, stream, size, sample, number, slices=slices)
+            for size in sizes
+            for number, sample in enumerate(draws)
+        ]
+        if len({one.scale for one in seen}) > 1:
             if own.by_frame:
                 return None
             scaled.append((own, next(iter(sizes))))
         pixel = stream.frame_channels * np.dtype(stream.decoded_dtype).itemsize
-        areas.append((stream.name, nbytes * pixel))
-        shown = full / len(sizes) / _SAMPLES
-        parts += cost * box / len(sizes) / _SAMPLES
-        whole += cost * shown
-        copied += _COPY * box / len(sizes) / _SAMPLES
+        areas.append((stream.name, max(one.pixels for one in seen) * pixel))
+        costs.append(np.mean([(one.part, one.whole, one.copy) for one in seen], axis=0))
     if not areas:
         return None
-    least = math.floor(whole / (parts - copied)) + 1
-    return Sharing(FrameLayout(tuple(areas)), least, _scales(scaled))
+    part, whole, copy = np.sum(costs, axis=0).tolist()
+    return Sharing(FrameLayout(tuple(areas)), math.floor(whole / (part - copy)) + 1, _scales(scaled))
+
+
+class _Seen(NamedTuple):
+    """A clip's map of frames of a size."""
+
+    scale: int
+    pixels: int  # of the whole frame at this scale
+    part: float  # costs of decoding the part that the clip needs,
+    whole: float  # and the whole frame,
+    copy: float  # and of copying the part
+
+
+def _look(
+    recipe: Recipe,
+    stream: StreamSpec,
+    size: tuple[int, int],
+    draws: list[float],
+    number: int,
+    *,
+    slices: bool,
+) -> _Seen:
+    """Return what one clip does to a frame of a size."""
+    height, width = size
+    geometry = recipe.geometry(
+        height, width, recipe.own_draws(draws), number % recipe.views, number % recipe.time_steps
+    )
+    if stream.kind != "image":
+        return _Seen(1, height * width, _PNG * height * width, _PNG * height * width, _COPY * height * width)
+    scale, source = geometry.scale, find_source(geometry, height, width, recipe.border.fill)
+    box = (source.bottom - source.top) * (source.right - source.left)
+    part = box if slices else _CODES * source.bottom * width + (1 - _CODES) * box
+    pixels = -(-height // scale) * -(-width // scale)
+    return _Seen(scale, pixels, part, height * width, _COPY * box)
+
+
+def _has_markers(dataset: Dataset, stream: StreamSpec) -> bool:
+    """Whether the first frame is a JPEG with restart markers, so that only a part of it need be read."""
+    index = dataset.index
+    try:
+        data = opened(dataset.storage).read(stream.name, index.keys.item(0), index.starts.item(0))
+        decoder = Decoder(stream)
+        height, _ = decoder.size(data)  # type: ignore[arg-type]
+        return decoder.decode(data, (height // 2, 0, height // 2 + 1, 1)).rung == Rung.SLICED  # type: ignore[arg-type]
+    except (FrameError, TypeError):  # damaged or missing
+        return False
 
 
 def _scales(scaled: list[tuple[Recipe, tuple[int, int]]]) -> Callable[[np.void], int] | None:
@@ -141,7 +183,7 @@ class FramePlan:
 
     Parameters
     ----------
-    schedule : ClipSchedule
+    schedule : TicketSchedule
         The batches.
     sharing : Sharing
         What clips share.
@@ -151,13 +193,16 @@ class FramePlan:
         Number of workers.
     """
 
-    def __init__(self, schedule: ClipSchedule, sharing: Sharing, slots: int, workers: int) -> None:
+    def __init__(self, schedule: TicketSchedule, sharing: Sharing, slots: int, workers: int) -> None:
         self._schedule, self._sharing, self._slots = schedule, sharing, slots
         steps = schedule.time_steps
         self._rest = max(min(_RESTS * workers, slots // (4 * steps)), 1)
         self._next: tuple[int, int] | None = None  # the batch to assign next
         self._ahead = (0, 0)  # the batch to look at next
         self._seen = schedule.tickets(0, 0, 1)[:0]  # tickets before it for which there was no room yet
+        self._scales = np.zeros(0, np.uint8)  # of these
+        scaled = sharing.scales is not None
+        self._first, self._faster = (_FIRST_SCALED, _FASTER_SCALED) if scaled else (_FIRST, _FASTER)
         self._planner: FramePlanner
         self._totals = np.zeros(4, np.int64)  # of planners before this one
 
@@ -199,13 +244,14 @@ class FramePlan:
         )
         self._next = self._ahead = epoch, batch
         self._seen = self._seen[:0]
-        while self._ahead[0] < epoch + _EPOCHS and self._planner.ahead < _FIRST and self._extend(_BATCHES):
+        last = epoch + _EPOCHS - 1
+        while self._ahead[0] <= last and self._planner.ahead < self._first and self._extend(_BATCHES):
             pass
 
     def _look_ahead(self, epoch: int) -> None:
         """Look at some more batches, at most to the end of the epoch after the next."""
         if self._ahead[0] <= epoch + _EPOCHS:
-            self._extend(_FASTER)
+            self._extend(self._faster)
 
     def _extend(self, batches: int) -> bool:
         """Look at up to so many batches; return whether there was room."""
@@ -215,16 +261,14 @@ class FramePlan:
             self._seen = self._schedule.tickets(epoch, batch, batches)
             ends = batch + batches == len(self._schedule)
             self._ahead = (epoch + 1, 0) if ends else (epoch, batch + batches)
-        added = self._planner.extend(*self._columns(self._seen))
-        self._seen = self._seen[added:]
+            self._scales = np.zeros(len(self._seen), np.uint8)
+            if self._sharing.scales is not None:
+                self._scales[:] = [self._sharing.scales(ticket) for ticket in self._seen]
+        added = self._planner.extend(*self._columns(self._seen), self._scales)
+        self._seen, self._scales = self._seen[added:], self._scales[added:]
         return not len(self._seen)
 
-    def _columns(
-        self, tickets: NDArray[np.void]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.uint8]]:
-        """Return videos, frames and scales of tickets."""
-        scales = np.zeros(len(tickets), np.uint8)
-        if self._sharing.scales is not None:
-            scales[:] = [self._sharing.scales(ticket) for ticket in tickets]
+    def _columns(self, tickets: NDArray[np.void]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """Return videos and frames of tickets."""
         frames = np.ascontiguousarray(tickets["frames"][:, : self._schedule.time_steps])
-        return np.ascontiguousarray(tickets["video"]), frames, scales
+        return np.ascontiguousarray(tickets["video"]), frames

@@ -296,40 +296,9 @@ class Decoder:
         """
         return self._regions.decode_crops(list(files), rows, size, box, scale, mirrored, bypass_cache, output)
 
-    def share_crops(
-        self,
-        area: FrameArea,
-        files: Sequence[Encoded],
-        frames: tuple[int, list[int], list[int]],
-        rows: list[int],
-        size: tuple[int, int],
-        box: Box,
-        scale: int,
-        output: NDArray[np.uint8],
-        *,
-        mirrored: bool = False,
-        bypass_cache: bool = False,
-    ) -> bytes:
-        """Decode files whole into frame slots, and their box into rows of an array.
-
-        Parameters
-        ----------
-        area : FrameArea
-            The stream's area of the slots.
-        frames : (int, list of int, list of int)
-            The storage's number of the video, those of its frames, and the slot of each.
-        files, rows, size, box, scale, output, mirrored, bypass_cache
-            As of `decode_crops`.
-
-        Returns
-        -------
-        bytes
-            As of `decode_crops`; also `fastclips._native.HELD` for a row that was copied from a slot, and
-            `fastclips._native.FILLED` for a frame that was decoded into its slot.
-        """
-        return self._regions.share_crops(
-            area, list(files), *frames, rows, size, box, scale, mirrored, bypass_cache, output
-        )
+    def share_crops(self, area: FrameArea, files: Sequence[Encoded], *crops: Any) -> bytes:  # noqa: ANN401 - as there
+        """Decode files whole into frame slots, and a box of them into rows: `RegionDecoder.share_crops`."""
+        return self._regions.share_crops(area, list(files), *crops)
 
     def _region(self, data: Encoded, box: Box, scale: int) -> Decoded | None:
         """Decode a part of a usual, undamaged JPEG; None for any other frame."""
