@@ -282,7 +282,7 @@ class FrameArea:
 class FramePlanner:
     """Assigns frame slots to the frames of tickets, by their next uses."""
 
-    def __init__(self, *, slots: int, least_uses: int, rest: int, room: int) -> None: ...
+    def __init__(self, *, slots: int, least_uses: int, margin: float, rest: int, room: int) -> None: ...
 
     @property
     def ahead(self) -> int:

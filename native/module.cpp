@@ -644,8 +644,8 @@ NB_MODULE(_native, m) {
 
     nb::class_<FramePlanner>(m, "FramePlanner",
                              "Assigns frame slots to the frames of tickets, by their next uses.")
-        .def(nb::init<std::uint32_t, std::uint32_t, std::uint64_t, std::uint64_t>(), nb::kw_only(),
-             "slots"_a, "least_uses"_a, "rest"_a, "room"_a)
+        .def(nb::init<std::uint32_t, std::uint32_t, double, std::uint64_t, std::uint64_t>(),
+             nb::kw_only(), "slots"_a, "least_uses"_a, "margin"_a, "rest"_a, "room"_a)
         .def_prop_ro("ahead", &FramePlanner::ahead, "Uses of frames in the window.")
         .def_prop_ro(
             "counts",

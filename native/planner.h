@@ -1,6 +1,8 @@
 // Which frame slot each frame of the plan uses. The plan is known ahead, so slots are given out as
 // a compiler gives out registers: the slot is taken whose frame is used again last (Belady's rule).
-// A frame that is not used again soon enough to be worth it takes no slot. No Python.
+// A frame that is not used again soon enough to be worth it takes no slot. Filling a slot costs
+// more than decoding a part of a frame, so a frame gives way only to one that is used much sooner.
+// No Python.
 //
 // The trainer extends the window of planned tickets at its end, and assigns slots at its start. A
 // *use* is a frame of a ticket, numbered from 1 on; each points to the next use of its frame. What
@@ -24,11 +26,15 @@ class FramePlanner {
         std::uint64_t lost = 0;  // times that a frame found no slot, or lost it before its next use
     };
 
-    // A frame takes a slot if it has so many uses in the window, this one counted. A slot rests for
-    // so many tickets. The window holds up to `room` uses.
-    FramePlanner(std::uint32_t slots, std::uint32_t least_uses, std::uint64_t rest,
+    // A frame takes a slot if it has so many uses in the window, this one counted; another frame's
+    // slot if the next use of that is `margin` times as far away. A slot rests for so many tickets.
+    // The window holds up to `room` uses.
+    FramePlanner(std::uint32_t slots, std::uint32_t least_uses, double margin, std::uint64_t rest,
                  std::uint64_t room)
-        : least_uses_(std::max<std::uint32_t>(least_uses, 2)), rest_(rest), room_(room) {
+        : least_uses_(std::max<std::uint32_t>(least_uses, 2)),
+          margin_(margin),
+          rest_(rest),
+          room_(room) {
         for (std::uint32_t slot = 0; slot < slots; ++slot) {
             held_.push_back({0, kUnused - slot, 0, false});
             heap_.push_back({kUnused - slot, slot});
@@ -183,13 +189,16 @@ class FramePlanner {
         return count >= least_uses_;
     }
 
-    // Give a frame the slot whose frame is used again last, if that is later than its own next use.
+    // Give a frame the slot whose frame is used again last, if that is much later than its own next
+    // use.
     bool take(std::uint64_t key, std::uint64_t next) {
         while (!heap_.empty()) {
             const Candidate top = heap_.front();
             const Held& held = held_[top.slot];
             const bool valid = !held.resting && held.next == top.next;
-            if (valid && top.next <= next) return false;
+            if (valid && static_cast<double>(top.next - begin_) <=
+                             margin_ * static_cast<double>(next - begin_))
+                return false;
             std::pop_heap(heap_.begin(), heap_.end());
             heap_.pop_back();
             if (!valid) continue;  // it was used since
@@ -269,6 +278,7 @@ class FramePlanner {
     }
 
     const std::uint32_t least_uses_;
+    const double margin_;
     const std::uint64_t rest_, room_;
     std::uint64_t begin_ = 1, end_ = 1, ticket_ = 0;  // the window, and the ticket of `assign`
     std::vector<Use> uses_;                           // a ring; its length is a power of 2

@@ -69,10 +69,17 @@ def least_decodes(frames, slots):
     return decodes
 
 
-@given(plans(), st.integers(1, 12), st.integers(0, 3), st.integers(1, 30), st.integers(2, 3))
+@given(
+    plans(),
+    st.integers(1, 12),
+    st.integers(0, 3),
+    st.integers(1, 30),
+    st.integers(2, 3),
+    st.sampled_from([1.0, 4.0, 1e9]),
+)
 @settings(max_examples=300)
-def test_what_is_planned_comes_true(plan, slots, rest, window, least_uses):
-    planner = FramePlanner(slots=slots, least_uses=least_uses, rest=rest, room=ROOM)
+def test_what_is_planned_comes_true(plan, slots, rest, window, least_uses, margin):
+    planner = FramePlanner(slots=slots, least_uses=least_uses, margin=margin, rest=rest, room=ROOM)
     places = assign(planner, *plan, window)
     assert places.size == 0 or (places.min() >= -1 and places.max() < slots)
     uses, hits, fills, _ = planner.counts
@@ -92,7 +99,7 @@ def test_what_is_planned_comes_true(plan, slots, rest, window, least_uses):
 @given(plans(steps=1), st.integers(1, 6))
 @settings(max_examples=300)
 def test_no_plan_decodes_less(plan, slots):
-    planner = FramePlanner(slots=slots, least_uses=2, rest=0, room=ROOM)
+    planner = FramePlanner(slots=slots, least_uses=2, margin=1.0, rest=0, room=ROOM)
     places = assign(planner, *plan)
     frames = [
         (int(video), max(frame, ~frame)) for video, frame in zip(plan[0], plan[1][:, 0].tolist(), strict=True)
@@ -102,21 +109,21 @@ def test_no_plan_decodes_less(plan, slots):
 
 @given(plans(), st.integers(0, 3))
 def test_with_room_for_all_each_frame_is_decoded_once(plan, rest):
-    planner = FramePlanner(slots=10 + 10 * len(plan[0]), least_uses=2, rest=rest, room=ROOM)
+    planner = FramePlanner(slots=10 + 10 * len(plan[0]), least_uses=2, margin=1.0, rest=rest, room=ROOM)
     decoded = [frame for ticket in run(*plan, assign(planner, *plan)) for frame in ticket]
     assert len(decoded) == len(set(decoded))
 
 
 def test_a_frame_takes_no_slot_if_it_is_not_shown_again():
     frames = np.arange(40, dtype=np.int32).reshape(10, 4)
-    planner = FramePlanner(slots=100, least_uses=2, rest=1, room=ROOM)
+    planner = FramePlanner(slots=100, least_uses=2, margin=1.0, rest=1, room=ROOM)
     assert (assign(planner, np.zeros(10, np.int64), frames) == -1).all()
     assert (planner.counts, planner.used) == ((40, 0, 0, 0), 0)
 
 
 def test_frames_at_other_scales_are_other_frames():
     videos, frames = np.zeros(4, np.int64), np.zeros((4, 1), np.int32)
-    planner = FramePlanner(slots=4, least_uses=2, rest=0, room=ROOM)
+    planner = FramePlanner(slots=4, least_uses=2, margin=1.0, rest=0, room=ROOM)
     slots = assign(planner, videos, frames, scales=np.array([0, 65, 0, 65], np.uint8))
     assert slots[0] == slots[2] != slots[1] == slots[3]
 
@@ -127,7 +134,7 @@ def test_the_window_is_bounded():
         np.arange(30, dtype=np.int32).reshape(10, 3),
         np.zeros(10, np.uint8),
     )
-    planner = FramePlanner(slots=4, least_uses=2, rest=0, room=10)
+    planner = FramePlanner(slots=4, least_uses=2, margin=1.0, rest=0, room=10)
     assert planner.extend(videos, frames, scales) == 3
     slots = np.empty((1, 3), np.int32)
     assert planner.assign(videos[:1], frames[:1], slots)

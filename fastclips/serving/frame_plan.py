@@ -36,13 +36,14 @@ __all__ = ["FramePlan", "Sharing", "find_sharing"]
 _SAMPLES = 16  # clips whose maps are looked at
 # Times by that of a pixel of a JPEG, from its code to its colour:
 _CODES = 0.5  # reading its code, also where it is passed on the way to a box
-_COPY = 0.12  # copying it
+_COPY = 0.12  # copying it, from a slot or to a slot
 _PNG = 4.0  # decoding a pixel of a PNG
 _ROOM = 2**20  # uses of frames to look ahead: 64 MiB
 _FIRST = 2**18  # uses to look ahead before the first batch
 _FASTER = 4  # batches to look ahead further for each batch
 _FIRST_SCALED, _FASTER_SCALED = 2**16, 2  # the same where each ticket's scale must be found
 _EPOCHS = 2  # to look ahead beyond this one
+_MARGIN = 4.0  # least of `Sharing.margin`
 _RESTS = 4  # tickets for each worker, before a slot that was used is given to another frame
 _BATCHES = 64  # of the schedule at a time
 
@@ -56,6 +57,9 @@ class Sharing(NamedTuple):
         The streams, and the room of a frame of each.
     least_uses : int
         So many clips must show a frame, or it costs more to share it than to decode its parts.
+    margin : float
+        A frame gives its slot to another one if that is shown so many times sooner. Each such change costs
+        a whole frame. By simulation of shuffled windows, this many times is near the best for every cost.
     scales : callable, optional
         Returns a number for the scales at which a ticket's frames are decoded, 0 to 3 for each stream, where
         these differ from clip to clip.
@@ -63,6 +67,7 @@ class Sharing(NamedTuple):
 
     layout: FrameLayout
     least_uses: int
+    margin: float
     scales: Callable[[np.void], int] | None
 
 
@@ -115,7 +120,9 @@ def find_sharing(
     if not areas:
         return None
     part, whole, copy = np.sum(costs, axis=0).tolist()
-    return Sharing(FrameLayout(tuple(areas)), math.floor(whole / (part - copy)) + 1, _scales(scaled))
+    saved = part - copy
+    margin = max(_MARGIN, 2 * _MARGIN * (whole - part) / saved)
+    return Sharing(FrameLayout(tuple(areas)), math.floor(whole / saved) + 1, margin, _scales(scaled))
 
 
 class _Seen(NamedTuple):
@@ -124,7 +131,7 @@ class _Seen(NamedTuple):
     scale: int
     pixels: int  # of the whole frame at this scale
     part: float  # costs of decoding the part that the clip needs,
-    whole: float  # and the whole frame,
+    whole: float  # and the whole frame, into a slot,
     copy: float  # and of copying the part
 
 
@@ -143,12 +150,13 @@ def _look(
         height, width, recipe.own_draws(draws), number % recipe.views, number % recipe.time_steps
     )
     if stream.kind != "image":
-        return _Seen(1, height * width, _PNG * height * width, _PNG * height * width, _COPY * height * width)
+        pixels = height * width
+        return _Seen(1, pixels, _PNG * pixels, (_PNG + _COPY) * pixels, _COPY * pixels)
     scale, source = geometry.scale, find_source(geometry, height, width, recipe.border.fill)
     box = (source.bottom - source.top) * (source.right - source.left)
     part = box if slices else _CODES * source.bottom * width + (1 - _CODES) * box
     pixels = -(-height // scale) * -(-width // scale)
-    return _Seen(scale, pixels, part, height * width, _COPY * box)
+    return _Seen(scale, pixels, part, (1 + _COPY) * height * width, _COPY * box)
 
 
 def _has_markers(dataset: Dataset, stream: StreamSpec) -> bool:
@@ -240,7 +248,11 @@ class FramePlan:
         if self._next is not None:
             self._totals += self._planner.counts
         self._planner = FramePlanner(
-            slots=self._slots, least_uses=self._sharing.least_uses, rest=self._rest, room=_ROOM
+            slots=self._slots,
+            least_uses=self._sharing.least_uses,
+            margin=self._sharing.margin,
+            rest=self._rest,
+            room=_ROOM,
         )
         self._next = self._ahead = epoch, batch
         self._seen = self._seen[:0]
