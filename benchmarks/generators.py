@@ -256,6 +256,7 @@ def fastclips_sequence(folder: Path) -> Made:
         shuffle=True,
         drop_last=True,
         workers=WORKERS,
+        cache=0,
     )
     return fc.__version__, through_fit(ClipSequence(loader))
 

@@ -264,7 +264,13 @@ def in_loaders(folder: fc.Dataset, pack: fc.Dataset, files: list[Path], shards: 
     for name, (data, _, advise) in sides.items():
         ClipSpec.advise = advise  # type: ignore[method-assign] # for one side of a comparison
         loaders[name] = fc.ClipLoader(
-            data, fc.Windows(LENGTH, step=8), [fc.RandomCrop(112)], batch_size=8, shuffle=True, workers=2
+            data,
+            fc.Windows(LENGTH, step=8),
+            [fc.RandomCrop(112)],
+            batch_size=8,
+            shuffle=True,
+            workers=2,
+            cache=0,
         )
         next(loaders[name].epoch(1))
         figures[name] = []

@@ -66,6 +66,7 @@ def fastclips_batches(folder: Path) -> tuple[str, Iterator[Any]]:
         drop_last=True,
         repeat=True,
         workers=WORKERS,
+        cache=0,
     )
     return fc.__version__, iter(loader)
 

@@ -173,6 +173,7 @@ def make_loader(dataset: Dataset, work: Work, *, whole: bool = False, **options:
             shuffle=True,
             repeat=True,
             workers=WORKERS,
+            cache=0,
             dct_scaling=not whole,
             **options,
         )

@@ -93,6 +93,7 @@ def fastclips_batches(source: Path) -> tuple[str, Iterator[Any]]:
         drop_last=True,
         repeat=True,
         workers=WORKERS,
+        cache=0,
     )
     return fc.__version__, iter(loader)
 

@@ -2,6 +2,7 @@
 The native core: the arena in shared memory, decoding of regions of JPEGs, transcoding, reading of files.
 """
 
+from collections.abc import Sequence
 import enum
 from typing import Annotated
 
@@ -22,6 +23,10 @@ NPY_MAGIC: bytes = ...
 JPEG_PIXELS_PER_BYTE: int = 512
 
 SMALLEST_JPEG: int = 8
+
+HELD: int = 16
+
+FILLED: int = 17
 
 class Rung(enum.IntEnum):
     """The ways a frame is decoded, cheapest first. All give the same pixels."""
@@ -75,10 +80,10 @@ class Arena:
     Each row of a slot has a cell: cell = slot * rows + row.
     """
 
-    def __init__(self, *, slots: int, rows: int, workers: int, ticket_bytes: int, slot_bytes: int) -> None: ...
+    def __init__(self, *, slots: int, rows: int, workers: int, ticket_bytes: int, slot_bytes: int, frames: int = 0, areas: int = 0, frame_bytes: int = 0) -> None: ...
 
     @staticmethod
-    def nbytes_of(*, slots: int, rows: int, workers: int, ticket_bytes: int, slot_bytes: int) -> int:
+    def nbytes_of(*, slots: int, rows: int, workers: int, ticket_bytes: int, slot_bytes: int, frames: int = 0, areas: int = 0, frame_bytes: int = 0) -> int:
         """Bytes that an arena would take."""
 
     @staticmethod
@@ -93,6 +98,14 @@ class Arena:
 
     @property
     def rows(self) -> int: ...
+
+    @property
+    def frames(self) -> int:
+        """Number of frame slots."""
+
+    @property
+    def frame_slots_nbytes(self) -> int:
+        """Bytes of all frame slots."""
 
     @property
     def nbytes(self) -> int: ...
@@ -131,6 +144,11 @@ class Arena:
     def reissue(self, cell: int, dead: int) -> bool:
         """
         Make the ticket of a dead worker READY again; False if it does not hold it.
+        """
+
+    def free_frames(self, dead: int) -> int:
+        """
+        Free the areas of frame slots that a dead worker was filling; returns how many.
         """
 
     def claimed_by(self, worker: int) -> list[int]:
@@ -209,6 +227,85 @@ class RegionDecoder:
         Decode the same box of several files into rows of an output, (rows, height, width, channels).
 
         Returns a byte for each file: the `Rung`, or more than WHOLE if the file has another size, is unusual or damaged; its row then holds anything.
+        """
+
+    def share_crops(self, area: FrameArea, files: list[bytes | bytearray | memoryview], video: int, frames: list[int], slots: list[int], rows: list[int], size: tuple[int, int], box: tuple[int, int, int, int], scale: int, mirrored: bool, bypass_cache: bool, output: NDArray[numpy.uint8]) -> bytes:
+        """
+        Decode files whole into frame slots, and their box into rows of an output.
+
+        Returns a byte for each file: HELD if it was copied from its slot, FILLED, or as `decode_crops`, where the slot belongs to another frame or worker.
+        """
+
+class FrameArea:
+    """One stream's area of all frame slots, as a worker sees it."""
+
+    def __init__(self, arena: Arena, *, area: int, offset: int, bytes: int, pixel: int, format: int, worker: int) -> None: ...
+
+    def set_number(self, number: int) -> None:
+        """Set the number of the ticket that is rendered."""
+
+    def fits(self, height: int, width: int, scale: int) -> bool:
+        """Whether a frame of a size, decoded at a scale, has room."""
+
+    def look(self, slot: int, video: int, frame: int) -> tuple[int, int, int, int, int, int] | None:
+        """
+        (word, height, width, scale asked for, scale, rung) of a frame in a slot; None if the slot does not hold it.
+        """
+
+    def unchanged(self, slot: int, word: int) -> bool:
+        """Whether a slot holds what `look` has returned this word for."""
+
+    def pixels(self, slot: int) -> Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C')]:
+        """The memory of a slot; write to it only after `claim`."""
+
+    def claim(self, slot: int) -> bool | None:
+        """
+        Take a slot to fill it: True; False if a later ticket has filled it; None if another worker fills it.
+        """
+
+    def finish(self, slot: int, video: int, frame: int, size: tuple[int, int], asked: int, scale: int, rung: int) -> None:
+        """Publish what was written to a claimed slot."""
+
+    def abandon(self, slot: int) -> None:
+        """Give a claimed slot back, empty."""
+
+    def wait(self, slot: int, timeout_ms: int) -> None:
+        """Wait while another worker fills a slot, but not longer."""
+
+    def copy_crops(self, video: int, frames: Sequence[int], slots: Sequence[int], rows: Sequence[int], size: tuple[int, int], box: tuple[int, int, int, int], scale: int, mirrored: bool, bypass_cache: bool, output: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None, None), order='C', device='cpu')]) -> bytes:
+        """
+        Copy a box of frames from their slots into rows of an output.
+
+        Returns a byte for each frame: HELD, or another one if the slot does not hold it; its row then holds anything.
+        """
+
+class FramePlanner:
+    """Assigns frame slots to the frames of tickets, by their next uses."""
+
+    def __init__(self, *, slots: int, least_uses: int, margin: float, rest: int, room: int) -> None: ...
+
+    @property
+    def ahead(self) -> int:
+        """Uses of frames in the window."""
+
+    @property
+    def counts(self) -> tuple[int, int, int, int]:
+        """
+        (uses, hits, fills, lost) that were assigned: lost are frames that are used again, but for which no slot was left.
+        """
+
+    @property
+    def used(self) -> int:
+        """How many slots hold a frame."""
+
+    def extend(self, videos: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], frames: Annotated[NDArray[numpy.int32], dict(shape=(None, None), order='C', device='cpu', writable=False)], scales: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> int:
+        """
+        Add tickets at the end of the window; returns how many there was room for.
+        """
+
+    def assign(self, videos: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], frames: Annotated[NDArray[numpy.int32], dict(shape=(None, None), order='C', device='cpu', writable=False)], slots: Annotated[NDArray[numpy.int32], dict(shape=(None, None), order='C', device='cpu')]) -> bool:
+        """
+        Take tickets off the start of the window and write the slot of each time step, -1 for none; False if they are not the next ones.
         """
 
 def blur(frame: NDArray[numpy.float32], weights: list[float], output: NDArray[numpy.float32]) -> None:

@@ -10,7 +10,7 @@ from fastclips.data.dataset import Dataset
 from fastclips.data.video_storage import VideoStorage
 from fastclips.engine.clip_spec import ClipSpec
 from fastclips.errors import OptionError
-from fastclips.options import checked_bool, checked_choice, checked_int, checked_workers
+from fastclips.options import checked_bool, checked_cache, checked_choice, checked_int, checked_workers
 from fastclips.pixels.decoding.decoder import MAX_PIXELS
 from fastclips.pixels.recipe import compile_recipe
 from fastclips.planning.choices import split_choices
@@ -23,6 +23,7 @@ from fastclips.serving.batches import Batches
 from fastclips.serving.clip_schedule import ClipSchedule
 from fastclips.serving.damage import Damage, checked_limit
 from fastclips.serving.frame_check import check_frames
+from fastclips.serving.frame_plan import FramePlan, find_sharing
 from fastclips.serving.layout import find_layout
 from fastclips.serving.mask_check import warn_of_useless_masks
 from fastclips.serving.outputs import Outputs
@@ -93,7 +94,13 @@ class ClipLoader(Batches):
         Worker processes; by default one per core, which is too many if several ranks share a machine; 0
         renders in the calling process.
     memory : str or int
-        Ceiling for the workers' batches in shared memory, such as ``"1GiB"``, or in bytes.
+        Ceiling for the workers' batches and the cache in shared memory, such as ``"1GiB"``, or in bytes.
+    cache : str or int
+        How much of `memory` holds decoded frames that several clips show, so that each is decoded once:
+        such as ``"512MiB"``, or bytes; 0 for none; ``"auto"`` is what the batches leave. The plan is known
+        ahead, also over the end of an epoch, so only frames that will be shown again take memory. Has no
+        effect on batches, and none with ``workers=0``, with `draws_per_clip`, or for pixels that need no
+        decoding.
     inputs : str or sequence of str
         Name of a stream or of labels for x; a sequence gives a dict. Further names are ``"valid"``, (B, T)
         bool: False at time steps that repeat a frame as padding; ``"frame_index"``, (B, T) int64: the frames,
@@ -229,6 +236,7 @@ class ClipLoader(Batches):
         world: int | None = None,
         workers: int | None = None,
         memory: str | int = "1GiB",
+        cache: str | int = "auto",
         inputs: str | Sequence[str] = "image",
         targets: str | Sequence[str] | None = "auto",
         sample_weight: object = None,
@@ -243,6 +251,7 @@ class ClipLoader(Batches):
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         workers = checked_workers(workers)
+        cache_bytes = checked_cache(cache, memory)
         if not isinstance(dataset, Dataset):
             raise OptionError(f"dataset={dataset!r}: must be what fastclips.open(folder) returns")
         clips = checked_sampler(clips)
@@ -299,6 +308,10 @@ class ClipLoader(Batches):
         )
         looked = check_frames(dataset, outputs.streams, repeats_damaged=repeats_damaged, stacklevel=2)
         warn_of_useless_masks(dataset, outputs.streams, stacklevel=2)
+        frames = int(index.frame_counts.sum())
+        sharing = None
+        if workers and cache_bytes != 0 and plan.draws_per_clip == 1:
+            sharing = find_sharing(dataset, found.streams, recipe, looked)
         spec = ClipSpec(
             storage=dataset.storage,
             streams=found.streams,
@@ -312,15 +325,19 @@ class ClipLoader(Batches):
             weighting=outputs.weighting,
             repeats_damaged=repeats_damaged,
             max_pixels=max_pixels,
+            shared=None if sharing is None else sharing.layout,
         )
         where, names = dataset.storage.where, outputs.streams
         parts = partial(parts_of, dataset, plan, described, outputs, looked, damaged=damaged)
-        schedule = ClipSchedule(plan, dataset, outputs, parts)
+        schedule = ClipSchedule(plan, dataset, outputs, parts, shares=sharing is not None)
         super().__init__(
             schedule,
             spec,
             workers=workers,
             memory=memory,
+            cache=cache_bytes,
+            most_frames=frames,
+            frame_plan=None if sharing is None else partial(FramePlan, schedule, sharing),
             repeat=repeat,
             timeout=timeout,
             max_deaths=max_deaths,

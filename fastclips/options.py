@@ -28,6 +28,7 @@ __all__ = [
     "check_per",
     "checked_bool",
     "checked_bytes",
+    "checked_cache",
     "checked_choice",
     "checked_classes",
     "checked_dtype",
@@ -94,6 +95,22 @@ def checked_bytes(value: object, name: str) -> int:
     elif isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value > 0:
         return int(value)
     raise OptionError(f"{name}={value!r}: must be a number of bytes, or a text such as '512MiB' or '2GiB'")
+
+
+def checked_cache(value: object, memory: object) -> int | None:
+    """Return the part of `memory` for decoded frames, in bytes; None for ``"auto"``."""
+    if value == "auto":
+        return None
+    try:
+        cache = 0 if value == 0 and not isinstance(value, bool) else checked_bytes(value, "cache")
+    except OptionError as error:
+        raise OptionError(f"{error}, 0 or 'auto'") from None
+    if cache > (most := checked_bytes(memory, "memory")):
+        raise OptionError(
+            f"cache={value!r}: must be less than memory={memory!r}, of which it is a part; give "
+            f'memory="{-(-(cache + most) // 2**20)}MiB"'
+        )
+    return cache
 
 
 def checked_workers(workers: object) -> int:

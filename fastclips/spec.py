@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ALIGNMENT",
     "Field",
+    "FrameLayout",
     "RenderSpec",
     "SlotLayout",
     "StreamSpec",
@@ -125,7 +126,7 @@ class Weighting:
     table: tuple[float, ...]
 
 
-def ticket_dtype(time_steps: int, draws: int, rows: int = 1) -> np.dtype[np.void]:
+def ticket_dtype(time_steps: int, draws: int, rows: int = 1, *, shares: bool = False) -> np.dtype[np.void]:
     """Return the dtype of a ticket.
 
     Parameters
@@ -136,6 +137,8 @@ def ticket_dtype(time_steps: int, draws: int, rows: int = 1) -> np.dtype[np.void
         Numbers in [0, 1) that the recipe takes per clip.
     rows : int
         Rows of the batch that a ticket is rendered into, each with draws and a weight of its own.
+    shares : bool
+        Whether clips share decoded frames.
 
     Returns
     -------
@@ -143,7 +146,8 @@ def ticket_dtype(time_steps: int, draws: int, rows: int = 1) -> np.dtype[np.void
         ``video`` and ``frames`` are the storage's own numbers, ``~frame`` (below 0) for padding that repeats
         a frame. ``position`` is the clip's place in the plan of its epoch, ``view`` its view of the recipe,
         ``weight`` the weight of the whole clip. With several rows, ``position`` is the first, and ``weight``
-        and ``draws`` have one more axis, in front. The size is a multiple of 8 bytes.
+        and ``draws`` have one more axis, in front. With `shares`, ``slots`` are the frame slots of the time
+        steps, -1 for none. The size is a multiple of 8 bytes.
     """
     each = () if rows == 1 else (rows,)
     fields: list[tuple[str, str, tuple[int, ...]]] = [
@@ -155,6 +159,8 @@ def ticket_dtype(time_steps: int, draws: int, rows: int = 1) -> np.dtype[np.void
         ("draws", "<f8", (*each, draws)),
         ("frames", "<i4", (time_steps + time_steps % 2,)),  # padded to 8 bytes
     ]
+    if shares:
+        fields.append(("slots", *fields[-1][1:]))
     return np.dtype([(name, kind, shape) if shape else (name, kind) for name, kind, shape in fields])
 
 
@@ -248,6 +254,32 @@ class SlotLayout:
             rows = memory[offset : offset + self.batch_size * field.row_bytes]
             views[field.name] = rows.view(field.dtype).reshape(self.batch_size, *field.shape)
         return views
+
+
+@dataclass(frozen=True)
+class FrameLayout:
+    """The place of each stream's decoded frame in a frame slot: an area each, one after the other.
+
+    Parameters
+    ----------
+    areas : tuple of (str, int)
+        Name of each stream, and the bytes of its area.
+    """
+
+    areas: tuple[tuple[str, int], ...]
+
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """Byte offset of each area, a multiple of `ALIGNMENT`; and the end."""
+        offsets = [0]
+        for _, nbytes in self.areas:
+            offsets.append(-(-(offsets[-1] + nbytes) // ALIGNMENT) * ALIGNMENT)
+        return tuple(offsets)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of a frame slot, a multiple of `ALIGNMENT`."""
+        return self.offsets[-1]
 
 
 class RenderSpec(Protocol):

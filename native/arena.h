@@ -207,6 +207,33 @@ class Arena {
         return cells;
     }
 
+    // Nursery: free the areas of frame slots that a reaped worker was filling; how many there were.
+    std::uint32_t free_frames(std::uint16_t dead) {
+        std::uint32_t freed = 0;
+        for (std::uint32_t slot = 0; slot < geometry().frames; ++slot)
+            for (std::uint32_t area = 0; area < geometry().areas; ++area) {
+                AtomicWord& at = frame_head(slot, area).word;
+                FrameWord word = FrameWord::unpack(at.load(std::memory_order_acquire));
+                if (word.state != FrameState::kFilling || word.worker != dead) continue;
+                word.state = FrameState::kEmpty;
+                at.store(word.pack(), std::memory_order_release);
+                ++freed;
+            }
+        return freed;
+    }
+
+    FrameHead& frame_head(std::uint32_t slot, std::uint32_t area) const {
+        if (slot >= geometry().frames || area >= geometry().areas)
+            throw std::out_of_range("no such frame slot");
+        return reinterpret_cast<FrameHead*>(
+            base_ + offsets_.heads)[std::uint64_t{slot} * geometry().areas + area];
+    }
+
+    std::uint8_t* frame(std::uint32_t slot) const {
+        if (slot >= geometry().frames) throw std::out_of_range("no such frame slot");
+        return base_ + offsets_.frames + slot * offsets_.frame_stride;
+    }
+
     std::optional<std::uint32_t> failed(std::uint32_t slot) const {
         for (std::uint32_t row = 0; row < geometry().rows; ++row) {
             const std::uint32_t cell = slot * geometry().rows + row;

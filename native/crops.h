@@ -84,6 +84,53 @@ struct Crop {
     std::uint32_t scale;
     std::uint32_t height_out, width_out, channels;
     bool mirrored, bypass_cache;
+
+    // Whether the box is within the frame and as large as the output.
+    bool fits() const {
+        const auto scaled = [this](std::uint32_t from, std::uint32_t to) {
+            return (to + scale - 1) / scale - from / scale;
+        };
+        return box.top < box.bottom && box.left < box.right && box.bottom <= height &&
+               box.right <= width && scaled(box.top, box.bottom) == height_out &&
+               scaled(box.left, box.right) == width_out;
+    }
+};
+
+// Writes the rows of a crop one after the other, from `out` on. `mirror` has room for a row.
+class RowWriter {
+  public:
+    RowWriter(const Crop& crop, std::uint8_t* mirror, std::uint8_t* out)
+        : crop_(crop),
+          row_(std::size_t{crop.width_out} * crop.channels),
+          streams_(crop.bypass_cache && row_ >= kLong && row_ % 16 == 0 &&
+                   reinterpret_cast<std::uintptr_t>(out) % 16 == 0),
+          mirror_(mirror),
+          out_(out) {}
+
+    void put(std::uint32_t y, const std::uint8_t* from) const {
+        std::uint8_t* const to = out_ + y * row_;
+        if (crop_.mirrored) {
+            std::uint8_t* const mirrored = streams_ ? mirror_ : to;
+            detail::mirror(from, crop_.width_out, crop_.channels, mirrored);
+            from = mirrored;
+        }
+        if (streams_) {
+            detail::stream(from, row_, to);
+        } else if (!crop_.mirrored) {
+            std::memcpy(to, from, row_);
+        }
+        if (!streams_) detail::expect(to + kAhead * row_, row_);
+    }
+
+    void finish() const {
+        if (streams_) detail::finish_streaming();
+    }
+
+  private:
+    const Crop& crop_;
+    std::size_t row_;
+    bool streams_;
+    std::uint8_t *mirror_, *out_;
 };
 
 // Decode the box of a file and write its rows one after the other; kDeclined if that failed, even
@@ -93,25 +140,11 @@ inline Rung decode_crop(RegionDecoder& decoder, Bytes file, const Crop& crop, st
     const std::optional<Frame> frame = parse(file);
     if (!frame || frame->height != crop.height || frame->width != crop.width)
         return Rung::kDeclined;
-    const std::size_t row = std::size_t{crop.width_out} * crop.channels;
-    const bool streams = crop.bypass_cache && row >= kLong && row % 16 == 0 &&
-                         reinterpret_cast<std::uintptr_t>(out) % 16 == 0;
+    const RowWriter writer(crop, mirror, out);
     const Rung rung = decoder.decode_rows(
-        file, *frame, crop.box, crop.scale, [&](std::uint32_t y, const std::uint8_t* from) {
-            std::uint8_t* const to = out + y * row;
-            if (crop.mirrored) {
-                std::uint8_t* const mirrored = streams ? mirror : to;
-                detail::mirror(from, crop.width_out, crop.channels, mirrored);
-                from = mirrored;
-            }
-            if (streams) {
-                detail::stream(from, row, to);
-            } else if (!crop.mirrored) {
-                std::memcpy(to, from, row);
-            }
-            if (!streams) detail::expect(to + kAhead * row, row);
-        });
-    if (streams) detail::finish_streaming();
+        file, *frame, crop.box, crop.scale,
+        [&](std::uint32_t y, const std::uint8_t* from) { writer.put(y, from); });
+    writer.finish();
     return rung;
 }
 
@@ -119,15 +152,8 @@ inline Rung decode_crop(RegionDecoder& decoder, Bytes file, const Crop& crop, st
 // `rungs`. All files are declined if the box leaves the frame or does not fit the output.
 inline void decode_crops(RegionDecoder& decoder, const std::vector<Bytes>& files, const Crop& crop,
                          const std::vector<std::uint32_t>& rows, std::uint8_t* out, char* rungs) {
-    const Box box = crop.box;
-    const auto scaled = [&crop](std::uint32_t from, std::uint32_t to) {
-        return (to + crop.scale - 1) / crop.scale - from / crop.scale;
-    };
     std::fill_n(rungs, files.size(), static_cast<char>(Rung::kDeclined));
-    if (box.top >= box.bottom || box.left >= box.right || box.bottom > crop.height ||
-        box.right > crop.width || scaled(box.top, box.bottom) != crop.height_out ||
-        scaled(box.left, box.right) != crop.width_out)
-        return;
+    if (!crop.fits()) return;
     const std::size_t row = std::size_t{crop.width_out} * crop.channels;
     std::vector<std::uint8_t> mirror(row);
     for (std::size_t i = 0; i < files.size(); ++i)

@@ -7,7 +7,7 @@
 
 namespace fastclips {
 
-inline constexpr std::uint64_t kMagic = 0x3350494c43464d45;  // changes whenever the layout does
+inline constexpr std::uint64_t kMagic = 0x3450494c43464d45;  // changes whenever the layout does
 inline constexpr std::size_t kLine = 64;                     // bytes of a cache line
 inline constexpr std::size_t kPage = 4096;                   // slots start on a page
 
@@ -20,23 +20,34 @@ enum class State : std::uint8_t {
     kFailed = 4,   // the row cannot be written; the cell's note says why
 };
 
-// A cell's word has 64 bits, so that one compare-and-swap moves ticket, worker and state at once:
+// The state of an area of a frame slot.
+enum class FrameState : std::uint8_t {
+    kEmpty = 0,    // holds nothing
+    kFilling = 1,  // one worker is writing key and pixels
+    kFull = 2,     // key and pixels are written
+};
+
+// A word has 64 bits, so that one compare-and-swap moves ticket, worker and state at once:
 // ticket number (40 bits) | worker (16 bits) | state (8 bits). Ticket numbers never repeat while a
 // loader lives, so the number also tells a new ticket from an old one in the same cell.
-struct Word {
+template <typename States>
+struct WordOf {
     std::uint64_t number;
     std::uint16_t worker;
-    State state;
+    States state;
 
-    static constexpr Word unpack(std::uint64_t bits) {
-        return {bits >> 24, static_cast<std::uint16_t>(bits >> 8), static_cast<State>(bits & 0xff)};
+    static constexpr WordOf unpack(std::uint64_t bits) {
+        return {bits >> 24, static_cast<std::uint16_t>(bits >> 8),
+                static_cast<States>(bits & 0xff)};
     }
     constexpr std::uint64_t pack() const {
         return number << 24 | static_cast<std::uint64_t>(worker) << 8 |
                static_cast<std::uint64_t>(state);
     }
-    constexpr bool settled() const { return state != State::kReady && state != State::kClaimed; }
+    constexpr bool settled() const { return state != States::kReady && state != States::kClaimed; }
 };
+using Word = WordOf<State>;
+using FrameWord = WordOf<FrameState>;
 inline constexpr std::uint64_t kLastNumber = (std::uint64_t{1} << 40) - 1;
 inline constexpr std::uint16_t kNobody = 0;
 
@@ -46,6 +57,9 @@ struct Geometry {
     std::uint32_t workers;       // number of blocks of counters
     std::uint32_t ticket_bytes;  // a multiple of 8
     std::uint64_t slot_bytes;
+    std::uint32_t frames = 0;       // frame slots
+    std::uint32_t areas = 0;        // of each frame slot: the streams
+    std::uint64_t frame_bytes = 0;  // of all areas of a frame slot
 };
 
 using AtomicEvent = std::atomic<std::uint32_t>;  // a futex
@@ -77,26 +91,43 @@ struct CellHead {
 static_assert(sizeof(CellHead) == 1024);
 static_assert(offsetof(CellHead, note) == 8);
 
+// What an area of a frame slot holds. The words are atomic, since a reader may read what a filler
+// writes; it then finds that `word` has changed.
+struct FrameHead {
+    AtomicWord word;     // a FrameWord; its ticket is the last one that filled the area
+    AtomicWord video;    // the storage's numbers of
+    AtomicWord frame;    // video and frame
+    AtomicWord format;   // how it was to be decoded
+    AtomicWord size;     // height and width of the frame, 32 bits each
+    AtomicWord decoded;  // how it was decoded: scale and rung, 32 bits each
+    AtomicWord unused[2];
+};
+static_assert(sizeof(FrameHead) == kLine);
+
 // Each worker has one block of doubles and writes it alone, except its pid and number,
 // which the nursery writes.
-inline constexpr std::size_t kCounterBytes = 3 * kLine;
+inline constexpr std::size_t kCounterBytes = 4 * kLine;
 
 constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) {
     return (value + unit - 1) / unit * unit;
 }
 
-// Header | words | cells | counters | slots
+// Header | words | cells | counters | frame heads | slots | frame slots
 struct Offsets {
-    std::uint64_t words, cells, cell_bytes, counters, slots, slot_stride, total;
+    std::uint64_t words, cells, cell_bytes, counters, heads, slots, slot_stride, frames,
+        frame_stride, total;
 
     explicit constexpr Offsets(const Geometry& g)
         : words(sizeof(Header)),
           cells(round_up(words + std::uint64_t{g.slots} * g.rows * sizeof(AtomicWord), kLine)),
           cell_bytes(round_up(sizeof(CellHead) + g.ticket_bytes, kLine)),
           counters(cells + std::uint64_t{g.slots} * g.rows * cell_bytes),
-          slots(round_up(counters + g.workers * kCounterBytes, kPage)),
+          heads(counters + g.workers * kCounterBytes),
+          slots(round_up(heads + std::uint64_t{g.frames} * g.areas * sizeof(FrameHead), kPage)),
           slot_stride(round_up(g.slot_bytes, kPage)),
-          total(slots + g.slots * slot_stride) {}
+          frames(slots + g.slots * slot_stride),
+          frame_stride(round_up(g.frame_bytes, kPage)),
+          total(frames + g.frames * frame_stride) {}
 };
 
 }  // namespace fastclips

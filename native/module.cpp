@@ -14,6 +14,8 @@
 #include "crops.h"
 #include "filters.h"
 #include "frames.h"
+#include "planner.h"
+#include "shared_crops.h"
 #include "transcode.h"
 #include "unlocked.h"
 #include "warp.h"
@@ -21,6 +23,9 @@
 namespace nb = nanobind;
 using namespace nb::literals;
 using fastclips::Arena;
+using fastclips::FrameArea;
+using fastclips::FrameKey;
+using fastclips::FramePlanner;
 using fastclips::OpenFiles;
 using fastclips::State;
 using fastclips::Unlocked;
@@ -30,6 +35,12 @@ using fastclips::jpeg::Rung;
 using fastclips::warp::Fill;
 using Bytes = nb::ndarray<nb::numpy, std::uint8_t, nb::ndim<1>, nb::c_contig>;
 using Floats = nb::ndarray<float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
+using Rows = nb::ndarray<std::uint8_t, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
+using Ints = nb::ndarray<const std::int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Videos = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Scales = nb::ndarray<const std::uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Size = std::tuple<std::uint32_t, std::uint32_t>;
+using Box4 = std::tuple<std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t>;
 using Counters = nb::ndarray<nb::numpy, double, nb::ndim<2>, nb::c_contig>;
 
 namespace {
@@ -50,6 +61,67 @@ class Buffer {
   private:
     Py_buffer view_{};
 };
+
+// Several files, held while this lives.
+class Files {
+  public:
+    Files(const nb::list& files, std::size_t count) {
+        if (files.size() != count) throw nb::value_error("files and rows must have one length");
+        for (nb::handle file : files) buffers_.emplace_back(file, PyBUF_SIMPLE);
+    }
+    std::vector<fastclips::jpeg::Bytes> bytes() const {
+        std::vector<fastclips::jpeg::Bytes> all;
+        for (const Buffer& buffer : buffers_) all.push_back(buffer.bytes());
+        return all;
+    }
+
+  private:
+    std::deque<Buffer> buffers_;
+};
+
+// The crop that rows of an output take.
+Crop crop_of(std::uint32_t channels, const Size& size, const Box4& box, std::uint32_t scale,
+             bool mirrored, bool bypass_cache, const Rows& output,
+             const std::vector<std::uint32_t>& rows) {
+    if (!fastclips::jpeg::is_scale(scale)) throw nb::value_error("scale must be 1, 2, 4 or 8");
+    if (output.shape(3) != channels)
+        throw nb::value_error("output must have as many channels as the decoder");
+    for (const std::uint32_t row : rows)
+        if (row >= output.shape(0)) throw nb::index_error("no such row");
+    const auto [height, width] = size;
+    const auto [top, left, bottom, right] = box;
+    return {height,
+            width,
+            {top, left, bottom, right},
+            scale,
+            static_cast<std::uint32_t>(output.shape(1)),
+            static_cast<std::uint32_t>(output.shape(2)),
+            channels,
+            mirrored,
+            bypass_cache};
+}
+
+void check_pixels(const FrameArea& area, std::uint32_t channels) {
+    if (area.pixel() != channels)
+        throw nb::value_error("the area's pixels must have as many bytes as the output's");
+}
+
+void check_tickets(const Videos& videos, const Ints& frames, const Scales& scales) {
+    if (videos.shape(0) != frames.shape(0) || scales.shape(0) != frames.shape(0))
+        throw nb::value_error("videos, frames and scales must be of the same tickets");
+}
+
+std::vector<fastclips::jpeg::Shared> shared_of(std::uint64_t video,
+                                               const std::vector<std::uint64_t>& frames,
+                                               const std::vector<std::uint32_t>& slots,
+                                               const std::vector<std::uint32_t>& rows) {
+    if (slots.size() != frames.size() || rows.size() != frames.size())
+        throw nb::value_error("frames, slots and rows must have one length");
+    std::vector<fastclips::jpeg::Shared> shared;
+    for (std::size_t i = 0; i < frames.size(); ++i)
+        shared.push_back({{video, frames[i]}, slots[i], rows[i]});
+    return shared;
+}
 
 // A part of a memoryview.
 nb::object part(nb::handle view, std::size_t begin, std::size_t end) {
@@ -134,6 +206,8 @@ NB_MODULE(_native, m) {
     m.attr("NPY_MAGIC") = nb::bytes(fastclips::kNpyMagic.data(), fastclips::kNpyMagic.size());
     m.attr("JPEG_PIXELS_PER_BYTE") = fastclips::jpeg::kPixelsPerByte;
     m.attr("SMALLEST_JPEG") = fastclips::jpeg::kSmallest;
+    m.attr("HELD") = fastclips::jpeg::kHeld;
+    m.attr("FILLED") = fastclips::jpeg::kFilled;
 
     nb::enum_<Rung>(m, "Rung", nb::is_arithmetic(),
                     "The ways a frame is decoded, cheapest first. All give the same pixels.")
@@ -173,31 +247,43 @@ NB_MODULE(_native, m) {
         .def(
             "__init__",
             [](Arena* self, std::uint32_t slots, std::uint32_t rows, std::uint32_t workers,
-               std::uint32_t ticket_bytes, std::uint64_t slot_bytes) {
+               std::uint32_t ticket_bytes, std::uint64_t slot_bytes, std::uint32_t frames,
+               std::uint32_t areas, std::uint64_t frame_bytes) {
                 if (slots == 0 || rows == 0 || slot_bytes == 0 || ticket_bytes == 0 ||
                     ticket_bytes % 8 != 0)
                     throw nb::value_error(
                         "slots, rows and bytes must be positive, ticket_bytes a multiple of 8");
-                new (self)
-                    Arena(fastclips::Geometry{slots, rows, workers, ticket_bytes, slot_bytes});
+                if (frames != 0 && (areas == 0 || frame_bytes == 0))
+                    throw nb::value_error("frame slots must have areas and bytes");
+                new (self) Arena(fastclips::Geometry{slots, rows, workers, ticket_bytes, slot_bytes,
+                                                     frames, areas, frame_bytes});
             },
-            nb::kw_only(), "slots"_a, "rows"_a, "workers"_a, "ticket_bytes"_a, "slot_bytes"_a)
+            nb::kw_only(), "slots"_a, "rows"_a, "workers"_a, "ticket_bytes"_a, "slot_bytes"_a,
+            "frames"_a = 0, "areas"_a = 0, "frame_bytes"_a = 0)
         .def_static(
             "nbytes_of",
             [](std::uint32_t slots, std::uint32_t rows, std::uint32_t workers,
-               std::uint32_t ticket_bytes, std::uint64_t slot_bytes) {
-                return fastclips::Offsets(
-                           fastclips::Geometry{slots, rows, workers, ticket_bytes, slot_bytes})
+               std::uint32_t ticket_bytes, std::uint64_t slot_bytes, std::uint32_t frames,
+               std::uint32_t areas, std::uint64_t frame_bytes) {
+                return fastclips::Offsets(fastclips::Geometry{slots, rows, workers, ticket_bytes,
+                                                              slot_bytes, frames, areas,
+                                                              frame_bytes})
                     .total;
             },
             nb::kw_only(), "slots"_a, "rows"_a, "workers"_a, "ticket_bytes"_a, "slot_bytes"_a,
-            "Bytes that an arena would take.")
+            "frames"_a = 0, "areas"_a = 0, "frame_bytes"_a = 0, "Bytes that an arena would take.")
         .def_static(
             "attach", [](int fd) { return new Arena(fd); }, "fd"_a, nb::rv_policy::take_ownership,
             "Map the arena that another process made.")
         .def_prop_ro("fd", &Arena::fd)
         .def_prop_ro("slots", [](const Arena& a) { return a.geometry().slots; })
         .def_prop_ro("rows", [](const Arena& a) { return a.geometry().rows; })
+        .def_prop_ro(
+            "frames", [](const Arena& a) { return a.geometry().frames; }, "Number of frame slots.")
+        .def_prop_ro(
+            "frame_slots_nbytes",
+            [](const Arena& a) { return a.geometry().frames * a.offsets().frame_stride; },
+            "Bytes of all frame slots.")
         .def_prop_ro("nbytes", [](const Arena& a) { return a.offsets().total; })
         .def(
             "slot",
@@ -264,6 +350,8 @@ NB_MODULE(_native, m) {
              "Settle a claim as DONE or FAILED; False if the worker does not hold it.")
         .def("reissue", &Arena::reissue, "cell"_a, "dead"_a,
              "Make the ticket of a dead worker READY again; False if it does not hold it.")
+        .def("free_frames", &Arena::free_frames, "dead"_a,
+             "Free the areas of frame slots that a dead worker was filling; returns how many.")
         .def("claimed_by", &Arena::claimed_by, "worker"_a, "The cells that a worker has claimed.")
         .def("count_death", &Arena::count_death, "cell"_a,
              "Add 1 to the workers that crashed over this ticket, and return the sum.")
@@ -412,34 +500,12 @@ NB_MODULE(_native, m) {
             "damaged, None.")
         .def(
             "decode_crops",
-            [](RegionDecoder& self, nb::list files, std::vector<std::uint32_t> rows,
-               std::tuple<std::uint32_t, std::uint32_t> size,
-               std::tuple<std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t> box,
-               std::uint32_t scale, bool mirrored, bool bypass_cache,
-               nb::ndarray<std::uint8_t, nb::ndim<4>, nb::c_contig, nb::device::cpu> output) {
-                if (!fastclips::jpeg::is_scale(scale))
-                    throw nb::value_error("scale must be 1, 2, 4 or 8");
-                if (output.shape(3) != self.channels())
-                    throw nb::value_error("output must have as many channels as the decoder");
-                if (rows.size() != files.size())
-                    throw nb::value_error("files and rows must have one length");
-                for (const std::uint32_t row : rows)
-                    if (row >= output.shape(0)) throw nb::index_error("no such row");
-                std::deque<Buffer> buffers;
-                for (nb::handle file : files) buffers.emplace_back(file, PyBUF_SIMPLE);
-                const auto [height, width] = size;
-                const auto [top, left, bottom, right] = box;
-                const Crop crop{height,
-                                width,
-                                {top, left, bottom, right},
-                                scale,
-                                static_cast<std::uint32_t>(output.shape(1)),
-                                static_cast<std::uint32_t>(output.shape(2)),
-                                self.channels(),
-                                mirrored,
-                                bypass_cache};
-                std::vector<fastclips::jpeg::Bytes> bytes;
-                for (const Buffer& buffer : buffers) bytes.push_back(buffer.bytes());
+            [](RegionDecoder& self, nb::list files, std::vector<std::uint32_t> rows, Size size,
+               Box4 box, std::uint32_t scale, bool mirrored, bool bypass_cache, Rows output) {
+                const Crop crop = crop_of(self.channels(), size, box, scale, mirrored, bypass_cache,
+                                          output, rows);
+                const Files given(files, rows.size());
+                const std::vector<fastclips::jpeg::Bytes> bytes = given.bytes();
                 std::string rungs(bytes.size(), 0);
                 {
                     const Unlocked unlocked;
@@ -457,7 +523,170 @@ NB_MODULE(_native, m) {
             "Decode the same box of several files into rows of an output, (rows, height, width, "
             "channels).\n\n"
             "Returns a byte for each file: the `Rung`, or more than WHOLE if the file has another "
-            "size, is unusual or damaged; its row then holds anything.");
+            "size, is unusual or damaged; its row then holds anything.")
+        .def(
+            "share_crops",
+            [](RegionDecoder& self, FrameArea& area, nb::list files, std::uint64_t video,
+               std::vector<std::uint64_t> frames, std::vector<std::uint32_t> slots,
+               std::vector<std::uint32_t> rows, Size size, Box4 box, std::uint32_t scale,
+               bool mirrored, bool bypass_cache, Rows output) {
+                const Crop crop = crop_of(self.channels(), size, box, scale, mirrored, bypass_cache,
+                                          output, rows);
+                check_pixels(area, self.channels());
+                const auto shared = shared_of(video, frames, slots, rows);
+                const Files given(files, rows.size());
+                const std::vector<fastclips::jpeg::Bytes> bytes = given.bytes();
+                std::string marks(bytes.size(), 0);
+                {
+                    const Unlocked unlocked;
+                    fastclips::jpeg::share_crops(self, area, bytes, shared, crop, output.data(),
+                                                 marks.data());
+                }
+                return nb::bytes(marks.data(), marks.size());
+            },
+            nb::sig("def share_crops(self, area: FrameArea, files: list[bytes | bytearray | "
+                    "memoryview], video: int, frames: list[int], slots: list[int], rows: "
+                    "list[int], size: tuple[int, int], box: tuple[int, int, int, "
+                    "int], scale: int, mirrored: bool, bypass_cache: bool, output: NDArray[numpy."
+                    "uint8]) -> bytes"),
+            "area"_a, "files"_a, "video"_a, "frames"_a, "slots"_a, "rows"_a, "size"_a, "box"_a,
+            "scale"_a, "mirrored"_a, "bypass_cache"_a, "output"_a.noconvert(),
+            "Decode files whole into frame slots, and their box into rows of an output.\n\n"
+            "Returns a byte for each file: HELD if it was copied from its slot, FILLED, or as "
+            "`decode_crops`, where the slot belongs to another frame or worker.");
+
+    nb::class_<FrameArea>(m, "FrameArea",
+                          "One stream's area of all frame slots, as a worker sees it.")
+        .def(nb::init<Arena&, std::uint32_t, std::uint64_t, std::uint64_t, std::uint32_t,
+                      std::uint32_t, std::uint16_t>(),
+             nb::keep_alive<1, 2>(), "arena"_a, nb::kw_only(), "area"_a, "offset"_a, "bytes"_a,
+             "pixel"_a, "format"_a, "worker"_a)
+        .def("set_number", &FrameArea::set_number, "number"_a,
+             "Set the number of the ticket that is rendered.")
+        .def("fits", &FrameArea::fits, "height"_a, "width"_a, "scale"_a,
+             "Whether a frame of a size, decoded at a scale, has room.")
+        .def(
+            "look",
+            [](const FrameArea& area, std::uint32_t slot, std::uint64_t video, std::uint64_t frame)
+                -> std::optional<std::tuple<std::uint64_t, std::uint32_t, std::uint32_t,
+                                            std::uint32_t, std::uint32_t, std::uint32_t>> {
+                const auto kept = area.look(slot, {video, frame});
+                if (!kept) return std::nullopt;
+                return std::tuple(kept->word, kept->height, kept->width, kept->asked, kept->scale,
+                                  kept->rung);
+            },
+            "slot"_a, "video"_a, "frame"_a,
+            "(word, height, width, scale asked for, scale, rung) of a frame in a slot; None if the "
+            "slot does not hold it.")
+        .def("unchanged", &FrameArea::unchanged, "slot"_a, "word"_a,
+             "Whether a slot holds what `look` has returned this word for.")
+        .def(
+            "pixels",
+            [](nb::handle_t<FrameArea> self, std::uint32_t slot) {
+                const FrameArea& area = nb::cast<const FrameArea&>(self);
+                return Bytes(area.pixels(slot), {static_cast<std::size_t>(area.bytes())}, self);
+            },
+            "slot"_a, "The memory of a slot; write to it only after `claim`.")
+        .def(
+            "claim",
+            [](FrameArea& area, std::uint32_t slot) -> std::optional<bool> {
+                switch (area.claim(slot)) {
+                    case FrameArea::Claim::kMine:
+                        return true;
+                    case FrameArea::Claim::kBusy:
+                        return std::nullopt;
+                    default:
+                        return false;
+                }
+            },
+            "slot"_a,
+            "Take a slot to fill it: True; False if a later ticket has filled it; None if another "
+            "worker fills it.")
+        .def(
+            "finish",
+            [](FrameArea& area, std::uint32_t slot, std::uint64_t video, std::uint64_t frame,
+               Size size, std::uint32_t asked, std::uint32_t scale, std::uint32_t rung) {
+                area.finish(slot, {video, frame},
+                            {0, std::get<0>(size), std::get<1>(size), asked, scale, rung});
+            },
+            "slot"_a, "video"_a, "frame"_a, "size"_a, "asked"_a, "scale"_a, "rung"_a,
+            "Publish what was written to a claimed slot.")
+        .def("abandon", &FrameArea::abandon, "slot"_a, "Give a claimed slot back, empty.")
+        .def(
+            "wait",
+            [](const FrameArea& area, std::uint32_t slot, int timeout_ms) {
+                area.wait(slot, fastclips::Clock::now() + std::chrono::milliseconds(timeout_ms));
+            },
+            "slot"_a, "timeout_ms"_a, nb::call_guard<Unlocked>(),
+            "Wait while another worker fills a slot, but not longer.")
+        .def(
+            "copy_crops",
+            [](FrameArea& area, std::uint64_t video, std::vector<std::uint64_t> frames,
+               std::vector<std::uint32_t> slots, std::vector<std::uint32_t> rows, Size size,
+               Box4 box, std::uint32_t scale, bool mirrored, bool bypass_cache, Rows output) {
+                const auto channels = static_cast<std::uint32_t>(output.shape(3));
+                const Crop crop =
+                    crop_of(channels, size, box, scale, mirrored, bypass_cache, output, rows);
+                check_pixels(area, channels);
+                const auto shared = shared_of(video, frames, slots, rows);
+                std::string marks(shared.size(), 0);
+                {
+                    const Unlocked unlocked;
+                    fastclips::jpeg::copy_crops(area, shared, crop, output.data(), marks.data());
+                }
+                return nb::bytes(marks.data(), marks.size());
+            },
+            "video"_a, "frames"_a, "slots"_a, "rows"_a, "size"_a, "box"_a, "scale"_a, "mirrored"_a,
+            "bypass_cache"_a, "output"_a.noconvert(),
+            "Copy a box of frames from their slots into rows of an output.\n\n"
+            "Returns a byte for each frame: HELD, or another one if the slot does not hold it; its "
+            "row then holds anything.");
+
+    nb::class_<FramePlanner>(m, "FramePlanner",
+                             "Assigns frame slots to the frames of tickets, by their next uses.")
+        .def(nb::init<std::uint32_t, std::uint32_t, double, std::uint64_t, std::uint64_t>(),
+             nb::kw_only(), "slots"_a, "least_uses"_a, "margin"_a, "rest"_a, "room"_a)
+        .def_prop_ro("ahead", &FramePlanner::ahead, "Uses of frames in the window.")
+        .def_prop_ro(
+            "counts",
+            [](const FramePlanner& self) {
+                const FramePlanner::Counts& counts = self.counts();
+                return std::tuple(counts.uses, counts.hits, counts.fills, counts.lost);
+            },
+            "(uses, hits, fills, lost) that were assigned: lost are frames that are used again, "
+            "but "
+            "for which no slot was left.")
+        .def_prop_ro("used", &FramePlanner::used, "How many slots hold a frame.")
+        .def(
+            "extend",
+            [](FramePlanner& self, Videos videos, Ints frames, Scales scales) {
+                check_tickets(videos, frames, scales);
+                const std::size_t steps = frames.shape(1);
+                for (std::size_t i = 0; i < videos.shape(0); ++i)
+                    if (!self.extend(static_cast<std::uint64_t>(videos.data()[i]),
+                                     frames.data() + i * steps, steps, scales.data()[i]))
+                        return i;
+                return videos.shape(0);
+            },
+            "videos"_a, "frames"_a, "scales"_a,
+            "Add tickets at the end of the window; returns how many there was room for.")
+        .def(
+            "assign",
+            [](FramePlanner& self, Videos videos, Ints frames,
+               nb::ndarray<std::int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu> slots) {
+                if (slots.shape(0) != frames.shape(0) || slots.shape(1) != frames.shape(1) ||
+                    videos.shape(0) != frames.shape(0))
+                    throw nb::value_error("videos, frames and slots must be of the same tickets");
+                const std::size_t steps = frames.shape(1);
+                for (std::size_t i = 0; i < videos.shape(0); ++i)
+                    if (!self.assign(static_cast<std::uint64_t>(videos.data()[i]),
+                                     frames.data() + i * steps, steps, slots.data() + i * steps))
+                        return false;
+                return true;
+            },
+            "videos"_a, "frames"_a, "slots"_a.noconvert(),
+            "Take tickets off the start of the window and write the slot of each time step, -1 for "
+            "none; False if they are not the next ones.");
 
     m.def(
         "blur",

@@ -169,7 +169,9 @@ def round_of(seed, sources, done):
     def make():
         workers = chance.choice([1, 2, 3, 5])
         memory = chance.choice(["64MiB", "1GiB"])
-        return fc.ClipLoader(data, *arguments, workers=workers, memory=memory, max_deaths=9_999, **options)
+        cache = chance.choice(["auto", "auto", "100KiB", "1MiB", 0])
+        engine = {"workers": workers, "memory": memory, "cache": cache, "max_deaths": 9_999}
+        return fc.ClipLoader(data, *arguments, **engine, **options)
 
     kept, place, loader = [], (0, 0), make()
     try:

@@ -3,7 +3,7 @@
 The model has one slot of two rows, two workers at a time and a bounded number of deaths and batches. Each
 step is one atomic operation of native/arena.h, or one of the two halves of writing a row; between any two
 of them anyone else may act or die. Waits poll, as bounded waits do. A second pass plants known mistakes in
-the protocol and checks that the walk finds them.
+the protocol and checks that the walk finds them. A second model has a frame slot and its readers and fillers.
 """
 
 from dataclasses import dataclass, replace
@@ -178,3 +178,132 @@ def test_the_protocol_holds_in_every_order():
 def test_the_walk_finds_mistakes(mistake, said):
     with pytest.raises(AssertionError, match=said):
         walk(mistake)
+
+
+# One area of a frame slot. Two workers at a time fill it with the frames of their tickets, or read it. Key
+# and pixels are three parts, which are written and read one after the other.
+
+FILLING, FULL = "FILLING", "FULL"
+
+
+@dataclass(frozen=True)
+class Sharer:
+    number: int
+    ticket: int  # wants the frame of the same number
+    at: str = "look"  # look, read 0 to 2, compare, swap, write 0 to 2, publish, done
+    word: tuple = ()
+    read: tuple = ()
+    dead: bool = False
+
+
+@dataclass(frozen=True)
+class Slot:
+    word: tuple = (0, 0, EMPTY)
+    parts: tuple = (0, 0, 0)  # key and two halves of the pixels: of which frame
+    workers: tuple = ()
+    tickets: tuple = (3, 4, 3)  # to come, after those of the first two workers
+    next_worker: int = 3
+    deaths: int = 2
+
+
+def slot_steps(world, mistake):
+    for at, worker in enumerate(world.workers):
+        if worker.dead or mistake == "free the living":
+            word = world.word
+            if word[1:] == (worker.number, FILLING):
+                yield replace(world, word=(word[0], 0, EMPTY))
+        if worker.dead:
+            if world.word[1:] != (worker.number, FILLING):  # a new worker does the ticket again
+                fresh = Sharer(world.next_worker, worker.ticket)
+                yield replace(world, workers=put(world.workers, at, fresh), next_worker=world.next_worker + 1)
+            continue
+        yield from sharer_steps(world, at, worker, mistake)
+        if world.deaths:
+            dead = put(world.workers, at, replace(worker, dead=True))
+            yield replace(world, workers=dead, deaths=world.deaths - 1)
+
+
+def sharer_steps(world, at, worker, mistake):  # noqa: C901, PLR0912 - one branch per place
+    def moved(**changes):
+        return put(world.workers, at, replace(worker, **changes))
+
+    frame = worker.ticket
+    if worker.at == "look":
+        full = world.word[2] == FULL
+        yield replace(world, workers=moved(at="read 0" if full else "swap", word=world.word, read=()))
+    elif worker.at.startswith("read"):
+        part = int(worker.at[-1])
+        read = (*worker.read, world.parts[part])
+        if part == 0 and read != (frame,):
+            yield replace(world, workers=moved(at="swap"))
+        else:
+            yield replace(world, workers=moved(at=f"read {part + 1}" if part < 2 else "compare", read=read))
+    elif worker.at == "compare":
+        same = world.word == worker.word or mistake == "read without comparing"
+        assert not same or worker.read == (frame,) * 3, "a reader takes what is not its frame"
+        yield replace(world, workers=moved(at="done" if same else "look"))
+    elif worker.at == "swap":  # the word is read, then swapped; others may come between
+        if worker.word[2] == FILLING and mistake != "take over":
+            yield replace(world, workers=moved(at="done"))  # decodes for itself
+        elif worker.word[0] > worker.ticket and mistake != "overwrite later tickets":
+            yield replace(world, workers=moved(at="done"))
+        elif world.word == worker.word:
+            word = (worker.ticket, worker.number, FILLING)
+            yield replace(world, word=word, workers=moved(at="write 0"))
+        else:
+            yield replace(world, workers=moved(at="done"))
+    elif worker.at.startswith("write"):
+        part = int(worker.at[-1])
+        parts = put(world.parts, part, frame)
+        yield replace(world, parts=parts, workers=moved(at=f"write {part + 1}" if part < 2 else "publish"))
+    elif worker.at == "publish":
+        word = (worker.ticket, worker.number, FULL)
+        yield replace(world, word=word, workers=moved(at="done"))
+    elif worker.at == "done" and world.tickets:
+        fresh = Sharer(worker.number, world.tickets[0])
+        yield replace(world, workers=put(world.workers, at, fresh), tickets=world.tickets[1:])
+
+
+def check_slot(world):
+    ticket, _, state = world.word
+    writers = [w for w in world.workers if not w.dead and (w.at.startswith("write") or w.at == "publish")]
+    assert len(writers) < 2, "two workers fill one slot"
+    if state == FULL:
+        assert world.parts == (ticket,) * 3, "a slot is full of what is not its frame"
+
+
+def walk_slot(mistake=None):
+    start = Slot(workers=(Sharer(1, 1), Sharer(2, 2)))
+    seen, edge, over = {start}, [start], 0
+    while edge:
+        world = edge.pop()
+        check_slot(world)
+        after = list(slot_steps(world, mistake))
+        idle = all(worker.at == "done" and not worker.dead for worker in world.workers)
+        over += idle and not world.tickets
+        assert after or idle, f"stuck: {world}"
+        for later in after:
+            assert later.word[0] >= world.word[0], "an older ticket overwrites a later one"
+        new = set(after) - seen
+        seen |= new
+        edge.extend(new)
+    assert over
+    return len(seen)
+
+
+def test_frame_slots_hold_in_every_order():
+    assert walk_slot() > 10_000
+
+
+@pytest.mark.parametrize(
+    ("mistake", "said"),
+    [
+        ("free the living", "two workers fill|not its frame"),
+        ("read without comparing", "a reader takes"),
+        ("take over", "two workers fill|not its frame"),
+        ("overwrite later tickets", "an older ticket overwrites"),
+    ],
+)
+def test_the_walk_finds_mistakes_with_frame_slots(mistake, said):
+    with pytest.raises(AssertionError, match=said):
+        walk_slot(mistake)

@@ -105,6 +105,7 @@ CASES = {
     "world": [({}, {"rank": 0, "world": 2}, REFUSED, "world=2: must be world=1")],
     "workers": [({}, {"workers": 1}, NO_EFFECT, "")],
     "memory": [({}, {"memory": "2GiB"}, NO_EFFECT, "")],
+    "cache": [({}, {"cache": 0}, NO_EFFECT, "")],
     "inputs": [
         ({}, {"inputs": ("image", "valid")}, WARNED, "outputs.inputs was image and is ['image', 'valid']"),
     ],

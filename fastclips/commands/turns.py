@@ -43,6 +43,7 @@ def loader_of(data: Dataset, args: Namespace) -> ClipLoader:
         rank=0,
         workers=args.workers,
         memory=args.memory,
+        cache=0,  # what is measured is decoding
     )
 
 

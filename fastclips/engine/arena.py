@@ -59,6 +59,7 @@ COUNTERS = (
     *("worker", "since", "stage"),  # its number; the time of its last claim, or look for one; `STAGES`
     *("death_code", "death_video", "death_frame"),  # of the last worker of this row that died: see `Death`
     *("deaths", "reissued"),  # workers of this row that died; clips that are rendered again for it
+    *("held", "filled"),  # frames that were taken from frame slots; that were decoded into them
 )
 """Columns of `Arena.counters`: each worker's totals since the loader began, and what it does now."""
 

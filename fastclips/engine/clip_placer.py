@@ -6,12 +6,15 @@ decoded part in the batch, or in scratch memory where pixel steps follow.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastclips.engine.rendering import DECODE, KERNEL
-from fastclips.errors import FrameError
+from fastclips._native import FILLED as FILLED_MARK
+from fastclips._native import HELD as HELD_MARK
+from fastclips.engine.rendering import DECODE, FILLED, HELD, KERNEL
+from fastclips.errors import FastclipsError, FrameError
 from fastclips.pixels.decoding.decoder import Decoded, Decoder, Rung
 from fastclips.pixels.geometry.fields import make_field_placer
 from fastclips.pixels.geometry.placing import Hole, find_hole, make_placer
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastclips.engine.rendering import Meter
+    from fastclips.engine.shared_frames import StreamFrames
     from fastclips.pixels.geometry.affine import Geometry
     from fastclips.pixels.recipe import Recipe
     from fastclips.pixels.steps.compiled import CompiledSteps
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Clip", "ClipPlacer", "StreamSetup", "size_text"]
 
 _LAST = int(Rung.WHOLE)  # the last rung that `Decoder.decode_crops` uses
+_PLACED = {*range(_LAST + 1), HELD_MARK, FILLED_MARK}
 
 
 class StreamSetup(NamedTuple):
@@ -68,10 +73,21 @@ class Clip(NamedTuple):
     padded: list[int]  # time steps
     sizes: dict[tuple[str, int], tuple[Any, str]]  # by group and frame, and the stream where it was read
     ignored: dict[str, list[int]]  # time steps without labels, by mask, where they are more than the padded
+    slots: Mapping[int, int] = {}  # the frame slots of frames that other clips show, too
 
     def unlabelled(self, mask: str) -> list[int]:
         """Return the time steps at which a mask has no labels."""
         return self.ignored.get(mask, self.padded)
+
+
+class _Crop(NamedTuple):
+    """A map that is a crop, for all frames of a size."""
+
+    size: tuple[int, int]
+    box: Source
+    scale: int
+    mirrored: bool
+    bypass_cache: bool
 
 
 class _PartShape(NamedTuple):
@@ -98,6 +114,8 @@ class ClipPlacer:
         Where frames are placed before the pixel steps, which write to the batch.
     bypass_cache : bool
         As for `fastclips.pixels.geometry.kernels.crop`.
+    frames : StreamFrames, optional
+        The stream's frames in frame slots, which `Clip.slots` refers to.
     """
 
     def __init__(
@@ -108,7 +126,9 @@ class ClipPlacer:
         scratch: NDArray[np.uint8] | None,
         *,
         bypass_cache: bool,
+        frames: StreamFrames | None = None,
     ) -> None:
+        self._frames = frames
         self._recipe, self._setup, self._clip = setup.recipe, setup, clip
         self._draws = setup.recipe.own_draws(clip.draws)
         self._batch, self._scratch = batch, scratch
@@ -200,36 +220,169 @@ class ClipPlacer:
         collection of int
             The frames that were placed. The others are left to `place_frame`, or have another size.
         """
-        if self._recipe.by_frame or (source := self._resolve_source(size, 0)) is None:
+        crop = self._plain_crop(size, shown)
+        if crop is None or self._setup.stream.kind != "image":
             return ()
-        geometry, output = self._geometry, self._output
-        plain = localize(geometry, 0, 0, geometry.scale).is_crop and not geometry.flip_vertical
-        moves_channels = self._setup.channels_first and self._scratch is None
-        if not plain or self._table is not None or moves_channels or not self._fits(size, shown):
-            return ()
-        rungs = self._setup.decoder.decode_crops(
+        decoder, frames, slots = self._setup.decoder, self._frames, self._clip.slots
+        firsts = {frame: shown_at[0] for frame, shown_at in shown.items()}
+        marks: dict[int, int] = {}
+        own = [*shown]
+        if frames is not None and (kept := [frame for frame in shown if frame in slots]):
+            data = dict(zip(shown, files, strict=True))
+            found = decoder.share_crops(
+                frames.area,
+                [data[frame] for frame in kept],
+                self._clip.video,
+                kept,
+                [slots[frame] for frame in kept],
+                [firsts[frame] for frame in kept],
+                *crop,
+                self._output,
+            )
+            marks.update(zip(kept, found, strict=True))
+            own = [frame for frame in shown if frame not in marks]
+            files = [data[frame] for frame in own]
+        rungs = decoder.decode_crops(
             files,
-            [shown_at[0] for shown_at in shown.values()],
-            size,
-            source,
-            geometry.scale,
-            output,
-            mirrored=geometry.flip,
-            bypass_cache=self._bypass_cache,
+            [firsts[frame] for frame in own],
+            crop.size,
+            crop.box,
+            crop.scale,
+            self._output,
+            mirrored=crop.mirrored,
+            bypass_cache=crop.bypass_cache,
         )
+        marks.update(zip(own, rungs, strict=True))
         done: Collection[int] = shown.keys()
-        if max(rungs) > _LAST:
-            done = {frame for frame, rung in zip(shown, rungs, strict=True) if rung <= _LAST}
+        counts = Counter(marks.values())
+        if not counts.keys() <= _PLACED:
+            done = {frame for frame, mark in marks.items() if mark in _PLACED}
         self._note_size(size, done)
+        self._repeat(shown, done)
+        geometry = self._geometry
+        pixels, decoded = size[0] * size[1] / geometry.scale**2, geometry.y.size * geometry.x.size
+        for mark, count in counts.items():
+            if mark <= _LAST:
+                meter.add_decoded(mark, pixels, decoded, count)
+        meter.add_decoded(_LAST, pixels, pixels, counts[FILLED_MARK])
+        meter.add(FILLED, counts[FILLED_MARK])
+        meter.add(HELD, counts[HELD_MARK])
+        return done
+
+    def place_held(self, shown: Mapping[int, list[int]], meter: Meter) -> Collection[int]:
+        """Place the frames that are in frame slots.
+
+        Returns
+        -------
+        collection of int
+            The frames that were placed. The others must be read and decoded; so must frames that do not fit,
+            which then raises an error.
+        """
+        frames, clip, done = self._frames, self._clip, set[int]()
+        kept = [frame for frame in shown if frame in clip.slots]
+        if frames is None or not kept:
+            return done
+        looks = (frames.look(clip.slots[frame], clip.video, frame) for frame in kept)
+        first = next((found for found in looks if found is not None), None)
+        if first is None:
+            return done
+        try:
+            crop = self._plain_crop(first.size, shown)
+            if crop is not None:
+                slots, rows = [clip.slots[frame] for frame in kept], [shown[frame][0] for frame in kept]
+                output = self._output.reshape(*self._output.shape[:3], -1)  # masks have no last axis
+                marks = frames.area.copy_crops(clip.video, kept, slots, rows, *crop, output)
+                done.update(frame for frame, mark in zip(kept, marks, strict=True) if mark == HELD_MARK)
+                self._note_size(first.size, done)
+                self._repeat(shown, done)
+            else:
+                for frame in kept:
+                    if self._place_kept(frame, shown[frame], meter):
+                        done.add(frame)
+        except FastclipsError:  # a frame of another size than the clip may show
+            pass
+        meter.lap(KERNEL)
+        meter.add(HELD, len(done))
+        return done
+
+    def share_frame(
+        self,
+        frame: int,
+        data: Any,  # noqa: ANN401 - as stored
+        size: tuple[int, int],
+        shown_at: list[int],
+        meter: Meter,
+        *,
+        waits: bool,
+    ) -> bool | None:
+        """Place a frame from its frame slot, decoded whole into it where it must be.
+
+        Returns
+        -------
+        bool or None
+            Whether it was placed; if not, `place_frame` does it. None if another worker decodes it: ask
+            again, with `waits`.
+        """
+        frames, clip = self._frames, self._clip
+        if frames is None or frame not in clip.slots or isinstance(data, np.ndarray):
+            return False
+        if self._place_kept(frame, shown_at, meter):
+            meter.add(HELD, 1)
+            return True
+        (scale, *others) = self.scales(size, shown_at)
+        if others or not frames.area.fits(*size, scale):
+            return False
+
+        def decode() -> Decoded:
+            return self._setup.decoder.decode(data, None, scale)
+
+        found = frames.fill(clip.slots[frame], clip.video, frame, size, scale, decode, waits=waits)
+        if found is True and self._place_kept(frame, shown_at, meter):
+            meter.add(HELD, 1)
+            return True
+        if not isinstance(found, Decoded):
+            return None if found is None else False
+        self.count(found, size, meter)
+        meter.add(FILLED, 1)
+        meter.lap(DECODE)
+        self.place_whole(found, scale, size, shown_at, meter)
+        return True
+
+    def _place_kept(self, frame: int, shown_at: list[int], meter: Meter) -> bool:
+        """Place a frame from its slot, if it is there and stays there."""
+        frames, clip = self._frames, self._clip
+        slot = clip.slots[frame]
+        kept = None if frames is None else frames.look(slot, clip.video, frame)
+        if frames is None or kept is None or not self._fits(kept.size, {frame: shown_at}):
+            return False
+        if self.scales(kept.size, shown_at) != {kept.scale}:
+            return False
+        self.place_whole(kept.frame, kept.scale, kept.size, shown_at, meter)
+        if not frames.unchanged(slot, kept):
+            return False
+        self._note_size(kept.size, (frame,))
+        return True
+
+    def _plain_crop(self, size: tuple[int, int], shown: Mapping[int, list[int]]) -> _Crop | None:
+        """Return the map of frames of a size if it is a crop, and if they fit those of other streams."""
+        if self._recipe.by_frame or self._setup.stream.is_field:
+            return None
+        self._resolve_source(size, 0)
+        geometry, scale = self._geometry, self._scale
+        plain = localize(geometry, 0, 0, scale).is_crop and not geometry.flip_vertical
+        moves_channels = self._setup.channels_first and self._scratch is None
+        if not plain or self._table_at(0) is not None or moves_channels or not self._fits(size, shown):
+            return None
+        source = find_source(geometry, *size, self._recipe.border.fill)
+        return _Crop(size, source, scale, geometry.flip, self._bypass_cache)
+
+    def _repeat(self, shown: Mapping[int, list[int]], done: Collection[int]) -> None:
+        """Copy frames from the first time step that shows them to the others."""
+        output = self._output
         if len(shown) < len(output):
             for frame, (first, *others) in shown.items():
                 if others and frame in done:
                     output[others] = output[first]
-        pixels, decoded = size[0] * size[1] / geometry.scale**2, geometry.y.size * geometry.x.size
-        for rung in {*rungs}:
-            if rung <= _LAST:
-                meter.add_decoded(rung, pixels, decoded, rungs.count(rung))
-        return done
 
     def _fits(self, size: tuple[int, int], shown: Mapping[int, list[int]]) -> bool:
         """Whether frames of a size fit those of the other streams of the group."""

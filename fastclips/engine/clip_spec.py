@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from fastclips.pixels.recipe import Recipe
     from fastclips.pixels.steps.compiled import CompiledSteps
-    from fastclips.spec import SlotLayout, StreamSpec, Weighting
+    from fastclips.spec import FrameLayout, SlotLayout, StreamSpec, Weighting
 
 __all__ = ["ClipSpec"]
 
@@ -56,6 +56,8 @@ class ClipSpec:
         Whether a frame that cannot be read or decoded is replaced by its neighbour, instead of an error.
     groups : mapping of str to str
         Group of each stream whose frames need not have the size of all others: see `FoundLayout.groups`.
+    shared : FrameLayout, optional
+        The streams whose decoded frames clips share, and the room for each.
     """
 
     storage: Storage
@@ -70,6 +72,7 @@ class ClipSpec:
     repeats_damaged: bool = False
     max_pixels: int | None = None
     groups: Mapping[str, str] = field(default_factory=dict)
+    shared: FrameLayout | None = None
 
     def advise(self, tickets: NDArray[np.void]) -> None:
         """Tell the storage which frames will be read soon, if it wants to know."""
@@ -108,4 +111,5 @@ class ClipSpec:
     @property
     def ticket_dtype(self) -> np.dtype[np.void]:
         """Of the tickets."""
-        return ticket_dtype(self.time_steps, self.recipe.draws, self.layout.ticket_rows)
+        shares = self.shared is not None
+        return ticket_dtype(self.time_steps, self.recipe.draws, self.layout.ticket_rows, shares=shares)

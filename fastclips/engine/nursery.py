@@ -151,6 +151,7 @@ class Nursery:
         if clips != self._clips:
             self._clips, self._progress, self._deaths = clips, monotonic(), 0
         self._deaths += 1
+        self._arena.free_frames(worker)
         cells = self._arena.claimed_by(worker)
         counters[index, _DEATH] = STUCK if stuck else code, *self._clip(cells)
         counters[index, _DEATHS] += 1

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from fastclips._native import PAGE
 from fastclips.engine.arena import (
     COUNTERS,
     DEATHS,
@@ -38,10 +37,11 @@ from fastclips.engine.arena import (
     slot_views,
     ticket_view,
 )
+from fastclips.engine.memory import new_arena
 from fastclips.engine.rendering import clip_name, in_words, of_clip
 from fastclips.engine.worker import make_renderer
-from fastclips.errors import ClosedError, EngineError, FastclipsError, FrameError, OptionError, why_failed
-from fastclips.processes import Process, fill_standard_streams
+from fastclips.errors import ClosedError, EngineError, FastclipsError, FrameError, why_failed
+from fastclips.processes import Process
 from fastclips.spec import ALIGNMENT
 
 if TYPE_CHECKING:
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Batch", "Engine", "Inline", "Pool"]
 
-_LEAST_SLOTS = 3  # a batch with the consumer, a batch that is ready, a batch that is written
 _KEPT = 8  # batches that consumers hold at a time: TensorFlow 4, JAX with its dispatch up to 11
 _AHEAD = 3  # batches in flight beyond those that the workers write
 _WAIT_MS = 100  # between checks that the nursery lives
@@ -216,6 +215,11 @@ class Pool:
         Ceiling for the arena, in bytes.
     name : callable, optional
         Returns the name of the clip of a ticket in messages.
+    cache : int, optional
+        Bytes of the arena for frame slots, if the spec has `shared`; by default what `memory` leaves beside
+        the batches.
+    most_frames : int
+        No more frame slots than this.
     timeout : float, optional
         Seconds that a worker may work on a clip before it is killed and the clip is rendered again.
     most_deaths : int
@@ -224,7 +228,7 @@ class Pool:
     Raises
     ------
     OptionError
-        If three batches do not fit into `memory`.
+        If three batches do not fit into `memory` beside `cache`, or no frame into `cache`.
     EngineError
         If the nursery cannot be started, or a limit of the process does not allow the arena.
     """
@@ -235,20 +239,15 @@ class Pool:
         *,
         workers: int,
         memory: int,
+        cache: int | None = None,
+        most_frames: int = 2**31 - 1,
         name: Callable[[np.void], str] | None = None,
         timeout: float | None = None,
         most_deaths: int = 3,
     ) -> None:
-        tickets = spec.layout.tickets
         self._ticket_rows = spec.layout.ticket_rows
-        self._ahead = math.ceil(workers / tickets) + _AHEAD
-        geometry = {
-            "rows": tickets,
-            "workers": workers,
-            "ticket_bytes": spec.ticket_dtype.itemsize,
-            "slot_bytes": spec.layout.nbytes,
-        }
-        self._arena = _new_arena(_slots(geometry, memory, self._ahead + _KEPT), geometry)
+        self._ahead = math.ceil(workers / spec.layout.tickets) + _AHEAD
+        self._arena = new_arena(spec, workers, memory, self._ahead + _KEPT, cache, most_frames)
         self._views = slot_views(self._arena, spec.layout)
         self._in_flight: set[int] = set()
         self._draining: set[int] = set()
@@ -273,6 +272,16 @@ class Pool:
     def slots(self) -> int:
         """Number of batches that the arena has room for."""
         return self._arena.slots
+
+    @property
+    def frames(self) -> int:
+        """Number of frames that the arena has room for."""
+        return self._arena.frames
+
+    @property
+    def frame_nbytes(self) -> int:
+        """Bytes of the room of a frame."""
+        return self._arena.frame_slots_nbytes // max(self._arena.frames, 1)
 
     @property
     def nbytes(self) -> int:
@@ -450,33 +459,12 @@ def _no_advice(tickets: NDArray[np.void]) -> None:
     """Do nothing: the storage takes no advice on what will be read."""
 
 
-def _slots(geometry: dict[str, int], memory: int, wanted: int) -> int:
-    least = Arena.nbytes_of(slots=_LEAST_SLOTS, **geometry)
-    if memory < least:
-        raise OptionError(
-            f"memory={memory}: must be at least {least} bytes, the room of {_LEAST_SLOTS} batches of "
-            f'{geometry["slot_bytes"]} bytes; give memory="{-(-least // 2**20)}MiB" or more, or a smaller '
-            "batch_size"
-        )
-    more = Arena.nbytes_of(slots=_LEAST_SLOTS + 1, **geometry) - least
-    per_slot = more + PAGE  # the cells of another slot may begin a page
-    return min(_LEAST_SLOTS + (memory - least) // per_slot, max(wanted, _LEAST_SLOTS))
-
-
 def _kernel_state(pid: int) -> str:
     """Return the letter of a process's state, such as "D"; "" if there is no such process."""
     try:
         return Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(") ")[2][:1]
     except OSError:
         return ""
-
-
-def _new_arena(slots: int, geometry: dict[str, int]) -> Arena:
-    try:
-        fill_standard_streams()
-        return Arena(slots=slots, **geometry)
-    except OSError as error:
-        raise EngineError(f"cannot make the shared memory of batches: {why_failed(error)}") from error
 
 
 def _start_nursery(arena: Arena, spec: RenderSpec, workers: int, limits: list[int]) -> Process:

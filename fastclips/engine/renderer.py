@@ -23,11 +23,12 @@ from fastclips.pixels.geometry.flips import swap_table
 from fastclips.reserved import WEIGHT
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from fastclips.engine.clip_spec import ClipSpec
+    from fastclips.engine.shared_frames import SharedFrames
     from fastclips.pixels.recipe import Swapping
     from fastclips.spec import StreamSpec
 
@@ -59,6 +60,11 @@ class Renderer:
         What to read, how to decode it, and where to write it.
     single_threaded : bool
         Whether no other thread of this process renders, so that kernels may use a buffer of their own.
+
+    Attributes
+    ----------
+    shared : SharedFrames, optional
+        Decoded frames of other clips, which a worker sets.
     """
 
     def __init__(self, spec: ClipSpec, *, single_threaded: bool = False) -> None:
@@ -68,6 +74,7 @@ class Renderer:
         self._scratch: dict[str, NDArray[Any]] = {}  # pictures before their pixel steps, by stream
         self._weights = np.array([spec.weighting.table if spec.weighting else ()], np.float32)
         self._bypass_cache = single_threaded and spec.layout.nbytes > _CACHED
+        self.shared: SharedFrames | None = None
 
     def _set_up(self, stream: StreamSpec) -> StreamSetup:
         spec, recipe = self._spec, self._spec.recipe.of(stream)
@@ -135,7 +142,8 @@ class Renderer:
             shown.setdefault(frame if frame >= 0 else ~frame, []).append(at)
         padded = [at for at, frame in enumerate(frames) if frame < 0]
         draws = ticket["draws"].tolist()
-        clip = Clip(int(ticket["video"]), int(ticket["view"]), draws, shown, padded, {}, {})
+        slots = self._slots(ticket, shown)
+        clip = Clip(int(ticket["video"]), int(ticket["view"]), draws, shown, padded, {}, {}, slots)
         damage: list[Damage] = []
         if lost:
             damage = [Damage(number, frame, lost) for number in range(len(self._setups)) for frame in shown]
@@ -153,6 +161,13 @@ class Renderer:
                 meter.lap(KERNEL)
             meter.add_clip(len(frames))
         return damage
+
+    def _slots(self, ticket: np.void, shown: dict[int, list[int]]) -> dict[int, int]:
+        """Return the frame slots of a clip's frames, where they have one."""
+        if self.shared is None:
+            return {}
+        slots = ticket["slots"].tolist()
+        return {frame: slots[first] for frame, (first, *_) in shown.items() if slots[first] >= 0}
 
     def _render_streams(self, clip: Clip, row: Mapping[str, NDArray[Any]], meter: Meter) -> list[Damage]:
         """Write all streams of a clip; return its damaged frames, if any, which are to be replaced."""
@@ -191,28 +206,12 @@ class Renderer:
             output[...] = stream.ignored
             return {}
         meter.begin(READ)
-        shown, files, damage = self._read(stream, clip, shown)
-        arrays = np.ndarray in set(map(type, files))
-        meter.add(BYTES, sum(map(count_bytes if arrays else len, files)))
-        self._count_read(len(files), meter)
-        meter.begin(DECODE)
+        frames = None if self.shared is None else self.shared.of(stream.name)
         scratch = self._scratch_for(setup)
-        placer = ClipPlacer(setup, clip, output, scratch, bypass_cache=self._bypass_cache)
-        placed: Collection[int] | None = () if arrays else None
-        for (frame, shown_at), data in zip(shown.items(), files, strict=True):
-            if placed and frame in placed:
-                continue
-            try:
-                size = _check_size(setup, clip, frame, data)
-                if placed is None:
-                    placed = placer.place_crops(size, shown, files, meter)
-                    if len(placed) == len(shown):  # so all have this size
-                        break
-                if frame not in placed:
-                    placer.place_frame(data, size, shown_at, meter)
-            except FastclipsError as error:
-                damage[frame] = self._damage(error, setup, clip, frame)
-        meter.lap(DECODE)
+        placer = ClipPlacer(setup, clip, output, scratch, bypass_cache=self._bypass_cache, frames=frames)
+        if frames is not None and (held := placer.place_held(shown, meter)):
+            shown = {frame: shown_at for frame, shown_at in shown.items() if frame not in held}
+        damage = self._decode(setup, clip, shown, placer, meter) if shown else {}
         if damage:
             return damage
         meter.begin(STEPS)
@@ -221,6 +220,22 @@ class Renderer:
         except (FrameError, OptionError) as error:
             raise self._at_frame(error, stream, clip.video, next(iter(clip.shown))) from error.__cause__
         meter.lap(KERNEL)
+        return damage
+
+    def _decode(
+        self, setup: StreamSetup, clip: Clip, shown: dict[int, list[int]], placer: ClipPlacer, meter: Meter
+    ) -> dict[int, str]:
+        """Read, decode and place frames of a stream; return those that are to be replaced, with reasons."""
+        shown, files, damage = self._read(setup.stream, clip, shown)
+        arrays = np.ndarray in set(map(type, files))
+        meter.add(BYTES, sum(map(count_bytes if arrays else len, files)))
+        self._count_read(len(files), meter)
+        meter.begin(DECODE)
+        found = dict(zip(shown, files, strict=True))
+        decoding = _Decoding(setup, clip, shown, found, placer, meter, () if arrays else None)
+        for frame, error in decoding.run():
+            damage[frame] = self._damage(error, setup, clip, frame)
+        meter.lap(DECODE)
         return damage
 
     def _count_read(self, frames: int, meter: Meter) -> None:
@@ -301,6 +316,62 @@ class Renderer:
         flat = mask.reshape(-1, mask.shape[-1])
         kernels.crop_table(flat, 0, 0, False, table, out.reshape(flat.shape), bypass_cache=self._bypass_cache)
         out[unlabelled] = 0
+
+
+class _Decoding:
+    """Decodes and places the frames of one stream of a clip.
+
+    Frames that other workers decode at this moment come last, so that workers whose clips overlap divide
+    their frames. But errors come in the order of the frames.
+    """
+
+    def __init__(
+        self,
+        setup: StreamSetup,
+        clip: Clip,
+        shown: dict[int, list[int]],
+        files: Mapping[int, Any],
+        placer: ClipPlacer,
+        meter: Meter,
+        placed: Collection[int] | None,
+    ) -> None:
+        self._setup, self._clip, self._shown, self._files = setup, clip, shown, files
+        self._placer, self._meter = placer, meter
+        self._placed = placed  # by one call for all frames; None before it
+        self._busy: list[int] = []  # frames that other workers decode
+
+    def run(self) -> Iterator[tuple[int, FastclipsError]]:
+        """Place all frames; yield those that cannot be decoded, or do not fit."""
+        for frame in self._files:
+            if self._placed is not None and len(self._placed) == len(self._files):
+                return  # so all have one size
+            if not (self._placed and frame in self._placed):
+                yield from self._try(frame, waits=False)
+        yield from self._run_busy()
+
+    def _run_busy(self) -> Iterator[tuple[int, FastclipsError]]:
+        while self._busy:
+            yield from self._try(self._busy.pop(0), waits=True)
+
+    def _try(self, frame: int, *, waits: bool) -> Iterator[tuple[int, FastclipsError]]:
+        try:
+            self._place(frame, waits=waits)
+        except FastclipsError as error:
+            yield from self._run_busy()  # these are earlier frames
+            yield frame, error
+
+    def _place(self, frame: int, *, waits: bool) -> None:
+        data, shown_at, placer, meter = self._files[frame], self._shown[frame], self._placer, self._meter
+        size = _check_size(self._setup, self._clip, frame, data)
+        if self._placed is None:
+            self._placed = placer.place_crops(size, self._shown, [*self._files.values()], meter)
+        if frame in self._placed:
+            return
+        done = placer.share_frame(frame, data, size, shown_at, meter, waits=waits)
+        if done is None:
+            self._busy.append(frame)
+        elif not done:
+            placer.place_frame(data, size, shown_at, meter)
 
 
 def _check_size(setup: StreamSetup, clip: Clip, frame: int, data: Any) -> tuple[int, int]:  # noqa: ANN401 - as stored

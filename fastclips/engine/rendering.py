@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = [
     "BYTES",
     "DECODE",
+    "FILLED",
+    "HELD",
     "KERNEL",
     "MOVIE_FRAMES",
     "PILLOW",
@@ -43,6 +45,7 @@ __all__ = [
 READ, DECODE, KERNEL, BYTES, PILLOW, MOVIE_FRAMES = map(
     COUNTERS.index, ("read_s", "decode_s", "kernel_s", "bytes", "pillow", "movie_frames")
 )
+HELD, FILLED = COUNTERS.index("held"), COUNTERS.index("filled")
 _CLIPS, _FRAMES, _RUNGS, _PIXELS, _DECODED_PIXELS = map(
     COUNTERS.index, ("clips", "frames", "sliced", "pixels", "decoded_pixels")
 )

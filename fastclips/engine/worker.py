@@ -16,7 +16,7 @@ from fastclips.errors import FastclipsError
 from fastclips.functions import print_traceback
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -84,6 +84,7 @@ def work(arena: Arena, spec: RenderSpec, worker: int, index: int, most_crashes: 
     except Exception as error:
         arena.last_words = to_note(in_words(error))
         raise
+    begin = _share_frames(arena, spec, worker, renderer)
     slots = slot_views(arena, spec.layout)
     tickets = ticket_view(arena, spec.ticket_dtype)
     counters = arena.counters()[index]
@@ -97,6 +98,7 @@ def work(arena: Arena, spec: RenderSpec, worker: int, index: int, most_crashes: 
             continue
         counters[_SINCE] = monotonic()
         cell = claim[0]
+        begin(claim[1])
         slot, row = divmod(cell, rows)
         try:
             arrays = spec.layout.of_ticket(slots[slot], row)
@@ -116,3 +118,16 @@ def work(arena: Arena, spec: RenderSpec, worker: int, index: int, most_crashes: 
             arena.finish(cell, worker, False)
         else:
             arena.finish(cell, worker, True)
+
+
+def _share_frames(
+    arena: Arena, spec: RenderSpec, worker: int, renderer: AnyRenderer
+) -> Callable[[int], object]:
+    """Give a renderer the arena's frame slots, if there are any; return what takes each ticket's number."""
+    if not arena.frames:
+        return int
+    from fastclips.engine.shared_frames import SharedFrames  # noqa: PLC0415 - only for clips
+
+    shared = SharedFrames(arena, spec, worker)  # type: ignore[arg-type]
+    renderer.shared = shared  # type: ignore[attr-defined]
+    return shared.begin

@@ -26,7 +26,7 @@ from fastclips.serving.report import report_of
 from fastclips.serving.stats import Stats, resident_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
     from typing import Self
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from fastclips.engine.pool import Batch, Engine
     from fastclips.serving.damage import Damage
+    from fastclips.serving.frame_plan import FramePlan
     from fastclips.serving.report import Report
     from fastclips.serving.schedule import Planned, Schedule
     from fastclips.spec import RenderSpec
@@ -67,6 +68,12 @@ class Batches:
         Worker processes; by default one per core; 0 renders in the calling process.
     memory : str or int
         Ceiling for the workers' batches in shared memory, such as ``"1GiB"``, or in bytes.
+    cache : int or None
+        Bytes of `memory` for decoded frames, if the spec has `shared`; None for what the batches leave.
+    most_frames : int
+        No more decoded frames than this.
+    frame_plan : callable, optional
+        Returns the plan of frame slots for a number of them and of workers.
     repeat : bool
         Whether iterating continues with the next epoch, without end.
     damage : Damage, optional
@@ -98,6 +105,9 @@ class Batches:
         *,
         workers: int | None = None,
         memory: str | int = "1GiB",
+        cache: int | None = 0,
+        most_frames: int = 2**31 - 1,
+        frame_plan: Callable[[int, int], FramePlan] | None = None,
         repeat: bool = False,
         damage: Damage | None = None,
         timeout: float | None = None,
@@ -118,6 +128,8 @@ class Batches:
                 spec,
                 workers=self.workers,
                 memory=memory,
+                cache=cache,
+                most_frames=most_frames,
                 name=name,
                 timeout=timeout,
                 most_deaths=max_deaths,
@@ -125,6 +137,9 @@ class Batches:
             if self.workers
             else Inline(spec, name)
         )
+        self._frame_plan: FramePlan | None = None
+        if frame_plan is not None and isinstance(self._engine, Pool) and self._engine.frames:
+            self._frame_plan = frame_plan(self._engine.frames, self.workers)
         self._owner = os.getpid()
         self._closed = False
         self._lock = OneCall()
@@ -326,6 +341,10 @@ class Batches:
         72
         """
         total = dict(zip(COUNTERS, self._engine.counters.sum(axis=0).tolist(), strict=True))
+        plan, engine = self._frame_plan, self._engine
+        cached = {}
+        if plan is not None and isinstance(engine, Pool):
+            cached = {"cache_bytes": plan.used * engine.frame_nbytes, "cache_lost": plan.counts["lost"]}
         return Stats.of(
             total,
             seconds=0.0 if self._began is None else self._ended - self._began,
@@ -335,6 +354,7 @@ class Batches:
             damaged_frames=len(self.damaged),
             workers=self.workers,
             resident_bytes=resident_bytes([os.getpid(), *self.pids]),
+            **cached,
         )
 
     def report(self) -> Report:
@@ -445,7 +465,10 @@ class Batches:
         while not self._pending or self._engine.has_room():
             if not self._planned:
                 self._planned.extend(self.schedule.run(*self._to_submit, _PLANNED))
-            self._pending.append(self._submit(self._to_submit, self._planned.popleft()))
+            planned = self._planned.popleft()
+            if self._frame_plan is not None:
+                self._frame_plan.assign(*self._to_submit, planned.tickets)
+            self._pending.append(self._submit(self._to_submit, planned))
             self._to_submit = self._after(self._to_submit)
 
     def _forget(self) -> None:

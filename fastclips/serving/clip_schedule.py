@@ -44,14 +44,23 @@ class ClipSchedule:
         The structure of a batch.
     parts : callable
         Returns the parts of the loader's state.
+    shares : bool
+        Whether tickets name frame slots.
     """
 
     def __init__(
-        self, plan: Plan, dataset: Dataset, outputs: Outputs, parts: Callable[[], Mapping[str, Any]]
+        self,
+        plan: Plan,
+        dataset: Dataset,
+        outputs: Outputs,
+        parts: Callable[[], Mapping[str, Any]],
+        *,
+        shares: bool = False,
     ) -> None:
         self._plan, self._dataset, self._outputs = plan, dataset, outputs
         self._parts = parts
-        self._dtype = ticket_dtype(plan.sampler.time_steps, plan.draws, plan.draws_per_clip)
+        self._dtype = ticket_dtype(plan.sampler.time_steps, plan.draws, plan.draws_per_clip, shares=shares)
+        self._shares = shares
 
     @property
     def time_steps(self) -> int:
@@ -92,6 +101,10 @@ class ClipSchedule:
                 weights[...] = known[WEIGHT].reshape(weights.shape)
             yield Planned(tickets[own], known)
 
+    def tickets(self, epoch: int, batch: int, most: int) -> NDArray[np.void]:
+        """Return the tickets of up to `most` consecutive batches, fewer if the epoch ends; no weights."""
+        return self._tickets(self._plan.clips(epoch, batch, most))
+
     def _tickets(self, clips: PlannedClips) -> NDArray[np.void]:
         """Return tickets of clips, with the storage's own numbers of videos and frames.
 
@@ -109,6 +122,8 @@ class ClipSchedule:
         tickets["draws"] = clips.draws.reshape(tickets["draws"].shape)
         # A marked frame is moved the other way, since ~(frame + start) equals ~frame - start.
         tickets["frames"][:, : self.time_steps] = np.where(frames < 0, frames - starts, frames + starts)
+        if self._shares:
+            tickets["slots"] = -1
         return tickets
 
     def assemble(self, arrays: Mapping[str, NDArray[Any]]) -> Any:  # noqa: ANN401 - the user's choice

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from fastclips.serving.state import Identity
 
-__all__ = ["Planned", "Schedule"]
+__all__ = ["Planned", "Schedule", "TicketSchedule"]
 
 
 class Planned(NamedTuple):
@@ -49,3 +49,10 @@ class Schedule(Protocol):
 
     def assemble(self, arrays: Mapping[str, NDArray[Any]]) -> Any:  # noqa: ANN401 - the user's choice
         """Return a batch as it is served, from known and rendered arrays."""
+
+
+class TicketSchedule(Schedule, Protocol):
+    """A schedule that tells tickets without the other arrays of a batch."""
+
+    def tickets(self, epoch: int, batch: int, most: int) -> NDArray[np.void]:
+        """Return the tickets of up to `most` consecutive batches, fewer if the epoch ends."""

@@ -55,6 +55,15 @@ class Stats:
         Distinct damaged frames that were replaced in the batches served.
     movie_frames : int
         Frames decoded from video files. Decoding them includes reading them.
+    cache_hits : int
+        Frames of all streams that were taken from the cache of decoded frames, so that they were neither
+        read nor decoded.
+    cache_fills : int
+        Frames of all streams that were decoded into the cache.
+    cache_bytes : int
+        Memory of the frames in the cache.
+    cache_lost : int
+        Frames that the cache had no room to keep until they were shown again.
     worker_states : tuple of str
         What each worker does at this moment, in words, such as ``"waits for work"``.
 
@@ -86,6 +95,10 @@ class Stats:
     skipped: float = 0.0
     damaged_frames: int = 0
     movie_frames: int = 0
+    cache_hits: int = 0
+    cache_fills: int = 0
+    cache_bytes: int = 0
+    cache_lost: int = 0
     worker_states: tuple[str, ...] = ()
 
     @classmethod
@@ -112,6 +125,8 @@ class Stats:
             whole_frames=int(counters["whole"]),
             pillow_frames=int(counters["pillow"]),
             movie_frames=int(counters["movie_frames"]),
+            cache_hits=int(counters["held"]),
+            cache_fills=int(counters["filled"]),
             skipped=1 - counters["decoded_pixels"] / counters["pixels"] if counters["pixels"] else 0.0,
             **measured,
         )
@@ -120,6 +135,21 @@ class Stats:
     def frames_per_s(self) -> float:
         """Frames served per second of wall time."""
         return self.frames_served / self.seconds if self.seconds else 0.0
+
+    @property
+    def decoded_frames(self) -> int:
+        """Frames of all streams that workers decoded, whole or in part."""
+        rungs = self.sliced_frames + self.cropped_frames + self.whole_frames + self.pillow_frames
+        return rungs + self.movie_frames
+
+    @property
+    def decodes_per_frame(self) -> float:
+        """Share of the frames of all streams that were decoded; the others came from the cache.
+
+        1 without a cache, or a little less, as a clip that shows a frame twice decodes it once.
+        """
+        total = self.decoded_frames + self.cache_hits
+        return self.decoded_frames / total if total else 0.0
 
     @property
     def verdict(self) -> str:
@@ -149,7 +179,10 @@ class Stats:
                 f" Decoding video takes {self.decode_s / busy:.0%} of the workers' time: `fastclips bench` "
                 "on the videos measures how much faster a pack of their frames is."
             )
-        return f"training waits for data {waits:.0%} of the time: {advice}.{video}"
+        cache = ""
+        if self.cache_lost > _MUCH * (self.cache_hits + self.decoded_frames) and limit == "decoding":
+            cache = " A larger memory= would keep more decoded frames for the clips that show them again."
+        return f"training waits for data {waits:.0%} of the time: {advice}.{video}{cache}"
 
     def __str__(self) -> str:
         busy = self.read_s + self.decode_s + self.kernel_s
@@ -170,6 +203,9 @@ class Stats:
             ("  of videos", self.movie_frames, "decoded from video files; a pack is faster"),
         ]
         shown = [(name, f"{frames:,}", note) for name, frames, note in rungs if frames]
+        if self.cache_hits:
+            note = f"not decoded again; {self.cache_bytes / 2**20:,.0f} MiB"
+            shown.append(("  from cache", f"{self.cache_hits:,}", note))
         if self.skipped:
             shown.append(("  not decoded", f"{self.skipped:.0%}", "of all pixels"))
         if self.damaged_frames:

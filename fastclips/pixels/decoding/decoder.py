@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fastclips._native import FrameArea
+
     Encoded = bytes | bytearray | memoryview
     Box = tuple[int, int, int, int]  # top, left, bottom, right
     Stored = Encoded | NDArray[Any]
@@ -291,6 +293,10 @@ class Decoder:
             file to `decode`, as its size or format differs or it is damaged; its row then holds anything.
         """
         return self._regions.decode_crops(list(files), rows, size, box, scale, mirrored, bypass_cache, output)
+
+    def share_crops(self, area: FrameArea, files: Sequence[Encoded], *crops: Any) -> bytes:  # noqa: ANN401 - as there
+        """Decode files whole into frame slots, and a box of them into rows: `RegionDecoder.share_crops`."""
+        return self._regions.share_crops(area, list(files), *crops)
 
     def _region(self, data: Encoded, box: Box, scale: int) -> Decoded | None:
         """Decode a part of a usual, undamaged JPEG; None for any other frame."""

@@ -1,0 +1,286 @@
+"""Which decoded frames clips share, and in which frame slots: the plan is known ahead.
+
+`find_sharing` looks what sharing would save: decoding a box of a frame for each clip that shows it, against
+decoding the frame whole once and copying the box. A `FramePlan` looks ahead in the schedule, over the end of
+the epoch, and writes into each ticket the slots of its frames (`native/planner.h`). It decides nothing about
+pixels: a worker that does not find what the plan says decodes for itself.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from fastclips._native import FramePlanner
+from fastclips.data.storage import opened
+from fastclips.errors import FrameError
+from fastclips.pixels.decoding.decoder import Decoder, Rung
+from fastclips.pixels.geometry.regions import find_source
+from fastclips.spec import FrameLayout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from fastclips.data.dataset import Dataset
+    from fastclips.pixels.recipe import Recipe
+    from fastclips.serving.frame_check import Looked
+    from fastclips.serving.schedule import TicketSchedule
+    from fastclips.spec import StreamSpec
+
+__all__ = ["FramePlan", "Sharing", "find_sharing"]
+
+_SAMPLES = 16  # clips whose maps are looked at
+# Times by that of a pixel of a JPEG, from its code to its colour:
+_CODES = 0.5  # reading its code, also where it is passed on the way to a box
+_COPY = 0.12  # copying it, from a slot or to a slot
+_PNG = 4.0  # decoding a pixel of a PNG
+_ROOM = 2**20  # uses of frames to look ahead: 64 MiB
+_FIRST = 2**18  # uses to look ahead before the first batch
+_FASTER = 4  # batches to look ahead further for each batch
+_FIRST_SCALED, _FASTER_SCALED = 2**16, 2  # the same where each ticket's scale must be found
+_EPOCHS = 2  # to look ahead beyond this one
+_MARGIN = 4.0  # least of `Sharing.margin`
+_RESTS = 4  # tickets for each worker, before a slot that was used is given to another frame
+_BATCHES = 64  # of the schedule at a time
+
+
+class Sharing(NamedTuple):
+    """What clips can share.
+
+    Parameters
+    ----------
+    layout : FrameLayout
+        The streams, and the room of a frame of each.
+    least_uses : int
+        So many clips must show a frame, or it costs more to share it than to decode its parts.
+    margin : float
+        A frame gives its slot to another one if that is shown so many times sooner. Each such change costs
+        a whole frame. By simulation of shuffled windows, this many times is near the best for every cost.
+    scales : callable, optional
+        Returns a number for the scales at which a ticket's frames are decoded, 0 to 3 for each stream, where
+        these differ from clip to clip.
+    """
+
+    layout: FrameLayout
+    least_uses: int
+    margin: float
+    scales: Callable[[np.void], int] | None
+
+
+def find_sharing(
+    dataset: Dataset,
+    streams: Sequence[StreamSpec],
+    recipe: Recipe,
+    looked: Mapping[str, Sequence[Looked]],
+) -> Sharing | None:
+    """Find the streams whose decoded frames clips can share.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The frames.
+    streams : sequence of StreamSpec
+        The streams that are rendered.
+    recipe : Recipe
+        What is done to each clip.
+    looked : mapping of str to sequence of Looked
+        A few frames of each stream. Pixels that need no decoding are not shared, nor are frames of storages
+        where nothing was looked at.
+
+    Returns
+    -------
+    Sharing or None
+        None if nothing can be shared, or each time step has a scale of its own.
+    """
+    draws = np.random.default_rng(0).random((_SAMPLES, recipe.draws)).tolist()
+    areas, costs = [], []
+    scaled: list[tuple[Recipe, tuple[int, int]]] = []
+    for stream in streams:
+        sizes = {one.size for one in looked.get(stream.name, ()) if one.nbytes is not None and one.size}
+        if not sizes:
+            continue
+        own = recipe.of(stream)
+        slices = stream.kind == "image" and _has_markers(dataset, stream)
+        seen = [
+            _look(own, stream, size, sample, number, slices=slices)
+            for size in sizes
+            for number, sample in enumerate(draws)
+        ]
+        if len({one.scale for one in seen}) > 1:
+            if own.by_frame:
+                return None
+            scaled.append((own, next(iter(sizes))))
+        pixel = stream.frame_channels * np.dtype(stream.decoded_dtype).itemsize
+        areas.append((stream.name, max(one.pixels for one in seen) * pixel))
+        costs.append(np.mean([(one.part, one.whole, one.copy) for one in seen], axis=0))
+    if not areas:
+        return None
+    part, whole, copy = np.sum(costs, axis=0).tolist()
+    saved = part - copy
+    margin = max(_MARGIN, 2 * _MARGIN * (whole - part) / saved)
+    return Sharing(FrameLayout(tuple(areas)), math.floor(whole / saved) + 1, margin, _scales(scaled))
+
+
+class _Seen(NamedTuple):
+    """A clip's map of frames of a size."""
+
+    scale: int
+    pixels: int  # of the whole frame at this scale
+    part: float  # costs of decoding the part that the clip needs,
+    whole: float  # and the whole frame, into a slot,
+    copy: float  # and of copying the part
+
+
+def _look(
+    recipe: Recipe,
+    stream: StreamSpec,
+    size: tuple[int, int],
+    draws: list[float],
+    number: int,
+    *,
+    slices: bool,
+) -> _Seen:
+    """Return what one clip does to a frame of a size."""
+    height, width = size
+    geometry = recipe.geometry(
+        height, width, recipe.own_draws(draws), number % recipe.views, number % recipe.time_steps
+    )
+    if stream.kind != "image":
+        pixels = height * width
+        return _Seen(1, pixels, _PNG * pixels, (_PNG + _COPY) * pixels, _COPY * pixels)
+    scale, source = geometry.scale, find_source(geometry, height, width, recipe.border.fill)
+    box = (source.bottom - source.top) * (source.right - source.left)
+    part = box if slices else _CODES * source.bottom * width + (1 - _CODES) * box
+    pixels = -(-height // scale) * -(-width // scale)
+    return _Seen(scale, pixels, part, (1 + _COPY) * height * width, _COPY * box)
+
+
+def _has_markers(dataset: Dataset, stream: StreamSpec) -> bool:
+    """Whether the first frame is a JPEG with restart markers, so that only a part of it need be read."""
+    index = dataset.index
+    try:
+        data = opened(dataset.storage).read(stream.name, index.keys.item(0), index.starts.item(0))
+        decoder = Decoder(stream)
+        height, _ = decoder.size(data)  # type: ignore[arg-type]
+        return decoder.decode(data, (height // 2, 0, height // 2 + 1, 1)).rung == Rung.SLICED  # type: ignore[arg-type]
+    except (FrameError, TypeError):  # damaged or missing
+        return False
+
+
+def _scales(scaled: list[tuple[Recipe, tuple[int, int]]]) -> Callable[[np.void], int] | None:
+    """Return the function `Sharing.scales` for recipes of streams, and the sizes of their frames."""
+    if not scaled:
+        return None
+
+    def scales(ticket: np.void) -> int:
+        draws, view, number = ticket["draws"].tolist(), int(ticket["view"]), 0
+        for recipe, size in scaled:
+            scale = recipe.geometry(*size, recipe.own_draws(draws), view).scale
+            number = 4 * number + scale.bit_length() - 1
+        return number % 256
+
+    return scales
+
+
+class FramePlan:
+    """Gives frame slots to the frames of tickets.
+
+    Parameters
+    ----------
+    schedule : TicketSchedule
+        The batches.
+    sharing : Sharing
+        What clips share.
+    slots : int
+        Number of frame slots.
+    workers : int
+        Number of workers.
+    """
+
+    def __init__(self, schedule: TicketSchedule, sharing: Sharing, slots: int, workers: int) -> None:
+        self._schedule, self._sharing, self._slots = schedule, sharing, slots
+        steps = schedule.time_steps
+        self._rest = max(min(_RESTS * workers, slots // (4 * steps)), 1)
+        self._next: tuple[int, int] | None = None  # the batch to assign next
+        self._ahead = (0, 0)  # the batch to look at next
+        self._seen = schedule.tickets(0, 0, 1)[:0]  # tickets before it for which there was no room yet
+        self._scales = np.zeros(0, np.uint8)  # of these
+        scaled = sharing.scales is not None
+        self._first, self._faster = (_FIRST_SCALED, _FASTER_SCALED) if scaled else (_FIRST, _FASTER)
+        self._planner: FramePlanner
+        self._totals = np.zeros(4, np.int64)  # of planners before this one
+
+    def assign(self, epoch: int, batch: int, tickets: NDArray[np.void]) -> None:
+        """Write the frame slots of a batch's frames into its tickets.
+
+        Batches may come in any order, but only those that follow each other share frames.
+        """
+        if (epoch, batch) != self._next:
+            self._begin(epoch, batch)
+        self._look_ahead(epoch)
+        steps = self._schedule.time_steps
+        slots = np.empty((len(tickets), steps), np.int32)
+        if self._planner.assign(*self._columns(tickets), slots):
+            tickets["slots"][:, :steps] = slots
+            self._next = (epoch, batch + 1) if batch + 1 < len(self._schedule) else (epoch + 1, 0)
+        else:  # there was no room to look even at these
+            self._next = None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Planned so far: uses of frames, hits, fills; and frames lost that another slot would have kept."""
+        totals = self._totals.copy()
+        if self._next is not None:
+            totals += self._planner.counts
+        return dict(zip(("uses", "hits", "fills", "lost"), totals.tolist(), strict=True))
+
+    @property
+    def used(self) -> int:
+        """How many slots hold a frame."""
+        return 0 if self._next is None else self._planner.used
+
+    def _begin(self, epoch: int, batch: int) -> None:
+        """Begin a plan at a batch. Frames that are in slots by now count as unknown."""
+        if self._next is not None:
+            self._totals += self._planner.counts
+        self._planner = FramePlanner(
+            slots=self._slots,
+            least_uses=self._sharing.least_uses,
+            margin=self._sharing.margin,
+            rest=self._rest,
+            room=_ROOM,
+        )
+        self._next = self._ahead = epoch, batch
+        self._seen = self._seen[:0]
+        last = epoch + _EPOCHS - 1
+        while self._ahead[0] <= last and self._planner.ahead < self._first and self._extend(_BATCHES):
+            pass
+
+    def _look_ahead(self, epoch: int) -> None:
+        """Look at some more batches, at most to the end of the epoch after the next."""
+        if self._ahead[0] <= epoch + _EPOCHS:
+            self._extend(self._faster)
+
+    def _extend(self, batches: int) -> bool:
+        """Look at up to so many batches; return whether there was room."""
+        if not len(self._seen):
+            epoch, batch = self._ahead
+            batches = min(batches, len(self._schedule) - batch)
+            self._seen = self._schedule.tickets(epoch, batch, batches)
+            ends = batch + batches == len(self._schedule)
+            self._ahead = (epoch + 1, 0) if ends else (epoch, batch + batches)
+            self._scales = np.zeros(len(self._seen), np.uint8)
+            if self._sharing.scales is not None:
+                self._scales[:] = [self._sharing.scales(ticket) for ticket in self._seen]
+        added = self._planner.extend(*self._columns(self._seen), self._scales)
+        self._seen, self._scales = self._seen[added:], self._scales[added:]
+        return not len(self._seen)
+
+    def _columns(self, tickets: NDArray[np.void]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """Return videos and frames of tickets."""
+        frames = np.ascontiguousarray(tickets["frames"][:, : self._schedule.time_steps])
+        return np.ascontiguousarray(tickets["video"]), frames
