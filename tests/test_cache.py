@@ -68,14 +68,15 @@ class LocalPool:
             worker = self.chance.randrange(len(self.renderers))
             if self.shares:
                 self.shares[worker].begin(first + row)
-            into = {name: array[row, ...] for name, array in arrays.items()}
+            into = self.layout.of_ticket(arrays, row)
             damage = self.renderers[worker].render(tickets[row], into, self.counters[worker])
             self.done[first, row] = damage
         arrays, tickets = self.todo.pop(batch.slot)
         for row, ticket in enumerate(tickets):
             if damage := self.done.pop((batch.slot, row)):
                 self.notes.append((ticket, damage_to_note(damage)))
-        return {name: array[: len(tickets)] for name, array in arrays.items()}
+        rows = len(tickets) * self.layout.ticket_rows
+        return {name: array[:rows] for name, array in arrays.items()}
 
     def forget(self):
         self.todo, self.done = {}, {}
