@@ -67,8 +67,9 @@ def check_module(folder):
     run(sys.executable, "-m", "venv", folder / "venv")
     packages = folder / "venv" / "lib" / f"python{sysconfig.get_python_version()}" / "site-packages"
     (packages / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    defined = f"--config-settings=cmake.define.CMAKE_CXX_FLAGS={ADDRESS}"
-    run(python, "-m", "pip", "install", "-q", "--no-deps", defined, TESTS.parent)
+    flags = {"CMAKE_CXX_FLAGS": ADDRESS, "CMAKE_CXX_FLAGS_RELEASE": "-O1"}
+    defined = [f"--config-settings=cmake.define.{name}={value}" for name, value in flags.items()]
+    run(python, "-m", "pip", "install", "-q", "--no-deps", *defined, TESTS.parent)
     # Ahead of all else, so that they see every allocation; libstdc++ too, so that they see its exceptions.
     asked = ["g++", "-print-file-name=libasan.so", "-print-file-name=libstdc++.so"]
     loaded = [subprocess.check_output([asked[0], name], text=True).strip() for name in asked[1:]]
