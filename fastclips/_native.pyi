@@ -28,6 +28,16 @@ HELD: int = 16
 
 FILLED: int = 17
 
+def die_with_parent(signal: int) -> None:
+    """
+    Ask the kernel to send this process a signal when the thread that forked it ends.
+    """
+
+def end_threads() -> None:
+    """
+    Let no other thread of this process return from native code that runs without the GIL.
+    """
+
 class Rung(enum.IntEnum):
     """The ways a frame is decoded, cheapest first. All give the same pixels."""
 
@@ -50,6 +60,80 @@ class Rung(enum.IntEnum):
     ARRAY = 4
     """Nothing to decode: pixels were given."""
 
+def jpeg_size(data: object) -> tuple[int, int] | None:
+    """Height and width of a JPEG with a usual header; None for other files."""
+
+class RegionDecoder:
+    """
+    Decodes boxes of JPEGs, one at a time. Not thread-safe; no file may change during a call.
+    """
+
+    def __init__(self, *, gray: bool, fast_dct: bool) -> None: ...
+
+    def decode(self, data: bytes | bytearray | memoryview, output: object, box: tuple[int, int, int, int], scale: int) -> tuple[int, int, int, int, int, int, int] | int | None:
+        """
+        Decode the pixels of (top, left, bottom, right), and some around them, to a buffer.
+
+        Returns (rung, top, left, height, width, offset, stride): the `Rung`, at most WHOLE; offset and stride of the output in bytes, the rest in pixels of the scaled frame. If the output is too small, returns the bytes needed; if the file is unusual or damaged, None.
+        """
+
+    def decode_crops(self, files: list[bytes | bytearray | memoryview], rows: list[int], size: tuple[int, int], box: tuple[int, int, int, int], scale: int, mirrored: bool, bypass_cache: bool, output: NDArray[numpy.uint8]) -> bytes:
+        """
+        Decode the same box of several files into rows of an output, (rows, height, width, channels).
+
+        Returns a byte for each file: the `Rung`, or more than WHOLE if the file has another size, is unusual or damaged; its row then holds anything.
+        """
+
+    def share_crops(self, area: FrameArea, files: list[bytes | bytearray | memoryview], video: int, frames: list[int], slots: list[int], rows: list[int], size: tuple[int, int], box: tuple[int, int, int, int], scale: int, mirrored: bool, bypass_cache: bool, output: NDArray[numpy.uint8]) -> bytes:
+        """
+        Decode files whole into frame slots, and their box into rows of an output.
+
+        Returns a byte for each file: HELD if it was copied from its slot, FILLED, or as `decode_crops`, where the slot belongs to another frame or worker.
+        """
+
+class FrameArea:
+    """One stream's area of all frame slots, as a worker sees it."""
+
+    def __init__(self, arena: Arena, *, area: int, offset: int, bytes: int, pixel: int, format: int, worker: int) -> None: ...
+
+    def set_number(self, number: int) -> None:
+        """Set the number of the ticket that is rendered."""
+
+    def fits(self, height: int, width: int, scale: int) -> bool:
+        """Whether a frame of a size, decoded at a scale, has room."""
+
+    def look(self, slot: int, video: int, frame: int) -> tuple[int, int, int, int, int, int] | None:
+        """
+        (word, height, width, scale asked for, scale, rung) of a frame in a slot; None if the slot does not hold it.
+        """
+
+    def unchanged(self, slot: int, word: int) -> bool:
+        """Whether a slot holds what `look` has returned this word for."""
+
+    def pixels(self, slot: int) -> Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C')]:
+        """The memory of a slot; write to it only after `claim`."""
+
+    def claim(self, slot: int) -> bool | None:
+        """
+        Take a slot to fill it: True; False if a later ticket has filled it; None if another worker fills it.
+        """
+
+    def finish(self, slot: int, video: int, frame: int, size: tuple[int, int], asked: int, scale: int, rung: int) -> None:
+        """Publish what was written to a claimed slot."""
+
+    def abandon(self, slot: int) -> None:
+        """Give a claimed slot back, empty."""
+
+    def wait(self, slot: int, timeout_ms: int) -> None:
+        """Wait while another worker fills a slot, but not longer."""
+
+    def copy_crops(self, video: int, frames: Sequence[int], slots: Sequence[int], rows: Sequence[int], size: tuple[int, int], box: tuple[int, int, int, int], scale: int, mirrored: bool, bypass_cache: bool, output: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None, None), order='C', device='cpu')]) -> bytes:
+        """
+        Copy a box of frames from their slots into rows of an output.
+
+        Returns a byte for each frame: HELD, or another one if the slot does not hold it; its row then holds anything.
+        """
+
 class State(enum.Enum):
     """The state of a cell's ticket."""
 
@@ -62,16 +146,6 @@ class State(enum.Enum):
     DONE = 3
 
     FAILED = 4
-
-def die_with_parent(signal: int) -> None:
-    """
-    Ask the kernel to send this process a signal when the thread that forked it ends.
-    """
-
-def end_threads() -> None:
-    """
-    Let no other thread of this process return from native code that runs without the GIL.
-    """
 
 class Arena:
     """
@@ -191,94 +265,6 @@ class Arena:
         Return the memory to the kernel; processes that still map it read zeros.
         """
 
-def read_files(folder: bytes, names: list[bytes]) -> list[memoryview] | tuple[int, int]:
-    """
-    Read files of a folder.
-
-    If one cannot be read, returns its number and errno instead, 0 for an empty file.
-    """
-
-def find_members(data: bytes, starts: list[int], lengths: list[int]) -> tuple[list[memoryview], bool]:
-    """
-    Views of a tar's members, and whether any of them is a .npy file.
-
-    Ends before the first member that is empty, or whose header gives another size.
-    """
-
-def jpeg_size(data: object) -> tuple[int, int] | None:
-    """Height and width of a JPEG with a usual header; None for other files."""
-
-class RegionDecoder:
-    """
-    Decodes boxes of JPEGs, one at a time. Not thread-safe; no file may change during a call.
-    """
-
-    def __init__(self, *, gray: bool, fast_dct: bool) -> None: ...
-
-    def decode(self, data: bytes | bytearray | memoryview, output: object, box: tuple[int, int, int, int], scale: int) -> tuple[int, int, int, int, int, int, int] | int | None:
-        """
-        Decode the pixels of (top, left, bottom, right), and some around them, to a buffer.
-
-        Returns (rung, top, left, height, width, offset, stride): the `Rung`, at most WHOLE; offset and stride of the output in bytes, the rest in pixels of the scaled frame. If the output is too small, returns the bytes needed; if the file is unusual or damaged, None.
-        """
-
-    def decode_crops(self, files: list[bytes | bytearray | memoryview], rows: list[int], size: tuple[int, int], box: tuple[int, int, int, int], scale: int, mirrored: bool, bypass_cache: bool, output: NDArray[numpy.uint8]) -> bytes:
-        """
-        Decode the same box of several files into rows of an output, (rows, height, width, channels).
-
-        Returns a byte for each file: the `Rung`, or more than WHOLE if the file has another size, is unusual or damaged; its row then holds anything.
-        """
-
-    def share_crops(self, area: FrameArea, files: list[bytes | bytearray | memoryview], video: int, frames: list[int], slots: list[int], rows: list[int], size: tuple[int, int], box: tuple[int, int, int, int], scale: int, mirrored: bool, bypass_cache: bool, output: NDArray[numpy.uint8]) -> bytes:
-        """
-        Decode files whole into frame slots, and their box into rows of an output.
-
-        Returns a byte for each file: HELD if it was copied from its slot, FILLED, or as `decode_crops`, where the slot belongs to another frame or worker.
-        """
-
-class FrameArea:
-    """One stream's area of all frame slots, as a worker sees it."""
-
-    def __init__(self, arena: Arena, *, area: int, offset: int, bytes: int, pixel: int, format: int, worker: int) -> None: ...
-
-    def set_number(self, number: int) -> None:
-        """Set the number of the ticket that is rendered."""
-
-    def fits(self, height: int, width: int, scale: int) -> bool:
-        """Whether a frame of a size, decoded at a scale, has room."""
-
-    def look(self, slot: int, video: int, frame: int) -> tuple[int, int, int, int, int, int] | None:
-        """
-        (word, height, width, scale asked for, scale, rung) of a frame in a slot; None if the slot does not hold it.
-        """
-
-    def unchanged(self, slot: int, word: int) -> bool:
-        """Whether a slot holds what `look` has returned this word for."""
-
-    def pixels(self, slot: int) -> Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C')]:
-        """The memory of a slot; write to it only after `claim`."""
-
-    def claim(self, slot: int) -> bool | None:
-        """
-        Take a slot to fill it: True; False if a later ticket has filled it; None if another worker fills it.
-        """
-
-    def finish(self, slot: int, video: int, frame: int, size: tuple[int, int], asked: int, scale: int, rung: int) -> None:
-        """Publish what was written to a claimed slot."""
-
-    def abandon(self, slot: int) -> None:
-        """Give a claimed slot back, empty."""
-
-    def wait(self, slot: int, timeout_ms: int) -> None:
-        """Wait while another worker fills a slot, but not longer."""
-
-    def copy_crops(self, video: int, frames: Sequence[int], slots: Sequence[int], rows: Sequence[int], size: tuple[int, int], box: tuple[int, int, int, int], scale: int, mirrored: bool, bypass_cache: bool, output: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None, None), order='C', device='cpu')]) -> bytes:
-        """
-        Copy a box of frames from their slots into rows of an output.
-
-        Returns a byte for each frame: HELD, or another one if the slot does not hold it; its row then holds anything.
-        """
-
 class FramePlanner:
     """Assigns frame slots to the frames of tickets, by their next uses."""
 
@@ -308,6 +294,25 @@ class FramePlanner:
         Take tickets off the start of the window and write the slot of each time step, -1 for none; False if they are not the next ones.
         """
 
+def read_files(folder: bytes, names: list[bytes]) -> list[memoryview] | tuple[int, int]:
+    """
+    Read files of a folder.
+
+    If one cannot be read, returns its number and errno instead, 0 for an empty file.
+    """
+
+def find_members(data: bytes, starts: list[int], lengths: list[int]) -> tuple[list[memoryview], bool]:
+    """
+    Views of a tar's members, and whether any of them is a .npy file.
+
+    Ends before the first member that is empty, or whose header gives another size.
+    """
+
+def transcode(data: bytes, restart: int) -> bytes:
+    """
+    Write a JPEG as a baseline JPEG with a restart marker about every `restart` MCUs.
+    """
+
 def blur(frame: NDArray[numpy.float32], weights: list[float], output: NDArray[numpy.float32]) -> None:
     """Convolve a frame, (H, W, C), with symmetric weights, down and across."""
 
@@ -335,9 +340,4 @@ def warp(frame: NDArray[numpy.uint8], row: tuple[int, int, int], column: tuple[i
     Resample a frame, (H, W, C), bilinearly into an output, (h, w, C); C is 1 or 3.
 
     `row` and `column` give the position in the frame of the output's pixels, from centre to centre, with POINT_BITS bits behind the point: the change with each row and with each column of the output, and the position of its first pixel.
-    """
-
-def transcode(data: bytes, restart: int) -> bytes:
-    """
-    Write a JPEG as a baseline JPEG with a restart marker about every `restart` MCUs.
     """

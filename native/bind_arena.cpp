@@ -1,0 +1,232 @@
+// The arena and the planner of its frame slots, in Python.
+#include <cstring>
+
+#include "arena.h"
+#include "bindings.h"
+#include "planner.h"
+
+using fastclips::Arena;
+using fastclips::FramePlanner;
+using fastclips::State;
+using Counters = nb::ndarray<nb::numpy, double, nb::ndim<2>, nb::c_contig>;
+using Ints = nb::ndarray<const std::int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Videos = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Scales = nb::ndarray<const std::uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+namespace {
+
+void check_tickets(const Videos& videos, const Ints& frames, const Scales& scales) {
+    if (videos.shape(0) != frames.shape(0) || scales.shape(0) != frames.shape(0))
+        throw nb::value_error("videos, frames and scales must be of the same tickets");
+}
+
+}  // namespace
+
+void bind_arena(nb::module_& m) {
+    nb::enum_<State>(m, "State", "The state of a cell's ticket.")
+        .value("EMPTY", State::kEmpty)
+        .value("READY", State::kReady)
+        .value("CLAIMED", State::kClaimed)
+        .value("DONE", State::kDone)
+        .value("FAILED", State::kFailed);
+
+    nb::class_<Arena>(m, "Arena",
+                      "Shared memory of one loader; states are atomics, waits are futexes.\n\n"
+                      "Each row of a slot has a cell: cell = slot * rows + row.",
+                      nb::is_weak_referenceable())
+        .def(
+            "__init__",
+            [](Arena* self, std::uint32_t slots, std::uint32_t rows, std::uint32_t workers,
+               std::uint32_t ticket_bytes, std::uint64_t slot_bytes, std::uint32_t frames,
+               std::uint32_t areas, std::uint64_t frame_bytes) {
+                if (slots == 0 || rows == 0 || slot_bytes == 0 || ticket_bytes == 0 ||
+                    ticket_bytes % 8 != 0)
+                    throw nb::value_error(
+                        "slots, rows and bytes must be positive, ticket_bytes a multiple of 8");
+                if (frames != 0 && (areas == 0 || frame_bytes == 0))
+                    throw nb::value_error("frame slots must have areas and bytes");
+                new (self) Arena(fastclips::Geometry{slots, rows, workers, ticket_bytes, slot_bytes,
+                                                     frames, areas, frame_bytes});
+            },
+            nb::kw_only(), "slots"_a, "rows"_a, "workers"_a, "ticket_bytes"_a, "slot_bytes"_a,
+            "frames"_a = 0, "areas"_a = 0, "frame_bytes"_a = 0)
+        .def_static(
+            "nbytes_of",
+            [](std::uint32_t slots, std::uint32_t rows, std::uint32_t workers,
+               std::uint32_t ticket_bytes, std::uint64_t slot_bytes, std::uint32_t frames,
+               std::uint32_t areas, std::uint64_t frame_bytes) {
+                return fastclips::Offsets(fastclips::Geometry{slots, rows, workers, ticket_bytes,
+                                                              slot_bytes, frames, areas,
+                                                              frame_bytes})
+                    .total;
+            },
+            nb::kw_only(), "slots"_a, "rows"_a, "workers"_a, "ticket_bytes"_a, "slot_bytes"_a,
+            "frames"_a = 0, "areas"_a = 0, "frame_bytes"_a = 0, "Bytes that an arena would take.")
+        .def_static(
+            "attach", [](int fd) { return new Arena(fd); }, "fd"_a, nb::rv_policy::take_ownership,
+            "Map the arena that another process made.")
+        .def_prop_ro("fd", &Arena::fd)
+        .def_prop_ro("slots", [](const Arena& a) { return a.geometry().slots; })
+        .def_prop_ro("rows", [](const Arena& a) { return a.geometry().rows; })
+        .def_prop_ro(
+            "frames", [](const Arena& a) { return a.geometry().frames; }, "Number of frame slots.")
+        .def_prop_ro(
+            "frame_slots_nbytes",
+            [](const Arena& a) { return a.geometry().frames * a.offsets().frame_stride; },
+            "Bytes of all frame slots.")
+        .def_prop_ro("nbytes", [](const Arena& a) { return a.offsets().total; })
+        .def(
+            "slot",
+            [](nb::handle_t<Arena> self, std::uint32_t slot) {
+                Arena& a = nb::cast<Arena&>(self);
+                if (slot >= a.geometry().slots) throw nb::index_error("no such slot");
+                return Bytes(a.base() + a.offsets().slots + slot * a.offsets().slot_stride,
+                             {static_cast<std::size_t>(a.geometry().slot_bytes)}, self);
+            },
+            "slot"_a, "The bytes of a slot, page-aligned; the array keeps the arena alive.")
+        .def(
+            "tickets",
+            [](nb::handle_t<Arena> self) {
+                Arena& a = nb::cast<Arena&>(self);
+                const std::size_t cells = std::size_t{a.geometry().slots} * a.geometry().rows;
+                return nb::ndarray<nb::numpy, std::uint8_t, nb::ndim<2>>(
+                    a.base() + a.offsets().cells + sizeof(fastclips::CellHead),
+                    {cells, a.geometry().ticket_bytes}, self,
+                    {static_cast<std::int64_t>(a.offsets().cell_bytes), 1});
+            },
+            "The tickets of all cells, (cells, ticket_bytes).")
+        .def(
+            "counters",
+            [](nb::handle_t<Arena> self) {
+                Arena& a = nb::cast<Arena&>(self);
+                return Counters(a.base() + a.offsets().counters,
+                                {a.geometry().workers, fastclips::kCounterBytes / sizeof(double)},
+                                self);
+            },
+            "One row of float64 counters per worker, which only that worker writes.")
+        .def(
+            "publish",
+            [](Arena& a, std::uint32_t slot, std::uint64_t number, nb::bytes tickets) {
+                a.publish(slot, number, tickets.c_str(), tickets.size());
+            },
+            "slot"_a, "number"_a, "tickets"_a,
+            "Write tickets into the first rows of a settled slot, ready to be claimed.")
+        .def("cancel", &Arena::cancel, "slot"_a, "Cancel the tickets that no worker has claimed.")
+        .def(
+            "settled", [](const Arena& a, std::uint32_t slot) { return a.settled(slot); }, "slot"_a,
+            "Whether no row is READY or CLAIMED.")
+        .def(
+            "wait",
+            [](Arena& a, std::uint32_t slot, int timeout_ms) {
+                return a.wait(slot, std::chrono::milliseconds(timeout_ms));
+            },
+            "slot"_a, "timeout_ms"_a, nb::call_guard<Unlocked>(),
+            "Wait for a slot to settle; False after a signal or the timeout.")
+        .def(
+            "claim",
+            [](Arena& a, std::uint16_t worker,
+               int timeout_ms) -> std::optional<std::tuple<std::uint32_t, std::uint64_t>> {
+                std::optional<fastclips::Claim> claim;
+                {
+                    const Unlocked unlocked;
+                    claim = a.claim(worker, std::chrono::milliseconds(timeout_ms));
+                }
+                if (!claim) return std::nullopt;
+                return std::tuple(claim->cell, claim->number);
+            },
+            "worker"_a, "timeout_ms"_a,
+            "Claim the oldest READY ticket: (cell, number); None after the timeout.")
+        .def("finish", &Arena::finish, "cell"_a, "worker"_a, "ok"_a,
+             "Settle a claim as DONE or FAILED; False if the worker does not hold it.")
+        .def("reissue", &Arena::reissue, "cell"_a, "dead"_a,
+             "Make the ticket of a dead worker READY again; False if it does not hold it.")
+        .def("free_frames", &Arena::free_frames, "dead"_a,
+             "Free the areas of frame slots that a dead worker was filling; returns how many.")
+        .def("claimed_by", &Arena::claimed_by, "worker"_a, "The cells that a worker has claimed.")
+        .def("count_death", &Arena::count_death, "cell"_a,
+             "Add 1 to the workers that crashed over this ticket, and return the sum.")
+        .def("deaths", &Arena::deaths, "cell"_a, "How many workers crashed over this ticket.")
+        .def("failed", &Arena::failed, "slot"_a,
+             "The first FAILED cell of a settled slot; None if there is none.")
+        .def("noted", &Arena::noted, "slot"_a, "The DONE cells of a settled slot that have a note.")
+        .def(
+            "set_note",
+            [](Arena& a, std::uint32_t cell, nb::bytes text) {
+                a.set_note(cell, {text.c_str(), text.size()});
+            },
+            "cell"_a, "text"_a,
+            "Note why a ticket failed or which frames were replaced, in up to NOTE_BYTES.")
+        .def(
+            "note",
+            [](const Arena& a, std::uint32_t cell) {
+                const std::string text = a.note(cell);
+                return nb::bytes(text.data(), text.size());
+            },
+            "cell"_a, "The note of a cell.")
+        .def(
+            "word",
+            [](const Arena& a, std::uint32_t cell) {
+                const fastclips::Word word = a.word_of(cell);
+                return std::tuple(word.number, word.worker, word.state);
+            },
+            "cell"_a, "A cell's (number, worker, state).")
+        .def_prop_rw(
+            "last_words",
+            [](const Arena& a) {
+                const char (&note)[sizeof a.header().note] = a.header().note;
+                return nb::bytes(note, strnlen(note, sizeof note));
+            },
+            [](Arena& a, nb::bytes text) {
+                char (&note)[sizeof a.header().note] = a.header().note;
+                std::strncpy(note, text.c_str(), sizeof note);
+            },
+            "Why the nursery gave up; empty if it did not.")
+        .def("discard", &Arena::discard,
+             "Return the memory to the kernel; processes that still map it read zeros.");
+
+    nb::class_<FramePlanner>(m, "FramePlanner",
+                             "Assigns frame slots to the frames of tickets, by their next uses.")
+        .def(nb::init<std::uint32_t, std::uint32_t, double, std::uint64_t, std::uint64_t>(),
+             nb::kw_only(), "slots"_a, "least_uses"_a, "margin"_a, "rest"_a, "room"_a)
+        .def_prop_ro("ahead", &FramePlanner::ahead, "Uses of frames in the window.")
+        .def_prop_ro(
+            "counts",
+            [](const FramePlanner& self) {
+                const FramePlanner::Counts& counts = self.counts();
+                return std::tuple(counts.uses, counts.hits, counts.fills, counts.lost);
+            },
+            "(uses, hits, fills, lost) that were assigned: lost are frames that are used again, "
+            "but "
+            "for which no slot was left.")
+        .def_prop_ro("used", &FramePlanner::used, "How many slots hold a frame.")
+        .def(
+            "extend",
+            [](FramePlanner& self, Videos videos, Ints frames, Scales scales) {
+                check_tickets(videos, frames, scales);
+                const std::size_t steps = frames.shape(1);
+                for (std::size_t i = 0; i < videos.shape(0); ++i)
+                    if (!self.extend(static_cast<std::uint64_t>(videos.data()[i]),
+                                     frames.data() + i * steps, steps, scales.data()[i]))
+                        return i;
+                return videos.shape(0);
+            },
+            "videos"_a, "frames"_a, "scales"_a,
+            "Add tickets at the end of the window; returns how many there was room for.")
+        .def(
+            "assign",
+            [](FramePlanner& self, Videos videos, Ints frames,
+               nb::ndarray<std::int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu> slots) {
+                if (slots.shape(0) != frames.shape(0) || slots.shape(1) != frames.shape(1) ||
+                    videos.shape(0) != frames.shape(0))
+                    throw nb::value_error("videos, frames and slots must be of the same tickets");
+                const std::size_t steps = frames.shape(1);
+                for (std::size_t i = 0; i < videos.shape(0); ++i)
+                    if (!self.assign(static_cast<std::uint64_t>(videos.data()[i]),
+                                     frames.data() + i * steps, steps, slots.data() + i * steps))
+                        return false;
+                return true;
+            },
+            "videos"_a, "frames"_a, "slots"_a.noconvert(),
+            "Take tickets off the start of the window and write the slot of each time step, -1 for "
+            "none; False if they are not the next ones.");
+}

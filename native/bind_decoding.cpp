@@ -1,0 +1,301 @@
+// Decoding of JPEGs, also into frame slots, in Python.
+#include <deque>
+
+#include "bindings.h"
+#include "crops.h"
+#include "shared_crops.h"
+
+using fastclips::Arena;
+using fastclips::FrameArea;
+using fastclips::FrameKey;
+using fastclips::jpeg::Crop;
+using fastclips::jpeg::RegionDecoder;
+using fastclips::jpeg::Rung;
+using Rows = nb::ndarray<std::uint8_t, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
+using Size = std::tuple<std::uint32_t, std::uint32_t>;
+using Box4 = std::tuple<std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t>;
+
+namespace {
+
+// The bytes of an object with the buffer protocol, held while this lives.
+class Buffer {
+  public:
+    Buffer(nb::handle object, int flags) {
+        if (PyObject_GetBuffer(object.ptr(), &view_, flags) != 0) throw nb::python_error();
+    }
+    ~Buffer() { PyBuffer_Release(&view_); }
+    Buffer(const Buffer&) = delete;
+    Buffer& operator=(const Buffer&) = delete;
+    std::uint8_t* data() const { return static_cast<std::uint8_t*>(view_.buf); }
+    std::size_t size() const { return static_cast<std::size_t>(view_.len); }
+    fastclips::jpeg::Bytes bytes() const { return {data(), size()}; }
+
+  private:
+    Py_buffer view_{};
+};
+
+// Several files, held while this lives.
+class Files {
+  public:
+    Files(const nb::list& files, std::size_t count) {
+        if (files.size() != count) throw nb::value_error("files and rows must have one length");
+        for (nb::handle file : files) buffers_.emplace_back(file, PyBUF_SIMPLE);
+    }
+    std::vector<fastclips::jpeg::Bytes> bytes() const {
+        std::vector<fastclips::jpeg::Bytes> all;
+        for (const Buffer& buffer : buffers_) all.push_back(buffer.bytes());
+        return all;
+    }
+
+  private:
+    std::deque<Buffer> buffers_;
+};
+
+// The crop that rows of an output take.
+Crop crop_of(std::uint32_t channels, const Size& size, const Box4& box, std::uint32_t scale,
+             bool mirrored, bool bypass_cache, const Rows& output,
+             const std::vector<std::uint32_t>& rows) {
+    if (!fastclips::jpeg::is_scale(scale)) throw nb::value_error("scale must be 1, 2, 4 or 8");
+    if (output.shape(3) != channels)
+        throw nb::value_error("output must have as many channels as the decoder");
+    for (const std::uint32_t row : rows)
+        if (row >= output.shape(0)) throw nb::index_error("no such row");
+    const auto [height, width] = size;
+    const auto [top, left, bottom, right] = box;
+    return {height,
+            width,
+            {top, left, bottom, right},
+            scale,
+            static_cast<std::uint32_t>(output.shape(1)),
+            static_cast<std::uint32_t>(output.shape(2)),
+            channels,
+            mirrored,
+            bypass_cache};
+}
+
+void check_pixels(const FrameArea& area, std::uint32_t channels) {
+    if (area.pixel() != channels)
+        throw nb::value_error("the area's pixels must have as many bytes as the output's");
+}
+
+std::vector<fastclips::jpeg::Shared> shared_of(std::uint64_t video,
+                                               const std::vector<std::uint64_t>& frames,
+                                               const std::vector<std::uint32_t>& slots,
+                                               const std::vector<std::uint32_t>& rows) {
+    if (slots.size() != frames.size() || rows.size() != frames.size())
+        throw nb::value_error("frames, slots and rows must have one length");
+    std::vector<fastclips::jpeg::Shared> shared;
+    for (std::size_t i = 0; i < frames.size(); ++i)
+        shared.push_back({{video, frames[i]}, slots[i], rows[i]});
+    return shared;
+}
+
+}  // namespace
+
+void bind_decoding(nb::module_& m) {
+    nb::enum_<Rung>(m, "Rung", nb::is_arithmetic(),
+                    "The ways a frame is decoded, cheapest first. All give the same pixels.")
+        .value("SLICED", Rung::kSliced,
+               "The blocks around the box of a JPEG, from the restart markers before them.")
+        .value(
+            "CROPPED", Rung::kCropped,
+            "The blocks around the box of a JPEG; of the blocks before them, only code lengths and "
+            "DC values are read.")
+        .value("WHOLE", Rung::kWhole, "A whole JPEG.")
+        .value("PILLOW", Rung::kPillow, "A whole file of another format, by Pillow.")
+        .value("ARRAY", Rung::kArray, "Nothing to decode: pixels were given.");
+
+    m.def(
+        "jpeg_size",
+        [](nb::object data) -> std::optional<std::tuple<std::uint32_t, std::uint32_t>> {
+            const auto frame = fastclips::jpeg::parse(Buffer(data, PyBUF_SIMPLE).bytes());
+            if (!frame) return std::nullopt;
+            return std::tuple(frame->height, frame->width);
+        },
+        "data"_a, "Height and width of a JPEG with a usual header; None for other files.");
+
+    nb::class_<RegionDecoder>(m, "RegionDecoder",
+                              "Decodes boxes of JPEGs, one at a time. Not thread-safe; no file may "
+                              "change during a call.")
+        .def(nb::init<bool, bool>(), nb::kw_only(), "gray"_a, "fast_dct"_a)
+        .def(
+            "decode",
+            [](RegionDecoder& self, nb::object data, nb::object output,
+               std::tuple<std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t> box,
+               std::uint32_t scale) -> nb::object {
+                if (!fastclips::jpeg::is_scale(scale))
+                    throw nb::value_error("scale must be 1, 2, 4 or 8");
+                const Buffer file(data, PyBUF_SIMPLE), out(output, PyBUF_WRITABLE);
+                const auto [top, left, bottom, right] = box;
+                fastclips::jpeg::Region region;
+                {
+                    const Unlocked unlocked;
+                    region = self.decode(file.bytes(), {top, left, bottom, right}, scale,
+                                         out.data(), out.size());
+                }
+                switch (region.rung) {
+                    case Rung::kDeclined:
+                        return nb::none();
+                    case Rung::kNoRoom:
+                        return nb::int_(region.needed);
+                    default:
+                        return nb::make_tuple(static_cast<int>(region.rung), region.top,
+                                              region.left, region.bottom - region.top,
+                                              region.right - region.left, region.offset,
+                                              region.stride);
+                }
+            },
+            nb::sig("def decode(self, data: bytes | bytearray | memoryview, output: object, box: "
+                    "tuple[int, int, int, int], scale: int) -> "
+                    "tuple[int, int, int, int, int, int, int] | int | None"),
+            "data"_a, "output"_a, "box"_a, "scale"_a,
+            "Decode the pixels of (top, left, bottom, right), and some around them, to a "
+            "buffer.\n\n"
+            "Returns (rung, top, left, height, width, offset, stride): the `Rung`, at most WHOLE; "
+            "offset and stride of the output in bytes, the rest in pixels of the scaled frame. If "
+            "the output is too small, returns the bytes needed; if the file is unusual or "
+            "damaged, None.")
+        .def(
+            "decode_crops",
+            [](RegionDecoder& self, nb::list files, std::vector<std::uint32_t> rows, Size size,
+               Box4 box, std::uint32_t scale, bool mirrored, bool bypass_cache, Rows output) {
+                const Crop crop = crop_of(self.channels(), size, box, scale, mirrored, bypass_cache,
+                                          output, rows);
+                const Files given(files, rows.size());
+                const std::vector<fastclips::jpeg::Bytes> bytes = given.bytes();
+                std::string rungs(bytes.size(), 0);
+                {
+                    const Unlocked unlocked;
+                    fastclips::jpeg::decode_crops(self, bytes, crop, rows, output.data(),
+                                                  rungs.data());
+                }
+                return nb::bytes(rungs.data(), rungs.size());
+            },
+            nb::sig("def decode_crops(self, files: list[bytes | bytearray | memoryview], rows: "
+                    "list[int], size: tuple[int, int], box: tuple[int, int, int, "
+                    "int], scale: int, mirrored: bool, bypass_cache: bool, output: NDArray[numpy."
+                    "uint8]) -> bytes"),
+            "files"_a, "rows"_a, "size"_a, "box"_a, "scale"_a, "mirrored"_a, "bypass_cache"_a,
+            "output"_a.noconvert(),
+            "Decode the same box of several files into rows of an output, (rows, height, width, "
+            "channels).\n\n"
+            "Returns a byte for each file: the `Rung`, or more than WHOLE if the file has another "
+            "size, is unusual or damaged; its row then holds anything.")
+        .def(
+            "share_crops",
+            [](RegionDecoder& self, FrameArea& area, nb::list files, std::uint64_t video,
+               std::vector<std::uint64_t> frames, std::vector<std::uint32_t> slots,
+               std::vector<std::uint32_t> rows, Size size, Box4 box, std::uint32_t scale,
+               bool mirrored, bool bypass_cache, Rows output) {
+                const Crop crop = crop_of(self.channels(), size, box, scale, mirrored, bypass_cache,
+                                          output, rows);
+                check_pixels(area, self.channels());
+                const auto shared = shared_of(video, frames, slots, rows);
+                const Files given(files, rows.size());
+                const std::vector<fastclips::jpeg::Bytes> bytes = given.bytes();
+                std::string marks(bytes.size(), 0);
+                {
+                    const Unlocked unlocked;
+                    fastclips::jpeg::share_crops(self, area, bytes, shared, crop, output.data(),
+                                                 marks.data());
+                }
+                return nb::bytes(marks.data(), marks.size());
+            },
+            nb::sig("def share_crops(self, area: FrameArea, files: list[bytes | bytearray | "
+                    "memoryview], video: int, frames: list[int], slots: list[int], rows: "
+                    "list[int], size: tuple[int, int], box: tuple[int, int, int, "
+                    "int], scale: int, mirrored: bool, bypass_cache: bool, output: NDArray[numpy."
+                    "uint8]) -> bytes"),
+            "area"_a, "files"_a, "video"_a, "frames"_a, "slots"_a, "rows"_a, "size"_a, "box"_a,
+            "scale"_a, "mirrored"_a, "bypass_cache"_a, "output"_a.noconvert(),
+            "Decode files whole into frame slots, and their box into rows of an output.\n\n"
+            "Returns a byte for each file: HELD if it was copied from its slot, FILLED, or as "
+            "`decode_crops`, where the slot belongs to another frame or worker.");
+
+    nb::class_<FrameArea>(m, "FrameArea",
+                          "One stream's area of all frame slots, as a worker sees it.")
+        .def(nb::init<Arena&, std::uint32_t, std::uint64_t, std::uint64_t, std::uint32_t,
+                      std::uint32_t, std::uint16_t>(),
+             nb::keep_alive<1, 2>(), "arena"_a, nb::kw_only(), "area"_a, "offset"_a, "bytes"_a,
+             "pixel"_a, "format"_a, "worker"_a)
+        .def("set_number", &FrameArea::set_number, "number"_a,
+             "Set the number of the ticket that is rendered.")
+        .def("fits", &FrameArea::fits, "height"_a, "width"_a, "scale"_a,
+             "Whether a frame of a size, decoded at a scale, has room.")
+        .def(
+            "look",
+            [](const FrameArea& area, std::uint32_t slot, std::uint64_t video, std::uint64_t frame)
+                -> std::optional<std::tuple<std::uint64_t, std::uint32_t, std::uint32_t,
+                                            std::uint32_t, std::uint32_t, std::uint32_t>> {
+                const auto kept = area.look(slot, {video, frame});
+                if (!kept) return std::nullopt;
+                return std::tuple(kept->word, kept->height, kept->width, kept->asked, kept->scale,
+                                  kept->rung);
+            },
+            "slot"_a, "video"_a, "frame"_a,
+            "(word, height, width, scale asked for, scale, rung) of a frame in a slot; None if the "
+            "slot does not hold it.")
+        .def("unchanged", &FrameArea::unchanged, "slot"_a, "word"_a,
+             "Whether a slot holds what `look` has returned this word for.")
+        .def(
+            "pixels",
+            [](nb::handle_t<FrameArea> self, std::uint32_t slot) {
+                const FrameArea& area = nb::cast<const FrameArea&>(self);
+                return Bytes(area.pixels(slot), {static_cast<std::size_t>(area.bytes())}, self);
+            },
+            "slot"_a, "The memory of a slot; write to it only after `claim`.")
+        .def(
+            "claim",
+            [](FrameArea& area, std::uint32_t slot) -> std::optional<bool> {
+                switch (area.claim(slot)) {
+                    case FrameArea::Claim::kMine:
+                        return true;
+                    case FrameArea::Claim::kBusy:
+                        return std::nullopt;
+                    default:
+                        return false;
+                }
+            },
+            "slot"_a,
+            "Take a slot to fill it: True; False if a later ticket has filled it; None if another "
+            "worker fills it.")
+        .def(
+            "finish",
+            [](FrameArea& area, std::uint32_t slot, std::uint64_t video, std::uint64_t frame,
+               Size size, std::uint32_t asked, std::uint32_t scale, std::uint32_t rung) {
+                area.finish(slot, {video, frame},
+                            {0, std::get<0>(size), std::get<1>(size), asked, scale, rung});
+            },
+            "slot"_a, "video"_a, "frame"_a, "size"_a, "asked"_a, "scale"_a, "rung"_a,
+            "Publish what was written to a claimed slot.")
+        .def("abandon", &FrameArea::abandon, "slot"_a, "Give a claimed slot back, empty.")
+        .def(
+            "wait",
+            [](const FrameArea& area, std::uint32_t slot, int timeout_ms) {
+                area.wait(slot, fastclips::Clock::now() + std::chrono::milliseconds(timeout_ms));
+            },
+            "slot"_a, "timeout_ms"_a, nb::call_guard<Unlocked>(),
+            "Wait while another worker fills a slot, but not longer.")
+        .def(
+            "copy_crops",
+            [](FrameArea& area, std::uint64_t video, std::vector<std::uint64_t> frames,
+               std::vector<std::uint32_t> slots, std::vector<std::uint32_t> rows, Size size,
+               Box4 box, std::uint32_t scale, bool mirrored, bool bypass_cache, Rows output) {
+                const auto channels = static_cast<std::uint32_t>(output.shape(3));
+                const Crop crop =
+                    crop_of(channels, size, box, scale, mirrored, bypass_cache, output, rows);
+                check_pixels(area, channels);
+                const auto shared = shared_of(video, frames, slots, rows);
+                std::string marks(shared.size(), 0);
+                {
+                    const Unlocked unlocked;
+                    fastclips::jpeg::copy_crops(area, shared, crop, output.data(), marks.data());
+                }
+                return nb::bytes(marks.data(), marks.size());
+            },
+            "video"_a, "frames"_a, "slots"_a, "rows"_a, "size"_a, "box"_a, "scale"_a, "mirrored"_a,
+            "bypass_cache"_a, "output"_a.noconvert(),
+            "Copy a box of frames from their slots into rows of an output.\n\n"
+            "Returns a byte for each frame: HELD, or another one if the slot does not hold it; its "
+            "row then holds anything.");
+}

@@ -1,0 +1,87 @@
+// Filters and warps of pixels, in Python.
+#include "bindings.h"
+#include "filters.h"
+#include "warp.h"
+
+using fastclips::warp::Fill;
+using Floats = nb::ndarray<float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
+
+namespace {
+
+void check_alike(const Floats& frame, const Floats& output) {
+    for (std::size_t axis = 0; axis < 3; ++axis)
+        if (frame.shape(axis) != output.shape(axis))
+            throw nb::value_error("frame and output must have one shape");
+    if (frame.size() == 0) throw nb::value_error("the frame is empty");
+    if (frame.data() == output.data()) throw nb::value_error("the frame cannot be the output");
+}
+
+}  // namespace
+
+void bind_pixels(nb::module_& m) {
+    m.def(
+        "blur",
+        [](Floats frame, std::vector<float> weights, Floats output) {
+            if (weights.size() % 2 != 1) throw nb::value_error("weights must be odd in number");
+            check_alike(frame, output);
+            const Unlocked unlocked;
+            fastclips::filters::blur(frame.data(), frame.shape(0), frame.shape(1), frame.shape(2),
+                                     weights, output.data());
+        },
+        nb::sig("def blur(frame: NDArray[numpy.float32], weights: list[float], output: "
+                "NDArray[numpy.float32]) -> None"),
+        "frame"_a.noconvert(), "weights"_a, "output"_a.noconvert(),
+        "Convolve a frame, (H, W, C), with symmetric weights, down and across.");
+    m.def(
+        "mix_channels",
+        [](Floats frame, std::vector<float> matrix, Floats output) {
+            if (matrix.size() != 9 || frame.shape(2) != 3)
+                throw nb::value_error("the matrix must be 3 x 3, and the frame have 3 channels");
+            check_alike(frame, output);
+            const Unlocked unlocked;
+            fastclips::filters::mix(frame.data(), matrix.data(), frame.size() / 3, output.data());
+        },
+        nb::sig("def mix_channels(frame: NDArray[numpy.float32], matrix: list[float], output: "
+                "NDArray[numpy.float32]) -> None"),
+        "frame"_a.noconvert(), "matrix"_a, "output"_a.noconvert(),
+        "Make each channel a weighted sum of all; the matrix by rows, one for each result.");
+
+    nb::enum_<Fill>(m, "Fill", "The pixels around a frame abcd.")
+        .value("NEAREST", Fill::kNearest, "aa|abcd|dd")
+        .value("REFLECT", Fill::kReflect, "ba|abcd|dc")
+        .value("WRAP", Fill::kWrap, "cd|abcd|ab");
+
+    m.attr("POINT_BITS") = fastclips::warp::kPointBits;
+    m.def(
+        "warp",
+        [](nb::ndarray<const std::uint8_t, nb::ndim<3>, nb::device::cpu> frame,
+           std::tuple<std::int64_t, std::int64_t, std::int64_t> row,
+           std::tuple<std::int64_t, std::int64_t, std::int64_t> column, Fill fill,
+           nb::ndarray<std::uint8_t, nb::ndim<3>, nb::c_contig, nb::device::cpu> output) {
+            namespace warp = fastclips::warp;
+            const auto size = [&](int axis) {
+                return static_cast<std::int64_t>(frame.shape(axis));
+            };
+            if (output.shape(2) != frame.shape(2) || (size(2) != 1 && size(2) != 3))
+                throw nb::value_error("frame and output must both have 1 or 3 channels");
+            if (frame.size() == 0) throw nb::value_error("the frame is empty");
+            if (frame.stride(1) != size(2) || frame.stride(2) != 1)
+                throw nb::value_error("the pixels of a row must lie together");
+            const warp::Picture from{frame.data(), size(0), size(1), frame.stride(0)};
+            const auto line = [](const auto& given) {
+                return warp::Line{std::get<0>(given), std::get<1>(given), std::get<2>(given)};
+            };
+            const auto height = static_cast<std::int64_t>(output.shape(0));
+            const auto width = static_cast<std::int64_t>(output.shape(1));
+            const Unlocked unlocked;
+            const auto run = size(2) == 1 ? warp::run_rows<1> : warp::run_rows<3>;
+            run(from, line(row), line(column), fill, output.data(), height, width);
+        },
+        nb::sig("def warp(frame: NDArray[numpy.uint8], row: tuple[int, int, int], column: "
+                "tuple[int, int, int], fill: Fill, output: NDArray[numpy.uint8]) -> None"),
+        "frame"_a.noconvert(), "row"_a, "column"_a, "fill"_a, "output"_a.noconvert(),
+        "Resample a frame, (H, W, C), bilinearly into an output, (h, w, C); C is 1 or 3.\n\n"
+        "`row` and `column` give the position in the frame of the output's pixels, from centre to "
+        "centre, with POINT_BITS bits behind the point: the change with each row and with each "
+        "column of the output, and the position of its first pixel.");
+}
