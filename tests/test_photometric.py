@@ -138,7 +138,7 @@ def test_a_number_alone_is_a_spread():
         (lambda: Hue(181), "Hue's degrees=181: must be a number from 0 to 180"),
         (lambda: Grayscale(p=2), "Grayscale's p=2: must be a number from 0 to 1"),
         (lambda: Hue(9, p="often"), "Hue's p='often': must be a number from 0 to 1"),
-        (lambda: Gamma(1, 2, per="video"), "Gamma's per='video': must be one of 'clip', 'frame'"),
+        (lambda: Gamma(1, 2, per="batch"), "Gamma's per='batch': must be one of 'clip', 'frame', 'video'"),
     ],
 )
 def test_what_cannot_be_declared(make, said):
