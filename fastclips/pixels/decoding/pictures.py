@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["convert_picture", "load_picture", "picture_labels", "picture_mode"]
 
 _DEPTH = "; if it is depth, declare the stream by Stream(path, kind='depth')"
+_WIDE = {"CMYK", "RGBA", "RGBX", "F", "I"}  # modes of 4 bytes a pixel
+_MOST_WIDE = 2**24  # pixels of such a TIFF, of which libtiff and Pillow hold several copies
 _AT_ONCE = 2**22  # pixels that are converted at a time
 _READERS: dict[str, type[ImageFile]] = {
     "PNG": PngImageFile,
@@ -118,12 +120,15 @@ def _by_pillow(data: Encoded, header: Header) -> Image:
     whole = True
     try:
         image = _READERS[header.kind](BytesIO(data))
+        _refuse_wide(image.mode, header)
         if image.width * image.height == pixels:  # otherwise it is refused
             image.load()
             if isinstance(image, TiffImageFile) and image.info.get("compression") in FAX:
                 whole = is_whole_fax(image, data)
             if isinstance(image, TiffImageFile) and image.info.get("compression") == JPEG:
                 whole = is_whole_tiff_jpeg(image, data)
+    except FrameError:
+        raise
     except Exception as error:  # damage makes Pillow raise errors of any type
         raise _damaged(data, header.kind, error) from error
     if not whole:
@@ -132,6 +137,14 @@ def _by_pillow(data: Encoded, header: Header) -> Image:
             "unusual encoder; if it is not damaged, write it again as PNG"
         )
     return image
+
+
+def _refuse_wide(mode: str, header: Header) -> None:
+    if header.kind == "TIFF" and mode in _WIDE and header.height * header.width > _MOST_WIDE:
+        raise FrameError(
+            f"a TIFF of {header.height} x {header.width} pixels of 4 bytes: must be at most {_MOST_WIDE} "
+            "pixels; convert it once to RGB, or to a smaller size"
+        )
 
 
 def _webp(data: Encoded) -> Image:
