@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastclips.data.storage import count_bytes
-from fastclips.engine.clip_placer import Clip, ClipPlacer
+from fastclips.engine.clip_placer import ClipPlacer
 from fastclips.engine.renderer import Renderer
-from fastclips.engine.rendering import BYTES, DECODE, KERNEL, READ, STEPS, Meter
+from fastclips.engine.rendering import DECODE, KERNEL, READ, STEPS, Meter
 from fastclips.errors import DamageError, FastclipsError
 from fastclips.pixels.geometry.regions import Source
 from fastclips.reserved import WEIGHT
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastclips.engine.arena import Damage
-    from fastclips.engine.clip_placer import StreamSetup
+    from fastclips.engine.clip_placer import Clip, StreamSetup
     from fastclips.engine.clip_spec import ClipSpec
     from fastclips.pixels.decoding.decoder import Decoder
 
@@ -81,12 +80,7 @@ class DrawsRenderer(Renderer):
         self, ticket: np.void, rows: Sequence[Mapping[str, NDArray[Any]]], counters: NDArray[np.float64]
     ) -> bool:
         """Write all rows from frames that are decoded once; return False if anything is damaged or wrong."""
-        frames = ticket["frames"][: self._spec.time_steps].tolist()
-        shown: dict[int, list[int]] = {}
-        for at, frame in enumerate(frames):
-            shown.setdefault(frame if frame >= 0 else ~frame, []).append(at)
-        padded = [at for at, frame in enumerate(frames) if frame < 0]
-        first = Clip(int(ticket["video"]), int(ticket["view"]), [], shown, padded, {}, {})
+        frames, first = self._clip(ticket)
         clips = [first._replace(draws=draws) for draws in ticket["draws"].tolist()]
         with Meter(counters) as meter:
             try:
@@ -119,10 +113,7 @@ class DrawsRenderer(Renderer):
         shown, files, damage = self._read(stream, clip, shown)
         if damage:
             raise DamageError(next(iter(damage.values())))
-        meter.add(
-            BYTES, sum(count_bytes(data) if isinstance(data, np.ndarray) else len(data) for data in files)
-        )
-        self._count_read(len(files), meter)
+        self._count_read(files, meter)
         meter.begin(DECODE)
         scratch = self._scratch_of_rows(setup)
         placers = [

@@ -136,17 +136,13 @@ class Renderer:
         counters: NDArray[np.float64],
         lost: str = "",
     ) -> list[Damage]:
-        frames = ticket["frames"][: self._spec.time_steps].tolist()
-        shown: dict[int, list[int]] = {}
-        for at, frame in enumerate(frames):
-            shown.setdefault(frame if frame >= 0 else ~frame, []).append(at)
-        padded = [at for at, frame in enumerate(frames) if frame < 0]
-        draws = ticket["draws"].tolist()
-        slots = self._slots(ticket, shown)
-        clip = Clip(int(ticket["video"]), int(ticket["view"]), draws, shown, padded, {}, {}, slots)
+        frames, clip = self._clip(ticket)
+        clip = clip._replace(draws=ticket["draws"].tolist(), slots=self._slots(ticket, clip.shown))
         damage: list[Damage] = []
         if lost:
-            damage = [Damage(number, frame, lost) for number in range(len(self._setups)) for frame in shown]
+            damage = [
+                Damage(number, frame, lost) for number in range(len(self._setups)) for frame in clip.shown
+            ]
             clip = self._replace_damaged(clip, frames, damage)
         with Meter(counters) as meter:
             while found := self._render_streams(clip, row, meter):
@@ -161,6 +157,15 @@ class Renderer:
                 meter.lap(KERNEL)
             meter.add_clip(len(frames))
         return damage
+
+    def _clip(self, ticket: np.void) -> tuple[list[int], Clip]:
+        """Return the frames of a ticket, and its clip without draws."""
+        frames = ticket["frames"][: self._spec.time_steps].tolist()
+        shown: dict[int, list[int]] = {}
+        for at, frame in enumerate(frames):
+            shown.setdefault(frame if frame >= 0 else ~frame, []).append(at)
+        padded = [at for at, frame in enumerate(frames) if frame < 0]
+        return frames, Clip(int(ticket["video"]), int(ticket["view"]), [], shown, padded, {}, {})
 
     def _slots(self, ticket: np.void, shown: dict[int, list[int]]) -> dict[int, int]:
         """Return the frame slots of a clip's frames, where they have one."""
@@ -227,9 +232,7 @@ class Renderer:
     ) -> dict[int, str]:
         """Read, decode and place frames of a stream; return those that are to be replaced, with reasons."""
         shown, files, damage = self._read(setup.stream, clip, shown)
-        arrays = np.ndarray in set(map(type, files))
-        meter.add(BYTES, sum(map(count_bytes if arrays else len, files)))
-        self._count_read(len(files), meter)
+        arrays = self._count_read(files, meter)
         meter.begin(DECODE)
         found = dict(zip(shown, files, strict=True))
         decoding = _Decoding(setup, clip, shown, found, placer, meter, () if arrays else None)
@@ -238,11 +241,20 @@ class Renderer:
         meter.lap(DECODE)
         return damage
 
-    def _count_read(self, frames: int, meter: Meter) -> None:
-        """Count the time of reading, which is decoding for storages such as video files."""
+    def _count_read(self, files: Sequence[Any], meter: Meter) -> bool:
+        """Count what was read and the time, which is that of decoding for storages such as video files.
+
+        Returns
+        -------
+        bool
+            Whether some are pixels, not files.
+        """
+        arrays = np.ndarray in set(map(type, files))
+        meter.add(BYTES, sum(map(count_bytes if arrays else len, files)))
         decodes = self._storage.decodes
         meter.lap(DECODE if decodes else READ)
-        meter.add(MOVIE_FRAMES, frames if decodes else 0)
+        meter.add(MOVIE_FRAMES, len(files) if decodes else 0)
+        return arrays
 
     def _damage(self, error: FastclipsError, setup: StreamSetup, clip: Clip, frame: int) -> str:
         """Return the reason why a frame is to be replaced; raise an error if it is not."""

@@ -143,7 +143,7 @@ def _refuse_wide(mode: str, header: Header) -> None:
     if header.kind == "TIFF" and mode in _WIDE and header.height * header.width > _MOST_WIDE:
         raise FrameError(
             f"a TIFF of {header.height} x {header.width} pixels of 4 bytes: must be at most {_MOST_WIDE} "
-            "pixels; convert it once to RGB, or to a smaller size"
+            "pixels; make it smaller, or give it fewer bytes a pixel (RGB, or 16 bits)"
         )
 
 
