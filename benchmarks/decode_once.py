@@ -33,7 +33,6 @@ the median ratio of a round, with quartiles, and CPU is that of all processes.
 from __future__ import annotations
 
 import argparse
-import inspect
 import os
 import tempfile
 import time
@@ -65,9 +64,6 @@ def cpu_s(loader: fc.ClipLoader) -> float:
 def run(data: fc.Dataset, sampler: object, skip: int = 0, **options: object) -> tuple[float, float]:
     """Serve an epoch after others that are skipped; return CPU seconds of a clip, and decodes per frame."""
     options = {"batch_size": 8, "workers": 2, "transforms": CROP, **options}
-    if "interleave" in options and "interleave" not in inspect.signature(fc.ClipLoader).parameters:
-        options |= {"shuffle": False}
-        del options["interleave"]
     with fc.ClipLoader(data, sampler, **options) as loader:
         for epoch in range(skip):
             for _ in loader.epoch(epoch):
@@ -226,7 +222,7 @@ def main() -> None:  # noqa: C901 - one measurement after the other
             for name, data in (("folder", folder), ("pack", pack)):
                 if given.only in (title := f"{name}, step {step}"):
                     sampler = fc.Windows(16, step=step)
-                    near = {"shuffle": True, "interleave": 8, "memory": "512MiB", "cache": "64MiB"}
+                    near = {"memory": "512MiB", "cache": "64MiB"}  # in order
                     compare(title, rounds, data, sampler, skip=1, **near)
         for name, data in (("folder", folder), ("pack", pack)):
             if given.only in (title := f"{name}, fits, third epoch"):
