@@ -23,7 +23,7 @@ pixel steps         `Brightness`, `ChannelShift`, `Contrast`, `Gamma`, `Grayscal
                     `PixelStep`
 of some streams     `On`
 standardising       `Rescale`, `Normalize`, `PerSample`, `FeatureWise`, `ZCA`; `fit_feature_wise`, `fit_zca`
-batches             `ClipLoader`, `Stats`, `Report`, `average_views`
+batches             `ClipLoader`, `FrameCache`, `Stats`, `Report`, `average_views`
 errors              `FastclipsError`: `OptionError`, `DataError`, `FrameError`, `EngineError`, `ClosedError`
 =================== =====================================================================================
 
@@ -41,6 +41,7 @@ from fastclips.data.dataset import Dataset
 from fastclips.data.opening import open_dataset as open  # noqa: A004 - fc.open reads as intended
 from fastclips.data.storage import Storage
 from fastclips.data.streams import Stream
+from fastclips.engine.frame_cache import FrameCache
 from fastclips.errors import ClosedError, DataError, EngineError, FastclipsError, FrameError, OptionError
 from fastclips.evaluation import average_views
 from fastclips.loader import ClipLoader
@@ -99,6 +100,7 @@ __all__ = [
     "FastclipsError",
     "FeatureWise",
     "Finding",
+    "FrameCache",
     "FrameDrop",
     "FrameError",
     "Gamma",

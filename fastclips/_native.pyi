@@ -94,7 +94,7 @@ class RegionDecoder:
 class FrameArea:
     """One stream's area of all frame slots, as a worker sees it."""
 
-    def __init__(self, arena: Arena, *, area: int, offset: int, bytes: int, pixel: int, format: int, worker: int) -> None: ...
+    def __init__(self, slots: FrameSlots, *, area: int, offset: int, bytes: int, pixel: int, format: int, worker: int, loader: int | None = None) -> None: ...
 
     def set_number(self, number: int) -> None:
         """Set the number of the ticket that is rendered."""
@@ -115,7 +115,7 @@ class FrameArea:
 
     def claim(self, slot: int) -> bool | None:
         """
-        Take a slot to fill it: True; False if a later ticket has filled it; None if another worker fills it.
+        Take a slot to fill it: True; False if it is not to be changed; None if another worker fills it.
         """
 
     def finish(self, slot: int, video: int, frame: int, size: tuple[int, int], asked: int, scale: int, rung: int) -> None:
@@ -132,6 +132,38 @@ class FrameArea:
         Copy a box of frames from their slots into rows of an output.
 
         Returns a byte for each frame: HELD, or another one if the slot does not hold it; its row then holds anything.
+        """
+
+class FrameSlots:
+    """Memory for decoded frames: see native/frame_slots.h."""
+
+    def __init__(self, *, frames: int, areas: int, frame_bytes: int) -> None: ...
+
+    @staticmethod
+    def nbytes_of(*, frames: int, areas: int, frame_bytes: int) -> int:
+        """Bytes that so many frame slots would take."""
+
+    @staticmethod
+    def attach(fd: int) -> FrameSlots:
+        """Map the frame slots that another process made."""
+
+    @property
+    def fd(self) -> int:
+        """Descriptor of memory of their own; -1 for those of an arena."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def stride(self) -> int:
+        """Bytes of a frame slot."""
+
+    @property
+    def used(self) -> int:
+        """How many slots hold a frame."""
+
+    def free(self, worker: int | None = None, loader: int | None = None) -> int:
+        """
+        Free the areas that dead workers were filling: that worker, or all of a loader; returns how many.
         """
 
 class State(enum.Enum):
@@ -174,12 +206,8 @@ class Arena:
     def rows(self) -> int: ...
 
     @property
-    def frames(self) -> int:
-        """Number of frame slots."""
-
-    @property
-    def frame_slots_nbytes(self) -> int:
-        """Bytes of all frame slots."""
+    def frame_slots(self) -> FrameSlots:
+        """Its frame slots."""
 
     @property
     def nbytes(self) -> int: ...
@@ -218,11 +246,6 @@ class Arena:
     def reissue(self, cell: int, dead: int) -> bool:
         """
         Make the ticket of a dead worker READY again; False if it does not hold it.
-        """
-
-    def free_frames(self, dead: int) -> int:
-        """
-        Free the areas of frame slots that a dead worker was filling; returns how many.
         """
 
     def claimed_by(self, worker: int) -> list[int]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from fastclips.data.dataset import Dataset
 from fastclips.data.video_storage import VideoStorage
 from fastclips.engine.clip_spec import ClipSpec
+from fastclips.engine.frame_cache import FrameCache
 from fastclips.errors import OptionError
 from fastclips.options import checked_bool, checked_cache, checked_choice, checked_int, checked_workers
 from fastclips.pixels.decoding.decoder import MAX_PIXELS
@@ -23,6 +24,7 @@ from fastclips.serving.batches import Batches
 from fastclips.serving.clip_schedule import ClipSchedule
 from fastclips.serving.damage import Damage, checked_limit
 from fastclips.serving.frame_check import check_frames
+from fastclips.serving.frame_places import keep_frames
 from fastclips.serving.frame_plan import FramePlan, find_sharing
 from fastclips.serving.layout import find_layout
 from fastclips.serving.mask_check import warn_of_useless_masks
@@ -236,7 +238,7 @@ class ClipLoader(Batches):
         world: int | None = None,
         workers: int | None = None,
         memory: str | int = "1GiB",
-        cache: str | int = "auto",
+        cache: str | int | FrameCache = "auto",
         inputs: str | Sequence[str] = "image",
         targets: str | Sequence[str] | None = "auto",
         sample_weight: object = None,
@@ -251,7 +253,8 @@ class ClipLoader(Batches):
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         workers = checked_workers(workers)
-        cache_bytes = checked_cache(cache, memory)
+        shared_cache = cache if isinstance(cache, FrameCache) else None
+        cache_bytes = checked_cache("auto" if isinstance(cache, FrameCache) else cache, memory)
         if not isinstance(dataset, Dataset):
             raise OptionError(f"dataset={dataset!r}: must be what fastclips.open(folder) returns")
         clips = checked_sampler(clips)
@@ -310,8 +313,18 @@ class ClipLoader(Batches):
         warn_of_useless_masks(dataset, outputs.streams, stacklevel=2)
         frames = int(index.frame_counts.sum())
         sharing = None
-        if workers and cache_bytes != 0 and plan.draws_per_clip == 1:
-            sharing = find_sharing(dataset, found.streams, recipe, looked)
+        if (workers or shared_cache) and cache_bytes != 0:
+            sharing = find_sharing(dataset, found.streams, recipe, looked, plan.draws_per_clip)
+        kept = places = None
+        if shared_cache is not None and sharing is not None:
+            kept, places = keep_frames(
+                shared_cache,
+                dataset,
+                found.streams,
+                sharing,
+                time_steps=clips.time_steps,
+                fast_dct=fast_dct,
+            )
         spec = ClipSpec(
             storage=dataset.storage,
             streams=found.streams,
@@ -325,7 +338,8 @@ class ClipLoader(Batches):
             weighting=outputs.weighting,
             repeats_damaged=repeats_damaged,
             max_pixels=max_pixels,
-            shared=None if sharing is None else sharing.layout,
+            shared=None if sharing is None or kept else sharing.layout,
+            kept=kept,
         )
         where, names = dataset.storage.where, outputs.streams
         parts = partial(parts_of, dataset, plan, described, outputs, looked, damaged=damaged)
@@ -337,7 +351,10 @@ class ClipLoader(Batches):
             memory=memory,
             cache=cache_bytes,
             most_frames=frames,
-            frame_plan=None if sharing is None else partial(FramePlan, schedule, sharing),
+            frame_plan=lambda slots, nbytes, workers: (
+                places
+                or (FramePlan(schedule, sharing, slots, nbytes, workers) if slots and sharing else None)
+            ),
             repeat=repeat,
             timeout=timeout,
             max_deaths=max_deaths,

@@ -104,7 +104,7 @@ def checked_cache(value: object, memory: object) -> int | None:
     try:
         cache = 0 if value == 0 and not isinstance(value, bool) else checked_bytes(value, "cache")
     except OptionError as error:
-        raise OptionError(f"{error}, 0 or 'auto'") from None
+        raise OptionError(f"{error}, 0, 'auto' or a fastclips.FrameCache") from None
     if cache > (most := checked_bytes(memory, "memory")):
         raise OptionError(
             f"cache={value!r}: must be less than memory={memory!r}, of which it is a part; give "

@@ -3,10 +3,7 @@
 // instruction.
 #pragma once
 
-#include <fcntl.h>
 #include <linux/futex.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,7 +20,9 @@
 #include <system_error>
 #include <vector>
 
+#include "frame_memory.h"
 #include "layout.h"
+#include "mapping.h"
 
 namespace fastclips {
 
@@ -51,45 +50,25 @@ struct Claim {
 
 class Arena {
   public:
-    explicit Arena(const Geometry& geometry) : geometry_(geometry), offsets_(geometry) {
-        fd_ = memfd_create("fastclips", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        if (fd_ < 0) fail("memfd_create");
-        if (ftruncate(fd_, static_cast<off_t>(offsets_.total)) != 0) fail("ftruncate");
-        // Reading past the end of a file that shrank would kill a process by SIGBUS.
-        fcntl(fd_, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW);
-        map();
+    explicit Arena(const Geometry& geometry)
+        : geometry_(geometry), offsets_(geometry), mapping_(offsets_.total) {
+        progress_.resize(geometry.slots);
+        header_ = reinterpret_cast<Header*>(base());
         header_->geometry = geometry;
         header_->magic = kMagic;
     }
 
     // Map an arena that another process made, with a duplicate of the descriptor.
-    explicit Arena(int fd) : geometry_{}, offsets_(Geometry{}) {
-        struct stat info;
-        Header head;
-        if (fstat(fd, &info) != 0) fail("fstat");
-        if (pread(fd, static_cast<void*>(&head), sizeof head, 0) !=
-                static_cast<ssize_t>(sizeof head) ||
-            head.magic != kMagic)
-            throw std::runtime_error("the descriptor is not an arena of this build of fastclips");
-        geometry_ = head.geometry;
-        offsets_ = Offsets(geometry_);
-        if (static_cast<std::uint64_t>(info.st_size) != offsets_.total)
-            throw std::runtime_error("the arena's size is not what its header says");
-        fd_ = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-        if (fd_ < 0) fail("fcntl");
-        map();
+    explicit Arena(int fd)
+        : geometry_(read_head<Start>(fd, kMagic).geometry),
+          offsets_(geometry_),
+          mapping_(fd, offsets_.total) {
+        progress_.resize(geometry_.slots);
+        header_ = reinterpret_cast<Header*>(base());
     }
 
-    Arena(const Arena&) = delete;
-    Arena& operator=(const Arena&) = delete;
-
-    ~Arena() {
-        if (base_) munmap(base_, offsets_.total);
-        if (fd_ >= 0) close(fd_);
-    }
-
-    int fd() const { return fd_; }
-    std::uint8_t* base() const { return base_; }
+    int fd() const { return mapping_.fd(); }
+    std::uint8_t* base() const { return mapping_.base(); }
     const Offsets& offsets() const { return offsets_; }
     const Geometry& geometry() const { return geometry_; }
     Header& header() const { return *header_; }
@@ -207,31 +186,13 @@ class Arena {
         return cells;
     }
 
-    // Nursery: free the areas of frame slots that a reaped worker was filling; how many there were.
-    std::uint32_t free_frames(std::uint16_t dead) {
-        std::uint32_t freed = 0;
-        for (std::uint32_t slot = 0; slot < geometry().frames; ++slot)
-            for (std::uint32_t area = 0; area < geometry().areas; ++area) {
-                AtomicWord& at = frame_head(slot, area).word;
-                FrameWord word = FrameWord::unpack(at.load(std::memory_order_acquire));
-                if (word.state != FrameState::kFilling || word.worker != dead) continue;
-                word.state = FrameState::kEmpty;
-                at.store(word.pack(), std::memory_order_release);
-                ++freed;
-            }
-        return freed;
-    }
-
-    FrameHead& frame_head(std::uint32_t slot, std::uint32_t area) const {
-        if (slot >= geometry().frames || area >= geometry().areas)
-            throw std::out_of_range("no such frame slot");
-        return reinterpret_cast<FrameHead*>(
-            base_ + offsets_.heads)[std::uint64_t{slot} * geometry().areas + area];
-    }
-
-    std::uint8_t* frame(std::uint32_t slot) const {
-        if (slot >= geometry().frames) throw std::out_of_range("no such frame slot");
-        return base_ + offsets_.frames + slot * offsets_.frame_stride;
+    FrameMemory frame_memory() const {
+        return {reinterpret_cast<FrameHead*>(base() + offsets_.heads),
+                base() + offsets_.frames,
+                geometry().frames,
+                geometry().areas,
+                geometry().frame_bytes,
+                offsets_.frame_stride};
     }
 
     std::optional<std::uint32_t> failed(std::uint32_t slot) const {
@@ -269,36 +230,21 @@ class Arena {
     std::uint32_t count_death(std::uint32_t cell) { return ++head(cell).deaths; }
     std::uint32_t deaths(std::uint32_t cell) const { return head(cell).deaths; }
 
-    // Return the memory to the kernel, though other processes may still map it: they then read
-    // zeros.
-    void discard() {
-        if (fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-                      static_cast<off_t>(offsets_.total)))
-            fail("fallocate");
-    }
+    // Return the memory to the kernel, though other processes may still map it.
+    void discard() { mapping_.discard(); }
 
   private:
-    [[noreturn]] void fail(const char* call) {
-        const int error = errno;
-        if (base_) munmap(base_, offsets_.total);
-        if (fd_ >= 0) close(fd_);
-        throw std::system_error(error, std::generic_category(), call);
-    }
-
-    void map() {
-        void* at = mmap(nullptr, offsets_.total, PROT_READ | PROT_WRITE, MAP_SHARED, fd_, 0);
-        if (at == MAP_FAILED) fail("mmap");
-        base_ = static_cast<std::uint8_t*>(at);
-        progress_.resize(geometry_.slots);
-        header_ = reinterpret_cast<Header*>(base_);
-    }
+    struct Start {  // of the header
+        std::uint64_t magic;
+        Geometry geometry;
+    };
 
     AtomicWord& word_at(std::uint32_t cell) const {
-        return reinterpret_cast<AtomicWord*>(base_ + offsets_.words)[checked(cell)];
+        return reinterpret_cast<AtomicWord*>(base() + offsets_.words)[checked(cell)];
     }
 
     CellHead& head(std::uint32_t cell) const {
-        return *reinterpret_cast<CellHead*>(base_ + offsets_.cells +
+        return *reinterpret_cast<CellHead*>(base() + offsets_.cells +
                                             checked(cell) * offsets_.cell_bytes);
     }
 
@@ -361,11 +307,10 @@ class Arena {
         return word_at(cell).compare_exchange_strong(bits, word.pack(), std::memory_order_seq_cst);
     }
 
-    int fd_ = -1;
-    std::uint8_t* base_ = nullptr;
-    Header* header_ = nullptr;
     Geometry geometry_;  // a copy, since the mapping may be discarded
     Offsets offsets_;
+    Mapping mapping_;
+    Header* header_ = nullptr;
     std::mutex scanning_;  // of the threads of this process
     std::vector<Progress> progress_;
     std::uint32_t reissued_ = 0;

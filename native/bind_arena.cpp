@@ -7,6 +7,7 @@
 
 using fastclips::Arena;
 using fastclips::FramePlanner;
+using fastclips::FrameSlots;
 using fastclips::State;
 using Counters = nb::ndarray<nb::numpy, double, nb::ndim<2>, nb::c_contig>;
 using Ints = nb::ndarray<const std::int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
@@ -23,6 +24,39 @@ void check_tickets(const Videos& videos, const Ints& frames, const Scales& scale
 }  // namespace
 
 void bind_arena(nb::module_& m) {
+    nb::class_<FrameSlots>(m, "FrameSlots", "Memory for decoded frames: see native/frame_slots.h.",
+                           nb::is_weak_referenceable())
+        .def(
+            "__init__",
+            [](FrameSlots* self, std::uint32_t frames, std::uint32_t areas,
+               std::uint64_t frame_bytes) {
+                if (frames == 0 || areas == 0 || frame_bytes == 0)
+                    throw nb::value_error("frame slots must have areas and bytes");
+                new (self) FrameSlots(frames, areas, frame_bytes);
+            },
+            nb::kw_only(), "frames"_a, "areas"_a, "frame_bytes"_a)
+        .def_static("nbytes_of", &FrameSlots::nbytes_of, nb::kw_only(), "frames"_a, "areas"_a,
+                    "frame_bytes"_a, "Bytes that so many frame slots would take.")
+        .def_static(
+            "attach", [](int fd) { return FrameSlots::attach(fd); }, "fd"_a,
+            "Map the frame slots that another process made.")
+        .def_prop_ro("fd", &FrameSlots::fd,
+                     "Descriptor of memory of their own; -1 for those of an arena.")
+        .def("__len__", [](FrameSlots& self) { return self.memory().frames; })
+        .def_prop_ro(
+            "stride", [](FrameSlots& self) { return self.memory().stride; },
+            "Bytes of a frame slot.")
+        .def_prop_ro(
+            "used", [](FrameSlots& self) { return self.memory().used(); },
+            "How many slots hold a frame.")
+        .def(
+            "free",
+            [](FrameSlots& self, std::optional<std::uint16_t> worker,
+               std::optional<std::uint64_t> loader) { return self.memory().free(worker, loader); },
+            "worker"_a = nb::none(), "loader"_a = nb::none(),
+            "Free the areas that dead workers were filling: that worker, or all of a loader; "
+            "returns how many.");
+
     nb::enum_<State>(m, "State", "The state of a cell's ticket.")
         .value("EMPTY", State::kEmpty)
         .value("READY", State::kReady)
@@ -69,11 +103,8 @@ void bind_arena(nb::module_& m) {
         .def_prop_ro("slots", [](const Arena& a) { return a.geometry().slots; })
         .def_prop_ro("rows", [](const Arena& a) { return a.geometry().rows; })
         .def_prop_ro(
-            "frames", [](const Arena& a) { return a.geometry().frames; }, "Number of frame slots.")
-        .def_prop_ro(
-            "frame_slots_nbytes",
-            [](const Arena& a) { return a.geometry().frames * a.offsets().frame_stride; },
-            "Bytes of all frame slots.")
+            "frame_slots", [](const Arena& a) { return FrameSlots(a.frame_memory()); },
+            nb::keep_alive<0, 1>(), "Its frame slots.")
         .def_prop_ro("nbytes", [](const Arena& a) { return a.offsets().total; })
         .def(
             "slot",
@@ -140,8 +171,6 @@ void bind_arena(nb::module_& m) {
              "Settle a claim as DONE or FAILED; False if the worker does not hold it.")
         .def("reissue", &Arena::reissue, "cell"_a, "dead"_a,
              "Make the ticket of a dead worker READY again; False if it does not hold it.")
-        .def("free_frames", &Arena::free_frames, "dead"_a,
-             "Free the areas of frame slots that a dead worker was filling; returns how many.")
         .def("claimed_by", &Arena::claimed_by, "worker"_a, "The cells that a worker has claimed.")
         .def("count_death", &Arena::count_death, "cell"_a,
              "Add 1 to the workers that crashed over this ticket, and return the sum.")

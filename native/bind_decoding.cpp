@@ -5,9 +5,9 @@
 #include "crops.h"
 #include "shared_crops.h"
 
-using fastclips::Arena;
 using fastclips::FrameArea;
 using fastclips::FrameKey;
+using fastclips::FrameSlots;
 using fastclips::jpeg::Crop;
 using fastclips::jpeg::RegionDecoder;
 using fastclips::jpeg::Rung;
@@ -214,10 +214,16 @@ void bind_decoding(nb::module_& m) {
 
     nb::class_<FrameArea>(m, "FrameArea",
                           "One stream's area of all frame slots, as a worker sees it.")
-        .def(nb::init<Arena&, std::uint32_t, std::uint64_t, std::uint64_t, std::uint32_t,
-                      std::uint32_t, std::uint16_t>(),
-             nb::keep_alive<1, 2>(), "arena"_a, nb::kw_only(), "area"_a, "offset"_a, "bytes"_a,
-             "pixel"_a, "format"_a, "worker"_a)
+        .def(
+            "__init__",
+            [](FrameArea* self, FrameSlots& slots, std::uint32_t area, std::uint64_t offset,
+               std::uint64_t bytes, std::uint32_t pixel, std::uint32_t format, std::uint16_t worker,
+               std::optional<std::uint64_t> loader) {
+                new (self)
+                    FrameArea(slots.memory(), area, offset, bytes, pixel, format, worker, loader);
+            },
+            nb::keep_alive<1, 2>(), "slots"_a, nb::kw_only(), "area"_a, "offset"_a, "bytes"_a,
+            "pixel"_a, "format"_a, "worker"_a, "loader"_a = nb::none())
         .def("set_number", &FrameArea::set_number, "number"_a,
              "Set the number of the ticket that is rendered.")
         .def("fits", &FrameArea::fits, "height"_a, "width"_a, "scale"_a,
@@ -257,7 +263,7 @@ void bind_decoding(nb::module_& m) {
                 }
             },
             "slot"_a,
-            "Take a slot to fill it: True; False if a later ticket has filled it; None if another "
+            "Take a slot to fill it: True; False if it is not to be changed; None if another "
             "worker fills it.")
         .def(
             "finish",

@@ -1,4 +1,4 @@
-// Frame slots: decoded frames in the arena, for every clip that shows them. A hint, never a
+// Frame slots: decoded frames in shared memory, for every clip that shows them. A hint, never a
 // dependency: a reader compares key and word before and after it reads, and decodes for itself if
 // they are not what it wants. README.md in this folder argues why a process may die at any
 // instruction.
@@ -29,29 +29,33 @@ class FrameArea {
     enum class Claim : std::uint8_t {
         kMine,   // this worker may write the area
         kBusy,   // another one writes it
-        kLater,  // a later ticket has filled it
+        kLater,  // it holds what is to stay, or a later ticket has filled it
     };
 
-    // `format` tells what frames are decoded to; `pixel` is the bytes of a pixel.
-    FrameArea(Arena& arena, std::uint32_t area, std::uint64_t offset, std::uint64_t bytes,
-              std::uint32_t pixel, std::uint32_t format, std::uint16_t worker)
-        : arena_(arena),
+    // `format` tells what frames are decoded to; `pixel` is the bytes of a pixel. With `number`,
+    // what a slot holds stays there, and this is the number of the loader; else slots are given to
+    // other frames, and set_number() tells for which ticket.
+    FrameArea(const FrameMemory& memory, std::uint32_t area, std::uint64_t offset,
+              std::uint64_t bytes, std::uint32_t pixel, std::uint32_t format, std::uint16_t worker,
+              std::optional<std::uint64_t> number)
+        : memory_(memory),
           area_(area),
           offset_(offset),
           bytes_(bytes),
           pixel_(pixel),
           format_(std::uint64_t{format} << 32),
-          worker_(worker) {
-        const Geometry& geometry = arena.geometry();
-        if (area >= geometry.areas || offset > geometry.frame_bytes ||
-            bytes > geometry.frame_bytes - offset || pixel == 0)
+          worker_(worker),
+          stays_(number.has_value()),
+          number_(number.value_or(0)) {
+        if (area >= memory.areas || offset > memory.frame_bytes ||
+            bytes > memory.frame_bytes - offset || pixel == 0)
             throw std::out_of_range("no such area");
     }
 
     void set_number(std::uint64_t number) { number_ = number; }  // of the ticket that is rendered
     std::uint64_t bytes() const { return bytes_; }
     std::uint32_t pixel() const { return pixel_; }
-    std::uint8_t* pixels(std::uint32_t slot) const { return arena_.frame(slot) + offset_; }
+    std::uint8_t* pixels(std::uint32_t slot) const { return memory_.frame(slot) + offset_; }
 
     // Whether the pixels of a frame of a size, decoded at a scale, fit.
     bool fits(std::uint64_t height, std::uint64_t width, std::uint32_t scale) const {
@@ -61,7 +65,7 @@ class FrameArea {
 
     // What a slot holds, if it is that frame, at any scale.
     std::optional<Kept> look(std::uint32_t slot, const FrameKey& key) const {
-        const FrameHead& head = arena_.frame_head(slot, area_);
+        const FrameHead& head = memory_.head(slot, area_);
         const std::uint64_t bits = head.word.load(std::memory_order_acquire);
         if (FrameWord::unpack(bits).state != FrameState::kFull) return std::nullopt;
         const auto read = [](const AtomicWord& word) {
@@ -80,17 +84,17 @@ class FrameArea {
     // Whether what was read since look() is what it said.
     bool unchanged(std::uint32_t slot, std::uint64_t word) const {
         std::atomic_thread_fence(std::memory_order_acquire);
-        return arena_.frame_head(slot, area_).word.load(std::memory_order_relaxed) == word;
+        return memory_.head(slot, area_).word.load(std::memory_order_relaxed) == word;
     }
 
     // Take an area to fill it. From then on it belongs to this worker until it calls finish() or
     // abandon(), or has died and was reaped.
     Claim claim(std::uint32_t slot) {
-        AtomicWord& at = arena_.frame_head(slot, area_).word;
+        AtomicWord& at = memory_.head(slot, area_).word;
         std::uint64_t bits = at.load(std::memory_order_acquire);
         const FrameWord word = FrameWord::unpack(bits);
         if (word.state == FrameState::kFilling) return Claim::kBusy;
-        if (word.number > number_) return Claim::kLater;
+        if (stays_ ? word.state == FrameState::kFull : word.number > number_) return Claim::kLater;
         const FrameWord mine{number_, worker_, FrameState::kFilling};
         if (!at.compare_exchange_strong(bits, mine.pack(), std::memory_order_acq_rel))
             return Claim::kBusy;
@@ -100,7 +104,7 @@ class FrameArea {
     }
 
     void finish(std::uint32_t slot, const FrameKey& key, const Kept& kept) {
-        FrameHead& head = arena_.frame_head(slot, area_);
+        FrameHead& head = memory_.head(slot, area_);
         const auto pair = [](std::uint64_t high, std::uint64_t low) { return high << 32 | low; };
         head.video.store(key.video, std::memory_order_relaxed);
         head.frame.store(key.frame, std::memory_order_relaxed);
@@ -110,11 +114,11 @@ class FrameArea {
         settle(head, FrameState::kFull);
     }
 
-    void abandon(std::uint32_t slot) { settle(arena_.frame_head(slot, area_), FrameState::kEmpty); }
+    void abandon(std::uint32_t slot) { settle(memory_.head(slot, area_), FrameState::kEmpty); }
 
     // Wait while another worker fills the area, but not past the deadline: it may be stopped.
     void wait(std::uint32_t slot, Clock::time_point deadline) const {
-        const AtomicWord& at = arena_.frame_head(slot, area_).word;
+        const AtomicWord& at = memory_.head(slot, area_).word;
         const timespec shortly{0, 20'000};
         while (FrameWord::unpack(at.load(std::memory_order_acquire)).state ==
                    FrameState::kFilling &&
@@ -128,13 +132,14 @@ class FrameArea {
         head.word.store(FrameWord{number_, worker_, state}.pack(), std::memory_order_release);
     }
 
-    Arena& arena_;
+    FrameMemory memory_;
     std::uint32_t area_;
     std::uint64_t offset_, bytes_;
     std::uint32_t pixel_;
     std::uint64_t format_;
     std::uint16_t worker_;
-    std::uint64_t number_ = 0;
+    bool stays_;
+    std::uint64_t number_;
 };
 
 }  // namespace fastclips

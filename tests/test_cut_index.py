@@ -53,7 +53,9 @@ def test_cut_while_it_is_used(uneven, tmp_path, kind, workers, held):
     with fc.ClipLoader(fc.open(uneven), fc.Windows(4), **SETTINGS, workers=0) as loader:
         expected = [x.copy() for x, _ in loader]
     dataset, file = opened(kind, uneven, tmp_path)
-    with fc.ClipLoader(dataset, fc.Windows(4), **SETTINGS, workers=workers, cache=0) as loader:  # reads each time
+    with fc.ClipLoader(
+        dataset, fc.Windows(4), **SETTINGS, workers=workers, cache=0
+    ) as loader:  # reads each time
         np.testing.assert_array_equal(next(iter(loader))[0], expected[0])
         os.truncate(file, 100)
         if held == "copied":

@@ -20,7 +20,7 @@ def make_arena(slots=2, areas=1):
 
 def area_of(arena, worker, number=1, **changes):
     options = {"area": 0, "offset": 0, "bytes": NBYTES, "pixel": 3, "format": 7, "worker": worker}
-    made = FrameArea(arena, **{**options, **changes})
+    made = FrameArea(arena.frame_slots, **{**options, **changes})
     made.set_number(number)
     return made
 
@@ -69,7 +69,7 @@ class FrameStates(RuleBasedStateMachine):
     @rule(worker=st.integers(1, 3))
     def die(self, worker):
         held = [at for at, (_, w, state, _) in enumerate(self.slots) if w == worker and state == "filling"]
-        assert self.arena.free_frames(worker) == len(held)
+        assert self.arena.frame_slots.free(worker) == len(held)
         for at in held:
             self.slots[at] = (*self.slots[at][:2], "empty", None)
 

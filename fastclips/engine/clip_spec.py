@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fastclips.engine.kept_frames import KeptFrames
     from fastclips.pixels.recipe import Recipe
     from fastclips.pixels.steps.compiled import CompiledSteps
     from fastclips.spec import FrameLayout, SlotLayout, StreamSpec, Weighting
@@ -57,7 +58,9 @@ class ClipSpec:
     groups : mapping of str to str
         Group of each stream whose frames need not have the size of all others: see `FoundLayout.groups`.
     shared : FrameLayout, optional
-        The streams whose decoded frames clips share, and the room for each.
+        The streams whose decoded frames clips share in the arena, and the room for each.
+    kept : KeptFrames, optional
+        Where decoded frames are kept for all loaders of a `FrameCache`.
     """
 
     storage: Storage
@@ -73,6 +76,7 @@ class ClipSpec:
     max_pixels: int | None = None
     groups: Mapping[str, str] = field(default_factory=dict)
     shared: FrameLayout | None = None
+    kept: KeptFrames | None = None
 
     def advise(self, tickets: NDArray[np.void]) -> None:
         """Tell the storage which frames will be read soon, if it wants to know."""
@@ -111,5 +115,5 @@ class ClipSpec:
     @property
     def ticket_dtype(self) -> np.dtype[np.void]:
         """Of the tickets."""
-        shares = self.shared is not None
+        shares = self.shared is not None or self.kept is not None
         return ticket_dtype(self.time_steps, self.recipe.draws, self.layout.ticket_rows, shares=shares)

@@ -15,8 +15,9 @@ import numpy as np
 
 from fastclips.engine.clip_placer import ClipPlacer
 from fastclips.engine.renderer import Renderer
-from fastclips.engine.rendering import DECODE, KERNEL, READ, STEPS, Meter
+from fastclips.engine.rendering import DECODE, FILLED, HELD, KERNEL, READ, STEPS, Meter
 from fastclips.errors import DamageError, FastclipsError
+from fastclips.pixels.decoding.decoder import Decoded
 from fastclips.pixels.geometry.regions import Source
 from fastclips.reserved import WEIGHT
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from fastclips.engine.arena import Damage
     from fastclips.engine.clip_placer import Clip, StreamSetup
     from fastclips.engine.clip_spec import ClipSpec
+    from fastclips.engine.shared_frames import StreamFrames
     from fastclips.pixels.decoding.decoder import Decoder
 
 __all__ = ["DrawsRenderer"]
@@ -81,6 +83,7 @@ class DrawsRenderer(Renderer):
     ) -> bool:
         """Write all rows from frames that are decoded once; return False if anything is damaged or wrong."""
         frames, first = self._clip(ticket)
+        first = first._replace(slots=self._slots(ticket, first.shown))
         clips = [first._replace(draws=draws) for draws in ticket["draws"].tolist()]
         with Meter(counters) as meter:
             try:
@@ -109,28 +112,48 @@ class DrawsRenderer(Renderer):
             for output in outputs:
                 output[...] = stream.ignored
             return
-        meter.begin(READ)
-        shown, files, damage = self._read(stream, clip, shown)
-        if damage:
-            raise DamageError(next(iter(damage.values())))
-        self._count_read(files, meter)
-        meter.begin(DECODE)
+        frames = None if self.shared is None else self.shared.of_stream(stream.name)
         scratch = self._scratch_of_rows(setup)
         placers = [
             ClipPlacer(setup, of_row, output, own, bypass_cache=self._bypass_cache)
             for of_row, output, own in zip(clips, outputs, scratch, strict=True)
         ]
-        for (frame, shown_at), data in zip(shown.items(), files, strict=True):
-            size = setup.decoder.size(data)
-            joint, place = setup.joint(size), (setup.group, frame)
-            if joint is not None and clip.sizes.setdefault(place, (joint, stream.name))[0] != joint:
-                raise DamageError("does not fit the clip's other streams")
-            _place_in_all(setup.decoder, placers, data, size, shown_at, meter)
-        meter.lap(DECODE)
+        kept = None if frames is None or not clip.slots else _KeptFrames(frames, setup, clip, placers)
+        meter.begin(READ)
+        if kept is not None:
+            meter.begin(KERNEL)
+            shown = {
+                frame: shown_at for frame, shown_at in shown.items() if not kept.place(frame, shown_at, meter)
+            }
+        if shown:
+            self._decode_rows(setup, clip, shown, placers, kept, meter)
         meter.begin(STEPS)
         for placer in placers:
             placer.finish()
         meter.lap(KERNEL)
+
+    def _decode_rows(
+        self,
+        setup: StreamSetup,
+        clip: Clip,
+        shown: dict[int, list[int]],
+        placers: Sequence[ClipPlacer],
+        kept: _KeptFrames | None,
+        meter: Meter,
+    ) -> None:
+        """Read, decode and place frames of all rows."""
+        meter.begin(READ)
+        shown, files, damage = self._read(setup.stream, clip, shown)
+        if damage:
+            raise DamageError(next(iter(damage.values())))
+        self._count_read(files, meter)
+        meter.begin(DECODE)
+        for (frame, shown_at), data in zip(shown.items(), files, strict=True):
+            size = setup.decoder.size(data)
+            _note_size(setup, clip, frame, size)
+            if kept is None or not kept.fill(frame, data, size, shown_at, meter):
+                _place_in_all(setup.decoder, placers, data, size, shown_at, meter)
+        meter.lap(DECODE)
 
     def _scratch_of_rows(self, setup: StreamSetup) -> Sequence[NDArray[Any] | None]:
         """Return memory for each row before its pixel steps; Nones if they are no more than a table."""
@@ -141,6 +164,63 @@ class DrawsRenderer(Renderer):
         if name not in self._rows_scratch:
             self._rows_scratch[name] = np.empty((rows, *first.shape), first.dtype)
         return list(self._rows_scratch[name])
+
+
+class _KeptFrames:
+    """Frames of a stream of a clip in frame slots, for all rows."""
+
+    def __init__(
+        self, frames: StreamFrames, setup: StreamSetup, clip: Clip, placers: Sequence[ClipPlacer]
+    ) -> None:
+        self._frames, self._setup, self._clip, self._placers = frames, setup, clip, placers
+
+    def place(self, frame: int, shown_at: list[int], meter: Meter) -> bool:
+        """Place a frame from its slot, if it is there and stays there."""
+        slot = self._clip.slots.get(frame)
+        kept = None if slot is None else self._frames.look(slot, self._clip.video, frame)
+        if slot is None or kept is None or self._scale(kept.size, shown_at) != kept.scale:
+            return False
+        for placer in self._placers:
+            placer.place_whole(kept.frame, kept.scale, kept.size, shown_at, meter)
+        if not self._frames.unchanged(slot, kept):
+            return False
+        _note_size(self._setup, self._clip, frame, kept.size)
+        meter.add(HELD, 1)
+        return True
+
+    def fill(self, frame: int, data: Any, size: tuple[int, int], shown_at: list[int], meter: Meter) -> bool:  # noqa: ANN401 - as stored
+        """Place a frame that is decoded whole into its slot, by this worker or by another one meanwhile."""
+        slot = self._clip.slots.get(frame)
+        scale = self._scale(size, shown_at)
+        if slot is None or isinstance(data, np.ndarray) or scale is None:
+            return False
+        if not self._frames.area.fits(*size, scale):
+            return False
+
+        def decode() -> Decoded:
+            return self._setup.decoder.decode(data, None, scale)
+
+        found = self._frames.fill(slot, self._clip.video, frame, size, scale, decode, waits=True)
+        if not isinstance(found, Decoded):
+            return bool(found) and self.place(frame, shown_at, meter)
+        ClipPlacer.count(found, size, meter)
+        meter.add(FILLED, 1)
+        meter.lap(DECODE)
+        for placer in self._placers:
+            placer.place_whole(found, scale, size, shown_at, meter)
+        return True
+
+    def _scale(self, size: tuple[int, int], shown_at: list[int]) -> int | None:
+        """Return the scale at which all rows need a frame; None if they need several."""
+        scales = {scale for placer in self._placers for scale in placer.scales(size, shown_at)}
+        return scales.pop() if len(scales) == 1 else None
+
+
+def _note_size(setup: StreamSetup, clip: Clip, frame: int, size: tuple[int, int]) -> None:
+    """Note the size of a frame; raise DamageError if it does not fit the clip's other streams."""
+    joint, place = setup.joint(size), (setup.group, frame)
+    if joint is not None and clip.sizes.setdefault(place, (joint, setup.stream.name))[0] != joint:
+        raise DamageError("does not fit the clip's other streams")
 
 
 def _place_in_all(

@@ -39,6 +39,7 @@ from fastclips.processes import cause_of_death
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fastclips.engine.kept_frames import KeptFrames
     from fastclips.spec import RenderSpec
 
 __all__ = ["main"]
@@ -82,6 +83,7 @@ class Nursery:
         self._alive: dict[int, tuple[int, int, int]] = {}  # pidfd -> pid, worker, index
         self._most_deaths, self._timeout_s = most_deaths, timeout_s
         self._repeats_damaged: bool = getattr(spec, "repeats_damaged", False)
+        self._kept: KeptFrames | None = getattr(spec, "kept", None)
         self._killed: dict[int, float] = {}  # pidfd of a worker that was stuck -> when it was killed
         self._causes: dict[int, list[str]] = {}  # of deaths, by the number of the ticket
         self._deaths = 0
@@ -151,7 +153,9 @@ class Nursery:
         if clips != self._clips:
             self._clips, self._progress, self._deaths = clips, monotonic(), 0
         self._deaths += 1
-        self._arena.free_frames(worker)
+        self._arena.frame_slots.free(worker)
+        if self._kept is not None:
+            self._kept.free(worker)
         cells = self._arena.claimed_by(worker)
         counters[index, _DEATH] = STUCK if stuck else code, *self._clip(cells)
         counters[index, _DEATHS] += 1

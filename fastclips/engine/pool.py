@@ -39,7 +39,7 @@ from fastclips.engine.arena import (
 )
 from fastclips.engine.memory import new_arena
 from fastclips.engine.rendering import clip_name, in_words, of_clip
-from fastclips.engine.worker import make_renderer
+from fastclips.engine.worker import make_renderer, share_frames
 from fastclips.errors import ClosedError, EngineError, FastclipsError, FrameError, why_failed
 from fastclips.processes import Process
 from fastclips.spec import ALIGNMENT
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fastclips.engine.kept_frames import KeptFrames
     from fastclips.spec import RenderSpec
 
 __all__ = ["Batch", "Engine", "Inline", "Pool"]
@@ -96,12 +97,22 @@ class Engine(Protocol):
         Total time of `collect` in seconds.
     waits : list of (float, str)
         The first 1,000 long waits: their seconds, and what the workers did.
+    frames, frame_nbytes : int
+        Number of frame slots that a plan may give to frames, and bytes of each.
     """
 
     counters: NDArray[np.float64]
     notes: list[tuple[np.void, bytes]]
     waited_s: float
     waits: list[tuple[float, str]]
+
+    @property
+    def frames(self) -> int:
+        """See above."""
+
+    @property
+    def frame_nbytes(self) -> int:
+        """See above."""
 
     def deaths(self) -> list[Death]:
         """Return the deaths of workers that were replaced, as far as they are known, at most 1,000."""
@@ -139,12 +150,15 @@ class Inline:
     def __init__(self, spec: RenderSpec, name: Callable[[np.void], str] | None = None) -> None:
         self._layout = spec.layout
         self._name = name or partial(clip_name, None)
-        self._render = make_renderer(spec).render
+        renderer = make_renderer(spec)
+        share_frames(renderer, spec, worker=1)
+        self._render = renderer.render
         self._busy = self._closed = False
         self.counters = np.zeros((1, len(COUNTERS)))
         self.notes: list[tuple[np.void, bytes]] = []
         self.waited_s = 0.0
         self.waits: list[tuple[float, str]] = []
+        self.frames = self.frame_nbytes = 0
 
     def deaths(self) -> list[Death]:
         """Return nothing: there are no workers."""
@@ -266,7 +280,7 @@ class Pool:
         limits = [most_deaths, 0 if timeout is None else max(round(timeout * 1000), 1)]
         self._nursery = _start_nursery(self._arena, spec, workers, limits)
         pids = self.counters[:, COUNTERS.index("pid")]
-        self._stop = weakref.finalize(self, _stop_nursery, self._nursery, pids)
+        self._stop = weakref.finalize(self, _stop_nursery, self._nursery, pids, getattr(spec, "kept", None))
 
     @property
     def slots(self) -> int:
@@ -276,12 +290,12 @@ class Pool:
     @property
     def frames(self) -> int:
         """Number of frames that the arena has room for."""
-        return self._arena.frames
+        return len(self._arena.frame_slots)
 
     @property
     def frame_nbytes(self) -> int:
         """Bytes of the room of a frame."""
-        return self._arena.frame_slots_nbytes // max(self._arena.frames, 1)
+        return self._arena.frame_slots.stride
 
     @property
     def nbytes(self) -> int:
@@ -468,6 +482,7 @@ def _kernel_state(pid: int) -> str:
 
 
 def _start_nursery(arena: Arena, spec: RenderSpec, workers: int, limits: list[int]) -> Process:
+    kept: KeptFrames | None = getattr(spec, "kept", None)
     try:
         trainer = os.pidfd_open(os.getpid())
     except OSError as error:
@@ -477,13 +492,15 @@ def _start_nursery(arena: Arena, spec: RenderSpec, workers: int, limits: list[in
             "fastclips.engine.nursery:main",
             spec,
             [workers, arena.fd, trainer, *limits],
-            fds=[arena.fd, trainer],
+            fds=[arena.fd, trainer, *(kept.fds if kept else ())],
             bound=False,  # the thread that makes a loader may end before the loader does
         )
     finally:
         os.close(trainer)
 
 
-def _stop_nursery(nursery: Process, pids: NDArray[np.float64]) -> None:
+def _stop_nursery(nursery: Process, pids: NDArray[np.float64], kept: KeptFrames | None) -> None:
     """End the nursery; it is given time only if it has workers to end."""
     nursery.stop(_STOP_S if pids.any() else 0.0)
+    if kept is not None:
+        kept.free()

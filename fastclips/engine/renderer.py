@@ -171,8 +171,8 @@ class Renderer:
         """Return the frame slots of a clip's frames, where they have one."""
         if self.shared is None:
             return {}
-        slots = ticket["slots"].tolist()
-        return {frame: slots[first] for frame, (first, *_) in shown.items() if slots[first] >= 0}
+        slots = self.shared.enter(ticket["slots"].tolist())
+        return {frame: slots[first] for frame, (first, *_) in shown.items() if first in slots}
 
     def _render_streams(self, clip: Clip, row: Mapping[str, NDArray[Any]], meter: Meter) -> list[Damage]:
         """Write all streams of a clip; return its damaged frames, if any, which are to be replaced."""
@@ -211,7 +211,7 @@ class Renderer:
             output[...] = stream.ignored
             return {}
         meter.begin(READ)
-        frames = None if self.shared is None else self.shared.of(stream.name)
+        frames = None if self.shared is None else self.shared.of_stream(stream.name)
         scratch = self._scratch_for(setup)
         placer = ClipPlacer(setup, clip, output, scratch, bypass_cache=self._bypass_cache, frames=frames)
         if frames is not None and (held := placer.place_held(shown, meter)):

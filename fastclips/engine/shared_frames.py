@@ -1,23 +1,27 @@
-"""Decoded frames that clips share: the frame slots of the arena, as one worker uses them.
+"""Decoded frames that clips share: frame slots, as one worker uses them.
 
 A ticket names a frame slot for each frame that several clips show. What a slot holds is a hint: a worker
 looks whether it is its frame, places it, and looks again. If it is not, the worker decodes the frame whole,
 into the slot if nobody else writes it. `native/README.md` tells why a worker may die meanwhile.
+
+Frame slots are in the arena, where a plan gives them to one frame after another; or in the memory of a
+`fastclips.FrameCache`, where each frame has a place that it keeps.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from fastclips._native import FrameArea
+from fastclips.engine.kept_frames import Segment
 from fastclips.errors import FastclipsError
 from fastclips.pixels.decoding.decoder import Decoded, Rung
-from fastclips.spec import FrameLayout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -130,41 +134,77 @@ class StreamFrames:
 
 
 class SharedFrames:
-    """The frame slots of an arena.
+    """The frame slots of a loader.
 
     Parameters
     ----------
-    arena : Arena
-        With frame slots.
+    segments : sequence of Segment
+        Where they are.
     spec : ClipSpec
-        With `shared`.
+        What is decoded.
     worker : int
         The number of the worker.
+    loader : int, optional
+        Of a `KeptFrames`, where a frame keeps its slot.
     """
 
-    def __init__(self, arena: Arena, spec: ClipSpec, worker: int) -> None:
+    def __init__(
+        self, segments: Sequence[Segment], spec: ClipSpec, worker: int, loader: int | None = None
+    ) -> None:
         streams = {stream.name: stream for stream in spec.streams}
-        self._streams = {}
-        layout = spec.shared or FrameLayout(())
-        for number, (name, nbytes) in enumerate(layout.areas):
-            stream = streams[name]
-            pixel = stream.frame_channels * np.dtype(stream.decoded_dtype).itemsize
-            area = FrameArea(
-                arena,
-                area=number,
-                offset=layout.offsets[number],
-                bytes=nbytes,
-                pixel=pixel,
-                format=number + 2**8 * pixel + _FAST_DCT * spec.fast_dct,
-                worker=worker,
-            )
-            self._streams[name] = StreamFrames(area, nbytes, stream)
+        self._firsts = [segment.first for segment in segments]
+        self._areas: list[dict[str, StreamFrames]] = []
+        for slots, layout, _ in segments:
+            areas = {}
+            for number, (name, nbytes) in enumerate(layout.areas):
+                stream = streams[name]
+                pixel = stream.frame_channels * np.dtype(stream.decoded_dtype).itemsize
+                area = FrameArea(
+                    slots,
+                    area=number,
+                    offset=layout.offsets[number],
+                    bytes=nbytes,
+                    pixel=pixel,
+                    format=number + 2**8 * pixel + _FAST_DCT * spec.fast_dct,
+                    worker=worker,
+                    loader=loader,
+                )
+                areas[name] = StreamFrames(area, nbytes, stream)
+            self._areas.append(areas)
+        self._segment, self._stay = 0, loader is not None
+
+    @classmethod
+    def of(cls, spec: ClipSpec, worker: int, arena: Arena | None = None) -> SharedFrames | None:
+        """Return the frame slots that a spec or its arena has; None if there are none."""
+        if spec.kept is not None:
+            return cls(spec.kept.segments, spec, worker, spec.kept.loader)
+        if arena is None or spec.shared is None or not len(arena.frame_slots):
+            return None
+        return cls([Segment(arena.frame_slots, spec.shared)], spec, worker)
 
     def begin(self, number: int) -> None:
         """Render the ticket of a number from now on."""
-        for stream in self._streams.values():
-            stream.area.set_number(number)
+        if self._stay:
+            return
+        for areas in self._areas:
+            for stream in areas.values():
+                stream.area.set_number(number)
 
-    def of(self, stream: str) -> StreamFrames | None:
-        """Return the frames of a stream; None if they are not shared."""
-        return self._streams.get(stream)
+    def enter(self, slots: Sequence[int]) -> dict[int, int]:
+        """Take the slots of a clip's time steps from its ticket: those of one segment, -1 for none.
+
+        Returns
+        -------
+        dict of int to int
+            The slot in the segment, of each time step that has one.
+        """
+        most = max(slots)
+        if most < 0:
+            return {}
+        self._segment = bisect_right(self._firsts, most) - 1
+        first = self._firsts[self._segment]
+        return {at: slot - first for at, slot in enumerate(slots) if slot >= first}
+
+    def of_stream(self, stream: str) -> StreamFrames | None:
+        """Return the frames of a stream of the clip; None if they are not shared."""
+        return self._areas[self._segment].get(stream)

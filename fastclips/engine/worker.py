@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fastclips.engine.arena import Arena, Damage
     from fastclips.spec import RenderSpec
 
-__all__ = ["CLAIM_MS", "AnyRenderer", "make_renderer", "work"]
+__all__ = ["CLAIM_MS", "AnyRenderer", "make_renderer", "share_frames", "work"]
 
 _WAIT, _SINCE, _STAGE = map(COUNTERS.index, ("wait_s", "since", "stage"))
 _IDLE = STAGES.index("waits for work")
@@ -84,7 +84,7 @@ def work(arena: Arena, spec: RenderSpec, worker: int, index: int, most_crashes: 
     except Exception as error:
         arena.last_words = to_note(in_words(error))
         raise
-    begin = _share_frames(arena, spec, worker, renderer)
+    begin = share_frames(renderer, spec, worker, arena)
     slots = slot_views(arena, spec.layout)
     tickets = ticket_view(arena, spec.ticket_dtype)
     counters = arena.counters()[index]
@@ -120,14 +120,26 @@ def work(arena: Arena, spec: RenderSpec, worker: int, index: int, most_crashes: 
             arena.finish(cell, worker, True)
 
 
-def _share_frames(
-    arena: Arena, spec: RenderSpec, worker: int, renderer: AnyRenderer
+def share_frames(
+    renderer: AnyRenderer, spec: RenderSpec, worker: int, arena: Arena | None = None
 ) -> Callable[[int], object]:
-    """Give a renderer the arena's frame slots, if there are any; return what takes each ticket's number."""
-    if not arena.frames:
+    """Give a renderer the frame slots of its spec or arena, if any; return what takes each ticket's number.
+
+    Parameters
+    ----------
+    renderer : AnyRenderer
+        Of the spec.
+    spec : RenderSpec
+        Describes the renderer.
+    worker : int
+        The number of the worker.
+    arena : Arena, optional
+        The worker's arena.
+    """
+    if getattr(spec, "shared", None) is None and getattr(spec, "kept", None) is None:
         return int
     from fastclips.engine.shared_frames import SharedFrames  # noqa: PLC0415 - only for clips
 
-    shared = SharedFrames(arena, spec, worker)  # type: ignore[arg-type]
+    shared = SharedFrames.of(spec, worker, arena)  # type: ignore[arg-type]
     renderer.shared = shared  # type: ignore[attr-defined]
-    return shared.begin
+    return int if shared is None else shared.begin

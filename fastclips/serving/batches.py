@@ -13,7 +13,7 @@ from collections import deque
 from contextlib import contextmanager
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, TypeAlias
 
 from fastclips.engine.arena import COUNTERS
 from fastclips.engine.pool import Inline, Pool
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from fastclips.engine.pool import Batch, Engine
     from fastclips.serving.damage import Damage
-    from fastclips.serving.frame_plan import FramePlan
     from fastclips.serving.report import Report
     from fastclips.serving.schedule import Planned, Schedule
     from fastclips.spec import RenderSpec
@@ -51,6 +51,29 @@ class _Pending(NamedTuple):
     batch_id: BatchId
     batch: Batch
     known: dict[str, NDArray[Any]]
+
+
+class SlotPlan(Protocol):
+    """Gives frame slots to the frames of tickets.
+
+    Attributes
+    ----------
+    nbytes : int
+        Memory of the frames in slots.
+    counts : mapping of str to int
+        ``"lost"``: frames that more memory would keep until they are shown again.
+    """
+
+    @property
+    def nbytes(self) -> int:
+        """See above."""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """See above."""
+
+    def assign(self, epoch: int, batch: int, tickets: NDArray[np.void]) -> None:
+        """Write the slots of a batch's frames into its tickets."""
 
 
 class Batches:
@@ -73,7 +96,8 @@ class Batches:
     most_frames : int
         No more decoded frames than this.
     frame_plan : callable, optional
-        Returns the plan of frame slots for a number of them and of workers.
+        Returns what gives frame slots to tickets, for the engine's number of slots, the bytes of each, and
+        the number of workers; None if nothing does.
     repeat : bool
         Whether iterating continues with the next epoch, without end.
     damage : Damage, optional
@@ -107,7 +131,7 @@ class Batches:
         memory: str | int = "1GiB",
         cache: int | None = 0,
         most_frames: int = 2**31 - 1,
-        frame_plan: Callable[[int, int], FramePlan] | None = None,
+        frame_plan: Callable[[int, int, int], SlotPlan | None] | None = None,
         repeat: bool = False,
         damage: Damage | None = None,
         timeout: float | None = None,
@@ -137,9 +161,8 @@ class Batches:
             if self.workers
             else Inline(spec, name)
         )
-        self._frame_plan: FramePlan | None = None
-        if frame_plan is not None and isinstance(self._engine, Pool) and self._engine.frames:
-            self._frame_plan = frame_plan(self._engine.frames, self.workers)
+        engine = self._engine
+        self._frame_plan = frame_plan and frame_plan(engine.frames, engine.frame_nbytes, self.workers)
         self._owner = os.getpid()
         self._closed = False
         self._lock = OneCall()
@@ -341,10 +364,9 @@ class Batches:
         72
         """
         total = dict(zip(COUNTERS, self._engine.counters.sum(axis=0).tolist(), strict=True))
-        plan, engine = self._frame_plan, self._engine
-        cached = {}
-        if plan is not None and isinstance(engine, Pool):
-            cached = {"cache_bytes": plan.used * engine.frame_nbytes, "cache_lost": plan.counts["lost"]}
+        plan, cached = self._frame_plan, {}
+        if plan is not None:
+            cached = {"cache_bytes": plan.nbytes, "cache_lost": plan.counts["lost"]}
         return Stats.of(
             total,
             seconds=0.0 if self._began is None else self._ended - self._began,

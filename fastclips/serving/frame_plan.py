@@ -9,6 +9,7 @@ pixels: a worker that does not find what the plan says decodes for itself.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -48,6 +49,21 @@ _RESTS = 4  # tickets for each worker, before a slot that was used is given to a
 _BATCHES = 64  # of the schedule at a time
 
 
+class Scaled(NamedTuple):
+    """Frames at some scales.
+
+    Parameters
+    ----------
+    scales : tuple of int
+        The scale of each stream.
+    layout : FrameLayout
+        The room of a frame.
+    """
+
+    scales: tuple[int, ...]
+    layout: FrameLayout
+
+
 class Sharing(NamedTuple):
     """What clips can share.
 
@@ -63,12 +79,15 @@ class Sharing(NamedTuple):
     scales : callable, optional
         Returns a number for the scales at which a ticket's frames are decoded, 0 to 3 for each stream, where
         these differ from clip to clip.
+    by_scales : mapping of int to Scaled
+        What such a number stands for, the most frequent one first; number 0 without `scales`.
     """
 
     layout: FrameLayout
     least_uses: int
     margin: float
     scales: Callable[[np.void], int] | None
+    by_scales: Mapping[int, Scaled]
 
 
 def find_sharing(
@@ -76,6 +95,7 @@ def find_sharing(
     streams: Sequence[StreamSpec],
     recipe: Recipe,
     looked: Mapping[str, Sequence[Looked]],
+    rows: int = 1,
 ) -> Sharing | None:
     """Find the streams whose decoded frames clips can share.
 
@@ -90,14 +110,17 @@ def find_sharing(
     looked : mapping of str to sequence of Looked
         A few frames of each stream. Pixels that need no decoding are not shared, nor are frames of storages
         where nothing was looked at.
+    rows : int
+        Rows of a ticket, each with draws of its own, for which a frame is decoded once.
 
     Returns
     -------
     Sharing or None
-        None if nothing can be shared, or each time step has a scale of its own.
+        None if nothing can be shared, or each time step or row has a scale of its own.
     """
     draws = np.random.default_rng(0).random((_SAMPLES, recipe.draws)).tolist()
-    areas, costs = [], []
+    areas, costs, rooms, scales = [], [], [], []
+    numbers = np.zeros(_SAMPLES, np.int64)  # for the scales of each sample
     scaled: list[tuple[Recipe, tuple[int, int]]] = []
     for stream in streams:
         sizes = {one.size for one in looked.get(stream.name, ()) if one.nbytes is not None and one.size}
@@ -105,24 +128,41 @@ def find_sharing(
             continue
         own = recipe.of(stream)
         slices = stream.kind == "image" and _has_markers(dataset, stream)
-        seen = [
-            _look(own, stream, size, sample, number, slices=slices)
-            for size in sizes
-            for number, sample in enumerate(draws)
+        by_size = [
+            [_look(own, stream, size, sample, number, slices=slices) for number, sample in enumerate(draws)]
+            for size in sorted(sizes)
         ]
+        seen = [one for of_size in by_size for one in of_size]
         if len({one.scale for one in seen}) > 1:
-            if own.by_frame:
+            if own.by_frame or rows > 1:
                 return None
-            scaled.append((own, next(iter(sizes))))
+            scaled.append((own, min(sizes)))
+            numbers = _with_scale(numbers, np.array([one.scale for one in by_size[0]]))
+        scales.append([one.scale for one in by_size[0]])
         pixel = stream.frame_channels * np.dtype(stream.decoded_dtype).itemsize
-        areas.append((stream.name, max(one.pixels for one in seen) * pixel))
+        rooms.append([max(one.pixels for one in at) * pixel for at in zip(*by_size, strict=True)])
+        areas.append((stream.name, max(rooms[-1])))
         costs.append(np.mean([(one.part, one.whole, one.copy) for one in seen], axis=0))
     if not areas:
         return None
     part, whole, copy = np.sum(costs, axis=0).tolist()
+    if rows > 1:  # without slots, too, the frame is copied to each row
+        part, copy = min(rows * part, whole), 0.0
     saved = part - copy
     margin = max(_MARGIN, 2 * _MARGIN * (whole - part) / saved)
-    return Sharing(FrameLayout(tuple(areas)), math.floor(whole / saved) + 1, margin, _scales(scaled))
+    by_scales = {}
+    for number, _ in Counter(numbers.tolist()).most_common():
+        samples = numbers == number
+        most = np.array(rooms)[:, samples].max(axis=1).tolist()
+        room = FrameLayout(tuple((name, nbytes) for (name, _), nbytes in zip(areas, most, strict=True)))
+        by_scales[number] = Scaled(tuple(np.array(scales)[:, samples][:, 0].tolist()), room)
+    layout = FrameLayout(tuple(areas))
+    return Sharing(layout, math.floor(whole / saved) + 1, margin, _scales(scaled), by_scales)
+
+
+def _with_scale(number: NDArray[np.int64], scale: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the numbers of scales, as in `_scales`, with those of one more stream."""
+    return (4 * number + np.log2(scale).astype(np.int64)) % 256
 
 
 class _Seen(NamedTuple):
@@ -180,8 +220,8 @@ def _scales(scaled: list[tuple[Recipe, tuple[int, int]]]) -> Callable[[np.void],
         draws, view, number = ticket["draws"].tolist(), int(ticket["view"]), 0
         for recipe, size in scaled:
             scale = recipe.geometry(*size, recipe.own_draws(draws), view).scale
-            number = 4 * number + scale.bit_length() - 1
-        return number % 256
+            number = (4 * number + scale.bit_length() - 1) % 256
+        return number
 
     return scales
 
@@ -195,13 +235,16 @@ class FramePlan:
         The batches.
     sharing : Sharing
         What clips share.
-    slots : int
-        Number of frame slots.
+    slots, nbytes : int
+        Number of frame slots, and bytes of each.
     workers : int
         Number of workers.
     """
 
-    def __init__(self, schedule: TicketSchedule, sharing: Sharing, slots: int, workers: int) -> None:
+    def __init__(
+        self, schedule: TicketSchedule, sharing: Sharing, slots: int, nbytes: int, workers: int
+    ) -> None:
+        self._nbytes = nbytes
         self._schedule, self._sharing, self._slots = schedule, sharing, slots
         steps = schedule.time_steps
         self._rest = max(min(_RESTS * workers, slots // (4 * steps)), 1)
@@ -237,6 +280,11 @@ class FramePlan:
         if self._next is not None:
             totals += self._planner.counts
         return dict(zip(("uses", "hits", "fills", "lost"), totals.tolist(), strict=True))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the slots that hold a frame."""
+        return self._nbytes * self.used
 
     @property
     def used(self) -> int:

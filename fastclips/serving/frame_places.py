@@ -1,0 +1,126 @@
+"""The places of a loader's frames in a `FrameCache`, which a ticket names in place of planned slots."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastclips.engine.frame_cache import Wanted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from fastclips.data.dataset import Dataset
+    from fastclips.engine.frame_cache import FrameCache, Places
+    from fastclips.engine.kept_frames import KeptFrames
+    from fastclips.serving.frame_plan import Sharing
+    from fastclips.spec import StreamSpec
+
+__all__ = ["FramePlaces", "keep_frames"]
+
+
+def keep_frames(
+    cache: FrameCache,
+    dataset: Dataset,
+    streams: Sequence[StreamSpec],
+    sharing: Sharing,
+    *,
+    time_steps: int,
+    fast_dct: bool,
+) -> tuple[KeptFrames, FramePlaces]:
+    """Give the frames of a loader places in a cache.
+
+    Parameters
+    ----------
+    cache : FrameCache
+        Where they are kept.
+    dataset : Dataset
+        Whose frames.
+    streams : sequence of StreamSpec
+        The streams that are rendered.
+    sharing : Sharing
+        What clips can share.
+    time_steps : int
+        Frames in a clip.
+    fast_dct : bool
+        Whether JPEGs are decoded with the faster inverse DCT.
+
+    Returns
+    -------
+    KeptFrames
+        For the workers.
+    FramePlaces
+        For the tickets.
+    """
+    index = dataset.index
+    shared = tuple(stream for stream in streams if stream.name in dict(sharing.layout.areas))
+    wanted = [
+        Wanted(dataset.storage, (shared, scaled.scales, fast_dct), scaled.layout)
+        for scaled in sharing.by_scales.values()
+    ]
+    kept, found = cache.keep(wanted, index.keys, index.starts, index.frame_counts)
+    by_scales = dict(zip(sharing.by_scales, found, strict=True))
+    return kept, FramePlaces(cache, by_scales, sharing.scales, time_steps)
+
+
+class FramePlaces:
+    """Writes the places of frames into tickets.
+
+    Parameters
+    ----------
+    cache : FrameCache
+        Where they are.
+    by_scales : dict of int to Places
+        The places of frames that are decoded at the scales of a number.
+    scales : callable, optional
+        As of `Sharing`.
+    time_steps : int
+        Frames in a clip.
+    """
+
+    def __init__(
+        self,
+        cache: FrameCache,
+        by_scales: dict[int, Places],
+        scales: Callable[[np.void], int] | None,
+        time_steps: int,
+    ) -> None:
+        self._cache, self._by_scales, self._scales, self._steps = cache, by_scales, scales, time_steps
+        self._uses = self._lost = 0
+
+    def assign(self, epoch: int, batch: int, tickets: NDArray[np.void]) -> None:  # noqa: ARG002 - as of `FramePlan`
+        """Write the slots of a batch's frames into its tickets."""
+        frames = tickets["frames"][:, : self._steps]
+        frames = np.where(frames < 0, ~frames, frames)
+        numbers = np.zeros(len(tickets), np.int64)
+        if self._scales is not None:
+            numbers[:] = [self._scales(ticket) for ticket in tickets]
+        slots = np.full(frames.shape, -1, np.int64)
+        for number, places in self._by_scales.items():
+            rows = np.flatnonzero(numbers == number)
+            if len(rows) and len(places.videos):
+                slots[rows] = _slots(places, tickets["video"][rows], frames[rows])
+        tickets["slots"][:, : self._steps] = slots
+        self._uses += slots.size
+        self._lost += int((slots < 0).sum())
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many frames were assigned, and how many of them have no place."""
+        return {"uses": self._uses, "lost": self._lost}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the frames in the cache, those of other loaders included."""
+        return self._cache.used
+
+
+def _slots(places: Places, videos: NDArray[np.int64], frames: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return the slots of frames, (clips, time steps); -1 for none."""
+    at = np.minimum(np.searchsorted(places.videos, videos), len(places.videos) - 1)
+    offset = frames - places.starts[at][:, None]
+    there = (places.videos[at] == videos)[:, None] & (offset >= 0) & (offset < places.counts[at][:, None])
+    return np.where(there, places.slots[at][:, None] + offset, -1)

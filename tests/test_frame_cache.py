@@ -1,0 +1,171 @@
+"""`FrameCache`: loaders decode each frame once between them, and serve the same batches as without it."""
+
+import copy
+import os
+import pickle
+import re
+import signal
+
+import numpy as np
+import pytest
+from helpers import write_jpeg
+from stress import digest
+
+import fastclips as fc
+from fastclips._native import FrameArea
+from fastclips.engine.frame_cache import Wanted
+from fastclips.spec import FrameLayout
+
+CROP = [fc.RandomCrop(40), fc.RandomFlip()]
+
+
+def loader_of(data, cache, transforms=CROP, windows=None, **options):
+    windows = windows or fc.Windows(4, step=2)
+    return fc.ClipLoader(
+        data, windows, transforms, batch_size=4, shuffle=True, **{"workers": 2, "cache": cache, **options}
+    )
+
+
+def epochs(loader, count=2):
+    return [[digest(batch) for batch in loader.epoch(epoch)] for epoch in range(count)]
+
+
+@pytest.mark.parametrize("draws", [1, 2])
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_loaders_share_what_they_decode(frames, masks, workers, draws):
+    data = fc.open({"image": frames, "mask": masks})
+    options = {"targets": "mask", "draws_per_clip": draws, "workers": workers}
+    expected = epochs(loader_of(data, 0, **options))
+    cache = fc.FrameCache("64MiB")
+    assert cache.used == 0
+    total = 2 * int(data.index.frame_counts.sum())
+    with loader_of(data, cache, **options) as first, loader_of(data, cache, **options) as second:
+        assert epochs(first) == expected
+        stats = first.stats()
+        assert total <= stats.decoded_frames <= total + (8 * workers if workers > 1 else 0)
+        assert stats.cache_hits > 0
+        assert stats.cache_bytes == cache.used >= total // 2 * 48 * 64 * 4
+        assert epochs(second) == expected
+        assert second.stats().decoded_frames == 0
+    with loader_of(data, cache, [fc.CenterCrop(32)], **options) as third:  # another part of the same frames
+        epochs(third)
+        assert third.stats().decoded_frames == 0
+
+
+def test_parts_of_a_dataset_share_no_frames_but_memory(frames):
+    data = fc.open(frames)
+    cache = fc.FrameCache("64MiB")
+    parts = data.split(0.5)
+    loaders = [loader_of(part, cache, workers=0) for part in (*parts, data)]
+    found = [epochs(loader, 1) for loader in loaders]
+    decoded = [loader.stats().decoded_frames for loader in loaders]
+    assert decoded == [*(int(part.index.frame_counts.sum()) for part in parts), 0]
+    assert found == [epochs(loader_of(part, 0, workers=0), 1) for part in (*parts, data)]
+
+
+def test_what_has_no_place_is_decoded_each_time(frames):
+    data = fc.open(frames)
+    cache = fc.FrameCache("200KiB")
+    with loader_of(data, cache) as loader:
+        assert epochs(loader) == epochs(loader_of(data, 0, workers=0))
+        stats = loader.stats()
+    kept = cache.used // 12288
+    assert 0 < kept < data.index.frame_counts.sum()
+    assert 0 < stats.cache_hits < stats.decoded_frames
+    assert stats.cache_lost > 0
+    assert cache.used <= cache.nbytes
+
+
+def test_other_scales_and_methods_have_frames_of_their_own(frames):
+    data = fc.open(frames)
+    cache = fc.FrameCache("64MiB")
+    half, total = [fc.Resize((24, 32))], int(data.index.frame_counts.sum())
+    for transforms, options, decoded in (
+        (CROP, {}, total),
+        (half, {}, total),
+        (CROP, {"fast_dct": False}, total),
+        (half, {"dct_scaling": False}, 0),
+        (half, {}, 0),
+    ):
+        with loader_of(data, cache, transforms, workers=0, **options) as loader:
+            assert epochs(loader) == epochs(loader_of(data, 0, transforms, workers=0, **options))
+            assert loader.stats().decoded_frames == decoded, (transforms, options)
+
+
+def test_clips_of_several_scales(tmp_path):
+    for frame in range(6):
+        pixels = np.random.default_rng(frame).integers(0, 255, (120, 160, 3), np.uint8)
+        write_jpeg(tmp_path / f"video/{frame}.jpg", pixels)
+    data, zoom = fc.open(tmp_path), [fc.RandomResizedCrop(24)]
+    with loader_of(data, fc.FrameCache("64MiB"), zoom, workers=0) as loader:
+        assert epochs(loader, 40) == epochs(loader_of(data, 0, zoom, workers=0), 40)
+        stats = loader.stats()
+    assert stats.cache_lost < 40  # what looked at 16 clips may have missed a rare scale
+    assert 6 < stats.decoded_frames <= 6 * 3 + stats.cache_lost
+
+
+def test_a_killed_worker_and_a_killed_nursery(frames):
+    data = fc.open(frames)
+    expected = epochs(loader_of(data, 0, workers=0))
+    cache = fc.FrameCache("64MiB")
+    with loader_of(data, cache, max_deaths=1000) as first, loader_of(data, cache) as second:
+        batches = iter(first)
+        for batch in range(4):
+            next(batches)
+            os.kill(first.pids[1 + batch % 2], signal.SIGKILL)
+        assert epochs(first) == expected
+        os.kill(first.pids[0], signal.SIGKILL)
+        first.close()
+        assert epochs(second) == expected
+        assert second.stats().decoded_frames == 0
+
+
+@pytest.mark.parametrize("whole_loader", [False, True])
+def test_what_the_dead_were_filling_is_filled_by_others(frames, whole_loader):
+    data = fc.open(frames)
+    cache = fc.FrameCache("64MiB")
+    with loader_of(data, cache) as first, loader_of(data, cache, workers=0) as second:
+        ((slots,),) = (shelf.slots for shelf in cache._shelves.values())
+        owner = first._engine._stop.peek()[2][2]  # what the pool's finalizer frees
+        area = FrameArea(slots, area=0, offset=0, bytes=100, pixel=3, format=0, worker=9, loader=owner.loader)
+        assert all(map(area.claim, range(len(slots))))
+        expected = epochs(loader_of(data, 0, workers=0), 1)
+        assert epochs(second, 1) == expected
+        assert cache.used == 0
+        if whole_loader:
+            first.close()
+        else:
+            owner.free(9)
+        assert epochs(second, 1) == expected
+        assert cache.used == len(slots) * slots.stride
+
+
+def test_a_video_of_which_others_need_more():
+    cache, source = fc.FrameCache("1MiB"), object()
+    wanted = [Wanted(source, "key", FrameLayout((("image", 5000),)))]
+
+    def keep(*rows):
+        kept, (places,) = cache.keep(wanted, *(np.array(column) for column in zip(*rows, strict=True)))
+        return [len(slots) for slots, _, _ in kept.segments], [column.tolist() for column in places]
+
+    assert keep((7, 10, 5), (3, 0, 2), (7, 12, 8)) == ([12], [[3, 7], [0, 10], [2, 10], [0, 2]])
+    assert keep((7, 12, 3)) == ([12], [[3, 7], [0, 10], [2, 10], [0, 2]])
+    assert keep((7, 5, 6)) == ([12, 15], [[3, 7], [0, 5], [2, 15], [0, 12]])
+    assert keep((9, 0, 10**6)) == ([12, 15, 97], [[3, 7, 9], [0, 5, 0], [2, 15, 97], [0, 12, 27]])
+    assert keep((11, 0, 1)) == ([12, 15, 97], [[3, 7, 9], [0, 5, 0], [2, 15, 97], [0, 12, 27]])
+
+
+def test_bad_caches(frames):
+    for wrong in (0, -1, "much", None, True):
+        with pytest.raises(
+            fc.OptionError, match=f"memory={re.escape(repr(wrong))}: must be a number of bytes"
+        ):
+            fc.FrameCache(wrong)
+    with pytest.raises(
+        fc.OptionError, match=r"cache=FrameCache\('1KiB'\): must have at least 20544 bytes, the room"
+    ):
+        loader_of(fc.open(frames), fc.FrameCache("1KiB"))
+    cache = fc.FrameCache("1MiB")
+    for use in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="is shared by the loaders of one process"):
+            use(cache)
