@@ -104,7 +104,7 @@ class FrameSlots {
         return round_up(kPage + heads, kPage);
     }
     static std::uint64_t size_of(const Shape& shape) {
-        return pixels_at(shape) + shape.frames * round_up(shape.frame_bytes, kPage);
+        return pixels_at(shape) + shape.frames * round_up(shape.frame_bytes, kLine);
     }
     FrameMemory memory_of() const {
         return {reinterpret_cast<FrameHead*>(own_->base() + kPage),
@@ -112,7 +112,7 @@ class FrameSlots {
                 shape_.frames,
                 shape_.areas,
                 shape_.frame_bytes,
-                round_up(shape_.frame_bytes, kPage)};
+                round_up(shape_.frame_bytes, kLine)};
     }
 
     Shape shape_{};

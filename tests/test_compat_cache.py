@@ -1,16 +1,18 @@
-"""Frames are decoded once where all of them fit, and nobody sees a difference."""
+"""Frames are decoded once, as many as fit into the cache, and nobody sees a difference."""
 
 import gc
 import weakref
 from collections import Counter
 from itertools import islice
+from math import prod
 
 import numpy as np
 import pytest
 from helpers import write_jpeg
 from PIL import Image
 
-from fastclips.compat._base.cache import FrameCache
+from fastclips._native import FrameSlots
+from fastclips.compat._base.cache import KeptArrays
 from fastclips.compat._base.files import FileList
 from fastclips.compat.image import ImageDataGenerator
 from fastclips.errors import OptionError
@@ -74,20 +76,18 @@ def reads(monkeypatch):
     return counted
 
 
-@pytest.mark.parametrize(
-    ("room", "kept"), [(FILES * (20 * 24 * 3 + 1), True), (FILES * (20 * 24 * 3 + 1) - 1, False)]
-)
-def test_each_file_is_read_once_if_all_fit(root, reads, room, kept):
-    epochs = 12
-    batches = flow(root, cache=room)
-    served(batches, epochs)
-    shown = epochs * batches.n * 3
-    if kept:
-        first = 9 * 5 * 3  # what is planned before the first batch is there
-        assert set(reads) == set(range(FILES))
-        assert reads.total() <= first + FILES < shown
-    else:
-        assert reads.total() == shown
+@pytest.mark.parametrize("mode", ["rgb", "grayscale", "rgba"])
+@pytest.mark.parametrize("kept", [FILES, FILES // 2, 1, 0])
+def test_each_file_is_read_once_if_it_fits(root, reads, kept, mode):
+    frame = (20, 24, {"rgb": 3, "grayscale": 1, "rgba": 4}[mode])
+    room = FrameSlots.nbytes_of(frames=kept, areas=1, frame_bytes=prod(frame)) if kept else 4096
+    arrays = KeptArrays.within(room, FILES, frame)
+    served(flow(root, cache=room, color_mode=mode), 3)
+    assert set(reads) == set(range(FILES))
+    no_bytes = {5, 13, 21} if mode == "grayscale" else set()
+    places = 0 if arrays is None else arrays.places
+    assert kept - 1 <= places <= kept + 1
+    assert {file for file, times in reads.items() if times == 1} == set(range(places)) - no_bytes
 
 
 def test_what_was_fitted_anew_is_served(root):
@@ -107,7 +107,7 @@ def served_epoch(batches):
 
 
 def test_only_what_was_written_is_there():
-    cache = FrameCache(3, (2, 2, 3))
+    cache = KeptArrays(3, (2, 2, 3))
     frame = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
     cache.put(1, frame)
     cache.put(2, frame.astype(np.float32))
@@ -123,7 +123,7 @@ def test_mistakes_are_named(root):
 
 
 def test_what_was_kept_stays_though_its_file_changes():
-    cache = FrameCache(2, (2, 3, 3))
+    cache = KeptArrays(2, (2, 3, 3))
     cache.put(1, np.full((2, 3, 3), 7, np.uint8))
     kept = cache.get(1)
     cache.put(1, np.full((2, 3, 3), 8, np.uint8))
@@ -134,12 +134,12 @@ def test_what_was_kept_stays_though_its_file_changes():
 def test_closing_frees_what_was_kept(root, monkeypatch):
     made = []
 
-    class Noted(FrameCache):
+    class Noted(KeptArrays):
         def __init__(self, *args):
             super().__init__(*args)
             made.append(weakref.ref(self))
 
-    monkeypatch.setattr("fastclips.compat.image.iterator.FrameCache", Noted)
+    monkeypatch.setattr("fastclips.compat.image.iterator.KeptArrays", Noted)
     batches = flow(root)
     next(batches)
     assert [cache() is None for cache in made] == [False]

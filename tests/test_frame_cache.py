@@ -5,6 +5,7 @@ import os
 import pickle
 import re
 import signal
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -69,7 +70,7 @@ def test_what_has_no_place_is_decoded_each_time(frames):
     with loader_of(data, cache) as loader:
         assert epochs(loader) == epochs(loader_of(data, 0, workers=0))
         stats = loader.stats()
-    kept = cache.used // 12288
+    kept = cache.used // 9216
     assert 0 < kept < data.index.frame_counts.sum()
     assert 0 < stats.cache_hits < stats.decoded_frames
     assert stats.cache_lost > 0
@@ -112,7 +113,8 @@ def test_a_killed_worker_and_a_killed_nursery(frames):
         batches = iter(first)
         for batch in range(4):
             next(batches)
-            os.kill(first.pids[1 + batch % 2], signal.SIGKILL)
+            with suppress(ProcessLookupError):  # the last one is not replaced yet
+                os.kill(first.pids[1 + batch % 2], signal.SIGKILL)
         assert epochs(first) == expected
         os.kill(first.pids[0], signal.SIGKILL)
         first.close()
@@ -151,8 +153,8 @@ def test_a_video_of_which_others_need_more():
     assert keep((7, 10, 5), (3, 0, 2), (7, 12, 8)) == ([12], [[3, 7], [0, 10], [2, 10], [0, 2]])
     assert keep((7, 12, 3)) == ([12], [[3, 7], [0, 10], [2, 10], [0, 2]])
     assert keep((7, 5, 6)) == ([12, 15], [[3, 7], [0, 5], [2, 15], [0, 12]])
-    assert keep((9, 0, 10**6)) == ([12, 15, 97], [[3, 7, 9], [0, 5, 0], [2, 15, 97], [0, 12, 27]])
-    assert keep((11, 0, 1)) == ([12, 15, 97], [[3, 7, 9], [0, 5, 0], [2, 15, 97], [0, 12, 27]])
+    assert keep((9, 0, 10**6)) == ([12, 15, 173], [[3, 7, 9], [0, 5, 0], [2, 15, 173], [0, 12, 27]])
+    assert keep((11, 0, 1)) == ([12, 15, 173], [[3, 7, 9], [0, 5, 0], [2, 15, 173], [0, 12, 27]])
 
 
 def test_bad_caches(frames):
@@ -162,7 +164,7 @@ def test_bad_caches(frames):
         ):
             fc.FrameCache(wrong)
     with pytest.raises(
-        fc.OptionError, match=r"cache=FrameCache\('1KiB'\): must have at least 20544 bytes, the room"
+        fc.OptionError, match=r"cache=FrameCache\('1KiB'\): must have at least 17472 bytes, the room"
     ):
         loader_of(fc.open(frames), fc.FrameCache("1KiB"))
     cache = fc.FrameCache("1MiB")

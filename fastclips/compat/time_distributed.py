@@ -45,7 +45,7 @@ be read                                                       before is shown ag
 a file named twice    is taken once, with a warning           is taken twice
 in a table
 ``dtype``             the dtype of batches                    has no effect
-decoded frames        kept if all fit into                    decoded each time they are shown (kept with
+decoded frames        kept, as many as fit into               decoded each time they are shown (kept with
                       ``cache="1GiB"``                        ``legacy=True``)
 several targets       a tuple                                 a list (a tuple also with ``legacy=True``)
 ``save_to_dir``       a file for each frame                   fails (works with ``legacy=True``)

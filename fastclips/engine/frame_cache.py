@@ -209,7 +209,7 @@ class FrameCache:
 
 def _bytes_of(layout: FrameLayout) -> int:
     """Return the most bytes that memory for one frame takes; each more takes `_START` less."""
-    return _START + -(-layout.nbytes // PAGE) * PAGE + _HEAD * len(layout.areas)
+    return _START + layout.nbytes + _HEAD * len(layout.areas)
 
 
 def _spans(

@@ -32,9 +32,9 @@ a file extension includes its dot   ``picturejpg`` is a picture, too
 ``it[-1]`` is the last batch        an empty batch
 an error for a damaged file has     Pillow's error without the path
 its path
-decoded frames are kept if all fit  each frame is decoded in each epoch
-into ``cache=``; later changes of
-files are not seen
+decoded frames are kept, as many    each frame is decoded in each epoch
+as fit into ``cache=``; later
+changes of files are not seen
 settings changed after a flow has   changed settings apply at once, at no cost
 begun apply from the next batch
 on, and restart the workers

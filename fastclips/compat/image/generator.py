@@ -213,7 +213,7 @@ class ImageDataGenerator(Settings):
         keep_aspect_ratio : bool
             Whether to cut out the middle of a frame, in the proportions of the target, before resizing.
         cache : str or int
-            If all resized frames fit into so much memory, each is decoded once; 0 keeps none.
+            So much memory holds decoded, resized frames, so that they are not decoded again; 0 keeps none.
         workers, memory, use_multiprocessing, max_queue_size
             As for `flow`.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from fastclips.compat._base.cache import FrameCache
+from fastclips.compat._base.cache import KeptArrays
 from fastclips.compat._base.iterator import Iterator
 from fastclips.compat._base.tickets import DrawLayout
 from fastclips.compat.image.spec import FIELD, PictureSpec
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from fastclips.spec import RenderSpec
 
 __all__ = ["PictureIterator"]
-
-_RGB = 3
 
 
 class PictureIterator(Iterator):
@@ -138,7 +136,6 @@ class PictureIterator(Iterator):
     ) -> None:
         generator.refuse_overrides()
         self._cached = checked_bytes(cache, "cache") if cache else 0
-        self._decoded: NDArray[np.bool_] | None = None  # files whose frames the cache has
         self._generator, self._storage = generator, storage
         self._targets, self._picture, self._extra = targets, picture, tuple(extra)
         self.image_shape, self._leading = shape, () if time_steps is None else (time_steps,)
@@ -153,11 +150,6 @@ class PictureIterator(Iterator):
         super().__init__(
             clips, batch_size, shuffle, seed, draws=self._draws.size, time_steps=time_steps or 1, **options
         )
-
-    def frames(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the file numbers of samples for their tickets: ~file if the cache has the frame."""
-        files = super().frames(samples)
-        return files if self._decoded is None else np.where(self._decoded[files], ~files, files)
 
     def draw(self, random: np.random.RandomState, samples: NDArray[np.int64]) -> NDArray[np.float64]:
         """Draw parameters in Keras's order, then names of saved files, then seeds for the user's function."""
@@ -200,25 +192,15 @@ class PictureIterator(Iterator):
             from fastclips.compat.image.render import probe  # noqa: PLC0415 - the workers' module
 
             spec = replace(spec, layout=layout(probe(spec, self._plan(self.epoch, 0).tickets[0])))
-        return replace(spec, cache=self._new_cache())
-
-    def _new_cache(self) -> FrameCache | None:
-        """Return an empty cache, if there is room for all frames."""
-        picture, files = self._picture, len(self._storage)
-        self._decoded = None
-        if picture is None or picture.channels != _RGB:
-            return None
-        frame = (*picture.size, _RGB)
-        if FrameCache.bytes_of(files, frame) > self._cached:
-            return None
-        self._decoded = np.zeros(files, np.bool_)
-        return FrameCache(files, frame)
+        picture = self._picture
+        if picture is None or not self._cached:
+            return spec
+        frame = (*picture.size, picture.channels)
+        return replace(spec, cache=KeptArrays.within(self._cached, len(self._storage), frame))
 
     def assemble(self, arrays: Mapping[str, NDArray[Any]]) -> Any:  # noqa: ANN401 - the user's choice
         """Make ``x``, ``(x, y)`` or ``(x, y, weight)``."""
         image, rows = arrays[FIELD], arrays["samples"]
-        if self._decoded is not None:
-            self._decoded[self._clips.frames(rows)] = True
         if self.save_to_dir is not None:
             self._save(self.save_to_dir, image, rows, arrays["draws"][:, -1].astype(int).tolist())
         x = (image, *(values[rows] for values in self._extra)) if self._extra else image

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from fastclips.compat._base.pictures import Picture
     from fastclips.compat.image.spec import PictureSpec
 
-__all__ = ["Renderer", "file_of", "probe"]
+__all__ = ["Renderer", "probe"]
 
 _BYTE = 255
 _RGBA = 4  # channels
@@ -87,8 +87,8 @@ class Renderer(SampleRenderer):
             try:
                 self._frame(number, frame, vector, draw, target, meter)
             except FastclipsError as error:
-                path = spec.storage.where(FIELD, 0, file_of(number))
-                raise at_path(error, path, frame=file_of(number)) from error.__cause__
+                path = spec.storage.where(FIELD, 0, number)
+                raise at_path(error, path, frame=number) from error.__cause__
         return len(outputs)
 
     def _frame(
@@ -124,11 +124,11 @@ class Renderer(SampleRenderer):
         meter.lap(KERNEL)
 
     def _loaded(
-        self, number: int, parameters: dict[str, Any], out: NDArray[Any], meter: Meter
+        self, file: int, parameters: dict[str, Any], out: NDArray[Any], meter: Meter
     ) -> NDArray[Any] | None:
         """Return a file's frame of the target's size; None if one pass has written it."""
-        spec, file = self._spec, file_of(number)
-        pixels = None if number >= 0 or spec.cache is None else spec.cache.get(file)
+        spec = self._spec
+        pixels = None if spec.cache is None else spec.cache.get(file)
         data = b""
         if pixels is None:
             data = read_frame(spec.storage, FIELD, file, meter)
@@ -212,11 +212,6 @@ def _places(shape: tuple[int, int], picture: Picture) -> tuple[NDArray[np.uint64
         legacy_kernels.nearest_indices(size[0], top, bottom - top),
         legacy_kernels.nearest_indices(size[1], left, right - left),
     )
-
-
-def file_of(number: int) -> int:
-    """Return the file of a number in a ticket, which is ~file if the cache has the frame."""
-    return number if number >= 0 else ~number
 
 
 def _cast(table: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:

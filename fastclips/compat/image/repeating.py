@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from fastclips.compat.image.render import Renderer, file_of
+from fastclips.compat.image.render import Renderer
 from fastclips.compat.image.spec import FIELD, PictureSpec
 from fastclips.errors import FrameError
 
@@ -79,7 +79,7 @@ class Repeating(Renderer):
     def _repeat(self, ticket: np.void, out: NDArray[Any], meter: Meter, error: FrameError) -> int:
         spec = self._spec
         files = spec.before(int(ticket["epoch"]), int(ticket["sample"]))
-        numbers, draws = [file_of(number) for number in ticket["frames"].tolist()], ticket["draws"].tolist()
+        numbers, draws = ticket["frames"].tolist(), ticket["draws"].tolist()
         for step in reversed(range(len(numbers))):
             files.append(numbers[step])
             vector, draw = spec.draws.of_frame(draws, step)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from fastclips.compat._base.arrays import ArrayRows
     from fastclips.compat._base.augmentation import Augmentation, Standardization
-    from fastclips.compat._base.cache import FrameCache
+    from fastclips.compat._base.cache import KeptArrays
     from fastclips.compat._base.files import FileList
     from fastclips.compat._base.pictures import Picture
     from fastclips.compat._base.tickets import DrawLayout
@@ -47,7 +47,7 @@ class PictureSpec:
         Whether the user's frames, also those in arrays, are (C, H, W).
     clip : bool
         Whether a row is several frames.
-    cache : FrameCache or None
+    cache : KeptArrays or None
         Decoded frames of the target's size, by file number.
     """
 
@@ -61,5 +61,5 @@ class PictureSpec:
     working: str = "float32"
     channels_first: bool = False
     clip: bool = False
-    cache: FrameCache | None = None
+    cache: KeptArrays | None = None
     renderer: ClassVar[str] = "fastclips.compat.image.render:Renderer"

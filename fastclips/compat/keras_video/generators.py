@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastclips.compat._base.augmentation import Augmentation
-from fastclips.compat._base.cache import FrameCache
+from fastclips.compat._base.cache import KeptArrays
 from fastclips.compat._base.folders import checked_fraction
 from fastclips.compat._base.iterator import Iterator
 from fastclips.compat._base.pictures import checked_channels
@@ -286,7 +286,7 @@ class VideoFrameGenerator(Iterator):
             self.use_video_header,
             self._augmentation,
             self._motion(),
-            FrameCache(self.n, (self.nbframe, *shape), checked=True) if kept else None,
+            KeptArrays(self.n, (self.nbframe, *shape)) if kept else None,
         )
 
     def assemble(self, arrays: Mapping[str, NDArray[Any]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

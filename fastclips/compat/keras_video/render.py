@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastclips.compat._base.cache import FrameCache
+    from fastclips.compat._base.cache import KeptArrays
     from fastclips.data.video_files import Movie
     from fastclips.data.video_storage import VideoStorage
     from fastclips.engine.rendering import Meter
@@ -68,7 +68,7 @@ class MovieSpec:
         The first applies a ticket's draws; the second is `augmented` for an object, and draws by itself.
     motion : Motion or None
         What to show instead of frames.
-    cache : FrameCache or None
+    cache : KeptArrays or None
         Decoded clips, by sample.
     """
 
@@ -80,7 +80,7 @@ class MovieSpec:
     use_headers: bool
     augmentation: Augmentation | UserFunction | None = None
     motion: Motion | None = None
-    cache: FrameCache | None = None
+    cache: KeptArrays | None = None
     renderer: ClassVar[str] = "fastclips.compat.keras_video.render:MovieRenderer"
 
     @property
