@@ -157,6 +157,11 @@ class FrameSlots:
     def stride(self) -> int:
         """Bytes of a frame slot."""
 
+    def mark_held(self, videos: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], frames: Annotated[NDArray[numpy.int32], dict(shape=(None, None), order='C', device='cpu', writable=False)], slots: Annotated[NDArray[numpy.int32], dict(shape=(None, None), order='C', device='cpu', writable=False)], first: int, held: Annotated[NDArray[numpy.bool_], dict(shape=(None, None), order='C', device='cpu')]) -> None:
+        """
+        Mark the frames of tickets that are in their slots, whose numbers begin at `first`.
+        """
+
     @property
     def used(self) -> int:
         """How many slots hold a frame."""

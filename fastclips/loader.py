@@ -25,7 +25,7 @@ from fastclips.serving.clip_schedule import ClipSchedule
 from fastclips.serving.damage import Damage, checked_limit
 from fastclips.serving.frame_check import check_frames
 from fastclips.serving.frame_places import keep_frames
-from fastclips.serving.frame_plan import FramePlan, find_sharing
+from fastclips.serving.frame_plan import FramePlan, Room, find_sharing
 from fastclips.serving.layout import find_layout
 from fastclips.serving.mask_check import warn_of_useless_masks
 from fastclips.serving.outputs import Outputs
@@ -97,12 +97,12 @@ class ClipLoader(Batches):
         renders in the calling process.
     memory : str or int
         Ceiling for the workers' batches and the cache in shared memory, such as ``"1GiB"``, or in bytes.
-    cache : str or int
+    cache : str, int or FrameCache
         How much of `memory` holds decoded frames that several clips show, so that each is decoded once:
         such as ``"512MiB"``, or bytes; 0 for none; ``"auto"`` is what the batches leave. The plan is known
-        ahead, also over the end of an epoch, so only frames that will be shown again take memory. Has no
-        effect on batches, and none with ``workers=0``, with `draws_per_clip`, or for pixels that need no
-        decoding.
+        ahead, also over the end of an epoch, so only frames that will be shown again take memory. Or a
+        `FrameCache` that loaders share, beside `memory`. Has no effect on batches, and none for pixels that
+        need no decoding, or, without a `FrameCache`, with ``workers=0``.
     inputs : str or sequence of str
         Name of a stream or of labels for x; a sequence gives a dict. Further names are ``"valid"``, (B, T)
         bool: False at time steps that repeat a frame as padding; ``"frame_index"``, (B, T) int64: the frames,
@@ -341,6 +341,10 @@ class ClipLoader(Batches):
             shared=None if sharing is None or kept else sharing.layout,
             kept=kept,
         )
+        scattered = plan.shuffle and interleave is None and weights is None
+        overlap = len(plan) * plan.batch_size * clips.time_steps * plan.world > frames
+        lanes = min(64, len(index)) if scattered and overlap else 0
+        room = Room(frames, "memory=" if cache == "auto" else "cache=", lanes)
         where, names = dataset.storage.where, outputs.streams
         parts = partial(parts_of, dataset, plan, described, outputs, looked, damaged=damaged)
         schedule = ClipSchedule(plan, dataset, outputs, parts, shares=sharing is not None)
@@ -353,7 +357,7 @@ class ClipLoader(Batches):
             most_frames=frames,
             frame_plan=lambda slots, nbytes, workers: (
                 places
-                or (FramePlan(schedule, sharing, slots, nbytes, workers) if slots and sharing else None)
+                or (FramePlan(schedule, sharing, slots, nbytes, workers, room) if slots and sharing else None)
             ),
             repeat=repeat,
             timeout=timeout,

@@ -46,6 +46,26 @@ void bind_arena(nb::module_& m) {
         .def_prop_ro(
             "stride", [](FrameSlots& self) { return self.memory().stride; },
             "Bytes of a frame slot.")
+        .def(
+            "mark_held",
+            [](FrameSlots& self, Videos videos, Ints frames, Ints slots, std::int32_t first,
+               nb::ndarray<bool, nb::ndim<2>, nb::c_contig, nb::device::cpu> held) {
+                const std::size_t tickets = videos.shape(0), steps = frames.shape(1);
+                for (std::size_t axis = 0; axis < 2; ++axis)
+                    if (frames.shape(axis) != slots.shape(axis) ||
+                        frames.shape(axis) != held.shape(axis) || frames.shape(0) != tickets)
+                        throw nb::value_error("all arrays must be of the same tickets");
+                const fastclips::FrameMemory& memory = self.memory();
+                for (std::size_t i = 0; i < tickets * steps; ++i) {
+                    const auto slot = static_cast<std::uint32_t>(slots.data()[i] - first);
+                    if (slots.data()[i] >= first && slot < memory.frames)
+                        held.data()[i] =
+                            memory.holds(slot, static_cast<std::uint64_t>(videos.data()[i / steps]),
+                                         static_cast<std::uint64_t>(frames.data()[i]));
+                }
+            },
+            "videos"_a, "frames"_a, "slots"_a, "first"_a, "held"_a.noconvert(),
+            "Mark the frames of tickets that are in their slots, whose numbers begin at `first`.")
         .def_prop_ro(
             "used", [](FrameSlots& self) { return self.memory().used(); },
             "How many slots hold a frame.")

@@ -30,6 +30,19 @@ struct FrameMemory {
         return pixels + slot * stride;
     }
 
+    // Whether a slot holds a frame of all streams.
+    bool holds(std::uint32_t slot, std::uint64_t video, std::uint64_t frame) const {
+        for (std::uint32_t area = 0; area < areas; ++area) {
+            const FrameHead& at = head(slot, area);
+            if (FrameWord::unpack(at.word.load(std::memory_order_acquire)).state !=
+                    FrameState::kFull ||
+                at.video.load(std::memory_order_relaxed) != video ||
+                at.frame.load(std::memory_order_relaxed) != frame)
+                return false;
+        }
+        return true;
+    }
+
     // How many slots hold a frame of at least one stream.
     std::uint32_t used() const {
         std::uint32_t slots = 0;

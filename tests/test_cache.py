@@ -166,6 +166,24 @@ def test_a_small_cache_decodes_what_is_planned(frames):
         assert stats.cache_bytes <= 300 * 1024
 
 
+@pytest.mark.parametrize(("cache", "knob"), [("auto", "memory="), ("300KiB", "cache=")])
+@pytest.mark.parametrize("interleave", [None, 6])
+def test_advice_for_a_shuffle_in_a_small_cache(frames, cache, knob, interleave):
+    options = {"batch_size": 2, "shuffle": True, "interleave": interleave, "workers": 1}
+    with local(fc.open(frames), WINDOWS, CROP, cache=cache, memory="450KiB", **options) as loader:
+        served(loader)
+        with patch("fastclips.serving.batches.Pool", LocalPool):
+            advice = loader.stats().cache_advice
+    lanes = (
+        "" if interleave else "; interleave=6 would show clips that overlap near each other, which needs less"
+    )
+    assert re.fullmatch(
+        rf"The cache is too small for \d+% of the frames that were decoded: {knob} larger by 1 MiB would hold "
+        rf"all frames{lanes}\.",
+        advice,
+    )
+
+
 def test_without_a_frame_shown_twice_nothing_is_kept(tmp_path):
     for video in range(30):
         for frame in range(40):

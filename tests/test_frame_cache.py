@@ -74,6 +74,11 @@ def test_what_has_no_place_is_decoded_each_time(frames):
     assert 0 < kept < data.index.frame_counts.sum()
     assert 0 < stats.cache_hits < stats.decoded_frames
     assert stats.cache_lost > 0
+    assert re.fullmatch(
+        r"\d\d% of the frames shown are not kept, as the FrameCache is full: with 1 MiB more it would hold "
+        "them all.",
+        stats.cache_advice,
+    )
     assert cache.used <= cache.nbytes
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastclips.data.storage import SentStorage, Storage
+from fastclips.engine.kept_frames import Segment, find_held
 from fastclips.functions import from_script, to_worker
 from fastclips.spec import ticket_dtype
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fastclips._native import FrameSlots
     from fastclips.engine.kept_frames import KeptFrames
     from fastclips.pixels.recipe import Recipe
     from fastclips.pixels.steps.compiled import CompiledSteps
@@ -78,15 +80,28 @@ class ClipSpec:
     shared: FrameLayout | None = None
     kept: KeptFrames | None = None
 
-    def advise(self, tickets: NDArray[np.void]) -> None:
-        """Tell the storage which frames will be read soon, if it wants to know."""
+    def advise(self, tickets: NDArray[np.void], slots: FrameSlots) -> None:
+        """Tell the storage which frames will be read soon, if it wants to know.
+
+        Parameters
+        ----------
+        tickets : ndarray of void
+            A batch.
+        slots : FrameSlots
+            Those of the arena. Frames that are in them, or in other frame slots, will not be read.
+        """
         if type(self.storage).advise is Storage.advise:
             return
         frames = tickets["frames"][:, : self.time_steps]
-        shown = np.where(frames < 0, ~frames, frames).tolist()
-        for video, some in zip(tickets["video"].tolist(), shown, strict=True):
-            for stream in self.streams:
-                self.storage.advise(stream.name, video, some)
+        shown = np.where(frames < 0, ~frames, frames)
+        segments = self.kept.segments if self.kept else (Segment(slots, self.shared),) if self.shared else ()
+        reads = np.ones(shown.shape, np.bool_)
+        if segments:
+            reads = ~find_held(segments, tickets["video"], shown, tickets["slots"][:, : self.time_steps])
+        for video, some, are_read in zip(tickets["video"].tolist(), shown, reads, strict=True):
+            wanted = some[are_read].tolist()
+            for stream in self.streams if wanted else ():
+                self.storage.advise(stream.name, video, wanted)
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle what may hold users' code as bytes, which only workers unpickle, after the fork."""

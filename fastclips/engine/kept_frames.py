@@ -5,12 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from fastclips._native import FrameSlots
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
     from fastclips.spec import FrameLayout
 
-__all__ = ["KeptFrames", "Segment"]
+__all__ = ["KeptFrames", "Segment", "find_held"]
 
 
 class Segment(NamedTuple):
@@ -63,3 +69,27 @@ class KeptFrames:
 def _attached(loader: int, fds: list[int], rest: list[Any]) -> KeptFrames:
     segments = (Segment(FrameSlots.attach(fd), *of_fd) for fd, of_fd in zip(fds, rest, strict=True))
     return KeptFrames(loader, tuple(segments))
+
+
+def find_held(
+    segments: Sequence[Segment],
+    videos: NDArray[np.int64],
+    frames: NDArray[np.int32],
+    slots: NDArray[np.int32],
+) -> NDArray[np.bool_]:
+    """Return which frames are in their slots by now, in all streams.
+
+    Parameters
+    ----------
+    segments : sequence of Segment
+        The frame slots.
+    videos : ndarray of int64, (tickets,)
+        The storage's numbers.
+    frames, slots : ndarray of int32, (tickets, time steps)
+        Frames, and their slots, -1 for none.
+    """
+    videos, frames, slots = map(np.ascontiguousarray, (videos, frames, slots))
+    held = np.zeros(frames.shape, np.bool_)
+    for memory, _, first in segments:
+        memory.mark_held(videos, frames, slots, first, held)
+    return held

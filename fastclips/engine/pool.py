@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fastclips._native import FrameSlots
     from fastclips.engine.kept_frames import KeptFrames
     from fastclips.spec import RenderSpec
 
@@ -319,7 +320,7 @@ class Pool:
         self._in_flight.add(slot)
         number, self._number = self._number, self._number + len(tickets)
         self._arena.publish(slot, number, tickets.tobytes())
-        self._advise(tickets)
+        self._advise(tickets, self._arena.frame_slots)
         return Batch(slot, tickets)
 
     def collect(self, batch: Batch) -> dict[str, NDArray[Any]]:
@@ -469,7 +470,7 @@ class Pool:
             )
 
 
-def _no_advice(tickets: NDArray[np.void]) -> None:
+def _no_advice(tickets: NDArray[np.void], slots: FrameSlots) -> None:
     """Do nothing: the storage takes no advice on what will be read."""
 
 

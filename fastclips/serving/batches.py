@@ -60,8 +60,10 @@ class SlotPlan(Protocol):
     ----------
     nbytes : int
         Memory of the frames in slots.
-    counts : mapping of str to int
-        ``"lost"``: frames that more memory would keep until they are shown again.
+    lost : int
+        Frames that more memory would keep until they are shown again.
+    advice : str
+        As of `Stats.cache_advice`.
     """
 
     @property
@@ -69,7 +71,11 @@ class SlotPlan(Protocol):
         """See above."""
 
     @property
-    def counts(self) -> Mapping[str, int]:
+    def lost(self) -> int:
+        """See above."""
+
+    @property
+    def advice(self) -> str:
         """See above."""
 
     def assign(self, epoch: int, batch: int, tickets: NDArray[np.void]) -> None:
@@ -366,7 +372,7 @@ class Batches:
         total = dict(zip(COUNTERS, self._engine.counters.sum(axis=0).tolist(), strict=True))
         plan, cached = self._frame_plan, {}
         if plan is not None:
-            cached = {"cache_bytes": plan.nbytes, "cache_lost": plan.counts["lost"]}
+            cached = {"cache_bytes": plan.nbytes, "cache_lost": plan.lost, "cache_advice": plan.advice}
         return Stats.of(
             total,
             seconds=0.0 if self._began is None else self._ended - self._began,

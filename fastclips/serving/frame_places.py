@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastclips.engine.frame_cache import Wanted
+from fastclips.serving.stats import MUCH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,7 +64,11 @@ def keep_frames(
     ]
     kept, found = cache.keep(wanted, index.keys, index.starts, index.frame_counts)
     by_scales = dict(zip(sharing.by_scales, found, strict=True))
-    return kept, FramePlaces(cache, by_scales, sharing.scales, time_steps)
+    missing = 0
+    for scaled, places in zip(sharing.by_scales.values(), found, strict=True):
+        there = int(places.counts[np.isin(places.videos, index.keys)].sum())
+        missing += max(int(index.frame_counts.sum()) - there, 0) * scaled.layout.nbytes
+    return kept, FramePlaces(cache, by_scales, sharing.scales, time_steps, -(-missing // 2**20))
 
 
 class FramePlaces:
@@ -79,6 +84,8 @@ class FramePlaces:
         As of `Sharing`.
     time_steps : int
         Frames in a clip.
+    missing : int
+        So many MiB more would hold all frames.
     """
 
     def __init__(
@@ -87,8 +94,10 @@ class FramePlaces:
         by_scales: dict[int, Places],
         scales: Callable[[np.void], int] | None,
         time_steps: int,
+        missing: int,
     ) -> None:
         self._cache, self._by_scales, self._scales, self._steps = cache, by_scales, scales, time_steps
+        self._missing = missing
         self._uses = self._lost = 0
 
     def assign(self, epoch: int, batch: int, tickets: NDArray[np.void]) -> None:  # noqa: ARG002 - as of `FramePlan`
@@ -108,9 +117,20 @@ class FramePlaces:
         self._lost += int((slots < 0).sum())
 
     @property
-    def counts(self) -> dict[str, int]:
-        """How many frames were assigned, and how many of them have no place."""
-        return {"uses": self._uses, "lost": self._lost}
+    def lost(self) -> int:
+        """How many of the frames of tickets have no place."""
+        return self._lost
+
+    @property
+    def advice(self) -> str:
+        """As of `Stats.cache_advice`."""
+        share = self._lost / self._uses if self._uses else 0.0
+        if share < MUCH or not self._missing:
+            return ""
+        return (
+            f"{share:.0%} of the frames shown are not kept, as the FrameCache is full: with "
+            f"{self._missing:,} MiB more it would hold them all."
+        )
 
     @property
     def nbytes(self) -> int:

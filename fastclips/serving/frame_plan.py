@@ -19,6 +19,7 @@ from fastclips.data.storage import opened
 from fastclips.errors import FrameError
 from fastclips.pixels.decoding.decoder import Decoder, Rung
 from fastclips.pixels.geometry.regions import find_source
+from fastclips.serving.stats import MUCH
 from fastclips.spec import FrameLayout
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from fastclips.serving.schedule import TicketSchedule
     from fastclips.spec import StreamSpec
 
-__all__ = ["FramePlan", "Sharing", "find_sharing"]
+__all__ = ["FramePlan", "Room", "Sharing", "find_sharing"]
 
 _SAMPLES = 16  # clips whose maps are looked at
 # Times by that of a pixel of a JPEG, from its code to its colour:
@@ -226,6 +227,24 @@ def _scales(scaled: list[tuple[Recipe, tuple[int, int]]]) -> Callable[[np.void],
     return scales
 
 
+class Room(NamedTuple):
+    """What a loader could have.
+
+    Parameters
+    ----------
+    frames : int
+        All frames of the dataset.
+    knob : str
+        What bounds the frame slots: ``"memory="`` or ``"cache="``.
+    lanes : int
+        An `interleave` that would bring clips which overlap near each other; 0 if none would.
+    """
+
+    frames: int
+    knob: str
+    lanes: int
+
+
 class FramePlan:
     """Gives frame slots to the frames of tickets.
 
@@ -239,12 +258,14 @@ class FramePlan:
         Number of frame slots, and bytes of each.
     workers : int
         Number of workers.
+    more : Room
+        What would help if there are too few slots.
     """
 
     def __init__(
-        self, schedule: TicketSchedule, sharing: Sharing, slots: int, nbytes: int, workers: int
+        self, schedule: TicketSchedule, sharing: Sharing, slots: int, nbytes: int, workers: int, more: Room
     ) -> None:
-        self._nbytes = nbytes
+        self._nbytes, self._more = nbytes, more
         self._schedule, self._sharing, self._slots = schedule, sharing, slots
         steps = schedule.time_steps
         self._rest = max(min(_RESTS * workers, slots // (4 * steps)), 1)
@@ -285,6 +306,29 @@ class FramePlan:
     def nbytes(self) -> int:
         """Bytes of the slots that hold a frame."""
         return self._nbytes * self.used
+
+    @property
+    def lost(self) -> int:
+        """Frames lost that another slot would have kept."""
+        return self.counts["lost"]
+
+    @property
+    def advice(self) -> str:
+        """As of `Stats.cache_advice`."""
+        counts, more = self.counts, self._more
+        share = counts["lost"] / max(counts["uses"] - counts["hits"], 1)
+        missing = -(-(more.frames - self._slots) * self._nbytes // 2**20)
+        if share < MUCH or missing <= 0:
+            return ""
+        lanes = ""
+        if more.lanes:
+            lanes = (
+                f"; interleave={more.lanes} would show clips that overlap near each other, which needs less"
+            )
+        return (
+            f"The cache is too small for {share:.0%} of the frames that were decoded: {more.knob} larger by "
+            f"{missing:,} MiB would hold all frames{lanes}."
+        )
 
     @property
     def used(self) -> int:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Stats", "resident_bytes"]
+__all__ = ["MUCH", "Stats", "resident_bytes"]
 
-_MUCH = 0.05  # share of time that training may wait before advice is given
+MUCH = 0.05  # share of time that training may wait, or of frames, before advice is given
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,8 @@ class Stats:
         Memory of the frames in the cache.
     cache_lost : int
         Frames that the cache had no room to keep until they were shown again.
+    cache_advice : str
+        A sentence on how fewer frames would be decoded; empty if the cache keeps nearly all that it could.
     worker_states : tuple of str
         What each worker does at this moment, in words, such as ``"waits for work"``.
 
@@ -99,6 +101,7 @@ class Stats:
     cache_fills: int = 0
     cache_bytes: int = 0
     cache_lost: int = 0
+    cache_advice: str = ""
     worker_states: tuple[str, ...] = ()
 
     @classmethod
@@ -160,7 +163,7 @@ class Stats:
         parts = {"reading": self.read_s, "decoding": self.decode_s, "resampling and cropping": self.kernel_s}
         limit = max(parts, key=parts.__getitem__)
         cores = len(os.sched_getaffinity(0))
-        if waits < _MUCH:
+        if waits < MUCH:
             advice = "the data is not the limit"
         elif self.workers == 0:
             advice = f"{limit} in its own process is the limit; set workers={cores}"
@@ -180,8 +183,8 @@ class Stats:
                 "on the videos measures how much faster a pack of their frames is."
             )
         cache = ""
-        if self.cache_lost > _MUCH * (self.cache_hits + self.decoded_frames) and limit == "decoding":
-            cache = " A larger memory= would keep more decoded frames for the clips that show them again."
+        if limit == "decoding" and self.cache_advice:
+            cache = f" {self.cache_advice}"
         return f"training waits for data {waits:.0%} of the time: {advice}.{video}{cache}"
 
     def __str__(self) -> str:

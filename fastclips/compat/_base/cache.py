@@ -1,14 +1,16 @@
 """Arrays that are decoded once and kept in frame slots, each in a place of its own.
 
 Windows overlap and epochs repeat, so each frame is shown many times. Nothing is evicted, and no lock is
-needed: see `native/frame_slots.h`. What has no place, cannot be decoded, or is no bytes, is read from its file again,
-so the cache changes no pixel. An array that is kept stays as it is, even if its file changes, since other
-workers may be reading it. If a worker dies while it writes one, the others decode that one for themselves.
+needed: see `native/frame_slots.h`. What has no place, cannot be decoded, or is no bytes, is read from its
+file again, so the cache changes no pixel. An array that is kept stays as it is, even if its file changes,
+since other workers may be reading it. If a worker dies while it writes one, the others decode that one for
+themselves.
 """
 
 from __future__ import annotations
 
-from functools import cached_property
+from bisect import bisect_right
+from functools import cached_property, partial
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -42,11 +44,9 @@ class KeptArrays:
     @classmethod
     def within(cls, nbytes: int, arrays: int, shape: tuple[int, ...]) -> KeptArrays | None:
         """Return room for as many of the first arrays as fit into some bytes; None if there are none."""
-        shared = {"areas": 1, "frame_bytes": prod(shape)}
-        first = FrameSlots.nbytes_of(frames=1, **shared)
-        each = (FrameSlots.nbytes_of(frames=2**16 + 1, **shared) - first) // 2**16 + 1
-        places = min((nbytes - first) // each + 1, arrays)
-        return cls(places, shape) if places > 0 else None
+        bytes_of = partial(FrameSlots.nbytes_of, areas=1, frame_bytes=prod(shape))
+        places = bisect_right(range(1, arrays + 1), nbytes, key=lambda frames: bytes_of(frames=frames))
+        return cls(places, shape) if places else None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _mapped, (self.places, self._shape)
