@@ -178,8 +178,8 @@ def test_advice_for_a_shuffle_in_a_small_cache(frames, cache, knob, interleave):
         "" if interleave else "; interleave=6 would show clips that overlap near each other, which needs less"
     )
     assert re.fullmatch(
-        rf"The cache is too small for \d+% of the frames that were decoded: {knob} larger by 1 MiB would hold "
-        rf"all frames{lanes}\.",
+        rf"The cache is too small for \d+% of the frames that were decoded: {knob} larger by 1 MiB would "
+        rf"hold all frames{lanes}\.",
         advice,
     )
 

@@ -105,11 +105,15 @@ class FrameCache:
     Examples
     --------
     >>> cache = fc.FrameCache("1GiB")
-    >>> train, validation = fc.open("frames/").split(0.8)
-    >>> for part in (train, validation):
-    ...     with fc.ClipLoader(part, fc.Windows(4), batch_size=2, cache=cache, workers=0) as loader:
-    ...         frames = sum(x.shape[0] * x.shape[1] for epoch in range(2) for x, y in loader)
-    ...         print(frames, loader.stats().decoded_frames)
+    >>> dataset = fc.open("frames/")
+    >>> for crop in (fc.RandomCrop(32), fc.CenterCrop(32)):
+    ...     with fc.ClipLoader(
+    ...         dataset, fc.Windows(4), [crop], batch_size=2, workers=0, cache=cache
+    ...     ) as loader:
+    ...         batches = list(loader)
+    ...         print(loader.stats().frames_served, loader.stats().decoded_frames)
+    72 72
+    72 0
     """
 
     def __init__(self, memory: str | int) -> None:
