@@ -51,6 +51,7 @@ class StreamSetup(NamedTuple):
     mirrored_table: NDArray[np.uint8] | None  # the same for a mask, where left and right are swapped
     channels_first: bool
     joints: dict[tuple[int, int], Any] | None  # results of `joint`, where streams have geometry of their own
+    scaled: bool  # whether frames are decoded at the scale of the map
 
     def joint(self, size: tuple[int, int]) -> tuple[Any, ...] | None:
         """Return what must be equal in all streams of the group, for frames of a size; None if nothing."""
@@ -208,7 +209,7 @@ class ClipPlacer:
     @property
     def _scale(self) -> int:
         """The scale of the map that was resolved last."""
-        return self._geometry.scale if self._setup.stream.kind == "image" else 1
+        return self._geometry.scale if self._setup.scaled else 1
 
     def place_crops(
         self, size: tuple[int, int], shown: Mapping[int, list[int]], files: Sequence[Any], meter: Meter
@@ -220,8 +221,8 @@ class ClipPlacer:
         collection of int
             The frames that were placed. The others are left to `place_frame`, or have another size.
         """
-        crop = self._plain_crop(size, shown)
-        if crop is None or self._setup.stream.kind != "image":
+        crop = self._plain_crop(size, shown) if self._setup.scaled else None
+        if crop is None:
             return ()
         decoder, frames, slots = self._setup.decoder, self._frames, self._clip.slots
         firsts = {frame: shown_at[0] for frame, shown_at in shown.items()}
@@ -324,7 +325,7 @@ class ClipPlacer:
             again, with `waits`.
         """
         frames, clip = self._frames, self._clip
-        if frames is None or frame not in clip.slots or isinstance(data, np.ndarray):
+        if frames is None or frame not in clip.slots:
             return False
         if self._place_kept(frame, shown_at, meter):
             meter.add(HELD, 1)

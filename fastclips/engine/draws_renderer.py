@@ -192,9 +192,7 @@ class _KeptFrames:
         """Place a frame that is decoded whole into its slot, by this worker or by another one meanwhile."""
         slot = self._clip.slots.get(frame)
         scale = self._scale(size, shown_at)
-        if slot is None or isinstance(data, np.ndarray) or scale is None:
-            return False
-        if not self._frames.area.fits(*size, scale):
+        if slot is None or scale is None or not self._frames.area.fits(*size, scale):
             return False
 
         def decode() -> Decoded:

@@ -94,7 +94,17 @@ class Renderer:
             moves_channels = recipe.moves_channels(shape, given)
         joints: dict[tuple[int, int], Any] | None = {} if spec.recipe.divides_geometry else None
         return StreamSetup(
-            stream, recipe, size, group, decoder, steps, table, mirrored, moves_channels, joints
+            stream,
+            recipe,
+            size,
+            group,
+            decoder,
+            steps,
+            table,
+            mirrored,
+            moves_channels,
+            joints,
+            stream.kind == "image" and not spec.storage.decodes,
         )
 
     def render(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -17,8 +18,9 @@ import numpy as np
 from fastclips._native import FramePlanner
 from fastclips.data.storage import opened
 from fastclips.errors import FrameError
-from fastclips.pixels.decoding.decoder import Decoder, Rung
+from fastclips.pixels.decoding.decoder import Decoder, Rung, frame_size
 from fastclips.pixels.geometry.regions import find_source
+from fastclips.serving.frame_check import Looked
 from fastclips.serving.stats import MUCH
 from fastclips.spec import FrameLayout
 
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 
     from fastclips.data.dataset import Dataset
     from fastclips.pixels.recipe import Recipe
-    from fastclips.serving.frame_check import Looked
     from fastclips.serving.schedule import TicketSchedule
     from fastclips.spec import StreamSpec
 
@@ -40,6 +41,8 @@ _SAMPLES = 16  # clips whose maps are looked at
 _CODES = 0.5  # reading its code, also where it is passed on the way to a box
 _COPY = 0.12  # copying it, from a slot or to a slot
 _PNG = 4.0  # decoding a pixel of a PNG
+_VIDEO = 2.0  # decoding a pixel of a video, with frames on the way to it
+_VIDEOS = 4  # video files that are looked at
 _ROOM = 2**20  # uses of frames to look ahead: 64 MiB
 _FIRST = 2**18  # uses to look ahead before the first batch
 _FASTER = 4  # batches to look ahead further for each batch
@@ -109,8 +112,8 @@ def find_sharing(
     recipe : Recipe
         What is done to each clip.
     looked : mapping of str to sequence of Looked
-        A few frames of each stream. Pixels that need no decoding are not shared, nor are frames of storages
-        where nothing was looked at.
+        A few frames of each stream. Pixels that need no decoding are not shared. Of videos, the sizes of a
+        few are looked at here.
     rows : int
         Rows of a ticket, each with draws of its own, for which a frame is decoded once.
 
@@ -120,17 +123,22 @@ def find_sharing(
         None if nothing can be shared, or each time step or row has a scale of its own.
     """
     draws = np.random.default_rng(0).random((_SAMPLES, recipe.draws)).tolist()
+    decodes = dataset.storage.decodes
     areas, costs, rooms, scales = [], [], [], []
     numbers = np.zeros(_SAMPLES, np.int64)  # for the scales of each sample
     scaled: list[tuple[Recipe, tuple[int, int]]] = []
     for stream in streams:
-        sizes = {one.size for one in looked.get(stream.name, ()) if one.nbytes is not None and one.size}
+        frames = _look_at_videos(dataset, stream) if decodes else looked.get(stream.name, ())
+        sizes = {one.size for one in frames if one.size and (decodes or one.nbytes is not None)}
         if not sizes:
             continue
         own = recipe.of(stream)
-        slices = stream.kind == "image" and _has_markers(dataset, stream)
+        slices = stream.kind == "image" and not decodes and _has_markers(dataset, stream)
         by_size = [
-            [_look(own, stream, size, sample, number, slices=slices) for number, sample in enumerate(draws)]
+            [
+                _look(own, stream, size, sample, number, slices=slices, video=decodes)
+                for number, sample in enumerate(draws)
+            ]
             for size in sorted(sizes)
         ]
         seen = [one for of_size in by_size for one in of_size]
@@ -184,20 +192,31 @@ def _look(
     number: int,
     *,
     slices: bool,
+    video: bool,
 ) -> _Seen:
     """Return what one clip does to a frame of a size."""
     height, width = size
     geometry = recipe.geometry(
         height, width, recipe.own_draws(draws), number % recipe.views, number % recipe.time_steps
     )
-    if stream.kind != "image":
-        pixels = height * width
-        return _Seen(1, pixels, _PNG * pixels, (_PNG + _COPY) * pixels, _COPY * pixels)
+    if video or stream.kind != "image":
+        pixels, cost = height * width, _VIDEO if video else _PNG
+        return _Seen(1, pixels, cost * pixels, (cost + _COPY) * pixels, _COPY * pixels)
     scale, source = geometry.scale, find_source(geometry, height, width, recipe.border.fill)
     box = (source.bottom - source.top) * (source.right - source.left)
     part = box if slices else _CODES * source.bottom * width + (1 - _CODES) * box
     pixels = -(-height // scale) * -(-width // scale)
     return _Seen(scale, pixels, part, (1 + _COPY) * height * width, _COPY * box)
+
+
+def _look_at_videos(dataset: Dataset, stream: StreamSpec) -> list[Looked]:
+    """Return the sizes of the first frames of a few videos."""
+    index, found = dataset.index, []
+    for row in np.unique(np.linspace(0, len(index) - 1, _VIDEOS).astype(np.int64)).tolist():
+        with suppress(FrameError):
+            data = opened(dataset.storage).read(stream.name, index.keys.item(row), index.starts.item(row))
+            found.append(Looked(frame_size(data)))  # type: ignore[arg-type]
+    return found
 
 
 def _has_markers(dataset: Dataset, stream: StreamSpec) -> bool:
