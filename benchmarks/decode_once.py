@@ -40,6 +40,7 @@ from collections import OrderedDict
 from pathlib import Path
 from statistics import median
 
+import av
 import cv2
 import numpy as np
 
@@ -108,6 +109,21 @@ def write_masks(folder: Path, frames: Path) -> None:
         target = folder / path.relative_to(frames).with_suffix(".png")
         target.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(target), mask)
+
+
+def write_videos(folder: Path, frames: Path) -> Path:
+    """Write each folder of frames as a video, H.264 with a key frame in every 12 frames."""
+    for path in sorted({path.parent for path in frames.rglob("*.jpg")}):
+        target = folder / path.relative_to(frames).with_suffix(".mp4")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with av.open(str(target), "w") as container:
+            stream = container.add_stream("libx264", rate=25, options={"crf": "20"})
+            stream.height, stream.width = 256, 340
+            stream.pix_fmt, stream.codec_context.gop_size = "yuv420p", 12
+            for name in sorted(path.glob("*.jpg")):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(cv2.imread(str(name)), "bgr24")))
+            container.mux(stream.encode())
+    return folder
 
 
 def link_copies(frames: Path, folder: Path, copies: int) -> Path:
@@ -179,7 +195,14 @@ def draws_per_clip(sources: dict[str, fc.Dataset], workers: int, rounds: int) ->
     """Print what several draws of a clip cost beside clips of their own."""
     print(f"    {'':<18}{'frames/s':>18}{'times':>20}{'CPU ms per frame':>20}{'times less':>20}")
     for name, data in sources.items():
-        options = {"batch_size": BATCH, "shuffle": True, "repeat": True, "rank": 0, "workers": workers}
+        options = {
+            "batch_size": BATCH,
+            "shuffle": True,
+            "repeat": True,
+            "rank": 0,
+            "workers": workers,
+            "cache": 0,
+        }
         transforms = [fc.RandomCrop(224), fc.RandomFlip()]
         with (
             fc.ClipLoader(data, fc.RandomWindow(TIME_STEPS), transforms, **options) as single,
@@ -199,7 +222,7 @@ def draws_per_clip(sources: dict[str, fc.Dataset], workers: int, rounds: int) ->
         print(f"    {name:<18}{rate:>18}{spread(faster):>20}{ms:>20}{spread(less):>20}")
 
 
-def main() -> None:  # noqa: C901 - one measurement after the other
+def main() -> None:  # noqa: C901, PLR0912 - one measurement after the other
     """Measure all, or what is asked for."""
     parser = argparse.ArgumentParser(description="Decoding once.")
     parser.add_argument("--rounds", type=int, default=5)
@@ -224,9 +247,20 @@ def main() -> None:  # noqa: C901 - one measurement after the other
                     sampler = fc.Windows(16, step=step)
                     near = {"memory": "512MiB", "cache": "64MiB"}  # in order
                     compare(title, rounds, data, sampler, skip=1, **near)
-        for name, data in (("folder", folder), ("pack", pack)):
+        lanes = fc.open(link_copies(root / "frames", root / "lanes", 4))  # several times what the cache holds
+        fc.pack(lanes, root / "lanes_pack")
+        for step in (4, 1):
+            for name, data in (("folder", lanes), ("pack", fc.open(root / "lanes_pack"))):
+                if given.only in (title := f"{name}, step {step}, lanes"):
+                    near = {"memory": "768MiB", "cache": "320MiB", "shuffle": True, "interleave": 8}
+                    compare(title, rounds, data, fc.Windows(16, step=step), skip=1, **near)
+        videos = fc.open(write_videos(root / "videos", root / "frames"))
+        for name, data in (("folder", folder), ("pack", pack), ("videos", videos)):
             if given.only in (title := f"{name}, fits, third epoch"):
                 compare(title, rounds, data, fc.Windows(16, step=8), skip=2, memory="2GiB", shuffle=True)
+        if given.only in (title := "videos, step 4"):
+            near = {"memory": "512MiB", "cache": "64MiB"}
+            compare(title, rounds, videos, fc.Windows(16, step=4), skip=1, **near)
         if given.only in (title := "image and mask 640x360, step 4"):
             mixed = {"skip": 1, "targets": "mask", "memory": "1GiB", "cache": "64MiB"}
             compare(title, rounds, both, fc.Windows(16, step=4), **mixed)

@@ -23,6 +23,7 @@ import time
 import warnings
 from collections import Counter
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,18 @@ def make_sources(root):
         "list": lambda: fc.open(rows, root=frames),
         "arrays": lambda: fc.open(images={"image": pixels, "mask": pixels[..., 0] % 3}, labels=[0, 1] * 3),
         "damaged": lambda: fc.open(damaged),
-    }
+    } | _videos(root)
+
+
+def _videos(root):
+    """Video files, if PyAV is there."""
+    if find_spec("av") is None:
+        return {}
+    from videos import show, write_movie  # noqa: PLC0415 - needs PyAV
+
+    for number in range(6):
+        write_movie(root / f"movies/c{number % 2}/{number}.mp4", [show(20 * number + at) for at in range(14)])
+    return {"videos": lambda: fc.open(root / "movies")}
 
 
 def some_options(chance, sources):
@@ -166,10 +178,12 @@ def round_of(seed, sources, done):
     with plain:
         expected = [[digest(batch) for batch in plain.epoch(epoch)] for epoch in range(EPOCHS)]
 
+    shared = fc.FrameCache(chance.choice(["300KiB", "64MiB"]))
+
     def make():
         workers = chance.choice([1, 2, 3, 5])
         memory = chance.choice(["64MiB", "1GiB"])
-        cache = chance.choice(["auto", "auto", "100KiB", "1MiB", 0])
+        cache = chance.choice(["auto", "auto", "100KiB", "1MiB", 0, shared, shared])
         engine = {"workers": workers, "memory": memory, "cache": cache, "max_deaths": 9_999}
         return fc.ClipLoader(data, *arguments, **engine, **options)
 
