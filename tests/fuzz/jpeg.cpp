@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "../../native/crops.h"
+#include "../../native/shared_crops.h"
 #include "../../native/transcode.h"
 
 using namespace fastclips::jpeg;
@@ -140,6 +140,28 @@ void check_crops(RegionDecoder& decoder, Bytes file, Crop crop,
     }
 }
 
+// Crops by way of a frame slot, whose memory is exactly that of a frame, have the same pixels.
+void check_shared(RegionDecoder& decoder, Bytes file, const Crop& crop, std::size_t frame_bytes,
+                  const std::vector<std::uint8_t>& part, const std::vector<std::uint8_t>& whole) {
+    using fastclips::FrameArea;
+    std::vector<fastclips::FrameHead> heads(1);
+    std::vector<std::uint8_t> pixels(frame_bytes), out(2 * part.size());
+    FrameArea area({heads.data(), pixels.data(), 1, 1, frame_bytes, frame_bytes}, 0, 0, frame_bytes,
+                   crop.channels, 0, 1, std::nullopt);
+    area.set_number(1);
+    char marks[2];
+    share_crops(decoder, area, {file, file}, {{{1, 2}, 0, 0}, {{1, 2}, 0, 1}}, crop, out.data(),
+                marks);
+    demand(marks[0] == (whole.empty() ? static_cast<char>(Rung::kDeclined) : kFilled),
+           "a frame that decodes fills its slot");
+    demand(marks[1] == (whole.empty() ? marks[0] : kHeld), "a frame in a slot is copied");
+    if (whole.empty()) return;
+    demand(pixels == whole, "a slot has the frame's pixels");
+    for (std::size_t row = 0; row < 2; ++row)
+        demand(std::equal(part.begin(), part.end(), out.begin() + row * part.size()),
+               "shared crops have a region's pixels");
+}
+
 void check_pixels(Bytes file, const Frame& frame, const Question& question) {
     // Kept from file to file, as a worker does.
     static RegionDecoder decoders[] = {{false, false}, {false, true}, {true, false}, {true, true}};
@@ -153,11 +175,14 @@ void check_pixels(Bytes file, const Frame& frame, const Question& question) {
     const std::uint32_t left = box.left / scale, right = up(box.right), top = box.top / scale;
     const std::size_t row = (right - left) * std::size_t{decoder.channels()};
     const std::uint32_t height = up(box.bottom) - top;
-    check_crops(decoder, file,
-                {frame.height, frame.width, box, scale, height, right - left, decoder.channels(),
-                 false, false},
-                part);
+    const Crop crop{frame.height, frame.width,        box,   scale, height,
+                    right - left, decoder.channels(), false, false};
+    check_crops(decoder, file, crop, part);
     const auto whole = decode(decoder, file, {0, 0, frame.height, frame.width}, scale);
+    if (!part.empty())
+        check_shared(decoder, file, crop,
+                     std::size_t{up(frame.height)} * up(frame.width) * decoder.channels(), part,
+                     whole);
     if (whole.empty()) return;
     demand(whole == Plain().decode(file, question), "pixels are libjpeg-turbo's");
     const std::size_t width = up(frame.width) * std::size_t{decoder.channels()};
