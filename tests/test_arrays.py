@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from fastclips.data.arrays import ArrayStorage
 from fastclips.data.columns import dump
 from fastclips.engine.clip_spec import ClipSpec
-from fastclips.engine.pool import Inline, Pool
+from fastclips.engine.inline import Inline
+from fastclips.engine.pool import Pool
 from fastclips.errors import DataError, FrameError, OptionError
 from fastclips.pixels.recipe import compile_recipe
 from fastclips.spec import Field, SlotLayout, StreamSpec, ticket_dtype

@@ -15,8 +15,8 @@ from stress import digest, make_sources, some_options
 import fastclips as fc
 from fastclips._native import FrameArea
 from fastclips.engine.arena import COUNTERS, damage_to_note
+from fastclips.engine.contract import Batch
 from fastclips.engine.memory import new_arena
-from fastclips.engine.pool import Batch
 from fastclips.engine.shared_frames import SharedFrames
 from fastclips.engine.worker import make_renderer
 from fastclips.pixels.decoding.decoder import Decoder

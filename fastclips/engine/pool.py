@@ -1,7 +1,4 @@
-"""Engines: the tickets of a batch go in, its arrays come out.
-
-Two engines keep one contract, `Engine`, and give equal bytes: `Pool`, whose worker processes write into an
-arena, and `Inline`, which renders in the caller. The loader gives them batches in the order of the plan.
+"""The engine with workers: processes that write into an arena.
 
 A slot of the pool is in flight while its batch is submitted; leased from the batch's collection until the
 last array over it dies; draining after its batch is forgotten until no worker writes into it. Any other slot
@@ -19,7 +16,7 @@ import weakref
 from functools import partial
 from pathlib import Path
 from time import monotonic, perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,18 +28,16 @@ from fastclips.engine.arena import (
     Arena,
     Death,
     Lease,
-    damage_to_note,
     from_note,
     leased_arrays,
     slot_views,
     ticket_view,
 )
+from fastclips.engine.contract import Batch
 from fastclips.engine.memory import new_arena
-from fastclips.engine.rendering import clip_name, in_words, of_clip
-from fastclips.engine.worker import make_renderer, share_frames
-from fastclips.errors import ClosedError, EngineError, FastclipsError, FrameError, why_failed
+from fastclips.engine.rendering import clip_name, of_clip
+from fastclips.errors import ClosedError, EngineError, FrameError, why_failed
 from fastclips.processes import Process
-from fastclips.spec import ALIGNMENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +48,7 @@ if TYPE_CHECKING:
     from fastclips.engine.kept_frames import KeptFrames
     from fastclips.spec import RenderSpec
 
-__all__ = ["Batch", "Engine", "Inline", "Pool"]
+__all__ = ["Pool"]
 
 _KEPT = 8  # batches that consumers hold at a time: TensorFlow 4, JAX with its dispatch up to 11
 _AHEAD = 3  # batches in flight beyond those that the workers write
@@ -67,154 +62,6 @@ _DEATHS = COUNTERS.index("deaths")
 _KEPT_NOTES = 1000  # deaths and waits that are kept
 _STATES = {"T": ", stopped by a signal", "t": ", stopped by a debugger", "D": ", waiting in the kernel"}
 _log = logging.getLogger(__name__)
-
-
-class Batch(NamedTuple):
-    """A batch that was submitted.
-
-    Parameters
-    ----------
-    slot : int
-        The slot that it is written into.
-    tickets : ndarray of void, (rows,)
-        Its tickets.
-    """
-
-    slot: int
-    tickets: NDArray[np.void]
-
-
-class Engine(Protocol):
-    """Turns tickets into arrays.
-
-    Attributes
-    ----------
-    counters : ndarray of float64
-        A row of `COUNTERS` for each worker.
-    notes : list of (numpy.void, bytes)
-        Tickets of collected batches whose clips had damaged frames, each with a note of the damage
-        (`fastclips.engine.arena.note_to_damage`). The reader of the list empties it.
-    waited_s : float
-        Total time of `collect` in seconds.
-    waits : list of (float, str)
-        The first 1,000 long waits: their seconds, and what the workers did.
-    frames, frame_nbytes : int
-        Number of frame slots that a plan may give to frames, and bytes of each.
-    """
-
-    counters: NDArray[np.float64]
-    notes: list[tuple[np.void, bytes]]
-    waited_s: float
-    waits: list[tuple[float, str]]
-
-    @property
-    def frames(self) -> int:
-        """See above."""
-
-    @property
-    def frame_nbytes(self) -> int:
-        """See above."""
-
-    def deaths(self) -> list[Death]:
-        """Return the deaths of workers that were replaced, as far as they are known, at most 1,000."""
-
-    def has_room(self, *, beside: bool = False) -> bool:
-        """Whether a batch can be submitted without waiting; `beside`: a batch beside the plan's order."""
-
-    def submit(self, tickets: NDArray[np.void]) -> Batch:
-        """Accept a batch."""
-
-    def collect(self, batch: Batch) -> dict[str, NDArray[Any]]:
-        """Wait for a batch and return its arrays; call this once per batch."""
-
-    def forget(self) -> None:
-        """Withdraw all batches that were submitted and not collected."""
-
-    def close(self) -> None:
-        """End all processes, in any state; arrays that were collected stay valid."""
-
-    def release(self) -> None:
-        """Free the memory, after `close` and with no call in progress."""
-
-
-class Inline:
-    """Renders each batch in the caller when it is collected, without processes and without work ahead.
-
-    Parameters
-    ----------
-    spec : RenderSpec
-        Describes the renderer.
-    name : callable, optional
-        Returns the name of the clip of a ticket in messages.
-    """
-
-    def __init__(self, spec: RenderSpec, name: Callable[[np.void], str] | None = None) -> None:
-        self._layout = spec.layout
-        self._name = name or partial(clip_name, None)
-        renderer = make_renderer(spec)
-        share_frames(renderer, spec, worker=1)
-        self._render = renderer.render
-        self._busy = self._closed = False
-        self.counters = np.zeros((1, len(COUNTERS)))
-        self.notes: list[tuple[np.void, bytes]] = []
-        self.waited_s = 0.0
-        self.waits: list[tuple[float, str]] = []
-        self.frames = self.frame_nbytes = 0
-
-    def deaths(self) -> list[Death]:
-        """Return nothing: there are no workers."""
-        return []
-
-    def has_room(self, *, beside: bool = False) -> bool:
-        """Whether no submitted batch waits to be collected."""
-        return beside or not self._busy
-
-    def submit(self, tickets: NDArray[np.void]) -> Batch:
-        """Accept a batch."""
-        self._busy = True
-        return Batch(0, tickets)
-
-    def collect(self, batch: Batch) -> dict[str, NDArray[Any]]:
-        """Render a batch and return its arrays, one per stream.
-
-        Raises
-        ------
-        FrameError
-            If a frame is missing, damaged or does not fit, or from an error of the user's code.
-        """
-        self._busy = False
-        began = perf_counter()
-        memory = np.empty(self._layout.nbytes + ALIGNMENT, np.uint8)
-        start = -memory.ctypes.data % ALIGNMENT
-        arrays = self._layout.arrays(memory[start : start + self._layout.nbytes])
-        notes = []
-        for row, ticket in enumerate(batch.tickets):
-            if self._closed:
-                raise ClosedError("the loader was closed")
-            into = self._layout.of_ticket(arrays, row)
-            try:
-                damage = self._render(ticket, into, self.counters[0])
-            except FastclipsError:
-                raise
-            except Exception as error:
-                raise of_clip(self._name(ticket), in_words(error), ticket) from error
-            if damage:
-                notes.append((ticket, damage_to_note(damage)))
-        self.notes += notes
-        self.waited_s += perf_counter() - began
-        rows = len(batch.tickets) * self._layout.ticket_rows
-        return {name: array[:rows] for name, array in arrays.items()}
-
-    def forget(self) -> None:
-        """Withdraw the submitted batch."""
-        self._busy = False
-
-    def close(self) -> None:
-        """End a call of `collect` in another thread after its present clip."""
-        self._closed = True
-
-    def release(self) -> None:
-        """Do nothing: each batch has its own memory."""
 
 
 class Pool:

@@ -16,7 +16,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, TypeAlias
 
 from fastclips.engine.arena import COUNTERS
-from fastclips.engine.pool import Inline, Pool
+from fastclips.engine.inline import Inline
+from fastclips.engine.pool import Pool
 from fastclips.engine.rendering import clip_name
 from fastclips.errors import ClosedError, EngineError, FrameError, OptionError
 from fastclips.options import checked_bool, checked_bytes, checked_int, checked_number, checked_workers
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fastclips.engine.pool import Batch, Engine
+    from fastclips.engine.contract import Batch, Engine
     from fastclips.serving.damage import Damage
     from fastclips.serving.report import Report
     from fastclips.serving.schedule import Planned, Schedule

@@ -11,7 +11,7 @@ from fastclips.processes import cause_of_death
 
 if TYPE_CHECKING:
     from fastclips.engine.arena import Death
-    from fastclips.engine.pool import Engine
+    from fastclips.engine.contract import Engine
     from fastclips.serving.damage import Damage
 
 __all__ = ["Replaced", "Report", "Restarted", "Waited", "example_lines", "report_of", "wrapped"]
