@@ -13,7 +13,7 @@ from collections import deque
 from contextlib import contextmanager
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeAlias
 
 from fastclips.engine.arena import COUNTERS
 from fastclips.engine.inline import Inline
@@ -31,13 +31,12 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from fastclips.engine.contract import Batch, Engine
     from fastclips.serving.damage import Damage
     from fastclips.serving.report import Report
-    from fastclips.serving.schedule import Planned, Schedule
+    from fastclips.serving.schedule import Planned, Schedule, SlotPlan
     from fastclips.spec import RenderSpec
 
 __all__ = ["Batches"]
@@ -52,35 +51,6 @@ class _Pending(NamedTuple):
     batch_id: BatchId
     batch: Batch
     known: dict[str, NDArray[Any]]
-
-
-class SlotPlan(Protocol):
-    """Gives frame slots to the frames of tickets.
-
-    Attributes
-    ----------
-    nbytes : int
-        Memory of the frames in slots.
-    lost : int
-        Frames that more memory would keep until they are shown again.
-    advice : str
-        As of `Stats.cache_advice`.
-    """
-
-    @property
-    def nbytes(self) -> int:
-        """See above."""
-
-    @property
-    def lost(self) -> int:
-        """See above."""
-
-    @property
-    def advice(self) -> str:
-        """See above."""
-
-    def assign(self, epoch: int, batch: int, tickets: NDArray[np.void]) -> None:
-        """Write the slots of a batch's frames into its tickets."""
 
 
 class Batches:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from fastclips.serving.state import Identity
 
-__all__ = ["Planned", "Schedule", "TicketSchedule"]
+__all__ = ["Planned", "Schedule", "SlotPlan", "TicketSchedule"]
 
 
 class Planned(NamedTuple):
@@ -56,3 +56,32 @@ class TicketSchedule(Schedule, Protocol):
 
     def tickets(self, epoch: int, batch: int, most: int) -> NDArray[np.void]:
         """Return the tickets of up to `most` consecutive batches, fewer if the epoch ends."""
+
+
+class SlotPlan(Protocol):
+    """Gives frame slots to the frames of tickets.
+
+    Attributes
+    ----------
+    nbytes : int
+        Memory of the frames in slots.
+    lost : int
+        Frames that more memory would keep until they are shown again.
+    advice : str
+        As of `Stats.cache_advice`.
+    """
+
+    @property
+    def nbytes(self) -> int:
+        """See above."""
+
+    @property
+    def lost(self) -> int:
+        """See above."""
+
+    @property
+    def advice(self) -> str:
+        """See above."""
+
+    def assign(self, epoch: int, batch: int, tickets: NDArray[np.void]) -> None:
+        """Write the slots of a batch's frames into its tickets."""
