@@ -3,11 +3,11 @@
     python benchmarks/frames.py /tmp/frames
     python benchmarks/peers.py /tmp/frames --torch-python /path/to/a/python/with/torch
 
-Clips of 16 frames, windows that do not overlap, shuffled; batches of 8; one random crop of 224 and one random
-flip per clip; uint8. Each loader has its own process, and only one loader works at a time. Loaders that are
-not installed are left out.
+Clips of 16 frames, windows that do not overlap, or begin every ``--step`` frames, shuffled; batches of 8; one
+random crop of 224 and one random flip per clip; uint8. Each loader has its own process, and only one loader
+works at a time. Loaders that are not installed are left out.
 
-- fastclips: 2 workers;
+- fastclips: 2 workers, of the folder and of its pack; with windows that overlap, ``cache="auto"``;
 - tf.data: `read_file`, `decode_jpeg`, slice; one `map` per clip, everything AUTOTUNE;
 - tf.data crop: the same with `decode_and_crop_jpeg`, which skips pixels outside the crop;
 - torch: `DataLoader` with 2 persistent workers, simplejpeg decoding into NumPy arrays, slice.
@@ -38,6 +38,7 @@ import os
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -53,25 +54,30 @@ LEAD_S = 1.0  # start of each turn, not counted: batches prepared ahead, and fin
 REST_S = 0.3  # without CPU time: the process waits for its consumer
 
 
-def fastclips_batches(folder: Path) -> tuple[str, Iterator[Any]]:
-    """Return version and batches of fastclips."""
+def fastclips_batches(folder: Path, step: int, *, packed: bool = False) -> tuple[str, Iterator[Any]]:
+    """Return version and batches of fastclips; frames that several clips show are kept."""
     import fastclips as fc
 
+    if packed:
+        pack = folder.with_name(f"{folder.name}_pack")
+        if not pack.exists():
+            fc.pack(fc.open(folder), pack)
+        folder = pack
     loader = fc.ClipLoader(
         fc.open(folder),
-        fc.Windows(TIME_STEPS),
+        fc.Windows(TIME_STEPS, step=step),
         [fc.RandomCrop(CROP), fc.RandomFlip()],
         batch_size=BATCH,
         shuffle=True,
         drop_last=True,
         repeat=True,
         workers=WORKERS,
-        cache=0,
+        cache="auto" if step < TIME_STEPS else 0,
     )
     return fc.__version__, iter(loader)
 
 
-def windows(folder: Path) -> tuple[list[list[str]], list[int], tuple[int, int]]:
+def windows(folder: Path, step: int) -> tuple[list[list[str]], list[int], tuple[int, int]]:
     """Return every clip's files, its label, and the frames' height and width."""
     import simplejpeg
 
@@ -79,19 +85,19 @@ def windows(folder: Path) -> tuple[list[list[str]], list[int], tuple[int, int]]:
     for label, name in enumerate(sorted(path for path in folder.iterdir() if path.is_dir())):
         for video in sorted(name.iterdir()):
             files = sorted(str(path) for path in video.glob("*.jpg"))
-            starts = range(0, len(files) - TIME_STEPS + 1, TIME_STEPS)
+            starts = range(0, len(files) - TIME_STEPS + 1, step)
             clips += [files[start : start + TIME_STEPS] for start in starts]
             labels += [label] * len(starts)
     height, width, _, _ = simplejpeg.decode_jpeg_header(Path(clips[0][0]).read_bytes())
     return clips, labels, (height, width)
 
 
-def tfdata_batches(folder: Path, *, crop: bool) -> tuple[str, Iterator[Any]]:
+def tfdata_batches(folder: Path, step: int, *, crop: bool) -> tuple[str, Iterator[Any]]:
     """Return version and batches of tf.data."""
     os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="-1")
     import tensorflow as tf
 
-    clips, labels, (height, width) = windows(folder)
+    clips, labels, (height, width) = windows(folder, step)
 
     def load(files: Any, label: Any) -> Any:  # noqa: ANN401 - tensors
         top = tf.random.uniform((), 0, height - CROP + 1, tf.int32)
@@ -119,13 +125,13 @@ def tfdata_batches(folder: Path, *, crop: bool) -> tuple[str, Iterator[Any]]:
     return tf.__version__, iter(batches)
 
 
-def torch_batches(folder: Path) -> tuple[str, Iterator[Any]]:
+def torch_batches(folder: Path, step: int) -> tuple[str, Iterator[Any]]:
     """Return version and batches of torch's DataLoader."""
     import simplejpeg
     import torch
     from torch.utils.data import DataLoader, Dataset
 
-    clips, labels, (height, width) = windows(folder)
+    clips, labels, (height, width) = windows(folder, step)
 
     class Clips(Dataset):
         def __len__(self) -> int:
@@ -154,8 +160,9 @@ def torch_batches(folder: Path) -> tuple[str, Iterator[Any]]:
 
 PEERS = {
     "fastclips": fastclips_batches,
-    "tf.data": lambda folder: tfdata_batches(folder, crop=False),
-    "tf.data crop": lambda folder: tfdata_batches(folder, crop=True),
+    "of a pack": partial(fastclips_batches, packed=True),
+    "tf.data": partial(tfdata_batches, crop=False),
+    "tf.data crop": partial(tfdata_batches, crop=True),
     "torch": torch_batches,
 }
 
@@ -184,9 +191,9 @@ def serve(make: Callable[[], tuple[str, Callable[[], int]]]) -> None:
     os._exit(0)  # TensorFlow's threads may be anywhere
 
 
-def crops(name: str, folder: Path) -> tuple[str, Callable[[], int]]:
+def crops(name: str, folder: Path, step: int) -> tuple[str, Callable[[], int]]:
     """Return a loader's version, and a function that receives a batch and returns its number of frames."""
-    version, batches = PEERS[name](folder)
+    version, batches = PEERS[name](folder, step)
 
     def take() -> int:
         x, _ = next(batches)
@@ -265,16 +272,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="fastclips beside other loaders.")
     parser.add_argument("folder", type=Path, help="folder of class/video/frame.jpg")
     parser.add_argument("--torch-python", default=sys.executable, help="interpreter that has torch")
+    parser.add_argument(
+        "--step", type=int, default=TIME_STEPS, help="from one window to the next (%(default)s)"
+    )
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=2.0, help="time of each turn (%(default)s)")
     parser.add_argument("--serve", choices=PEERS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:
-        serve(lambda: crops(args.serve, args.folder))
+        serve(lambda: crops(args.serve, args.folder, args.step))
     peers = {}
     for name in PEERS:
         python = args.torch_python if name == "torch" else sys.executable
-        peer = started(name, [python, __file__, "--serve", name, str(args.folder)])
+        peer = started(name, [python, __file__, "--serve", name, "--step", str(args.step), str(args.folder)])
         if peer:
             peers[name] = peer
     for number in range(args.rounds):
