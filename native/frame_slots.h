@@ -100,6 +100,7 @@ class FrameArea {
             return Claim::kBusy;
         // A reader that sees any of what is written from here on also sees the word.
         std::atomic_thread_fence(std::memory_order_release);
+        if (bits == 0) memory_.populate(slot, offset_, bytes_);
         return Claim::kMine;
     }
 
