@@ -298,11 +298,6 @@ class FramePlanner:
 
     def __init__(self, *, slots: int, least_uses: int, margin: float, rest: int, room: int) -> None: ...
 
-    def adopt(self, before: FramePlanner) -> None:
-        """
-        Begin with what another plan has put into the same slots, before anything else.
-        """
-
     @property
     def ahead(self) -> int:
         """Uses of frames in the window."""

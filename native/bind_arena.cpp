@@ -237,8 +237,6 @@ void bind_arena(nb::module_& m) {
                              "Assigns frame slots to the frames of tickets, by their next uses.")
         .def(nb::init<std::uint32_t, std::uint32_t, double, std::uint64_t, std::uint64_t>(),
              nb::kw_only(), "slots"_a, "least_uses"_a, "margin"_a, "rest"_a, "room"_a)
-        .def("adopt", &FramePlanner::adopt, "before"_a,
-             "Begin with what another plan has put into the same slots, before anything else.")
         .def_prop_ro("ahead", &FramePlanner::ahead, "Uses of frames in the window.")
         .def_prop_ro(
             "counts",

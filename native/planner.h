@@ -44,22 +44,6 @@ class FramePlanner {
         uses_.resize(1024);
     }
 
-    // Begin with what another plan has put into the same slots. Nothing has been planned yet.
-    void adopt(const FramePlanner& before) {
-        heap_.clear();
-        for (std::uint32_t slot = 0; slot < held_.size(); ++slot) {
-            const std::uint64_t key = slot < before.held_.size() ? before.held_[slot].key : 0;
-            if (key != 0) {
-                held_[slot] = {key, kNoUse, 0, false};
-                if (2 * (entries_ + 1) > table_.size()) grow_table();
-                find(key) = {key, 0, static_cast<std::int32_t>(slot)};
-                ++entries_;
-            }
-            heap_.push_back({held_[slot].next, slot});
-        }
-        std::make_heap(heap_.begin(), heap_.end());
-    }
-
     std::uint64_t ahead() const { return end_ - begin_; }  // uses in the window
     // Slots that were given out.
     std::uint64_t used() const {

@@ -209,16 +209,6 @@ def test_batches_beside_the_order_and_new_beginnings(frames):
         assert [digest(batch) for batch in loader.epoch(0, 7)] == expected[0][7:]
 
 
-def test_an_epoch_that_is_given_up_leaves_its_frames(frames):
-    with local(fc.open(frames), WINDOWS, CROP, batch_size=4, shuffle=True, workers=1) as loader:
-        served(loader, 1)
-        before = decodes(loader)
-        for epoch in (7, 3):
-            next(loader.epoch(epoch))
-        list(loader.epoch(5))
-        assert decodes(loader) == before == 6 * 12
-
-
 @example(7)
 @given(st.integers(0, 1000))
 @settings(max_examples=5)

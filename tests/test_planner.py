@@ -42,9 +42,9 @@ def assign(planner, videos, frames, window=None, scales=None):
     return slots
 
 
-def run(videos, frames, slots, held=None):
+def run(videos, frames, slots):
     """Do what the slots say, one ticket after the other: what each ticket decodes."""
-    held, decoded = {} if held is None else held, []
+    held, decoded = {}, []
     for video, shown, named in zip(videos.tolist(), frames.tolist(), slots.tolist(), strict=True):
         places = {(video, max(frame, ~frame)): slot for frame, slot in zip(shown, named, strict=True)}
         used = [slot for slot in places.values() if slot != -1]
@@ -94,18 +94,6 @@ def test_what_is_planned_comes_true(plan, slots, rest, window, least_uses, margi
                 before, when = taken.get(slot, (key, ticket))
                 assert before == key or ticket - when > rest
                 taken[slot] = key, ticket
-
-
-@given(plans(), plans(), st.integers(1, 12), st.integers(0, 3))
-def test_a_plan_goes_on_with_what_another_has_put_into_slots(first, second, slots, rest):
-    options = {"slots": slots, "least_uses": 2, "margin": 1.0, "rest": rest, "room": ROOM}
-    before, planner, held = FramePlanner(**options), FramePlanner(**options), {}
-    run(*first, assign(before, *first), held)
-    planner.adopt(before)
-    assert planner.used == before.used == len(held)
-    decoded = run(*second, assign(planner, *second), held)
-    uses, hits, _, _ = planner.counts
-    assert sum(map(len, decoded)) == uses - hits
 
 
 @given(plans(steps=1), st.integers(1, 6))

@@ -294,13 +294,13 @@ class FramePlan:
         self._scales = np.zeros(0, np.uint8)  # of these
         scaled = sharing.scales is not None
         self._first, self._faster = (_FIRST_SCALED, _FASTER_SCALED) if scaled else (_FIRST, _FASTER)
-        self._planner = self._new_planner()
+        self._planner: FramePlanner
         self._totals = np.zeros(4, np.int64)  # of planners before this one
 
     def assign(self, epoch: int, batch: int, tickets: NDArray[np.void]) -> None:
         """Write the frame slots of a batch's frames into its tickets.
 
-        Batches may come in any order. One that does not follow the one before begins another plan.
+        Batches may come in any order, but only those that follow each other share frames.
         """
         if (epoch, batch) != self._next:
             self._begin(epoch, batch)
@@ -316,7 +316,9 @@ class FramePlan:
     @property
     def counts(self) -> dict[str, int]:
         """Planned so far: uses of frames, hits, fills; and frames lost that another slot would have kept."""
-        totals = self._totals + self._planner.counts
+        totals = self._totals.copy()
+        if self._next is not None:
+            totals += self._planner.counts
         return dict(zip(("uses", "hits", "fills", "lost"), totals.tolist(), strict=True))
 
     @property
@@ -350,22 +352,19 @@ class FramePlan:
     @property
     def used(self) -> int:
         """How many slots hold a frame."""
-        return self._planner.used
+        return 0 if self._next is None else self._planner.used
 
-    def _new_planner(self) -> FramePlanner:
-        return FramePlanner(
+    def _begin(self, epoch: int, batch: int) -> None:
+        """Begin a plan at a batch. Frames that are in slots by now count as unknown."""
+        if self._next is not None:
+            self._totals += self._planner.counts
+        self._planner = FramePlanner(
             slots=self._slots,
             least_uses=self._sharing.least_uses,
             margin=self._sharing.margin,
             rest=self._rest,
             room=_ROOM,
         )
-
-    def _begin(self, epoch: int, batch: int) -> None:
-        """Begin a plan at a batch, with the frames that are in slots by the plan before."""
-        self._totals += self._planner.counts
-        before, self._planner = self._planner, self._new_planner()
-        self._planner.adopt(before)
         self._next = self._ahead = epoch, batch
         self._seen = self._seen[:0]
         last = epoch + _EPOCHS - 1
