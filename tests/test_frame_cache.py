@@ -82,6 +82,19 @@ def test_what_has_no_place_is_decoded_each_time(frames):
     assert cache.used <= cache.nbytes
 
 
+@pytest.mark.parametrize("draws", [1, 2])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_loader_for_which_the_cache_has_no_room(frames, workers, draws):
+    data, other = fc.open(frames), fc.open(frames)
+    options = {"workers": workers, "draws_per_clip": draws}
+    cache = fc.FrameCache("100KiB")  # less than the frames of one loader
+    loader_of(data, cache, workers=0)
+    with loader_of(other, cache, **options) as loader:
+        assert epochs(loader) == epochs(loader_of(other, 0, **options))
+        assert loader.stats().cache_hits == 0
+        assert loader.stats().cache_advice.startswith("100% of the frames shown are not kept")
+
+
 def test_other_scales_and_methods_have_frames_of_their_own(frames):
     data = fc.open(frames)
     cache = fc.FrameCache("64MiB")
