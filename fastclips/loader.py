@@ -324,6 +324,7 @@ class ClipLoader(Batches):
                 sharing,
                 time_steps=clips.time_steps,
                 fast_dct=fast_dct,
+                max_pixels=max_pixels,
             )
         spec = ClipSpec(
             storage=dataset.storage,

@@ -111,6 +111,34 @@ def test_other_scales_and_methods_have_frames_of_their_own(frames):
             assert loader.stats().decoded_frames == decoded, (transforms, options)
 
 
+def test_a_loader_with_less_max_pixels_is_served_no_larger_frames(tmp_path):
+    for video, height in enumerate((60, 90)):
+        for frame in range(8):
+            pixels = np.random.default_rng(frame).integers(0, 255, (height, 80, 3), np.uint8)
+            write_jpeg(tmp_path / f"{video}/{frame}.jpg", pixels)
+    data, cache = fc.open(tmp_path), fc.FrameCache("64MiB")
+    with loader_of(data, cache, workers=0) as loader:
+        epochs(loader)
+    for kept in (0, cache):
+        too_large = pytest.raises(fc.FrameError, match="more than max_pixels=5,000")
+        with loader_of(data, kept, workers=0, max_pixels=5000) as loader, too_large:
+            epochs(loader)
+
+
+def test_a_forked_process_makes_a_cache_of_its_own(frames):
+    data, cache = fc.open(frames), fc.FrameCache("64MiB")
+    child = os.fork()
+    if child == 0:
+        code = 1
+        with suppress(BaseException):
+            with suppress(fc.EngineError):
+                loader_of(data, cache, workers=0)
+                code = 2
+            code = 0 if code == 1 else code
+        os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
 def test_clips_of_several_scales(tmp_path):
     for frame in range(6):
         pixels = np.random.default_rng(frame).integers(0, 255, (120, 160, 3), np.uint8)
