@@ -209,6 +209,19 @@ def test_batches_beside_the_order_and_new_beginnings(frames):
         assert [digest(batch) for batch in loader.epoch(0, 7)] == expected[0][7:]
 
 
+def test_epochs_that_are_given_up_share_frames(frames):
+    data = fc.open(frames)
+    total = int(data.index.frame_counts.sum())
+    with local(data, WINDOWS, CROP, batch_size=4, shuffle=True) as loader:
+        for epoch in range(8):
+            batches = loader.epoch(epoch)
+            for _ in range(len(loader) // 2):
+                next(batches)
+        stats = loader.stats()
+    assert stats.cache_fills <= total
+    assert stats.decoded_frames < total + 4 * loader.schedule.time_steps * AHEAD
+
+
 @example(7)
 @given(st.integers(0, 1000))
 @settings(max_examples=5)
