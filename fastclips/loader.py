@@ -357,8 +357,7 @@ class ClipLoader(Batches):
             cache=cache_bytes,
             most_frames=frames,
             frame_plan=lambda slots, nbytes, workers: (
-                places
-                or (FramePlan(schedule, sharing, slots, nbytes, workers, room) if slots and sharing else None)
+                places or (FramePlan(schedule, sharing, slots, nbytes, workers, room) if sharing else None)
             ),
             repeat=repeat,
             timeout=timeout,

@@ -184,6 +184,20 @@ def test_advice_for_a_shuffle_in_a_small_cache(frames, cache, knob, interleave):
     )
 
 
+def test_advice_where_batches_leave_no_memory(frames):
+    data = fc.open(frames)
+    with pytest.raises(fc.OptionError) as refused:
+        local(data, WINDOWS, CROP, batch_size=3, workers=1, memory=1)
+    least = int(re.search(r"at least (\d+) bytes", str(refused.value))[1])
+    with local(data, WINDOWS, CROP, batch_size=3, workers=1, memory=least) as loader:
+        assert loader._engine.frames == 0
+        served(loader)
+        with patch("fastclips.serving.batches.Pool", LocalPool):
+            stats = loader.stats()
+    assert stats.cache_hits == stats.cache_bytes == 0
+    assert re.search("memory= larger by 1 MiB would hold all frames", stats.cache_advice)
+
+
 def test_without_a_frame_shown_twice_nothing_is_kept(tmp_path):
     for video in range(30):
         for frame in range(40):
