@@ -199,7 +199,9 @@ class FrameCache:
             if added == room:
                 break
             first, end = min(start, first), max(start + number, end)  # noqa: PLW2901 - the frames of both
-            number = min(end - first, room - added)
+            had, number = number, min(end - first, room - added)
+            if number <= had:  # there is no room for more of them than have places
+                continue
             places[video] = first, number, len(shelf.slots), added
             added += number
         if not added:
