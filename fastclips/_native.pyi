@@ -312,6 +312,11 @@ class FramePlanner:
     def used(self) -> int:
         """How many slots hold a frame."""
 
+    def restart(self) -> None:
+        """
+        Empty the window, since the plan goes on elsewhere; slots still hold their frames.
+        """
+
     def extend(self, videos: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], frames: Annotated[NDArray[numpy.int32], dict(shape=(None, None), order='C', device='cpu', writable=False)], scales: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> int:
         """
         Add tickets at the end of the window; returns how many there was room for.

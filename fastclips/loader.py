@@ -324,6 +324,7 @@ class ClipLoader(Batches):
                 sharing,
                 time_steps=clips.time_steps,
                 fast_dct=fast_dct,
+                max_pixels=max_pixels,
             )
         spec = ClipSpec(
             storage=dataset.storage,
@@ -356,8 +357,7 @@ class ClipLoader(Batches):
             cache=cache_bytes,
             most_frames=frames,
             frame_plan=lambda slots, nbytes, workers: (
-                places
-                or (FramePlan(schedule, sharing, slots, nbytes, workers, room) if slots and sharing else None)
+                places or (FramePlan(schedule, sharing, slots, nbytes, workers, room) if sharing else None)
             ),
             repeat=repeat,
             timeout=timeout,

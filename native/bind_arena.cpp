@@ -248,6 +248,8 @@ void bind_arena(nb::module_& m) {
             "but "
             "for which no slot was left.")
         .def_prop_ro("used", &FramePlanner::used, "How many slots hold a frame.")
+        .def("restart", &FramePlanner::restart,
+             "Empty the window, since the plan goes on elsewhere; slots still hold their frames.")
         .def(
             "extend",
             [](FramePlanner& self, Videos videos, Ints frames, Scales scales) {

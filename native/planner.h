@@ -52,6 +52,22 @@ class FramePlanner {
     }
     const Counts& counts() const { return counts_; }
 
+    // Empty the window, since the plan goes on elsewhere. Slots still hold their frames.
+    void restart() {
+        begin_ = end_;
+        std::vector<Entry> old(table_.size());
+        old.swap(table_);
+        entries_ = 0;
+        for (const Entry& entry : old) {
+            if (entry.slot == kNoSlot) continue;
+            find(entry.key) = {entry.key, 0, entry.slot};
+            ++entries_;
+        }
+        for (Held& held : held_)
+            if (held.next < kUnused && held.key != 0) held.next = kNoUse - begin_;
+        collect_candidates();
+    }
+
     // Add a ticket, whose frames are decoded at a scale, to the window; false if there is no room.
     bool extend(std::uint64_t video, const std::int32_t* frames, std::size_t steps,
                 std::uint8_t scale) {
@@ -231,13 +247,18 @@ class FramePlanner {
     // rid of them.
     void push(std::uint32_t slot) {
         if (heap_.size() > 4 * held_.size() + 1024) {
-            heap_.clear();
-            for (std::uint32_t each = 0; each < held_.size(); ++each)
-                if (!held_[each].resting && each != slot) heap_.push_back({held_[each].next, each});
-            std::make_heap(heap_.begin(), heap_.end());
+            collect_candidates();
+            return;
         }
         heap_.push_back({held_[slot].next, slot});
         std::push_heap(heap_.begin(), heap_.end());
+    }
+
+    void collect_candidates() {
+        heap_.clear();
+        for (std::uint32_t slot = 0; slot < held_.size(); ++slot)
+            if (!held_[slot].resting) heap_.push_back({held_[slot].next, slot});
+        std::make_heap(heap_.begin(), heap_.end());
     }
 
     // The entry of a key, or the empty one where it belongs.

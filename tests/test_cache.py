@@ -184,6 +184,20 @@ def test_advice_for_a_shuffle_in_a_small_cache(frames, cache, knob, interleave):
     )
 
 
+def test_advice_where_batches_leave_no_memory(frames):
+    data = fc.open(frames)
+    with pytest.raises(fc.OptionError) as refused:
+        local(data, WINDOWS, CROP, batch_size=3, workers=1, memory=1)
+    least = int(re.search(r"at least (\d+) bytes", str(refused.value))[1])
+    with local(data, WINDOWS, CROP, batch_size=3, workers=1, memory=least) as loader:
+        assert loader._engine.frames == 0
+        served(loader)
+        with patch("fastclips.serving.batches.Pool", LocalPool):
+            stats = loader.stats()
+    assert stats.cache_hits == stats.cache_bytes == 0
+    assert re.search("memory= larger by 1 MiB would hold all frames", stats.cache_advice)
+
+
 def test_without_a_frame_shown_twice_nothing_is_kept(tmp_path):
     for video in range(30):
         for frame in range(40):
@@ -207,6 +221,19 @@ def test_batches_beside_the_order_and_new_beginnings(frames):
         assert digest(next(batches)) == expected[0][3]
         assert [digest(batch) for batch in loader.epoch(1, 2)] == expected[1][2:]
         assert [digest(batch) for batch in loader.epoch(0, 7)] == expected[0][7:]
+
+
+def test_epochs_that_are_given_up_share_frames(frames):
+    data = fc.open(frames)
+    total = int(data.index.frame_counts.sum())
+    with local(data, WINDOWS, CROP, batch_size=4, shuffle=True) as loader:
+        for epoch in range(8):
+            batches = loader.epoch(epoch)
+            for _ in range(len(loader) // 2):
+                next(batches)
+        stats = loader.stats()
+    assert stats.cache_fills <= total
+    assert stats.decoded_frames < total + 4 * loader.schedule.time_steps * AHEAD
 
 
 @example(7)

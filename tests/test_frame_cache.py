@@ -82,6 +82,19 @@ def test_what_has_no_place_is_decoded_each_time(frames):
     assert cache.used <= cache.nbytes
 
 
+@pytest.mark.parametrize("draws", [1, 2])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_loader_for_which_the_cache_has_no_room(frames, workers, draws):
+    data, other = fc.open(frames), fc.open(frames)
+    options = {"workers": workers, "draws_per_clip": draws}
+    cache = fc.FrameCache("100KiB")  # less than the frames of one loader
+    loader_of(data, cache, workers=0)
+    with loader_of(other, cache, **options) as loader:
+        assert epochs(loader) == epochs(loader_of(other, 0, **options))
+        assert loader.stats().cache_hits == 0
+        assert loader.stats().cache_advice.startswith("100% of the frames shown are not kept")
+
+
 def test_other_scales_and_methods_have_frames_of_their_own(frames):
     data = fc.open(frames)
     cache = fc.FrameCache("64MiB")
@@ -96,6 +109,34 @@ def test_other_scales_and_methods_have_frames_of_their_own(frames):
         with loader_of(data, cache, transforms, workers=0, **options) as loader:
             assert epochs(loader) == epochs(loader_of(data, 0, transforms, workers=0, **options))
             assert loader.stats().decoded_frames == decoded, (transforms, options)
+
+
+def test_a_loader_with_less_max_pixels_is_served_no_larger_frames(tmp_path):
+    for video, height in enumerate((60, 90)):
+        for frame in range(8):
+            pixels = np.random.default_rng(frame).integers(0, 255, (height, 80, 3), np.uint8)
+            write_jpeg(tmp_path / f"{video}/{frame}.jpg", pixels)
+    data, cache = fc.open(tmp_path), fc.FrameCache("64MiB")
+    with loader_of(data, cache, workers=0) as loader:
+        epochs(loader)
+    for kept in (0, cache):
+        too_large = pytest.raises(fc.FrameError, match="more than max_pixels=5,000")
+        with loader_of(data, kept, workers=0, max_pixels=5000) as loader, too_large:
+            epochs(loader)
+
+
+def test_a_forked_process_makes_a_cache_of_its_own(frames):
+    data, cache = fc.open(frames), fc.FrameCache("64MiB")
+    child = os.fork()
+    if child == 0:
+        code = 1
+        with suppress(BaseException):
+            with suppress(fc.EngineError):
+                loader_of(data, cache, workers=0)
+                code = 2
+            code = 0 if code == 1 else code
+        os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_clips_of_several_scales(tmp_path):
@@ -160,6 +201,9 @@ def test_a_video_of_which_others_need_more():
     assert keep((7, 5, 6)) == ([12, 15], [[3, 7], [0, 5], [2, 15], [0, 12]])
     assert keep((9, 0, 10**6)) == ([12, 15, 173], [[3, 7, 9], [0, 5, 0], [2, 15, 173], [0, 12, 27]])
     assert keep((11, 0, 1)) == ([12, 15, 173], [[3, 7, 9], [0, 5, 0], [2, 15, 173], [0, 12, 27]])
+    cache = fc.FrameCache("1MiB")
+    assert keep((7, 0, 120)) == ([120], [[7], [0], [120], [0]])
+    assert keep((7, 0, 150), (9, 0, 2)) == ([120, 2], [[7, 9], [0, 0], [120, 2], [0, 120]]), "80 are left"
 
 
 def test_bad_caches(frames):

@@ -114,6 +114,35 @@ def test_with_room_for_all_each_frame_is_decoded_once(plan, rest):
     assert len(decoded) == len(set(decoded))
 
 
+@given(st.lists(st.tuples(plans(steps=2, most=20), st.integers(0, 20)), max_size=4), st.integers(1, 12))
+@settings(max_examples=300)
+def test_a_plan_that_goes_on_elsewhere(plans_and_cuts, slots):
+    planner = FramePlanner(slots=slots, least_uses=2, margin=1.0, rest=1, room=ROOM)
+    served = [(np.zeros(0, np.int64), *np.zeros((2, 0, 2), np.int32))]
+    for (videos, frames), cut in plans_and_cuts:  # of each plan, some tickets are never assigned
+        assert planner.extend(videos, frames, np.zeros(len(videos), np.uint8)) == len(videos)
+        served.append((videos[:cut], frames[:cut], np.empty_like(frames[:cut])))
+        assert planner.assign(*served[-1])
+        planner.restart()
+        assert planner.ahead == 0
+    uses, hits, fills, _ = planner.counts
+    assert sum(map(len, run(*map(np.concatenate, zip(*served, strict=True))))) == uses - hits
+    assert planner.used <= min(slots, fills)
+
+
+def test_slots_hold_their_frames_when_the_plan_goes_on_elsewhere():
+    videos, frames = np.zeros(8, np.int64), np.arange(8, dtype=np.int32).reshape(8, 1)
+    planner = FramePlanner(slots=8, least_uses=2, margin=1.0, rest=0, room=ROOM)
+    twice, again = np.concatenate([videos, videos]), np.concatenate([frames, frames])
+    scales = np.zeros(16, np.uint8)
+    for begun in range(3):
+        assert planner.extend(twice, again, scales) == 16
+        slots = np.empty((6, 1), np.int32)
+        assert planner.assign(videos[:6], frames[:6], slots)
+        assert planner.counts[1:3] == (6 * begun, 6)
+        planner.restart()
+
+
 def test_a_frame_takes_no_slot_if_it_is_not_shown_again():
     frames = np.arange(40, dtype=np.int32).reshape(10, 4)
     planner = FramePlanner(slots=100, least_uses=2, margin=1.0, rest=1, room=ROOM)

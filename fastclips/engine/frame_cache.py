@@ -8,6 +8,7 @@ a cache.
 
 from __future__ import annotations
 
+import os
 import threading
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
@@ -120,7 +121,7 @@ class FrameCache:
         self.nbytes = self._left = checked_bytes(memory, "memory")
         self._given, self._shelves = memory, dict[Any, _Shelf]()
         self._loaders = count(1)
-        self._lock = threading.Lock()
+        self._lock, self._owner = threading.Lock(), os.getpid()
 
     @property
     def used(self) -> int:
@@ -156,7 +157,14 @@ class FrameCache:
         ------
         OptionError
             If there is no room for a single frame of the first of `wanted` even in an empty cache.
+        EngineError
+            In a forked process: it would give its loaders the numbers of the parent's loaders, and free what
+            those are filling.
         """
+        if os.getpid() != self._owner:
+            raise EngineError(
+                f"cache={self!r}: belongs to the parent process; make a FrameCache in this process"
+            )
         if (least := _bytes_of(wanted[0].layout)) > self.nbytes:
             raise OptionError(
                 f"cache={self!r}: must have at least {least} bytes, the room of one decoded frame"
@@ -191,7 +199,9 @@ class FrameCache:
             if added == room:
                 break
             first, end = min(start, first), max(start + number, end)  # noqa: PLW2901 - the frames of both
-            number = min(end - first, room - added)
+            had, number = number, min(end - first, room - added)
+            if number <= had:  # there is no room for more of them than have places
+                continue
             places[video] = first, number, len(shelf.slots), added
             added += number
         if not added:

@@ -99,4 +99,4 @@ def _frames(
             f"cache={cache}: must be 0, or at least {per_frame + PAGE} bytes, the room of one decoded frame"
         )
     frames = min((left if cache is None else min(cache - PAGE, left)) // per_frame, most)
-    return parts | {"frames": max(frames, 0)} if frames > 0 else {}
+    return parts | {"frames": max(frames, 0)}

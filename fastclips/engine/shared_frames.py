@@ -176,8 +176,9 @@ class SharedFrames:
     @classmethod
     def of(cls, spec: ClipSpec, worker: int, arena: Arena | None = None) -> SharedFrames | None:
         """Return the frame slots that a spec or its arena has; None if there are none."""
-        if spec.kept is not None:
-            return cls(spec.kept.segments, spec, worker, spec.kept.loader)
+        if spec.kept is not None:  # without segments if other loaders have filled the cache
+            kept = spec.kept
+            return cls(kept.segments, spec, worker, kept.loader) if kept.segments else None
         if arena is None or spec.shared is None or not len(arena.frame_slots):
             return None
         return cls([Segment(arena.frame_slots, spec.shared)], spec, worker)

@@ -31,6 +31,7 @@ def keep_frames(
     *,
     time_steps: int,
     fast_dct: bool,
+    max_pixels: int,
 ) -> tuple[KeptFrames, FramePlaces]:
     """Give the frames of a loader places in a cache.
 
@@ -48,6 +49,8 @@ def keep_frames(
         Frames in a clip.
     fast_dct : bool
         Whether JPEGs are decoded with the faster inverse DCT.
+    max_pixels : int
+        Larger frames are an error, also if another loader has decoded them.
 
     Returns
     -------
@@ -59,7 +62,7 @@ def keep_frames(
     index = dataset.index
     shared = tuple(stream for stream in streams if stream.name in dict(sharing.layout.areas))
     wanted = [
-        Wanted(dataset.storage, (shared, scaled.scales, fast_dct), scaled.layout)
+        Wanted(dataset.storage, (shared, scaled.scales, fast_dct, max_pixels), scaled.layout)
         for scaled in sharing.by_scales.values()
     ]
     kept, found = cache.keep(wanted, index.keys, index.starts, index.frame_counts)

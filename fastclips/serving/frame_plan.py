@@ -287,20 +287,26 @@ class FramePlan:
         self._nbytes, self._more = nbytes, more
         self._schedule, self._sharing, self._slots = schedule, sharing, slots
         steps = schedule.time_steps
-        self._rest = max(min(_RESTS * workers, slots // (4 * steps)), 1)
+        rest = max(min(_RESTS * workers, slots // (4 * steps)), 1)
         self._next: tuple[int, int] | None = None  # the batch to assign next
         self._ahead = (0, 0)  # the batch to look at next
         self._seen = schedule.tickets(0, 0, 1)[:0]  # tickets before it for which there was no room yet
         self._scales = np.zeros(0, np.uint8)  # of these
         scaled = sharing.scales is not None
         self._first, self._faster = (_FIRST_SCALED, _FASTER_SCALED) if scaled else (_FIRST, _FASTER)
-        self._planner: FramePlanner
-        self._totals = np.zeros(4, np.int64)  # of planners before this one
+        self._planner = FramePlanner(
+            slots=slots,
+            least_uses=sharing.least_uses,
+            margin=sharing.margin,
+            rest=rest,
+            room=_ROOM,
+        )
 
     def assign(self, epoch: int, batch: int, tickets: NDArray[np.void]) -> None:
         """Write the frame slots of a batch's frames into its tickets.
 
-        Batches may come in any order, but only those that follow each other share frames.
+        Batches may come in any order. Where they do not follow each other, a new plan begins, with the frames
+        that are in slots by then.
         """
         if (epoch, batch) != self._next:
             self._begin(epoch, batch)
@@ -316,10 +322,7 @@ class FramePlan:
     @property
     def counts(self) -> dict[str, int]:
         """Planned so far: uses of frames, hits, fills; and frames lost that another slot would have kept."""
-        totals = self._totals.copy()
-        if self._next is not None:
-            totals += self._planner.counts
-        return dict(zip(("uses", "hits", "fills", "lost"), totals.tolist(), strict=True))
+        return dict(zip(("uses", "hits", "fills", "lost"), self._planner.counts, strict=True))
 
     @property
     def nbytes(self) -> int:
@@ -352,19 +355,11 @@ class FramePlan:
     @property
     def used(self) -> int:
         """How many slots hold a frame."""
-        return 0 if self._next is None else self._planner.used
+        return self._planner.used
 
     def _begin(self, epoch: int, batch: int) -> None:
-        """Begin a plan at a batch. Frames that are in slots by now count as unknown."""
-        if self._next is not None:
-            self._totals += self._planner.counts
-        self._planner = FramePlanner(
-            slots=self._slots,
-            least_uses=self._sharing.least_uses,
-            margin=self._sharing.margin,
-            rest=self._rest,
-            room=_ROOM,
-        )
+        """Begin a plan at a batch, with the frames that slots hold by the plan before."""
+        self._planner.restart()
         self._next = self._ahead = epoch, batch
         self._seen = self._seen[:0]
         last = epoch + _EPOCHS - 1
