@@ -7,11 +7,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from fastclips.data.dataset import Dataset
+from fastclips.data.index import find_runs
 from fastclips.data.video_storage import VideoStorage
 from fastclips.engine.clip_spec import ClipSpec
 from fastclips.engine.frame_cache import FrameCache
 from fastclips.errors import OptionError
-from fastclips.options import checked_bool, checked_cache, checked_choice, checked_int, checked_workers
+from fastclips.options import (
+    checked_bool,
+    checked_bytes,
+    checked_cache,
+    checked_choice,
+    checked_int,
+    checked_workers,
+)
 from fastclips.pixels.decoding.decoder import MAX_PIXELS
 from fastclips.pixels.recipe import compile_recipe
 from fastclips.planning.choices import split_choices
@@ -101,8 +109,9 @@ class ClipLoader(Batches):
         How much of `memory` holds decoded frames that several clips show, so that each is decoded once:
         such as ``"512MiB"``, or bytes; 0 for none; ``"auto"`` is what the batches leave. The plan is known
         ahead, also over the end of an epoch, so only frames that will be shown again take memory. Or a
-        `FrameCache` that loaders share, beside `memory`. Has no effect on batches, and none for pixels that
-        need no decoding, or, without a `FrameCache`, with ``workers=0``.
+        `FrameCache` that loaders share, beside `memory`. Has no effect on batches. Nothing is kept of pixels
+        that need no decoding; of frames that a clip needs at several DCT scales, for its time steps or
+        draws (``dct_scaling=False`` makes it one); and, without a `FrameCache`, with ``workers=0``.
     inputs : str or sequence of str
         Name of a stream or of labels for x; a sequence gives a dict. Further names are ``"valid"``, (B, T)
         bool: False at time steps that repeat a frame as padding; ``"frame_index"``, (B, T) int64: the frames,
@@ -311,7 +320,8 @@ class ClipLoader(Batches):
         )
         looked = check_frames(dataset, outputs.streams, repeats_damaged=repeats_damaged, stacklevel=2)
         warn_of_useless_masks(dataset, outputs.streams, stacklevel=2)
-        frames = int(index.frame_counts.sum())
+        _, starts, ends = find_runs(index.keys, index.starts, index.frame_counts).T
+        frames = int((ends - starts).sum())
         sharing = None
         if (workers or shared_cache) and cache_bytes != 0:
             sharing = find_sharing(dataset, found.streams, recipe, looked, plan.draws_per_clip)
@@ -345,7 +355,8 @@ class ClipLoader(Batches):
         scattered = plan.shuffle and interleave is None and weights is None
         overlap = len(plan) * plan.batch_size * clips.time_steps * plan.world > frames
         lanes = min(64, len(index)) if scattered and overlap else 0
-        room = Room(frames, "memory=" if cache == "auto" else "cache=", lanes)
+        bounds = "memory" if cache_bytes is None else "cache"
+        room = Room(frames, bounds, cache_bytes or checked_bytes(memory, "memory"), lanes)
         where, names = dataset.storage.where, outputs.streams
         parts = partial(parts_of, dataset, plan, described, outputs, looked, damaged=damaged)
         schedule = ClipSchedule(plan, dataset, outputs, parts, shares=sharing is not None)
@@ -356,8 +367,8 @@ class ClipLoader(Batches):
             memory=memory,
             cache=cache_bytes,
             most_frames=frames,
-            frame_plan=lambda slots, nbytes, workers: (
-                places or (FramePlan(schedule, sharing, slots, nbytes, workers, room) if sharing else None)
+            frame_plan=lambda engine, workers: (
+                places or (FramePlan(schedule, sharing, engine, workers, room) if sharing else None)
             ),
             repeat=repeat,
             timeout=timeout,

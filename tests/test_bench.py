@@ -59,6 +59,11 @@ def test_one_line_of_json_says_what_was_compared(frames, capsys, workers):
     assert not err
     result = json.loads(out)
     assert result.keys() >= FIGURES
+    if workers:
+        assert 0 <= result["cached_decodes_per_frame"] <= 1
+        assert 0 < result["cached_frames_per_s"]
+        assert 0 < result["cache_mb"] < 1, "72 frames"
+        assert result["cache_advice"] == ""
     assert all(result[name] > 0 for name in FIGURES - {"cpu_ms_per_frame", "open_s", "skipped"})
     assert result["rounds"] >= 2
     assert result["pss_mb"] <= result["peak_rss_mb"]
@@ -98,7 +103,7 @@ def test_table_and_progress(frames, capsys):
     assert "72 frames of 64x48" in out
     for title in (
         *("efficiency", "frames/s", "ceiling", "over whole", "CPU per frame", "not decoded"),
-        *("first batch", "peak memory"),
+        *("first batch", "peak memory", "with a cache"),
     ):
         assert title in out
     assert "measuring" in err

@@ -47,6 +47,7 @@ class LocalPool:
 
     frames = property(lambda self: len(self.arena.frame_slots))
     frame_nbytes = property(lambda self: self.arena.frame_slots.stride)
+    wanted_nbytes = 0
     states = ()
 
     def has_room(self, *, beside=False):
@@ -166,22 +167,22 @@ def test_a_small_cache_decodes_what_is_planned(frames):
         assert stats.cache_bytes <= 300 * 1024
 
 
-@pytest.mark.parametrize(("cache", "knob"), [("auto", "memory="), ("300KiB", "cache=")])
+@pytest.mark.parametrize(("cache", "knob"), [("auto", "memory"), ("300KiB", "cache")])
 @pytest.mark.parametrize("interleave", [None, 6])
 def test_advice_for_a_shuffle_in_a_small_cache(frames, cache, knob, interleave):
-    options = {"batch_size": 2, "shuffle": True, "interleave": interleave, "workers": 1}
-    with local(fc.open(frames), WINDOWS, CROP, cache=cache, memory="450KiB", **options) as loader:
-        served(loader)
-        with patch("fastclips.serving.batches.Pool", LocalPool):
-            advice = loader.stats().cache_advice
-    lanes = (
-        "" if interleave else "; interleave=6 would show clips that overlap near each other, which needs less"
+    def advice(**memory):
+        options = {"batch_size": 2, "shuffle": True, "interleave": interleave, "workers": 2}
+        with fc.ClipLoader(fc.open(frames), WINDOWS, CROP, **memory, **options) as loader:
+            served(loader)
+            return loader.stats().cache_advice
+
+    lanes = "" if interleave else "; interleave=6 needs less, as it shows clips that overlap near each other"
+    given = advice(cache=cache, memory="600KiB")
+    found = re.fullmatch(
+        rf'{knob}="(\d+MiB)" would save \d+% of decoding, as it holds all frames{lanes}\.', given
     )
-    assert re.fullmatch(
-        rf"The cache is too small for \d+% of the frames that were decoded: {knob} larger by 1 MiB would "
-        rf"hold all frames{lanes}\.",
-        advice,
-    )
+    assert found, given
+    assert advice(**{"cache": cache, "memory": "9MiB", knob: found[1]}) == ""
 
 
 def test_advice_where_batches_leave_no_memory(frames):
@@ -195,7 +196,7 @@ def test_advice_where_batches_leave_no_memory(frames):
         with patch("fastclips.serving.batches.Pool", LocalPool):
             stats = loader.stats()
     assert stats.cache_hits == stats.cache_bytes == 0
-    assert re.search("memory= larger by 1 MiB would hold all frames", stats.cache_advice)
+    assert re.search(r'memory="2MiB" would save \d+% of decoding, as it holds all frames', stats.cache_advice)
 
 
 def test_without_a_frame_shown_twice_nothing_is_kept(tmp_path):

@@ -10,11 +10,15 @@ from contextlib import suppress
 import numpy as np
 import pytest
 from helpers import write_jpeg
+from hypothesis import given
+from hypothesis import strategies as st
 from stress import digest
 
 import fastclips as fc
 from fastclips._native import FrameArea
+from fastclips.data.index import find_runs
 from fastclips.engine.frame_cache import Wanted
+from fastclips.serving import frame_places
 from fastclips.spec import FrameLayout
 
 CROP = [fc.RandomCrop(40), fc.RandomFlip()]
@@ -189,21 +193,84 @@ def test_what_the_dead_were_filling_is_filled_by_others(frames, whole_loader):
 
 
 def test_a_video_of_which_others_need_more():
-    cache, source = fc.FrameCache("1MiB"), object()
+    source = object()
     wanted = [Wanted(source, "key", FrameLayout((("image", 5000),)))]
 
     def keep(*rows):
         kept, (places,) = cache.keep(wanted, *(np.array(column) for column in zip(*rows, strict=True)))
-        return [len(slots) for slots, _, _ in kept.segments], [column.tolist() for column in places]
+        *columns, missing = places
+        return [len(slots) for slots, _, _ in kept.segments], [column.tolist() for column in columns], missing
 
-    assert keep((7, 10, 5), (3, 0, 2), (7, 12, 8)) == ([12], [[3, 7], [0, 10], [2, 10], [0, 2]])
-    assert keep((7, 12, 3)) == ([12], [[3, 7], [0, 10], [2, 10], [0, 2]])
-    assert keep((7, 5, 6)) == ([12, 15], [[3, 7], [0, 5], [2, 15], [0, 12]])
-    assert keep((9, 0, 10**6)) == ([12, 15, 173], [[3, 7, 9], [0, 5, 0], [2, 15, 173], [0, 12, 27]])
-    assert keep((11, 0, 1)) == ([12, 15, 173], [[3, 7, 9], [0, 5, 0], [2, 15, 173], [0, 12, 27]])
     cache = fc.FrameCache("1MiB")
-    assert keep((7, 0, 120)) == ([120], [[7], [0], [120], [0]])
-    assert keep((7, 0, 150), (9, 0, 2)) == ([120, 2], [[7, 9], [0, 0], [120, 2], [0, 120]]), "80 are left"
+    first = [12], [[3, 7], [0, 10], [2, 10], [0, 2]], 0
+    assert keep((7, 10, 5), (3, 0, 2), (7, 12, 8)) == first
+    assert keep((7, 12, 3)) == first
+    assert keep((7, 5, 6)) == ([12, 5], [[3, 7, 7], [0, 5, 10], [2, 5, 10], [0, 12, 2]], 0)
+    full = [12, 5, 183], [[3, 7, 7, 9], [0, 5, 10, 0], [2, 5, 10, 183], [0, 12, 2, 17]]
+    assert keep((9, 0, 10**6)) == (*full, 10**6 - 183)
+    assert keep((11, 0, 1), (9, 182, 3)) == (*full, 3)
+    cache = fc.FrameCache("1MiB")
+    assert keep((7, 0, 120)) == ([120], [[7], [0], [120], [0]], 0)
+    assert keep((7, 0, 150), (9, 0, 2)) == (
+        [120, 32],
+        [[7, 7, 9], [0, 120, 0], [120, 30, 2], [0, 120, 150]],
+        0,
+    )
+
+
+@given(
+    st.lists(
+        st.lists(st.tuples(st.integers(0, 3), st.integers(0, 20), st.integers(1, 9)), min_size=1, max_size=6),
+        min_size=1,
+        max_size=5,
+    ),
+    st.sampled_from(["20KiB", "60KiB", "1MiB"]),
+)
+def test_each_frame_has_a_place_of_its_own(loaders, room):
+    cache, source = fc.FrameCache(room), object()
+    wanted = [Wanted(source, "key", FrameLayout((("image", 500),)))]
+    known = {}
+    for rows in loaders:
+        columns = [np.array(column) for column in zip(*rows, strict=True)]
+        shown = {(video, frame) for video, start, count in rows for frame in range(start, start + count)}
+        runs = find_runs(*columns).tolist()
+        assert [(video, frame) for video, start, end in runs for frame in range(start, end)] == sorted(shown)
+        kept, (places,) = cache.keep(wanted, *columns)
+        frames = np.arange(30, dtype=np.int32)[None]
+        found = {}
+        for video in range(5):
+            slots = frame_places._slots(places, np.array([video]), frames)[0].tolist()
+            found |= {(video, frame): slot for frame, slot in enumerate(slots) if slot >= 0}
+        assert len(set(found.values())) == len(found) == sum(len(slots) for slots, _, _ in kept.segments)
+        assert places.missing == len(shown - found.keys())
+        assert known.items() <= found.items()
+        assert cache._left >= 0
+        known = found
+
+
+def test_only_frames_that_are_shown_have_places(frames):
+    names = fc.open(frames).index.names[:]
+    rows = [{"path": name, "start": start, "length": 2, "label": 0} for name in names for start in (0, 9)]
+    data = fc.open(rows, root=frames)
+    options = {"batch_size": 4, "shuffle": True, "workers": 0}
+    with fc.ClipLoader(data, fc.Windows(2), CROP, **options) as plain:
+        expected = epochs(plain)
+    with fc.ClipLoader(data, fc.Windows(2), CROP, cache=fc.FrameCache("240KiB"), **options) as loader:
+        assert epochs(loader) == expected
+        stats = loader.stats()
+    assert (stats.decoded_frames, stats.cache_lost, stats.cache_advice) == (len(names) * 4, 0, "")
+
+
+def test_clips_whose_places_are_in_several_segments(frames):
+    names = fc.open(frames).index.names[:]
+    cache, whole = fc.FrameCache("64MiB"), fc.open(frames)
+    data = fc.open([{"path": name, "start": 2, "length": 5, "label": 0} for name in names], root=frames)
+    object.__setattr__(data, "storage", whole.storage)  # as parts of one dataset have
+    with loader_of(data, cache, workers=0) as first, loader_of(whole, cache, workers=0) as second:
+        epochs(first)
+        assert epochs(second) == epochs(loader_of(whole, 0, workers=0))
+        shown, decoded = 2 * second.stats().clips * 4, second.stats().decoded_frames
+        assert 0 < decoded < shown // 2
 
 
 def test_bad_caches(frames):

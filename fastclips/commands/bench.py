@@ -91,6 +91,11 @@ figures:
                         markers that `fastclips pack` adds), cropped (around
                         the crop, after passing all codes before it), whole
   skipped               share of all pixels that were not decoded, from 0 to 1
+  cached_frames_per_s   frames that the loader delivers with cache="auto", which
+                        keeps decoded frames that are shown again, in --memory.
+                        Of these, cached_decodes_per_frame were decoded;
+                        cache_mb are the frames kept. Half of --seconds fill the
+                        cache before, and a quarter is measured
   first_batch_s         time from before the ClipLoader is made to its first
                         batch. Scanning the folder is not included; it is
                         open_s. The files may come from the disk or from the
@@ -212,6 +217,7 @@ def run(args: argparse.Namespace) -> int:
             "peak_rss_mb": round(_peak_rss(pids) / 2**20, 1),
             "pss_mb": round(resident_bytes(pids) / 2**20, 1),
         }
+    result |= _with_cache(dataset, args) if loader.workers else {}
     options = {name: value for name, value in vars(args).items() if name in _OPTIONS}
     result |= {
         "ceiling": "Decoder.decode of random boxes of bytes in memory, into one reused buffer",
@@ -331,6 +337,30 @@ def _measure(engine: Engine, loops: _Loops, seconds: float, *, show: bool) -> li
     return rounds
 
 
+def _with_cache(dataset: Dataset, args: argparse.Namespace) -> dict[str, Any]:
+    """Return what the loader does with its cache, once half of the command's time has filled it."""
+    with loader_of(dataset, args, cache="auto") as loader:
+        engine = Engine(loader, args.time_steps)
+        stats, frames = [], 0
+        for seconds in (args.seconds / 2, args.seconds / 4):
+            stats.append(loader.stats())
+            frames, began = engine.take(), perf_counter()
+            while perf_counter() - began < seconds:
+                frames += engine.take()
+            spent = perf_counter() - began
+        stats.append(loader.stats())
+    _, before, after = stats
+    decoded, held = (
+        getattr(after, name) - getattr(before, name) for name in ("decoded_frames", "cache_hits")
+    )
+    return {
+        "cached_frames_per_s": round(frames / spent, 1),
+        "cached_decodes_per_frame": round(decoded / max(decoded + held, 1), 4),
+        "cache_mb": round(after.cache_bytes / 2**20, 1),
+        "cache_advice": after.cache_advice,
+    }
+
+
 def _sample(dataset: Dataset) -> list[bytes]:
     """Read random frames of the dataset."""
     ends = np.cumsum(dataset.index.frame_counts)
@@ -412,4 +442,10 @@ def _table(result: dict[str, Any]) -> str:
         ("first batch", f"{result['first_batch_s']:.2f} s", f"after {result['open_s']:.2f} s of scanning"),
         ("peak memory", f"{result['peak_rss_mb']:,.0f} MB", f"{pss} with shared pages counted once"),
     ]
+    if "cache_mb" in result:
+        decodes = f"{result['cached_decodes_per_frame']:.2f} decodes per frame"
+        note = f"frames/s; {decodes}, {result['cache_mb']:,.0f} MB of frames"
+        rows.append(("with a cache", f"{result['cached_frames_per_s']:,.0f}", note))
+        if result["cache_advice"]:
+            rows.append(("", "", result["cache_advice"]))
     return "\n".join([head, *(f"{title:<18}{value:>12}  {note}" for title, value, note in rows)])

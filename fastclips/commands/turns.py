@@ -31,8 +31,8 @@ _SETTLE_S = 60.0  # how long the workers may take to finish what was submitted
 _CLIPS = COUNTERS.index("clips")
 
 
-def loader_of(data: Dataset, args: Namespace) -> ClipLoader:
-    """Return the loader that the command's options ask for."""
+def loader_of(data: Dataset, args: Namespace, cache: str | int = 0) -> ClipLoader:
+    """Return the loader that the command's options ask for; without a cache, decoding is measured."""
     return ClipLoader(
         data,
         Windows(args.time_steps, step=args.step),
@@ -43,7 +43,7 @@ def loader_of(data: Dataset, args: Namespace) -> ClipLoader:
         rank=0,
         workers=args.workers,
         memory=args.memory,
-        cache=0,  # what is measured is decoding
+        cache=cache,
     )
 
 

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from fastclips.data.columns import Columns
     from fastclips.data.names import Names
 
-__all__ = ["Index"]
+__all__ = ["Index", "find_runs"]
 
+_FAR = 2**32  # above any number of a frame
 _SAVED = ("keys", "starts", "frame_counts", "fps")  # columns without the labels
 
 
@@ -213,3 +214,30 @@ class Index:
 def _labels_from(columns: Columns, prefix: str, meta: Mapping[str, Any]) -> Labels:
     found = {name.removeprefix(prefix): column for name, column in columns.items() if name.startswith(prefix)}
     return Labels.from_columns(found, meta)
+
+
+def find_runs(
+    videos: NDArray[np.int64], starts: NDArray[np.int64], counts: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return the runs of frames that rows show, each frame in one of them.
+
+    Parameters
+    ----------
+    videos, starts, counts : ndarray of int64, (rows,)
+        Video, first frame and number of frames of each row; rows may overlap.
+
+    Returns
+    -------
+    ndarray of int64, (runs, 3)
+        Video, first frame, and the frame after the last; ordered.
+    """
+    order = np.lexsort((starts, videos))
+    videos, starts, ends = videos[order], starts[order], (starts + counts)[order]
+    _, place = np.unique(videos, return_inverse=True)
+    reached = np.maximum.accumulate(place * _FAR + ends)  # no row reaches into the next video
+    begins = np.ones(len(videos), np.bool_)
+    begins[1:] = place[1:] * _FAR + starts[1:] > reached[:-1]
+    firsts = np.flatnonzero(begins)
+    lasts = np.append(firsts[1:], len(videos)) - 1
+    ends = reached[lasts] - place[firsts] * _FAR
+    return np.stack([videos[firsts], starts[firsts], ends], axis=1)

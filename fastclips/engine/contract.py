@@ -49,6 +49,8 @@ class Engine(Protocol):
         The first 1,000 long waits: their seconds, and what the workers did.
     frames, frame_nbytes : int
         Number of frame slots that a plan may give to frames, and bytes of each.
+    wanted_nbytes : int
+        Bytes of the slots for which there was no memory.
     """
 
     counters: NDArray[np.float64]
@@ -62,6 +64,10 @@ class Engine(Protocol):
 
     @property
     def frame_nbytes(self) -> int:
+        """See above."""
+
+    @property
+    def wanted_nbytes(self) -> int:
         """See above."""
 
     def deaths(self) -> list[Death]:

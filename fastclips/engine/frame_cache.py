@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import numpy as np
 
 from fastclips._native import CACHE_LINE, PAGE, FrameSlots
+from fastclips.data.index import find_runs
 from fastclips.engine.kept_frames import KeptFrames, Segment
 from fastclips.errors import EngineError, OptionError, why_failed
 from fastclips.options import checked_bytes
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["FrameCache", "Places", "Wanted"]
 
 _START = 2 * PAGE  # of memory before its frames: a page, and less than a page of rounding
+_MOST = 2**30  # slots of a key: tickets have 32 bits for their numbers
 _HEAD = CACHE_LINE  # bytes before a frame's pixels, for each stream
 
 
@@ -52,22 +54,25 @@ class Wanted(NamedTuple):
 
 
 class Places(NamedTuple):
-    """The slots of one layout's frames, one entry for each video that has any, by the video's number.
+    """The slots of frames of one layout, one entry for each run of frames of a video.
 
     Parameters
     ----------
-    videos : ndarray of int64
-        The storage's numbers, ascending.
-    starts, counts : ndarray of int64
-        The first frame that has a slot, and how many have one.
+    videos, starts : ndarray of int64
+        The storage's numbers of videos, ascending, and of the first frame of each run, ascending in a video.
+    counts : ndarray of int64
+        The number of frames of each run.
     slots : ndarray of int64
         The number of the slot of the first one, in tickets.
+    missing : int
+        How many of the frames that were wanted have no place.
     """
 
     videos: NDArray[np.int64]
     starts: NDArray[np.int64]
     counts: NDArray[np.int64]
     slots: NDArray[np.int64]
+    missing: int
 
 
 class _Shelf:
@@ -76,9 +81,8 @@ class _Shelf:
     def __init__(self, source: object) -> None:
         self.source = source  # lives as long, since its `id` is in the key
         self.slots: list[FrameSlots] = []
-        self.places: dict[
-            int, tuple[int, int, int, int]
-        ] = {}  # video -> start, count, of `slots`, first slot
+        # video -> its runs: the first frame, the one after the last, which of `slots`, the first slot there
+        self.runs: dict[int, list[tuple[int, int, int, int]]] = {}
 
 
 class FrameCache:
@@ -88,6 +92,9 @@ class FrameCache:
     where they decode it in the same way: the same streams, at the same scale of JPEGs. A loader with other
     streams or another scale has frames of its own in the cache. Nothing is evicted: frames that come when
     the cache is full are decoded for each clip, as without a cache. Batches are the same bits in any case.
+
+    Loaders share the frames of one dataset object: open it once. A frame that is in the cache stays as it was
+    decoded, even if its file changes.
 
     Memory is taken when a frame is first decoded. It is free again when the cache and all its loaders are
     gone; a closed loader leaves its frames to the others.
@@ -118,10 +125,15 @@ class FrameCache:
     """
 
     def __init__(self, memory: str | int) -> None:
-        self.nbytes = self._left = checked_bytes(memory, "memory")
+        self._nbytes = self._left = checked_bytes(memory, "memory")
         self._given, self._shelves = memory, dict[Any, _Shelf]()
         self._loaders = count(1)
         self._lock, self._owner = threading.Lock(), os.getpid()
+
+    @property
+    def nbytes(self) -> int:
+        """Most bytes for frames."""
+        return self._nbytes
 
     @property
     def used(self) -> int:
@@ -174,45 +186,45 @@ class FrameCache:
         with self._lock:
             for source, key, layout in wanted:
                 shelf = self._shelves.setdefault((id(source), key, layout), _Shelf(source))
-                self._add(shelf, layout, _spans(videos, starts, counts))
+                missing = self._add(shelf, layout, find_runs(videos, starts, counts))
                 firsts = []
                 for slots in shelf.slots:
                     segments.append(Segment(slots, layout, first))
                     firsts.append(first)
                     first += len(slots)
                 rows = [
-                    (video, start, number, firsts[which] + at)
-                    for video, (start, number, which, at) in sorted(shelf.places.items())
+                    (video, start, end - start, firsts[which] + at)
+                    for video, runs in sorted(shelf.runs.items())
+                    for start, end, which, at in sorted(runs)
                 ]
-                found.append(Places(*np.array(rows, np.int64).reshape(-1, 4).T.copy()))
+                numbers, firsts_of, lengths, places = np.array(rows, np.int64).reshape(-1, 4).T.copy()
+                found.append(Places(numbers, firsts_of, lengths, places, missing))
             return KeptFrames(next(self._loaders), tuple(segments)), found
 
-    def _add(self, shelf: _Shelf, layout: FrameLayout, spans: Iterator[tuple[int, int, int]]) -> None:
-        """Give videos places that have none yet."""
+    def _add(self, shelf: _Shelf, layout: FrameLayout, wanted: NDArray[np.int64]) -> int:
+        """Give frames places that have none yet; return for how many there is no room."""
         one = _bytes_of(layout)
         room = (self._left - one) // (one - _START) + 1 if self._left >= one else 0
-        places, added = {}, 0
-        for video, first, end in spans:
-            start, number, *_ = shelf.places.get(video, (first, 0))
-            if start <= first and end <= start + number:
-                continue
-            if added == room:
-                break
-            first, end = min(start, first), max(start + number, end)  # noqa: PLW2901 - the frames of both
-            had, number = number, min(end - first, room - added)
-            if number <= had:  # there is no room for more of them than have places
-                continue
-            places[video] = first, number, len(shelf.slots), added
-            added += number
-        if not added:
-            return
-        try:
-            slots = FrameSlots(frames=added, areas=len(layout.areas), frame_bytes=layout.nbytes)
-        except OSError as error:
-            raise EngineError(f"cannot make the memory of {self!r}: {why_failed(error)}") from error
-        shelf.slots.append(slots)
-        shelf.places |= places
-        self._left -= _START + added * (one - _START)
+        room = min(room, _MOST - sum(map(len, shelf.slots)))
+        added: dict[int, list[tuple[int, int, int, int]]] = {}
+        used = missing = 0
+        for video, first, last in wanted.tolist():
+            for start, end in _without(first, last, shelf.runs.get(video, ())):
+                end_there = min(end, start + room - used)
+                if end_there > start:
+                    added.setdefault(video, []).append((start, end_there, len(shelf.slots), used))
+                    used += end_there - start
+                missing += end - max(end_there, start)
+        if used:
+            try:
+                slots = FrameSlots(frames=used, areas=len(layout.areas), frame_bytes=layout.nbytes)
+            except OSError as error:
+                raise EngineError(f"cannot make the memory of {self!r}: {why_failed(error)}") from error
+            shelf.slots.append(slots)
+            for video, runs in added.items():
+                shelf.runs.setdefault(video, []).extend(runs)
+            self._left -= _START + used * (one - _START)
+        return missing
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"{self!r} cannot be pickled or copied: it is shared by the loaders of one process")
@@ -226,12 +238,11 @@ def _bytes_of(layout: FrameLayout) -> int:
     return _START + layout.nbytes + _HEAD * len(layout.areas)
 
 
-def _spans(
-    videos: NDArray[np.int64], starts: NDArray[np.int64], counts: NDArray[np.int64]
-) -> Iterator[tuple[int, int, int]]:
-    """Return each video, its first frame, and the one after its last."""
-    order = np.argsort(videos, kind="stable")
-    numbers, rows = np.unique(videos[order], return_index=True)
-    firsts = np.minimum.reduceat(starts[order], rows)
-    ends = np.maximum.reduceat((starts + counts)[order], rows)
-    return zip(numbers.tolist(), firsts.tolist(), ends.tolist(), strict=True)
+def _without(start: int, end: int, runs: Sequence[tuple[int, int, int, int]]) -> Iterator[tuple[int, int]]:
+    """Yield the parts of a run of frames that are in no other run."""
+    for first, last, *_ in sorted(runs):
+        if start < min(first, end):
+            yield start, min(first, end)
+        start = max(start, last)
+    if start < end:
+        yield start, end

@@ -47,7 +47,7 @@ class Inline:
         self.notes: list[tuple[np.void, bytes]] = []
         self.waited_s = 0.0
         self.waits: list[tuple[float, str]] = []
-        self.frames = self.frame_nbytes = 0
+        self.frames = self.frame_nbytes = self.wanted_nbytes = 0
 
     def deaths(self) -> list[Death]:
         """Return nothing: there are no workers."""

@@ -107,7 +107,7 @@ class Pool:
         timeout: float | None = None,
         most_deaths: int = 3,
     ) -> None:
-        self._ticket_rows = spec.layout.ticket_rows
+        self._ticket_rows, self._slot_nbytes = spec.layout.ticket_rows, spec.layout.nbytes
         self._ahead = math.ceil(workers / spec.layout.tickets) + _AHEAD
         self._arena = new_arena(spec, workers, memory, self._ahead + _KEPT, cache, most_frames)
         self._views = slot_views(self._arena, spec.layout)
@@ -144,6 +144,11 @@ class Pool:
     def frame_nbytes(self) -> int:
         """Bytes of the room of a frame."""
         return self._arena.frame_slots.stride
+
+    @property
+    def wanted_nbytes(self) -> int:
+        """Bytes of the slots for which there was no memory."""
+        return max(self._ahead + _KEPT - self._arena.slots, 0) * self._slot_nbytes
 
     @property
     def nbytes(self) -> int:

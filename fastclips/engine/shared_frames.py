@@ -11,6 +11,7 @@ Frame slots are in the arena, where a plan gives them to one frame after another
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -192,19 +193,25 @@ class SharedFrames:
                 stream.area.set_number(number)
 
     def enter(self, slots: Sequence[int]) -> dict[int, int]:
-        """Take the slots of a clip's time steps from its ticket: those of one segment, -1 for none.
+        """Take the slots of a clip's time steps from its ticket, -1 for none.
+
+        All that are used are in one segment. Only where loaders of a cache show overlapping parts of a video
+        may a clip have slots in several: the segment that has most of them is used.
 
         Returns
         -------
         dict of int to int
             The slot in the segment, of each time step that has one.
         """
-        most = max(slots)
-        if most < 0:
+        if len(self._firsts) == 1:
+            return {at: slot for at, slot in enumerate(slots) if slot >= 0}
+        segments = [bisect_right(self._firsts, slot) - 1 for slot in slots]
+        there = [segment for segment in segments if segment >= 0]
+        if not there:
             return {}
-        self._segment = bisect_right(self._firsts, most) - 1
+        self._segment = there[0] if there[0] == there[-1] else Counter(there).most_common(1)[0][0]
         first = self._firsts[self._segment]
-        return {at: slot - first for at, slot in enumerate(slots) if slot >= first}
+        return {at: slot - first for at, slot in enumerate(slots) if segments[at] == self._segment}
 
     def of_stream(self, stream: str) -> StreamFrames | None:
         """Return the frames of a stream of the clip; None if they are not shared."""

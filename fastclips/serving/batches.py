@@ -73,8 +73,8 @@ class Batches:
     most_frames : int
         No more decoded frames than this.
     frame_plan : callable, optional
-        Returns what gives frame slots to tickets, for the engine's number of slots, the bytes of each, and
-        the number of workers; None if nothing does.
+        Returns what gives frame slots to tickets, for the engine and the number of workers; None if nothing
+        does.
     repeat : bool
         Whether iterating continues with the next epoch, without end.
     damage : Damage, optional
@@ -108,7 +108,7 @@ class Batches:
         memory: str | int = "1GiB",
         cache: int | None = 0,
         most_frames: int = 2**31 - 1,
-        frame_plan: Callable[[int, int, int], SlotPlan | None] | None = None,
+        frame_plan: Callable[[Engine, int], SlotPlan | None] | None = None,
         repeat: bool = False,
         damage: Damage | None = None,
         timeout: float | None = None,
@@ -138,8 +138,7 @@ class Batches:
             if self.workers
             else Inline(spec, name)
         )
-        engine = self._engine
-        self._frame_plan = frame_plan and frame_plan(engine.frames, engine.frame_nbytes, self.workers)
+        self._frame_plan = frame_plan and frame_plan(self._engine, self.workers)
         self._owner = os.getpid()
         self._closed = False
         self._lock = OneCall()

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FramePlaces", "keep_frames"]
 
+_BITS = 32  # of a frame's number, below the video's
+
 
 def keep_frames(
     cache: FrameCache,
@@ -67,10 +69,10 @@ def keep_frames(
     ]
     kept, found = cache.keep(wanted, index.keys, index.starts, index.frame_counts)
     by_scales = dict(zip(sharing.by_scales, found, strict=True))
-    missing = 0
-    for scaled, places in zip(sharing.by_scales.values(), found, strict=True):
-        there = int(places.counts[np.isin(places.videos, index.keys)].sum())
-        missing += max(int(index.frame_counts.sum()) - there, 0) * scaled.layout.nbytes
+    missing = sum(
+        places.missing * scaled.layout.nbytes
+        for scaled, places in zip(sharing.by_scales.values(), found, strict=True)
+    )
     return kept, FramePlaces(cache, by_scales, sharing.scales, time_steps, -(-missing // 2**20))
 
 
@@ -143,7 +145,8 @@ class FramePlaces:
 
 def _slots(places: Places, videos: NDArray[np.int64], frames: NDArray[np.int32]) -> NDArray[np.int64]:
     """Return the slots of frames, (clips, time steps); -1 for none."""
-    at = np.minimum(np.searchsorted(places.videos, videos), len(places.videos) - 1)
-    offset = frames - places.starts[at][:, None]
-    there = (places.videos[at] == videos)[:, None] & (offset >= 0) & (offset < places.counts[at][:, None])
-    return np.where(there, places.slots[at][:, None] + offset, -1)
+    wanted = (videos[:, None] << _BITS) + frames
+    at = np.searchsorted((places.videos << _BITS) + places.starts, wanted, side="right") - 1
+    offset = frames - places.starts[at]
+    there = (at >= 0) & (places.videos[at] == videos[:, None]) & (offset < places.counts[at])
+    return np.where(there, places.slots[at] + offset, -1)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastclips.data.dataset import Dataset
+    from fastclips.engine.contract import Engine
     from fastclips.pixels.recipe import Recipe
     from fastclips.serving.schedule import TicketSchedule
     from fastclips.spec import StreamSpec
@@ -254,13 +255,16 @@ class Room(NamedTuple):
     frames : int
         All frames of the dataset.
     knob : str
-        What bounds the frame slots: ``"memory="`` or ``"cache="``.
+        What bounds the frame slots: ``"memory"`` or ``"cache"``.
+    nbytes : int
+        Its value.
     lanes : int
         An `interleave` that would bring clips which overlap near each other; 0 if none would.
     """
 
     frames: int
     knob: str
+    nbytes: int
     lanes: int
 
 
@@ -273,8 +277,8 @@ class FramePlan:
         The batches.
     sharing : Sharing
         What clips share.
-    slots, nbytes : int
-        Number of frame slots, and bytes of each.
+    engine : Engine
+        What has frame slots.
     workers : int
         Number of workers.
     more : Room
@@ -282,10 +286,10 @@ class FramePlan:
     """
 
     def __init__(
-        self, schedule: TicketSchedule, sharing: Sharing, slots: int, nbytes: int, workers: int, more: Room
+        self, schedule: TicketSchedule, sharing: Sharing, engine: Engine, workers: int, more: Room
     ) -> None:
-        self._nbytes, self._more = nbytes, more
-        self._schedule, self._sharing, self._slots = schedule, sharing, slots
+        self._engine, self._more, slots = engine, more, engine.frames
+        self._schedule, self._sharing = schedule, sharing
         steps = schedule.time_steps
         rest = max(min(_RESTS * workers, slots // (4 * steps)), 1)
         self._next: tuple[int, int] | None = None  # the batch to assign next
@@ -327,7 +331,7 @@ class FramePlan:
     @property
     def nbytes(self) -> int:
         """Bytes of the slots that hold a frame."""
-        return self._nbytes * self.used
+        return self._engine.frame_nbytes * self.used
 
     @property
     def lost(self) -> int:
@@ -339,17 +343,16 @@ class FramePlan:
         """As of `Stats.cache_advice`."""
         counts, more = self.counts, self._more
         share = counts["lost"] / max(counts["uses"] - counts["hits"], 1)
-        missing = -(-(more.frames - self._slots) * self._nbytes // 2**20)
+        missing = (more.frames - self._engine.frames) * self._engine.frame_nbytes
         if share < MUCH or missing <= 0:
             return ""
+        enough = more.nbytes + missing + (self._engine.wanted_nbytes if more.knob == "memory" else 0)
         lanes = ""
         if more.lanes:
-            lanes = (
-                f"; interleave={more.lanes} would show clips that overlap near each other, which needs less"
-            )
+            lanes = f"; interleave={more.lanes} needs less, as it shows clips that overlap near each other"
         return (
-            f"The cache is too small for {share:.0%} of the frames that were decoded: {more.knob} larger by "
-            f"{missing:,} MiB would hold all frames{lanes}."
+            f'{more.knob}="{enough // 2**20 + 1}MiB" would save {share:.0%} of decoding, as it holds all '
+            f"frames{lanes}."
         )
 
     @property

@@ -207,7 +207,8 @@ class Stats:
         ]
         shown = [(name, f"{frames:,}", note) for name, frames, note in rungs if frames]
         if self.cache_hits:
-            note = f"not decoded again; {self.cache_bytes / 2**20:,.0f} MiB"
+            memory = f"{self.cache_bytes / 2**20:,.0f} MiB"
+            note = f"not decoded again: {self.decodes_per_frame:.2f} decodes per frame, {memory}"
             shown.append(("  from cache", f"{self.cache_hits:,}", note))
         if self.skipped:
             shown.append(("  not decoded", f"{self.skipped:.0%}", "of all pixels"))
