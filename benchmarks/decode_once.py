@@ -16,6 +16,10 @@ Result::
     folder, fits, third epoch           7.43  (6.90-8.94)    3.86    0.50   0.000
     pack, fits, third epoch             6.19  (5.96-8.28)    3.84    0.56   0.000
     image and mask 640x360, step 4      2.29  (2.24-2.55)   24.89   10.73   0.254
+    folder, step 4, lanes               2.35  (2.23-2.52)    4.03    1.69   0.239
+    pack, step 4, lanes                 1.96  (1.94-2.06)    3.40    1.75   0.240
+    folder, step 1, lanes               5.04  (one round)    3.81    0.76   0.060
+    pack, step 1, lanes                 4.82  (one round)    3.30    0.69   0.060
     folder, no overlap                  1.03  (0.94-1.09)    4.00    3.89   0.918
     global shuffle, step 4, room for a quarter: 13824 frames shown, 3600 distinct; least recently used
     0.821 decodes per frame, planned 0.574, measured 0.578

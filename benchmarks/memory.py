@@ -21,13 +21,13 @@ Result::
     drift per 1,000 batches: +0.000, -0.000, +0.000, +0.000, +0.000, +0.000
 
      loaders     trainer     nursery     workers         all descriptors     threads   loaders/s
-         100        32.9         0.0         0.0        32.9          18           4         0.2
-         200        33.9         0.0         0.0        33.9          18           4         0.1
-         700        34.0         0.0         0.0        34.0          18           4         0.1
+         100        33.3         0.0         0.0        33.3          18           4         0.5
+         200        34.3         0.0         0.0        34.3          18           4         0.4
+         500        34.4         0.0         0.0        34.4          18           4         0.5
+        1000        34.5         0.0         0.0        34.5          18           4         0.5
+    drift per 1,000 loaders: +0.125, +0.000, +0.000, +0.125, +0.000, +0.000
 
-The run of loaders was ended after 700, on a machine that did much other work, before loaders had a cache.
-
-2 cores, shared with other work.
+2 cores, shared with much other work.
 
 How to read: memory grows in the first lines, because slots are allocated when they are first used. After that
 the columns must not grow; "drift" is the slope of the second half. Private memory is the cost of a further
