@@ -20,10 +20,9 @@ ZIGZAG = sorted(
         at // 8 if (at // 8 + at % 8) % 2 else at % 8,
     ),
 )
-_SOURCE = (Path(__file__).parents[1] / "native" / "dct_blocks.h").read_text()
-SELECTORS = [
-    int(number, 16) for number in re.findall(r"0x[0-9a-f]+", _SOURCE.split("kSelectors = {")[1].split("}")[0])
-]
+_PAGE = (Path(__file__).parents[1] / "docs" / "formats.md").read_text()
+_TABLE = re.search(r"for no group:\n\n```text\n([^`]*)```", _PAGE).group(1)
+SELECTORS = [[int(code) for code in codes.strip("-")] for codes in _TABLE.split()]  # width codes of groups
 # T.81, annex K, in natural order
 LUMA = (
     *(16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56),
@@ -121,15 +120,11 @@ def read_mcu(bits, components, dc):
     heads = []
     for component in components:
         selector, kind = bits.take(8), bits.take(2)
-        if selector < 255:
-            groups, widths = SELECTORS[selector] >> 27, SELECTORS[selector]
-        else:
-            groups = bits.take(4)
-            widths = bits.take(3 * groups)
-        assert groups <= 9
+        widths = SELECTORS[selector] if selector < 255 else [bits.take(3) for _ in range(bits.take(4))]
+        assert len(widths) <= 9
         step = bits.take(DC_WIDTHS[kind])
         dc[component] += -(step + 1) // 2 if step % 2 else step // 2
-        heads.append(([widths >> 3 * group & 7 for group in range(groups)], dc[component]))
+        heads.append((widths, dc[component]))
     masks = [bits.take(sum(SIZES[: len(widths)])) for widths, _ in heads]
     blocks = []
     for (widths, first), mask in zip(heads, masks, strict=True):

@@ -184,5 +184,6 @@ def test_commands(pack, frames, capsys):
             sheets.append(loader.preview().size)
     assert sheets[0] == sheets[1]
     capsys.readouterr()
-    assert main(["bench", str(pack), "--seconds", "0.5", "--crop", "16", "--workers", "1", "--json"]) == 0
+    options = ["--seconds", "0.5", "--crop", "16", "--time-steps", "4", "--workers", "1", "--json"]
+    assert main(["bench", str(pack), *options]) == 0
     assert json.loads(capsys.readouterr().out)["ways"] == {"sliced": 1.0, "cropped": 0.0, "whole": 0.0}

@@ -5,9 +5,9 @@ A pack is a folder::
     00000.tar  00001.tar  ...    shards: POSIX tar files whose members are the frames
     pack.index                   `Columns`: the place of each frame, and the `Index`
 
-**Members** are named ``video/000012.image.jpg`` (or ``.fcd``, a dct frame): the video's name, the frame's number in the video from 0,
-its stream and its format. WebDataset's readers use a file's name up to the first dot as the sample, so all
-streams of a frame are one sample. The frames of a video are consecutive, the streams of a frame adjacent, and
+**Members** are named ``video/000012.image.jpg``: the video's name, the frame's number in the video from 0,
+its stream and its format (``fcd`` for a dct frame). WebDataset's readers use a file's name up to the first
+dot as the sample, so all streams of a frame are one sample. The frames of a video are consecutive, the streams of a frame adjacent, and
 a video is in one shard. A video whose name is not allowed in a tar (it begins with ``/``, or holds ``..``) is
 put below ``_`` and its number. A frame without a mask has no member: its name in ``storage.*`` is empty, and
 its length and its blocks are 0.
