@@ -23,7 +23,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from fastclips._native import DCT_MAGIC, NPY_MAGIC, from_dct, to_dct, transcode
+from fastclips._native import DCT_MAGIC, NPY_MAGIC, around_scan, from_dct, to_dct, transcode
 from fastclips.errors import DamageError, FrameError
 from fastclips.pixels.decoding.decoder import Decoder, frame_size
 from fastclips.pixels.decoding.headers import is_whole_png
@@ -95,11 +95,15 @@ class Encoded(NamedTuple):
     kept : bool
         Whether it is a picture that should have been transcoded and could not be: it is no JPEG, or its
         coefficients do not fit into a baseline file, or not into a dct frame.
+    around : bytes
+        For a dct frame, the JPEG that it was made of without its scan, if the two give the JPEG back byte for
+        byte. Otherwise empty.
     """
 
     data: bytes
     kind: int
     kept: bool = False
+    around: bytes = b""
 
 
 class Encoder:
@@ -190,16 +194,17 @@ class Encoder:
         space, sampling = ("RGB", _SUBSAMPLING) if pixels.shape[2] == 3 else ("GRAY", "Gray")  # noqa: PLR2004
         quality = QUALITY if self._encoding.quality is None else self._encoding.quality
         data = simplejpeg.encode_jpeg(pixels, quality, space, sampling)
-        return self._of_jpeg(data)
+        return self._of_jpeg(data)._replace(around=b"")  # no file of the user's
 
     def _of_jpeg(self, data: bytes) -> Encoded:
         """Return a JPEG's coefficients as they are packed; raise ValueError if it cannot be transcoded."""
         made = transcode(data, self._encoding.restart)
         if not self._encoding.dct:
             return Encoded(made, 0)
-        coded = to_dct(data)  # of the file itself: only so can it be restored to the last byte
-        if coded is None:
-            coded = to_dct(made)
+        coded = to_dct(data)
+        if coded is not None:
+            return Encoded(coded, _DCT, around=_around(data, coded))
+        coded = to_dct(made)
         return Encoded(made, 0, kept=True) if coded is None else Encoded(coded, _DCT)
 
     def _of_dct(self, data: bytes) -> Encoded:
@@ -210,6 +215,15 @@ class Encoder:
         except ValueError as error:
             raise DamageError(f"damaged dct frame of {len(data)} bytes: {error}") from error
         return Encoded(data, _DCT) if self._encoding.dct else self._of_jpeg(jpeg)
+
+
+def _around(data: bytes, coded: bytes) -> bytes:
+    """Return what a JPEG has beside its scan, if its dct frame and that give its bytes back."""
+    around = around_scan(data)
+    try:
+        return around if around is not None and from_dct(coded, around) == data else b""
+    except ValueError:
+        return b""
 
 
 def _as_npy(pixels: NDArray[Any]) -> Encoded:
