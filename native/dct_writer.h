@@ -15,16 +15,22 @@ class BitWriter {
 
     void put(std::uint64_t value, std::uint32_t length) {  // at most 32 bits
         bits_ |= value << count_;
-        for (count_ += length; count_ >= 8; count_ -= 8, bits_ >>= 8)
-            out_.push_back(static_cast<std::uint8_t>(bits_));
+        if ((count_ += length) >= 32) flush(4);
     }
-    void align() { put(0, (8 - count_ % 8) % 8); }
+    // Fill up the last byte with zeros.
+    void align() { flush((count_ + 7) / 8); }
     std::uint64_t place() const { return 8 * std::uint64_t{out_.size()} + count_; }
 
   private:
+    void flush(std::uint32_t bytes) {
+        for (std::uint32_t i = 0; i < bytes; ++i, bits_ >>= 8)
+            out_.push_back(static_cast<std::uint8_t>(bits_));
+        count_ -= std::min(count_, 8 * bytes);
+    }
+
     std::vector<std::uint8_t>& out_;
     std::uint64_t bits_ = 0;
-    std::uint32_t count_ = 0;
+    std::uint32_t count_ = 0;  // fewer than 32
 };
 
 // A block, ready to be written.
@@ -202,6 +208,30 @@ class Writer {
         return true;
     }
 
+    // Widths with a bit of 0 above each; those of selectors, with these bits set; and for each
+    // number of groups the first selector that has as many, as they are in this order.
+    static constexpr std::uint64_t kGaps = 0x888888888;
+    static constexpr std::uint64_t with_gaps(std::uint32_t widths) {
+        std::uint64_t spread = 0;
+        for (std::uint32_t group = 0; group < kGroups; ++group)
+            spread |= std::uint64_t{widths >> (3 * group) & 7} << (4 * group);
+        return spread;
+    }
+    static constexpr std::array<std::uint64_t, kEscape> rooms() {
+        std::array<std::uint64_t, kEscape> room{};
+        for (std::uint32_t i = 0; i < kEscape; ++i) room[i] = with_gaps(kSelectors[i]) | kGaps;
+        return room;
+    }
+    static constexpr std::array<std::uint32_t, kGroups + 1> firsts() {
+        std::array<std::uint32_t, kGroups + 1> first{};
+        for (std::uint32_t i = kEscape; i > 0; --i)
+            for (std::uint32_t groups = 0; groups <= kSelectors[i - 1] >> 27; ++groups)
+                first[groups] = i - 1;
+        return first;
+    }
+    static const std::array<std::uint64_t, kEscape> kRoom;
+    static const std::array<std::uint32_t, kGroups + 1> kFirstOf;
+
     // Choose the cheapest selector that has room for each group, and take its widths.
     static void select(Coded& out) {
         std::array<std::uint32_t, kGroups> values{};  // in each group
@@ -211,17 +241,15 @@ class Writer {
                 detail::kOnes[out.mask >> kGroupBegin[group] & ((1u << kGroupSize[group]) - 1)];
             best += values[group] * kWidth[out.widths >> (3 * group) & 7];
         }
-        for (std::uint32_t selector = 0; selector < kEscape; ++selector) {
-            const std::uint32_t entry = kSelectors[selector], groups = entry >> 27;
-            if (groups < out.groups) continue;
-            std::uint32_t cost = kGroupBegin[groups];
-            bool fits = true;
-            for (std::uint32_t group = 0; group < out.groups && cost < best; ++group) {
-                const std::uint32_t code = entry >> (3 * group) & 7;
-                fits &= code >= (out.widths >> (3 * group) & 7);
-                cost += values[group] * kWidth[code];
-            }
-            if (!fits || cost >= best) continue;
+        const std::uint64_t needed = with_gaps(out.widths);
+        for (std::uint32_t selector = kFirstOf[out.groups]; selector < kEscape; ++selector) {
+            // No group may borrow from the bit above it.
+            if (((kRoom[selector] - needed) & kGaps) != kGaps) continue;
+            const std::uint32_t entry = kSelectors[selector];
+            std::uint32_t cost = kGroupBegin[entry >> 27];
+            for (std::uint32_t group = 0; group < out.groups && cost < best; ++group)
+                cost += values[group] * kWidth[entry >> (3 * group) & 7];
+            if (cost >= best) continue;
             best = cost;
             out.selector = selector;
         }
@@ -294,5 +322,8 @@ class Writer {
     std::array<Table, 3> quantizers_{};
     Block blocks_[kMostBlocks];
 };
+
+inline constexpr std::array<std::uint64_t, kEscape> Writer::kRoom = Writer::rooms();
+inline constexpr std::array<std::uint32_t, kGroups + 1> Writer::kFirstOf = Writer::firsts();
 
 }  // namespace fastclips::dct

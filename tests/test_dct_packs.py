@@ -51,9 +51,10 @@ def test_a_folder(frames, made):
     assert {name.rpartition(".")[2] for name in names} == {"fcd"}
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_the_digests(tmp_path, workers):
-    """Those of the folder, with gray, progressive and other JPEGs in it."""
+@pytest.mark.parametrize(("workers", "off"), [(0, ""), (2, ""), (0, "BMI2"), (2, "AVX2,SSE4_2")])
+def test_the_digests(tmp_path, monkeypatch, workers, off):
+    """Those of the folder, with gray, progressive and other JPEGs in it, whatever the CPU can do."""
+    monkeypatch.setenv("FASTCLIPS_CPU_DISABLE", off)
     root = copied(DATA, tmp_path / "data")
     done, pack = packed(fc.open(root / "frames"), tmp_path / "pack", codec="dct", workers=workers)
     assert done.kept == 0

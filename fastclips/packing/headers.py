@@ -12,8 +12,8 @@ A file has `Columns`::
     headers.ends       int64 (arounds,)     end of each around
     headers.bytes      uint8                all arounds, one after the other, compressed by zlib
 
-Its header holds ``headers`` (the version), ``made`` (as that of the pack's index), and ``shard`` and ``size``,
-the name of the tar and its bytes.
+Its header holds ``headers`` (the version), ``made`` (as that of the pack's index), ``shard``, the name of the
+tar, and ``size``, its bytes.
 """
 
 from __future__ import annotations
