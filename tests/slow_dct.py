@@ -64,11 +64,12 @@ class Frame:
 
 class Bits:
     def __init__(self, data):
-        self.number, self.length, self.at = int.from_bytes(data, "little"), 8 * len(data), 0
+        self.data, self.length, self.at = data, 8 * len(data), 0
 
     def take(self, count):
         assert self.at + count <= self.length
-        found = self.number >> self.at & ((1 << count) - 1)
+        part = self.data[self.at // 8 : (self.at + count + 7) // 8]
+        found = int.from_bytes(part, "little") >> self.at % 8 & ((1 << count) - 1)
         self.at += count
         return found
 
@@ -168,7 +169,7 @@ def as_jpeg(frame):
     data += segment(0xC4, bytes([0x00, 0, 0, 0, 12, *[0] * 12, *range(12)]))
     data += segment(0xC4, bytes([0x10, *[0] * 7, len(ac), *[0] * 8, *ac]))
     data += segment(0xDA, bytes([components, *[n for c in range(components) for n in (c + 1, 0)], 0, 63, 0]))
-    bits = ""
+    bits = []
     luma = len(frame.blocks[0][0]) - components + 1
     dc = [0] * components
     for block, component in (
@@ -179,18 +180,19 @@ def as_jpeg(frame):
     ):
         step, dc[component] = block[0] - dc[component], block[0]
         size = abs(step).bit_length()
-        bits += f"{size:04b}" + put(step, size)
+        bits += [f"{size:04b}", put(step, size)]
         run = 0
         last = max((k for k in range(64) if block[k]), default=0)
         for value in block[1 : last + 1]:
             if not value:
                 run += 1
                 continue
-            bits += f"{ac.index(0xF0):08b}" * (run // 16)
+            bits += [f"{ac.index(0xF0):08b}"] * (run // 16)
             size = abs(value).bit_length()
-            bits += f"{ac.index(run % 16 << 4 | size):08b}" + put(value, size)
+            bits += [f"{ac.index(run % 16 << 4 | size):08b}", put(value, size)]
             run = 0
         if last < 63:
-            bits += f"{ac.index(0):08b}"
-    bits += "1" * (-len(bits) % 8)
-    return data + int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\0") + b"\xff\xd9"
+            bits.append(f"{ac.index(0):08b}")
+    text = "".join(bits)
+    text += "1" * (-len(text) % 8)
+    return data + int(text, 2).to_bytes(len(text) // 8, "big").replace(b"\xff", b"\xff\0") + b"\xff\xd9"

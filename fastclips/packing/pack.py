@@ -147,7 +147,8 @@ def pack(
         nearest divisor of the MCUs in a row.
     codec : {"jpeg", "dct", "raw"}
         ``"dct"`` stores the coefficients of JPEGs in a code that is read faster than that of JPEGs and takes
-        some 5% more bytes. Pixels are the same. Frames that do not fit the code stay JPEGs.
+        some 5% more bytes. Pixels are the same. Frames that do not fit the code stay JPEGs. `unpack` writes
+        the JPEGs again.
         ``"raw"`` stores the pixels that a loader with ``fast_dct=True`` decodes: large files that are fast to
         read. Where a loader shrinks them by 2 or more, the result equals that of JPEGs with
         ``dct_scaling=False``.

@@ -50,7 +50,7 @@ class Unpacked:
     Examples
     --------
     >>> done = fc.pack("frames/", "coded/", codec="dct", workers=0)
-    >>> out = fc.unpack("coded/", "files/")
+    >>> out = fc.unpack("coded/", "restored/")
     >>> out.videos, out.restored, out.same_coefficients, out.as_stored
     (6, 72, 0, 0)
     """
