@@ -116,7 +116,7 @@ inline Problem parse(Bytes file, Frame& frame) {
     frame.mcu_width = 8u * (sampling >> 4);
     frame.mcu_height = 8u * (sampling & 15);
     if (frame.height == 0 || frame.width == 0 || frame.height > jpeg::kLargest ||
-        frame.width > jpeg::kLargest)
+        frame.width > jpeg::kLargest || std::max(frame.height, frame.width) < jpeg::kSmallest)
         return Problem::kWrongHeader;
     frame.scan = kHeader;
     if (file.data[kQualityAt] == 0) {

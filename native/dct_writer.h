@@ -46,7 +46,7 @@ class Writer {
     // Write the frame of a parsed JPEG to `out`; false if the JPEG is unusual or damaged, or if its
     // coefficients do not fit.
     bool run(Bytes file, const Frame& frame, std::vector<std::uint8_t>& out) {
-        if (!frame.simple || std::max(frame.height, frame.width) < kSmallest) return false;
+        if (!frame.simple || std::max(frame.height, frame.width) < jpeg::kSmallest) return false;
         if (!write_head(file, frame)) return false;
         if (!jpeg::find_segments(file, frame, starts_) ||
             !scan_.begin(file, frame, starts_, {0, 0, frame.height, frame.width}))
@@ -57,7 +57,6 @@ class Writer {
     }
 
   private:
-    static constexpr std::uint32_t kSmallest = 8;  // pixels of the longer side
     // The largest sum of |coefficient x quantiser| in a column of a block. Below, no sum in an
     // inverse transform of 16 bits overflows, so any exact transform gives libjpeg-turbo's pixels.
     // The columns of pictures have at most 2896 and what rounding adds.

@@ -32,7 +32,10 @@ inline constexpr std::uint8_t kMark = 0xff, kRst0 = 0xd0, kSoi = 0xd8, kEoi = 0x
 inline constexpr std::uint8_t kDqt = 0xdb, kDri = 0xdd, kApp0 = 0xe0, kApp14 = 0xee, kApp15 = 0xef;
 inline constexpr std::uint8_t kSof0 = 0xc0, kSof1 = 0xc1, kDht = 0xc4, kJpg = 0xc8, kDac = 0xcc;
 inline constexpr std::uint8_t kSof15 = 0xcf, kCom = 0xfe;
-inline constexpr std::uint32_t kLargest = 65500;         // pixels of a side: libjpeg's limit
+inline constexpr std::uint32_t kLargest = 65500;  // pixels of a side: libjpeg's limit
+// Pixels of the longer side: below, simplejpeg decides on the scale, so native code decodes
+// nothing.
+inline constexpr std::uint32_t kSmallest = 8;
 inline constexpr std::uint64_t kPixelsPerByte = 8 * 64;  // at most: one bit for a block of 8 x 8
 inline constexpr std::size_t kPieces = 8;                // of a header to copy, at most
 

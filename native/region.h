@@ -36,8 +36,6 @@ namespace fastclips::jpeg {
 
 inline constexpr std::uint32_t kMargin = 1;     // pixels of the scaled frame
 inline constexpr std::uint32_t kNarrowest = 6;  // pixels of the scaled frame
-inline constexpr std::uint32_t kSmallest =
-    8;  // pixels of the longer side; below, simplejpeg decides on the scale
 // libjpeg-turbo's colour conversion writes rows that start at a multiple of 32 bytes past the
 // caches, which is a fifth slower here. So rows start 16 bytes after such a multiple. The distance
 // between rows is whole pixels, and there is room for one more row, so that a view of wider,

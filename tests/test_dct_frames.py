@@ -146,6 +146,7 @@ def test_crops_in_one_call():
     np.testing.assert_array_equal(out[0, 0], whole(JPEG)[8:40, 20:276])
 
 
+@pytest.mark.slow
 def test_long_offsets():
     """Of a frame of 64 KiB or more."""
     noise = np.random.default_rng(1).integers(0, 256, (200, 300, 3), dtype=np.uint8)
@@ -260,23 +261,23 @@ def test_messages():
 
 
 @pytest.mark.parametrize(
-    ("at", "value", "found"),
+    ("at", "value"),
     [
-        (5, 0x13, True),  # sampling
-        (6, 3, True),  # colours
-        (6, 0x81, True),  # unknown flags
-        (7, 101, True),  # quality
-        (8, 73, True),  # height, of another row of MCUs
-        (10, 0, True),  # width
+        (5, b"\x13"),  # sampling
+        (6, b"\3"),  # colours
+        (6, b"\x81"),  # unknown flags
+        (7, b"\x65"),  # quality
+        (7, b"\0"),  # tables, which are not there
+        (8, struct.pack("<H", 97)),  # height, of more rows of MCUs
+        (8, struct.pack("<H", 65535)),
+        (8, struct.pack("<HH", 7, 7)),
+        (10, b"\0\0"),  # width
+        (16, b"\xff\xff"),  # the end of the first row: found when it is read
     ],
 )
-def test_headers_that_cannot_be(at, value, found):
-    wrong = sealed(DCT[:at] + bytes([value]) + DCT[at + 1 :])
-    if at == 8:
-        wrong = sealed(DCT[:8] + struct.pack("<H", 97) + DCT[10:])
-    if at == 10:
-        wrong = sealed(DCT[:10] + struct.pack("<H", 0) + DCT[12:])
-    with pytest.raises(DamageError, match="its header cannot be" if found else ""):
+def test_headers_that_cannot_be(at, value):
+    wrong = sealed(DCT[:at] + value + DCT[at + len(value) :])
+    with pytest.raises(DamageError, match="its header cannot be" if at < 16 else "cannot be read"):
         Decoder(IMAGE).decode(wrong)
 
 
@@ -286,7 +287,7 @@ def test_wrong_bits_under_a_right_checksum(reader):
     random = np.random.default_rng(4)
     small = coded(encode(FRAME[:40, :280], "420"))
     damaged = 0
-    for _ in range(300):
+    for _ in range(80):
         data = bytearray(small)
         for at in random.integers(16, len(data), random.integers(1, 4)):
             data[at] = random.integers(256)
@@ -299,4 +300,4 @@ def test_wrong_bits_under_a_right_checksum(reader):
                 results.append(str(error))
         assert len(set(results)) == 1
         damaged += isinstance(results[0], str)
-    assert damaged > 30
+    assert damaged > 5
