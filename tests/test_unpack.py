@@ -247,6 +247,40 @@ def test_names_that_lead_out(tmp_path):
     assert [*(tmp_path / "deep").iterdir()] == [tmp_path / "deep" / "files"]
 
 
+def test_a_stream_whose_name_leads_out(pack, tmp_path):
+    index = Columns.load(pack / "pack.index")
+    columns = {name: index[name] for name in index}
+    for name in list(columns):
+        columns[name.replace(".image.", "....")] = columns[name]
+    meta = {**index.meta, "streams": [{**index.meta["streams"][0], "name": name} for name in ("image", "..")]}
+    Columns.pack(columns, meta).save(pack / "pack.index")
+    for path in pack.glob("*.headers"):
+        path.unlink()
+    before = {path.name for path in tmp_path.iterdir()}
+    with pytest.raises(DataError, match=r"'\.\.'"):
+        fc.unpack(pack, tmp_path / "files")
+    assert {path.name for path in tmp_path.iterdir()} <= {*before, "files"}
+
+
+def test_leftovers_are_removed(frames, tmp_path, monkeypatch):
+    """Of a pack that was never complete, by one with another codec."""
+    save = Columns.save
+
+    def stop(self, path):
+        if path.suffix == ".record":
+            raise KeyboardInterrupt
+        save(self, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Columns, "save", stop)
+        with pytest.raises(KeyboardInterrupt):
+            fc.pack(frames, tmp_path / "pack", codec="dct", workers=0)
+    assert (tmp_path / "pack" / "00000.headers").exists()
+    fc.pack(frames, tmp_path / "pack", workers=0)
+    assert {path.name for path in (tmp_path / "pack").iterdir()} == {"00000.tar", "pack.index"}
+    assert fc.unpack(tmp_path / "pack", tmp_path / "files").same_coefficients == 72
+
+
 def test_the_command(coded, tmp_path, capsys):
     assert main(["unpack", str(coded), str(tmp_path / "files")]) == 0
     assert "72 JPEGs are those that were packed, byte for byte" in capsys.readouterr().out

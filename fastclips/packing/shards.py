@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Shards", "Totals"]
 
-_SHARD = re.compile(r"[0-9]{5,}\.tar")
+_SHARD = re.compile(r"([0-9]{5,})\.(?:tar|headers)")
 _COUNTED = ("videos", "frames", "source", "packed", "kept")
 _END = bytes(2 * BLOCK)  # the end of a tar file
 
@@ -171,9 +171,9 @@ class Shards:
             self._records.append(record)
             self._count(record.meta)
             self.next_video = record.meta["next"]
-        kept = {_shard_name(number) for number in range(len(self._records))}
         for path in self._folder.iterdir():
-            if _SHARD.fullmatch(path.name) and path.name not in kept:
+            shard = _SHARD.fullmatch(path.name)
+            if shard and int(shard[1]) >= len(self._records):
                 path.unlink()
         self._remove_unfinished()
         self._parts_folder = Path(tempfile.mkdtemp(prefix="parts-", dir=self._work))

@@ -173,8 +173,8 @@ class _Unpacking:
                 self._open_headers(video)
                 for place, stream in enumerate(self._streams):
                     below = [stream] if len(self._streams) > 1 else []
-                    folder = member_folder(storage.videos[video], video)
-                    self._video(top, [*below, *folder.split("/")], video, place)
+                    parts = member_folder(storage.videos[video], video).split("/")
+                    self._video(top, [*below, *parts], video, place)
                 bar.update(count)
         return Unpacked(str(self._target), len(counts), **self._counts, problems=self._problems)
 
@@ -200,6 +200,10 @@ class _Unpacking:
         with ExitStack() as stack:
             folder = top
             for part in parts:
+                if part in ("", "."):
+                    continue
+                if part == "..":
+                    raise DataError(f"the pack has a stream called {part!r}, which is no name of a folder")
                 with suppress(FileExistsError):  # a folder of an earlier video
                     os.mkdir(part, dir_fd=folder)
                 folder = os.open(part, _FOLDER, dir_fd=folder)
