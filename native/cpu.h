@@ -6,7 +6,8 @@
 
 namespace fastclips {
 
-// Whether FASTCLIPS_CPU_DISABLE names a feature: a list such as "AVX2,BMI2", for tests.
+// Whether FASTCLIPS_CPU_DISABLE names a feature: a list of AVX2, PDEP and SSE4_2 with commas,
+// for tests.
 inline bool switched_off(const char* feature) {
     const char* at = std::getenv("FASTCLIPS_CPU_DISABLE");
     const std::size_t length = std::strlen(feature);
@@ -25,15 +26,16 @@ inline bool cpu_has_crc32c() {
     return __builtin_cpu_supports("sse4.2") > 0 && !switched_off("SSE4_2");
 }
 
+// AVX2, and what all CPUs with AVX2 have besides.
 inline bool cpu_has_avx2() {
-    return __builtin_cpu_supports("avx2") > 0 && __builtin_cpu_supports("popcnt") > 0 &&
-           !switched_off("AVX2");
+    return __builtin_cpu_supports("avx2") > 0 && __builtin_cpu_supports("bmi2") > 0 &&
+           __builtin_cpu_supports("popcnt") > 0 && !switched_off("AVX2");
 }
 
-// Whether pdep is fast: AMD's CPUs before Zen 3 have it in microcode.
+// Whether pdep of BMI2 is fast: AMD's CPUs before Zen 3 have it in microcode.
 inline bool cpu_has_fast_pdep() {
-    return __builtin_cpu_supports("bmi2") > 0 && __builtin_cpu_is("amdfam17h") == 0 &&
-           __builtin_cpu_is("amdfam15h") == 0 && !switched_off("BMI2");
+    return __builtin_cpu_is("amdfam17h") == 0 && __builtin_cpu_is("amdfam15h") == 0 &&
+           !switched_off("PDEP");
 }
 #endif
 

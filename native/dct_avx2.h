@@ -15,7 +15,7 @@
 
 namespace fastclips::dct {
 
-#define FASTCLIPS_AVX2 [[gnu::target("avx2,popcnt")]]
+#define FASTCLIPS_AVX2 [[gnu::target("avx2,bmi2,popcnt")]]
 #define FASTCLIPS_INLINE [[gnu::always_inline]] inline
 
 namespace detail {
@@ -53,6 +53,25 @@ struct SlotTables {
 };
 inline constexpr SlotTables kSlotTables{};
 
+// By the width of a value: the fields that stay in each halving, and by mask the bits of its
+// values.
+struct Halving {
+    std::uint64_t four = 0, two = 0, one = 0;
+    std::array<std::uint8_t, 256> bits{};
+};
+inline constexpr std::array<Halving, kLowBits + 1> kHalvings = [] {
+    std::array<Halving, kLowBits + 1> all{};
+    for (std::uint32_t width = 0; width <= kLowBits; ++width) {
+        const std::uint64_t one = (1u << width) - 1, two = (1u << 2 * width) - 1;
+        all[width].four = (std::uint64_t{1} << 4 * width) - 1;
+        all[width].two = two | two << 32;
+        all[width].one = one | one << 16 | one << 32 | one << 48;
+        for (std::uint32_t mask = 0; mask < 256; ++mask)
+            all[width].bits[mask] = static_cast<std::uint8_t>(width * kOnes[mask]);
+    }
+    return all;
+}();
+
 // What the blocks of an MCU are between the two steps.
 struct Spread {
     alignas(32) std::uint8_t low[32 * 3];   // first bits of the values, by slot
@@ -70,11 +89,9 @@ FASTCLIPS_INLINE bool has_wide(std::uint32_t widths) {
 }
 
 // Spread the next values of a width to the bytes of a mask, and pass them.
-[[gnu::target("avx2,bmi2,popcnt")]] FASTCLIPS_INLINE void spread_by_pdep(const std::uint8_t* base,
-                                                                         std::uint64_t& place,
-                                                                         std::uint32_t mask,
-                                                                         std::uint32_t width,
-                                                                         std::uint8_t* to) {
+FASTCLIPS_AVX2 FASTCLIPS_INLINE void spread_by_pdep(const std::uint8_t* base, std::uint64_t& place,
+                                                    std::uint32_t mask, std::uint32_t width,
+                                                    std::uint8_t* to) {
     const std::uint64_t ones = kSlotTables.ones[mask];
     const std::uint64_t fields = (ones << width) - ones;
     const std::uint64_t values = _pdep_u64(bits_at(base, place), fields);
@@ -86,18 +103,16 @@ FASTCLIPS_AVX2 FASTCLIPS_INLINE void spread_by_shuffles(const std::uint8_t* base
                                                         std::uint64_t& place, std::uint32_t mask,
                                                         std::uint32_t width, std::uint8_t* to) {
     // Fields of `width` bits become bytes in three halvings, and then go to their places.
+    const Halving& half = kHalvings[width];
     std::uint64_t values = bits_at(base, place);
-    const std::uint64_t one = (1u << width) - 1u, two = (1u << 2 * width) - 1u;
-    values = (values & ((std::uint64_t{1} << 4 * width) - 1)) | values >> 4 * width << 32;
-    values = (values & (two | two << 32)) | (values & (two | two << 32) << 2 * width)
-                                                << (16 - 2 * width);
-    const std::uint64_t ones = one | one << 16 | one << 32 | one << 48;
-    values = (values & ones) | (values & ones << width) << (8 - width);
+    values = (values & half.four) | values >> 4 * width << 32;
+    values = (values & half.two) | (values & half.two << 2 * width) << (16 - 2 * width);
+    values = (values & half.one) | (values & half.one << width) << (8 - width);
     const __m128i ranks =
         _mm_loadl_epi64(reinterpret_cast<const __m128i*>(kSlotTables.ranks[mask].data()));
     _mm_storel_epi64(reinterpret_cast<__m128i*>(to),
                      _mm_shuffle_epi8(_mm_cvtsi64_si128(static_cast<long long>(values)), ranks));
-    place += std::uint64_t{width} * kOnes[mask];
+    place += half.bits[mask];
 }
 
 // Spread a block that has a group of wide values.
@@ -217,9 +232,9 @@ FASTCLIPS_AVX2 FASTCLIPS_INLINE void finish(const Head& head, const Spread& from
 }  // namespace detail
 
 // As read_mcu(), by AVX2 with pdep.
-[[gnu::target("avx2,bmi2,popcnt")]] inline std::uint64_t read_mcu_by_pdep(
-    const std::uint8_t* base, std::uint64_t place, std::int32_t* dc, std::uint32_t luma,
-    std::uint32_t blocks, Block** out) {
+FASTCLIPS_AVX2 inline std::uint64_t read_mcu_by_pdep(const std::uint8_t* base, std::uint64_t place,
+                                                     std::int32_t* dc, std::uint32_t luma,
+                                                     std::uint32_t blocks, Block** out) {
     Head heads[kMostBlocks];
     detail::Spread spread[kMostBlocks];
     if (!read_heads(base, place, dc, luma, blocks, heads)) return kBad;

@@ -20,7 +20,7 @@ from fastclips.spec import StreamSpec
 
 IMAGE, GRAY = StreamSpec("image"), StreamSpec("gray", channels=1)
 MASK = StreamSpec("mask", kind="mask")
-READERS = {"pdep": "", "shuffles": "BMI2", "plain": "AVX2,SSE4_2"}  # and what is switched off for them
+READERS = {"pdep": "", "shuffles": "PDEP", "plain": "AVX2,SSE4_2"}  # and what is switched off for them
 
 
 def decoder(stream=IMAGE, reader="pdep", **options):

@@ -51,7 +51,7 @@ def test_a_folder(frames, made):
     assert {name.rpartition(".")[2] for name in names} == {"fcd"}
 
 
-@pytest.mark.parametrize(("workers", "off"), [(0, ""), (2, ""), (0, "BMI2"), (2, "AVX2,SSE4_2")])
+@pytest.mark.parametrize(("workers", "off"), [(0, ""), (2, ""), (0, "PDEP"), (2, "AVX2,SSE4_2")])
 def test_the_digests(tmp_path, monkeypatch, workers, off):
     """Those of the folder, with gray, progressive and other JPEGs in it, whatever the CPU can do."""
     monkeypatch.setenv("FASTCLIPS_CPU_DISABLE", off)

@@ -9,7 +9,7 @@ namespace dct = fastclips::dct;
 
 namespace {
 
-constexpr const char* kSwitchedOff[] = {"", "BMI2", "AVX2,SSE4_2"};  // a reader each
+constexpr const char* kSwitchedOff[] = {"", "PDEP", "AVX2,SSE4_2"};  // a reader each
 
 RegionDecoder& decoder_of(std::size_t reader, bool gray, bool fast_dct) {
     static std::vector<std::unique_ptr<RegionDecoder>> decoders;
