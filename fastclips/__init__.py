@@ -12,8 +12,8 @@ Open a folder of frames, choose a sampler and transforms, iterate:
 (6, 4, 32, 32, 3) uint8 [1 1 1 1 1 1]
 
 =================== =====================================================================================
-data                `open`, `Stream`, `Dataset`; `pack`, `Packed`; `check`, `Checked`, `Finding`; your
-                    own: `Storage`
+data                `open`, `Stream`, `Dataset`; `pack`, `Packed`; `unpack`, `Unpacked`; `check`, `Checked`,
+                    `Finding`; your own: `Storage`
 clips               `Windows`, `RandomWindow`, `Segments`, `Views`; your own: `ClipSampler`, `Clips`
 frame choices       `Reverse`, `FrameDrop`, `SpeedJitter`
 geometry            `Resize`, `CenterCrop`, `RandomCrop`, `RandomResizedCrop`, `MultiScaleCrop`, `ThreeCrop`,
@@ -46,6 +46,7 @@ from fastclips.errors import ClosedError, DataError, EngineError, FastclipsError
 from fastclips.evaluation import average_views
 from fastclips.loader import ClipLoader
 from fastclips.packing.pack import Packed, pack
+from fastclips.packing.unpack import Unpacked, unpack
 from fastclips.pixels.geometry.crops import (
     CenterCrop,
     MultiScaleCrop,
@@ -136,6 +137,7 @@ __all__ = [
     "Stream",
     "TenCrop",
     "ThreeCrop",
+    "Unpacked",
     "Views",
     "Windows",
     "average_views",
@@ -144,5 +146,6 @@ __all__ = [
     "fit_zca",
     "open",
     "pack",
+    "unpack",
 ]
 __version__ = "0.1.0"

@@ -63,9 +63,16 @@ class Rung(enum.IntEnum):
 def jpeg_size(data: object) -> tuple[int, int] | None:
     """Height and width of a JPEG with a usual header; None for other files."""
 
+DCT_MAGIC: bytes = ...
+
+def dct_size(data: object) -> tuple[int, int]:
+    """
+    Height and width of a dct frame, once its checksum is verified; ValueError if it is damaged.
+    """
+
 class RegionDecoder:
     """
-    Decodes boxes of JPEGs, one at a time. Not thread-safe; no file may change during a call.
+    Decodes boxes of JPEGs and dct frames, one at a time. Not thread-safe; no file may change during a call.
     """
 
     def __init__(self, *, gray: bool, fast_dct: bool) -> None: ...
@@ -133,6 +140,23 @@ class FrameArea:
 
         Returns a byte for each frame: HELD, or another one if the slot does not hold it; its row then holds anything.
         """
+
+def to_dct(data: bytes) -> bytes | None:
+    """
+    A dct frame of the coefficients of a JPEG; None if the JPEG is unusual or damaged, or they do not fit.
+    """
+
+def from_dct(data: bytes, around: bytes | None = None) -> bytes:
+    """
+    A JPEG of the coefficients of a dct frame.
+
+    `around` is the JPEG without its scan, as `around_scan` returns it; without it, the file has the standard Huffman tables.
+    """
+
+def around_scan(data: bytes) -> bytes | None:
+    """
+    What a JPEG has before its scan and behind it; None if it is no usual JPEG.
+    """
 
 class FrameSlots:
     """Memory for decoded frames: see native/frame_slots.h."""

@@ -90,6 +90,23 @@ std::vector<fastclips::jpeg::Shared> shared_of(std::uint64_t video,
     return shared;
 }
 
+// Why a frame in the dct code cannot be read.
+std::string text_of(fastclips::dct::Problem problem, fastclips::jpeg::Bytes file) {
+    using fastclips::dct::Problem;
+    switch (problem) {
+        case Problem::kCutShort:
+            return "it ends within its header";
+        case Problem::kWrongChecksum:
+            return "its checksum is wrong";
+        case Problem::kOtherVersion:
+            return "its version is " + std::to_string(file.data[fastclips::dct::kVersionAt]) +
+                   ", but this fastclips reads version " +
+                   std::to_string(fastclips::dct::kVersion) + ": update fastclips, or pack again";
+        default:
+            return "its header cannot be";
+    }
+}
+
 }  // namespace
 
 void bind_decoding(nb::module_& m) {
@@ -114,9 +131,25 @@ void bind_decoding(nb::module_& m) {
         },
         "data"_a, "Height and width of a JPEG with a usual header; None for other files.");
 
-    nb::class_<RegionDecoder>(m, "RegionDecoder",
-                              "Decodes boxes of JPEGs, one at a time. Not thread-safe; no file may "
-                              "change during a call.")
+    m.attr("DCT_MAGIC") = nb::bytes(fastclips::dct::kMagic.data(), fastclips::dct::kMagic.size());
+    m.def(
+        "dct_size",
+        [](nb::object data) {
+            const Buffer file(data, PyBUF_SIMPLE);
+            fastclips::jpeg::Frame frame;
+            const auto problem = fastclips::dct::parse(file.bytes(), frame);
+            if (problem != fastclips::dct::Problem::kNone)
+                throw nb::value_error(text_of(problem, file.bytes()).c_str());
+            return std::tuple(frame.height, frame.width);
+        },
+        "data"_a,
+        "Height and width of a dct frame, once its checksum is verified; ValueError if it is "
+        "damaged.");
+
+    nb::class_<RegionDecoder>(
+        m, "RegionDecoder",
+        "Decodes boxes of JPEGs and dct frames, one at a time. Not thread-safe; no file may "
+        "change during a call.")
         .def(nb::init<bool, bool>(), nb::kw_only(), "gray"_a, "fast_dct"_a)
         .def(
             "decode",

@@ -19,4 +19,5 @@ using Bytes = nb::ndarray<nb::numpy, std::uint8_t, nb::ndim<1>, nb::c_contig>;
 void bind_arena(nb::module_& m);
 void bind_files(nb::module_& m);
 void bind_decoding(nb::module_& m);
+void bind_dct(nb::module_& m);
 void bind_pixels(nb::module_& m);

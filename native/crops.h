@@ -137,7 +137,7 @@ class RowWriter {
 // after some rows. `mirror` has room for a row.
 inline Rung decode_crop(RegionDecoder& decoder, Bytes file, const Crop& crop, std::uint8_t* mirror,
                         std::uint8_t* out) {
-    const std::optional<Frame> frame = parse(file);
+    const std::optional<Frame> frame = parse_frame(file);
     if (!frame || frame->height != crop.height || frame->width != crop.width)
         return Rung::kDeclined;
     const RowWriter writer(crop, mirror, out);

@@ -32,9 +32,33 @@ inline constexpr std::uint8_t kMark = 0xff, kRst0 = 0xd0, kSoi = 0xd8, kEoi = 0x
 inline constexpr std::uint8_t kDqt = 0xdb, kDri = 0xdd, kApp0 = 0xe0, kApp14 = 0xee, kApp15 = 0xef;
 inline constexpr std::uint8_t kSof0 = 0xc0, kSof1 = 0xc1, kDht = 0xc4, kJpg = 0xc8, kDac = 0xcc;
 inline constexpr std::uint8_t kSof15 = 0xcf, kCom = 0xfe;
-inline constexpr std::uint32_t kLargest = 65500;         // pixels of a side: libjpeg's limit
+inline constexpr std::uint32_t kLargest = 65500;  // pixels of a side: libjpeg's limit
+// Pixels of the longer side: below, simplejpeg decides on the scale, so native code decodes
+// nothing.
+inline constexpr std::uint32_t kSmallest = 8;
 inline constexpr std::uint64_t kPixelsPerByte = 8 * 64;  // at most: one bit for a block of 8 x 8
 inline constexpr std::size_t kPieces = 8;                // of a header to copy, at most
+
+using Block = short[64];  // coefficients in natural order; libjpeg's JBLOCK
+
+// Zigzag order (T.81, figure A.6). Coefficients past a block's end go to position 0, which is
+// overwritten last.
+inline constexpr std::array<std::uint8_t, 256> kPositions = [] {
+    std::array<std::uint8_t, 256> positions{};
+    for (int x = 0, y = 0, i = 0; i < 64; ++i) {
+        positions[i] = static_cast<std::uint8_t>(8 * y + x);
+        const bool up = (x + y) % 2 == 0;
+        if (up && (x == 7 || y == 0)) {
+            (x == 7 ? y : x) += 1;
+        } else if (!up && (y == 7 || x == 0)) {
+            (y == 7 ? x : y) += 1;
+        } else {
+            x += up ? 1 : -1;
+            y += up ? -1 : 1;
+        }
+    }
+    return positions;
+}();
 
 // The header of a file, up to its first scan.
 struct Frame {
@@ -44,6 +68,7 @@ struct Frame {
     std::size_t scan = 0;                         // offset of the entropy-coded data
     // Whether the file is one sequential Huffman scan of all components, in a usual subsampling.
     bool simple = false;
+    bool packed = false;  // whether it is a dct frame instead, see dct_format.h
 
     struct Piece {
         std::size_t begin, end;
@@ -260,10 +285,20 @@ inline Box whole_mcus(const Frame& frame, Box box) {
             up(box.right, frame.mcu_width, frame.width)};
 }
 
+// Write Huffman tables of a single code each, kHeaderExtra bytes; returns their end.
+inline constexpr std::size_t kHeaderExtra = 40;
+inline std::uint8_t* write_single_codes(std::uint8_t* to) {
+    constexpr std::uint8_t kTables[] = {kMark, kDht, 0, 38, 0x00, 1, 0, 0, 0,    0, 0, 0, 0, 0,
+                                        0,     0,    0, 0,  0,    0, 0, 0, 0x10, 1, 0, 0, 0, 0,
+                                        0,     0,    0, 0,  0,    0, 0, 0, 0,    0, 0, 0};
+    static_assert(sizeof kTables == kHeaderExtra);
+    std::memcpy(to, kTables, sizeof kTables);
+    return to + sizeof kTables;
+}
+
 // Write a header for a picture as large as a box of the frame, without restart markers and with
 // Huffman tables of a single code, which nothing is decoded by. `out` has room for frame.scan +
 // kHeaderExtra bytes.
-inline constexpr std::size_t kHeaderExtra = 40;
 inline std::size_t write_header(Bytes file, const Frame& frame, Box box, std::uint8_t* out) {
     std::uint8_t* to = out;
     const auto append = [&to](const std::uint8_t* from, std::size_t size) {
@@ -283,11 +318,7 @@ inline std::size_t write_header(Bytes file, const Frame& frame, Box box, std::ui
             append(file.data + begin, end - begin);
         }
     }
-    constexpr std::uint8_t kTables[] = {kMark, kDht, 0, 38, 0x00, 1, 0, 0, 0,    0, 0, 0, 0, 0,
-                                        0,     0,    0, 0,  0,    0, 0, 0, 0x10, 1, 0, 0, 0, 0,
-                                        0,     0,    0, 0,  0,    0, 0, 0, 0,    0, 0, 0};
-    static_assert(sizeof kTables <= kHeaderExtra);
-    append(kTables, sizeof kTables);
+    to = write_single_codes(to);
     append(file.data + frame.sos, frame.scan - frame.sos);
     for (std::uint32_t c = 0; c < frame.components; ++c)
         to[-static_cast<std::ptrdiff_t>(frame.scan - frame.sos) + 6 + 2 * c] = 0;

@@ -48,6 +48,7 @@ NB_MODULE(_native, m) {
           "Let no other thread of this process return from native code that runs without the GIL.");
 
     bind_decoding(m);
+    bind_dct(m);
     bind_arena(m);
     bind_files(m);
     bind_pixels(m);

@@ -1,5 +1,5 @@
-// Decode a box of a JPEG to pixels. scan.h reads the coefficients of the box; libjpeg-turbo makes
-// pixels of them, as if they were a picture of that size. No Python.
+// Decode a box of a JPEG or a dct frame to pixels. scan.h or dct_reader.h reads the coefficients of
+// the box; libjpeg-turbo makes pixels of them, as if they were a picture of that size. No Python.
 //
 // The pixels equal those of the whole frame, bit for bit:
 // - libjpeg's fancy upsampling mixes a sample of subsampled colour with the sample beside it, and
@@ -28,6 +28,7 @@ extern "C" {
 }
 #endif
 
+#include "dct_reader.h"
 #include "jpeg.h"
 #include "scan.h"
 
@@ -35,8 +36,6 @@ namespace fastclips::jpeg {
 
 inline constexpr std::uint32_t kMargin = 1;     // pixels of the scaled frame
 inline constexpr std::uint32_t kNarrowest = 6;  // pixels of the scaled frame
-inline constexpr std::uint32_t kSmallest =
-    8;  // pixels of the longer side; below, simplejpeg decides on the scale
 // libjpeg-turbo's colour conversion writes rows that start at a multiple of 32 bytes past the
 // caches, which is a fifth slower here. So rows start 16 bytes after such a multiple. The distance
 // between rows is whole pixels, and there is room for one more row, so that a view of wider,
@@ -66,6 +65,11 @@ struct Region {
     std::size_t offset = 0, stride = 0;                      // bytes in the output
     std::size_t needed = 0;                                  // bytes of output, for kNoRoom
 };
+
+// Read the header of a JPEG or a dct frame; nothing if the file is neither, unusual or damaged.
+inline std::optional<Frame> parse_frame(Bytes file) {
+    return dct::is_dct(file) ? dct::parse(file) : parse(file);
+}
 
 // Decodes regions of frames, one at a time. Not thread-safe.
 class RegionDecoder {
@@ -106,7 +110,7 @@ class RegionDecoder {
 
     // Decode a box, in pixels of the full frame, at 1 / scale of its size.
     Region decode(Bytes file, Box box, std::uint32_t scale, std::uint8_t* out, std::size_t room) {
-        const std::optional<Frame> frame = parse(file);
+        const std::optional<Frame> frame = parse_frame(file);
         if (!frame) return {};
         const Held held = prepare(file, *frame, box, scale);
         if (held.rung == Rung::kDeclined) return {};
@@ -169,6 +173,11 @@ class RegionDecoder {
             stop(reinterpret_cast<j_common_ptr>(info));
         return TRUE;
     }
+    static boolean decode_dct_mcu(j_decompress_ptr info, JBLOCKROW* blocks) {
+        if (!static_cast<RegionDecoder*>(info->client_data)->dct_.read(blocks))
+            stop(reinterpret_cast<j_common_ptr>(info));
+        return TRUE;
+    }
 
     static std::uint32_t up(std::uint32_t value, std::uint32_t by) { return (value + by - 1) / by; }
     static std::size_t apart(std::size_t width) {
@@ -195,15 +204,23 @@ class RegionDecoder {
         box.right = std::min(box.right, frame.width);
         if (box.top >= box.bottom || box.left >= box.right) return {};
         const Box mcus = whole_mcus(frame, widened(frame, box, scale));
-        if (!find_segments(file, frame, starts_) || !scan_.begin(file, frame, starts_, mcus))
+        packed_ = frame.packed;
+        if (packed_) {
+            dct_.begin(file, frame, mcus);
+        } else if (!find_segments(file, frame, starts_) ||
+                   !scan_.begin(file, frame, starts_, mcus)) {
             return {};
-        if (header_.size() < frame.scan + kHeaderExtra) header_.resize(frame.scan + kHeaderExtra);
+        }
+        const std::size_t most = packed_ ? dct::kJpegHeader : frame.scan + kHeaderExtra;
+        if (header_.size() < most) header_.resize(most);
+        const std::size_t written = packed_ ? dct::write_header(file, frame, mcus, header_.data())
+                                            : write_header(file, frame, mcus, header_.data());
         const std::uint32_t height = mcus.bottom - mcus.top, width = mcus.right - mcus.left;
         return {height == frame.height && width == frame.width ? Rung::kWhole
-                : can_slice(frame)                             ? Rung::kSliced
+                : packed_ || can_slice(frame)                  ? Rung::kSliced
                                                                : Rung::kCropped,
                 box,
-                {header_.data(), write_header(file, frame, mcus, header_.data())},
+                {header_.data(), written},
                 up(height, scale),
                 up(width, scale),
                 box.top / scale - mcus.top / scale,
@@ -245,7 +262,8 @@ class RegionDecoder {
         info_.scale_num = 1;
         info_.scale_denom = scale;
         jpeg_start_decompress(&info_);
-        reinterpret_cast<EntropyDecoder*>(info_.entropy)->decode_mcu = decode_mcu;
+        reinterpret_cast<EntropyDecoder*>(info_.entropy)->decode_mcu =
+            packed_ ? decode_dct_mcu : decode_mcu;
         if (info_.output_height != held.height || info_.output_width != held.width)
             stop(reinterpret_cast<j_common_ptr>(&info_));
         JSAMPROW rows[kChunk];
@@ -256,7 +274,7 @@ class RegionDecoder {
             take(first, jpeg_read_scanlines(&info_, rows, most), rows);
         }
         jpeg_abort_decompress(&info_);  // the scan has no end marker
-        return scan_.finish();
+        return packed_ ? dct_.finish() : scan_.finish();
     }
 
     [[noreturn]] static void stop(j_common_ptr info) {
@@ -270,8 +288,9 @@ class RegionDecoder {
     std::vector<std::uint32_t> starts_;
     std::vector<std::uint8_t> header_, rows_;
     Scan scan_;
+    dct::Reader dct_;
     const bool gray_, fast_dct_;
-    bool usable_ = false;
+    bool usable_ = false, packed_ = false;  // packed_: of the file that is decoded
 };
 
 }  // namespace fastclips::jpeg

@@ -14,31 +14,6 @@
 
 namespace fastclips::jpeg {
 
-using Block = short[64];  // coefficients in natural order; libjpeg's JBLOCK
-
-namespace detail {
-
-// Zigzag order (T.81, figure A.6). Coefficients past a block's end go to position 0, which is
-// overwritten last.
-inline constexpr std::array<std::uint8_t, 256> kPositions = [] {
-    std::array<std::uint8_t, 256> positions{};
-    for (int x = 0, y = 0, i = 0; i < 64; ++i) {
-        positions[i] = static_cast<std::uint8_t>(8 * y + x);
-        const bool up = (x + y) % 2 == 0;
-        if (up && (x == 7 || y == 0)) {
-            (x == 7 ? y : x) += 1;
-        } else if (!up && (y == 7 || x == 0)) {
-            (y == 7 ? x : y) += 1;
-        } else {
-            x += up ? 1 : -1;
-            y += up ? -1 : 1;
-        }
-    }
-    return positions;
-}();
-
-}  // namespace detail
-
 // Reads boxes of files, one at a time. Not thread-safe.
 class Scan {
   public:
@@ -192,7 +167,7 @@ class Scan {
         std::uint32_t k = 0;
         const auto put = [&](Code found) __attribute__((always_inline)) {
             k += found.advance();
-            block[detail::kPositions[k]] = static_cast<short>(found.value(reader.bits));
+            block[kPositions[k]] = static_cast<short>(found.value(reader.bits));
             reader.pass(found);
         };
         do {

@@ -52,7 +52,7 @@ class SharedCrops {
 
     // Decode a frame whole, into its claimed slot and, what is in the crop, into the batch.
     Rung fill(RegionDecoder& decoder, Bytes file, const Shared& shared) {
-        const std::optional<Frame> frame = parse(file);
+        const std::optional<Frame> frame = parse_frame(file);
         Rung rung = Rung::kDeclined;
         if (frame && frame->height == crop_.height && frame->width == crop_.width) {
             const RowWriter writer = writer_of(shared);

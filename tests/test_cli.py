@@ -20,7 +20,7 @@ def test_alone_it_prints_help(capsys):
     assert "examples:" in out
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["preview"], ["check"], ["pack"], ["bench"]])
+@pytest.mark.parametrize("command", [[], ["demo"], ["preview"], ["check"], ["pack"], ["unpack"], ["bench"]])
 def test_help(capsys, command, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as stop:

@@ -16,6 +16,7 @@ OFF = {
     "OpenCV": {"OPENCV_CPU_DISABLE": "AVX512_SKX,AVX2,FP16,AVX,SSE4_2,SSE4_1"},
     "NumPy": {"NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX2 FMA3"},
     "numba": {"NUMBA_CPU_NAME": "generic"},
+    "fastclips": {"FASTCLIPS_CPU_DISABLE": "AVX2,PDEP,SSE4_2"},
     "libjpeg-turbo": {"JSIMD_FORCENONE": "1"},
     "the C library": {
         "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2_Usable,-FMA_Usable,-AVX2,-FMA,-FMA4",

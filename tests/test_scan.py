@@ -209,7 +209,7 @@ def test_no_frames_says_what_was_found(tmp_path):
     write(tmp_path, "a/1.txt", "a/2.TXT", "b/3.txt", "b/README")
     assert refusal(tmp_path) == (
         f"no frames in '{tmp_path}': expected class/video/frame with the extensions .jpg, .jpeg, .png, "
-        ".bmp, .tif, .tiff, .jfif, .webp, or class/video.mp4; found 3 .txt files, 1 extensionless file."
+        ".bmp, .tif, .tiff, .jfif, .webp, .fcd, or class/video.mp4; found 3 .txt files, 1 extensionless file."
     )
 
 

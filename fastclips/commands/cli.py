@@ -1,4 +1,4 @@
-"""The command line: `fastclips demo`, `preview`, `check`, `pack` and `bench`.
+"""The command line: `fastclips demo`, `preview`, `check`, `pack`, `unpack` and `bench`.
 
 Only the module of the command that is called is imported, so that help is instant.
 """
@@ -29,6 +29,7 @@ _COMMANDS = {  # modules of this package with add_arguments(parser) and run(args
     "preview": "draw clips of your frames as the model will see them",
     "check": "read every frame and list what would harm training",
     "pack": "write frames as a pack: tar files, fast to crop from",
+    "unpack": "write the frames of a pack as files",
     "bench": "compare the loader's speed on your frames with bare decoding",
 }
 _OUTPUT_FAILS = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # of standard output

@@ -31,6 +31,8 @@ examples:
       images with their masks, side by side
   fastclips pack frames/ packed/ --list train.txt --columns "path length label"
   fastclips pack frames/ packed/ --short-side 256 --quality 90
+  fastclips pack frames/ packed/ --codec dct
+      the same pixels in a code that is faster to read than that of JPEGs
   fastclips pack frames/ packed/ --codec raw
       decoded pixels, for small sets
   fastclips pack videos/ packed/ --short-side 256
@@ -81,9 +83,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     encoding.add_argument(
         "--codec",
-        choices=("jpeg", "raw"),
+        choices=("jpeg", "dct", "raw"),
         default="jpeg",
-        help="store frames as JPEGs or decoded pixels (default: %(default)s)",
+        help="store frames as JPEGs, their coefficients in a faster code, or decoded pixels "
+        "(default: %(default)s)",
     )
     encoding.add_argument(
         "--skip-damaged", action="store_true", help="leave out videos with unreadable frames"

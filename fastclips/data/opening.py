@@ -79,9 +79,9 @@ def open_dataset(
 ) -> Dataset:
     r"""Open a dataset: folders of frames, video files, a list of videos, tar files, a pack, or arrays.
 
-    ``fastclips.open`` is this function. Files of frames are .jpg, .jpeg, .jfif, .png, .bmp, .tif, .tiff
-    or .webp. Everything is in natural order: ``f2`` comes before ``f10``. Video files are .avi, .flv, .m4v,
-    .mkv, .mov, .mp4, .mpeg, .mpg, .ts, .webm or .wmv, and take the extra ``video``.
+    ``fastclips.open`` is this function. Files of frames are .jpg, .jpeg, .jfif, .png, .bmp, .tif, .tiff or
+    .webp (or .fcd, of packs). Everything is in natural order: ``f2`` comes before ``f10``. Video files are
+    .avi, .flv, .m4v, .mkv, .mov, .mp4, .mpeg, .mpg, .ts, .webm or .wmv, and take the extra ``video``.
 
     Parameters
     ----------

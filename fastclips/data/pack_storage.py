@@ -6,11 +6,11 @@ A pack is a folder::
     pack.index                   `Columns`: the place of each frame, and the `Index`
 
 **Members** are named ``video/000012.image.jpg``: the video's name, the frame's number in the video from 0,
-its stream and its format. WebDataset's readers use a file's name up to the first dot as the sample, so all
-streams of a frame are one sample. The frames of a video are consecutive, the streams of a frame adjacent, and
-a video is in one shard. A video whose name is not allowed in a tar (it begins with ``/``, or holds ``..``) is
-put below ``_`` and its number. A frame without a mask has no member: its name in ``storage.*`` is empty, and
-its length and its blocks are 0.
+its stream and its format (``fcd`` for a dct frame). WebDataset's readers use a file's name up to the first
+dot as the sample, so all streams of a frame are one sample. The frames of a video are consecutive, the
+streams of a frame adjacent, and a video is in one shard. A video whose name is not allowed in a tar (it
+begins with ``/``, or holds ``..``) is put below ``_`` and its number. A frame without a mask has no member:
+its name in ``storage.*`` is empty, and its length and its blocks are 0.
 
 **Places.** Offsets count through all shards, as if they were concatenated, so each byte has one number. ::
 

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Records", "read_records"]
 
-_FRAMES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".jfif", ".webp")
+_FRAMES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".jfif", ".webp", ".fcd")
 _DETOURS = regex(r"/(?:\.?/)+").sub
 _BELOW = 2**31
 

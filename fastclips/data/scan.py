@@ -68,7 +68,7 @@ __all__ = [
     "without_video_extension",
 ]
 
-FRAME_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".jfif", ".webp")  # in any case
+FRAME_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".jfif", ".webp", ".fcd")  # in any case
 SELECTED_EXTENSIONS = (".flo",)  # of frames that only a pattern selects
 
 SKIPPED = ("__MACOSX", "@eaDir")  # left in folders by archives and servers

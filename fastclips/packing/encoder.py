@@ -4,6 +4,7 @@
 
     JPEG, unchanged       -> the same coefficients with restart markers (native/transcode.h): no pixel changes
     picture, resized, encoded again or an array  -> JPEG, 4:2:0, with restart markers
+    either, codec dct     -> the same coefficients as a dct frame (native/dct_writer.h), if they fit
     mask                  -> its own bytes; PNG if it is an array or resized
     flow, depth           -> its own bytes; .npy if it is an array
     any other, codec raw  -> .npy
@@ -22,8 +23,8 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from fastclips._native import NPY_MAGIC, transcode
-from fastclips.errors import FrameError
+from fastclips._native import DCT_MAGIC, NPY_MAGIC, around_scan, from_dct, to_dct, transcode
+from fastclips.errors import DamageError, FrameError
 from fastclips.pixels.decoding.decoder import Decoder, frame_size
 from fastclips.pixels.decoding.headers import is_whole_png
 from fastclips.pixels.geometry.resample import shrink
@@ -36,9 +37,18 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "Encoded", "Encoder", "Encoding", "kind_of"]
 
-KINDS = ("jpg", "png", "bmp", "tif", "npy", "bin")  # extensions; bin: any other format
+KINDS = ("jpg", "png", "bmp", "tif", "npy", "bin", "fcd")  # extensions; bin: any other format
 QUALITY = 90  # of pixels that must be encoded when no quality is given
-_STARTS = {b"\xff\xd8\xff": 0, b"\x89PNG\r\n\x1a\n": 1, b"BM": 2, b"II*\0": 3, b"MM\0*": 3, NPY_MAGIC: 4}
+_BIN, _DCT = KINDS.index("bin"), KINDS.index("fcd")
+_STARTS = {
+    b"\xff\xd8\xff": 0,
+    b"\x89PNG\r\n\x1a\n": 1,
+    b"BM": 2,
+    b"II*\0": 3,
+    b"MM\0*": 3,
+    NPY_MAGIC: 4,
+    DCT_MAGIC: _DCT,
+}
 _SUBSAMPLING = "420"
 _PNG_DEPTH = slice(24, 26)  # bits per channel and colour type
 
@@ -57,12 +67,20 @@ class Encoding:
         1 to 100: encode all JPEGs again. Without it, only pixels that must be encoded are, at 90.
     raw : bool
         Whether decoded pixels are kept instead of JPEGs.
+    dct : bool
+        Whether dct frames are kept instead of JPEGs, where they fit.
     """
 
     restart: int = 2
     short_side: int | None = None
     quality: int | None = None
     raw: bool = False
+    dct: bool = False
+
+    def settings(self) -> list[Any]:
+        """Return the options, as a list that is the same as in fastclips 0.1.0 where it knew them."""
+        *known, dct = vars(self).values()
+        return [*known, "dct"] if dct else known
 
 
 class Encoded(NamedTuple):
@@ -76,12 +94,16 @@ class Encoded(NamedTuple):
         Index of its extension in `KINDS`.
     kept : bool
         Whether it is a picture that should have been transcoded and could not be: it is no JPEG, or its
-        coefficients do not fit into a baseline file.
+        coefficients do not fit into a baseline file, or not into a dct frame.
+    around : bytes
+        For a dct frame, the JPEG that it was made of without its scan, if the two give the JPEG back byte for
+        byte. Otherwise empty.
     """
 
     data: bytes
     kind: int
     kept: bool = False
+    around: bytes = b""
 
 
 class Encoder:
@@ -119,9 +141,11 @@ class Encoder:
             return self._of_pixels(pixels)
         if self._stream.mask:
             return self._as_it_is(data)
+        if kind_of(data) == _DCT:
+            return self._of_dct(bytes(data))
         if kind_of(data) == 0:
             try:
-                return Encoded(transcode(bytes(data), encoding.restart), 0)
+                return self._of_jpeg(bytes(data))
             except ValueError:
                 pass  # damaged, or not expressible as a baseline file
         return self._as_it_is(data)._replace(kept=True)
@@ -170,7 +194,36 @@ class Encoder:
         space, sampling = ("RGB", _SUBSAMPLING) if pixels.shape[2] == 3 else ("GRAY", "Gray")  # noqa: PLR2004
         quality = QUALITY if self._encoding.quality is None else self._encoding.quality
         data = simplejpeg.encode_jpeg(pixels, quality, space, sampling)
-        return Encoded(transcode(data, self._encoding.restart), 0)
+        return self._of_jpeg(data)._replace(around=b"")  # no file of the user's
+
+    def _of_jpeg(self, data: bytes) -> Encoded:
+        """Return a JPEG's coefficients as they are packed; raise ValueError if it cannot be transcoded."""
+        made = transcode(data, self._encoding.restart)
+        if not self._encoding.dct:
+            return Encoded(made, 0)
+        coded = to_dct(data)
+        if coded is not None:
+            return Encoded(coded, _DCT, around=_around(data, coded))
+        coded = to_dct(made)
+        return Encoded(made, 0, kept=True) if coded is None else Encoded(coded, _DCT)
+
+    def _of_dct(self, data: bytes) -> Encoded:
+        """Return a dct frame as it is packed; raise DamageError if it is damaged."""
+        frame_size(data)
+        try:
+            jpeg = from_dct(data)
+        except ValueError as error:
+            raise DamageError(f"damaged dct frame of {len(data)} bytes: {error}") from error
+        return Encoded(data, _DCT) if self._encoding.dct else self._of_jpeg(jpeg)
+
+
+def _around(data: bytes, coded: bytes) -> bytes:
+    """Return what a JPEG has beside its scan, if its dct frame and that give its bytes back."""
+    around = around_scan(data)
+    try:
+        return around if around is not None and from_dct(coded, around) == data else b""
+    except ValueError:
+        return b""
 
 
 def _as_npy(pixels: NDArray[Any]) -> Encoded:
@@ -182,4 +235,4 @@ def _as_npy(pixels: NDArray[Any]) -> Encoded:
 def kind_of(data: bytes | bytearray | memoryview) -> int:
     """Return the index in `KINDS` of a file's format, by its first bytes."""
     start = bytes(data[:8])
-    return next((kind for begins, kind in _STARTS.items() if start.startswith(begins)), len(KINDS) - 1)
+    return next((kind for begins, kind in _STARTS.items() if start.startswith(begins)), _BIN)

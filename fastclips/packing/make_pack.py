@@ -136,7 +136,7 @@ def _made(dataset: Dataset, videos: StoredVideos, options: Options) -> str:
         for row in sampled
     ]
     paths = [storage.where(*frame) for frame in frames]
-    settings = [*vars(options.encoding).values(), options.shard_bytes, options.drop]
+    settings = [*options.encoding.settings(), options.shard_bytes, options.drop]
     digest.update(json.dumps([meta, stream_meta(dataset.streams), settings, paths], sort_keys=True).encode())
     digest.update(dataset.index.names.digest())
     for name, column in columns.items():

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Job", "Part", "PartMaker", "Problem", "Task", "member_name", "padding"]
 
+_MOST_AROUNDS = 256  # that a worker remembers
+
 
 @dataclass(frozen=True)
 class Job:
@@ -122,6 +124,8 @@ class Part:
         frame stream by stream. The kind of a frame without a mask is -1.
     source : int
         Bytes that were read.
+    arounds : list of bytes
+        For each frame `Encoded.around`; empty for a pack without dct frames.
     kept : int
         Pictures that were packed unchanged because they could not be transcoded.
     problems : list of Problem
@@ -137,6 +141,7 @@ class Part:
     starts: list[int] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
     kinds: list[int] = field(default_factory=list)
+    arounds: list[bytes] = field(default_factory=list)
     source: int = 0
     kept: int = 0
     problems: list[Problem] = field(default_factory=list)
@@ -160,6 +165,7 @@ class PartMaker:
         use_one_thread()
         opened(job.storage)
         self._job = job
+        self._arounds: dict[bytes, bytes] = {}  # one object for equal ones, which is sent once
         self._encoders = {stream.name: Encoder(stream, job.encoding) for stream in job.streams}
 
     def make(self, task: Task) -> Part:
@@ -187,6 +193,7 @@ class PartMaker:
                     part.starts.append(part.size)
                     part.lengths.append(0)
                     part.kinds.append(-1)
+                    self._add_around(b"", part)
                     continue
                 data = read
                 encoded = self._encoders[stream.name].encode(data)
@@ -209,7 +216,15 @@ class PartMaker:
         part.lengths.append(len(encoded.data))
         part.kinds.append(encoded.kind)
         part.kept += encoded.kept
+        self._add_around(encoded.around, part)
         part.size += file.write(b"".join((header, encoded.data, bytes(padding(len(encoded.data))))))
+
+    def _add_around(self, around: bytes, part: Part) -> None:
+        if not self._job.encoding.dct:
+            return
+        if len(self._arounds) == _MOST_AROUNDS:
+            self._arounds.clear()
+        part.arounds.append(self._arounds.setdefault(around, around))
 
     def _video_file(self, storage: VideoStorage, task: Task, part: Part, file: BinaryIO) -> None:
         """Add a video file's frames, or none if one cannot be read: the frames after it have no numbers."""

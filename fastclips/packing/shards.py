@@ -5,6 +5,7 @@ While a pack is made, its folder holds ``.packing``::
     made            digest of the data and the options; a run with another digest does not resume
     lock            held by the process that packs
     00000.record    content of a complete shard, as `Columns`
+    00000.headers   of a shard with dct frames, moved beside the shard: see `fastclips.packing.headers`
     shard           the shard that is being written
     parts-*/        the parts of the shard; a folder for each run, because workers may outlive a run
 
@@ -32,6 +33,7 @@ from fastclips.data.names import FileNames
 from fastclips.data.pack_storage import BLOCK, INDEX, PackStorage, is_pack
 from fastclips.data.tars import UNFINISHED
 from fastclips.errors import DataError, OptionError, why_failed
+from fastclips.packing.headers import Headers, headers_name
 from fastclips.packing.parts import Problem, member_name
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Shards", "Totals"]
 
-_SHARD = re.compile(r"[0-9]{5,}\.tar")
+_SHARD = re.compile(r"([0-9]{5,})\.(?:tar|headers)")
 _COUNTED = ("videos", "frames", "source", "packed", "kept")
 _END = bytes(2 * BLOCK)  # the end of a tar file
 
@@ -123,6 +125,7 @@ class Shards:
         self.next_video = 0
         self.totals = Totals()
         self.complete = _is_made(folder, made)
+        self._made = made
         self._records: list[Columns] = []
         self._parts: list[tuple[Part, int]] = []  # of the current video, with their offsets in the shard
         if not self.complete:
@@ -168,9 +171,9 @@ class Shards:
             self._records.append(record)
             self._count(record.meta)
             self.next_video = record.meta["next"]
-        kept = {_shard_name(number) for number in range(len(self._records))}
         for path in self._folder.iterdir():
-            if _SHARD.fullmatch(path.name) and path.name not in kept:
+            shard = _SHARD.fullmatch(path.name)
+            if shard and int(shard[1]) >= len(self._records):
                 path.unlink()
         self._remove_unfinished()
         self._parts_folder = Path(tempfile.mkdtemp(prefix="parts-", dir=self._work))
@@ -247,6 +250,8 @@ class Shards:
         for part, offset in parts:
             self._columns["start"].append(np.array(part.starts, np.int64) + offset)
             self._columns["kind"].append(np.array(part.kinds, np.int64))
+            if part.arounds:
+                self._headers.add(part.arounds)
         self._meta["videos"] += 1
         self._meta["frames"] += frames
         self._meta["packed"] += int(lengths.sum())
@@ -258,6 +263,7 @@ class Shards:
         self._columns: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
         self._meta: dict[str, Any] = dict.fromkeys(_COUNTED, 0)
         self._meta |= {"problems": [], "dropped": []}
+        self._headers = Headers()
         self._size = 0
 
     def _end_shard(self, next_video: int) -> None:
@@ -269,6 +275,7 @@ class Shards:
             os.close(self._fd)
             self._fd = -1
             (self._work / "shard").rename(self._folder / _shard_name(number))
+            self._save_headers(number)
             _sync(self._folder)
         empty = {"fps": np.zeros(0)}
         columns = {
@@ -283,6 +290,14 @@ class Shards:
         self._count(record.meta)
         self.next_video = next_video
         self._begin_record()
+
+    def _save_headers(self, number: int) -> None:
+        if not self._headers:
+            return
+        shard = _shard_name(number)
+        name = headers_name(shard)
+        self._headers.columns(self._made, shard, self._size + len(_END)).save(self._work / name)
+        (self._work / name).rename(self._folder / name)
 
     def finish(self, videos: int) -> None:
         """Close the last shard; `videos` is the number of all videos, with those that are left out."""
@@ -339,6 +354,7 @@ class Shards:
         """Remove shards without videos, so that another run reads the frames again."""
         for number in range(len(self._records)):
             (self._folder / _shard_name(number)).unlink(missing_ok=True)
+            (self._folder / headers_name(_shard_name(number))).unlink(missing_ok=True)
         shutil.rmtree(self._work, ignore_errors=True)
 
     def save(self, columns: Columns) -> None:

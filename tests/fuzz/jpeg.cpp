@@ -1,41 +1,13 @@
 // The libFuzzer target. For arbitrary bytes, parsing, scanning, reading and decoding read and write
 // nothing outside their buffers; decoded pixels are those that libjpeg-turbo alone makes of the
 // file without a complaint; and a part equals the whole. README.md here says how to run it.
-#include <cstdio>
-#include <cstdlib>
-
+#include "../../native/dct_restore.h"
+#include "../../native/dct_writer.h"
 #include "../../native/shared_crops.h"
 #include "../../native/transcode.h"
-
-using namespace fastclips::jpeg;
+#include "pixels.h"
 
 namespace {
-
-void demand(bool holds, const char* what) {
-    if (holds) return;
-    std::fprintf(stderr, "does not hold: %s\n", what);
-    std::abort();
-}
-
-// The request, from the first bytes of an input; the rest is the file.
-struct Question {
-    Box box;
-    std::uint32_t scale;
-    bool gray, fast_dct;
-};
-constexpr std::size_t kQuestion = 9;
-
-Question ask(const std::uint8_t* data) {
-    const auto two = [data](int at) {
-        return static_cast<std::uint32_t>(data[at] | data[at + 1] << 8);
-    };
-    return {{two(0), two(2), two(4), two(6)},
-            1u << (data[8] & 3),
-            (data[8] & 4) != 0,
-            (data[8] & 8) != 0};
-}
-
-constexpr std::uint64_t kMost = 1u << 22;  // pixels; larger files are not decoded
 
 void check_segments(Bytes file, const Frame& frame) {
     std::vector<std::uint32_t> starts;
@@ -48,75 +20,6 @@ void check_segments(Bytes file, const Frame& frame) {
                                      kHeaderExtra);  // exactly, so that one byte more is found
     if (frame.simple)
         demand(write_header(file, frame, all, header.data()) <= header.size(), "a header has room");
-}
-
-// Decodes whole frames by libjpeg-turbo alone; no pixels if it complains.
-class Plain {
-  public:
-    Plain() {
-        info_.err = jpeg_std_error(&errors_);
-        errors_.error_exit = [](j_common_ptr info) {
-            std::longjmp(static_cast<Plain*>(info->client_data)->jump_, 1);
-        };
-        errors_.emit_message = [](j_common_ptr info, int level) {
-            if (level < 0) info->err->error_exit(info);
-        };
-        info_.client_data = this;
-        jpeg_create_decompress(&info_);
-    }
-    ~Plain() { jpeg_destroy_decompress(&info_); }
-
-    std::vector<std::uint8_t> decode(Bytes file, const Question& question) {
-        pixels_.clear();
-        if (setjmp(jump_) != 0) {
-            jpeg_abort_decompress(&info_);
-            return {};
-        }
-        jpeg_mem_src(&info_, file.data, file.size);
-        jpeg_read_header(&info_, TRUE);
-        info_.out_color_space = question.gray ? JCS_GRAYSCALE : JCS_RGB;
-        info_.dct_method = question.fast_dct ? JDCT_IFAST : JDCT_ISLOW;
-        info_.scale_denom = question.scale;
-        info_.scale_num = 1;
-        jpeg_start_decompress(&info_);
-        const std::size_t row = std::size_t{info_.output_width} * (question.gray ? 1 : 3);
-        pixels_.resize(row * info_.output_height);
-        while (info_.output_scanline < info_.output_height) {
-            JSAMPROW to = pixels_.data() + row * info_.output_scanline;
-            jpeg_read_scanlines(&info_, &to, 1);
-        }
-        jpeg_finish_decompress(&info_);
-        return pixels_;
-    }
-
-  private:
-    jpeg_decompress_struct info_{};
-    jpeg_error_mgr errors_{};
-    std::jmp_buf jump_;
-    std::vector<std::uint8_t> pixels_;
-};
-
-// The pixels of a region, one row after the other; none if it is declined.
-std::vector<std::uint8_t> decode(RegionDecoder& decoder, Bytes file, Box box, std::uint32_t scale) {
-    std::vector<std::uint8_t> out(1), pixels;
-    Region region = decoder.decode(file, box, scale, out.data(), out.size());
-    if (region.rung == Rung::kNoRoom) {
-        out.resize(region.needed);
-        region = decoder.decode(file, box, scale, out.data(), out.size());
-        demand(region.rung != Rung::kNoRoom, "room is what was asked for");
-    }
-    if (region.rung == Rung::kDeclined) return {};
-    demand(region.top == box.top / scale && region.left == box.left / scale,
-           "pixels begin with the box");
-    const std::size_t row = (region.right - region.left) * decoder.channels();
-    const std::size_t height = region.bottom - region.top;
-    demand(region.offset + region.stride * (height - 1) + row <= out.size(),
-           "pixels lie in the output");
-    for (std::size_t y = 0; y < height; ++y) {
-        const auto* from = out.data() + region.offset + y * region.stride;
-        pixels.insert(pixels.end(), from, from + row);
-    }
-    return pixels;
 }
 
 // Crops, in memory of exactly their size, have the pixels of the region: mirrored or not, through
@@ -212,6 +115,43 @@ void check_transcoded(Bytes file, std::uint32_t restart) {
            "transcoding again changes nothing");
 }
 
+// The dct frame of a file has its pixels and its coefficients.
+void check_dct(Bytes file, const Frame& frame, const Question& question) {
+    namespace dct = fastclips::dct;
+    static dct::Writer writer;
+    static dct::Restorer restorer;
+    std::vector<std::uint8_t> made, plain, again;
+    if (!writer.run(file, frame, made)) return;
+    const Bytes packed{made.data(), made.size()};
+    const auto header = dct::parse(packed);
+    demand(header.has_value(), "what is made is a dct frame");
+    RegionDecoder decoder(question.gray, question.fast_dct);
+    const Box all{0, 0, frame.height, frame.width};
+    // libjpeg-turbo complains of some headers, such as an odd version of JFIF's marker.
+    const auto pixels = decode(decoder, file, all, question.scale);
+    if (!pixels.empty()) {
+        demand(pixels == decode(decoder, packed, all, question.scale),
+               "a dct frame has the pixels of its file");
+        demand(decode(decoder, file, question.box, question.scale) ==
+                   decode(decoder, packed, question.box, question.scale),
+               "so has a part of it");
+    }
+    demand(restorer.run(packed, *header, plain), "it can be written as a JPEG");
+    const auto standard = parse({plain.data(), plain.size()});
+    demand(standard && writer.run({plain.data(), plain.size()}, *standard, again) && again == made,
+           "with the same coefficients");
+    std::vector<std::uint32_t> starts;
+    find_segments(file, frame, starts);
+    std::vector<std::uint8_t> around(file.data, file.data + frame.scan);
+    around.insert(around.end(), file.data + starts.back(), file.data + file.size);
+    if (restorer.run(packed, *header, {around.data(), around.size()}, plain)) {
+        const auto restored = parse({plain.data(), plain.size()});
+        demand(
+            restored && writer.run({plain.data(), plain.size()}, *restored, again) && again == made,
+            "also with its own header");
+    }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -223,8 +163,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto frame = parse(file);
     if (frame) {
         check_segments(file, *frame);
-        if (std::uint64_t{frame->height} * frame->width <= kMost)
+        if (std::uint64_t{frame->height} * frame->width <= kMost) {
             check_pixels(file, *frame, question);
+            check_dct(file, *frame, question);
+        }
     }
     check_transcoded(file, question.box.top % 64);
     return 0;

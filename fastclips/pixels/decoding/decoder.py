@@ -1,7 +1,8 @@
 """Decode a stored frame to pixels, on the cheapest `Rung`.
 
 The first bytes of a frame tell its format, never its name. Native code decodes the requested box of usual
-JPEGs; simplejpeg decodes unusual and damaged JPEGs. Both let libjpeg-turbo make the pixels, without the GIL,
+JPEGs and of dct frames, in which packs keep the coefficients of JPEGs; simplejpeg decodes unusual and damaged
+JPEGs. Both let libjpeg-turbo make the pixels, without the GIL,
 but the native code reads the coefficients itself. Pillow decodes PNG, BMP and TIFF: it keeps the indices of a
 palette, where OpenCV returns colours. OpenCV decodes WebP, in half of Pillow's memory. A frame that is an
 array already is checked and returned.
@@ -22,7 +23,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import simplejpeg
 
-from fastclips._native import JPEG_PIXELS_PER_BYTE, SMALLEST_JPEG, RegionDecoder, Rung, jpeg_size
+from fastclips._native import (
+    DCT_MAGIC,
+    JPEG_PIXELS_PER_BYTE,
+    SMALLEST_JPEG,
+    RegionDecoder,
+    Rung,
+    dct_size,
+    jpeg_size,
+)
 from fastclips.data.series import split_pair
 from fastclips.errors import DamageError, FrameError
 from fastclips.pixels.decoding.headers import (
@@ -51,6 +60,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_PIXELS", "Decoded", "Decoder", "Rung", "frame_mode", "frame_size"]
 
 _JPEG = b"\xff\xd8\xff"
+_DCT = slice(len(DCT_MAGIC))
 _ALL = (0, 0, 2**16, 2**16)  # larger than any JPEG
 _BYTE = 8  # bits per channel
 _STRETCHED = {2: np.uint8(85), 4: np.uint8(17)}  # by bits per value: Pillow's factor to fill a byte
@@ -198,7 +208,7 @@ class Decoder:
             found, rung = join_series(x, y, self._stream.bound), series[0].rung
         else:
             header, rung = _header(data), Rung.PILLOW
-            if header.kind == "JPEG" or is_lossy_webp(data):
+            if header.kind in ("JPEG", "dct") or is_lossy_webp(data):
                 raise FrameError(
                     f"a lossy {header.kind}, which changes the numbers of {kind}: write PNG files"
                 )
@@ -216,6 +226,8 @@ class Decoder:
 
     def _whole(self, data: Encoded, scale: int) -> Decoded:
         """Decode a whole frame of any format, with simplejpeg or Pillow."""
+        if data[_DCT] == DCT_MAGIC:
+            return self._whole_dct(data, scale)
         least = (0, 0)
         if scale != 1:
             scale, least = _scaling(data, scale)
@@ -239,6 +251,20 @@ class Decoder:
             except ValueError as error:
                 _refuse_sampling(data, error)
                 raise DamageError(f"truncated or damaged JPEG of {len(data)} bytes: {error}") from error
+        self._refuse_jpegs()
+        return Decoded(pixels[:, :, 0] if self._mask else pixels, 0, 0, scale, Rung.WHOLE)
+
+    def _whole_dct(self, data: Encoded, scale: int) -> Decoded:
+        """Decode a whole dct frame; only native code reads these."""
+        _header(data)  # raises if it is damaged
+        self._refuse_jpegs()
+        part = self._region(data, _ALL, scale)
+        if part is None:
+            raise DamageError(f"damaged dct frame of {len(data)} bytes: its coefficients cannot be read")
+        return part
+
+    def _refuse_jpegs(self) -> None:
+        """Raise FrameError if the stream takes no JPEGs."""
         if self._colors is not None:
             raise FrameError("a JPEG, which changes the colours that colors= maps: make the masks PNG files")
         if not self._takes_jpegs:
@@ -246,11 +272,10 @@ class Decoder:
                 "a JPEG, which changes the values of a mask: make the masks PNG files, or give all 256 "
                 "values=, such as [0] * 128 + [1] * 128"
             )
-        return Decoded(pixels[:, :, 0] if self._mask else pixels, 0, 0, scale, Rung.WHOLE)
 
     def reads_boxes(self, data: Encoded) -> bool:
         """Whether decoding a part of a frame may take less time than decoding all of it."""
-        return self._takes_jpegs and bytes(data[:3]) == _JPEG
+        return self._takes_jpegs and (data[:3] == _JPEG or data[_DCT] == DCT_MAGIC)
 
     def decode_crops(
         self,
@@ -398,6 +423,8 @@ def frame_size(data: Stored) -> tuple[int, int]:
 def frame_mode(data: Stored) -> str:
     """Return a frame's mode from its header: ``"JPEG"``, ``"array"``, or Pillow's mode, such as ``"P"``.
 
+    The mode of a dct frame is ``"JPEG"``.
+
     Raises
     ------
     DamageError
@@ -406,8 +433,8 @@ def frame_mode(data: Stored) -> str:
     if isinstance(data, np.ndarray):
         return "array"
     kind = _header(data).kind
-    if kind == "JPEG":
-        return kind
+    if kind in ("JPEG", "dct"):
+        return "JPEG"
     return picture_mode(data, kind)
 
 
@@ -421,6 +448,11 @@ def _scaling(data: Encoded, scale: int) -> tuple[int, tuple[int, int]]:
 
 
 def _header(data: Encoded) -> Header:
+    if data[_DCT] == DCT_MAGIC:
+        try:
+            return Header("dct", *dct_size(data))
+        except ValueError as error:
+            raise DamageError(f"truncated or damaged dct frame of {len(data)} bytes: {error}") from error
     if data[:3] != _JPEG:
         return read_header(data)
     if (size := jpeg_size(data)) is not None:
