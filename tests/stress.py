@@ -50,6 +50,7 @@ def make_sources(root):
     both = {"image": frames, "mask": masks}
     fc.pack(fc.open(both), root / "pack", workers=0)
     fc.pack(fc.open(both), root / "raw", codec="raw", workers=0)
+    fc.pack(fc.open(both), root / "dct", codec="dct", workers=0)
     with tarfile.open(root / "frames.tar", "w") as tar:
         tar.add(frames, "frames")
     rows = [
@@ -61,6 +62,7 @@ def make_sources(root):
         "folder": lambda: fc.open(both),
         "pack": lambda: fc.open(root / "pack"),
         "raw pack": lambda: fc.open(root / "raw"),
+        "dct pack": lambda: fc.open(root / "dct"),
         "tar": lambda: fc.open(root / "frames.tar"),
         "list": lambda: fc.open(rows, root=frames),
         "arrays": lambda: fc.open(images={"image": pixels, "mask": pixels[..., 0] % 3}, labels=[0, 1] * 3),
