@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments, description and manual to a parser."""
     parser.description = "Draw clips as the model will see them, with labels and masks, into one PNG."
     parser.epilog = _MANUAL
-    parser.add_argument("folder", metavar="DIR", help="folder of class/video/frame.jpg")
+    parser.add_argument("folder", metavar="DIR", help="folder of class/video/frame.jpg, or a pack")
     parser.add_argument(
         "-o", "--output", metavar="FILE", default="preview.png", help="PNG to write (default: %(default)s)"
     )
@@ -141,7 +141,8 @@ def _checked_output(output: str) -> Path:
     return path
 
 
-def _sources(args: argparse.Namespace) -> dict[str, str]:
+def _sources(args: argparse.Namespace) -> str | dict[str, str]:
+    """Return what is to be opened: the folder alone, which may be a pack, or several streams."""
     sources = {"image": args.folder}
     for name, folder in [("mask", args.mask), *(text.partition("=")[::2] for text in args.stream)]:
         if folder is None:
@@ -151,7 +152,7 @@ def _sources(args: argparse.Namespace) -> dict[str, str]:
                 f"stream={name}={folder}: must be NAME=DIR, with a name other than {', '.join(sources)}"
             )
         sources[name] = folder
-    return sources
+    return sources if len(sources) > 1 else args.folder
 
 
 def _write(sheet: Image.Image, path: Path) -> None:
