@@ -15,7 +15,7 @@ Result::
     pack, step 1                        4.45  (3.37-4.59)    3.46    0.78   0.065
     folder, fits, third epoch           7.43  (6.90-8.94)    3.86    0.50   0.000
     pack, fits, third epoch             6.19  (5.96-8.28)    3.84    0.56   0.000
-    image and mask 640x360, step 4      2.29  (2.24-2.55)   24.89   10.73   0.254
+    image and mask 640x360, step 4      2.37  (2.37-2.45)   21.51    8.83   0.251
     folder, step 4, lanes               2.35  (2.23-2.52)    4.03    1.69   0.239
     pack, step 4, lanes                 1.96  (1.94-2.06)    3.40    1.75   0.240
     folder, step 1, lanes               5.04  (one round)    3.81    0.76   0.060
