@@ -165,6 +165,8 @@ def test_a_small_cache_decodes_what_is_planned(frames):
         assert loader._frame_plan.counts["fills"] > 6 * 12
         assert 0.2 < stats.decodes_per_frame < 0.5
         assert stats.cache_bytes <= 300 * 1024
+        kept = stats.cache_bytes // loader._engine.frame_nbytes
+        assert stats.cache_evictions == loader._frame_plan.counts["fills"] - kept > 0
 
 
 @pytest.mark.parametrize(("cache", "knob"), [("auto", "memory"), ("300KiB", "cache")])

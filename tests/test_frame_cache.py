@@ -49,6 +49,7 @@ def test_loaders_share_what_they_decode(frames, masks, workers, draws):
         stats = first.stats()
         assert total <= stats.decoded_frames <= total + (8 * workers if workers > 1 else 0)
         assert stats.cache_hits > 0
+        assert stats.cache_evictions == 0
         assert stats.cache_bytes == cache.used >= total // 2 * 48 * 64 * 4
         assert epochs(second) == expected
         assert second.stats().decoded_frames == 0

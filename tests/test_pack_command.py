@@ -313,3 +313,12 @@ def test_arrays_of_other_content_are_other_data(tmp_path):
     assert fc.pack(fc.open(images=one), tmp_path / "pack", workers=0).resumed
     with pytest.raises(OptionError, match="is a pack of other data"):
         fc.pack(fc.open(images=other), tmp_path / "pack", workers=0)
+
+
+def test_a_pack_is_drawn_as_its_folder(tmp_path, frames, masks, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fc.pack(fc.open({"image": frames, "mask": masks}), "packed", workers=0)
+    assert main(["preview", str(frames), "--mask", str(masks), "--time-steps", "4", "-o", "folder.png"]) == 0
+    assert main(["preview", "packed", "--time-steps", "4", "-o", "packed.png"]) == 0
+    with Image.open("folder.png") as one, Image.open("packed.png") as other:
+        assert one.size == other.size

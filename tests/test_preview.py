@@ -438,15 +438,6 @@ def test_the_command_writes_what_a_loader_previews(frames, masks, tmp_path, caps
     )
 
 
-def test_a_pack_is_drawn_as_its_folder(tmp_path, frames, masks, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    fc.pack(fc.open({"image": frames, "mask": masks}), "packed", workers=0)
-    assert main(["preview", str(frames), "--mask", str(masks), "--time-steps", "4", "-o", "folder.png"]) == 0
-    assert main(["preview", "packed", "--time-steps", "4", "-o", "packed.png"]) == 0
-    with Image.open("folder.png") as one, Image.open("packed.png") as other:
-        assert one.size == other.size
-
-
 def test_without_options_it_writes_preview_png_here(tmp_path, monkeypatch, capsys):
     make_frames(tmp_path / "frames", videos=2, frames=16)
     monkeypatch.chdir(tmp_path)

@@ -342,7 +342,12 @@ class Batches:
         total = dict(zip(COUNTERS, self._engine.counters.sum(axis=0).tolist(), strict=True))
         plan, cached = self._frame_plan, {}
         if plan is not None:
-            cached = {"cache_bytes": plan.nbytes, "cache_lost": plan.lost, "cache_advice": plan.advice}
+            cached = {
+                "cache_bytes": plan.nbytes,
+                "cache_evictions": plan.evictions,
+                "cache_lost": plan.lost,
+                "cache_advice": plan.advice,
+            }
         return Stats.of(
             total,
             seconds=0.0 if self._began is None else self._ended - self._began,

@@ -103,6 +103,7 @@ class FramePlaces:
     ) -> None:
         self._cache, self._by_scales, self._scales, self._steps = cache, by_scales, scales, time_steps
         self._missing = missing
+        self.evictions = 0  # a frame keeps its place
         self._uses = self._lost = 0
 
     def assign(self, epoch: int, batch: int, tickets: NDArray[np.void]) -> None:  # noqa: ARG002 - as of `FramePlan`

@@ -334,6 +334,11 @@ class FramePlan:
         return self._engine.frame_nbytes * self.used
 
     @property
+    def evictions(self) -> int:
+        """Frames that gave up their slot to another one."""
+        return self.counts["fills"] - self.used
+
+    @property
     def lost(self) -> int:
         """Frames lost that another slot would have kept."""
         return self.counts["lost"]

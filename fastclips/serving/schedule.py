@@ -65,6 +65,8 @@ class SlotPlan(Protocol):
     ----------
     nbytes : int
         Memory of the frames in slots.
+    evictions : int
+        Frames that gave up their slot to another one.
     lost : int
         Frames that more memory would keep until they are shown again.
     advice : str
@@ -73,6 +75,10 @@ class SlotPlan(Protocol):
 
     @property
     def nbytes(self) -> int:
+        """See above."""
+
+    @property
+    def evictions(self) -> int:
         """See above."""
 
     @property

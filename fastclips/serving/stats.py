@@ -62,6 +62,8 @@ class Stats:
         Frames of all streams that were decoded into the cache.
     cache_bytes : int
         Memory of the frames in the cache.
+    cache_evictions : int
+        Frames that gave up their place in the cache to another one.
     cache_lost : int
         Frames that the cache had no room to keep until they were shown again.
     cache_advice : str
@@ -100,6 +102,7 @@ class Stats:
     cache_hits: int = 0
     cache_fills: int = 0
     cache_bytes: int = 0
+    cache_evictions: int = 0
     cache_lost: int = 0
     cache_advice: str = ""
     worker_states: tuple[str, ...] = ()
@@ -207,8 +210,8 @@ class Stats:
         ]
         shown = [(name, f"{frames:,}", note) for name, frames, note in rungs if frames]
         if self.cache_hits:
-            memory = f"{self.cache_bytes / 2**20:,.0f} MiB"
-            note = f"not decoded again: {self.decodes_per_frame:.2f} decodes per frame, {memory}"
+            memory = f"{self.cache_bytes / 2**20:,.0f} MiB, {self.cache_evictions:,} evictions"
+            note = f"not decoded again: {self.decodes_per_frame:.2f} decodes per frame; {memory}"
             shown.append(("  from cache", f"{self.cache_hits:,}", note))
         if self.skipped:
             shown.append(("  not decoded", f"{self.skipped:.0%}", "of all pixels"))
