@@ -20,13 +20,15 @@ Result::
     pack, step 4, lanes                 1.96  (1.94-2.06)    3.40    1.75   0.240
     folder, step 1, lanes               5.04  (one round)    3.81    0.76   0.060
     pack, step 1, lanes                 4.82  (one round)    3.30    0.69   0.060
+    videos, step 4                      2.94  (2.94-2.94)   16.26    5.53   0.346
+    videos, fits, third epoch          34.88  (33.54-36.21)   16.21    0.47   0.000
     folder, no overlap                  1.03  (0.94-1.09)    4.00    3.89   0.918
     global shuffle, step 4, room for a quarter: 13824 frames shown, 3600 distinct; least recently used
     0.821 decodes per frame, planned 0.574, measured 0.578
 
     several draws of a clip     frames/s               times    CPU ms per frame          times less
-    folder                2,595 -> 6,864    2.78 (2.42-2.96)      0.227 -> 0.082    2.68 (2.62-2.75)
-    pack                  2,246 -> 6,111    2.32 (2.16-2.80)      0.192 -> 0.086    2.25 (1.98-2.41)
+    folder                4,294 -> 11,557    2.79 (2.65-2.93)      0.248 -> 0.091    2.71 (2.63-2.76)
+    pack                  7,335 -> 15,193    2.47 (2.42-2.51)      0.207 -> 0.083    2.51 (2.50-2.55)
 
 The last lines compare ``draws_per_clip=4`` with equally many rows of clips of their own, in turns; "times" is
 the median ratio of a round, with quartiles, and CPU is that of all processes.
