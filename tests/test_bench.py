@@ -60,7 +60,6 @@ def test_one_line_of_json_says_what_was_compared(frames, capsys, workers):
     result = json.loads(out)
     assert result.keys() >= FIGURES
     if workers:
-        assert 0 <= result["cached_decodes_per_frame"] <= 1
         assert result["cached_frames_per_s"] > 0
         assert 0 < result["cache_mb"] < 1, "72 frames"
         assert result["cache_advice"] == ""

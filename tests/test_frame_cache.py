@@ -18,7 +18,7 @@ import fastclips as fc
 from fastclips._native import FrameArea
 from fastclips.data.index import find_runs
 from fastclips.engine.frame_cache import Wanted
-from fastclips.serving import frame_places
+from fastclips.serving.frame_places import find_slots, keys_of
 from fastclips.spec import FrameLayout
 
 CROP = [fc.RandomCrop(40), fc.RandomFlip()]
@@ -240,7 +240,7 @@ def test_each_frame_has_a_place_of_its_own(loaders, room):
         frames = np.arange(30, dtype=np.int32)[None]
         found = {}
         for video in range(5):
-            slots = frame_places._slots(places, np.array([video]), frames)[0].tolist()
+            slots = find_slots(places, keys_of(places), np.array([video]), frames)[0].tolist()
             found |= {(video, frame): slot for frame, slot in enumerate(slots) if slot >= 0}
         assert len(set(found.values())) == len(found) == sum(len(slots) for slots, _, _ in kept.segments)
         assert places.missing == len(shown - found.keys())

@@ -118,7 +118,7 @@ class DrawsRenderer(Renderer):
             ClipPlacer(setup, of_row, output, own, bypass_cache=self._bypass_cache)
             for of_row, output, own in zip(clips, outputs, scratch, strict=True)
         ]
-        kept = None if frames is None or not clip.slots else _KeptFrames(frames, setup, clip, placers)
+        kept = None if frames is None or not clip.slots else _SlotsOfRows(frames, setup, clip, placers)
         meter.begin(READ)
         if kept is not None:
             meter.begin(KERNEL)
@@ -138,7 +138,7 @@ class DrawsRenderer(Renderer):
         clip: Clip,
         shown: dict[int, list[int]],
         placers: Sequence[ClipPlacer],
-        kept: _KeptFrames | None,
+        kept: _SlotsOfRows | None,
         meter: Meter,
     ) -> None:
         """Read, decode and place frames of all rows."""
@@ -166,7 +166,7 @@ class DrawsRenderer(Renderer):
         return list(self._rows_scratch[name])
 
 
-class _KeptFrames:
+class _SlotsOfRows:
     """Frames of a stream of a clip in frame slots, for all rows."""
 
     def __init__(

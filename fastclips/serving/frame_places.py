@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fastclips.serving.frame_plan import Sharing
     from fastclips.spec import StreamSpec
 
-__all__ = ["FramePlaces", "keep_frames"]
+__all__ = ["FramePlaces", "find_slots", "keep_frames", "keys_of"]
 
 _BITS = 32  # of a frame's number, below the video's
 
@@ -104,6 +104,7 @@ class FramePlaces:
         self._cache, self._by_scales, self._scales, self._steps = cache, by_scales, scales, time_steps
         self._missing = missing
         self.evictions = 0  # a frame keeps its place
+        self._keys = {number: keys_of(places) for number, places in by_scales.items()}
         self._uses = self._lost = 0
 
     def assign(self, epoch: int, batch: int, tickets: NDArray[np.void]) -> None:  # noqa: ARG002 - as of `FramePlan`
@@ -117,7 +118,7 @@ class FramePlaces:
         for number, places in self._by_scales.items():
             rows = np.flatnonzero(numbers == number)
             if len(rows) and len(places.videos):
-                slots[rows] = _slots(places, tickets["video"][rows], frames[rows])
+                slots[rows] = find_slots(places, self._keys[number], tickets["video"][rows], frames[rows])
         tickets["slots"][:, : self._steps] = slots
         self._uses += slots.size
         self._lost += int((slots < 0).sum())
@@ -144,10 +145,16 @@ class FramePlaces:
         return self._cache.used
 
 
-def _slots(places: Places, videos: NDArray[np.int64], frames: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Return the slots of frames, (clips, time steps); -1 for none."""
-    wanted = (videos[:, None] << _BITS) + frames
-    at = np.searchsorted((places.videos << _BITS) + places.starts, wanted, side="right") - 1
+def keys_of(places: Places) -> NDArray[np.int64]:
+    """Return a number for the begin of each run, ascending: it takes as long as there are runs."""
+    return (places.videos << _BITS) + places.starts
+
+
+def find_slots(
+    places: Places, keys: NDArray[np.int64], videos: NDArray[np.int64], frames: NDArray[np.int32]
+) -> NDArray[np.int64]:
+    """Return the slots of frames, (clips, time steps); -1 for none. `keys` are those of the places."""
+    at = np.searchsorted(keys, (videos[:, None] << _BITS) + frames, side="right") - 1
     offset = frames - places.starts[at]
     there = (at >= 0) & (places.videos[at] == videos[:, None]) & (offset < places.counts[at])
     return np.where(there, places.slots[at] + offset, -1)
