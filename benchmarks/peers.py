@@ -142,7 +142,7 @@ def torch_batches(folder: Path, step: int) -> tuple[str, Iterator[Any]]:
             out = np.empty((TIME_STEPS, CROP, CROP, 3), np.uint8)
             for time_step, path in enumerate(clips[number]):
                 frame = simplejpeg.decode_jpeg(
-                    Path(path).read_bytes(), "RGB", fastdct=True, fastupsample=False
+                    Path(path).read_bytes(), "RGB", fastdct=False, fastupsample=False
                 )
                 box = frame[top : top + CROP, left : left + CROP]
                 out[time_step] = box[:, ::-1] if flip else box

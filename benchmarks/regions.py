@@ -119,8 +119,8 @@ def measure(work: Work, rounds: int) -> None:
             box = (top, left, top + work.crop, left + work.crop) if work.crop else None
             for side in (0, 1) if (round_ + number) % 2 else (1, 0):
                 began = thread_time_ns()
-                if side == 0:  # the fast transform, but no fast upsampling
-                    simplejpeg.decode_jpeg(data, "RGB", True, False, *least, buffer=buffer)
+                if side == 0:
+                    simplejpeg.decode_jpeg(data, "RGB", False, False, *least, buffer=buffer)
                 else:
                     decoded = decoder.decode(data, box, work.scale)
                     rungs.add(decoded.rung.name)

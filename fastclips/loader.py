@@ -20,7 +20,7 @@ from fastclips.options import (
     checked_int,
     checked_workers,
 )
-from fastclips.pixels.decoding.decoder import MAX_PIXELS
+from fastclips.pixels.decoding.decoder import FAST_DCT, MAX_PIXELS
 from fastclips.pixels.recipe import compile_recipe
 from fastclips.planning.choices import split_choices
 from fastclips.planning.clips import Videos, checked_sampler
@@ -138,8 +138,8 @@ class ClipLoader(Batches):
     channels_first : bool
         Whether pictures are (C, H, W) instead of (H, W, C).
     fast_dct : bool
-        Whether JPEGs are decoded with the faster inverse DCT of libjpeg-turbo, as TensorFlow does; False
-        gives the pixels of Pillow and OpenCV.
+        Whether JPEGs are decoded with libjpeg-turbo's faster, less exact inverse DCT, as TensorFlow does.
+        False gives the pixels of Pillow and OpenCV.
     dct_scaling : bool
         Whether JPEGs that the transforms shrink by 2 or more are decoded at 1/2, 1/4 or 1/8 of their size and
         interpolated from there. This is faster, and each pixel is nearly the mean of the pixels it covers,
@@ -253,7 +253,7 @@ class ClipLoader(Batches):
         sample_weight: object = None,
         weights: object = None,
         channels_first: bool = False,
-        fast_dct: bool = True,
+        fast_dct: bool = FAST_DCT,
         dct_scaling: bool = True,
         damaged: Literal["error", "repeat"] = "error",
         damaged_limit: float | None = None,

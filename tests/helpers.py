@@ -94,7 +94,7 @@ def make_manual_data(root):
 
 def decode(path):
     """A frame's pixels, straight from the library."""
-    return simplejpeg.decode_jpeg(Path(path).read_bytes(), "RGB", fastdct=True)
+    return simplejpeg.decode_jpeg(Path(path).read_bytes(), "RGB", fastdct=False)
 
 
 def make_loader(root, workers=0, **options):

@@ -53,7 +53,7 @@ def encode(pixels, sampling="420", restart=0, quality=88, *, optimize=False, **o
     return file.getvalue()
 
 
-def whole(data, gray=False, fast_dct=True, scale=1):
+def whole(data, gray=False, fast_dct=False, scale=1):
     """Decode a frame with simplejpeg, at a scale of libjpeg's."""
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data)

@@ -6,9 +6,13 @@ served it, and states.json where loaders were on the way (`reference_states`). B
 whoever goes on training. Where that was decided, and the changelog says so, tests/data/changed.json holds the
 digest since then, and the means of the outputs still are those of 0.1.0.
 
+Defaults that have changed since then are given as they were (`reference_recipes.OF_0_1_0`). What some recipes
+make of today's defaults is in tests/data/defaults.json.
+
     python tests/reference_epochs.py --write                  digests of recipes that have none yet
     python tests/reference_epochs.py --write --replace NAME   and of this one anew
     python tests/reference_epochs.py --changed NAME ...       digests that a decision has changed
+    python tests/reference_epochs.py --defaults NAME ...      digests with the defaults of today
     python tests/reference_epochs.py --print                  all digests on this machine, as JSON
 
 Only what users may import is used here, so that modules can be moved.
@@ -22,16 +26,19 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest import mock
 
 import cv2
 import numpy as np
 import pytest
 from reference_data import copied
+from reference_recipes import OF_0_1_0
 from reference_sources import RECIPES
 from reference_states import STATES, begin
 
 DATA = Path(__file__).parent / "data" / "v0_1_0"
 CHANGED = DATA.parent / "changed.json"
+DEFAULTS = DATA.parent / "defaults.json"
 PIECES = 32  # into which an output is cut for its means
 
 # OpenCV's optical flow works on floats in vectors as wide as the CPU's, which may change single values. On a
@@ -116,6 +123,7 @@ def main():
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--replace", action="append", default=[], metavar="NAME", choices=[*RECIPES, *STATES])
     parser.add_argument("--changed", nargs="+", default=[], metavar="NAME", choices=list(RECIPES))
+    parser.add_argument("--defaults", nargs="+", default=[], metavar="NAME", choices=list(RECIPES))
     parser.add_argument("--print", action="store_true")
     arguments = parser.parse_args()
     with TemporaryDirectory() as folder:
@@ -123,8 +131,10 @@ def main():
         if arguments.print:
             print(json.dumps({name: digest(recipe(root)) for name, recipe in RECIPES.items()}))  # noqa: T201 - a command
         if arguments.changed:
-            known = json.loads(CHANGED.read_text()) if CHANGED.exists() else {}
-            CHANGED.write_text(dumps({**known, **{n: digest(RECIPES[n](root)) for n in arguments.changed}}))
+            add_digests(CHANGED, arguments.changed, root)
+        if arguments.defaults:
+            with mock.patch.dict(OF_0_1_0, clear=True):
+                add_digests(DEFAULTS, arguments.defaults, root)
         if not arguments.write:
             return
         for file, names, measured in (("digests", RECIPES, measure), ("states", STATES, measure_state)):
@@ -133,6 +143,12 @@ def main():
             new = {n: measured(n, root) for n in names if n not in known or n in arguments.replace}
             path.write_text(dumps({**known, **new}))
             print(f"{len(new)} written to {path.name}: {', '.join(new)}")  # noqa: T201 - a command
+
+
+def add_digests(path, names, root):
+    """Add the digests of recipes to a file."""
+    known = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(dumps({**known, **{name: digest(RECIPES[name](root)) for name in names}}))
 
 
 def dumps(entries):

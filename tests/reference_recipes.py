@@ -41,9 +41,12 @@ def pairs(root, mask="masks", **options):
     return fc.open({"image": root / "frames", "mask": root / mask}, **options)
 
 
+OF_0_1_0 = {"fast_dct": True}  # defaults that have changed since
+
+
 def serve(dataset, clips, transforms=(), **options):
     """An epoch of a loader, which is closed behind it."""
-    with fc.ClipLoader(dataset, clips, transforms, **{"batch_size": 4, **options}) as loader:
+    with fc.ClipLoader(dataset, clips, transforms, **{"batch_size": 4, **OF_0_1_0, **options}) as loader:
         yield from loader
 
 
@@ -164,7 +167,7 @@ def pixels_zca(root, workers=0):
 @recipe
 def pixels_fitted(root, workers=0):
     """Standardised by what an epoch of the data says."""
-    options = {"batch_size": 4, "workers": workers}
+    options = {"batch_size": 4, "workers": workers, **OF_0_1_0}
     with fc.ClipLoader(folder(root), WINDOWS, [fc.CenterCrop(24)], **options) as loader:
         step = fc.fit_feature_wise(loader)
     yield step.mean, step.std
@@ -222,7 +225,7 @@ def option(root, workers, given):
 
 @recipe
 def two_epochs(root, workers=0):
-    options = {"batch_size": 4, "workers": workers, **SHUFFLED}
+    options = {"batch_size": 4, "workers": workers, **SHUFFLED, **OF_0_1_0}
     with fc.ClipLoader(folder(root), fc.RandomWindow(3), [CROP, fc.RandomFlip()], **options) as loader:
         yield from loader
         yield from loader

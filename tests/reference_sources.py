@@ -9,6 +9,7 @@ import pytest
 from reference_recipes import (
     CROP,
     FIT,
+    OF_0_1_0,
     RECIPES,
     SHUFFLED,
     WINDOWS,
@@ -245,7 +246,7 @@ def keras_sequence(root, workers=0):
     pytest.importorskip("keras")
     from fastclips.adapters.keras import ClipSequence  # noqa: PLC0415 - Keras is an extra
 
-    options = {"batch_size": 4, "workers": workers, **SHUFFLED}
+    options = {"batch_size": 4, "workers": workers, **SHUFFLED, **OF_0_1_0}
     with fc.ClipLoader(folder(root), WINDOWS, [CROP, fc.RandomFlip()], **options) as loader:
         batches = ClipSequence(loader)
         yield from (batches[number] for number in range(len(batches)))

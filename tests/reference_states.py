@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from reference_recipes import CROP, SHUFFLED, folder, pairs
+from reference_recipes import CROP, OF_0_1_0, SHUFFLED, folder, pairs
 
 import fastclips as fc
 
@@ -25,7 +25,8 @@ def state(served, epoch=0):
 
 
 def loader(dataset, clips, transforms, workers, **options):
-    return fc.ClipLoader(dataset, clips, transforms, batch_size=3, workers=workers, **options)
+    options = {"batch_size": 3, "workers": workers, **OF_0_1_0, **options}
+    return fc.ClipLoader(dataset, clips, transforms, **options)
 
 
 @state(3)

@@ -64,7 +64,7 @@ def render(transforms, pixels, labels=None, *, frames=(0,), draws=(), view=0, st
         layout,
         steps,
         {stream.name: size for stream in streams},
-        fast_dct=True,
+        fast_dct=False,
         weighting=weighting,
     )
     ticket = np.zeros(1, spec.ticket_dtype)[0]

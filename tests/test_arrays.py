@@ -143,7 +143,7 @@ def test_engines_serve_arrays(tmp_path, workers):
         SlotLayout(3, (Field("image", (2, 5, 6, 3), "uint8"), Field("mask", (2, 5, 6), "uint8"))),
         time_steps=2,
         sizes={"image": (5, 6), "mask": (5, 6)},
-        fast_dct=True,
+        fast_dct=False,
     )
     tickets = np.zeros(3, ticket_dtype(2, 0))
     tickets["video"], tickets["frames"], tickets["weight"] = [2, 0, 1], [[0, 1], [2, 3], [3, 0]], 1

@@ -79,7 +79,7 @@ def rendered(store, transforms, frames, draws, *, repeats):
         layout,
         len(frames),
         {stream.name: size for stream in STREAMS},
-        fast_dct=True,
+        fast_dct=False,
         weighting=weighting,
         repeats_damaged=repeats,
     )

@@ -41,7 +41,7 @@ def test_a_folder(frames, made):
     same_index(dataset, pack)
     check_same(dataset, pack)
     check_same(dataset, pack, fc.Windows(4, dilation=3))
-    check_same(dataset, pack, fast_dct=False, workers=2)
+    check_same(dataset, pack, fast_dct=True, workers=2)
     check_same(dataset, pack, transforms=[fc.RandomRotation(20), fc.Resize(24)])
     check_same(dataset, pack, transforms=[fc.Resize(12)])  # at a DCT scale
     check_same(dataset, pack, fc.Windows(6, step=1), cache=0)

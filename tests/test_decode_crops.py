@@ -34,7 +34,7 @@ def png(pixels):
     return file.getvalue()
 
 
-def decoder(channels=3, *, fast_dct=True):
+def decoder(channels=3, *, fast_dct=False):
     return Decoder(StreamSpec("image", channels=channels), fast_dct=fast_dct)
 
 

@@ -6,6 +6,7 @@ import struct
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers import picture, wait_until, write_jpeg
 from PIL import Image
@@ -100,12 +101,16 @@ def test_too_many_pixels_name_the_knob(tmp_path, make, suffix):
 )
 def test_memory_is_bounded_and_given_back(tmp_path, make, suffix):
     assert LARGE[0] * LARGE[1] <= MAX_PIXELS
-    data = folder(tmp_path, make(), suffix)
-    transforms = [fc.Resize((24, 32))]
-    with fc.ClipLoader(data, fc.Segments(4), transforms, batch_size=1, workers=1) as loader:
-        next(iter(loader))
-        for number in range(30):  # of small frames
-            loader.batch(number % 2, 0)
+    folder(tmp_path, make(), suffix)
+    for number in range(4):
+        write_jpeg(tmp_path / "a" / "small" / f"{number}.jpg", picture(number))
+    data, transforms = fc.open(tmp_path), [fc.Resize((24, 32))]
+    with fc.ClipLoader(data, fc.Segments(4), transforms, batch_size=1, workers=1, cache=0) as loader:
+        small, large = np.argsort(loader.plan_table(0)["name"] == "a/v")
+        for epoch in range(3):
+            loader.batch(epoch, large)
+        for epoch in range(30):
+            loader.batch(epoch, small)
         now, peak = own_memory(loader.pids[1])
     assert now < KEPT
     assert peak < MOST, peak

@@ -11,7 +11,7 @@ import pytest
 from packing import content
 from reference_data import PLACE, TIME, copied, pack_arrays
 from reference_epochs import DATA, digest
-from reference_recipes import CROP, SHUFFLED, WINDOWS, folder, serve
+from reference_recipes import CROP, OF_0_1_0, SHUFFLED, WINDOWS, folder, serve
 from reference_sources import RECIPES
 from reference_states import STATES, begin
 
@@ -52,6 +52,16 @@ def test_a_state_names_the_same_place(name):
     )
     with STATES[name][0](DATA) as loader:
         assert loader.schedule.identity.fingerprint == known["plan"]
+
+
+def test_a_state_of_another_default_warns(monkeypatch):
+    """Version 0.1.0 decoded JPEGs with fast_dct=True, and did not say so in its states."""
+    known = KNOWN["frames"]
+    monkeypatch.delitem(OF_0_1_0, "fast_dct")
+    with STATES["frames"][0](DATA) as loader:
+        with pytest.warns(UserWarning, match=r"fast_dct=True gives the saved pixels"):
+            loader.load_state_dict(known["state"])
+        assert digest(loader) != known["sha256"]
 
 
 def test_a_state_of_another_plan_is_refused():

@@ -75,7 +75,9 @@ def decoded(data, channels=3):
     if isinstance(data, np.ndarray):
         return data
     if data[:2] == b"\xff\xd8":
-        return simplejpeg.decode_jpeg(data, {3: "RGB", 1: "GRAY"}[channels], fastdct=True, fastupsample=False)
+        return simplejpeg.decode_jpeg(
+            data, {3: "RGB", 1: "GRAY"}[channels], fastdct=False, fastupsample=False
+        )
     image = Image.open(io.BytesIO(data))
     return np.asarray(image.convert({3: "RGB", 1: "L"}[channels])).reshape(
         image.height, image.width, channels
@@ -104,7 +106,7 @@ def render(streams, store, recipe, frames, *, draws=(), view=0, weight=1.0, weig
         layout,
         steps,
         {stream.name: size for stream in streams},
-        fast_dct=True,
+        fast_dct=False,
         weighting=weighting,
     )
     ticket = np.zeros(1, ticket_dtype(steps, recipe.draws))[0]

@@ -137,8 +137,16 @@ CASES = {
         ),
     ],
     "channels_first": [({}, {"channels_first": True}, WARNED, "channels_first was False and is True")],
-    "fast_dct": [({}, {"fast_dct": False}, WARNED, "transforms.fast_dct was True and is False")],
-    "dct_scaling": [({}, {"dct_scaling": False}, WARNED, "transforms.dct_scaling was True and is False")],
+    "fast_dct": [
+        (
+            {"fast_dct": True},
+            {},
+            WARNED,
+            "transforms.fast_dct was True and is False (fast_dct=True gives the saved pixels)",
+        ),
+        ({}, {"fast_dct": True}, WARNED, "(fast_dct=False gives the saved pixels)"),
+    ],
+    "dct_scaling": [({}, {"dct_scaling": False}, WARNED, "(dct_scaling=True gives the saved pixels)")],
     "damaged": [({}, {"damaged": "repeat"}, WARNED, "outputs.damaged was error and is repeat")],
     "damaged_limit": [({"damaged": "repeat"}, {"damaged": "repeat", "damaged_limit": 0.5}, NO_EFFECT, "")],
     "timeout": [({}, {"timeout": 100.0}, NO_EFFECT, "")],
@@ -165,13 +173,13 @@ def test_a_changed_option(saved, changed, outcome, text):
 
 def test_differences_are_told_together():
     state = state_of()
-    _, message = resume(state, transforms=[fc.CenterCrop(32)], fast_dct=False, targets=None)
+    _, message = resume(state, transforms=[fc.CenterCrop(32)], fast_dct=True, targets=None)
     assert message.startswith(
         "The batches may differ from those before the state was saved: transforms.steps"
     )
     assert "fast_dct" in message
     assert "outputs.targets" in message
-    _, message = resume(state, seed=3, shuffle=False, fast_dct=False)
+    _, message = resume(state, seed=3, shuffle=False, fast_dct=True)
     assert "order.seed was 0 and is 3; order.shuffle was True and is False" in message
 
 
@@ -407,6 +415,7 @@ def test_the_first_state_of_version_2_is_taken_up():
         "transforms": [CROP, fc.SpeedJitter(0.5, 2.0), fc.Apply(np.flip)],
         "weights": "balanced",
         "batch_size": 2,
+        "fast_dct": True,  # the default at that time
     }
     assert resume(state, dataset=folder(DATA), clips=clips, **options) == (NO_EFFECT, "")
     with make(folder(DATA), clips, **options) as loader:

@@ -95,9 +95,7 @@ def test_two_series_of_flow(series, tmp_path):
     data = of_series(series, bound=15)
     assert repr(data) == "<Dataset: 2 videos, 6 frames, 2 classes; image, flow (flow)>"
     transforms = [fc.On("flow", fc.Resize((HEIGHT, WIDTH)))]
-    with fc.ClipLoader(
-        data, fc.Windows(3), batch_size=2, inputs="flow", targets=None, workers=0, fast_dct=False
-    ) as opened:
+    with fc.ClipLoader(data, fc.Windows(3), batch_size=2, inputs="flow", targets=None, workers=0) as opened:
         found = next(iter(opened))
     for video, frame in np.ndindex(2, 3):
         for axis, name in enumerate(("flow_x", "flow_y")):

@@ -43,7 +43,7 @@ from fastclips.data.opening import open_dataset
 from fastclips.data.storage import opened
 from fastclips.data.video_storage import VideoStorage
 from fastclips.errors import EngineError, OptionError
-from fastclips.pixels.decoding.decoder import Decoder, frame_size
+from fastclips.pixels.decoding.decoder import FAST_DCT, Decoder, frame_size
 from fastclips.processes import AnsweringProcess, answer
 from fastclips.serving.stats import resident_bytes
 
@@ -60,7 +60,6 @@ __all__ = ["add_arguments", "run", "serve"]
 _LEAST_ROUNDS = 2  # one in each order
 _SAMPLE = 512  # frames of the bare loops, more than any cache near the cores holds
 _BOXES = 4  # per frame of the sample
-_FAST_DCT = True  # ClipLoader's default
 _OPTIONS = ("time_steps", "step", "crop", "batch_size", "seconds")
 _PACKAGES = ("fastclips", "numpy", "numba", "simplejpeg")
 _BAR = "{desc} |{bar}| {n:.0f}/{total:.0f} s"
@@ -225,7 +224,7 @@ def run(args: argparse.Namespace) -> int:
         "whole": "simplejpeg.decode_jpeg of bytes in memory, into one reused buffer",
         "ceiling_processes": max(1, loader.workers),
         "data": _summary(dataset, frames),
-        "options": {**options, "workers": loader.workers, "fast_dct": _FAST_DCT, "fast_upsample": False},
+        "options": {**options, "workers": loader.workers, "fast_dct": FAST_DCT, "fast_upsample": False},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
         "cores": len(os.sched_getaffinity(0)),
     }
@@ -286,7 +285,7 @@ class _BareLoop:
 
     def __init__(self, frames: Sequence[bytes], stream: StreamSpec, crop: int) -> None:
         self._frames = frames
-        self._decoder = Decoder(stream, fast_dct=_FAST_DCT)
+        self._decoder = Decoder(stream)
         sizes = [frame_size(data) for data in frames]
         random = np.random.default_rng(0)
         self._boxes: list[tuple[int, int, int, int]] = []
@@ -307,7 +306,7 @@ class _BareLoop:
             if whole and data.startswith(DCT_MAGIC):  # which only the engine's own code reads
                 self._decoder.decode(data)
             elif whole:
-                simplejpeg.decode_jpeg(data, self._color, _FAST_DCT, False, buffer=self._buffer)
+                simplejpeg.decode_jpeg(data, self._color, FAST_DCT, False, buffer=self._buffer)
             else:
                 self._decoder.decode(data, boxes[number % len(boxes)])
             number += 1

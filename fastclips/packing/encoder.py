@@ -78,9 +78,10 @@ class Encoding:
     dct: bool = False
 
     def settings(self) -> list[Any]:
-        """Return the options, as a list that is the same as in fastclips 0.1.0 where it knew them."""
+        """Return the options, as a list that is the same as in fastclips 0.1.0 where it packed the same."""
         *known, dct = vars(self).values()
-        return [*known, "dct"] if dct else known
+        # Version 0.1.0 decoded for raw packs with fast_dct=True.
+        return [*known, *["dct"] * dct, *["exact"] * self.raw]
 
 
 class Encoded(NamedTuple):
@@ -121,8 +122,7 @@ class Encoder:
         self._stream = stream
         self._encoding = encoding
         self._decoded: set[bytes] = set()  # depths and colour types of PNGs that were decoded
-        # Raw pixels are those that a loader decodes by default; encoding again starts from exact ones.
-        self._decoder = Decoder(stream, fast_dct=encoding.raw)
+        self._decoder = Decoder(stream)
 
     def encode(self, data: Stored) -> Encoded:
         """Encode a frame as a storage returns it: bytes, or an ndarray.

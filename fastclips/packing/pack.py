@@ -149,9 +149,8 @@ def pack(
         ``"dct"`` stores the coefficients of JPEGs in a code that is read faster than that of JPEGs and takes
         some 5% more bytes. Pixels are the same. Frames that do not fit the code stay JPEGs. `unpack` writes
         the JPEGs again.
-        ``"raw"`` stores the pixels that a loader with ``fast_dct=True`` decodes: large files that are fast to
-        read. Where a loader shrinks them by 2 or more, the result equals that of JPEGs with
-        ``dct_scaling=False``.
+        ``"raw"`` stores decoded pixels, those of ``fast_dct=False``: large files that are fast to read. Where
+        a loader shrinks them by 2 or more, the result equals that of JPEGs with ``dct_scaling=False``.
     skip_damaged : bool
         Whether videos with an unreadable frame are left out. If False, a frame that is a file is packed as it
         is and raises an error when it is loaded, as it does from the dataset. A video file with an unreadable

@@ -33,7 +33,7 @@ from fastclips.errors import OptionError
 from fastclips.options import checked_int
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 __all__ = ["Identity", "Place", "digest_of"]
 
@@ -54,11 +54,16 @@ _WORDS = {
     "weights": "weights=",
     "sample_weight": "sample_weight=",
 }
+_DECODING = ("fast_dct", "dct_scaling")  # options whose saved value brings back the saved pixels
 _KNOBS = ("fps", "weights", "sample_weight", "interleave", "draws_per_clip")  # None if not given
 _ADDED = (
     "interleave",
     "draws_per_clip",
 )  # newer than the first states of this version: absent if not given
+_FIRST_DCT = (
+    "JPEGs were decoded with fast_dct=True, the default of 0.1.0, unless the saved loader had fast_dct=False "
+    "(fast_dct=True gives the saved pixels; states of 0.1.0 do not tell)"
+)
 
 
 class Place(NamedTuple):
@@ -126,9 +131,10 @@ class Identity:
                     f"(saved plan {state['plan']}, this plan {self.fingerprint}; states of 0.1.0 do not tell "
                     "what differs)"
                 )
-            return Place(numbers["epoch"], numbers["batch"], "")
+            changed = [] if self.parts.get("transforms", {}).get("fast_dct", True) else [_FIRST_DCT]
+            return Place(numbers["epoch"], numbers["batch"], _warning(changed))
         refused: list[str] = []
-        changed: list[str] = []
+        changed = []
         for name, own in self.state(0, 0)["parts"].items():
             for field, difference in _differences(name, state["parts"].get(name, {}), own):
                 hard = name in _REFUSED and field not in _SAMPLED
@@ -139,11 +145,7 @@ class Identity:
                 "and data, or begin without the state"
             )
         self._check_cut(numbers)
-        warning = (
-            f"The batches may differ from those before the state was saved: {'; '.join(changed)}. They hold "
-            "the same frames of the same videos, by number, in the same order."
-        )
-        return Place(numbers["epoch"], numbers["batch"], warning * bool(changed))
+        return Place(numbers["epoch"], numbers["batch"], _warning(changed))
 
     def _check_cut(self, numbers: Mapping[str, int]) -> None:
         """Refuse a place within an epoch that was cut into other batches."""
@@ -154,6 +156,16 @@ class Identity:
                     f"{knob}={own}: must be {knob}={saved}, as when the state was saved within an epoch; "
                     "only a state saved at the start of an epoch fits any batch_size and world"
                 )
+
+
+def _warning(changed: Sequence[str]) -> str:
+    """Return a warning of what has changed, empty if nothing has."""
+    if not changed:
+        return ""
+    return (
+        f"The batches may differ from those before the state was saved: {'; '.join(changed)}. They hold "
+        "the same frames of the same videos, by number, in the same order."
+    )
 
 
 def digest_of(parts: Iterable[bytes]) -> str:
@@ -234,7 +246,8 @@ def _of_values(name: str, field: str, before: object, now: object) -> str:
         return f"{name} was {'not ' * (before is None)}given, and is {'not ' * (now is None)}given now"
     if isinstance(before, str) and isinstance(now, str) and before[:1] == now[:1] == "#":
         return f"{name}: {_WORDS.get(field, field)} differ"
-    return f"{name} was {before} and is {now}"
+    remedy = f" ({field}={before} gives the saved pixels)" if field in _DECODING else ""
+    return f"{name} was {before} and is {now}{remedy}"
 
 
 def _of_lists(name: str, before: list[Any], now: list[Any]) -> Iterator[str]:

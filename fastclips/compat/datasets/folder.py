@@ -242,7 +242,9 @@ class FolderDataset(TensorFlowMethods):
 
     def spec(self) -> FrameSpec:
         """Return how a batch is rendered."""
-        return FrameSpec(self._found.files, self.rows, self.ticket_dtype, self._picture, self._timed)
+        return FrameSpec(
+            self._found.files, self.rows, self.ticket_dtype, self._picture, self._timed, fast_dct=True
+        )
 
     def assemble(self, arrays: Mapping[str, NDArray[Any]]) -> Any:  # noqa: ANN401 - Iterator's
         """Return x or (x, y)."""

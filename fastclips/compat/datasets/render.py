@@ -50,7 +50,8 @@ class FrameRenderer(SampleRenderer):
     def __init__(self, spec: FrameSpec, *, single_threaded: bool = False) -> None:
         super().__init__(spec, single_threaded=single_threaded)
         picture = spec.picture
-        self._decoder = Decoder(StreamSpec("image", channels=1 if picture.color_mode == "grayscale" else 3))
+        stream = StreamSpec("image", channels=1 if picture.color_mode == "grayscale" else 3)
+        self._decoder = Decoder(stream, fast_dct=spec.fast_dct)
         self._resizer: Resizer | None = None  # of the last frame's size: most are alike
         self._frame = np.empty((*picture.size, picture.channels), np.float32)
         self._masks = None if spec.masks is None else _MaskRenderer(spec.masks, picture.size)

@@ -12,7 +12,7 @@ open ``image_path + name``              the files of the folder, with or without
 need pictures of the size `dim`         pictures are resized to it: images bilinearly, masks by nearest
                                         neighbour
 serve x as float64, ``/ 255``           float32, ``/ 255``; ``rescale=None`` leaves 0 to 255
-convert to gray by OpenCV, from RGB     a JPEG's own luma, else Pillow's formula: up to 2 of 255 apart
+convert to gray by OpenCV, from RGB     a JPEG's own luma, else Pillow's formula: a few of 255 apart
 serve y as ``mask / 255``, as int, and  one-hot, float32 (B, H, W, n_classes), by the values in the file;
 never use `n_classes`                   ``one_hot=False`` serves the values, uint8 (B, H, W)
 take 0 and 255 for two classes          with ``n_classes=1``, or ``values={255: 1}``; else an error

@@ -76,6 +76,8 @@ class FrameSpec:
         Factor for pixel values.
     masks : Masks, optional
         The masks of the pictures.
+    fast_dct : bool
+        Whether JPEGs are decoded as TensorFlow does by default.
     """
 
     files: FileList
@@ -85,6 +87,7 @@ class FrameSpec:
     clips: bool
     scale: float = 1.0
     masks: Masks | None = None
+    fast_dct: bool = False
     renderer: ClassVar[str] = "fastclips.compat.datasets.render:FrameRenderer"
 
     @property

@@ -57,7 +57,7 @@ class Renderer(SampleRenderer):
 
     def __init__(self, spec: PictureSpec, *, single_threaded: bool = False) -> None:
         super().__init__(spec, single_threaded=single_threaded)
-        self._decoder = Decoder(StreamSpec("image"), fast_dct=False)
+        self._decoder = Decoder(StreamSpec("image"))
         self._target: Picture = spec.picture  # type: ignore[assignment] # only files are looked up
         self._channels = spec.picture.channels if spec.picture else 0
         table = None

@@ -57,13 +57,15 @@ if TYPE_CHECKING:
     Box = tuple[int, int, int, int]  # top, left, bottom, right
     Stored = Encoded | NDArray[Any]
 
-__all__ = ["MAX_PIXELS", "Decoded", "Decoder", "Rung", "frame_mode", "frame_size"]
+__all__ = ["FAST_DCT", "MAX_PIXELS", "Decoded", "Decoder", "Rung", "frame_mode", "frame_size"]
 
 _JPEG = b"\xff\xd8\xff"
 _DCT = slice(len(DCT_MAGIC))
 _ALL = (0, 0, 2**16, 2**16)  # larger than any JPEG
 _BYTE = 8  # bits per channel
 _STRETCHED = {2: np.uint8(85), 4: np.uint8(17)}  # by bits per value: Pillow's factor to fill a byte
+FAST_DCT = False
+"""Whether JPEGs are decoded by the faster, less exact inverse DCT where nobody says so."""
 MAX_PIXELS = 2**25
 """Pixels of a frame that a loader takes by default: more than those of an 8K frame, 7680 x 4320."""
 _REMEMBERED = 64  # calls before scratch memory may shrink
@@ -105,8 +107,8 @@ class Decoder:
     stream : StreamSpec
         The stream of the frames. Its `values` are not applied.
     fast_dct : bool, optional
-        Whether to use libjpeg-turbo's faster, less exact inverse transform. Without it, pixels of JPEGs equal
-        Pillow's.
+        Whether to use libjpeg-turbo's faster, less exact inverse transform. Without it, pixels of RGB and
+        gray JPEGs equal Pillow's and OpenCV's.
     max_pixels : int, optional
         Frames of more pixels are refused before memory is taken for them; None for no limit.
 
@@ -116,7 +118,9 @@ class Decoder:
         How many frames Pillow has decoded.
     """
 
-    def __init__(self, stream: StreamSpec, *, fast_dct: bool = True, max_pixels: int | None = None) -> None:
+    def __init__(
+        self, stream: StreamSpec, *, fast_dct: bool = FAST_DCT, max_pixels: int | None = None
+    ) -> None:
         self._stream = stream
         self._mask = stream.mask
         self._channels = 1 if stream.mask else stream.channels
