@@ -176,6 +176,7 @@ def test_an_interrupt_ends_cleanly(frames):
 import os, signal, sys, threading, time
 sys.path.insert(0, sys.argv[2])
 from helpers import make_loader
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 loader = make_loader(sys.argv[1], 2, repeat=True)
 batches = iter(loader)
 next(batches)

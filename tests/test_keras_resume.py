@@ -99,7 +99,7 @@ def test_a_loader_that_repeats_resumes_without_a_fit_of_its_own(greys, tmp_path)
 
 def test_what_is_left_of_an_epoch_and_then_the_rest(loader, tmp_path):
     path = tmp_path / "clips.json"
-    path.write_text(json.dumps({**loader.state_dict(), "epoch": 1, "batch": 4}))
+    path.write_text(json.dumps(loader.state_dict(1, 4)))
     sequence = ClipSequence.resume(loader, path)
     assert (sequence.epoch, sequence.start, len(sequence)) == (1, 4, 3)
     assert videos(sequence[0]) == planned(loader, 1)[12:15]
@@ -114,9 +114,27 @@ def test_what_is_left_of_an_epoch_and_then_the_rest(loader, tmp_path):
     assert place(path) == (3, 6)  # of 3 + 7 + 7 batches, the last but one
 
 
+@pytest.mark.parametrize("repeat", [False, True])
+def test_the_checkpoint_goes_on_in_other_batches(greys, loader, tmp_path, repeat):
+    path = tmp_path / "clips.json"
+    path.write_text(json.dumps(loader.state_dict(1, 4)))  # 12 of 20 clips
+    sequence = ClipSequence.resume(grey_loader(greys, batch_size=5, repeat=repeat), path)
+    assert (sequence.epoch, sequence.start, sequence.is_rest, len(sequence)) == (1, 0, True, 2)
+    model, left = make_model(), planned(loader, 1)[12:]
+    checkpoint = ClipCheckpoint(path, sequence, save_freq=1)
+    places, note = [], Do(lambda: places.append((place(path), json.loads(path.read_text())["position"])))
+    options = {"callbacks": [checkpoint, note], "verbose": 0, "steps_per_epoch": 2 if repeat else None}
+    model.fit(sequence, initial_epoch=1, epochs=2, **options)
+    assert counts(model) == [int(video in left) for video in range(VIDEOS)]
+    assert places == [((1, 1), 17), ((2, 0), 0)]
+    assert (sequence.is_rest, len(sequence)) == (False, 4)
+    model.fit(sequence, initial_epoch=2, epochs=3, **options | {"steps_per_epoch": 4 if repeat else None})
+    assert counts(model) == [1 + (video in left) for video in range(VIDEOS)]
+
+
 def test_a_resumed_epoch_in_one_fit_with_the_next_is_refused(loader, tmp_path):
     path = tmp_path / "clips.json"
-    path.write_text(json.dumps({**loader.state_dict(), "batch": 5}))
+    path.write_text(json.dumps(loader.state_dict(0, 5)))
     with pytest.raises(Exception, match="call fit for the resumed epoch alone"):
         make_model().fit(ClipSequence.resume(loader, path), epochs=2, verbose=0)
 
@@ -154,7 +172,7 @@ callbacks = [
     Do(die),
 ]
 options = {"callbacks": callbacks, "verbose": 0}
-if sequence.start:
+if sequence.is_rest:
     model.fit(sequence, initial_epoch=sequence.epoch, epochs=sequence.epoch + 1, **options)
     print(counts(model))
 model.fit(sequence, initial_epoch=sequence.epoch, epochs=2, **options)

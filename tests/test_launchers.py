@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import warnings
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -74,7 +77,8 @@ def test_launchers(launched, caplog, variables, expected, source):
             (
                 'rank="env": found none of RANK and WORLD_SIZE, HOROVOD_RANK and HOROVOD_SIZE, '
                 "OMPI_COMM_WORLD_RANK and OMPI_COMM_WORLD_SIZE, PMI_RANK and PMI_SIZE, SLURM_PROCID and "
-                "SLURM_NTASKS, TF_CONFIG; pass rank= and world= as numbers"
+                "SLURM_NTASKS, TF_CONFIG, and no ranks of ray.train, jax.distributed or torch.distributed; "
+                "pass rank= and world= as numbers"
             ),
         ),
         ({"RANK": "8", "WORLD_SIZE": "8"}, "RANK=8: must be below WORLD_SIZE=8; ranks count from 0"),
@@ -189,3 +193,68 @@ def test_a_rank_that_was_given_never_warns(launched, frames, options):
 def test_a_forgotten_rank_reads_the_same_plan_as_rank_0(frames):
     assert make_loader(frames).state_dict() == make_loader(frames, rank=0, world=1).state_dict()
     assert make_loader(frames, world=2).state_dict() == make_loader(frames, rank=0, world=2).state_dict()
+
+
+# Libraries that know the ranks
+
+
+def pretend(**contents):
+    """A library that was imported."""
+    return SimpleNamespace(**contents)
+
+
+def ray_worker(monkeypatch, mode):
+    worker = pretend(worker=pretend(mode=mode))
+    ray = pretend(is_initialized=lambda: True, get_runtime_context=lambda: worker, WORKER_MODE=1)
+    context = pretend(get_world_rank=lambda: 2, get_world_size=lambda: 5)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setitem(sys.modules, "ray.train", pretend(get_context=lambda: context))
+
+
+def jax_process(monkeypatch, client):
+    state = pretend(client=client, process_id=1, num_processes=4)
+    monkeypatch.setitem(sys.modules, "jax._src.distributed", pretend(global_state=state))
+
+
+def torch_group(monkeypatch, made):
+    calls = {"is_available": True, "is_initialized": made, "get_rank": 1, "get_world_size": 2}
+    functions = {name: partial(lambda value: value, value) for name, value in calls.items()}
+    monkeypatch.setitem(sys.modules, "torch.distributed", pretend(**functions))
+
+
+@pytest.mark.parametrize(
+    ("library", "known", "unknown", "expected", "source"),
+    [
+        (ray_worker, 1, 0, (2, 5), "ray.train"),
+        (jax_process, object(), None, (1, 4), "jax.distributed"),
+        (torch_group, True, False, (1, 2), "torch.distributed"),
+    ],
+)
+def test_libraries(launched, monkeypatch, caplog, library, known, unknown, expected, source):
+    launched(SLURM)
+    library(monkeypatch, unknown)
+    assert resolve_rank("env") == (0, 1)
+    library(monkeypatch, known)
+    caplog.set_level(logging.INFO, "fastclips")
+    assert resolve_rank("env") == expected
+    assert caplog.messages == [f"rank {expected[0]} of {expected[1]}, from {source}"]
+
+
+def test_a_library_that_is_half_imported(launched, monkeypatch):
+    launched(TORCH)
+    monkeypatch.setitem(sys.modules, "ray.train", pretend())
+    monkeypatch.setitem(sys.modules, "torch.distributed", pretend())
+    assert resolve_rank("env") == (3, 8)
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"RANK": "3"}, 'rank="env": RANK is set, and WORLD_SIZE is missing; set both, or pass rank= and'),
+        ({"SLURM_NTASKS": "2"}, "SLURM_NTASKS is set, and SLURM_PROCID is missing"),
+    ],
+)
+def test_half_of_a_pair_is_named(launched, variables, message):
+    launched(variables)
+    with pytest.raises(OptionError, match=message):
+        resolve_rank("env")

@@ -4,120 +4,23 @@ from __future__ import annotations
 
 import doctest
 import logging
-from fractions import Fraction
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from slow_lanes import naive_lanes
+from slow_plan import all_batches, by_row, content, naive_epoch, naive_positions, plan_options
 
 import fastclips.planning.plan
 from fastclips.errors import OptionError
 from fastclips.planning.clips import Videos
 from fastclips.planning.draws import Draws, Purpose
 from fastclips.planning.plan import Plan, PlannedClips
-from fastclips.planning.samplers import RandomWindow, Segments, Views, Windows
-
-SAMPLERS = [
-    Windows(3),
-    Windows(2, step=1, dilation=3),
-    Windows(4, step=2, tail="pad", short="loop"),
-    RandomWindow(4),
-    RandomWindow(9, fps=10, short="pad"),
-    Segments(3, views=2),
-    Views(2, temporal=3, fps=50),
-]
-
-
-@st.composite
-def options(draw):
-    """Arguments of Plan that leave at least one clip."""
-    counts = np.array([*draw(st.lists(st.integers(0, 30), max_size=8)), draw(st.integers(9, 30))])
-    shuffle = draw(st.booleans())
-    weight = st.sampled_from([0.0, 1.0, 2.5]) | st.floats(1e-3, 1e3)
-    arguments = {
-        "videos": Videos(counts, np.array([draw(st.sampled_from([12.5, 25, 29.97])) for _ in counts])),
-        "sampler": draw(st.sampled_from(SAMPLERS)),
-        "draws": draw(st.integers(0, 9)),
-        "views": draw(st.integers(1, 3)),
-        "weights": [draw(weight) for _ in counts[1:]] + [1.0] if shuffle and draw(st.booleans()) else None,
-        "shuffle": shuffle,
-        "seed": draw(st.integers(0, 2**64 - 1)),
-    }
-    clips = len(arguments["sampler"].clips(arguments["videos"], Draws(0, 0))) * arguments["views"]
-    if clips and arguments["weights"] is None:
-        arguments["interleave"] = draw(st.none() | st.integers(1, clips))
-    return arguments
-
-
-def naive_epoch(videos, sampler, *, views, weights, shuffle, seed, epoch, interleave=None, **_):
-    """List (video, view, recipe's view, frames) of all clips in order."""
-    draws = Draws(seed, epoch)
-    clips = sampler.clips(videos, draws)
-    frames = sampler.frames(clips, videos).tolist()
-    rows = [
-        (video, of_sampler * views + view, view, shown)
-        for video, of_sampler, shown in zip(clips.video.tolist(), clips.view.tolist(), frames, strict=True)
-        for view in range(views)
-    ]
-    if weights is not None:
-        chances = [Fraction(weights[row[0]]) for row in rows]
-        units = [draws.units(Purpose.CHOICE, position, 1, 1)[0, 0] for position in range(len(rows))]
-        return [rows[place_on(chances, Fraction(float(unit)))] for unit in units]
-    if interleave:
-        return naive_lanes(rows, interleave, views, draws if shuffle else None)
-    if shuffle:
-        words = [int(draws.words(Purpose.ORDER, row, 1, 1)[0, 0]) for row in range(len(rows))]
-        return [rows[row] for row in sorted(range(len(rows)), key=words.__getitem__)]
-    return rows
-
-
-def place_on(chances, unit):
-    """Return which of some lengths, end to end, a share of their sum falls on."""
-    place = unit * sum(chances)
-    for number, chance in enumerate(chances):
-        if place < chance:
-            return number
-        place -= chance
-    raise AssertionError
-
-
-def naive_positions(clips, batch_size, world, drop_last):
-    """List, for each rank, the positions of each of its batches: the rules one by one."""
-    positions = list(range(clips))
-    if not drop_last:
-        while len(positions) % world:
-            positions.append(len(positions))
-    ranks = [[] for _ in range(world)]
-    while positions:
-        together, positions = positions[: world * batch_size], positions[world * batch_size :]
-        if drop_last and len(together) < world * batch_size:
-            break
-        rows = len(together) // world
-        for rank in range(world):
-            ranks[rank].append(together[rank * rows : (rank + 1) * rows])
-    return ranks
-
-
-def all_batches(plan, epoch):
-    return [plan.clips(epoch, batch) for batch in range(len(plan))]
-
-
-def content(clips):
-    """Return planned clips as one comparable value, to the bit."""
-    return [np.asarray(column).tobytes() for column in clips]
-
-
-def by_row(clips):
-    """List position, padding and all that must follow from the position of each clip."""
-    columns = (clips.video, clips.view, clips.draws, clips.frames)
-    rows = zip(*(column.tolist() for column in columns), strict=True)
-    return list(zip(clips.position.tolist(), clips.padding.tolist(), rows, strict=True))
+from fastclips.planning.samplers import RandomWindow, Windows
 
 
 @pytest.mark.slow
-@given(options(), st.integers(0, 3), st.integers(1, 6), st.integers(1, 5), st.booleans())
+@given(plan_options(), st.integers(0, 3), st.integers(1, 6), st.integers(1, 5), st.booleans())
 def test_plan_is_the_naive_plan(given_options, epoch, batch_size, world, drop_last):
     expected = naive_epoch(**given_options, epoch=epoch)
     runs = naive_positions(len(expected), batch_size, world, drop_last)
@@ -148,7 +51,7 @@ def test_plan_is_the_naive_plan(given_options, epoch, batch_size, world, drop_la
                 assert row == (position, position >= len(expected), (video, view, own.tolist(), frames))
 
 
-@given(options(), st.integers(0, 3), st.integers(1, 6), st.integers(1, 5), st.booleans())
+@given(plan_options(), st.integers(0, 3), st.integers(1, 6), st.integers(1, 5), st.booleans())
 def test_ranks_share_an_epoch(given_options, epoch, batch_size, world, drop_last):
     try:
         plans = [
@@ -183,7 +86,7 @@ def served_clips(table):
 
 
 @pytest.mark.slow
-@given(options(), st.integers(1, 6), st.integers(1, 5))
+@given(plan_options(), st.integers(1, 6), st.integers(1, 5))
 def test_table_is_the_batches(given_options, batch_size, world):
     plans = [Plan(**given_options, batch_size=batch_size, rank=rank, world=world) for rank in range(world)]
     with pytest.MonkeyPatch.context() as patched:
@@ -203,7 +106,7 @@ def test_table_is_the_batches(given_options, batch_size, world):
 
 
 @pytest.mark.slow
-@given(options(), st.integers(1, 6), st.integers(1, 6), st.integers(1, 4))
+@given(plan_options(), st.integers(1, 6), st.integers(1, 6), st.integers(1, 4))
 def test_a_clip_does_not_depend_on_how_the_epoch_is_cut(given_options, batch_size, other_size, world):
     whole = {}
     for clips in all_batches(Plan(**given_options, batch_size=batch_size), 2):
@@ -216,7 +119,7 @@ def test_a_clip_does_not_depend_on_how_the_epoch_is_cut(given_options, batch_siz
 
 
 @pytest.mark.slow
-@given(options(), st.randoms(use_true_random=False))
+@given(plan_options(), st.randoms(use_true_random=False))
 def test_random_access_equals_sequential(given_options, random):
     plan = Plan(**given_options, batch_size=2)
     places = [(epoch, batch) for epoch in range(4) for batch in range(len(plan))]
@@ -228,7 +131,7 @@ def test_random_access_equals_sequential(given_options, random):
 
 
 @pytest.mark.slow
-@given(options(), st.integers(1, 4), st.integers(1, 3), st.integers(1, 9))
+@given(plan_options(), st.integers(1, 4), st.integers(1, 3), st.integers(1, 9))
 def test_a_run_is_its_batches(given_options, batch_size, world, most):
     for rank in range(world):
         plan = Plan(**given_options, batch_size=batch_size, rank=rank, world=world)
@@ -454,7 +357,7 @@ def test_plan_refuses(changed, message):
     assert str(error.value) == message
 
 
-def test_numpy_options():
+def test_numpy_plan_options():
     plan = Plan(
         np.array([10], np.uint16),
         Windows(2),

@@ -64,6 +64,8 @@ class ClipSequence(Passes, keras.utils.PyDataset):  # type: ignore[misc] # Keras
         The epoch that is being served or comes next.
     start : int
         The first batch of this epoch to serve: 0, unless resumed inside an epoch.
+    is_rest : bool
+        Whether this epoch is the rest of one that was begun before.
 
     Raises
     ------
@@ -132,7 +134,7 @@ class ClipSequence(Passes, keras.utils.PyDataset):  # type: ignore[misc] # Keras
         Parameters
         ----------
         loader : ClipLoader or Batches
-            A loader with the same data and options; the number of workers may differ.
+            A loader with the same data and options; workers, `batch_size` and ranks may differ.
         path : path-like
             Path of the checkpoint.
         map : callable, optional
@@ -159,7 +161,12 @@ class ClipSequence(Passes, keras.utils.PyDataset):  # type: ignore[misc] # Keras
 
     def __len__(self) -> int:
         """Batches in an epoch, or in the rest of a resumed epoch."""
-        return len(self.loader) - self.start
+        return self.loader.schedule.batches_in(self.epoch) - self.start
+
+    @property
+    def is_rest(self) -> bool:
+        """Whether the epoch is the rest of one that was begun before."""
+        return self.loader.schedule.position(self.epoch, self.start) > 0
 
     def _begin(self, epoch: int, start: int) -> Iterator[Any]:
         return self._mapped(self.loader.epoch(epoch, start))
@@ -172,14 +179,21 @@ class ClipSequence(Passes, keras.utils.PyDataset):  # type: ignore[misc] # Keras
         if probe and self._pass is not None:  # an override that asks for another batch of the pass
             epoch, start = self._pass.epoch, self._pass.start
         if self._endless and index >= 0:
-            more, batch = divmod(start + index, len(self.loader))
+            epoch, batch = _place(self.loader, epoch, start + index)
         else:
-            more, batch = 0, range(start, len(self.loader))[index]
-        return as_tuple(mapped(self._map, self.loader.batch(epoch + more, batch)))
+            batch = range(start, self.loader.schedule.batches_in(epoch))[index]
+        return as_tuple(mapped(self._map, self.loader.batch(epoch, batch)))
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         """Serve the epoch, or the rest of it, without moving on to the next epoch."""
         return map(as_tuple, self._mapped(islice(self.loader.epoch(self.epoch, self.start), len(self))))
+
+
+def _place(loader: Batches, epoch: int, batch: int) -> tuple[int, int]:
+    """Return epoch and number of a batch that is counted from an epoch's first one on, over its end."""
+    while batch >= (count := loader.schedule.batches_in(epoch)):
+        epoch, batch = epoch + 1, batch - count
+    return epoch, batch
 
 
 class ClipCheckpoint(keras.callbacks.Callback):  # type: ignore[misc] # as above
@@ -222,7 +236,7 @@ class ClipCheckpoint(keras.callbacks.Callback):  # type: ignore[misc] # as above
     ...         ClipCheckpoint("run/clips.json", sequence, save_freq=4),
     ...     ]
     ...     first = sequence.epoch, sequence.start
-    ...     if sequence.start:
+    ...     if sequence.is_rest:
     ...         rest = sequence.epoch + 1
     ...         model.fit(sequence, initial_epoch=sequence.epoch, epochs=rest, callbacks=callbacks, verbose=0)
     ...     model.fit(sequence, initial_epoch=sequence.epoch, epochs=epochs, callbacks=callbacks, verbose=0)
@@ -276,9 +290,9 @@ class ClipCheckpoint(keras.callbacks.Callback):  # type: ignore[misc] # as above
         loader = self.sequence.loader
         epoch, batch = self._pass.epoch, self._pass.start + self._trained
         if loader.repeat:  # a pass goes on with the next epoch
-            epoch, batch = epoch + batch // len(loader), batch % len(loader)
+            epoch, batch = _place(loader, epoch, batch)
         # The number is greater if steps_per_execution does not divide the epoch.
-        state = loader.state_dict(epoch, min(batch, len(loader)))
+        state = loader.state_dict(epoch, min(batch, loader.schedule.batches_in(epoch)))
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
         with temporary.open("w", encoding="utf-8") as file:

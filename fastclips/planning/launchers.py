@@ -1,11 +1,16 @@
-"""The rank of this process, from the user or from the environment variables of its launcher."""
+"""The rank of this process, from the user, from a library that knows it, or from its launcher's environment.
+
+No library is imported here: one that has set up ranks in this process was imported before.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
+import sys
 import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 from fastclips.errors import OptionError
@@ -26,10 +31,11 @@ def resolve_rank(rank: int | Literal["env"] | None = None, world: int | None = N
     Parameters
     ----------
     rank : int, "env" or None
-        The rank, or ``"env"`` to read it from the environment variables of a launcher: torchrun, accelerate,
-        horovodrun, Open MPI, MPICH and others with PMI, ``TF_CONFIG``, or Slurm. The first launcher found
-        counts, in this order, since an inner launcher knows better than an outer one. None is rank 0, and
-        warns once in a process that a launcher started as one of several.
+        The rank, or ``"env"`` to ask what started this process: Ray Train, ``jax.distributed`` or
+        ``torch.distributed`` if they were set up, then the environment variables of torchrun, accelerate,
+        horovodrun, Open MPI, MPICH and others with PMI, ``TF_CONFIG``, and Slurm. The first that is found
+        counts, in this order, since an inner launcher knows better than an outer one; the log says which.
+        None is rank 0, and warns once in a process that was started as one of several.
     world : int, optional
         Number of ranks. It may be left out for rank 0, then the only rank, and for ``"env"``, where it must
         agree with the environment if given.
@@ -58,8 +64,22 @@ def resolve_rank(rank: int | Literal["env"] | None = None, world: int | None = N
         return checked_rank(rank, world), world
     names, rank, found = next(_launched(), ("", 0, 0))
     if not names:
-        looked = ", ".join(f"{a} and {b}" for a, b in (*_INNER, *_OUTER))
-        raise OptionError(f'rank="env": found none of {looked}, TF_CONFIG; pass rank= and world= as numbers')
+        pairs = (*_INNER, *_OUTER)
+        looked = ", ".join(f"{a} and {b}" for a, b in pairs)
+        halves = [
+            f"{there} is set, and {missing} is missing"
+            for pair in pairs
+            for there, missing in (pair, pair[::-1])
+            if os.environ.get(there) and not os.environ.get(missing)
+        ]
+        if halves:
+            raise OptionError(
+                f'rank="env": {"; ".join(halves)}; set both, or pass rank= and world= as numbers'
+            )
+        raise OptionError(
+            f'rank="env": found none of {looked}, TF_CONFIG, and no ranks of ray.train, jax.distributed or '
+            "torch.distributed; pass rank= and world= as numbers"
+        )
     if world not in (None, found):
         raise OptionError(
             f"world={world}: must be {found} by {names}; leave world= out, or pass rank= as a number"
@@ -98,10 +118,46 @@ _OUTER = (("SLURM_PROCID", "SLURM_NTASKS"),)  # last: often runs one of the othe
 
 
 def _launched() -> Iterator[tuple[str, int, int]]:
-    """Yield (names of variables, rank, world) of each launcher that set both numbers."""
+    """Yield (what told it, rank, world) of each library and each launcher that knows both numbers."""
+    for name, ask in _LIBRARIES:
+        known = None
+        with suppress(Exception):  # of a library that is half imported, or has no ranks yet
+            known = ask()
+        if known is not None:
+            yield name, *known
     yield from _numbers(_INNER)
     yield from _tf_config()
     yield from _numbers(_OUTER)
+
+
+def _ray_train() -> tuple[int, int] | None:
+    train = sys.modules.get("ray.train")
+    if train is None or not _is_ray_worker():
+        return None
+    context = train.get_context()
+    return int(context.get_world_rank()), int(context.get_world_size())
+
+
+def _is_ray_worker() -> bool:
+    """Whether this process runs tasks or actors of Ray; elsewhere Ray warns of a question for the rank."""
+    ray = sys.modules["ray"]
+    return bool(ray.is_initialized() and ray.get_runtime_context().worker.mode == ray.WORKER_MODE)
+
+
+def _jax() -> tuple[int, int] | None:
+    # `jax.process_index()` would start JAX's backends, and take the GPU's memory.
+    state = getattr(sys.modules.get("jax._src.distributed"), "global_state", None)
+    return None if state is None or state.client is None else (state.process_id, state.num_processes)
+
+
+def _torch() -> tuple[int, int] | None:
+    torch = sys.modules.get("torch.distributed")
+    if torch is None or not torch.is_available() or not torch.is_initialized():
+        return None
+    return torch.get_rank(), torch.get_world_size()
+
+
+_LIBRARIES = (("ray.train", _ray_train), ("jax.distributed", _jax), ("torch.distributed", _torch))
 
 
 def _numbers(pairs: tuple[tuple[str, str], ...]) -> Iterator[tuple[str, int, int]]:

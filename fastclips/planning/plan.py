@@ -2,20 +2,15 @@
 
 ::
 
-    videos --sampler--> clips --views, order--> positions 0 1 2 ... --cut--> batches of this rank
+    videos --sampler--> clips --views, order--> positions 0 1 2 ... --`cut`--> batches of this rank
 
 A recipe with several views of a clip (such as three crops) makes each view a clip of its own. The views of
 a clip are neighbours before shuffling.
 
-A clip's *position* is its place in the epoch, over all ranks. ``world * batch_size`` consecutive positions
-are a global batch, and each rank takes its run of ``batch_size`` of them. Every draw of a clip is keyed by
-the clip's position, so it does not depend on the batch size, the world or the number of workers. A plan
-keeps no state but caches: to resume is to ask for a later batch.
-
-The end of an epoch. With ``drop_last`` an incomplete global batch is left out. Otherwise positions are added
-until the world divides their number. The added positions show the first clips again and are marked as
-padding: fewer than ``world``, none on a single rank. The last batch is shared equally, so all ranks have
-equal numbers of batches of equal sizes.
+A clip's *position* is its place in the epoch, over all ranks. Every draw of a clip is keyed by it, so it does
+not depend on the batch size, the world or the number of workers: see `fastclips.planning.cut`. To resume is
+to ask for a later batch, or, where the epoch was cut otherwise before, to cut it anew from a position on
+(`Plan.resume`). Beside that, a plan keeps no state but caches.
 
 With ``weights`` an epoch is no permutation: each position draws its clip, with replacement, so that a clip of
 weight 2 comes twice as often as a clip of weight 1. The epoch has as many clips as without weights.
@@ -36,13 +31,6 @@ Eight clips (one video of 16 frames, 2 frames each), read by two ranks, 3 clips 
 ...     print([plan.clips(0, batch).position.tolist() for batch in range(len(plan))])
 [[0, 1, 2], [6]]
 [[3, 4, 5], [7]]
-
-A ninth clip needs a tenth position; rank 1 gets it, as the first clip once more:
-
->>> nine = Plan([18], Windows(2), draws=0, batch_size=3, rank=1, world=2)
->>> clips = nine.clips(0, 1)
->>> clips.position.tolist(), clips.frames.tolist(), clips.padding.tolist()
-([8, 9], [[16, 17], [0, 1]], [False, True])
 """
 
 from __future__ import annotations
@@ -57,6 +45,7 @@ import numpy as np
 from fastclips.errors import OptionError
 from fastclips.options import checked_bool, checked_int
 from fastclips.planning.clips import Clips, ClipSampler, Videos
+from fastclips.planning.cut import Cut
 from fastclips.planning.draws import Draws, Purpose
 from fastclips.planning.lanes import Lanes, Runs, checked_lanes
 from fastclips.planning.launchers import checked_rank
@@ -150,7 +139,7 @@ class Plan:
     clips_per_epoch : int
         Clips of all ranks, each view and each draw counted, before padding and `drop_last`.
     rows_per_epoch : int
-        Clips in all batches of this rank in an epoch, padding included.
+        Clips in all batches of this rank in a whole epoch, padding included.
 
     Raises
     ------
@@ -199,11 +188,15 @@ class Plan:
         self.rank = checked_rank(rank, self.world)
 
         self._recent: tuple[_Epoch, ...] = ()
-        self._clips = self._cut(Draws(self.seed, 0))
+        self._clips = self._sample(Draws(self.seed, 0))
         self._groups = len(self._clips) * self.views
         self.clips_per_epoch = self._groups * self.draws_per_clip
         self._report_short()
-        self.rows_per_epoch = self._count_rows()
+        self._cut = Cut(
+            self.clips_per_epoch, self.draws_per_clip, self.batch_size, self.world, self.drop_last
+        ).checked()
+        self.rows_per_epoch = self._cut.rows
+        self._resumed = (-1, self._cut)  # an epoch, and its cut
         self.interleave = checked_lanes(interleave, self._groups, weighted=weights is not None)
         self._runs = Runs(self._clips) if self.interleave and self.shuffle else None
         self.weights = None
@@ -217,8 +210,37 @@ class Plan:
         self._chances = None if self.weights is None else np.cumsum(self.weights[self._clips.video])
 
     def __len__(self) -> int:
-        """Batches per epoch, the same for each rank."""
-        return (self.rows_per_epoch + self.batch_size - 1) // self.batch_size
+        """Batches in a whole epoch, the same for each rank."""
+        return self._cut.batches
+
+    def batches(self, epoch: int) -> int:
+        """Return the number of batches in an epoch, the same for each rank: fewer in a resumed one."""
+        return self._cut_of(epoch).batches
+
+    def start(self, epoch: int) -> int:
+        """Return the first position in the batches of an epoch: 0 but in a resumed one."""
+        return self._cut_of(epoch).start
+
+    def resume(self, epoch: int, position: int) -> None:
+        """Cut an epoch into batches from a position on, and all others from 0.
+
+        Parameters
+        ----------
+        epoch : int
+            At least 0.
+        position : int
+            The position that its batch 0 begins with; 0 ends the effect of an earlier call.
+
+        Raises
+        ------
+        OptionError
+            If there is no such epoch or position, or it is within the draws of a clip.
+        """
+        self._resumed = (_checked_epoch(epoch), self._cut.begun_at(position))
+
+    def _cut_of(self, epoch: int) -> Cut:
+        resumed, cut = self._resumed
+        return cut if epoch == resumed else self._cut
 
     @cached_property
     def fingerprint(self) -> str:
@@ -257,7 +279,7 @@ class Plan:
         epoch : int
             At least 0.
         batch : int
-            The first batch, at least 0 and below ``len(plan)``.
+            The first batch, at least 0 and below ``plan.batches(epoch)``.
         batches : int
             How many, at least 1; fewer if the epoch ends before.
 
@@ -272,9 +294,10 @@ class Plan:
             If there is no such epoch or batch.
         """
         epoch = _checked_epoch(epoch)
-        batch = checked_int(batch, "batch", 0, len(self))
-        end = min((batch + batches) * self.batch_size, self.rows_per_epoch)
-        positions = self._positions(np.arange(batch * self.batch_size, end), self.rank)
+        cut = self._cut_of(epoch)
+        batch = checked_int(batch, "batch", 0, cut.batches)
+        end = min((batch + batches) * self.batch_size, cut.rows)
+        positions = cut.positions(batch * self.batch_size, end, self.rank)
         groups = positions[:: self.draws_per_clip] // self.draws_per_clip
         clips, view = self._clips_at(epoch, groups)
         video = self._by_row(clips.video)
@@ -327,7 +350,7 @@ class Plan:
         return units
 
     def table(self, epoch: int, rank: int | None = None) -> dict[str, NDArray[Any]]:
-        """Return all clips of a rank in an epoch, in served order.
+        """Return all clips of a rank in an epoch, or in the rest of a resumed one, in served order.
 
         Parameters
         ----------
@@ -338,7 +361,7 @@ class Plan:
 
         Returns
         -------
-        dict of str to ndarray, (rows_per_epoch,)
+        dict of str to ndarray, (rows,)
             ``position``, ``video``, ``start`` (the first frame shown) and ``view``, int64, and ``padding``,
             bool. ``view`` numbers the sampler's and the recipe's views together:
             ``sampler's * views + recipe's``.
@@ -361,7 +384,7 @@ class Plan:
         }
 
     def frames(self, epoch: int, rank: int | None = None) -> NDArray[np.int32]:
-        """Return the frames of all clips of a rank in an epoch, in served order.
+        """Return the frames of the clips of `table`.
 
         Parameters
         ----------
@@ -372,7 +395,7 @@ class Plan:
 
         Returns
         -------
-        ndarray of int32, (rows_per_epoch, time_steps)
+        ndarray of int32, (rows, time_steps)
             Frames as in `PlannedClips`.
 
         Raises
@@ -394,7 +417,7 @@ class Plan:
             block = clips.rows(np.arange(first, min(first + _BLOCK, len(clips))))
             yield first, self._frames(epoch, groups[first : first + _BLOCK], block)
 
-    def _cut(self, draws: Draws) -> Clips:
+    def _sample(self, draws: Draws) -> Clips:
         """Return all clips of an epoch."""
         clips: object = self.sampler.clips(self.videos, draws)
         if not isinstance(clips, Clips):
@@ -425,18 +448,10 @@ class Plan:
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], Clips, NDArray[np.int64]]:
         """Return the positions of a rank's rows, and its groups with the clip and view of each."""
         rank = self.rank if rank is None else checked_rank(rank, self.world)
-        positions = self._positions(np.arange(self.rows_per_epoch), rank)
+        cut = self._cut_of(_checked_epoch(epoch))
+        positions = cut.positions(0, cut.rows, rank)
         groups = positions[:: self.draws_per_clip] // self.draws_per_clip
-        return positions, groups, *self._clips_at(_checked_epoch(epoch), groups)
-
-    def _positions(self, served: NDArray[np.int64], rank: int) -> NDArray[np.int64]:
-        """Return the positions of a rank's clips, given by their numbers in served order."""
-        if self.world == 1:
-            return served
-        batch, row = np.divmod(served, self.batch_size)
-        rows = np.minimum(self.batch_size, self.rows_per_epoch - batch * self.batch_size)
-        positions: NDArray[np.int64] = batch * self.batch_size * self.world + rank * rows + row
-        return positions
+        return positions, groups, *self._clips_at(epoch, groups)
 
     def _clips_at(self, epoch: int, groups: NDArray[np.int64]) -> tuple[Clips, NDArray[np.int64]]:
         """Return the clips of some groups, and the recipe's view of each."""
@@ -456,7 +471,7 @@ class Plan:
                 return known
         draws = Draws(self.seed, epoch)
         order: NDArray[np.int64] | Lanes | None = None
-        clips = self._cut(draws) if self.sampler.varies else self._clips
+        clips = self._sample(draws) if self.sampler.varies else self._clips
         if self.interleave:
             shuffled = draws if self.shuffle else None
             order = Lanes(self._groups, self.interleave, self.views, self._runs, shuffled)
@@ -479,18 +494,6 @@ class Plan:
             )
         if shortage and self.rank == 0:
             _log.warning("%s", shortage)
-
-    def _count_rows(self) -> int:
-        if not self.drop_last:
-            return -(-self._groups // self.world) * self.draws_per_clip
-        together = self.world * self.batch_size
-        if self.clips_per_epoch < together:
-            raise OptionError(
-                f"drop_last=True leaves no batch: {self.clips_per_epoch} clips are fewer than the {together} "
-                f"of one batch of all ranks (batch_size={self.batch_size}, world={self.world}); "
-                "lower batch_size, or keep the last batch with drop_last=False"
-            )
-        return self.clips_per_epoch // together * self.batch_size
 
 
 def _checked_epoch(epoch: object) -> int:

@@ -13,7 +13,7 @@ from collections import deque
 from contextlib import contextmanager
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from fastclips.engine.arena import COUNTERS
 from fastclips.engine.inline import Inline
@@ -23,6 +23,7 @@ from fastclips.errors import ClosedError, EngineError, FrameError, OptionError
 from fastclips.options import checked_bool, checked_bytes, checked_int, checked_number, checked_workers
 from fastclips.serving.at_exit import close_at_exit, leave_ended_thread
 from fastclips.serving.one_call import OneCall
+from fastclips.serving.progress import BatchId, Progress
 from fastclips.serving.report import report_of
 from fastclips.serving.stats import Stats, resident_bytes
 
@@ -43,8 +44,6 @@ __all__ = ["Batches"]
 
 _PLANNED = 8  # batches planned at a time
 _CLOSE_S = 1.0  # how long a thread that waits for a batch may take to give up
-
-BatchId: TypeAlias = "tuple[int, int]"  # epoch, batch
 
 
 class _Pending(NamedTuple):
@@ -145,24 +144,19 @@ class Batches:
         self._pending: deque[_Pending] = deque()
         self._planned: deque[Planned] = deque()  # from `_to_submit` on
         self._to_submit: BatchId = (0, 0)
-        self._to_serve: BatchId = (0, 0)
-        self._resumes = True  # whether iterating starts at `_to_serve`, or at the epoch after it
-        self._iteration = object()  # token of the only iteration that may continue
+        self._progress = Progress(schedule)
         self._began: float | None = None
         self._ended = 0.0
         self._served = 0
         close_at_exit(self)
 
     def __len__(self) -> int:
-        """Batches per epoch."""
-        return len(self.schedule)
+        """Batches in the epoch that is being served or comes next."""
+        return self.schedule.batches_in(self._progress.next[0])
 
     def __iter__(self) -> Iterator[Any]:
         """Serve the next epoch, or the rest of an epoch after `load_state_dict`."""
-        epoch, batch = self._to_serve
-        if batch and not self._resumes:
-            epoch, batch = epoch + 1, 0
-        return self.epoch(epoch, batch)
+        return self.epoch(*self._progress.begin)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
         """Serve one epoch, from any of its batches on.
@@ -192,12 +186,13 @@ class Batches:
         >>> [x.shape[0] for x, y in loader.epoch(3, start=1)]
         [8, 2]
         """
-        epoch, start = checked_int(epoch, "epoch", 0, 2**62), checked_int(start, "start", 0, len(self) + 1)
+        epoch = checked_int(epoch, "epoch", 0, 2**62)
+        start = checked_int(start, "start", 0, self.schedule.batches_in(epoch) + 1)
         return self._run(epoch, start, self._go_to((epoch, start)))
 
     def _run(self, epoch: int, start: int, iteration: object) -> Iterator[Any]:
         while True:
-            for batch in range(start, len(self)):
+            for batch in range(start, self.schedule.batches_in(epoch)):
                 yield self._serve((epoch, batch), iteration)
             if not self.repeat:
                 return
@@ -271,15 +266,18 @@ class Batches:
         """
         if epoch is None and batch:
             raise OptionError(f"batch={batch!r}: needs epoch=, the epoch that it is a batch of")
-        place = self._to_serve if epoch is None else self._checked(epoch, batch)
-        return self.schedule.identity.state(*place)
+        place = self._progress.next if epoch is None else self._progress.checked(epoch, batch)
+        return self.schedule.identity.state(*place, self.schedule.position(*place))
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a state: the next iteration begins there.
 
-        Workers, memory and the kind of the storage may differ. A warning names other transforms, outputs and
-        labels, and frames of other sizes: they change what batches hold, and not which clips. Within an
-        epoch, `batch_size` and `world` must be the same.
+        Workers, memory, the kind of the storage, `batch_size`, `rank` and `world` may differ. A warning names
+        other transforms, outputs and labels, and frames of other sizes: they change what batches hold, and
+        not which clips.
+
+        If the rest of an epoch is cut into other batches than before, they count from 0, and ``len(loader)``
+        is the number of them, until another epoch is asked for.
 
         Parameters
         ----------
@@ -302,26 +300,23 @@ class Batches:
         with the saved options and data, or begin without the state
         """
         place = self.schedule.identity.place(state)
-        batch_id = self._checked(place.epoch, place.batch)
         if place.changed:
             warnings.warn(place.changed, stacklevel=2)
-        self._go_to(batch_id)
-
-    def _checked(self, epoch: object, batch: object) -> BatchId:
-        """Return the place of a batch that exists; after the last batch, the next epoch."""
-        epoch = checked_int(epoch, "epoch", 0, 2**62)
-        return self._normal((epoch, checked_int(batch, "batch", 0, len(self) + 1)))
-
-    def _normal(self, batch_id: BatchId) -> BatchId:
-        epoch, batch = batch_id
-        return batch_id if batch < len(self) else (epoch + 1, 0)
+        with self._lock:
+            self._cut_anew(self._progress.resume(place.epoch, place.position or 0, place.batch))
 
     def _go_to(self, batch_id: BatchId) -> object:
         """Let the next iteration start at a batch, end all earlier ones, and return its token."""
         with self._lock:
-            self._to_serve = self._normal(batch_id)
-            self._resumes, self._iteration = True, object()
-            return self._iteration
+            self._cut_anew(self._progress.leave(batch_id[0]))
+            return self._progress.go_to(batch_id)
+
+    def _cut_anew(self, epochs: set[int]) -> None:
+        """Discard batches in flight of epochs that have other batches now."""
+        if not epochs.isdisjoint((self._to_submit[0], *(pending.batch_id[0] for pending in self._pending))):
+            self._forget()
+            if self._frame_plan is not None:
+                self._frame_plan.restart()
 
     def stats(self) -> Stats:
         """Return counts and times since the first batch was asked for.
@@ -427,7 +422,7 @@ class Batches:
     def _serve(self, batch_id: BatchId, iteration: object) -> Any:  # noqa: ANN401 - as batch()
         self._check_usable()
         with self._lock, self._forget_on_error():
-            if iteration is not self._iteration:
+            if iteration is not self._progress.iteration:
                 raise EngineError(
                     "a later iteration over this loader has begun, so this one cannot continue; "
                     "make a loader for each of two iterations at the same time"
@@ -445,7 +440,7 @@ class Batches:
                 self._damage.count(batch_id[0], rows, replaced)
             self._fill()
             self._served += rows
-            self._to_serve, self._resumes = self._after(batch_id), False
+            self._progress.pass_over(batch_id)
             self._ended = perf_counter()
             return served
 
@@ -472,7 +467,7 @@ class Batches:
             if self._frame_plan is not None:
                 self._frame_plan.assign(*self._to_submit, planned.tickets)
             self._pending.append(self._submit(self._to_submit, planned))
-            self._to_submit = self._after(self._to_submit)
+            self._to_submit = self._progress.after(self._to_submit)
 
     def _forget(self) -> None:
         """Discard batches in flight; those still wanted will be submitted again."""
@@ -481,10 +476,6 @@ class Batches:
         self._pending.clear()
         self._planned.clear()
         self._engine.forget()
-
-    def _after(self, batch_id: BatchId) -> BatchId:
-        epoch, batch = batch_id
-        return self._normal((epoch, batch + 1))
 
     def _submit(self, batch_id: BatchId, planned: Planned) -> _Pending:
         return _Pending(batch_id, self._engine.submit(planned.tickets), planned.known)

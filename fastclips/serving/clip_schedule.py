@@ -67,9 +67,17 @@ class ClipSchedule:
         """Frames in a clip."""
         return self._plan.sampler.time_steps
 
-    def __len__(self) -> int:
-        """Batches per epoch."""
-        return len(self._plan)
+    def batches_in(self, epoch: int) -> int:
+        """Return the number of batches in an epoch; a resumed one has fewer."""
+        return self._plan.batches(epoch)
+
+    def position(self, epoch: int, batch: int) -> int:
+        """Return the number of clips of an epoch that all ranks have served before a batch."""
+        return self._plan.start(epoch) + batch * self._plan.batch_size * self._plan.world
+
+    def resume(self, epoch: int, position: int) -> None:
+        """Begin the batches of an epoch at a position, and those of all other epochs at 0."""
+        self._plan.resume(epoch, position)
 
     @cached_property
     def identity(self) -> Identity:

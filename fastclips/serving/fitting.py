@@ -34,9 +34,6 @@ class SupportsBatches(Protocol):
 
     world: int
 
-    def __len__(self) -> int:
-        """Batches per epoch."""
-
     def batch(self, epoch: int, batch: int) -> Any:  # noqa: ANN401 - the structure is the user's choice
         """Return any batch: see `ClipLoader.batch`."""
 
@@ -172,8 +169,9 @@ def _served(loader: SupportsBatches) -> Iterator[Any]:
             "from a loader with rank=0, world=1, and give all ranks the result"
         )
     shown = loader.plan_table(0)["frames"] >= 0
-    for number in range(len(loader)):
-        batch = loader.batch(0, number)
+    number = 0
+    while len(shown):
+        batch, number = loader.batch(0, number), number + 1
         x = _pictures(batch[0] if isinstance(batch, tuple) else batch)
         own, shown = shown[: len(x)], shown[len(x) :]
         if own.all():

@@ -107,6 +107,9 @@ class FramePlaces:
         self._keys = {number: keys_of(places) for number, places in by_scales.items()}
         self._uses = self._lost = 0
 
+    def restart(self) -> None:
+        """Do nothing: a frame's place does not depend on the batches before."""
+
     def assign(self, epoch: int, batch: int, tickets: NDArray[np.void]) -> None:  # noqa: ARG002 - as of `FramePlan`
         """Write the slots of a batch's frames into its tickets."""
         frames = tickets["frames"][:, : self._steps]

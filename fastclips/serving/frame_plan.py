@@ -306,6 +306,10 @@ class FramePlan:
             room=_ROOM,
         )
 
+    def restart(self) -> None:
+        """Take the next batch for one that does not follow the last one, whatever its number."""
+        self._next = None
+
     def assign(self, epoch: int, batch: int, tickets: NDArray[np.void]) -> None:
         """Write the frame slots of a batch's frames into its tickets.
 
@@ -319,7 +323,9 @@ class FramePlan:
         slots = np.empty((len(tickets), steps), np.int32)
         if self._planner.assign(*self._columns(tickets), slots):
             tickets["slots"][:, :steps] = slots
-            self._next = (epoch, batch + 1) if batch + 1 < len(self._schedule) else (epoch + 1, 0)
+            self._next = (
+                (epoch, batch + 1) if batch + 1 < self._schedule.batches_in(epoch) else (epoch + 1, 0)
+            )
         else:  # there was no room to look even at these
             self._next = None
 
@@ -383,9 +389,9 @@ class FramePlan:
         """Look at up to so many batches; return whether there was room."""
         if not len(self._seen):
             epoch, batch = self._ahead
-            batches = min(batches, len(self._schedule) - batch)
+            batches = min(batches, self._schedule.batches_in(epoch) - batch)
             self._seen = self._schedule.tickets(epoch, batch, batches)
-            ends = batch + batches == len(self._schedule)
+            ends = batch + batches == self._schedule.batches_in(epoch)
             self._ahead = (epoch + 1, 0) if ends else (epoch, batch + batches)
             self._scales = np.zeros(len(self._seen), np.uint8)
             if self._sharing.scales is not None:

@@ -41,8 +41,14 @@ class Schedule(Protocol):
     def time_steps(self) -> int:
         """Frames in a clip."""
 
-    def __len__(self) -> int:
-        """Batches per epoch."""
+    def batches_in(self, epoch: int) -> int:
+        """Return the number of batches in an epoch; a resumed one has fewer."""
+
+    def position(self, epoch: int, batch: int) -> int:
+        """Return the number of clips of an epoch that all ranks have served before a batch."""
+
+    def resume(self, epoch: int, position: int) -> None:
+        """Begin the batches of an epoch at a position, and those of all other epochs at 0."""
 
     def run(self, epoch: int, batch: int, most: int) -> Iterator[Planned]:
         """Yield up to `most` consecutive batches, fewer if the epoch ends."""
@@ -88,6 +94,9 @@ class SlotPlan(Protocol):
     @property
     def advice(self) -> str:
         """See above."""
+
+    def restart(self) -> None:
+        """Take the next batch for one that does not follow the last one, whatever its number."""
 
     def assign(self, epoch: int, batch: int, tickets: NDArray[np.void]) -> None:
         """Write the slots of a batch's frames into its tickets."""

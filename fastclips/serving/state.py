@@ -4,13 +4,15 @@ A state is a dict that JSON can hold::
 
     version      2
     epoch        from 0
-    batch        the next batch of that epoch, from 0: the place for a loader of the same batch_size and world
-    position     clips of that epoch that all ranks have served: the place for any other loader
+    position     clips of that epoch that all ranks have served: the place
+    batch        the next batch of that epoch, as the loader that saved it counts, from 0
+    start        the position at which that count begins; left out if 0
     batch_size   of each rank
     world        number of ranks
     parts        data, clips, order, transforms, outputs: fields to compare, and a digest of each part
 
-It is a function of data, options and place, so all ranks have the same state after the same batch. A field is
+It is a function of data, options and place, so all ranks have the same state after the same batch. A loader
+of any batch_size and world goes on from the position. A field is
 a number, a bool, a text, a list or a dict of these. A text that begins with ``#`` is a digest. Long texts are
 cut and long lists are shortened, always alike, and a digest stands for what was left out.
 
@@ -73,12 +75,15 @@ class Place(NamedTuple):
     ----------
     epoch, batch : int
         The batch that comes next.
+    position : int or None
+        The position that the batches of this epoch begin with; None if they keep their numbers.
     changed : str
         What the batches hold now that they did not hold before; empty if nothing changed.
     """
 
     epoch: int
     batch: int
+    position: int | None
     changed: str
 
 
@@ -107,10 +112,11 @@ class Identity:
         parts = {name: _compact(name, fields) for name, fields in self.parts.items()}
         return json.dumps({"batch_size": self.batch_size, "world": self.world, "parts": parts})
 
-    def state(self, epoch: int, batch: int) -> dict[str, Any]:
+    def state(self, epoch: int, batch: int, position: int) -> dict[str, Any]:
         """Return the state at a place, a new dict."""
-        position = batch * self.batch_size * self.world
+        start = position - batch * self.batch_size * self.world
         place: dict[str, Any] = {"version": _VERSION, "epoch": epoch, "batch": batch, "position": position}
+        place.update({"start": start} if start else {})
         place.update(json.loads(self._json))
         return place
 
@@ -132,10 +138,10 @@ class Identity:
                     "what differs)"
                 )
             changed = [] if self.parts.get("transforms", {}).get("fast_dct", True) else [_FIRST_DCT]
-            return Place(numbers["epoch"], numbers["batch"], _warning(changed))
+            return Place(numbers["epoch"], numbers["batch"], None, _warning(changed))
         refused: list[str] = []
         changed = []
-        for name, own in self.state(0, 0)["parts"].items():
+        for name, own in self.state(0, 0, 0)["parts"].items():
             for field, difference in _differences(name, state["parts"].get(name, {}), own):
                 hard = name in _REFUSED and field not in _SAMPLED
                 (refused if hard else changed).append(difference)
@@ -144,18 +150,16 @@ class Identity:
                 f"the state is of another plan: {'; '.join(refused)}. Make the loader with the saved options "
                 "and data, or begin without the state"
             )
-        self._check_cut(numbers)
-        return Place(numbers["epoch"], numbers["batch"], _warning(changed))
-
-    def _check_cut(self, numbers: Mapping[str, int]) -> None:
-        """Refuse a place within an epoch that was cut into other batches."""
-        for knob in ("batch_size", "world"):
-            saved, own = numbers[knob], getattr(self, knob)
-            if saved != own and (numbers["batch"] or numbers["position"]):
-                raise OptionError(
-                    f"{knob}={own}: must be {knob}={saved}, as when the state was saved within an epoch; "
-                    "only a state saved at the start of an epoch fits any batch_size and world"
-                )
+        own = {"batch_size": self.batch_size, "world": self.world}
+        before = numbers["batch"] * numbers["batch_size"] * numbers["world"]
+        if numbers["position"] != numbers["start"] + before:
+            raise OptionError(
+                f"batch={numbers['batch']} and position={numbers['position']} of the state are two places: "
+                "must agree; state_dict(epoch, batch) of a loader returns the state of another place"
+            )
+        if numbers | own == numbers and not numbers["start"]:
+            return Place(numbers["epoch"], numbers["batch"], None, _warning(changed))
+        return Place(numbers["epoch"], 0, numbers["position"], _warning(changed))
 
 
 def _warning(changed: Sequence[str]) -> str:
@@ -188,6 +192,8 @@ def _numbers(state: object) -> dict[str, int]:
                 "version that saved the state"
             )
         names += ["position", "batch_size", "world"]
+        state = {"start": 0, **state}
+        names.append("start")
         parts = state.get("parts")
         if not isinstance(parts, Mapping) or not all(isinstance(part, Mapping) for part in parts.values()):
             raise OptionError(f"{wrong}: parts= must be a dict of dicts")

@@ -250,6 +250,18 @@ class Iterator(Fixed, Passes):
         order = {"samples": self.n, "shuffle": self._shuffled, "seed": self.seed}
         return Identity(self.batch_size, 1, {"order": order}, "")
 
+    def batches_in(self, epoch: int) -> int:  # noqa: ARG002 - all epochs are alike
+        """Return the number of batches in an epoch."""
+        return self._length
+
+    def position(self, epoch: int, batch: int) -> int:  # noqa: ARG002 - as above
+        """Return the number of samples of an epoch before a batch."""
+        return batch * self.batch_size
+
+    def resume(self, epoch: int, position: int) -> None:
+        """Refuse: what is drawn for a sample depends on the number of its batch."""
+        raise OptionError(f"position={position} of epoch {epoch}: batches begin at 0 in every epoch")
+
     def run(self, epoch: int, batch: int, most: int) -> AnyIterator[Planned]:
         """Plan up to `most` batches in a row."""
         for number in range(batch, min(batch + most, self._length)):
