@@ -20,7 +20,8 @@ from fastclips.spec import StreamSpec
 
 IMAGE, GRAY = StreamSpec("image"), StreamSpec("gray", channels=1)
 MASK = StreamSpec("mask", kind="mask")
-READERS = {"pdep": "", "shuffles": "PDEP", "plain": "AVX2,SSE4_2"}  # and what is switched off for them
+# And what is switched off for them; with the exact transform, the first two make pixels by the fused stage.
+READERS = {"pdep": "", "shuffles": "PDEP", "libjpeg": "FUSED", "plain": "AVX2,SSE4_2"}
 
 
 def decoder(stream=IMAGE, reader="pdep", **options):
