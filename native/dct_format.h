@@ -13,6 +13,7 @@ namespace fastclips::dct {
 using jpeg::Box;
 using jpeg::Bytes;
 using jpeg::Frame;
+using jpeg::Table;
 
 inline constexpr std::array<std::uint8_t, 4> kMagic = {0x8f, 'F', 'C', 'D'};
 inline constexpr std::uint8_t kVersion = 1;
@@ -47,7 +48,6 @@ inline std::uint32_t checksum(Bytes file) {
 
 // A standard quantisation table (T.81, annex K) at a quality of libjpeg's, 1 to 100, in natural
 // order.
-using Table = std::array<std::uint16_t, 64>;
 inline Table standard_table(std::uint32_t quality, bool chroma) {
     constexpr std::array<std::uint8_t, 64> kLuma = {
         16, 11, 10, 16, 24,  40,  51,  61,  12, 12, 14, 19, 26,  58,  60,  55,

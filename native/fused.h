@@ -14,6 +14,7 @@
 #include "cpu.h"
 #include "dct_reader.h"
 #include "idct_avx2.h"
+#include "scan.h"
 
 namespace fastclips::jpeg {
 
@@ -32,6 +33,29 @@ class DctBlocks {
   private:
     dct::Reader& reader_;
     dct::SpreadMcu mcu_;
+};
+
+// The same, of a JPEG.
+class ScanBlocks {
+  public:
+    explicit ScanBlocks(Scan& scan, std::uint32_t blocks) : scan_(scan), blocks_(blocks) {
+        for (std::uint32_t i = 0; i < dct::kMostBlocks; ++i) at_[i] = &block_[i];
+    }
+    bool next() {
+        std::memset(block_, 0, blocks_ * sizeof block_[0]);
+        return scan_.read<kPairedPositions>(at_);
+    }
+    FASTCLIPS_AVX2 FASTCLIPS_INLINE Coefficients block(std::uint32_t number) const {
+        const auto* const from = reinterpret_cast<const __m256i*>(block_[number]);
+        return {{_mm256_load_si256(from), _mm256_load_si256(from + 1), _mm256_load_si256(from + 2),
+                 _mm256_load_si256(from + 3)}};
+    }
+
+  private:
+    Scan& scan_;
+    std::uint32_t blocks_;
+    alignas(32) Block block_[dct::kMostBlocks];
+    Block* at_[dct::kMostBlocks];
 };
 
 // Makes the pixels of boxes, one at a time. Not thread-safe.
@@ -88,8 +112,10 @@ class FusedStage {
         return true;
     }
 
+    std::uint32_t blocks() const { return blocks_; }  // of an MCU
+
     // The quantisers of a component, in natural order.
-    void quantise(std::uint32_t component, const std::uint16_t* table) {
+    void quantise(std::uint32_t component, const Table& table) {
         for (std::size_t i = 0; i < 64; ++i) quantisers_[component][kPaired[i]] = table[i];
     }
 

@@ -27,6 +27,13 @@ inline constexpr std::array<std::uint8_t, 64> kPaired = [] {
     return places;
 }();
 
+// The place of each position of a scan, as kPositions.
+inline constexpr Positions kPairedPositions = [] {
+    Positions places{};
+    for (std::size_t k = 0; k < places.size(); ++k) places[k] = kPaired[kPositions[k]];
+    return places;
+}();
+
 #ifdef __x86_64__
 
 namespace idct {

@@ -260,11 +260,12 @@ class RegionDecoder {
                      [[maybe_unused]] Box mcus, [[maybe_unused]] Box box,
                      [[maybe_unused]] std::uint32_t scale) {
 #ifdef __x86_64__
-        if (!fuses_ || fast_dct_ || !packed_ || !dct::is_ycc_or_gray(file)) return false;
+        if (!fuses_ || fast_dct_) return false;
+        if (!(packed_ ? dct::is_ycc_or_gray(file) : is_ycc_or_gray(file, frame))) return false;
         box = {box.top / scale, box.left / scale, up(box.bottom, scale), up(box.right, scale)};
         if (!fused_.begin(frame, mcus, box, scale, gray_)) return false;
-        const auto tables = dct::quantizers_of(file, frame);
-        for (std::uint32_t c = 0; c < frame.components; ++c) fused_.quantise(c, tables[c].data());
+        const auto tables = packed_ ? dct::quantizers_of(file, frame) : quantizers_of(file, frame);
+        for (std::uint32_t c = 0; c < frame.components; ++c) fused_.quantise(c, tables[c]);
         return true;
 #else
         return false;
@@ -275,8 +276,12 @@ class RegionDecoder {
     template <typename Rows>
     bool run_fused([[maybe_unused]] Rows& rows) {
 #ifdef __x86_64__
-        DctBlocks blocks(dct_);
-        return fused_.run(blocks, rows) && dct_.finish();
+        if (packed_) {
+            DctBlocks blocks(dct_);
+            return fused_.run(blocks, rows) && dct_.finish();
+        }
+        ScanBlocks blocks(scan_, fused_.blocks());
+        return fused_.run(blocks, rows) && scan_.finish();
 #else
         return false;
 #endif

@@ -1,15 +1,19 @@
 """The fused pixel stage makes libjpeg-turbo's pixels: of any box, to the last bit, hostile files included."""
 
 import os
+from io import BytesIO
+from itertools import product
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jpegs import SAMPLINGS, encode, natural, whole
+from PIL import Image
 from slow_dct import Frame, as_jpeg, sealed
 
 from fastclips._native import to_dct
+from fastclips.errors import DamageError
 from fastclips.pixels.decoding.decoder import Decoder, Rung
 from fastclips.spec import StreamSpec
 
@@ -55,22 +59,24 @@ def boxes(draw, height, width):
     data=st.data(),
     sampling=st.sampled_from(sorted(SAMPLINGS)),
     size=st.tuples(st.integers(8, 70), st.one_of(st.integers(1, 70), st.integers(250, 330))),
+    restart=st.integers(0, 3),
     quality=st.integers(5, 100),
     scale=st.sampled_from([1, 2]),
     gray=st.booleans(),
     seed=st.integers(0, 3),
 )
-def test_any_box_of_any_frame(data, sampling, size, quality, scale, gray, seed):
+def test_any_box_of_any_frame(data, sampling, size, restart, quality, scale, gray, seed):
     random = np.random.default_rng(seed)
     pixels = natural(random, *size) if seed % 2 else random.integers(0, 256, (*size, 3), dtype=np.uint8)
-    file = encode(pixels, sampling, 0, quality)
-    full, frame = whole(file, gray, False, scale), to_dct(file)
+    file = encode(pixels, sampling, restart, quality)
+    full = whole(file, gray, False, scale)
     box = data.draw(boxes(*size))
     top, left, bottom, right = box
     expected = full[top // scale : -(-bottom // scale), left // scale : -(-right // scale)]
     mirrored = bool(seed // 2)
-    for decoder in DECODERS[gray].values():
+    for decoder, frame in product(DECODERS[gray].values(), (file, to_dct(file))):
         found = decoder.decode(frame, box, scale)
+        assert found.rung <= Rung.WHOLE
         assert (found.top, found.left) == (top // scale, left // scale)
         np.testing.assert_array_equal(found.pixels, expected)
         row = crop(decoder, frame, size, box, scale, full.shape[2], mirrored=mirrored)
@@ -123,6 +129,47 @@ def test_hostile_tables(sampling, largest):
         pytest.skip("libjpeg-turbo's plain code has other overflows than its vectors")
     for scale in (1, 2):
         for gray in (False, True):
-            for decoder in DECODERS[gray].values():
-                found = decoder.decode(forged, None, scale).pixels
+            for decoder, data in product(DECODERS[gray].values(), (file, forged)):
+                found = decoder.decode(data, None, scale).pixels
                 np.testing.assert_array_equal(found, whole(file, gray, False, scale))
+
+
+def colors():
+    """JPEGs whose colours are YCbCr or RGB by each of libjpeg's rules."""
+    pixels = natural(np.random.default_rng(6), 40, 56)
+    plain, red = encode(pixels, "444"), BytesIO()
+    Image.fromarray(pixels).save(red, "JPEG", keep_rgb=True, subsampling=0)
+    jfif = plain.index(b"\xff\xe0")
+    bare = plain[:jfif] + plain[jfif + 18 :]
+    yield "JFIF", plain
+    yield "JFIF of another version", plain[: jfif + 9] + b"\x02" + plain[jfif + 10 :]
+    yield "names 1, 2, 3", bare
+    yield "Adobe's RGB", red.getvalue()
+    for transform in (0, 1, 7):
+        adobe = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0" + bytes([transform])
+        yield f"Adobe's {transform}", bare[:2] + adobe + bare[2:]
+        yield f"JFIF and Adobe's {transform}", plain[: jfif + 18] + adobe + plain[jfif + 18 :]
+    for names in (b"RGB", b"\0\1\2"):
+        named, sof, sos = bytearray(bare), bare.index(b"\xff\xc0"), bare.index(b"\xff\xda")
+        for component, name in enumerate(names):
+            named[sof + 10 + 3 * component] = named[sos + 5 + 2 * component] = name
+        yield f"names {names}", bytes(named)
+
+
+COLORS = dict(colors())
+
+
+@pytest.mark.parametrize("kind", COLORS)
+def test_colors(kind):
+    """As libjpeg decides on them; what it warns of is damage."""
+    for gray in (False, True):
+        for decoder in DECODERS[gray].values():
+            try:
+                full = whole(COLORS[kind], gray, False)
+            except ValueError:
+                with pytest.raises(DamageError):
+                    decoder.decode(COLORS[kind], (3, 5, 30, 50))
+                continue
+            found = decoder.decode(COLORS[kind], (3, 5, 30, 50))
+            assert found.rung < Rung.WHOLE
+            np.testing.assert_array_equal(found.pixels, full[3:30, 5:50])
