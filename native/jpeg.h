@@ -223,7 +223,8 @@ inline std::optional<Frame> parse(Bytes file) {
 // What the header of a parsed file says of its colours, beside the names of its components.
 struct ColorMarkers {
     bool jfif = false, adobe = false;
-    std::uint8_t version = 0, transform = 0;  // JFIF's major version, Adobe's transform of colours
+    bool other_version = false;  // of JFIF, which libjpeg warns of
+    std::uint8_t transform = 0;  // Adobe's number for that of colours
 };
 
 inline ColorMarkers color_markers_of(Bytes file, const Frame& frame) {
@@ -235,7 +236,7 @@ inline ColorMarkers color_markers_of(Bytes file, const Frame& frame) {
         };
         if (kind == kApp0 && begins("JFIF", 18)) {
             found.jfif = true;
-            found.version = file.data[at + 9];
+            found.other_version = found.other_version || file.data[at + 9] != 1;
         }
         if (kind == kApp14 && begins("Adobe", 16)) {
             found.adobe = true;
@@ -245,11 +246,11 @@ inline ColorMarkers color_markers_of(Bytes file, const Frame& frame) {
     return found;
 }
 
-// Whether libjpeg certainly takes the components of a parsed file for YCbCr or gray.
+// Whether libjpeg takes the components of a parsed file for YCbCr or gray, without a warning.
 inline bool is_ycc_or_gray(Bytes file, const Frame& frame) {
-    if (frame.components == 1) return true;
     const ColorMarkers markers = color_markers_of(file, frame);
-    if (markers.jfif) return markers.version == 1;
+    if (markers.other_version) return false;
+    if (frame.components == 1 || markers.jfif) return true;
     if (markers.adobe) return markers.transform == 1;
     for (std::uint32_t c = 0; c < 3; ++c)
         if (file.data[frame.sof + 10 + 3 * c] != c + 1) return false;
