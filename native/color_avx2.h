@@ -1,9 +1,9 @@
 // Rows of samples become rows of pixels, by AVX2, with the results of libjpeg-turbo's fancy
 // upsampling (jdsample) and of its conversion of YCbCr to RGB (jdcolor).
 //
-// A step makes kStep pixels. It reads 32 luma samples and as many of each colour as belong to them,
-// one more on either side if they are upsampled; and writes kStep pixels. Colours are given as
-// numbers of 16 bits if they are upsampled, else as bytes.
+// A step makes kStep pixels. It reads as many luma samples and the samples of colour that belong to
+// them, if they are upsampled one more on either side. Colours are given as numbers of 16 bits if
+// they are upsampled, else as bytes.
 #pragma once
 
 #include "avx2.h"
@@ -43,33 +43,43 @@ FASTCLIPS_AVX2 inline void widen_row(const std::uint8_t* row, std::size_t count,
     for (std::size_t i = 0; i < count; i += 16) store(to + i, widened(row + i));
 }
 
-// Samples of one colour, less 128 and doubled, for the even and the odd pixels of a step.
+// Samples of one colour, less 128 and doubled, for every other pixel of a step: its first, third
+// ... and its second, fourth ...
 struct Sides {
-    __m256i even, odd;
+    __m256i first, second;
 };
 FASTCLIPS_AVX2 FASTCLIPS_INLINE __m256i centred(__m256i sample) {
     return _mm256_sub_epi16(_mm256_add_epi16(sample, sample), _mm256_set1_epi16(256));
 }
 
-// Upsample: three parts of a sample and one of its neighbour; with `Mixed`, of mixed rows.
-template <bool Mixed>
-FASTCLIPS_AVX2 FASTCLIPS_INLINE Sides upsampled(const std::int16_t* at) {
-    constexpr int kShift = Mixed ? 4 : 2;
-    const __m256i one = load(at), three = _mm256_add_epi16(one, _mm256_add_epi16(one, one));
-    const __m256i even =
-        _mm256_add_epi16(_mm256_add_epi16(three, load(at - 1)), _mm256_set1_epi16(Mixed ? 8 : 1));
-    const __m256i odd =
-        _mm256_add_epi16(_mm256_add_epi16(three, load(at + 1)), _mm256_set1_epi16(Mixed ? 7 : 2));
-    return {centred(_mm256_srli_epi16(even, kShift)), centred(_mm256_srli_epi16(odd, kShift))};
+// Three parts of a sample and one of its neighbour; with `Mixed`, of mixed rows. Of the two pixels
+// of a sample, the left one is `Even`.
+template <bool Mixed, bool Even>
+FASTCLIPS_AVX2 FASTCLIPS_INLINE __m256i blend(__m256i sample, __m256i neighbour) {
+    constexpr int kRound = Mixed ? (Even ? 8 : 7) : (Even ? 1 : 2);
+    const __m256i sum = _mm256_add_epi16(_mm256_add_epi16(sample, _mm256_add_epi16(sample, sample)),
+                                         _mm256_add_epi16(neighbour, _mm256_set1_epi16(kRound)));
+    return centred(_mm256_srli_epi16(sum, Mixed ? 4 : 2));
 }
 
-// Bytes of 32 pixels, those of even pixels apart from the odd.
+// Upsample for a step that begins with the left pixel of a sample or, if `Odd`, with the right one.
+template <bool Mixed, bool Odd>
+FASTCLIPS_AVX2 FASTCLIPS_INLINE Sides upsampled(const std::int16_t* at) {
+    const __m256i one = load(at), next = load(at + 1);
+    if constexpr (Odd)
+        return {blend<Mixed, false>(one, next), blend<Mixed, true>(next, one)};
+    else
+        return {blend<Mixed, true>(one, load(at - 1)), blend<Mixed, false>(one, next)};
+}
+
+// Bytes of 32 pixels, of every other pixel.
 FASTCLIPS_AVX2 FASTCLIPS_INLINE Sides split(const std::uint8_t* at) {
     const __m256i bytes = load(at);
     return {_mm256_and_si256(bytes, _mm256_set1_epi16(255)), _mm256_srli_epi16(bytes, 8)};
 }
 
-// Write 32 pixels. In either half of a vector there are 8 even pixels and then 8 odd ones.
+// Write 32 pixels. In either half of a vector, every other pixel comes first: 0, 2 ... 14, 1
+// ... 15.
 FASTCLIPS_AVX2 FASTCLIPS_INLINE void store_rgb(__m256i red, __m256i green, __m256i blue,
                                                std::uint8_t* to) {
     // Byte j of a half goes to byte 3 j + channel of the pixels, so to byte (3 j + channel) % 16 of
@@ -110,8 +120,9 @@ FASTCLIPS_AVX2 FASTCLIPS_INLINE __m256i green_of(__m256i cb, __m256i cr) {
         _mm256_srai_epi16(cr, 1));
 }
 
-FASTCLIPS_AVX2 FASTCLIPS_INLINE __m256i packed_sum(Sides luma, __m256i even, __m256i odd) {
-    return _mm256_packus_epi16(_mm256_add_epi16(luma.even, even), _mm256_add_epi16(luma.odd, odd));
+FASTCLIPS_AVX2 FASTCLIPS_INLINE __m256i packed_sum(Sides luma, __m256i first, __m256i second) {
+    return _mm256_packus_epi16(_mm256_add_epi16(luma.first, first),
+                               _mm256_add_epi16(luma.second, second));
 }
 
 FASTCLIPS_AVX2 FASTCLIPS_INLINE void convert(const std::uint8_t* luma, Sides cb, Sides cr,
@@ -119,15 +130,16 @@ FASTCLIPS_AVX2 FASTCLIPS_INLINE void convert(const std::uint8_t* luma, Sides cb,
     const Sides y = split(luma);
     const __m256i of_red = _mm256_set1_epi16(22970);   // 1.402, in 1/16384
     const __m256i of_blue = _mm256_set1_epi16(29033);  // 1.772
-    const __m256i red =
-        packed_sum(y, _mm256_mulhrs_epi16(cr.even, of_red), _mm256_mulhrs_epi16(cr.odd, of_red));
-    const __m256i green = packed_sum(y, green_of(cb.even, cr.even), green_of(cb.odd, cr.odd));
-    const __m256i blue =
-        packed_sum(y, _mm256_mulhrs_epi16(cb.even, of_blue), _mm256_mulhrs_epi16(cb.odd, of_blue));
+    const __m256i red = packed_sum(y, _mm256_mulhrs_epi16(cr.first, of_red),
+                                   _mm256_mulhrs_epi16(cr.second, of_red));
+    const __m256i green =
+        packed_sum(y, green_of(cb.first, cr.first), green_of(cb.second, cr.second));
+    const __m256i blue = packed_sum(y, _mm256_mulhrs_epi16(cb.first, of_blue),
+                                    _mm256_mulhrs_epi16(cb.second, of_blue));
     store_rgb(red, green, blue, to);
 }
 
-// Steps: make kStep pixels of those at an index of a row, in `to`.
+// Steps: make kStep pixels of those at an index of a row, which is `Odd` or not, in `to`.
 
 // Of colour that is subsampled across, and with `Mixed` down as well.
 template <bool Mixed>
@@ -135,8 +147,10 @@ struct Upsample {
     static constexpr std::size_t kPixel = 3;
     const std::uint8_t* luma;
     const std::int16_t *cb, *cr;
-    FASTCLIPS_AVX2 FASTCLIPS_INLINE void operator()(std::size_t at, std::uint8_t* to) const {
-        convert(luma + at, upsampled<Mixed>(cb + at / 2), upsampled<Mixed>(cr + at / 2), to);
+    template <bool Odd>
+    FASTCLIPS_AVX2 FASTCLIPS_INLINE void make(std::size_t at, std::uint8_t* to) const {
+        convert(luma + at, upsampled<Mixed, Odd>(cb + at / 2), upsampled<Mixed, Odd>(cr + at / 2),
+                to);
     }
 };
 
@@ -144,10 +158,11 @@ struct Upsample {
 struct Convert {
     static constexpr std::size_t kPixel = 3;
     const std::uint8_t *luma, *cb, *cr;
-    FASTCLIPS_AVX2 FASTCLIPS_INLINE void operator()(std::size_t at, std::uint8_t* to) const {
+    template <bool>
+    FASTCLIPS_AVX2 FASTCLIPS_INLINE void make(std::size_t at, std::uint8_t* to) const {
         const Sides blue = split(cb + at), red = split(cr + at);
-        convert(luma + at, {centred(blue.even), centred(blue.odd)},
-                {centred(red.even), centred(red.odd)}, to);
+        convert(luma + at, {centred(blue.first), centred(blue.second)},
+                {centred(red.first), centred(red.second)}, to);
     }
 };
 
@@ -155,9 +170,10 @@ struct Convert {
 struct Repeat {
     static constexpr std::size_t kPixel = 3;
     const std::uint8_t* luma;
-    FASTCLIPS_AVX2 FASTCLIPS_INLINE void operator()(std::size_t at, std::uint8_t* to) const {
+    template <bool>
+    FASTCLIPS_AVX2 FASTCLIPS_INLINE void make(std::size_t at, std::uint8_t* to) const {
         const Sides y = split(luma + at);
-        const __m256i sorted = _mm256_packus_epi16(y.even, y.odd);
+        const __m256i sorted = _mm256_packus_epi16(y.first, y.second);
         store_rgb(sorted, sorted, sorted, to);
     }
 };
@@ -166,29 +182,42 @@ struct Repeat {
 struct Copy {
     static constexpr std::size_t kPixel = 1;
     const std::uint8_t* luma;
-    FASTCLIPS_AVX2 FASTCLIPS_INLINE void operator()(std::size_t at, std::uint8_t* to) const {
+    template <bool>
+    FASTCLIPS_AVX2 FASTCLIPS_INLINE void make(std::size_t at, std::uint8_t* to) const {
         store(to, load(luma + at));
     }
 };
 
-// Write the pixels from `left` to `right` of a row, and nothing beyond them. Steps begin at even
-// pixels.
+template <typename Step>
+FASTCLIPS_AVX2 FASTCLIPS_INLINE void make_one(const Step& step, std::size_t at, std::uint8_t* to) {
+    if (at % 2 != 0)
+        step.template make<true>(at, to);
+    else
+        step.template make<false>(at, to);
+}
+template <bool Odd, typename Step>
+FASTCLIPS_AVX2 FASTCLIPS_INLINE std::size_t make_all(const Step& step, std::size_t left,
+                                                     std::size_t right, std::uint8_t* to) {
+    for (; left + kStep <= right; left += kStep, to += kStep * Step::kPixel)
+        step.template make<Odd>(left, to);
+    return left;
+}
+
+// Write the pixels from `left` to `right` of a row, and nothing beyond them. The last step
+// overlaps the one before.
 template <typename Step>
 FASTCLIPS_AVX2 inline void write_row(const Step& step, std::size_t left, std::size_t right,
                                      std::uint8_t* to) {
-    alignas(32) std::uint8_t apart[kStep * Step::kPixel];
-    std::size_t at = left;
-    if (left % 2 != 0) {
-        step(left - 1, apart);
-        at = left - 1 + kStep;
-        const std::size_t count = (at < right ? at : right) - left;
-        std::memcpy(to, apart + Step::kPixel, count * Step::kPixel);
+    if (right - left < kStep) {
+        alignas(32) std::uint8_t pixels[kStep * Step::kPixel];
+        make_one(step, left, pixels);
+        std::memcpy(to, pixels, (right - left) * Step::kPixel);
+        return;
     }
-    for (; at + kStep <= right; at += kStep) step(at, to + (at - left) * Step::kPixel);
-    if (at < right) {
-        step(at, apart);
-        std::memcpy(to + (at - left) * Step::kPixel, apart, (right - at) * Step::kPixel);
-    }
+    const std::size_t made = left % 2 != 0 ? make_all<true>(step, left, right, to)
+                                           : make_all<false>(step, left, right, to);
+    const std::size_t last = right - kStep;
+    if (made < right) make_one(step, last, to + (last - left) * Step::kPixel);
 }
 
 }  // namespace fastclips::jpeg::color
