@@ -212,6 +212,26 @@ FASTCLIPS_AVX2 [[gnu::noinline]] inline void add_high(const Order& order, const 
     }
 }
 
+// Values of a byte in some order, as numbers of 16 bits, and the DC value before them.
+FASTCLIPS_AVX2 FASTCLIPS_INLINE Coefficients widened(Halves values, std::int32_t dc) {
+    const __m256i first = _mm256_inserti128_si256(
+        _mm256_setzero_si256(), _mm_cvtsi32_si128(static_cast<std::uint16_t>(dc)), 0);
+    return {{_mm256_or_si256(_mm256_cvtepi8_epi16(_mm256_castsi256_si128(values.top)), first),
+             _mm256_cvtepi8_epi16(_mm256_extracti128_si256(values.top, 1)),
+             _mm256_cvtepi8_epi16(_mm256_castsi256_si128(values.bottom)),
+             _mm256_cvtepi8_epi16(_mm256_extracti128_si256(values.bottom, 1))}};
+}
+
+// Make a block of two groups or fewer, none of which is wide.
+FASTCLIPS_AVX2 FASTCLIPS_INLINE Coefficients finish_few(const Order& order, const Head& head,
+                                                        const Spread& from) {
+    const auto mask = static_cast<std::uint32_t>(from.mask);
+    const __m256i slots =
+        _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(from.low)));
+    const Halves none{_mm256_setzero_si256(), _mm256_setzero_si256()};
+    return widened(placed(order, none, 0, signed_of(slots, mask | mask << 16)), head.dc);
+}
+
 // Make a block, in an order, of values that were spread.
 FASTCLIPS_AVX2 FASTCLIPS_INLINE Coefficients finish(const Order& order, const Head& head,
                                                     const Spread& from) {
@@ -231,14 +251,8 @@ FASTCLIPS_AVX2 FASTCLIPS_INLINE Coefficients finish(const Order& order, const He
             sum = placed(order, sum, 4, signed_of(_mm256_set1_epi64x(slots), mask | mask << 16));
         }
     }
-    const __m256i dc = _mm256_inserti128_si256(
-        _mm256_setzero_si256(), _mm_cvtsi32_si128(static_cast<std::uint16_t>(head.dc)), 0);
-    Coefficients block{{_mm256_cvtepi8_epi16(_mm256_castsi256_si128(sum.top)),
-                        _mm256_cvtepi8_epi16(_mm256_extracti128_si256(sum.top, 1)),
-                        _mm256_cvtepi8_epi16(_mm256_castsi256_si128(sum.bottom)),
-                        _mm256_cvtepi8_epi16(_mm256_extracti128_si256(sum.bottom, 1))}};
+    Coefficients block = widened(sum, head.dc);
     if (__builtin_expect(has_wide(head.widths), 0)) add_high(order, from, block);
-    block.parts[0] = _mm256_or_si256(block.parts[0], dc);  // where no group has a slot
     return block;
 }
 
@@ -249,6 +263,14 @@ struct SpreadMcu {
     Head heads[kMostBlocks];
     detail::Spread spread[kMostBlocks];
 
+    // Whether a block has coefficients in its first four rows and columns only.
+    FASTCLIPS_AVX2 FASTCLIPS_INLINE bool is_few(std::uint32_t number) const {
+        return heads[number].groups <= 2 && !detail::has_wide(heads[number].widths);
+    }
+    FASTCLIPS_AVX2 FASTCLIPS_INLINE Coefficients few(const detail::Order& order,
+                                                     std::uint32_t number) const {
+        return detail::finish_few(order, heads[number], spread[number]);
+    }
     FASTCLIPS_AVX2 FASTCLIPS_INLINE Coefficients block(const detail::Order& order,
                                                        std::uint32_t number) const {
         return detail::finish(order, heads[number], spread[number]);

@@ -26,6 +26,13 @@ class DctBlocks {
     explicit DctBlocks(dct::Reader& reader) : reader_(reader) {}
     // Read the next MCU; false if the frame is damaged.
     bool next() { return reader_.read_by(reader_.spread(), mcu_); }
+    // Whether a block has coefficients in its first four rows and columns only; such a block; any.
+    FASTCLIPS_AVX2 FASTCLIPS_INLINE bool is_few(std::uint32_t number) const {
+        return mcu_.is_few(number);
+    }
+    FASTCLIPS_AVX2 FASTCLIPS_INLINE Coefficients few(std::uint32_t number) const {
+        return mcu_.few(dct::detail::kPairedOrder, number);
+    }
     FASTCLIPS_AVX2 FASTCLIPS_INLINE Coefficients block(std::uint32_t number) const {
         return mcu_.block(dct::detail::kPairedOrder, number);
     }
@@ -44,6 +51,10 @@ class ScanBlocks {
     bool next() {
         std::memset(block_, 0, blocks_ * sizeof block_[0]);
         return scan_.read<kPairedPositions>(at_);
+    }
+    static constexpr bool is_few(std::uint32_t) { return false; }
+    FASTCLIPS_AVX2 FASTCLIPS_INLINE Coefficients few(std::uint32_t number) const {
+        return block(number);
     }
     FASTCLIPS_AVX2 FASTCLIPS_INLINE Coefficients block(std::uint32_t number) const {
         const auto* const from = reinterpret_cast<const __m256i*>(block_[number]);
@@ -139,9 +150,13 @@ class FusedStage {
                     const std::uint32_t side = target.side;
                     std::uint8_t* const to = target.to + std::size_t{column} * target.step;
                     const Coefficients& by = quantisers[target.component];
+                    if (side == 8 && source.is_few(i)) {
+                        idct::to_8x8<true>(source.few(i), by, to, target.stride);
+                        continue;
+                    }
                     const Coefficients block = source.block(i);
                     if (side == 8) {
-                        idct::to_8x8(block, by, to, target.stride);
+                        idct::to_8x8<false>(block, by, to, target.stride);
                     } else {
                         idct::to_4x4(block, by, to, target.stride);
                     }

@@ -90,6 +90,27 @@ FASTCLIPS_AVX2 FASTCLIPS_INLINE void transform(__m256i v04, __m256i v26, __m256i
     out[4] = _mm256_srai_epi32(_mm256_sub_epi32(even3, odd3), Shift);
 }
 
+// The same, where only the first four rows, or columns, have coefficients: pairs (0, 4), (2, 6),
+// and (3, 1) instead of (7, 1) and (3, 5).
+template <int Shift>
+FASTCLIPS_AVX2 FASTCLIPS_INLINE void transform_few(__m256i v04, __m256i v26, __m256i v31,
+                                                   __m256i* out) {
+    const __m256i first = _mm256_add_epi32(_mm256_madd_epi16(v04, by(1 << kBits, 0)),
+                                           _mm256_set1_epi32(1 << (Shift - 1)));
+    const __m256i a = _mm256_madd_epi16(v26, by(k0_541 + k0_765, 0));
+    const __m256i b = _mm256_madd_epi16(v26, by(k0_541, 0));
+    const __m256i even[] = {_mm256_add_epi32(first, a), _mm256_add_epi32(first, b),
+                            _mm256_sub_epi32(first, b), _mm256_sub_epi32(first, a)};
+    const __m256i odd[] = {_mm256_madd_epi16(v31, by(k1_175, k1_501 - k0_899 + k1_175 - k0_390)),
+                           _mm256_madd_epi16(v31, by(k3_072 - k2_562 + k1_175 - k1_961, k1_175)),
+                           _mm256_madd_epi16(v31, by(k1_175 - k2_562, k1_175 - k0_390)),
+                           _mm256_madd_epi16(v31, by(k1_175 - k1_961, k1_175 - k0_899))};
+    for (int i = 0; i < 4; ++i) {
+        out[i] = _mm256_srai_epi32(_mm256_add_epi32(even[i], odd[i]), Shift);
+        out[7 - i] = _mm256_srai_epi32(_mm256_sub_epi32(even[i], odd[i]), Shift);
+    }
+}
+
 // Whether a value in row 0 is so large that four times as much has more than 16 bits.
 FASTCLIPS_AVX2 FASTCLIPS_INLINE bool is_large(__m256i v04) {
     const __m256i raised = _mm256_add_epi16(v04, by(8192, 0));
@@ -118,15 +139,21 @@ FASTCLIPS_AVX2 FASTCLIPS_INLINE void store_high(std::uint8_t* to, __m128i from) 
     _mm_storeh_pd(reinterpret_cast<double*>(to), _mm_castsi128_pd(from));
 }
 
-// Transform a block to 8 x 8 samples; `stride` is the distance between their rows.
+// Transform a block to 8 x 8 samples; `stride` is the distance between their rows. With `Few`, only
+// the first four rows and columns have coefficients.
+template <bool Few>
 FASTCLIPS_AVX2 FASTCLIPS_INLINE void to_8x8(const Coefficients& block,
                                             const Coefficients& quantisers, std::uint8_t* out,
                                             std::size_t stride) {
     const __m256i v04 = _mm256_mullo_epi16(block.parts[0], quantisers.parts[0]);
     __m256i rows[8], columns[8];
-    transform<kBits - kMore>(v04, _mm256_mullo_epi16(block.parts[1], quantisers.parts[1]),
-                             _mm256_mullo_epi16(block.parts[2], quantisers.parts[2]),
-                             _mm256_mullo_epi16(block.parts[3], quantisers.parts[3]), rows);
+    const __m256i v26 = _mm256_mullo_epi16(block.parts[1], quantisers.parts[1]);
+    const __m256i v71 = _mm256_mullo_epi16(block.parts[2], quantisers.parts[2]);
+    const __m256i v35 = _mm256_mullo_epi16(block.parts[3], quantisers.parts[3]);
+    if constexpr (Few)
+        transform_few<kBits - kMore>(v04, v26, _mm256_or_si256(v71, v35), rows);
+    else
+        transform<kBits - kMore>(v04, v26, v71, v35, rows);
     if (__builtin_expect(is_large(v04), 0) && is_flat<true>(block))
         for (__m256i& row : rows) row = flat_row(v04);
     __m256i packed[4];  // row i, then row i + 4, columns in the order of pairs
@@ -136,9 +163,15 @@ FASTCLIPS_AVX2 FASTCLIPS_INLINE void to_8x8(const Coefficients& block,
     const __m256i even23 = _mm256_unpacklo_epi32(packed[2], packed[3]);
     const __m256i odd01 = _mm256_unpackhi_epi32(packed[0], packed[1]);
     const __m256i odd23 = _mm256_unpackhi_epi32(packed[2], packed[3]);
-    transform<kBits + kMore + 3>(
-        _mm256_unpacklo_epi64(even01, even23), _mm256_unpackhi_epi64(even01, even23),
-        _mm256_unpacklo_epi64(odd01, odd23), _mm256_unpackhi_epi64(odd01, odd23), columns);
+    const __m256i w04 = _mm256_unpacklo_epi64(even01, even23);
+    const __m256i w26 = _mm256_unpackhi_epi64(even01, even23);
+    const __m256i w71 = _mm256_unpacklo_epi64(odd01, odd23);
+    const __m256i w35 = _mm256_unpackhi_epi64(odd01, odd23);
+    constexpr int kLast = kBits + kMore + 3;
+    if constexpr (Few)
+        transform_few<kLast>(w04, w26, _mm256_or_si256(w71, w35), columns);
+    else
+        transform<kLast>(w04, w26, w71, w35, columns);
     // In either half of a vector, four bytes of each of four columns; then of each of four rows.
     const __m256i turn = _mm256_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, 0,
                                           4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
