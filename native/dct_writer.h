@@ -57,10 +57,10 @@ class Writer {
     }
 
   private:
-    // The largest sum of |coefficient x quantiser| in a column of a block. Below, no sum in an
-    // inverse transform of 16 bits overflows, so any exact transform gives libjpeg-turbo's pixels.
-    // The columns of pictures have at most 2896 and what rounding adds.
-    static constexpr std::uint32_t kMostColumn = 2953;
+    // The largest sum of |coefficient x quantiser| in a column of a block. No sum of 16 bits in an
+    // inverse transform overflows up to it; README.md has the proof. The columns of pictures have
+    // at most 2896 and what rounding adds.
+    static constexpr std::uint32_t kMostColumn = 2952;
 
     struct Anchor {
         std::uint32_t place;

@@ -208,7 +208,7 @@ def test_frames_that_do_not_fit():
     frame = read(DCT)
     frame.tables = [[1] * 64] * 3
     column = [at for at in range(1, 64) if ZIGZAG[at] % 8 == 3]
-    for total, fits in ((2953, True), (2954, False)):
+    for total, fits in ((2952, True), (2953, False)):
         block = [0] * 64
         for place in column[:3]:
             block[place] = 984
