@@ -44,7 +44,8 @@ from fastclips.pixels.decoding.decoder import Decoder
 from fastclips.spec import StreamSpec
 
 FRAMES = 24
-READERS = {"AVX2, pdep": "", "AVX2": "PDEP", "plain": "AVX2,SSE4_2"}  # and what is switched off for them
+OLD = "FUSED"  # libjpeg-turbo makes the pixels
+SIDES = {"AVX2, pdep": "", "AVX2": "PDEP", "libjpeg": OLD, "plain": "AVX2,SSE4_2"}  # and what is switched off
 
 
 class Work(NamedTuple):
@@ -75,7 +76,7 @@ WORKS = (
 def decoder_of(switched_off: str) -> Decoder:
     """Return a decoder without some features of the CPU."""
     os.environ["FASTCLIPS_CPU_DISABLE"] = switched_off
-    return Decoder(StreamSpec("image"))
+    return Decoder(StreamSpec("image"), fast_dct=False)
 
 
 def packed(work: Work, frames: int) -> tuple[list[bytes], list[bytes], list[bytes]]:
@@ -93,7 +94,8 @@ def packed(work: Work, frames: int) -> tuple[list[bytes], list[bytes], list[byte
 def measure(work: Work, rounds: int) -> None:
     """Measure and print a line of the table."""
     files, jpegs, coded = packed(work, FRAMES)
-    sides = [(decoder_of(""), jpegs), *((decoder_of(off), coded) for off in READERS.values())]
+    sides = [(decoder_of(OLD), jpegs), (decoder_of(""), jpegs)]
+    sides += [(decoder_of(off), coded) for off in SIDES.values()]
     random = np.random.default_rng(0)
     taken = np.zeros((rounds, FRAMES, len(sides)))
     for round_ in range(rounds + 1):  # the first warms up
@@ -121,7 +123,8 @@ def _main() -> None:
     parser = argparse.ArgumentParser(description="Dct frames against JPEGs with restart markers.")
     parser.add_argument("--rounds", type=int, default=40)
     args = parser.parse_args()
-    print("    crop of frame, quality jpeg    dct      JPEG   " + "".join(f"{name:19}" for name in READERS))
+    names = ("fused JPEG", *SIDES)
+    print("    crop of frame, quality jpeg    dct      JPEG   " + "".join(f"{name:19}" for name in names))
     for work in WORKS:
         measure(work, args.rounds)
 

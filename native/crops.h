@@ -107,6 +107,11 @@ class RowWriter {
           mirror_(mirror),
           out_(out) {}
 
+    // Where a row may be made so that put() need not copy it; nullptr for anywhere.
+    std::uint8_t* place(std::uint32_t y) const {
+        return crop_.mirrored || streams_ ? nullptr : out_ + y * row_;
+    }
+
     void put(std::uint32_t y, const std::uint8_t* from) const {
         std::uint8_t* const to = out_ + y * row_;
         if (crop_.mirrored) {
@@ -116,7 +121,7 @@ class RowWriter {
         }
         if (streams_) {
             detail::stream(from, row_, to);
-        } else if (!crop_.mirrored) {
+        } else if (!crop_.mirrored && from != to) {
             std::memcpy(to, from, row_);
         }
         if (!streams_) detail::expect(to + kAhead * row_, row_);
@@ -141,9 +146,7 @@ inline Rung decode_crop(RegionDecoder& decoder, Bytes file, const Crop& crop, st
     if (!frame || frame->height != crop.height || frame->width != crop.width)
         return Rung::kDeclined;
     const RowWriter writer(crop, mirror, out);
-    const Rung rung = decoder.decode_rows(
-        file, *frame, crop.box, crop.scale,
-        [&](std::uint32_t y, const std::uint8_t* from) { writer.put(y, from); });
+    const Rung rung = decoder.decode_rows(file, *frame, crop.box, crop.scale, writer);
     writer.finish();
     return rung;
 }

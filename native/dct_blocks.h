@@ -213,17 +213,33 @@ inline std::uint64_t read_mcu(const std::uint8_t* base, std::uint64_t place, std
     return place;
 }
 
+namespace detail {
+
+// Bits of the values of some groups.
+template <std::uint32_t Group, std::uint32_t End>
+[[gnu::always_inline]] inline std::uint32_t bits_of_groups(const Head& head) {
+    if constexpr (Group == End) {
+        return 0;
+    } else {
+        constexpr std::uint32_t kMask = (1u << kGroupSize[Group]) - 1;
+        return kWidth[head.widths >> (3 * Group) & 7] *
+                   std::uint32_t{kOnes[head.mask >> kGroupBegin[Group] & kMask]} +
+               bits_of_groups<Group + 1, End>(head);
+    }
+}
+
+}  // namespace detail
+
 // Pass an MCU: only its DC values are kept.
 inline std::uint64_t pass_mcu(const std::uint8_t* base, std::uint64_t place, std::int32_t* dc,
                               std::uint32_t luma, std::uint32_t blocks) {
     Head heads[kMostBlocks];
     if (!read_heads(base, place, dc, luma, blocks, heads)) return kBad;
     for (std::uint32_t i = 0; i < blocks; ++i) {
-        std::uint64_t mask = heads[i].mask;
-        std::uint32_t widths = heads[i].widths;
-        for (std::uint32_t group = 0; mask != 0; widths >>= 3, mask >>= kGroupSize[group++])
-            place += std::uint64_t{kWidth[widths & 7]} *
-                     detail::kOnes[mask & ((1u << kGroupSize[group]) - 1)];
+        // Most blocks have four groups or fewer, and how many cannot be foreseen.
+        std::uint64_t bits = detail::bits_of_groups<0, 4>(heads[i]);
+        if (heads[i].groups > 4) bits += detail::bits_of_groups<4, kGroups>(heads[i]);
+        place += bits;
     }
     return place;
 }

@@ -57,10 +57,10 @@ class Writer {
     }
 
   private:
-    // The largest sum of |coefficient x quantiser| in a column of a block. Below, no sum in an
-    // inverse transform of 16 bits overflows, so any exact transform gives libjpeg-turbo's pixels.
-    // The columns of pictures have at most 2896 and what rounding adds.
-    static constexpr std::uint32_t kMostColumn = 2953;
+    // The largest sum of |coefficient x quantiser| in a column of a block. No sum of 16 bits in an
+    // inverse transform overflows up to it; README.md has the proof. The columns of pictures have
+    // at most 2896 and what rounding adds.
+    static constexpr std::uint32_t kMostColumn = 2952;
 
     struct Anchor {
         std::uint32_t place;
@@ -69,33 +69,14 @@ class Writer {
 
     // Write the fields of the header and the tables; false if they cannot be expressed.
     bool write_head(Bytes file, const Frame& frame) {
-        std::array<Table, 4> tables{};  // in natural order
-        bool jfif = false, rgb = false;
-        for (std::size_t at = 2; at < frame.sos; at += 2 + file.two(at + 2)) {
-            const std::uint8_t kind = file.data[at + 1];
-            const std::size_t end = at + 2 + file.two(at + 2);
-            const auto begins = [&](const char* name, std::size_t size) {
-                return end - at >= size && std::memcmp(file.data + at + 4, name, 5) == 0;
-            };
-            if (kind == jpeg::kApp0 && begins("JFIF", 18)) jfif = true;
-            if (kind == jpeg::kApp14 && begins("Adobe", 16)) rgb = file.data[at + 15] == 0;
-            if (kind != jpeg::kDqt) continue;
-            for (std::size_t table = at + 4; table < end;) {
-                const bool wide = file.data[table] >> 4 != 0;
-                Table& to = tables[file.data[table] & 3];
-                ++table;
-                for (std::size_t k = 0; k < 64; ++k, table += wide ? 2 : 1)
-                    to[kPositions[k]] =
-                        static_cast<std::uint16_t>(wide ? file.two(table) : file.data[table]);
-            }
-        }
+        const jpeg::ColorMarkers markers = jpeg::color_markers_of(file, frame);
+        const bool jfif = markers.jfif;
+        bool rgb = markers.adobe && markers.transform == 0;
         // As libjpeg decides on the colours; where it goes by names of components, the file does
         // not fit.
         if (frame.components == 3 && !jfif && !rgb) return false;
         rgb = rgb && !jfif && frame.components == 3;
-        for (std::uint32_t c = 0; c < frame.components; ++c) {
-            quantizers_[c] = tables[file.data[frame.sof + 12 + 3 * c] & 3];
-        }
+        quantizers_ = jpeg::quantizers_of(file, frame);
         const std::uint8_t colors = frame.components == 1 ? kGray : rgb ? kRgb : kYcc;
         const auto sampling =
             static_cast<std::uint8_t>(frame.mcu_width / 8 << 4 | frame.mcu_height / 8);

@@ -56,15 +56,10 @@ class SharedCrops {
         Rung rung = Rung::kDeclined;
         if (frame && frame->height == crop_.height && frame->width == crop_.width) {
             const RowWriter writer = writer_of(shared);
-            std::uint8_t* const pixels = area_.pixels(shared.slot);
             const Box whole{0, 0, crop_.height, crop_.width};
-            const std::size_t first = top(), across = left();
-            rung = decoder.decode_rows(
-                file, *frame, whole, crop_.scale, [&](std::uint32_t y, const std::uint8_t* from) {
-                    std::memcpy(pixels + y * pitch_, from, pitch_);
-                    if (y - first < crop_.height_out)
-                        writer.put(static_cast<std::uint32_t>(y - first), from + across);
-                });
+            FrameRows rows{writer, area_.pixels(shared.slot), pitch_, top(),
+                           left(), crop_.height_out};
+            rung = decoder.decode_rows(file, *frame, whole, crop_.scale, rows);
             writer.finish();
         }
         if (rung == Rung::kDeclined) {
@@ -99,6 +94,19 @@ class SharedCrops {
     }
 
   private:
+    // The rows of a frame: all go into its slot, and what is in the crop also into the batch.
+    struct FrameRows {
+        const RowWriter& writer;
+        std::uint8_t* pixels;
+        std::size_t pitch, top, left, height;  // of the crop
+
+        std::uint8_t* place(std::uint32_t y) const { return pixels + y * pitch; }
+        void put(std::uint32_t y, const std::uint8_t* from) const {
+            if (from != place(y)) std::memcpy(place(y), from, pitch);
+            if (y - top < height) writer.put(static_cast<std::uint32_t>(y - top), from + left);
+        }
+    };
+
     std::size_t top() const { return crop_.box.top / crop_.scale; }
     std::size_t left() const { return std::size_t{crop_.box.left / crop_.scale} * crop_.channels; }
     std::uint8_t* out_of(const Shared& shared) const {

@@ -2,10 +2,10 @@
 
 The first bytes of a frame tell its format, never its name. Native code decodes the requested box of usual
 JPEGs and of dct frames, in which packs keep the coefficients of JPEGs; simplejpeg decodes unusual and damaged
-JPEGs. Both let libjpeg-turbo make the pixels, without the GIL,
-but the native code reads the coefficients itself. Pillow decodes PNG, BMP and TIFF: it keeps the indices of a
-palette, where OpenCV returns colours. OpenCV decodes WebP, in half of Pillow's memory. A frame that is an
-array already is checked and returned.
+JPEGs. Neither holds the GIL. simplejpeg lets libjpeg-turbo decode; the native code reads the coefficients
+itself, and with the accurate transform and AVX2 it makes the pixels, too, which are the same. Pillow decodes
+PNG, BMP and TIFF: it keeps the indices of a palette, where OpenCV returns colours. OpenCV decodes WebP, in
+half of Pillow's memory. A frame that is an array already is checked and returned.
 
 A `Decoder` serves one stream and owns its memory: JPEGs are decoded into a scratch buffer that only grows, so
 that a worker allocates nothing per frame.
