@@ -60,6 +60,15 @@ class Rung(enum.IntEnum):
     ARRAY = 4
     """Nothing to decode: pixels were given."""
 
+class Method(enum.Enum):
+    """How pixels are resampled."""
+
+    LINEAR = 0
+    """As cv2.resize does with INTER_LINEAR, bit for bit."""
+
+    NEAREST = 1
+    """The pixel in which the position lies."""
+
 def jpeg_size(data: object) -> tuple[int, int] | None:
     """Height and width of a JPEG with a usual header; None for other files."""
 
@@ -84,14 +93,16 @@ class RegionDecoder:
         Returns (rung, top, left, height, width, offset, stride): the `Rung`, at most WHOLE; offset and stride of the output in bytes, the rest in pixels of the scaled frame. If the output is too small, returns the bytes needed; if the file is unusual or damaged, None.
         """
 
-    def decode_crops(self, files: list[bytes | bytearray | memoryview], rows: list[int], size: tuple[int, int], box: tuple[int, int, int, int], scale: int, mirrored: bool, bypass_cache: bool, output: NDArray[numpy.uint8]) -> bytes:
+    def decode_crops(self, files: list[bytes | bytearray | memoryview], rows: list[int], size: tuple[int, int], box: tuple[int, int, int, int], scale: int, mirrored: bool, flipped: bool, method: Method, bypass_cache: bool, output: NDArray[numpy.uint8]) -> bytes:
         """
         Decode the same box of several files into rows of an output, (rows, height, width, channels).
+
+        A box of another size is stretched by the method.
 
         Returns a byte for each file: the `Rung`, or more than WHOLE if the file has another size, is unusual or damaged; its row then holds anything.
         """
 
-    def share_crops(self, area: FrameArea, files: list[bytes | bytearray | memoryview], video: int, frames: list[int], slots: list[int], rows: list[int], size: tuple[int, int], box: tuple[int, int, int, int], scale: int, mirrored: bool, bypass_cache: bool, output: NDArray[numpy.uint8]) -> bytes:
+    def share_crops(self, area: FrameArea, files: list[bytes | bytearray | memoryview], video: int, frames: list[int], slots: list[int], rows: list[int], size: tuple[int, int], box: tuple[int, int, int, int], scale: int, mirrored: bool, flipped: bool, method: Method, bypass_cache: bool, output: NDArray[numpy.uint8]) -> bytes:
         """
         Decode files whole into frame slots, and their box into rows of an output.
 
@@ -134,7 +145,7 @@ class FrameArea:
     def wait(self, slot: int, timeout_ms: int) -> None:
         """Wait while another worker fills a slot, but not longer."""
 
-    def copy_crops(self, video: int, frames: Sequence[int], slots: Sequence[int], rows: Sequence[int], size: tuple[int, int], box: tuple[int, int, int, int], scale: int, mirrored: bool, bypass_cache: bool, output: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None, None), order='C', device='cpu')]) -> bytes:
+    def copy_crops(self, video: int, frames: Sequence[int], slots: Sequence[int], rows: Sequence[int], size: tuple[int, int], box: tuple[int, int, int, int], scale: int, mirrored: bool, flipped: bool, method: Method, bypass_cache: bool, output: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None, None), order='C', device='cpu')]) -> bytes:
         """
         Copy a box of frames from their slots into rows of an output.
 
@@ -376,6 +387,13 @@ def blur(frame: NDArray[numpy.float32], weights: list[float], output: NDArray[nu
 def mix_channels(frame: NDArray[numpy.float32], matrix: list[float], output: NDArray[numpy.float32]) -> None:
     """
     Make each channel a weighted sum of all; the matrix by rows, one for each result.
+    """
+
+def stretch(frame: NDArray[numpy.uint8], mirrored: bool, flipped: bool, method: Method, output: NDArray[numpy.uint8]) -> None:
+    """
+    Resample a frame, (H, W, C), to the size of an output, (h, w, C).
+
+    `mirrored` reverses left and right of the output, `flipped` top and bottom.
     """
 
 class Fill(enum.Enum):

@@ -11,6 +11,7 @@ using fastclips::FrameSlots;
 using fastclips::jpeg::Crop;
 using fastclips::jpeg::RegionDecoder;
 using fastclips::jpeg::Rung;
+using fastclips::resample::Method;
 using Rows = nb::ndarray<std::uint8_t, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
 using Size = std::tuple<std::uint32_t, std::uint32_t>;
 using Box4 = std::tuple<std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t>;
@@ -53,7 +54,7 @@ class Files {
 
 // The crop that rows of an output take.
 Crop crop_of(std::uint32_t channels, const Size& size, const Box4& box, std::uint32_t scale,
-             bool mirrored, bool bypass_cache, const Rows& output,
+             bool mirrored, bool flipped, Method method, bool bypass_cache, const Rows& output,
              const std::vector<std::uint32_t>& rows) {
     if (!fastclips::jpeg::is_scale(scale)) throw nb::value_error("scale must be 1, 2, 4 or 8");
     if (output.shape(3) != channels)
@@ -70,6 +71,8 @@ Crop crop_of(std::uint32_t channels, const Size& size, const Box4& box, std::uin
             static_cast<std::uint32_t>(output.shape(2)),
             channels,
             mirrored,
+            flipped,
+            method,
             bypass_cache};
 }
 
@@ -121,6 +124,10 @@ void bind_decoding(nb::module_& m) {
         .value("WHOLE", Rung::kWhole, "A whole JPEG.")
         .value("PILLOW", Rung::kPillow, "A whole file of another format, by Pillow.")
         .value("ARRAY", Rung::kArray, "Nothing to decode: pixels were given.");
+
+    nb::enum_<Method>(m, "Method", "How pixels are resampled.")
+        .value("LINEAR", Method::kLinear, "As cv2.resize does with INTER_LINEAR, bit for bit.")
+        .value("NEAREST", Method::kNearest, "The pixel in which the position lies.");
 
     m.def(
         "jpeg_size",
@@ -191,9 +198,10 @@ void bind_decoding(nb::module_& m) {
         .def(
             "decode_crops",
             [](RegionDecoder& self, nb::list files, std::vector<std::uint32_t> rows, Size size,
-               Box4 box, std::uint32_t scale, bool mirrored, bool bypass_cache, Rows output) {
-                const Crop crop = crop_of(self.channels(), size, box, scale, mirrored, bypass_cache,
-                                          output, rows);
+               Box4 box, std::uint32_t scale, bool mirrored, bool flipped, Method method,
+               bool bypass_cache, Rows output) {
+                const Crop crop = crop_of(self.channels(), size, box, scale, mirrored, flipped,
+                                          method, bypass_cache, output, rows);
                 const Files given(files, rows.size());
                 const std::vector<fastclips::jpeg::Bytes> bytes = given.bytes();
                 std::string rungs(bytes.size(), 0);
@@ -206,12 +214,14 @@ void bind_decoding(nb::module_& m) {
             },
             nb::sig("def decode_crops(self, files: list[bytes | bytearray | memoryview], rows: "
                     "list[int], size: tuple[int, int], box: tuple[int, int, int, "
-                    "int], scale: int, mirrored: bool, bypass_cache: bool, output: NDArray[numpy."
+                    "int], scale: int, mirrored: bool, flipped: bool, method: Method, "
+                    "bypass_cache: bool, output: NDArray[numpy."
                     "uint8]) -> bytes"),
-            "files"_a, "rows"_a, "size"_a, "box"_a, "scale"_a, "mirrored"_a, "bypass_cache"_a,
-            "output"_a.noconvert(),
+            "files"_a, "rows"_a, "size"_a, "box"_a, "scale"_a, "mirrored"_a, "flipped"_a,
+            "method"_a, "bypass_cache"_a, "output"_a.noconvert(),
             "Decode the same box of several files into rows of an output, (rows, height, width, "
             "channels).\n\n"
+            "A box of another size is stretched by the method.\n\n"
             "Returns a byte for each file: the `Rung`, or more than WHOLE if the file has another "
             "size, is unusual or damaged; its row then holds anything.")
         .def(
@@ -219,9 +229,9 @@ void bind_decoding(nb::module_& m) {
             [](RegionDecoder& self, FrameArea& area, nb::list files, std::uint64_t video,
                std::vector<std::uint64_t> frames, std::vector<std::uint32_t> slots,
                std::vector<std::uint32_t> rows, Size size, Box4 box, std::uint32_t scale,
-               bool mirrored, bool bypass_cache, Rows output) {
-                const Crop crop = crop_of(self.channels(), size, box, scale, mirrored, bypass_cache,
-                                          output, rows);
+               bool mirrored, bool flipped, Method method, bool bypass_cache, Rows output) {
+                const Crop crop = crop_of(self.channels(), size, box, scale, mirrored, flipped,
+                                          method, bypass_cache, output, rows);
                 check_pixels(area, self.channels());
                 const auto shared = shared_of(video, frames, slots, rows);
                 const Files given(files, rows.size());
@@ -237,10 +247,12 @@ void bind_decoding(nb::module_& m) {
             nb::sig("def share_crops(self, area: FrameArea, files: list[bytes | bytearray | "
                     "memoryview], video: int, frames: list[int], slots: list[int], rows: "
                     "list[int], size: tuple[int, int], box: tuple[int, int, int, "
-                    "int], scale: int, mirrored: bool, bypass_cache: bool, output: NDArray[numpy."
+                    "int], scale: int, mirrored: bool, flipped: bool, method: Method, "
+                    "bypass_cache: bool, output: NDArray[numpy."
                     "uint8]) -> bytes"),
             "area"_a, "files"_a, "video"_a, "frames"_a, "slots"_a, "rows"_a, "size"_a, "box"_a,
-            "scale"_a, "mirrored"_a, "bypass_cache"_a, "output"_a.noconvert(),
+            "scale"_a, "mirrored"_a, "flipped"_a, "method"_a, "bypass_cache"_a,
+            "output"_a.noconvert(),
             "Decode files whole into frame slots, and their box into rows of an output.\n\n"
             "Returns a byte for each file: HELD if it was copied from its slot, FILLED, or as "
             "`decode_crops`, where the slot belongs to another frame or worker.");
@@ -319,10 +331,11 @@ void bind_decoding(nb::module_& m) {
             "copy_crops",
             [](FrameArea& area, std::uint64_t video, std::vector<std::uint64_t> frames,
                std::vector<std::uint32_t> slots, std::vector<std::uint32_t> rows, Size size,
-               Box4 box, std::uint32_t scale, bool mirrored, bool bypass_cache, Rows output) {
+               Box4 box, std::uint32_t scale, bool mirrored, bool flipped, Method method,
+               bool bypass_cache, Rows output) {
                 const auto channels = static_cast<std::uint32_t>(output.shape(3));
-                const Crop crop =
-                    crop_of(channels, size, box, scale, mirrored, bypass_cache, output, rows);
+                const Crop crop = crop_of(channels, size, box, scale, mirrored, flipped, method,
+                                          bypass_cache, output, rows);
                 check_pixels(area, channels);
                 const auto shared = shared_of(video, frames, slots, rows);
                 std::string marks(shared.size(), 0);
@@ -333,7 +346,7 @@ void bind_decoding(nb::module_& m) {
                 return nb::bytes(marks.data(), marks.size());
             },
             "video"_a, "frames"_a, "slots"_a, "rows"_a, "size"_a, "box"_a, "scale"_a, "mirrored"_a,
-            "bypass_cache"_a, "output"_a.noconvert(),
+            "flipped"_a, "method"_a, "bypass_cache"_a, "output"_a.noconvert(),
             "Copy a box of frames from their slots into rows of an output.\n\n"
             "Returns a byte for each frame: HELD, or another one if the slot does not hold it; its "
             "row then holds anything.");

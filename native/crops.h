@@ -1,4 +1,5 @@
-// Decode the same box of several JPEGs into rows of a batch, in one call for a clip. No Python.
+// Decode the same box of several JPEGs into rows of a batch, stretched if it has another size, in
+// one call for a clip. No Python.
 #pragma once
 
 #ifdef __x86_64__
@@ -6,6 +7,7 @@
 #endif
 
 #include "region.h"
+#include "resample.h"
 
 namespace fastclips::jpeg {
 
@@ -83,43 +85,68 @@ struct Crop {
     Box box;                      // within the frames
     std::uint32_t scale;
     std::uint32_t height_out, width_out, channels;
-    bool mirrored, bypass_cache;
+    bool mirrored, flipped;   // left and right; top and bottom
+    resample::Method method;  // if the box has another size than the output
+    bool bypass_cache;
 
-    // Whether the box is within the frame and as large as the output.
+    // Size of the box in pixels of the scaled frame.
+    std::uint32_t box_height() const { return scaled(box.top, box.bottom); }
+    std::uint32_t box_width() const { return scaled(box.left, box.right); }
+    std::size_t row() const { return std::size_t{width_out} * channels; }  // bytes of the output
+
+    // Whether the box is within the frame.
     bool fits() const {
-        const auto scaled = [this](std::uint32_t from, std::uint32_t to) {
-            return (to + scale - 1) / scale - from / scale;
-        };
         return box.top < box.bottom && box.left < box.right && box.bottom <= height &&
-               box.right <= width && scaled(box.top, box.bottom) == height_out &&
-               scaled(box.left, box.right) == width_out;
+               box.right <= width && height_out > 0 && width_out > 0;
+    }
+    bool stretches() const { return box_height() != height_out || box_width() != width_out; }
+
+  private:
+    std::uint32_t scaled(std::uint32_t from, std::uint32_t to) const {
+        return (to + scale - 1) / scale - from / scale;
     }
 };
 
-// Writes the rows of a crop one after the other, from `out` on. `mirror` has room for a row.
+// What writers of a crop's rows share, one after the other.
+struct RowTools {
+    std::vector<std::uint8_t> row;  // of the output
+    std::optional<resample::Stretch> stretch;
+
+    explicit RowTools(const Crop& crop) : row(crop.row()) {
+        if (crop.stretches())
+            stretch.emplace(resample::Sizes{crop.box_height(), crop.box_width(), crop.height_out,
+                                            crop.width_out, crop.channels},
+                            crop.method, crop.mirrored);
+    }
+};
+
+// Writes the rows of a crop one after the other, from `out` on.
 class RowWriter {
   public:
-    RowWriter(const Crop& crop, std::uint8_t* mirror, std::uint8_t* out)
+    RowWriter(const Crop& crop, RowTools& tools, std::uint8_t* out)
         : crop_(crop),
-          row_(std::size_t{crop.width_out} * crop.channels),
+          row_(crop.row()),
           streams_(crop.bypass_cache && row_ >= kLong && row_ % 16 == 0 &&
                    reinterpret_cast<std::uintptr_t>(out) % 16 == 0),
-          mirror_(mirror),
-          out_(out) {}
+          tools_(tools),
+          out_(out) {
+        if (tools.stretch) tools.stretch->begin();
+    }
 
+    // Take row y of the box, in turn.
     void put(std::uint32_t y, const std::uint8_t* from) const {
-        std::uint8_t* const to = out_ + y * row_;
-        if (crop_.mirrored) {
-            std::uint8_t* const mirrored = streams_ ? mirror_ : to;
-            detail::mirror(from, crop_.width_out, crop_.channels, mirrored);
-            from = mirrored;
+        if (tools_.stretch) {
+            tools_.stretch->take(y, from,
+                                 [this](std::uint32_t row, auto make) { write(row, make); });
+        } else if (crop_.mirrored) {
+            write(y, [&](std::uint8_t* to) {
+                detail::mirror(from, crop_.width_out, crop_.channels, to);
+            });
+        } else if (streams_) {
+            detail::stream(from, row_, at(y));
+        } else {
+            write(y, [&](std::uint8_t* to) { std::memcpy(to, from, row_); });
         }
-        if (streams_) {
-            detail::stream(from, row_, to);
-        } else if (!crop_.mirrored) {
-            std::memcpy(to, from, row_);
-        }
-        if (!streams_) detail::expect(to + kAhead * row_, row_);
     }
 
     void finish() const {
@@ -127,20 +154,39 @@ class RowWriter {
     }
 
   private:
+    std::uint8_t* at(std::uint32_t y) const {
+        return out_ + (crop_.flipped ? crop_.height_out - 1 - y : y) * row_;
+    }
+
+    // Write a row of the output, which make() makes.
+    template <typename Make>
+    void write(std::uint32_t y, Make make) const {
+        std::uint8_t* const to = at(y);
+        if (streams_) {
+            make(tools_.row.data());
+            detail::stream(tools_.row.data(), row_, to);
+        } else {
+            make(to);
+            const auto ahead = static_cast<std::ptrdiff_t>(kAhead * row_);
+            detail::expect(crop_.flipped ? to - ahead : to + ahead, row_);
+        }
+    }
+
     const Crop& crop_;
     std::size_t row_;
     bool streams_;
-    std::uint8_t *mirror_, *out_;
+    RowTools& tools_;
+    std::uint8_t* out_;
 };
 
 // Decode the box of a file and write its rows one after the other; kDeclined if that failed, even
-// after some rows. `mirror` has room for a row.
-inline Rung decode_crop(RegionDecoder& decoder, Bytes file, const Crop& crop, std::uint8_t* mirror,
+// after some rows.
+inline Rung decode_crop(RegionDecoder& decoder, Bytes file, const Crop& crop, RowTools& tools,
                         std::uint8_t* out) {
     const std::optional<Frame> frame = parse_frame(file);
     if (!frame || frame->height != crop.height || frame->width != crop.width)
         return Rung::kDeclined;
-    const RowWriter writer(crop, mirror, out);
+    const RowWriter writer(crop, tools, out);
     const Rung rung = decoder.decode_rows(
         file, *frame, crop.box, crop.scale,
         [&](std::uint32_t y, const std::uint8_t* from) { writer.put(y, from); });
@@ -149,16 +195,15 @@ inline Rung decode_crop(RegionDecoder& decoder, Bytes file, const Crop& crop, st
 }
 
 // Decode a crop of several files, each into its own row of `out`, and store the rung of each in
-// `rungs`. All files are declined if the box leaves the frame or does not fit the output.
+// `rungs`. All files are declined if the box leaves the frame.
 inline void decode_crops(RegionDecoder& decoder, const std::vector<Bytes>& files, const Crop& crop,
                          const std::vector<std::uint32_t>& rows, std::uint8_t* out, char* rungs) {
     std::fill_n(rungs, files.size(), static_cast<char>(Rung::kDeclined));
     if (!crop.fits()) return;
-    const std::size_t row = std::size_t{crop.width_out} * crop.channels;
-    std::vector<std::uint8_t> mirror(row);
+    RowTools tools(crop);
     for (std::size_t i = 0; i < files.size(); ++i)
-        rungs[i] = static_cast<char>(decode_crop(decoder, files[i], crop, mirror.data(),
-                                                 out + rows[i] * crop.height_out * row));
+        rungs[i] = static_cast<char>(decode_crop(decoder, files[i], crop, tools,
+                                                 out + rows[i] * crop.height_out * crop.row()));
 }
 
 }  // namespace fastclips::jpeg

@@ -13,6 +13,7 @@ import numpy as np
 
 from fastclips._native import FILLED as FILLED_MARK
 from fastclips._native import HELD as HELD_MARK
+from fastclips._native import Method
 from fastclips.engine.rendering import DECODE, FILLED, HELD, KERNEL
 from fastclips.errors import FastclipsError, FrameError
 from fastclips.pixels.decoding.decoder import Decoded, Decoder, Rung
@@ -82,12 +83,14 @@ class Clip(NamedTuple):
 
 
 class _Crop(NamedTuple):
-    """A map that is a crop, for all frames of a size."""
+    """A map without a warp, for all frames of a size."""
 
     size: tuple[int, int]
     box: Source
     scale: int
     mirrored: bool
+    flipped: bool
+    method: Method
     bypass_cache: bool
 
 
@@ -214,7 +217,7 @@ class ClipPlacer:
     def place_crops(
         self, size: tuple[int, int], shown: Mapping[int, list[int]], files: Sequence[Any], meter: Meter
     ) -> Collection[int]:
-        """Decode frames of a size and place them in one call, where the map is a plain crop.
+        """Decode frames of a size and place them in one call, where the map needs no warp and no table.
 
         Returns
         -------
@@ -251,6 +254,7 @@ class ClipPlacer:
             crop.scale,
             self._output,
             mirrored=crop.mirrored,
+            flipped=crop.flipped,
             bypass_cache=crop.bypass_cache,
         )
         marks.update(zip(own, rungs, strict=True))
@@ -260,8 +264,8 @@ class ClipPlacer:
             done = {frame for frame, mark in marks.items() if mark in _PLACED}
         self._note_size(size, done)
         self._repeat(shown, done)
-        geometry = self._geometry
-        pixels, decoded = size[0] * size[1] / geometry.scale**2, geometry.y.size * geometry.x.size
+        top, left, bottom, right = (edge / crop.scale for edge in crop.box)
+        pixels, decoded = size[0] * size[1] / crop.scale**2, (bottom - top) * (right - left)
         for mark, count in counts.items():
             if mark <= _LAST:
                 meter.add_decoded(mark, pixels, decoded, count)
@@ -365,17 +369,20 @@ class ClipPlacer:
         return True
 
     def _plain_crop(self, size: tuple[int, int], shown: Mapping[int, list[int]]) -> _Crop | None:
-        """Return the map of frames of a size if it is a crop, and if they fit those of other streams."""
+        """Return the map of frames of a size if it needs one call, and if they fit those of other streams."""
         if self._recipe.by_frame or self._setup.stream.is_field:
             return None
         self._resolve_source(size, 0)
-        geometry, scale = self._geometry, self._scale
-        plain = localize(geometry, 0, 0, scale).is_crop and not geometry.flip_vertical
+        geometry = self._geometry
         moves_channels = self._setup.channels_first and self._scratch is None
-        if not plain or self._table_at(0) is not None or moves_channels or not self._fits(size, shown):
+        if geometry.warp is not None or self._table_at(0) is not None or moves_channels:
+            return None
+        if not self._fits(size, shown):
             return None
         source = find_source(geometry, *size, self._recipe.border.fill)
-        return _Crop(size, source, scale, geometry.flip, self._bypass_cache)
+        method = Method.NEAREST if self._setup.stream.mask else Method.LINEAR
+        flips = geometry.flip, geometry.flip_vertical
+        return _Crop(size, source, self._scale, *flips, method, self._bypass_cache)
 
     def _repeat(self, shown: Mapping[int, list[int]], done: Collection[int]) -> None:
         """Copy frames from the first time step that shows them to the others."""

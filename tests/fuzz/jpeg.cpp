@@ -78,8 +78,8 @@ void check_pixels(Bytes file, const Frame& frame, const Question& question) {
     const std::uint32_t left = box.left / scale, right = up(box.right), top = box.top / scale;
     const std::size_t row = (right - left) * std::size_t{decoder.channels()};
     const std::uint32_t height = up(box.bottom) - top;
-    const Crop crop{frame.height, frame.width,        box,   scale, height,
-                    right - left, decoder.channels(), false, false};
+    const Crop crop{frame.height, frame.width, box, scale, height, right - left,
+                    decoder.channels(), false, false, Method::kLinear, false};
     check_crops(decoder, file, crop, part);
     const auto whole = decode(decoder, file, {0, 0, frame.height, frame.width}, scale);
     if (!part.empty())

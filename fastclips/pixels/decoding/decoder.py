@@ -27,6 +27,7 @@ from fastclips._native import (
     DCT_MAGIC,
     JPEG_PIXELS_PER_BYTE,
     SMALLEST_JPEG,
+    Method,
     RegionDecoder,
     Rung,
     dct_size,
@@ -287,6 +288,7 @@ class Decoder:
         output: NDArray[np.uint8],
         *,
         mirrored: bool = False,
+        flipped: bool = False,
         bypass_cache: bool = False,
     ) -> bytes:
         """Decode the same box of several JPEGs into rows of an array, in one call.
@@ -305,9 +307,10 @@ class Decoder:
         box, scale
             As in `decode`; the box lies within frames of that size.
         output : ndarray of uint8
-            (rows, h, w, C), C-contiguous; h and w are the size of the scaled box in pixels.
-        mirrored : bool, optional
-            Whether to mirror left and right.
+            (rows, h, w, C), C-contiguous. If h and w are not the size of the scaled box in pixels, the box is
+            stretched, bilinearly, as `fastclips.pixels.geometry.resample.resample` does.
+        mirrored, flipped : bool, optional
+            Whether to mirror left and right; top and bottom.
         bypass_cache : bool, optional
             Whether to write past the caches, which is faster if the array is not read again soon.
 
@@ -317,7 +320,9 @@ class Decoder:
             For each file, the `Rung` on which its row was decoded. A number above `Rung.WHOLE` leaves the
             file to `decode`, as its size or format differs or it is damaged; its row then holds anything.
         """
-        return self._regions.decode_crops(list(files), rows, size, box, scale, mirrored, bypass_cache, output)
+        return self._regions.decode_crops(
+            list(files), rows, size, box, scale, mirrored, flipped, Method.LINEAR, bypass_cache, output
+        )
 
     def share_crops(self, area: FrameArea, files: Sequence[Encoded], *crops: Any) -> bytes:  # noqa: ANN401 - as there
         """Decode files whole into frame slots, and a box of them into rows: `RegionDecoder.share_crops`."""
