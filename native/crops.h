@@ -73,26 +73,76 @@ inline void finish_streaming() {
 #endif
 }
 
+// Values of a channel: `to` has one at each `step`, whose byte is at each `step_from`.
+template <typename Value>
+void look_up_values(const std::uint8_t* from, std::size_t step_from, std::size_t count,
+                    const Value* table, std::size_t step, Value* to) {
+    for (; count > 0; --count, from += step_from, to += step)
+        *to = table == nullptr ? static_cast<Value>(*from) : table[*from];
+}
+
+template <typename Value>
+void look_up_row(const std::uint8_t* pixels, std::size_t width, std::size_t channels,
+                 const Value* table, std::optional<std::uint32_t> plane, Value* to) {
+    const auto of = [table](std::size_t c) { return table == nullptr ? table : table + 256 * c; };
+    if (plane) return look_up_values(pixels + *plane, channels, width, of(*plane), 1, to);
+    if (channels != 3 || table == nullptr) {
+        for (std::size_t c = 0; c < channels; ++c)
+            look_up_values(pixels + c, channels, width, of(c), channels, to + c);
+        return;
+    }
+    const Value *const red = of(0), *const green = of(1), *const blue = of(2);
+    for (std::size_t x = 0; x < width; ++x, pixels += 3, to += 3) {
+        to[0] = red[pixels[0]];
+        to[1] = green[pixels[1]];
+        to[2] = blue[pixels[2]];
+    }
+}
+
+// Write values of 1, 2 or 4 bytes for a row of pixels, or for one channel of them: of a table,
+// which has 256 for each channel, or the bytes themselves.
+inline void look_up(const std::uint8_t* pixels, std::size_t width, std::size_t channels,
+                    const std::uint8_t* table, std::uint32_t item,
+                    std::optional<std::uint32_t> plane, std::uint8_t* to) {
+    const auto run = [&](auto* values, auto* out) {
+        look_up_row(pixels, width, channels, values, plane, out);
+    };
+    if (item == 4)
+        run(reinterpret_cast<const std::uint32_t*>(table), reinterpret_cast<std::uint32_t*>(to));
+    else if (item == 2)
+        run(reinterpret_cast<const std::uint16_t*>(table), reinterpret_cast<std::uint16_t*>(to));
+    else
+        run(table, to);
+}
+
 }  // namespace detail
 
 // Rows of a batch are in no cache when they are written, so they are prefetched kAhead rows before.
 // Rows of kLong bytes or more would evict the decoder's tables: they go past the caches if asked.
 constexpr std::size_t kAhead = 4, kLong = 512;
 
-// The box of each frame, and how it is written.
+// A box of each frame, and how it is written.
 struct Crop {
     std::uint32_t height, width;  // that the frames must have
     Box box;                      // within the frames
     std::uint32_t scale;
-    std::uint32_t height_out, width_out, channels;
     bool mirrored, flipped;   // left and right; top and bottom
     resample::Method method;  // if the box has another size than the output
+    bool planar;              // the output has its channels first
     bool bypass_cache;
+    // The value for each byte of each channel, of 1, 2 or 4 bytes; without, the bytes are written.
+    const std::uint8_t* table = nullptr;
+    std::uint32_t item = 1;  // bytes of a value
+    // Of the output.
+    std::uint32_t height_out = 0, width_out = 0, channels = 0;
 
     // Size of the box in pixels of the scaled frame.
     std::uint32_t box_height() const { return scaled(box.top, box.bottom); }
     std::uint32_t box_width() const { return scaled(box.left, box.right); }
-    std::size_t row() const { return std::size_t{width_out} * channels; }  // bytes of the output
+    // Bytes of a row of pixels, of a row of the output, or of one of its planes, and of all rows.
+    std::size_t pixels() const { return std::size_t{width_out} * channels; }
+    std::size_t row() const { return (planar ? width_out : pixels()) * item; }
+    std::size_t bytes() const { return height_out * pixels() * item; }
 
     // Whether the box is within the frame.
     bool fits() const {
@@ -100,6 +150,7 @@ struct Crop {
                box.right <= width && height_out > 0 && width_out > 0;
     }
     bool stretches() const { return box_height() != height_out || box_width() != width_out; }
+    bool converts() const { return table != nullptr || planar; }
 
   private:
     std::uint32_t scaled(std::uint32_t from, std::uint32_t to) const {
@@ -109,10 +160,10 @@ struct Crop {
 
 // What writers of a crop's rows share, one after the other.
 struct RowTools {
-    std::vector<std::uint8_t> row;  // of the output
+    std::vector<std::uint8_t> pixels, row;  // of the output
     std::optional<resample::Stretch> stretch;
 
-    explicit RowTools(const Crop& crop) : row(crop.row()) {
+    explicit RowTools(const Crop& crop) : pixels(crop.pixels()), row(crop.row()) {
         if (crop.stretches())
             stretch.emplace(resample::Sizes{crop.box_height(), crop.box_width(), crop.height_out,
                                             crop.width_out, crop.channels},
@@ -142,6 +193,8 @@ class RowWriter {
             write(y, [&](std::uint8_t* to) {
                 detail::mirror(from, crop_.width_out, crop_.channels, to);
             });
+        } else if (crop_.converts()) {
+            convert(y, from);
         } else if (streams_) {
             detail::stream(from, row_, at(y));
         } else {
@@ -154,14 +207,34 @@ class RowWriter {
     }
 
   private:
-    std::uint8_t* at(std::uint32_t y) const {
-        return out_ + (crop_.flipped ? crop_.height_out - 1 - y : y) * row_;
+    std::uint8_t* at(std::uint32_t y, std::uint32_t plane = 0) const {
+        const std::uint32_t row = crop_.flipped ? crop_.height_out - 1 - y : y;
+        return out_ + (std::size_t{plane} * crop_.height_out + row) * row_;
     }
 
-    // Write a row of the output, which make() makes.
+    // Write a row of pixels, which make() makes.
     template <typename Make>
     void write(std::uint32_t y, Make make) const {
-        std::uint8_t* const to = at(y);
+        if (crop_.converts()) {
+            make(tools_.pixels.data());
+            convert(y, tools_.pixels.data());
+        } else {
+            store(at(y), make);
+        }
+    }
+
+    // Write a row of pixels as values of a table, or by channels.
+    void convert(std::uint32_t y, const std::uint8_t* pixels) const {
+        for (std::uint32_t plane = 0; plane < (crop_.planar ? crop_.channels : 1); ++plane)
+            store(at(y, plane), [&](std::uint8_t* to) {
+                detail::look_up(pixels, crop_.width_out, crop_.channels, crop_.table, crop_.item,
+                                crop_.planar ? std::optional(plane) : std::nullopt, to);
+            });
+    }
+
+    // Write a row of the output, or of a plane, which make() makes.
+    template <typename Make>
+    void store(std::uint8_t* to, Make make) const {
         if (streams_) {
             make(tools_.row.data());
             detail::stream(tools_.row.data(), row_, to);
@@ -202,8 +275,8 @@ inline void decode_crops(RegionDecoder& decoder, const std::vector<Bytes>& files
     if (!crop.fits()) return;
     RowTools tools(crop);
     for (std::size_t i = 0; i < files.size(); ++i)
-        rungs[i] = static_cast<char>(decode_crop(decoder, files[i], crop, tools,
-                                                 out + rows[i] * crop.height_out * crop.row()));
+        rungs[i] = static_cast<char>(
+            decode_crop(decoder, files[i], crop, tools, out + rows[i] * crop.bytes()));
 }
 
 }  // namespace fastclips::jpeg

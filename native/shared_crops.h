@@ -39,7 +39,7 @@ class SharedCrops {
         const std::uint8_t* from = area_.pixels(shared.slot) + top() * pitch_ + left();
         // The hardware fetches ahead of memcpy, but not of rows that are read in reverse. The
         // address need not be mapped.
-        const std::size_t ahead = crop_.mirrored ? crop_.row() : 0;
+        const std::size_t ahead = crop_.mirrored ? crop_.pixels() : 0;
         for (std::uint32_t y = 0; y < crop_.box_height(); ++y, from += pitch_) {
             for (std::size_t i = 0; i < ahead; i += kLine)
                 __builtin_prefetch(from + kAhead * pitch_ + i);
@@ -99,9 +99,7 @@ class SharedCrops {
   private:
     std::size_t top() const { return crop_.box.top / crop_.scale; }
     std::size_t left() const { return std::size_t{crop_.box.left / crop_.scale} * crop_.channels; }
-    std::uint8_t* out_of(const Shared& shared) const {
-        return out_ + std::size_t{shared.row} * crop_.height_out * crop_.row();
-    }
+    std::uint8_t* out_of(const Shared& shared) const { return out_ + shared.row * crop_.bytes(); }
     RowWriter writer_of(const Shared& shared) { return {crop_, tools_, out_of(shared)}; }
 
     FrameArea& area_;

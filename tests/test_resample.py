@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jpegs import SAMPLINGS, encode, natural, random_box, whole
 from slow_geometry import stretched
 
-from fastclips._native import Method, stretch
+from fastclips._native import Crop, Method, stretch
 from fastclips.pixels.decoding.decoder import Decoder, Rung
 from fastclips.spec import StreamSpec
 
@@ -99,7 +99,8 @@ def test_stretched_while_decoded(sampling):
         out = np.full((5, *random.integers(1, 70, 2), channels), 0xA5, np.uint8)
         mirrors = {"mirrored": mirrored, "flipped": flipped}
         rows = [3, 0, 4, 1]
-        found = decoder.decode_crops(files, rows, SIZE, box, scale, out, bypass_cache=bypass_cache, **mirrors)
+        crop = Crop(SIZE, box, scale, bypass_cache=bypass_cache, **mirrors)
+        found = decoder.decode_crops(files, rows, crop, out)
         assert [rung <= Rung.WHOLE for rung in found] == [True, False, True, True]
         for data, row in zip(files, rows, strict=True):
             if row:

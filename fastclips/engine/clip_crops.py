@@ -1,0 +1,179 @@
+"""Frames of a clip that share a map without a warp: decoded, or copied from frame slots, in one native call.
+
+Each frame has a *mark*: the `Rung` on which it was decoded, HELD or FILLED. Other marks leave the frame to
+`ClipPlacer.place_frame`: it has another size, is unusual or damaged, or is in no slot.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastclips._native import FILLED as FILLED_MARK
+from fastclips._native import HELD as HELD_MARK
+from fastclips._native import Crop, Method
+from fastclips.engine.rendering import FILLED, HELD
+from fastclips.pixels.decoding.decoder import Rung
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from numpy.typing import NDArray
+
+    from fastclips._native import FrameArea
+    from fastclips.engine.rendering import Meter
+    from fastclips.pixels.decoding.decoder import Decoder
+    from fastclips.pixels.geometry.affine import Geometry
+    from fastclips.pixels.geometry.regions import Source
+
+__all__ = ["copy_held", "count_marks", "decode_or_share", "make_crop", "placed"]
+
+_LAST = int(Rung.WHOLE)  # the last rung that `Decoder.decode_crops` uses
+_PLACED = {*range(_LAST + 1), HELD_MARK, FILLED_MARK}
+
+
+def make_crop(
+    geometry: Geometry,
+    size: tuple[int, int],
+    source: Source,
+    scale: int,
+    *,
+    nearest: bool,
+    table: NDArray[Any] | None,
+    **options: bool,
+) -> Crop:
+    """Return what native code is told of a map.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        The map, settled, without a warp.
+    size : (int, int)
+        Height and width of the frames.
+    source : Source
+        The part of the frames that the map reads.
+    scale : int
+        Frames are decoded at 1 / `scale` of their size.
+    nearest : bool
+        Whether to take the nearest pixel instead of interpolating.
+    table : ndarray, optional
+        As for `fastclips.pixels.geometry.placing.make_placer`.
+    **options
+        `channels_first` and `bypass_cache`, as there.
+
+    Returns
+    -------
+    Crop
+    """
+    return Crop(
+        size,
+        source,
+        scale,
+        mirrored=geometry.flip,
+        flipped=geometry.flip_vertical,
+        method=Method.NEAREST if nearest else Method.LINEAR,
+        table=None if table is None else _bits(table),
+        **options,
+    )
+
+
+def decode_or_share(
+    decoder: Decoder,
+    crop: Crop,
+    video: int,
+    firsts: Mapping[int, int],
+    files: Mapping[int, Any],
+    output: NDArray[Any],
+    area: FrameArea | None,
+    slots: Mapping[int, int],
+) -> dict[int, int]:
+    """Decode frames into rows of an output, those with a frame slot by way of it.
+
+    Parameters
+    ----------
+    decoder : Decoder
+        The stream's decoder.
+    crop : Crop
+        From `make_crop`.
+    video : int
+        The storage's number.
+    firsts : mapping of int to int
+        The row of each frame.
+    files : mapping of int to bytes-like
+        The files of the same frames.
+    output : ndarray, (rows, ...)
+        Receives the frames.
+    area : FrameArea, optional
+        The stream's part of the frame slots.
+    slots : mapping of int to int
+        The slots of frames that have one.
+
+    Returns
+    -------
+    dict of int to int
+        The mark of each frame.
+    """
+    rows = _rows(output)
+    shared = [frame for frame in firsts if frame in slots] if area is not None else []
+    own = [frame for frame in firsts if frame not in slots] if shared else [*firsts]
+    marks: dict[int, int] = {}
+    if shared and area is not None:
+        data, at = [files[frame] for frame in shared], [firsts[frame] for frame in shared]
+        kept = [slots[frame] for frame in shared]
+        found = decoder.share_crops(area, data, video, shared, kept, at, crop, rows)
+        marks.update(zip(shared, found, strict=True))
+    data, at = [files[frame] for frame in own], [firsts[frame] for frame in own]
+    marks.update(zip(own, decoder.decode_crops(data, at, crop, rows), strict=True))
+    return marks
+
+
+def copy_held(
+    area: FrameArea,
+    crop: Crop,
+    video: int,
+    firsts: Mapping[int, int],
+    output: NDArray[Any],
+    slots: Mapping[int, int],
+) -> set[int]:
+    """Copy frames from their slots to rows of an output; return those that were there.
+
+    The parameters are as for `decode_or_share`.
+    """
+    kept = [slots[frame] for frame in firsts]
+    marks = area.copy_crops(video, [*firsts], kept, [*firsts.values()], crop, _rows(output))
+    return {frame for frame, mark in zip(firsts, marks, strict=True) if mark == HELD_MARK}
+
+
+def placed(marks: Mapping[int, int]) -> Collection[int]:
+    """Return the frames that are placed, by their marks."""
+    if {*marks.values()} <= _PLACED:
+        return marks.keys()
+    return {frame for frame, mark in marks.items() if mark in _PLACED}
+
+
+def count_marks(
+    marks: Mapping[int, int], size: tuple[int, int], source: Source, scale: int, meter: Meter
+) -> None:
+    """Count frames of a size, of which a part was decoded at a scale, by their marks."""
+    counts = Counter(marks.values())
+    pixels = size[0] * size[1] / scale**2
+    decoded = (source.bottom - source.top) * (source.right - source.left) / scale**2
+    for mark, count in counts.items():
+        if mark <= _LAST:
+            meter.add_decoded(mark, pixels, decoded, count)
+    meter.add_decoded(_LAST, pixels, pixels, counts[FILLED_MARK])
+    meter.add(FILLED, counts[FILLED_MARK])
+    meter.add(HELD, counts[HELD_MARK])
+
+
+def _rows(output: NDArray[Any]) -> NDArray[Any]:
+    """View an output as native code takes it: with four axes, as unsigned integers."""
+    if output.ndim < 4:  # noqa: PLR2004 - masks have no last axis
+        output = output[..., None]
+    return _bits(output)
+
+
+def _bits(array: NDArray[Any]) -> NDArray[Any]:
+    return array if array.dtype == np.uint8 else array.view(f"u{array.itemsize}")
