@@ -3,16 +3,22 @@
 The kernel has the pixels of its reference and of OpenCV, on each path of the CPU.
 """
 
+from unittest.mock import patch
+
 import cv2
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jpegs import SAMPLINGS, encode, natural, random_box, whole
+from rendering import Store, render
 from slow_geometry import stretched
 
+import fastclips as fc
 from fastclips._native import Crop, Method, stretch
+from fastclips.engine.clip_placer import ClipPlacer
 from fastclips.pixels.decoding.decoder import Decoder, Rung
+from fastclips.pixels.recipe import compile_recipe
 from fastclips.spec import StreamSpec
 
 SIZE = (96, 160)
@@ -107,3 +113,67 @@ def test_stretched_while_decoded(sampling):
                 part = np.ascontiguousarray(whole(data, channels == 1, True, scale)[y, x])
                 np.testing.assert_array_equal(out[row], run(part, *out.shape[1:3], **mirrors))
         assert (out[2] == 0xA5).all()
+
+
+GEOMETRY = [
+    [fc.RandomResizedCrop(24, area=(0.3, 1.0)), fc.RandomFlip(1.0, vertical=1.0)],
+    [fc.CenterCrop((50, 70)), fc.Resize((60, 90))],
+    [fc.Resize((24, 40)), fc.RandomFlip(1.0)],  # at a DCT scale
+    [fc.RandomCrop((40, 60)), fc.RandomFlip(0.0, vertical=1.0)],
+]
+STEPS = [[], [fc.Normalize()], [fc.Rescale(1 / 255, dtype="float16")]]
+
+
+@pytest.mark.parametrize("channels_first", [False, True])
+@pytest.mark.parametrize("steps", STEPS, ids=repr)
+def test_one_call_for_a_clip_gives_the_same_as_frame_by_frame(steps, channels_first):
+    """Of frames that native code decodes, and of others between them; of pictures and gray ones."""
+    frames = [0, 1, 2, 2, 3, ~0]
+    for transforms in GEOMETRY:
+        for channels in (3, 1):
+            files = [encode(frame, "420", 1) for frame in FRAMES]
+            files.insert(2, encode(FRAMES[0], progressive=True))
+            store = {"stored": Store(image=files), "frames": frames, "dct_scaling": True}
+            shape = np.zeros((4, *SIZE, channels), np.uint8)
+            made = [*transforms, *(STEPS[2] if steps and channels == 1 else steps)]
+            draws = compile_recipe(made, time_steps=6, dct_scaling=True).draws
+            options = {**store, "channels_first": channels_first, "draws": [0.3] * draws}
+            calls = []
+            with patch.object(ClipPlacer, "place_crops", counted(calls)):
+                found = render(made, shape, **options)
+            with patch.object(ClipPlacer, "place_crops", lambda *_: ()):
+                expected = render(made, shape, **options)
+            np.testing.assert_array_equal(found["image"], expected["image"])
+            assert calls == [{0, 1, 3}]
+
+
+def counted(calls):
+    place = ClipPlacer.place_crops
+
+    def place_crops(placer, *given):
+        done = place(placer, *given)
+        calls.append({*done})
+        return done
+
+    return place_crops
+
+
+@pytest.mark.parametrize("steps", [[], [fc.Normalize()]], ids=repr)
+def test_frames_that_are_kept_are_stretched_alike(frames, masks, steps):
+    """Of masks, too, with values and pairs that a mirror swaps."""
+    streams = {"image": frames, "mask": fc.Stream(masks, kind="mask", values=[*range(1, 256), 0])}
+    data, windows = fc.open(streams), fc.Windows(4)
+    transforms = [
+        fc.RandomResizedCrop(30, area=(0.3, 1.0)),
+        fc.RandomFlip(vertical=0.5, mask_map={1: 2}),
+        *steps,
+    ]
+    loaders = [
+        fc.ClipLoader(data, windows, transforms, targets="mask", batch_size=4, workers=0, cache=cache, seed=3)
+        for cache in (0, fc.FrameCache("64MiB"))
+    ]
+    for epoch in (0, 1):
+        for plain, kept in zip(*(loader.epoch(epoch) for loader in loaders), strict=True):
+            for one, other in zip(plain, kept, strict=True):
+                np.testing.assert_array_equal(one, other)
+    assert loaders[1].stats().cache_hits > 0
