@@ -6,7 +6,6 @@ Each frame has a *mark*: the `Rung` on which it was decoded, HELD or FILLED. Oth
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from fastclips.engine.rendering import FILLED, HELD
 from fastclips.pixels.decoding.decoder import Rung
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -84,7 +83,7 @@ def decode_or_share(
     crop: Crop,
     video: int,
     firsts: Mapping[int, int],
-    files: Mapping[int, Any],
+    files: Sequence[Any],
     output: NDArray[Any],
     area: FrameArea | None,
     slots: Mapping[int, int],
@@ -101,8 +100,8 @@ def decode_or_share(
         The storage's number.
     firsts : mapping of int to int
         The row of each frame.
-    files : mapping of int to bytes-like
-        The files of the same frames.
+    files : sequence of bytes-like
+        The files of these frames.
     output : ndarray, (rows, ...)
         Receives the frames.
     area : FrameArea, optional
@@ -116,16 +115,24 @@ def decode_or_share(
         The mark of each frame.
     """
     rows = _rows(output)
-    shared = [frame for frame in firsts if frame in slots] if area is not None else []
-    own = [frame for frame in firsts if frame not in slots] if shared else [*firsts]
-    marks: dict[int, int] = {}
-    if shared and area is not None:
-        data, at = [files[frame] for frame in shared], [firsts[frame] for frame in shared]
-        kept = [slots[frame] for frame in shared]
-        found = decoder.share_crops(area, data, video, shared, kept, at, crop, rows)
-        marks.update(zip(shared, found, strict=True))
-    data, at = [files[frame] for frame in own], [firsts[frame] for frame in own]
-    marks.update(zip(own, decoder.decode_crops(data, at, crop, rows), strict=True))
+    kept = {frame: slots[frame] for frame in firsts if frame in slots} if area is not None else {}
+    if not kept or area is None:
+        return dict(zip(firsts, decoder.decode_crops(files, [*firsts.values()], crop, rows), strict=True))
+    data = dict(zip(firsts, files, strict=True))
+    found = decoder.share_crops(
+        area,
+        [data[frame] for frame in kept],
+        video,
+        [*kept],
+        [*kept.values()],
+        [firsts[frame] for frame in kept],
+        crop,
+        rows,
+    )
+    marks = dict(zip(kept, found, strict=True))
+    own = [frame for frame in firsts if frame not in kept]
+    found = decoder.decode_crops([data[frame] for frame in own], [firsts[frame] for frame in own], crop, rows)
+    marks.update(zip(own, found, strict=True))
     return marks
 
 
@@ -148,7 +155,7 @@ def copy_held(
 
 def placed(marks: Mapping[int, int]) -> Collection[int]:
     """Return the frames that are placed, by their marks."""
-    if {*marks.values()} <= _PLACED:
+    if _PLACED.issuperset(marks.values()):
         return marks.keys()
     return {frame for frame, mark in marks.items() if mark in _PLACED}
 
@@ -157,15 +164,18 @@ def count_marks(
     marks: Mapping[int, int], size: tuple[int, int], source: Source, scale: int, meter: Meter
 ) -> None:
     """Count frames of a size, of which a part was decoded at a scale, by their marks."""
-    counts = Counter(marks.values())
-    pixels = size[0] * size[1] / scale**2
-    decoded = (source.bottom - source.top) * (source.right - source.left) / scale**2
-    for mark, count in counts.items():
+    top, left, bottom, right = source
+    pixels, decoded = size[0] * size[1] / scale**2, (bottom - top) * (right - left) / scale**2
+    found = bytes(marks.values())
+    for mark in {*found}:
+        count = found.count(mark)
         if mark <= _LAST:
             meter.add_decoded(mark, pixels, decoded, count)
-    meter.add_decoded(_LAST, pixels, pixels, counts[FILLED_MARK])
-    meter.add(FILLED, counts[FILLED_MARK])
-    meter.add(HELD, counts[HELD_MARK])
+        elif mark == FILLED_MARK:
+            meter.add_decoded(_LAST, pixels, pixels, count)
+            meter.add(FILLED, count)
+        elif mark == HELD_MARK:
+            meter.add(HELD, count)
 
 
 def _rows(output: NDArray[Any]) -> NDArray[Any]:

@@ -213,10 +213,9 @@ class ClipPlacer:
             return ()
         frames, clip = self._frames, self._clip
         firsts = {frame: shown_at[0] for frame, shown_at in shown.items()}
-        data = dict(zip(shown, files, strict=True))
         area = None if frames is None else frames.area
         marks = decode_or_share(
-            self._setup.decoder, crop, clip.video, firsts, data, self._output, area, clip.slots
+            self._setup.decoder, crop, clip.video, firsts, files, self._output, area, clip.slots
         )
         done = placed(marks)
         self._note_size(size, done)
