@@ -68,6 +68,18 @@ class Method(enum.Enum):
     NEAREST = 1
     """The pixel in which the position lies."""
 
+class Fill(enum.Enum):
+    """The pixels around a frame abcd."""
+
+    NEAREST = 0
+    """aa|abcd|dd"""
+
+    REFLECT = 1
+    """ba|abcd|dc"""
+
+    WRAP = 2
+    """cd|abcd|ab"""
+
 def jpeg_size(data: object) -> tuple[int, int] | None:
     """Height and width of a JPEG with a usual header; None for other files."""
 
@@ -83,9 +95,9 @@ class Crop:
     The same box of frames of one size, and how it is written to rows of an output.
     """
 
-    def __init__(self, size: tuple[int, int], box: tuple[int, int, int, int], scale: int = 1, *, mirrored: bool = False, flipped: bool = False, method: Method = ..., table: NDArray[Any] | None = None, channels_first: bool = False, bypass_cache: bool = False) -> None:
+    def __init__(self, size: tuple[int, int], box: tuple[int, int, int, int], scale: int = 1, *, mirrored: bool = False, flipped: bool = False, method: Method = ..., table: NDArray[Any] | None = None, channels_first: bool = False, bypass_cache: bool = False, warp: tuple[tuple[int, int, int], tuple[int, int, int], Fill] | None = None) -> None:
         """
-        A box of another size than the output's rows is resampled by the method. `mirrored` reverses left and right, `flipped` top and bottom. `table`, (channels, 256), has the value for each byte of each channel.
+        A box of another size than the output's rows is resampled by the method. `mirrored` reverses left and right, `flipped` top and bottom. `table`, (channels, 256), has the value for each byte of each channel. `warp` has `row`, `column` and `fill` of `fastclips._native.warp`, from pixels of the box.
         """
 
 class RegionDecoder:
@@ -402,18 +414,6 @@ def stretch(frame: NDArray[numpy.uint8], mirrored: bool, flipped: bool, method: 
 
     `mirrored` reverses left and right of the output, `flipped` top and bottom.
     """
-
-class Fill(enum.Enum):
-    """The pixels around a frame abcd."""
-
-    NEAREST = 0
-    """aa|abcd|dd"""
-
-    REFLECT = 1
-    """ba|abcd|dc"""
-
-    WRAP = 2
-    """cd|abcd|ab"""
 
 POINT_BITS: int = 32
 

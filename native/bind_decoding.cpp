@@ -12,6 +12,7 @@ using fastclips::jpeg::Crop;
 using fastclips::jpeg::RegionDecoder;
 using fastclips::jpeg::Rung;
 using fastclips::resample::Method;
+using fastclips::warp::Fill;
 using Rows = nb::ndarray<nb::ndim<4>, nb::c_contig, nb::device::cpu>;
 using Table = nb::ndarray<nb::ro, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Size = std::tuple<std::uint32_t, std::uint32_t>;
@@ -148,6 +149,11 @@ void bind_decoding(nb::module_& m) {
         .value("LINEAR", Method::kLinear, "As cv2.resize does with INTER_LINEAR, bit for bit.")
         .value("NEAREST", Method::kNearest, "The pixel in which the position lies.");
 
+    nb::enum_<Fill>(m, "Fill", "The pixels around a frame abcd.")
+        .value("NEAREST", Fill::kNearest, "aa|abcd|dd")
+        .value("REFLECT", Fill::kReflect, "ba|abcd|dc")
+        .value("WRAP", Fill::kWrap, "cd|abcd|ab");
+
     m.def(
         "jpeg_size",
         [](nb::object data) -> std::optional<std::tuple<std::uint32_t, std::uint32_t>> {
@@ -179,7 +185,7 @@ void bind_decoding(nb::module_& m) {
             "__init__",
             [](MadeCrop* self, Size size, Box4 box, std::uint32_t scale, bool mirrored,
                bool flipped, Method method, std::optional<Table> table, bool channels_first,
-               bool bypass_cache) {
+               bool bypass_cache, std::optional<Map3> warp) {
                 if (!fastclips::jpeg::is_scale(scale))
                     throw nb::value_error("scale must be 1, 2, 4 or 8");
                 if (table && table->shape(1) != 256)
@@ -190,18 +196,21 @@ void bind_decoding(nb::module_& m) {
                                 scale,  mirrored,       flipped,
                                 method, channels_first, bypass_cache};
                 new (self) MadeCrop{crop, std::move(table)};
+                if (warp) self->crop.warp = map_of(*warp);
             },
             nb::sig(
                 "def __init__(self, size: tuple[int, int], box: tuple[int, int, int, int], "
                 "scale: int = 1, *, mirrored: bool = False, flipped: bool = False, method: "
                 "Method = ..., table: NDArray[typing.Any] | None = None, channels_first: bool = "
-                "False, bypass_cache: bool = False) -> None"),
+                "False, bypass_cache: bool = False, warp: tuple[tuple[int, int, int], "
+                "tuple[int, int, int], Fill] | None = None) -> None"),
             "size"_a, "box"_a, "scale"_a = 1, nb::kw_only(), "mirrored"_a = false,
             "flipped"_a = false, "method"_a = Method::kLinear, "table"_a.noconvert() = nb::none(),
-            "channels_first"_a = false, "bypass_cache"_a = false,
+            "channels_first"_a = false, "bypass_cache"_a = false, "warp"_a = nb::none(),
             "A box of another size than the output's rows is resampled by the method. `mirrored` "
             "reverses left and right, `flipped` top and bottom. `table`, (channels, 256), has the "
-            "value for each byte of each channel.");
+            "value for each byte of each channel. `warp` has `row`, `column` and `fill` of "
+            "`fastclips._native.warp`, from pixels of the box.");
 
     nb::class_<RegionDecoder>(
         m, "RegionDecoder",

@@ -87,16 +87,10 @@ void bind_pixels(nb::module_& m) {
         "Resample a frame, (H, W, C), to the size of an output, (h, w, C).\n\n"
         "`mirrored` reverses left and right of the output, `flipped` top and bottom.");
 
-    nb::enum_<Fill>(m, "Fill", "The pixels around a frame abcd.")
-        .value("NEAREST", Fill::kNearest, "aa|abcd|dd")
-        .value("REFLECT", Fill::kReflect, "ba|abcd|dc")
-        .value("WRAP", Fill::kWrap, "cd|abcd|ab");
-
     m.attr("POINT_BITS") = fastclips::warp::kPointBits;
     m.def(
         "warp",
-        [](Frame frame, std::tuple<std::int64_t, std::int64_t, std::int64_t> row,
-           std::tuple<std::int64_t, std::int64_t, std::int64_t> column, Fill fill, Frame8 output) {
+        [](Frame frame, Line3 row, Line3 column, Fill fill, Frame8 output) {
             namespace warp = fastclips::warp;
             const auto size = [&](int axis) {
                 return static_cast<std::int64_t>(frame.shape(axis));
@@ -106,14 +100,13 @@ void bind_pixels(nb::module_& m) {
             if (frame.size() == 0) throw nb::value_error("the frame is empty");
             check_rows(frame);
             const warp::Picture from{frame.data(), size(0), size(1), frame.stride(0)};
-            const auto line = [](const auto& given) {
-                return warp::Line{std::get<0>(given), std::get<1>(given), std::get<2>(given)};
-            };
-            const auto height = static_cast<std::int64_t>(output.shape(0));
             const auto width = static_cast<std::int64_t>(output.shape(1));
+            const warp::Map map = map_of({row, column, fill});
             const Unlocked unlocked;
-            const auto run = size(2) == 1 ? warp::run_rows<1> : warp::run_rows<3>;
-            run(from, line(row), line(column), fill, output.data(), height, width);
+            const auto run = size(2) == 1 ? warp::run_row<1> : warp::run_row<3>;
+            for (std::size_t y = 0; y < output.shape(0); ++y)
+                run(from, map, static_cast<std::int64_t>(y),
+                    output.data() + y * output.shape(1) * output.shape(2), width);
         },
         nb::sig("def warp(frame: NDArray[numpy.uint8], row: tuple[int, int, int], column: "
                 "tuple[int, int, int], fill: Fill, output: NDArray[numpy.uint8]) -> None"),

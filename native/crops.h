@@ -8,6 +8,7 @@
 
 #include "region.h"
 #include "resample.h"
+#include "warp.h"
 
 namespace fastclips::jpeg {
 
@@ -132,7 +133,8 @@ struct Crop {
     bool bypass_cache;
     // The value for each byte of each channel, of 1, 2 or 4 bytes; without, the bytes are written.
     const std::uint8_t* table = nullptr;
-    std::uint32_t item = 1;  // bytes of a value
+    std::uint32_t item = 1;                        // bytes of a value
+    std::optional<warp::Map> warp = std::nullopt;  // from the box, which is not mirrored then
     // Of the output.
     std::uint32_t height_out = 0, width_out = 0, channels = 0;
 
@@ -149,7 +151,9 @@ struct Crop {
         return box.top < box.bottom && box.left < box.right && box.bottom <= height &&
                box.right <= width && height_out > 0 && width_out > 0;
     }
-    bool stretches() const { return box_height() != height_out || box_width() != width_out; }
+    bool stretches() const {
+        return !warp && (box_height() != height_out || box_width() != width_out);
+    }
     bool converts() const { return table != nullptr || planar; }
 
   private:
@@ -161,9 +165,12 @@ struct Crop {
 // What writers of a crop's rows share, one after the other.
 struct RowTools {
     std::vector<std::uint8_t> pixels, row;  // of the output
+    std::vector<std::uint8_t> box;          // for a warp
     std::optional<resample::Stretch> stretch;
 
     explicit RowTools(const Crop& crop) : pixels(crop.pixels()), row(crop.row()) {
+        if (crop.warp)
+            box.resize(std::size_t{crop.box_height()} * crop.box_width() * crop.channels);
         if (crop.stretches())
             stretch.emplace(resample::Sizes{crop.box_height(), crop.box_width(), crop.height_out,
                                             crop.width_out, crop.channels},
@@ -186,7 +193,10 @@ class RowWriter {
 
     // Take row y of the box, in turn.
     void put(std::uint32_t y, const std::uint8_t* from) const {
-        if (tools_.stretch) {
+        if (crop_.warp) {
+            const std::size_t row = std::size_t{crop_.box_width()} * crop_.channels;
+            std::memcpy(tools_.box.data() + y * row, from, row);
+        } else if (tools_.stretch) {
             tools_.stretch->take(y, from,
                                  [this](std::uint32_t row, auto make) { write(row, make); });
         } else if (crop_.mirrored) {
@@ -202,7 +212,9 @@ class RowWriter {
         }
     }
 
-    void finish() const {
+    // Once all rows were taken, or not all of them.
+    void finish(bool complete) const {
+        if (crop_.warp && complete) run_warp();
         if (streams_) detail::finish_streaming();
     }
 
@@ -210,6 +222,15 @@ class RowWriter {
     std::uint8_t* at(std::uint32_t y, std::uint32_t plane = 0) const {
         const std::uint32_t row = crop_.flipped ? crop_.height_out - 1 - y : y;
         return out_ + (std::size_t{plane} * crop_.height_out + row) * row_;
+    }
+
+    void run_warp() const {
+        const std::int64_t width = crop_.box_width();
+        const warp::Picture picture{tools_.box.data(), crop_.box_height(), width,
+                                    width * crop_.channels};
+        const auto run = crop_.channels == 1 ? warp::run_row<1> : warp::run_row<3>;
+        for (std::uint32_t y = 0; y < crop_.height_out; ++y)
+            write(y, [&](std::uint8_t* to) { run(picture, *crop_.warp, y, to, crop_.width_out); });
     }
 
     // Write a row of pixels, which make() makes.
@@ -263,7 +284,7 @@ inline Rung decode_crop(RegionDecoder& decoder, Bytes file, const Crop& crop, Ro
     const Rung rung = decoder.decode_rows(
         file, *frame, crop.box, crop.scale,
         [&](std::uint32_t y, const std::uint8_t* from) { writer.put(y, from); });
-    writer.finish();
+    writer.finish(rung != Rung::kDeclined);
     return rung;
 }
 

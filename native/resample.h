@@ -125,15 +125,15 @@ inline void down_plainly(const std::int16_t* first, const std::int16_t* second,
 }
 
 #ifdef __x86_64__
-#define FASTCLIPS_WIDE [[gnu::target("avx2")]] inline
+#define FASTCLIPS_BY_AVX2 [[gnu::target("avx2")]] inline
 
-FASTCLIPS_WIDE __m256i load_values(const std::int16_t* from) {
+FASTCLIPS_BY_AVX2 __m256i load_values(const std::int16_t* from) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
 }
 
 // Weighted sums of the channels of two colour pixels.
-FASTCLIPS_WIDE __m256i sum_colours(const Columns& columns, const std::uint8_t* from, std::size_t x,
-                                   std::size_t then) {
+FASTCLIPS_BY_AVX2 __m256i sum_colours(const Columns& columns, const std::uint8_t* from,
+                                      std::size_t x, std::size_t then) {
     const __m256i pairs = _mm256_broadcastsi128_si256(
         _mm_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1));
     const std::uint8_t *const one = from + columns.bytes[x], *const two =
@@ -147,8 +147,8 @@ FASTCLIPS_WIDE __m256i sum_colours(const Columns& columns, const std::uint8_t* f
 }
 
 // Four pixels of three bytes at a time.
-FASTCLIPS_WIDE std::size_t across_colours(const Columns& columns, const std::uint8_t* from,
-                                          std::size_t x, std::int16_t* to) {
+FASTCLIPS_BY_AVX2 std::size_t across_colours(const Columns& columns, const std::uint8_t* from,
+                                             std::size_t x, std::int16_t* to) {
     const __m256i together = _mm256_broadcastsi128_si256(
         _mm_setr_epi8(0, 1, 2, 3, 4, 5, 8, 9, 10, 11, 12, 13, -1, -1, -1, -1));
     for (; x + 4 <= columns.end; x += 4) {
@@ -164,8 +164,8 @@ FASTCLIPS_WIDE std::size_t across_colours(const Columns& columns, const std::uin
 }
 
 // Eight pixels of one byte at a time.
-FASTCLIPS_WIDE std::size_t across_grays(const Columns& columns, const std::uint8_t* from,
-                                        std::size_t x, std::int16_t* to) {
+FASTCLIPS_BY_AVX2 std::size_t across_grays(const Columns& columns, const std::uint8_t* from,
+                                           std::size_t x, std::int16_t* to) {
     for (; x + 8 <= columns.end; x += 8) {
         const std::size_t* const bytes = columns.bytes.data() + x;
         __m128i pixels = _mm_setzero_si128();
@@ -195,15 +195,16 @@ FASTCLIPS_WIDE std::size_t across_grays(const Columns& columns, const std::uint8
     return x;
 }
 
-FASTCLIPS_WIDE __m256i blend(const std::int16_t* first, const std::int16_t* second, __m256i a,
-                             __m256i b) {
+FASTCLIPS_BY_AVX2 __m256i blend(const std::int16_t* first, const std::int16_t* second, __m256i a,
+                                __m256i b) {
     const __m256i sum = _mm256_add_epi16(_mm256_mulhi_epi16(load_values(first), a),
                                          _mm256_mulhi_epi16(load_values(second), b));
     return _mm256_srli_epi16(_mm256_add_epi16(sum, _mm256_set1_epi16(2)), 2);
 }
 
-FASTCLIPS_WIDE void down_widely(const std::int16_t* first, const std::int16_t* second,
-                                const std::int16_t* weights, std::size_t count, std::uint8_t* to) {
+FASTCLIPS_BY_AVX2 void down_widely(const std::int16_t* first, const std::int16_t* second,
+                                   const std::int16_t* weights, std::size_t count,
+                                   std::uint8_t* to) {
     constexpr std::size_t kStep = 32, kHalf = kStep / 2;
     if (count < kStep) return down_plainly(first, second, weights, count, to);
     const __m256i a = _mm256_set1_epi16(weights[0]), b = _mm256_set1_epi16(weights[1]);

@@ -45,7 +45,7 @@ class SharedCrops {
                 __builtin_prefetch(from + kAhead * pitch_ + i);
             writer.put(y, from);
         }
-        writer.finish();
+        writer.finish(true);
         return area_.unchanged(shared.slot, kept->word);
     }
 
@@ -64,7 +64,7 @@ class SharedCrops {
                     if (y - first < crop_.box_height())
                         writer.put(static_cast<std::uint32_t>(y - first), from + across);
                 });
-            writer.finish();
+            writer.finish(rung != Rung::kDeclined);
         }
         if (rung == Rung::kDeclined) {
             area_.abandon(shared.slot);

@@ -120,6 +120,9 @@ GEOMETRY = [
     [fc.CenterCrop((50, 70)), fc.Resize((60, 90))],
     [fc.Resize((24, 40)), fc.RandomFlip(1.0)],  # at a DCT scale
     [fc.RandomCrop((40, 60)), fc.RandomFlip(0.0, vertical=1.0)],
+    [fc.RandomRotation((20, 30), fill="reflect"), fc.RandomCrop((70, 90))],
+    [fc.CenterCrop((60, 90)), fc.RandomZoom(0.3, fill="constant", fill_value=9), fc.RandomFlip(1.0)],
+    [fc.RandomRotation((5, 9), fill="constant"), fc.Resize((40, 64))],  # at a DCT scale
 ]
 STEPS = [[], [fc.Normalize()], [fc.Rescale(1 / 255, dtype="float16")]]
 
@@ -158,16 +161,19 @@ def counted(calls):
     return place_crops
 
 
-@pytest.mark.parametrize("steps", [[], [fc.Normalize()]], ids=repr)
-def test_frames_that_are_kept_are_stretched_alike(frames, masks, steps):
+@pytest.mark.parametrize(
+    "transforms",
+    [
+        [fc.RandomResizedCrop(30, area=(0.3, 1.0)), fc.Normalize()],
+        [fc.RandomRotation(20, fill="constant", fill_value=7), fc.CenterCrop(30)],
+    ],
+    ids=repr,
+)
+def test_frames_that_are_kept_are_resampled_alike(frames, masks, transforms):
     """Of masks, too, with values and pairs that a mirror swaps."""
     streams = {"image": frames, "mask": fc.Stream(masks, kind="mask", values=[*range(1, 256), 0])}
     data, windows = fc.open(streams), fc.Windows(4)
-    transforms = [
-        fc.RandomResizedCrop(30, area=(0.3, 1.0)),
-        fc.RandomFlip(vertical=0.5, mask_map={1: 2}),
-        *steps,
-    ]
+    transforms = [*transforms, fc.RandomFlip(vertical=0.5, mask_map={1: 2})]
     loaders = [
         fc.ClipLoader(data, windows, transforms, targets="mask", batch_size=4, workers=0, cache=cache, seed=3)
         for cache in (0, fc.FrameCache("64MiB"))

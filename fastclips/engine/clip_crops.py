@@ -1,4 +1,4 @@
-"""Frames of a clip that share a map without a warp: decoded, or copied from frame slots, in one native call.
+"""Frames of a clip that share a map: decoded, or copied from frame slots, in one native call.
 
 Each frame has a *mark*: the `Rung` on which it was decoded, HELD or FILLED. Other marks leave the frame to
 `ClipPlacer.place_frame`: it has another size, is unusual or damaged, or is in no slot.
@@ -15,6 +15,8 @@ from fastclips._native import HELD as HELD_MARK
 from fastclips._native import Crop, Method
 from fastclips.engine.rendering import FILLED, HELD
 from fastclips.pixels.decoding.decoder import Rung
+from fastclips.pixels.geometry.regions import localize
+from fastclips.pixels.geometry.resample import fixed_map
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -38,6 +40,7 @@ def make_crop(
     size: tuple[int, int],
     source: Source,
     scale: int,
+    fill: str,
     *,
     nearest: bool,
     table: NDArray[Any] | None,
@@ -48,16 +51,14 @@ def make_crop(
     Parameters
     ----------
     geometry : Geometry
-        The map, settled, without a warp.
+        The map, settled; without a warp if `nearest`.
     size : (int, int)
         Height and width of the frames.
     source : Source
         The part of the frames that the map reads.
     scale : int
         Frames are decoded at 1 / `scale` of their size.
-    nearest : bool
-        Whether to take the nearest pixel instead of interpolating.
-    table : ndarray, optional
+    fill, nearest, table
         As for `fastclips.pixels.geometry.placing.make_placer`.
     **options
         `channels_first` and `bypass_cache`, as there.
@@ -66,10 +67,14 @@ def make_crop(
     -------
     Crop
     """
+    warp = None
+    if geometry.warp is not None:
+        warp = fixed_map(localize(geometry, source.top // scale, source.left // scale, scale), fill)
     return Crop(
         size,
         source,
         scale,
+        warp=warp,
         mirrored=geometry.flip,
         flipped=geometry.flip_vertical,
         method=Method.NEAREST if nearest else Method.LINEAR,

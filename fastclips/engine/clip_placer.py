@@ -200,7 +200,7 @@ class ClipPlacer:
     def place_crops(
         self, size: tuple[int, int], shown: Mapping[int, list[int]], files: Sequence[Any], meter: Meter
     ) -> Collection[int]:
-        """Decode frames of a size and place them in one call, where the map has no warp.
+        """Decode frames of a size and place them in one call, where all have one map.
 
         Returns
         -------
@@ -218,8 +218,7 @@ class ClipPlacer:
             self._setup.decoder, crop, clip.video, firsts, files, self._output, area, clip.slots
         )
         done = placed(marks)
-        self._note_size(size, done)
-        self._repeat(shown, done)
+        self._note_placed(size, shown, done)
         count_marks(marks, size, source, self._scale, meter)
         return done
 
@@ -245,8 +244,7 @@ class ClipPlacer:
             if crop is not None:
                 firsts = {frame: shown[frame][0] for frame in kept}
                 done = copy_held(frames.area, crop, clip.video, firsts, self._output, clip.slots)
-                self._note_size(first.size, done)
-                self._repeat(shown, done)
+                self._note_placed(first.size, shown, done)
             else:
                 for frame in kept:
                     if self._place_kept(frame, shown[frame], meter):
@@ -316,32 +314,39 @@ class ClipPlacer:
         return True
 
     def _crop(self, size: tuple[int, int], shown: Mapping[int, list[int]]) -> Crop | None:
-        """Return the map of frames of a size if it has no warp, and if they fit those of other streams."""
-        setup = self._setup
+        """Return what one call is told of frames of a size; None if they need more, or do not fit."""
+        setup, fill = self._setup, self._recipe.border.fill
         if self._recipe.by_frame or setup.stream.is_field:
             return None
         self._resolve_source(size, 0)
         geometry = self._geometry
-        if geometry.warp is not None or not self._fits(size, shown):
+        if (setup.stream.mask and geometry.warp is not None) or not self._fits(size, shown):
             return None
         return make_crop(
             geometry,
             size,
-            find_source(geometry, *size, self._recipe.border.fill),
+            find_source(geometry, *size, fill),
             self._scale,
+            fill,
             nearest=setup.stream.mask,
             table=self._table_at(0),
             channels_first=setup.channels_first and self._scratch is None,
             bypass_cache=self._bypass_cache,
         )
 
-    def _repeat(self, shown: Mapping[int, list[int]], done: Collection[int]) -> None:
-        """Copy frames from the first time step that shows them to the others."""
+    def _note_placed(
+        self, size: tuple[int, int], shown: Mapping[int, list[int]], done: Collection[int]
+    ) -> None:
+        """Do what is left for frames of a size that one call has placed at the first time step of each."""
+        self._note_size(size, done)
         output = self._output
         if len(shown) < len(output):
             for frame, (first, *others) in shown.items():
                 if others and frame in done:
                     output[others] = output[first]
+        if self._hole is not None:
+            for frame in done:
+                self._holes.update(dict.fromkeys(shown[frame], self._hole))
 
     def _fits(self, size: tuple[int, int], shown: Mapping[int, list[int]]) -> bool:
         """Whether frames of a size fit those of the other streams of the group."""

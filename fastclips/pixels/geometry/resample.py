@@ -35,6 +35,7 @@ __all__ = [
     "apply_border",
     "find_outside",
     "find_sources",
+    "fixed_map",
     "pick",
     "positions",
     "resample",
@@ -116,6 +117,11 @@ def warp(pixels: NDArray[np.uint8], geometry: Geometry, fill: str, out: NDArray[
     out : ndarray of uint8
         Receives the result, of the map's size: (h, w, C), C-contiguous.
     """
+    warp_pixels(pixels, *fixed_map(geometry, fill), out)
+
+
+def fixed_map(geometry: Geometry, fill: str) -> tuple[tuple[int, int, int], tuple[int, int, int], Fill]:
+    """Return a map as the kernel of `warp` takes it: the lines of row and column, and the border rule."""
     height, width = geometry.y.size, geometry.x.size
     row, column = (
         (
@@ -125,7 +131,7 @@ def warp(pixels: NDArray[np.uint8], geometry: Geometry, fill: str, out: NDArray[
         )
         for down, across, offset in geometry.matrix.tolist()
     )
-    warp_pixels(pixels, row, column, _FILLS[fill], out)
+    return row, column, _FILLS[fill]
 
 
 def _fixed(value: float, most: int) -> int:
