@@ -2,9 +2,8 @@
 The native core: the arena in shared memory, decoding of regions of JPEGs, transcoding, reading of files.
 """
 
-from collections.abc import Sequence
 import enum
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy
 from numpy.typing import NDArray
@@ -60,6 +59,27 @@ class Rung(enum.IntEnum):
     ARRAY = 4
     """Nothing to decode: pixels were given."""
 
+class Method(enum.Enum):
+    """How pixels are resampled."""
+
+    LINEAR = 0
+    """As cv2.resize does with INTER_LINEAR, bit for bit."""
+
+    NEAREST = 1
+    """The pixel in which the position lies."""
+
+class Fill(enum.Enum):
+    """The pixels around a frame abcd."""
+
+    NEAREST = 0
+    """aa|abcd|dd"""
+
+    REFLECT = 1
+    """ba|abcd|dc"""
+
+    WRAP = 2
+    """cd|abcd|ab"""
+
 def jpeg_size(data: object) -> tuple[int, int] | None:
     """Height and width of a JPEG with a usual header; None for other files."""
 
@@ -69,6 +89,16 @@ def dct_size(data: object) -> tuple[int, int]:
     """
     Height and width of a dct frame, once its checksum is verified; ValueError if it is damaged.
     """
+
+class Crop:
+    """
+    The same box of frames of one size, and how it is written to rows of an output.
+    """
+
+    def __init__(self, size: tuple[int, int], box: tuple[int, int, int, int], scale: int = 1, *, mirrored: bool = False, flipped: bool = False, method: Method = ..., table: NDArray[Any] | None = None, channels_first: bool = False, bypass_cache: bool = False, warp: tuple[tuple[int, int, int], tuple[int, int, int], Fill] | None = None) -> None:
+        """
+        A box of another size than the output's rows is resampled by the method. `mirrored` reverses left and right, `flipped` top and bottom. `table`, (channels, 256), has the value for each byte of each channel. `warp` has `row`, `column` and `fill` of `fastclips._native.warp`, from pixels of the box.
+        """
 
 class RegionDecoder:
     """
@@ -84,14 +114,14 @@ class RegionDecoder:
         Returns (rung, top, left, height, width, offset, stride): the `Rung`, at most WHOLE; offset and stride of the output in bytes, the rest in pixels of the scaled frame. If the output is too small, returns the bytes needed; if the file is unusual or damaged, None.
         """
 
-    def decode_crops(self, files: list[bytes | bytearray | memoryview], rows: list[int], size: tuple[int, int], box: tuple[int, int, int, int], scale: int, mirrored: bool, bypass_cache: bool, output: NDArray[numpy.uint8]) -> bytes:
+    def decode_crops(self, files: list[bytes | bytearray | memoryview], rows: list[int], crop: Crop, output: NDArray[Any]) -> bytes:
         """
         Decode the same box of several files into rows of an output, (rows, height, width, channels).
 
         Returns a byte for each file: the `Rung`, or more than WHOLE if the file has another size, is unusual or damaged; its row then holds anything.
         """
 
-    def share_crops(self, area: FrameArea, files: list[bytes | bytearray | memoryview], video: int, frames: list[int], slots: list[int], rows: list[int], size: tuple[int, int], box: tuple[int, int, int, int], scale: int, mirrored: bool, bypass_cache: bool, output: NDArray[numpy.uint8]) -> bytes:
+    def share_crops(self, area: FrameArea, files: list[bytes | bytearray | memoryview], video: int, frames: list[int], slots: list[int], rows: list[int], crop: Crop, output: NDArray[Any]) -> bytes:
         """
         Decode files whole into frame slots, and their box into rows of an output.
 
@@ -134,7 +164,7 @@ class FrameArea:
     def wait(self, slot: int, timeout_ms: int) -> None:
         """Wait while another worker fills a slot, but not longer."""
 
-    def copy_crops(self, video: int, frames: Sequence[int], slots: Sequence[int], rows: Sequence[int], size: tuple[int, int], box: tuple[int, int, int, int], scale: int, mirrored: bool, bypass_cache: bool, output: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None, None), order='C', device='cpu')]) -> bytes:
+    def copy_crops(self, video: int, frames: list[int], slots: list[int], rows: list[int], crop: Crop, output: NDArray[Any]) -> bytes:
         """
         Copy a box of frames from their slots into rows of an output.
 
@@ -378,17 +408,12 @@ def mix_channels(frame: NDArray[numpy.float32], matrix: list[float], output: NDA
     Make each channel a weighted sum of all; the matrix by rows, one for each result.
     """
 
-class Fill(enum.Enum):
-    """The pixels around a frame abcd."""
+def stretch(frame: NDArray[numpy.uint8], mirrored: bool, flipped: bool, method: Method, output: NDArray[numpy.uint8]) -> None:
+    """
+    Resample a frame, (H, W, C), to the size of an output, (h, w, C).
 
-    NEAREST = 0
-    """aa|abcd|dd"""
-
-    REFLECT = 1
-    """ba|abcd|dc"""
-
-    WRAP = 2
-    """cd|abcd|ab"""
+    `mirrored` reverses left and right of the output, `flipped` top and bottom.
+    """
 
 POINT_BITS: int = 32
 

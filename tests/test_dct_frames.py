@@ -13,7 +13,7 @@ from jpegs import SAMPLINGS, check, encode, natural, random_box, whole
 from PIL import Image
 from slow_dct import SELECTORS, ZIGZAG, as_jpeg, crc32c, read, sealed
 
-from fastclips._native import DCT_MAGIC, RegionDecoder, dct_size, to_dct, transcode
+from fastclips._native import DCT_MAGIC, Crop, RegionDecoder, dct_size, to_dct, transcode
 from fastclips.errors import DamageError, FrameError
 from fastclips.pixels.decoding.decoder import Decoder, Rung, frame_mode, frame_size
 from fastclips.spec import StreamSpec
@@ -138,9 +138,8 @@ def test_crops_in_one_call():
     files.append(coded(files[2]))
     box, out = (8, 20, 40, 276), np.zeros((2, 4, 32, 256, 3), np.uint8)
     for i, mirrored in enumerate((False, True)):
-        rungs = Decoder(IMAGE).decode_crops(
-            files, [0, 1, 2, 3], (72, 300), box, 1, out[i], mirrored=mirrored, bypass_cache=mirrored
-        )
+        crop = Crop((72, 300), box, mirrored=mirrored, bypass_cache=mirrored)
+        rungs = Decoder(IMAGE).decode_crops(files, [0, 1, 2, 3], crop, out[i])
         assert max(rungs) <= Rung.WHOLE
     np.testing.assert_array_equal(out[:, [0, 2]], out[:, [1, 3]])
     np.testing.assert_array_equal(out[0], out[1, :, :, ::-1])
