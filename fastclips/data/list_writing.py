@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fastclips.data.index import Index
     from fastclips.data.labels import Labels
 
-__all__ = ["Written", "fits_text", "is_plain", "label_options", "written_list"]
+__all__ = ["WrittenList", "fits_text", "is_plain", "label_options", "written_list"]
 
 _INTEGER = re.compile(r"-?[0-9]+(?:\.0+)?").fullmatch
 _SEPARATORS = re.compile(r"[,;|]").search
@@ -39,7 +39,7 @@ _BREAKS = re.compile(r"[\r\n\0]").search
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
 
 
-class Written(NamedTuple):
+class WrittenList(NamedTuple):
     """A list of videos, to be written as files.
 
     Parameters
@@ -80,7 +80,7 @@ def written_list(
     parts: bool,
     folder: str | None = None,
     shown: Sequence[NDArray[np.int64]] | None = None,
-) -> Written:
+) -> WrittenList:
     """Return an index as a list.
 
     Parameters
@@ -127,7 +127,7 @@ def written_list(
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(zip(*columns.values(), strict=True))
-    return Written(file.getvalue(), arrays, label_options(index))
+    return WrittenList(file.getvalue(), arrays, label_options(index))
 
 
 def _texts(held: NamedLabels, name: str, *, text_alone: bool) -> list[Any] | None:

@@ -32,6 +32,7 @@ from fastclips.data.storage import SentStorage, absent_picture, opened
 from fastclips.errors import FrameError
 from fastclips.packing.encoder import KINDS, kind_of
 from fastclips.packing.headers import ShardHeaders
+from fastclips.packing.opening_call import SERIES
 from fastclips.packing.parts import Problem
 from fastclips.pixels.geometry.resample import use_one_thread
 
@@ -106,6 +107,8 @@ class Made(NamedTuple):
         Frames that were not written in any stream.
     lacks_masks : bool
         Whether a frame was written without its mask.
+    pairs : list of str
+        Streams of flow in two series of files.
     problems : list of Problem
         Frames that could not be read.
     """
@@ -117,6 +120,7 @@ class Made(NamedTuple):
     arrays: int = 0
     left_out: list[int] = []  # noqa: RUF012 - never changed
     lacks_masks: bool = False
+    pairs: list[str] = []  # noqa: RUF012 - likewise
     problems: list[Problem] = []  # noqa: RUF012 - likewise
 
 
@@ -146,7 +150,7 @@ class FileMaker:
         job, counts = self._job, dict.fromkeys(("restored", "same_coefficients", "as_stored", "arrays"), 0)
         left_out: list[int] = []
         problems: list[Problem] = []
-        lacks = False
+        lacks, pairs = False, set()
         with ExitStack() as stack:
             top = stack.enter_context(_opened(job.target))
             folders = [
@@ -162,10 +166,19 @@ class FileMaker:
                 for stream, folder, files in zip(job.streams, folders, found, strict=True):
                     lacks = lacks or not files
                     for file in files:
+                        if file.before:
+                            pairs.add(stream.name)
                         name = self._name(file, stream, task.key, frame)
                         write_file(folder, name, file.content, replace=job.begun)
-                        counts[file.of] += file.before != "flow_y_"
-        return Made(task.video, **counts, left_out=left_out, lacks_masks=lacks, problems=problems)
+                        counts[file.of] += file.before != SERIES[1]
+        return Made(
+            task.video,
+            **counts,
+            left_out=left_out,
+            lacks_masks=lacks,
+            pairs=sorted(pairs),
+            problems=problems,
+        )
 
     def _frame(self, task: Run, frame: int) -> tuple[list[list[_File]] | None, list[Problem]]:
         """Return the files of each stream, none for a missing mask; None if the frame is left out."""
@@ -195,9 +208,7 @@ class FileMaker:
             yield _File("arrays", "", *_of_array(data, stream))
             return
         pair = split_pair(data)
-        for before, content in (
-            (("", data),) if pair is None else zip(("flow_x_", "flow_y_"), pair, strict=True)
-        ):
+        for before, content in (("", data),) if pair is None else zip(SERIES, pair, strict=True):
             if content[:4] != DCT_MAGIC:
                 kind = KINDS[kind_of(content)]
                 repacked = kind == "jpg" and self._headers is not None and not before

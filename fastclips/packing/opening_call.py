@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastclips.data.streams import MASKS
 from fastclips.spec import StreamSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping
 
-__all__ = ["LIST", "SCRIPT", "call", "script"]
+__all__ = ["LIST", "SCRIPT", "SERIES", "Written", "call", "script"]
 
 LIST, SCRIPT = "list.csv", "open_dataset.py"
+SERIES = "flow_x_", "flow_y_"  # before the numbers of the files of x and of y
 _SCRIPT = '''\
 """Opens the videos beside this file, with their order, parts, labels and streams."""
 
@@ -27,45 +28,61 @@ dataset = fc.open(
 '''
 
 
-def call(folder: str, streams: Sequence[StreamSpec], options: Mapping[str, Any], *, lacks_masks: bool) -> str:
+class Written(NamedTuple):
+    """What lies in a folder that was written.
+
+    Parameters
+    ----------
+    streams : tuple of StreamSpec
+        The streams.
+    options : mapping of str to object
+        Arguments of `fastclips.open` for the labels.
+    lacks_masks : bool
+        Whether frames have no mask.
+    pairs : collection of str
+        Streams of flow in two series of files.
+    """
+
+    streams: tuple[StreamSpec, ...]
+    options: Mapping[str, Any]
+    lacks_masks: bool
+    pairs: Collection[str]
+
+
+def call(folder: str, written: Written) -> str:
     """Return the call.
 
     Parameters
     ----------
     folder : str
         The folder that was written.
-    streams : sequence of StreamSpec
-        Its streams.
-    options : mapping of str to object
-        Arguments for the labels.
-    lacks_masks : bool
-        Whether frames have no mask.
+    written : Written
+        What it holds.
     """
 
     def at(name: str) -> str:
         return repr(f"{folder}/{name}".rstrip("/"))
 
-    return f"fc.open({', '.join(_arguments(at, streams, options, lacks_masks))})"
+    return f"fc.open({', '.join(_arguments(at, written))})"
 
 
-def script(streams: Sequence[StreamSpec], options: Mapping[str, Any], *, lacks_masks: bool) -> str:
+def script(written: Written) -> str:
     """Return a script that opens the folder in which it lies."""
 
     def at(name: str) -> str:
         return f"here / {name!r}" if name else "here"
 
-    return _SCRIPT.format(arguments=",\n    ".join(_arguments(at, streams, options, lacks_masks)))
+    return _SCRIPT.format(arguments=",\n    ".join(_arguments(at, written)))
 
 
-def _arguments(
-    at: Callable[[str], str], streams: Sequence[StreamSpec], options: Mapping[str, Any], lacks_masks: bool
-) -> list[str]:
+def _arguments(at: Callable[[str], str], written: Written) -> list[str]:
     """Return the arguments; `at` returns the text of the path of what has some name in the folder."""
-    found = [at(LIST)]
+    found, streams = [at(LIST)], written.streams
     several = len(streams) > 1
     if several or streams[0].name != "image" or streams[0].own_size:
         roots = [
-            f"{stream.name!r}: {_root(at(stream.name if several else ''), stream)}" for stream in streams
+            f"{stream.name!r}: {_root(at(stream.name if several else ''), stream, written)}"
+            for stream in streams
         ]
         found.append(f"root={{{', '.join(roots)}}}")
     plain = [stream for stream in streams if not stream.own_size]
@@ -74,13 +91,13 @@ def _arguments(
         found.append(f"masks={masks!r}")
     if masks:
         found += _of_mask(next(stream for stream in plain if stream.mask))
-    found += [f"{name}={value!r}" for name, value in options.items()]
-    if lacks_masks:
+    found += [f"{name}={value!r}" for name, value in written.options.items()]
+    if written.lacks_masks:
         found.append("unpaired='ignore'")
     return found
 
 
-def _root(path: str, stream: StreamSpec) -> str:
+def _root(path: str, stream: StreamSpec, written: Written) -> str:
     """Return the folder of a stream, declared if it must be."""
     if not stream.own_size:
         return path
@@ -89,7 +106,8 @@ def _root(path: str, stream: StreamSpec) -> str:
         found += _of_mask(stream)
     if stream.unknown is not None:
         found.append(f"ignore={stream.unknown!r}")
-    if stream.kind == "flow" and stream.bound != StreamSpec.bound:
+    if stream.name in written.pairs:
+        found.append(f"frames={tuple(f'{series}*' for series in SERIES)!r}")
         found.append(f"bound={stream.bound!r}")
     return f"fc.Stream({', '.join(found)})"
 

@@ -14,12 +14,14 @@ At the end, what lies in ``files/`` is moved to its place by renaming, the list 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from fastclips.data.tars import UNPACKING
 from fastclips.errors import OptionError, why_failed
 from fastclips.packing.folder_lock import lock_folder
 from fastclips.packing.frame_files import FOLDER, make_folder, write_file
@@ -29,9 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
-__all__ = ["WORK", "TargetFolder"]
+__all__ = ["TargetFolder"]
 
-WORK = ".unpacking"
 _LOG = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -62,7 +63,7 @@ class TargetFolder:
     """
 
     def __init__(self, path: Path, made: str) -> None:
-        self._path, self._work = path, path / WORK
+        self._path, self._work = path, path / UNPACKING
         self.files = str(self._work / "files")
         self.done: list[Any] = []
         self._log = self._top = -1
@@ -84,7 +85,7 @@ class TargetFolder:
     def _prepare(self, made: str) -> None:
         self._top = os.open(self._path, FOLDER)
         self._is_moving = (self._work / "moving").exists()
-        others = [entry.name for entry in self._path.iterdir() if entry.name != WORK]
+        others = [entry.name for entry in self._path.iterdir() if entry.name != UNPACKING]
         if others and not self._is_moving:
             raise OptionError(
                 f"dst={str(self._path)!r}: has {others[0]!r} beside an unfinished run; remove it, or give a "
@@ -92,7 +93,7 @@ class TargetFolder:
             )
         file = self._work / "made"
         known = file.read_text() if file.exists() else ""
-        with make_folder(self._top, WORK) as work:
+        with make_folder(self._top, UNPACKING) as work:
             self._log = os.open("done", _LOG, 0o666, dir_fd=work)
             lines = _read_all(self._log)
             end = lines.rfind(b"\n") + 1  # a killed run may have cut the last line short
@@ -120,17 +121,18 @@ class TargetFolder:
 
     def finish(self, files: Mapping[str, bytes]) -> None:
         """Write the last files, by their paths, and move all to their places, these last."""
-        with make_folder(self._top, WORK) as work, make_folder(work, "files") as folder:
+        with make_folder(self._top, UNPACKING) as work, make_folder(work, "files") as folder:
             if not self._is_moving:
                 for path, content in files.items():
                     above, _, name = path.rpartition("/")
                     with make_folder(folder, above) as below:
                         write_file(below, name, content, replace=True)
                 write_file(work, "moving", b"", replace=True)
-            last = [path.partition("/")[0] for path in files]
-            for name in sorted(os.listdir(folder), key=lambda name: (name in last, name)):  # noqa: PTH208 - of a descriptor
+            last = ["", *dict.fromkeys(path.partition("/")[0] for path in files)]  # in this order
+            names = os.listdir(folder)  # noqa: PTH208 - of a descriptor
+            for name in sorted(names, key=lambda name: last.index(name) if name in last else 0):
                 if _exists(name, self._top):
-                    raise FileExistsError(17, "File exists", name)
+                    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
                 os.rename(name, name, src_dir_fd=folder, dst_dir_fd=self._top)
         shutil.rmtree(self._work)
 

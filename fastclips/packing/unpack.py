@@ -23,9 +23,10 @@ from fastclips.data.roots import Root
 from fastclips.data.scan import FRAME_EXTENSIONS
 from fastclips.data.series import SeriesStorage
 from fastclips.data.stored import StoredVideos
+from fastclips.data.tars import UNPACKING
 from fastclips.errors import DataError, OptionError, why_failed
 from fastclips.options import bar_disabled, checked_workers
-from fastclips.packing.opening_call import LIST, SCRIPT, call, script
+from fastclips.packing.opening_call import LIST, SCRIPT, Written, call, script
 from fastclips.packing.workers import do_tasks
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastclips.data.list_writing import Written
+    from fastclips.data.list_writing import WrittenList
     from fastclips.packing.frame_files import FileJob
     from fastclips.packing.parts import Problem
     from fastclips.packing.target import TargetFolder
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["Unpacked", "unpack"]
 
 _RUN = 64  # frames of a task
+_TAKEN = (LIST, SCRIPT, UNPACKING)  # names in the folder
 _LABELS = "labels"  # folder of .npy files
 _LONGEST = 255  # bytes of a name in a folder
 _SHOWN = 300  # characters of a call that is printed
@@ -181,7 +183,7 @@ def unpack(pack: object, dst: str | PathLike[str], *, workers: int | None = None
     folders = _folders_of(videos.names)
     for stream in dataset.streams:
         name = stream.name
-        if not _is_name(name) or (len(dataset.streams) > 1 and name in (LIST, SCRIPT)):
+        if not _is_name(name) or (len(dataset.streams) > 1 and name in _TAKEN):
             raise DataError(f"there is a stream called {name!r}, which is no name of a folder")
     _list_of(dataset, videos, folders, {})  # refuses labels before anything is written
     from fastclips.packing.frame_files import FileJob  # noqa: PLC0415 - imports OpenCV
@@ -282,7 +284,7 @@ def _is_folder(name: str) -> bool:
         is_plain(name)
         and all(map(_is_name, parts))
         and not any(part.lower().endswith(FRAME_EXTENSIONS) for part in parts)
-        and parts[0] not in (LIST, SCRIPT)
+        and parts[0] not in _TAKEN
     )
 
 
@@ -336,10 +338,15 @@ def _finish(
     if listed is None:
         target.discard()
         raise DataError(f"no frame could be read; the first error: {problems[0].where}: {problems[0].why}")
-    lacks = any(result.lacks_masks for result in made)
     text, arrays, options = listed
+    written = Written(
+        dataset.streams,
+        options,
+        lacks_masks=any(result.lacks_masks for result in made),
+        pairs={name for result in made for name in result.pairs},
+    )
     files = {f"{_LABELS}/{name}": _npy(array) for name, array in arrays.items()}
-    files[SCRIPT] = script(dataset.streams, options, lacks_masks=lacks).encode()
+    files[SCRIPT] = script(written).encode()
     files[LIST] = text.encode()
     target.finish(files)
     empty = [video for video, frames in left_out.items() if len(frames) == videos.counts[video]]
@@ -349,7 +356,7 @@ def _finish(
         **{name: sum(getattr(result, name) for result in made) for name in _COUNTS},
         problems=problems,
         resumed=resumed,
-        call=call(path, dataset.streams, options, lacks_masks=lacks),
+        call=call(path, written),
     )
 
 
@@ -361,7 +368,7 @@ def _npy(array: NDArray[Any]) -> bytes:
 
 def _list_of(
     dataset: Dataset, videos: StoredVideos, folders: list[str], left_out: Mapping[int, list[int]]
-) -> Written | None:
+) -> WrittenList | None:
     """Return the list of a dataset's rows without the frames that were left out; None if none is left."""
     index = dataset.index
     starts = index.starts - videos.firsts[videos.of_row]
