@@ -171,9 +171,11 @@ class FrameArea:
         Returns a byte for each frame: HELD, or another one if the slot does not hold it; its row then holds anything.
         """
 
-def to_dct(data: bytes) -> bytes | None:
+def to_dct(data: bytes, usual: bool = False) -> bytes | None:
     """
     A dct frame of the coefficients of a JPEG; None if the JPEG is unusual or damaged, or they do not fit.
+
+    With `usual`, also None if `transcode` might refuse the JPEG.
     """
 
 def from_dct(data: bytes, around: bytes | None = None) -> bytes:

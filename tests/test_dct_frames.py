@@ -11,7 +11,7 @@ import pytest
 import simplejpeg
 from jpegs import SAMPLINGS, check, encode, natural, random_box, whole
 from PIL import Image
-from slow_dct import SELECTORS, ZIGZAG, as_jpeg, crc32c, read, sealed
+from slow_dct import SELECTORS, ZIGZAG, as_jpeg, cheapest_selector, crc32c, read, sealed
 
 from fastclips._native import DCT_MAGIC, Crop, RegionDecoder, dct_size, to_dct, transcode
 from fastclips.errors import DamageError, FrameError
@@ -81,6 +81,42 @@ def test_the_selectors_are_frozen():
     assert len(SELECTORS) == 255
     digest = hashlib.sha256(repr(SELECTORS).encode()).hexdigest()
     assert digest == "95d838516c7b4263960b4e072ec6c47fa92b28db2afade8e0af51bb93d33ca28"
+
+
+def test_each_block_has_the_cheapest_selector():
+    random, found = np.random.default_rng(0), Counter()
+    for quality in (10, 50, 88, 97, 100):
+        for size in ((8, 40), (31, 24)):
+            frame = read(to_dct(encode(any_picture(random, size), "420", 0, quality)))
+            blocks = [block for row in frame.blocks for mcu in row for block in mcu]
+            assert frame.selectors == [cheapest_selector(block) for block in blocks]
+            found.update(frame.selectors)
+    assert len(found) > 30
+    assert found[255]
+
+
+@pytest.mark.slow
+def test_usual_jpegs_can_be_transcoded():
+    """So `pack` need not transcode them to learn that they are whole."""
+    random, counts = np.random.default_rng(0), Counter()
+    for _ in range(1500):
+        data = bytearray(JPEG if random.integers(2) else encode(FRAME[:24, :40], "444", 3, 97))
+        for _ in range(random.integers(3)):
+            data[int(random.integers(len(data) if random.integers(2) else 640))] ^= 1 << int(
+                random.integers(8)
+            )
+        usual = to_dct(bytes(data), usual=True)
+        counts[usual is not None] += 1
+        if usual is not None:
+            transcode(bytes(data), 2)
+            assert usual == to_dct(bytes(data))
+    assert min(counts.values()) > 300
+    data = bytearray(JPEG)
+    data[data.index(b"JFIF\0") + 5] = 2  # a version of which libjpeg warns
+    assert to_dct(bytes(data)) is not None
+    assert to_dct(bytes(data), usual=True) is None
+    with pytest.raises(ValueError, match="JFIF"):
+        transcode(bytes(data), 2)
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """A pack that is interrupted goes on; what is half-written is never read; what cannot be written is said."""
 
 import errno
+import fcntl
 import os
 import random
 import select
@@ -470,7 +471,7 @@ def test_after_nothing_could_be_packed_frames_are_looked_at_again(many, tmp_path
 def test_a_pack_that_another_process_has_just_finished_stays(many, tmp_path, monkeypatch, options):
     """Whenever that is between a look at the folder and the lock: it is done, or it is refused."""
     folder = tmp_path / "pack"
-    look, lock = shards._is_made, shards.fcntl.flock
+    look, lock = shards._is_made, fcntl.flock
 
     def other():
         monkeypatch.undo()
@@ -485,9 +486,13 @@ def test_a_pack_that_another_process_has_just_finished_stays(many, tmp_path, mon
         other()
         lock(*arguments)
 
-    for name, slow, refused in (("_is_made", look_before, bool(options)), ("fcntl.flock", lock_after, True)):
+    waits = (
+        ("fastclips.packing.shards._is_made", look_before, bool(options)),
+        ("fcntl.flock", lock_after, True),
+    )
+    for name, slow, refused in waits:
         shutil.rmtree(folder, ignore_errors=True)
-        monkeypatch.setattr(f"fastclips.packing.shards.{name}", slow)
+        monkeypatch.setattr(name, slow)
         run = partial(fc.pack, fc.open(many), folder, shard_size="40KiB", workers=0, **options)
         if refused:
             with pytest.raises(OptionError, match=r"of other data or with other|another process packs into"):

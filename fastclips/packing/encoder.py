@@ -198,6 +198,9 @@ class Encoder:
 
     def _of_jpeg(self, data: bytes) -> Encoded:
         """Return a JPEG's coefficients as they are packed; raise ValueError if it cannot be transcoded."""
+        coded = to_dct(data, usual=True) if self._encoding.dct else None
+        if coded is not None:
+            return Encoded(coded, _DCT, around=_around(data, coded))
         made = transcode(data, self._encoding.restart)
         if not self._encoding.dct:
             return Encoded(made, 0)
