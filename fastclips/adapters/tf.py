@@ -1,5 +1,6 @@
 """A loader as a `tf.data.Dataset` whose tensors share the loader's memory.
 
+Eager loops get tensors straight from the loader (`fastclips.adapters.eager`). For graphs,
 ``Dataset.from_generator`` does not copy a NumPy array that starts at a multiple of 64 bytes, as batches do.
 It holds the array until its tensor dies; only then is the slot free again. The loader decodes ahead in
 its own processes, so the dataset prefetches just enough to hide the change of threads.
@@ -22,15 +23,14 @@ try:
 except ImportError as error:
     raise ImportError(f'this needs TensorFlow: pip install "fastclips[tensorflow]" ({error})') from error
 
+from fastclips.adapters.eager import PREFETCHED, EagerDataset
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from fastclips.serving.batches import Batches
 
 __all__ = ["to_tf_dataset"]
-
-_PREFETCHED = 2  # batches; each occupies a slot
-
 
 class _Source:
     """A loader and `map`, as a dataset reads them."""
@@ -97,7 +97,7 @@ def to_tf_dataset(
 
     dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
     dataset.source = source
-    return dataset.prefetch(_PREFETCHED)
+    return EagerDataset.of(dataset.prefetch(PREFETCHED), source.batches)
 
 
 def _spec(first: Any, last: Any) -> tf.TensorSpec:  # noqa: ANN401 - arrays, or what `map` makes of them
