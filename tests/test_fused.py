@@ -12,7 +12,7 @@ from jpegs import SAMPLINGS, encode, natural, whole
 from PIL import Image
 from slow_dct import ZIGZAG, Frame, as_jpeg, sealed
 
-from fastclips._native import to_dct
+from fastclips._native import Crop, to_dct
 from fastclips.errors import DamageError
 from fastclips.pixels.decoding.decoder import Decoder, Rung
 from fastclips.spec import StreamSpec
@@ -40,9 +40,8 @@ def crop(decoder, frame, size, box, scale, channels, *, mirrored, bypass_cache=F
     top, left, bottom, right = box
     height, width = -(-bottom // scale) - top // scale, -(-right // scale) - left // scale
     rows = np.full((3, height, width, channels), 77, np.uint8)
-    rungs = decoder.decode_crops(
-        [frame], [1], size, box, scale, rows, mirrored=mirrored, bypass_cache=bypass_cache
-    )
+    how = Crop(size, box, scale, mirrored=mirrored, bypass_cache=bypass_cache)
+    rungs = decoder.decode_crops([frame], [1], how, rows)
     assert rungs[0] <= Rung.WHOLE
     assert (rows[::2] == 77).all()
     return rows[1, :, ::-1] if mirrored else rows[1]
