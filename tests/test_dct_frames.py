@@ -226,7 +226,7 @@ def test_rgb():
     assert coded(rgb)[6] == 1
     assert coded(file.getvalue())[6] == 2
     for gray in (False, True):
-        found = DECODERS["pdep", gray, True].decode(coded(file.getvalue())).pixels
+        found = DECODERS["pdep", gray, False].decode(coded(file.getvalue())).pixels
         np.testing.assert_array_equal(found, whole(file.getvalue(), gray))
 
 
