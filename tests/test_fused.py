@@ -111,7 +111,7 @@ def hostile(random, sampling):
     taken = iter(blocks)
     mcus = [[[next(taken) for _ in range(count)] for _ in range(20)] for _ in range(3)]
     across, down = sampling >> 4, sampling & 15
-    return Frame(24 * down, 160 * across, sampling, 1, [[256] * 64] * 3, mcus)
+    return Frame(24 * down, 160 * across, sampling, 1, [[256] * 64] * 3, mcus, [])
 
 
 @pytest.mark.parametrize("largest", [2**7, 2**12, 2**14, 2**16])
