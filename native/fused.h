@@ -285,8 +285,8 @@ class FusedStage {
     std::uint32_t color_width_ = 0, color_height_ = 0;  // samples of the region
     std::uint32_t luma_rows_ = 0, color_rows_ = 0;      // that are kept
     std::size_t luma_stride_ = 0, color_stride_ = 0;
-    Box box_{};                                    // in the region, scaled
-    alignas(32) std::uint16_t quantisers_[3][64];  // in paired order
+    Box box_{};                             // in the region, scaled
+    std::uint16_t quantisers_[3][64] = {};  // in paired order
     std::vector<std::uint8_t> samples_, pixels_;
     std::vector<std::int16_t> mixed_;
 };
