@@ -65,6 +65,7 @@ if TYPE_CHECKING:
 
 WORKERS, TIME_STEPS, BATCH = 2, 16, 8
 FRAMES = 64  # of each video
+SQUARE = 315**2 / (640 * 360)  # a box of 315 x 315 pixels
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,9 @@ WORKS = (
     Work("112 of 340x256, folder", (340, 256), fc.RandomCrop(112), pack=False, crop=112),
     Work("224 of 640x360, folder", (640, 360), fc.RandomCrop(224), pack=False, crop=224),
     Work("0.25..1 to 112, pack", (640, 360), fc.RandomResizedCrop(112, area=(0.25, 1)), pack=True),
+    Work("0.25..1 to 112, folder", (640, 360), fc.RandomResizedCrop(112, area=(0.25, 1)), pack=False),
+    Work("315 to 224, pack", (640, 360), fc.RandomResizedCrop(224, area=SQUARE, aspect=1), pack=True),
+    Work("315 to 224, folder", (640, 360), fc.RandomResizedCrop(224, area=SQUARE, aspect=1), pack=False),
     Work("pairs, 224 of 640x360", (640, 360), fc.RandomCrop(224), pack=True, masks=True),
 )
 

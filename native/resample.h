@@ -131,19 +131,20 @@ FASTCLIPS_BY_AVX2 __m256i load_values(const std::int16_t* from) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
 }
 
-// Weighted sums of the channels of two colour pixels.
+// Weighted sums of the channels of output pixels x and x + 1.
 FASTCLIPS_BY_AVX2 __m256i sum_colours(const Columns& columns, const std::uint8_t* from,
-                                      std::size_t x, std::size_t then) {
+                                      std::size_t x) {
     const __m256i pairs = _mm256_broadcastsi128_si256(
         _mm_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1));
-    const std::uint8_t *const one = from + columns.bytes[x], *const two =
-                                                                 from + columns.bytes[then];
-    const __m256i pixels = _mm256_set_m128i(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(two)),
-                                            _mm_loadl_epi64(reinterpret_cast<const __m128i*>(one)));
-    const auto* const weights = reinterpret_cast<const __m128i*>(columns.weights.data());
-    const __m256i by =
-        _mm256_set_m128i(_mm_loadu_si128(weights + then), _mm_loadu_si128(weights + x));
-    return _mm256_srli_epi32(_mm256_madd_epi16(_mm256_shuffle_epi8(pixels, pairs), by), kDropped);
+    const std::size_t* const bytes = columns.bytes.data() + x;
+    long long then;
+    std::memcpy(&then, from + bytes[1], sizeof then);
+    const __m128i one = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from + bytes[0]));
+    const __m256i pixels =
+        _mm256_blend_epi32(_mm256_castsi128_si256(one), _mm256_set1_epi64x(then), 0xF0);
+    const std::int16_t* const weights = columns.weights.data() + 8 * x;
+    return _mm256_srli_epi32(
+        _mm256_madd_epi16(_mm256_shuffle_epi8(pixels, pairs), load_values(weights)), kDropped);
 }
 
 // Four pixels of three bytes at a time.
@@ -152,8 +153,9 @@ FASTCLIPS_BY_AVX2 std::size_t across_colours(const Columns& columns, const std::
     const __m256i together = _mm256_broadcastsi128_si256(
         _mm_setr_epi8(0, 1, 2, 3, 4, 5, 8, 9, 10, 11, 12, 13, -1, -1, -1, -1));
     for (; x + 4 <= columns.end; x += 4) {
-        const __m256i sums = _mm256_packs_epi32(sum_colours(columns, from, x, x + 2),
-                                                sum_colours(columns, from, x + 1, x + 3));
+        const __m256i sums = _mm256_permute4x64_epi64(
+            _mm256_packs_epi32(sum_colours(columns, from, x), sum_colours(columns, from, x + 2)),
+            0xD8);
         const __m256i all = _mm256_shuffle_epi8(sums, together);
         auto* const at = reinterpret_cast<__m128i*>(to + 3 * x);
         auto* const then = reinterpret_cast<__m128i*>(to + 3 * x + 6);
