@@ -29,7 +29,9 @@ void bind_arena(nb::module_& m) {
         "hand_over",
         [](nb::object owner) {
             using Array = nb::ndarray<nb::numpy, nb::ro, nb::c_contig, nb::device::cpu>;
-            const Array array = nb::cast<Array>(owner, false);  // no copy
+            Array array;
+            if (!nb::try_cast<Array>(owner, array, false))  // no copy
+                throw nb::type_error("must be a C-contiguous array on the CPU");
             std::vector<std::int64_t> shape(array.ndim());
             for (std::size_t axis = 0; axis < shape.size(); ++axis)
                 shape[axis] = static_cast<std::int64_t>(array.shape(axis));

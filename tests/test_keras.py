@@ -29,7 +29,7 @@ from keras_model import (  # noqa: E402 - needs keras
 )
 
 from fastclips.adapters.keras import ClipSequence  # noqa: E402 - as above
-from fastclips.errors import OptionError  # noqa: E402 - as above
+from fastclips.errors import FrameError, OptionError  # noqa: E402 - as above
 
 pytestmark = [
     pytest.mark.slow,
@@ -448,6 +448,61 @@ def test_fits_own_path_copies_no_pixels(greys):
         for array in arrays:
             assert array.ctypes.data % 64 == 0
             assert sum(np.shares_memory(array, slot) for slot in slots) == 1
+
+
+class Traced(keras.Model):
+    """Counts how often its step is traced, and on how many rows."""
+
+    traced = ()
+
+    def train_step(self, data):
+        self.traced = (*self.traced, data[0].shape[0])
+        return super().train_step(data)
+
+
+def traced_model(kind=Traced, **options):
+    x = keras.Input((4, 32, 32, 3), dtype="uint8")
+    model = kind(x, keras.layers.Dense(2)(Count()(x)))
+    model.compile("sgd", LOSS, **{"jit_compile": False, **options})
+    return model
+
+
+@tensorflow_only
+def test_a_smaller_last_batch_is_not_traced_again(loader):
+    model = traced_model()
+    fit(model, ClipSequence(loader), epochs=2)
+    assert model.traced == (None,)
+    assert counts(model) == [2] * VIDEOS
+
+
+class OwnFunction(Traced):
+    """Takes from the iterator in a graph of its own."""
+
+    def make_train_function(self, force=False):  # noqa: ARG002 - Keras's
+        import tensorflow as tf  # noqa: PLC0415 - on TensorFlow alone
+
+        self.train_function = tf.function(lambda iterator: self.train_step(next(iterator)))
+
+
+@tensorflow_only
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [(OwnFunction, {}), (Traced, {"run_eagerly": True}), (Traced, {"steps_per_execution": 3})],
+)
+def test_other_ways_to_train_get_each_clip_once(loader, kind, options):
+    model, sequence = traced_model(kind, **options), ClipSequence(loader)
+    fit(model, sequence, epochs=2)
+    assert counts(model) == [2] * VIDEOS
+    assert sequence.epoch == 2
+
+
+@tensorflow_only
+@pytest.mark.filterwarnings("ignore:.*frames looked at cannot be read")
+def test_fit_raises_the_loaders_own_error(tmp_path):
+    damaged = sorted(make_greys(tmp_path).rglob("*.jpg"))[50]
+    damaged.write_bytes(damaged.read_bytes()[:60])
+    with pytest.raises(FrameError, match=str(damaged)):
+        fit(make_model(), ClipSequence(grey_loader(tmp_path, shuffle=False)))
 
 
 MIRRORED = """

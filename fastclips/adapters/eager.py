@@ -1,16 +1,17 @@
 """Batches as eager tensors, straight from Python, without the threads and functions of tf.data.
 
-A dataset of `Dataset.from_generator` costs several times as much as the batch: a function is called in another
-thread, whose results change threads twice more. Eager code needs none of this. So `EagerDataset` is such a
-dataset, whose eager iterators make tensors of a batch's arrays themselves. An array that starts at a multiple of
-64 bytes is not copied: the tensor holds it, by DLPack. Graphs and transformations of the dataset read it as before.
+A dataset of `Dataset.from_generator` costs several times as much as the batch: a function is called in
+another thread, and its results change threads twice more. Eager code needs none of this. So `EagerDataset` is
+such a dataset, whose eager iterators make tensors of a batch's arrays themselves. An array that starts at a
+multiple of 64 bytes is not copied: the tensor holds it, by DLPack. Graphs and transformations of the dataset
+read it as before.
 
 A tensor dies in any thread. Its array, and with it the lease of a slot, is then let go by the next look for a
 free slot or the next batch: see native/handed.h.
 
-Keras's `fit` and `evaluate` take tensors in eager code, too, and call a `tf.function` with them. Such a function
-is traced again for another number of rows. So it is given `_AnyRows`, whose type leaves the number open, as the
-type of the dataset's elements does.
+Keras's `fit` and `evaluate` take tensors in eager code, too, and call a `tf.function` with them. Such a
+function is traced again for another number of rows. So it is given `_AnyRows`, whose type leaves the number
+open, as the type of the dataset's elements does.
 """
 
 from __future__ import annotations
@@ -22,13 +23,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from fastclips._native import drop_ended, hand_over
+from fastclips.engine.arena import drop_ended, hand_over
 from fastclips.errors import ClosedError, OptionError
 from fastclips.spec import ALIGNMENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
+
+    from numpy.typing import NDArray
 
 __all__ = ["PREFETCHED", "EagerDataset"]
 
@@ -51,11 +54,12 @@ class EagerDataset(tf.data.Dataset):  # type: ignore[misc] # TensorFlow has no t
 
     def __init__(self, dataset: tf.data.Dataset, begin: Callable[[], Iterator[Any]]) -> None:
         self._dataset, self._begin = dataset, begin
+        self.kinds = tf.nest.map_structure(_Kind, dataset.element_spec)
         super().__init__(dataset._variant_tensor)  # noqa: SLF001 - as every dataset of TensorFlow does
 
     @classmethod
     def of(cls, dataset: tf.data.Dataset, begin: Callable[[], Iterator[Any]]) -> tf.data.Dataset:
-        """Return such a dataset, or the given one if its elements are not dense tensors, in tuples and dicts."""
+        """Return such a dataset; the given one if its elements are not dense tensors, in tuples and dicts."""
         return cls(dataset, begin) if _is_plain(dataset.element_spec) else dataset
 
     def _inputs(self) -> list[tf.data.Dataset]:
@@ -72,15 +76,15 @@ class EagerDataset(tf.data.Dataset):  # type: ignore[misc] # TensorFlow has no t
             return super().__iter__()  # type: ignore[no-any-return]
         asker = sys._getframe(1)  # noqa: SLF001 - Keras has no other way to say what it wants
         if not _is_of_keras(asker):
-            return _EagerIterator(self, _tensor)
+            return _EagerIterator(self, _Kind.tensor)
         make = _made_for_keras(asker)
         return super().__iter__() if make is None else _KerasIterator(self, make)  # type: ignore[no-any-return]
 
 
 class _EagerIterator:
-    """An iterator that becomes one of tf.data when a graph first takes from it, and goes on at the same batch."""
+    """An iterator that becomes one of tf.data when a graph first takes from it, and goes on there."""
 
-    def __init__(self, dataset: EagerDataset, make: Callable[[Any, tf.TensorSpec], Any]) -> None:
+    def __init__(self, dataset: EagerDataset, make: Callable[[_Kind, Any], Any]) -> None:
         self._dataset, self._make = dataset, make  # the dataset holds the loader
         self._arrays: Iterator[Any] | None = None
         self._graph: tf.data.Iterator | None = None
@@ -94,8 +98,8 @@ class _EagerIterator:
         """Return this iterator."""
         if not tf.executing_eagerly():
             raise OptionError(
-                "a tf.function loops over an iterator that it did not get as an argument: loop over the dataset "
-                "there, or give the iterator to the function"
+                "a tf.function loops over an iterator that it did not get as an argument: loop over the "
+                "dataset there, or give the iterator to the function"
             )
         return self
 
@@ -118,7 +122,7 @@ class _EagerIterator:
 
     def _take(self) -> Any:  # noqa: ANN401 - a structure
         drop_ended()
-        return _with_spec(self._make, next(self._begun()), self.element_spec)
+        return _with_kinds(self._make, next(self._begun()), self._dataset.kinds)
 
     def _is_in_graph(self) -> bool:
         return self._graph is not None or not tf.executing_eagerly()
@@ -170,41 +174,57 @@ class _AnyRows:
 
     __slots__ = ("_spec", "_tensor")
 
-    def __init__(self, array: Any, spec: tf.TensorSpec) -> None:  # noqa: ANN401 - an array
-        self._tensor, self._spec = _tensor(array, spec), spec
+    def __init__(self, tensor: tf.Tensor, spec: tf.TensorSpec) -> None:
+        self._tensor, self._spec = tensor, spec
 
-    def __tf_tracing_type__(self, context: Any) -> tf.TensorSpec:  # noqa: ANN401 - TensorFlow's
+    def __tf_tracing_type__(self, context: Any) -> Any:  # noqa: ANN401 - TensorFlow's
         return self._spec.__tf_tracing_type__(context)
 
     def __tf_tensor__(self, dtype: tf.DType | None = None, name: str | None = None) -> tf.Tensor:
         return self._tensor
 
 
-def _tensor(array: Any, spec: tf.TensorSpec) -> tf.Tensor:  # noqa: ANN401 - an array, or what becomes one
-    """Return a tensor over the array's memory, or of a copy if it is small, of another dtype or not aligned."""
-    array = np.asarray(array, spec.dtype.as_numpy_dtype)
-    if not spec.shape.is_compatible_with(array.shape):
-        raise TypeError(f"a batch has an array of shape {array.shape} where {spec.shape} was expected")
-    if (
-        array.nbytes >= _SMALL
-        and array.dtype.kind in _KINDS
-        and array.flags.c_contiguous
-        and array.ctypes.data % ALIGNMENT == 0
-    ):
-        return tf.experimental.dlpack.from_dlpack(hand_over(array))
-    return tf.convert_to_tensor(array)
+class _Kind:
+    """The type of a tensor, and how to make one."""
+
+    def __init__(self, spec: tf.TensorSpec) -> None:
+        self.spec = spec
+        self._dtype, self._shape = np.dtype(spec.dtype.as_numpy_dtype), spec.shape.as_list()
+        self._shares = self._dtype.kind in _KINDS
+
+    def tensor(self, array: Any) -> tf.Tensor:  # noqa: ANN401 - an array, or what becomes one
+        """Return a tensor over an array's memory, or of a copy if it is small or not aligned."""
+        array = np.asarray(array, self._dtype)
+        if len(array.shape) != len(self._shape) or any(
+            wanted not in {None, length} for length, wanted in zip(array.shape, self._shape, strict=True)
+        ):
+            raise TypeError(
+                f"an array of a batch has shape {array.shape}, where {self.spec.shape} was expected"
+            )
+        if self._shares and array.nbytes >= _SMALL and _is_aligned(array):
+            return tf.experimental.dlpack.from_dlpack(hand_over(array))
+        return tf.convert_to_tensor(array)
+
+    def any_rows(self, array: Any) -> _AnyRows:  # noqa: ANN401 - as above
+        """Return a tensor as an argument whose number of rows the function is not traced for."""
+        return _AnyRows(self.tensor(array), self.spec)
 
 
-def _with_spec(make: Callable[[Any, tf.TensorSpec], Any], batch: Any, spec: Any) -> Any:  # noqa: ANN401 - structures
+def _is_aligned(array: NDArray[Any]) -> bool:
+    return array.flags.c_contiguous and array.ctypes.data % ALIGNMENT == 0
+
+
+def _with_kinds(make: Callable[[_Kind, Any], Any], batch: Any, kinds: Any) -> Any:  # noqa: ANN401 - structures
     """Make tensors of a structure of arrays."""
-    if isinstance(spec, tf.TensorSpec):
-        return make(batch, spec)
-    if isinstance(spec, dict):
-        if isinstance(batch, dict) and batch.keys() == spec.keys():
-            return {name: _with_spec(make, batch[name], of) for name, of in spec.items()}
-    elif isinstance(batch, tuple) and len(batch) == len(spec):
-        return tuple(_with_spec(make, part, of) for part, of in zip(batch, spec, strict=True))
-    raise TypeError(f"a batch is {batch!r}, where the structure {spec} was expected")
+    if isinstance(kinds, _Kind):
+        return make(kinds, batch)
+    if isinstance(kinds, dict):
+        if isinstance(batch, dict) and batch.keys() == kinds.keys():
+            return {name: _with_kinds(make, batch[name], kind) for name, kind in kinds.items()}
+    elif isinstance(batch, tuple) and len(batch) == len(kinds):
+        return tuple(_with_kinds(make, part, kind) for part, kind in zip(batch, kinds, strict=True))
+    wanted = tf.nest.map_structure(lambda kind: kind.spec, kinds)
+    raise TypeError(f"a batch is {batch!r}, where the structure {wanted} was expected")
 
 
 def _is_plain(spec: Any) -> bool:  # noqa: ANN401 - a structure
@@ -218,7 +238,7 @@ def _is_of_keras(frame: FrameType) -> bool:
     return str(frame.f_globals.get("__name__", "")).partition(".")[0] in {"keras", "tf_keras"}
 
 
-def _made_for_keras(asker: FrameType | None) -> Callable[[Any, tf.TensorSpec], Any] | None:
+def _made_for_keras(asker: FrameType | None) -> Callable[[_Kind, Any], Any] | None:
     """Return what makes a tensor for the code of Keras that iterates; None if it needs a graph.
 
     Keras's trainer calls its function with each batch where an iterator is not one of tf.data, as it does for
@@ -232,5 +252,5 @@ def _made_for_keras(asker: FrameType | None) -> Callable[[Any, tf.TensorSpec], A
     if {getattr(getattr(type(trainer), name, None), "__module__", None) for name in names} != {_TRAINER}:
         return None
     if trainer.run_eagerly or asker.f_code.co_name == "predict":  # type: ignore[union-attr] # it is a trainer's
-        return _tensor
-    return _AnyRows if trainer.steps_per_execution == 1 else None  # type: ignore[union-attr] # as above
+        return _Kind.tensor
+    return _Kind.any_rows if trainer.steps_per_execution == 1 else None  # type: ignore[union-attr] # as above

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["to_tf_dataset"]
 
+
 class _Source:
     """A loader and `map`, as a dataset reads them."""
 
