@@ -189,7 +189,7 @@ inline void put_chunk(const Picture& from, const Run& run, std::int64_t column, 
     const auto [second, after] = run.weights(column);
     const __m128i low = _mm_set1_epi16(kOne - 1), one = _mm_set1_epi16(kOne);
     const __m128i first = _mm_sub_epi16(one, second), before = _mm_sub_epi16(one, after);
-    const auto mix = [&](__m128i a, __m128i b) {
+    const auto mix = [first, second = second](__m128i a, __m128i b) {
         const __m128i sum = _mm_add_epi16(_mm_mullo_epi16(a, first), _mm_mullo_epi16(b, second));
         return _mm_xor_si128(sum, _mm_set1_epi16(static_cast<short>(0x8000)));
     };
