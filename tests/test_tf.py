@@ -52,6 +52,17 @@ def test_a_loaded_state_is_where_it_begins(frames):
     assert same(pixels(loader.to_tf_dataset()), [x for x, _ in twin.epoch(3, 2)])
 
 
+def test_a_state_of_other_batches(frames):
+    """The rest of the epoch has a smaller last batch, which no whole epoch has."""
+    with make_loader(frames, 0, batch_size=4) as saved, make_loader(frames, 0, batch_size=9) as loader:
+        loader.load_state_dict(saved.state_dict(0, 1))
+        assert [len(x) for x, _ in loader.epoch(1)] == [9, 9]
+        loader.load_state_dict(saved.state_dict(0, 1))
+        dataset = to_tf_dataset(loader)
+        assert dataset.element_spec[0].shape[0] is None
+        assert [[len(x) for x, _ in dataset] for _ in range(2)] == [[9, 5], [9, 9]]
+
+
 def small_model():
     keras = pytest.importorskip("keras")
     model = keras.Sequential(
