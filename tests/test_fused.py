@@ -73,7 +73,8 @@ def test_any_box_of_any_frame(data, sampling, size, restart, quality, scale, gra
     top, left, bottom, right = box
     expected = full[top // scale : -(-bottom // scale), left // scale : -(-right // scale)]
     mirrored = bool(seed // 2)
-    for decoder, frame in product(DECODERS[gray].values(), (file, to_dct(file))):
+    frames = [frame for frame in (file, to_dct(file)) if frame]  # noise may leave the bounds of packing
+    for decoder, frame in product(DECODERS[gray].values(), frames):
         found = decoder.decode(frame, box, scale)
         assert found.rung <= Rung.WHOLE
         assert (found.top, found.left) == (top // scale, left // scale)
