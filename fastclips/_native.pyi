@@ -8,6 +8,7 @@ from typing import Annotated
 
 import numpy
 from numpy.typing import NDArray
+from typing_extensions import CapsuleType
 
 
 CACHE_LINE: int = 64
@@ -156,6 +157,16 @@ def from_dct(data: bytes, around: bytes | None = None) -> bytes:
 def around_scan(data: bytes) -> bytes | None:
     """
     What a JPEG has before its scan and behind it; None if it is no usual JPEG.
+    """
+
+def hand_over(array: object) -> CapsuleType:
+    """
+    A DLPack capsule of a C-contiguous array. What takes it keeps the array alive, and may let it go in any thread: see native/handed.h.
+    """
+
+def drop_ended() -> None:
+    """
+    Let the arrays go that were handed over, and whose tensors have died since.
     """
 
 class FrameSlots:

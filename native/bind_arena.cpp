@@ -43,7 +43,8 @@ void bind_arena(nb::module_& m) {
             return nb::steal<nb::capsule>(capsule);
         },
         "array"_a,
-        "A DLPack capsule of a C-contiguous array. What takes it keeps the array alive, and may let "
+        "A DLPack capsule of a C-contiguous array. What takes it keeps the array alive, and may "
+        "let "
         "it go in any thread: see native/handed.h.");
     m.def("drop_ended", &fastclips::Handed::drop_ended,
           "Let the arrays go that were handed over, and whose tensors have died since.");

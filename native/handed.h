@@ -1,9 +1,9 @@
 // Arrays that are handed to another framework without a copy, by DLPack.
 //
-// A framework frees a tensor in any of its threads, perhaps while it holds a lock of its own, or while the
-// interpreter ends. Taking the GIL there could wait for ever. So the deleter only puts the array on a list,
-// without the GIL, and `drop_ended` lets the arrays of the list go: the engine calls it whenever it looks for
-// free memory.
+// A framework frees a tensor in any of its threads, perhaps while it holds a lock of its own, or
+// while the interpreter ends. Taking the GIL there could wait for ever. So the deleter only puts
+// the array on a list, without the GIL, and `drop_ended` lets the arrays of the list go: the engine
+// calls it whenever it looks for free memory.
 #pragma once
 
 #include <Python.h>
@@ -37,7 +37,8 @@ class Handed {
   public:
     static constexpr const char* kName = "dltensor";
 
-    // Return a capsule of C-contiguous memory on the CPU, which keeps the owner alive. Needs the GIL.
+    // Return a capsule of C-contiguous memory on the CPU, which keeps the owner alive. Needs the
+    // GIL.
     static PyObject* capsule(PyObject* owner, void* data, std::vector<std::int64_t> shape,
                              std::uint8_t code, std::uint8_t bits) {
         auto* const handed = new Handed(owner, std::move(shape));
