@@ -1,7 +1,7 @@
 """How many batches can the training process receive, and what CPU time does it spend on each?
 
     python benchmarks/consumer.py
-    python benchmarks/consumer.py --workers 64 --python jax=/path/to/python torch=/other/python
+    python benchmarks/consumer.py --python jax=/path/to/python torch=/other/python
 
 The workers do empty work: a renderer that writes nothing. So the figures show what the plan, the tickets,
 the slots and the training process can carry, whatever decoding costs. A batch is (8, 16, 224, 224, 3) uint8,
@@ -184,7 +184,7 @@ def same_batch(loader: fc.ClipLoader, backend: str) -> Any:
 
 def measure(backend: str, path: str, workers: int, pause_ms: float, folder: str) -> dict[str, list[float]]:
     """Measure one line in this process."""
-    clock = Clock(10 if pause_ms else 200, pause_ms)
+    clock = Clock(10 if pause_ms else 100, pause_ms)
     with make_loader(folder, workers) as loader:
         if path == "loop":
             receive(iter(loader.to_tf_dataset() if backend == "tensorflow" else loader), clock)

@@ -206,6 +206,8 @@ def test_tensors_keep_their_memory(frames):
                     epoch % 3 :
                 ]
         assert loader._engine.slots < 4 * len(loader)
+        for tensor, images in kept:
+            np.testing.assert_array_equal(tensor, images)
     del loader, dataset, x
     gc.collect()
     for tensor, images in kept:

@@ -78,7 +78,7 @@ class EagerDataset(tf.data.Dataset):  # type: ignore[misc] # TensorFlow has no t
         if not _is_of_keras(asker):
             return _EagerIterator(self, _Kind.tensor)
         make = _made_for_keras(asker)
-        return super().__iter__() if make is None else _KerasIterator(self, make)  # type: ignore[no-any-return]
+        return super().__iter__() if make is None else _KerasIterator(self, make)
 
 
 class _EagerIterator:

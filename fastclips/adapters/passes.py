@@ -297,7 +297,7 @@ def asked_by_keras(dataset: object, method: str, above: int = 2) -> FrameType | 
 
 def _give_eager(adapter: object) -> None:
     """Let an adapter of Keras that is being made give the TensorFlow trainer an `EagerDataset`."""
-    kind = type(adapter)
+    kind: Any = type(adapter)
     if kind.__name__ == "PyDatasetAdapter" and {"get_tf_dataset", "_get_iterator"} <= kind.__dict__.keys():
         adapter.__class__ = _eager_kind(kind)
 

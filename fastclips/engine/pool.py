@@ -261,6 +261,8 @@ class Pool:
     def _note_deaths(self) -> None:
         """Read the last death of each row of counters that has a new one."""
         counts = self.counters[:, _DEATHS].copy()  # before the deaths themselves: the nursery counts last
+        if counts.tobytes() == self._known_deaths.tobytes():  # as for nearly every batch
+            return
         for row in np.flatnonzero(counts != self._known_deaths):
             if len(self._deaths) < _KEPT_NOTES:
                 self._deaths.append(Death(*map(int, self.counters[row, _DEATH])))
