@@ -300,4 +300,31 @@ inline void decode_crops(RegionDecoder& decoder, const std::vector<Bytes>& files
             decode_crop(decoder, files[i], crop, tools, out + rows[i] * crop.bytes()));
 }
 
+// Pixels of a frame; rows are `pitch` bytes apart.
+struct Pixels {
+    const std::uint8_t* data;
+    std::ptrdiff_t pitch;
+};
+
+// Write a crop of a frame that is decoded already, at the crop's scale.
+inline void write_crop(const Crop& crop, const Pixels& frame, RowTools& tools, std::uint8_t* out) {
+    const RowWriter writer(crop, tools, out);
+    const std::uint8_t* from = frame.data + crop.box.top / crop.scale * frame.pitch +
+                               std::size_t{crop.box.left / crop.scale} * crop.channels;
+    for (std::uint32_t y = 0; y < crop.box_height(); ++y, from += frame.pitch) writer.put(y, from);
+    writer.finish(true);
+}
+
+// Write crops of frames, where there are any, each into its own row of `out`, and store kArray.
+inline void write_crops(const std::vector<std::optional<Pixels>>& frames, const Crop& crop,
+                        const std::vector<std::uint32_t>& rows, std::uint8_t* out, char* rungs) {
+    if (!crop.fits()) return;
+    RowTools tools(crop);
+    for (std::size_t i = 0; i < frames.size(); ++i) {
+        if (!frames[i]) continue;
+        write_crop(crop, *frames[i], tools, out + rows[i] * crop.bytes());
+        rungs[i] = static_cast<char>(Rung::kArray);
+    }
+}
+
 }  // namespace fastclips::jpeg
