@@ -52,8 +52,8 @@ from frames import write_frames
 from PIL import Image
 
 import fastclips as fc
-from fastclips.commands.bench import _TURN_S as TURN_S
-from fastclips.commands.bench import _Engine, _Loops, _sample, _Turn
+from fastclips.commands.bench import _Loops, _sample
+from fastclips.commands.turns import TURN_S, Engine, Turn
 from fastclips.engine.clip_spec import ClipSpec
 from fastclips.engine.renderer import Renderer
 from fastclips.pixels.decoding.decoder import Decoded, Decoder, Rung
@@ -187,8 +187,8 @@ def measure(work: Work, dataset: Dataset, seconds: float) -> None:
     """Measure and print a line of the table."""
     with ExitStack() as stack:
 
-        def engine(**options: Any) -> Callable[[], _Turn]:
-            made = _Engine(stack.enter_context(make_loader(dataset, work, **options)), TIME_STEPS)
+        def engine(**options: Any) -> Callable[[], Turn]:
+            made = Engine(stack.enter_context(make_loader(dataset, work, **options)), TIME_STEPS)
             made.take()
             made.turn()  # touches slots for the first time
             return made.turn
@@ -201,13 +201,13 @@ def measure(work: Work, dataset: Dataset, seconds: float) -> None:
             made = _Loops(_sample(dataset), WORKERS, dataset.streams[0], work.crop)
             bare = stack.enter_context(closing(made))
             sides["bare"] = lambda: bare.turn(TURN_S, whole=False)
-        rounds: list[dict[str, _Turn]] = []
+        rounds: list[dict[str, Turn]] = []
         began = perf_counter()
         while perf_counter() - began < seconds or len(rounds) < 2:
             order = list(sides) if len(rounds) % 2 else list(reversed(sides))
             rounds.append({name: sides[name]() for name in order})
 
-    def ratio(figure: Callable[[dict[str, _Turn]], float]) -> str:
+    def ratio(figure: Callable[[dict[str, Turn]], float]) -> str:
         low, middle, high = np.quantile([figure(turns) for turns in rounds], (0.25, 0.5, 0.75))
         return f"{middle:.2f} ({low:.2f}-{high:.2f})"
 
