@@ -80,6 +80,8 @@ Crop crop_of(const MadeCrop& made, std::uint32_t channels, const Rows& output,
     crop.channels = channels;
     if (output.shape(crop.planar ? 1 : 3) != channels)
         throw nb::value_error("output must have as many channels as the decoder");
+    if (crop.warp && channels != 1 && channels != 3)
+        throw nb::value_error("a warp takes 1 or 3 channels");
     if (made.table) {
         if (made.table->shape(0) != channels)
             throw nb::value_error("table must have as many channels as the decoder");
