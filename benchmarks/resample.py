@@ -4,8 +4,8 @@
 
 One process, bytes in memory, clips of 16 frames of film (`frames.py`; 640x360, quality 88, 4:2:0), a new
 random map for each clip. One call: `Decoder.decode_crops` resamples each row as it is decoded. Frame by
-frame: Python calls `Decoder.decode` and `cv2.resize` for each frame. Not resampled: one call that writes the box as
-it is decoded. Restart: MCUs between restart markers, 0 for a plain JPEG.
+frame: Python calls `Decoder.decode` and `cv2.resize` for each frame. Not resampled: one call that writes the
+box as it is decoded. Restart: MCUs between restart markers, 0 for a plain JPEG.
 
 Result::
 

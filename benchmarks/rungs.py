@@ -18,6 +18,9 @@ Result::
     112 of 340x256, folder    2.46 (2.41-2.51)    2.48    18,684   0.107  0.89 (0.87-0.92)    0.89
     224 of 640x360, folder    2.40 (2.36-2.45)    2.40     7,515   0.266  0.94 (0.92-0.95)    0.92
     0.25..1 to 112, pack      2.56 (2.51-2.62)    2.52     7,448   0.269
+    0.25..1 to 112, folder    2.06 (1.90-2.62)    2.07
+    315 to 224, pack          2.40 (2.31-2.49)    2.30
+    315 to 224, folder        1.57 (1.52-1.61)    1.82
     pairs, 224 of 640x360     1.90 (1.87-1.94)    1.93     3,558   0.553
         the mask takes 73% of a pair's CPU time
 
@@ -26,7 +29,8 @@ Result::
 How to read: ratios are medians over rounds, with quartiles. `over whole` compares frames per second; `by CPU`
 compares the CPU time per frame of all processes. The efficiency is frames per second over those of the bare
 loop; it is left out where frames are resampled. For pairs, the last line is the mask's share of a pair's CPU
-time, measured with a third loader of the images alone: a PNG is always decoded whole.
+time, measured with a third loader of the images alone: a PNG is always decoded whole. Three
+lines were measured while the machine was busy, so they have no rates.
 
 The rest to an efficiency of 1 is some 8 us a frame in the first line. More than half of it is Python's, for
 any crop; the rest is reading, and writing to the batch.
@@ -52,8 +56,8 @@ from frames import write_frames
 from PIL import Image
 
 import fastclips as fc
-from fastclips.commands.bench import _TURN_S as TURN_S
-from fastclips.commands.bench import _Engine, _Loops, _sample, _Turn
+from fastclips.commands.bench import _Loops, _sample
+from fastclips.commands.turns import TURN_S, Engine, Turn
 from fastclips.engine.clip_spec import ClipSpec
 from fastclips.engine.renderer import Renderer
 from fastclips.pixels.decoding.decoder import Decoded, Decoder, Rung
@@ -187,8 +191,8 @@ def measure(work: Work, dataset: Dataset, seconds: float) -> None:
     """Measure and print a line of the table."""
     with ExitStack() as stack:
 
-        def engine(**options: Any) -> Callable[[], _Turn]:
-            made = _Engine(stack.enter_context(make_loader(dataset, work, **options)), TIME_STEPS)
+        def engine(**options: Any) -> Callable[[], Turn]:
+            made = Engine(stack.enter_context(make_loader(dataset, work, **options)), TIME_STEPS)
             made.take()
             made.turn()  # touches slots for the first time
             return made.turn
@@ -201,13 +205,13 @@ def measure(work: Work, dataset: Dataset, seconds: float) -> None:
             made = _Loops(_sample(dataset), WORKERS, dataset.streams[0], work.crop)
             bare = stack.enter_context(closing(made))
             sides["bare"] = lambda: bare.turn(TURN_S, whole=False)
-        rounds: list[dict[str, _Turn]] = []
+        rounds: list[dict[str, Turn]] = []
         began = perf_counter()
         while perf_counter() - began < seconds or len(rounds) < 2:
             order = list(sides) if len(rounds) % 2 else list(reversed(sides))
             rounds.append({name: sides[name]() for name in order})
 
-    def ratio(figure: Callable[[dict[str, _Turn]], float]) -> str:
+    def ratio(figure: Callable[[dict[str, Turn]], float]) -> str:
         low, middle, high = np.quantile([figure(turns) for turns in rounds], (0.25, 0.5, 0.75))
         return f"{middle:.2f} ({low:.2f}-{high:.2f})"
 

@@ -129,6 +129,13 @@ class RegionDecoder:
         Returns a byte for each file: HELD if it was copied from its slot, FILLED, or as `decode_crops`, where the slot belongs to another frame or worker.
         """
 
+def write_crops(frames: list[NDArray[Any]], rows: list[int], crop: Crop, output: NDArray[Any]) -> bytes:
+    """
+    Write the same box of frames of pixels into rows of an output.
+
+    Returns a byte for each frame: ARRAY, or another one if it has not the crop's size and the output's channels, is not of uint8, or the pixels of a row do not lie together.
+    """
+
 class FrameArea:
     """One stream's area of all frame slots, as a worker sees it."""
 

@@ -80,6 +80,8 @@ Crop crop_of(const MadeCrop& made, std::uint32_t channels, const Rows& output,
     crop.channels = channels;
     if (output.shape(crop.planar ? 1 : 3) != channels)
         throw nb::value_error("output must have as many channels as the decoder");
+    if (crop.warp && channels != 1 && channels != 3)
+        throw nb::value_error("a warp takes 1 or 3 channels");
     if (made.table) {
         if (made.table->shape(0) != channels)
             throw nb::value_error("table must have as many channels as the decoder");
@@ -111,6 +113,21 @@ std::vector<fastclips::jpeg::Shared> shared_of(std::uint64_t video,
     for (std::size_t i = 0; i < frames.size(); ++i)
         shared.push_back({{video, frames[i]}, slots[i], rows[i]});
     return shared;
+}
+
+// The pixels of an array, if it is a frame for a crop at scale 1: (H, W, C), or (H, W) of one
+// channel.
+std::optional<fastclips::jpeg::Pixels> pixels_of(nb::handle object, const Crop& crop) {
+    nb::ndarray<const std::uint8_t, nb::device::cpu> frame;
+    if (!nb::try_cast(object, frame, false) || frame.ndim() < 2 || frame.ndim() > 3)
+        return std::nullopt;
+    const std::size_t channels = frame.ndim() == 3 ? frame.shape(2) : 1;
+    const auto together = static_cast<std::int64_t>(channels);
+    if (frame.shape(0) != crop.height || frame.shape(1) != crop.width ||
+        channels != crop.channels || (frame.shape(1) > 1 && frame.stride(1) != together) ||
+        (channels > 1 && frame.stride(2) != 1))
+        return std::nullopt;
+    return fastclips::jpeg::Pixels{frame.data(), frame.stride(0)};
 }
 
 // Why a frame in the dct code cannot be read.
@@ -302,6 +319,32 @@ void bind_decoding(nb::module_& m) {
             "Decode files whole into frame slots, and their box into rows of an output.\n\n"
             "Returns a byte for each file: HELD if it was copied from its slot, FILLED, or as "
             "`decode_crops`, where the slot belongs to another frame or worker.");
+
+    m.def(
+        "write_crops",
+        [](nb::list frames, std::vector<std::uint32_t> rows, const MadeCrop& made, Rows output) {
+            const auto channels = output.shape(made.crop.planar ? 1 : 3);
+            const Crop crop = crop_of(made, static_cast<std::uint32_t>(channels), output, rows);
+            if (crop.scale != 1) throw nb::value_error("scale must be 1");
+            if (frames.size() != rows.size())
+                throw nb::value_error("frames and rows must have one length");
+            std::vector<std::optional<fastclips::jpeg::Pixels>> pixels;
+            for (nb::handle frame : frames)
+                pixels.push_back(crop.fits() ? pixels_of(frame, crop) : std::nullopt);
+            std::string rungs(rows.size(), static_cast<char>(Rung::kDeclined));
+            {
+                const Unlocked unlocked;
+                fastclips::jpeg::write_crops(pixels, crop, rows, bytes_of(output), rungs.data());
+            }
+            return nb::bytes(rungs.data(), rungs.size());
+        },
+        nb::sig("def write_crops(frames: list[NDArray[typing.Any]], rows: list[int], crop: Crop, "
+                "output: "
+                "NDArray[typing.Any]) -> bytes"),
+        "frames"_a, "rows"_a, "crop"_a, "output"_a.noconvert(),
+        "Write the same box of frames of pixels into rows of an output.\n\n"
+        "Returns a byte for each frame: ARRAY, or another one if it has not the crop's size and "
+        "the output's channels, is not of uint8, or the pixels of a row do not lie together.");
 
     nb::class_<FrameArea>(m, "FrameArea",
                           "One stream's area of all frame slots, as a worker sees it.")

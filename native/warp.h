@@ -186,7 +186,8 @@ inline void put_chunk(const Picture& from, const Run& run, std::int64_t column, 
     gather(std::integral_constant<int, 5>());
     gather(std::integral_constant<int, 6>());
     gather(std::integral_constant<int, 7>());
-    const auto [second, after] = run.weights(column);
+    const auto weights = run.weights(column);  // clang captures no structured bindings
+    const __m128i second = weights.first, after = weights.second;
     const __m128i low = _mm_set1_epi16(kOne - 1), one = _mm_set1_epi16(kOne);
     const __m128i first = _mm_sub_epi16(one, second), before = _mm_sub_epi16(one, after);
     const auto mix = [first, second = second](__m128i a, __m128i b) {

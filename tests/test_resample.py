@@ -15,7 +15,7 @@ from rendering import Store, render
 from slow_geometry import stretched
 
 import fastclips as fc
-from fastclips._native import Crop, Method, stretch
+from fastclips._native import Crop, Method, stretch, write_crops
 from fastclips.engine.clip_placer import ClipPlacer
 from fastclips.pixels.decoding.decoder import Decoder, Rung
 from fastclips.pixels.recipe import compile_recipe
@@ -183,3 +183,46 @@ def test_frames_that_are_kept_are_resampled_alike(frames, masks, transforms):
             for one, other in zip(plain, kept, strict=True):
                 np.testing.assert_array_equal(one, other)
     assert loaders[1].stats().cache_hits > 0
+
+
+@pytest.mark.parametrize("channels_first", [False, True])
+@pytest.mark.parametrize("steps", STEPS, ids=repr)
+def test_pixels_that_are_given_take_one_call_as_well(steps, channels_first):
+    pixels = np.stack(FRAMES)
+    labels = np.random.default_rng(1).integers(0, 256, pixels.shape[:3], np.uint8)
+    pixels.flags.writeable = False
+    for transforms in GEOMETRY:
+        draws = [0.3] * compile_recipe([*transforms, *steps], time_steps=4).draws
+        options = {"frames": [0, 2, 1, ~2], "draws": draws, "channels_first": channels_first}
+        calls = []
+        with patch.object(ClipPlacer, "place_crops", counted(calls)):
+            found = render([*transforms, *steps], pixels, labels, **options)
+        with patch.object(ClipPlacer, "place_crops", lambda *_: ()):
+            expected = render([*transforms, *steps], pixels, labels, **options)
+        for name, values in expected.items():
+            np.testing.assert_array_equal(found[name], values)
+        assert calls[0] == {0, 1, 2}
+        assert calls[1] in ({0, 1, 2}, set())  # warps of masks are another way
+
+
+def test_arrays_that_are_refused():
+    """Of another size, type or order, and what is no array; they are left out."""
+    good = np.random.default_rng(0).integers(0, 256, (9, 12, 3), np.uint8)
+    frames = [
+        good,
+        good[:8],
+        good[..., :1],
+        good.astype(np.int8),
+        good.transpose(1, 0, 2),
+        b"file",
+        good[:, ::-1],
+    ]
+    out = np.full((8, 9, 12, 3), 0xA5, np.uint8)
+    marks = write_crops([*frames, good[::-1]], [*range(8)], Crop((9, 12), (0, 0, 9, 12)), out)
+    assert [mark == Rung.ARRAY for mark in marks] == [True, *[False] * 6, True]
+    np.testing.assert_array_equal(out[7], good[::-1])
+    assert (out[1:7] == 0xA5).all()
+    with pytest.raises(ValueError, match="scale"):
+        write_crops([good], [0], Crop((9, 12), (0, 0, 9, 12), 2), out)
+    with pytest.raises(ValueError, match="length"):
+        write_crops([good], [0, 1], Crop((9, 12), (0, 0, 9, 12)), out)

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastclips._native import FILLED as FILLED_MARK
 from fastclips._native import HELD as HELD_MARK
-from fastclips._native import Crop, Method
+from fastclips._native import Crop, Method, write_crops
 from fastclips.engine.rendering import FILLED, HELD
 from fastclips.pixels.decoding.decoder import Rung
 from fastclips.pixels.geometry.regions import localize
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fastclips.pixels.geometry.affine import Geometry
     from fastclips.pixels.geometry.regions import Source
 
-__all__ = ["copy_held", "count_marks", "decode_or_share", "make_crop", "placed"]
+__all__ = ["copy_held", "count_marks", "decode_or_share", "make_crop", "placed", "write_arrays"]
 
 _LAST = int(Rung.WHOLE)  # the last rung that `Decoder.decode_crops` uses
 _PLACED = {*range(_LAST + 1), HELD_MARK, FILLED_MARK}
@@ -139,6 +139,17 @@ def decode_or_share(
     found = decoder.decode_crops([data[frame] for frame in own], [firsts[frame] for frame in own], crop, rows)
     marks.update(zip(own, found, strict=True))
     return marks
+
+
+def write_arrays(
+    crop: Crop, firsts: Mapping[int, int], arrays: Sequence[NDArray[Any]], output: NDArray[Any]
+) -> set[int]:
+    """Write frames that are pixels to rows of an output; return those that are as the crop says.
+
+    The parameters are as for `decode_or_share`.
+    """
+    marks = write_crops([*arrays], [*firsts.values()], crop, _rows(output))
+    return {frame for frame, mark in zip(firsts, marks, strict=True) if mark == Rung.ARRAY}
 
 
 def copy_held(

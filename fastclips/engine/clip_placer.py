@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastclips.engine.clip_crops import copy_held, count_marks, decode_or_share, make_crop, placed
+from fastclips.engine.clip_crops import (
+    copy_held,
+    count_marks,
+    decode_or_share,
+    make_crop,
+    placed,
+    write_arrays,
+)
 from fastclips.engine.rendering import DECODE, FILLED, HELD, KERNEL
 from fastclips.errors import FastclipsError, FrameError
-from fastclips.pixels.decoding.decoder import Decoded, Decoder
+from fastclips.pixels.decoding.decoder import Decoded, Decoder, Rung
 from fastclips.pixels.geometry.fields import make_field_placer
 from fastclips.pixels.geometry.placing import Hole, find_hole, make_placer
 from fastclips.pixels.geometry.regions import Source, find_source, localize
@@ -202,17 +209,21 @@ class ClipPlacer:
     ) -> Collection[int]:
         """Decode frames of a size and place them in one call, where all have one map.
 
+        The files are all arrays of pixels, or none is.
+
         Returns
         -------
         collection of int
             The frames that were placed. The others are left to `place_frame`, or have another size.
         """
+        frames, clip = self._frames, self._clip
+        firsts = {frame: shown_at[0] for frame, shown_at in shown.items()}
+        if isinstance(files[0], np.ndarray):
+            return self._place_arrays(size, shown, firsts, files, meter)
         crop = self._crop(size, shown) if self._setup.scaled else None
         source = self._source
         if crop is None or source is None:
             return ()
-        frames, clip = self._frames, self._clip
-        firsts = {frame: shown_at[0] for frame, shown_at in shown.items()}
         area = None if frames is None else frames.area
         marks = decode_or_share(
             self._setup.decoder, crop, clip.video, firsts, files, self._output, area, clip.slots
@@ -220,6 +231,24 @@ class ClipPlacer:
         done = placed(marks)
         self._note_placed(size, shown, done)
         count_marks(marks, size, source, self._scale, meter)
+        return done
+
+    def _place_arrays(
+        self,
+        size: tuple[int, int],
+        shown: Mapping[int, list[int]],
+        firsts: Mapping[int, int],
+        arrays: Sequence[NDArray[Any]],
+        meter: Meter,
+    ) -> Collection[int]:
+        """Place frames that are pixels, as `place_crops`, unless some are for frame slots."""
+        shared = self._frames is not None and any(frame in self._clip.slots for frame in firsts)
+        crop = None if shared else self._crop(size, shown, 1)
+        if crop is None:
+            return ()
+        done = write_arrays(crop, firsts, arrays, self._output)
+        self._note_placed(size, shown, done)
+        meter.add_decoded(Rung.ARRAY, size[0] * size[1], size[0] * size[1], len(done))
         return done
 
     def place_held(self, shown: Mapping[int, list[int]], meter: Meter) -> Collection[int]:
@@ -313,7 +342,9 @@ class ClipPlacer:
         self._note_size(kept.size, (frame,))
         return True
 
-    def _crop(self, size: tuple[int, int], shown: Mapping[int, list[int]]) -> Crop | None:
+    def _crop(
+        self, size: tuple[int, int], shown: Mapping[int, list[int]], scale: int | None = None
+    ) -> Crop | None:
         """Return what one call is told of frames of a size; None if they need more, or do not fit."""
         setup, fill = self._setup, self._recipe.border.fill
         if self._recipe.by_frame or setup.stream.is_field:
@@ -326,7 +357,7 @@ class ClipPlacer:
             geometry,
             size,
             find_source(geometry, *size, fill),
-            self._scale,
+            self._scale if scale is None else scale,
             fill,
             nearest=setup.stream.mask,
             table=self._table_at(0),

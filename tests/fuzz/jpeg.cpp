@@ -90,6 +90,26 @@ void check_stretched(RegionDecoder& decoder, Bytes file, Crop crop,
     }
 }
 
+// Crops that are warped have the pixels of a region that is warped afterwards.
+void check_warped(RegionDecoder& decoder, Bytes file, Crop crop,
+                  const std::vector<std::uint8_t>& part) {
+    namespace warp = fastclips::warp;
+    const std::int64_t one = std::int64_t{1} << warp::kPointBits;
+    const std::int64_t height = crop.height_out, width = crop.width_out, channels = crop.channels;
+    const warp::Picture picture{part.data(), height, width, width * channels};
+    crop.warp =
+        warp::Map{{one * 7 / 8, one / 5, -one * 2}, {-one / 5, one, one}, warp::Fill::kReflect};
+    crop.height_out = 1 + crop.height_out * 7 % 61, crop.width_out = 1 + crop.width_out * 5 % 83;
+    std::vector<std::uint8_t> out(crop.bytes()), expected(crop.bytes());
+    char rung = 0;
+    decode_crops(decoder, {file}, crop, {0}, out.data(), &rung);
+    demand((rung == static_cast<char>(Rung::kDeclined)) == part.empty(), "warps are of regions");
+    const auto run = channels == 1 ? warp::run_row<1> : warp::run_row<3>;
+    for (std::uint32_t y = 0; !part.empty() && y < crop.height_out; ++y)
+        run(picture, *crop.warp, y, expected.data() + y * crop.row(), crop.width_out);
+    demand(part.empty() || out == expected, "warped pixels");
+}
+
 // Crops by way of a frame slot, whose memory is exactly that of a frame, have the same pixels.
 void check_shared(RegionDecoder& decoder, Bytes file, const Crop& crop, std::size_t frame_bytes,
                   const std::vector<std::uint8_t>& part, const std::vector<std::uint8_t>& whole) {
@@ -129,6 +149,7 @@ void check_pixels(Bytes file, const Frame& frame, const Question& question) {
     crop.height_out = height, crop.width_out = right - left, crop.channels = decoder.channels();
     check_crops(decoder, file, crop, part);
     check_stretched(decoder, file, crop, part);
+    check_warped(decoder, file, crop, part);
     const auto whole = decode(decoder, file, {0, 0, frame.height, frame.width}, scale);
     if (!part.empty())
         check_shared(decoder, file, crop,
