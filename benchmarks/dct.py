@@ -2,25 +2,40 @@
 
     python benchmarks/dct.py
 
-One process, bytes in memory, 24 frames of film (`frames.py`; 4:2:0) as `fastclips pack` stores them with
-`--codec jpeg` and with `--codec dct`. Each is decoded by `Decoder.decode` with a new random box; the sides
-take turns. Sizes are bytes of the packed frames over those of the original JPEGs, headers included.
+Frames of film and of photographs under a moving camera (`frames.py`), 4:2:0, as `fastclips pack` stores them
+with `--codec jpeg` and with `--codec dct`.
+
+packs     bytes of the packed frames over those of the original JPEGs, headers included; and frames packed per
+          second of CPU time in one process, whole calls of `fastclips.pack` in turns
+decodes   one process, bytes in memory, 24 frames. Each is decoded by `Decoder.decode` with a new random box;
+          the sides take turns
 
 Result::
 
-    crop of frame, quality jpeg    dct      JPEG   AVX2, pdep         AVX2               plain
-    224 of 340x256, 75    1.000  1.075    132.6   1.47 (1.45-1.48)   1.32 (1.31-1.33)   1.31 (1.30-1.32)
-    112 of 340x256, 75    1.000  1.075     47.1   1.35 (1.32-1.39)   1.25 (1.23-1.29)   1.24 (1.21-1.28)
-    all of 340x256, 75    1.000  1.075    199.6   1.46 (1.44-1.47)   1.30 (1.29-1.31)   1.30 (1.28-1.31)
-    224 of 340x256, 88    0.996  1.025    157.8   1.66 (1.61-1.69)   1.47 (1.44-1.50)   1.36 (1.33-1.38)
-    112 of 340x256, 88    0.996  1.025     55.6   1.49 (1.45-1.54)   1.39 (1.36-1.42)   1.30 (1.28-1.32)
-    all of 340x256, 88    0.996  1.025    234.6   1.64 (1.61-1.67)   1.44 (1.41-1.46)   1.33 (1.31-1.36)
-    224 of 340x256, 95    0.977  1.012    205.6   1.87 (1.85-1.89)   1.61 (1.59-1.63)   1.42 (1.40-1.43)
-    112 of 340x256, 95    0.977  1.012     69.7   1.64 (1.60-1.66)   1.46 (1.43-1.48)   1.32 (1.29-1.36)
-    all of 340x256, 95    0.977  1.012    297.8   1.82 (1.81-1.83)   1.55 (1.54-1.56)   1.38 (1.37-1.39)
-    224 of 640x360, 88    1.007  1.048    156.3   1.59 (1.55-1.61)   1.42 (1.40-1.44)   1.32 (1.31-1.34)
+    340x256, quality       JPEG bytes    jpeg    dct   packed per CPU second: jpeg    dct
+    film, 75                   11,586   1.001  1.075                        1,345  1,167
+    film, 88                   18,809   0.996  1.027                        1,080    910
+    film, 95                   34,695   0.973  1.007                          667    555
+    photographs, 75            15,528   1.003  1.061                        1,262  1,062
+    photographs, 88            22,977   0.993  1.054                          949    813
+    photographs, 95            36,031   0.962  1.040                          785    694
 
-2 cores of a virtual machine with other work, AMD EPYC (Zen 4).
+    crop of frame, kind, quality    jpeg    dct    JPEG  AVX2, pdep        AVX2              plain
+    224 of 340x256, film 75        1.000  1.075   132.6  1.47 (1.45-1.48)  1.32 (1.31-1.33)  1.31 (1.30-1.32)
+    112 of 340x256, film 75        1.000  1.075    47.1  1.35 (1.32-1.39)  1.25 (1.23-1.29)  1.24 (1.21-1.28)
+    all of 340x256, film 75        1.000  1.075   199.6  1.46 (1.44-1.47)  1.30 (1.29-1.31)  1.30 (1.28-1.31)
+    224 of 340x256, film 88        0.996  1.025   157.8  1.66 (1.61-1.69)  1.47 (1.44-1.50)  1.36 (1.33-1.38)
+    112 of 340x256, film 88        0.996  1.025    55.6  1.49 (1.45-1.54)  1.39 (1.36-1.42)  1.30 (1.28-1.32)
+    all of 340x256, film 88        0.996  1.025   234.6  1.64 (1.61-1.67)  1.44 (1.41-1.46)  1.33 (1.31-1.36)
+    224 of 340x256, film 95        0.977  1.012   205.6  1.87 (1.85-1.89)  1.61 (1.59-1.63)  1.42 (1.40-1.43)
+    112 of 340x256, film 95        0.977  1.012    69.7  1.64 (1.60-1.66)  1.46 (1.43-1.48)  1.32 (1.29-1.36)
+    all of 340x256, film 95        0.977  1.012   297.8  1.82 (1.81-1.83)  1.55 (1.54-1.56)  1.38 (1.37-1.39)
+    224 of 640x360, film 88        1.007  1.048   156.3  1.59 (1.55-1.61)  1.42 (1.40-1.44)  1.32 (1.31-1.34)
+    224 of 340x256, photographs 88 0.990  1.053   184.0  1.66 (1.60-1.72)  1.47 (1.40-1.54)  1.36 (1.31-1.39)
+    112 of 340x256, photographs 88 0.990  1.053    83.8  1.50 (1.45-1.59)  1.39 (1.28-1.47)  1.29 (1.25-1.33)
+    all of 340x256, photographs 88 0.990  1.053   310.9  1.64 (1.58-1.74)  1.45 (1.40-1.54)  1.34 (1.29-1.38)
+
+2 cores of a virtual machine with other work, AMD EPYC (Zen 4); photographs and packs in a second run.
 
 How to read: `JPEG` is the CPU time in us per decode of the pack of JPEGs. The last three columns are how many
 times faster dct frames are decoded by each reader: medians over rounds of 24 frames, with quartiles. On all
@@ -110,8 +125,8 @@ def packs(top: Path, videos: int) -> None:
 
 def decodes(rounds: int) -> None:
     """Print how fast packed frames are decoded."""
-    names = "".join(f"{name:19}" for name in READERS)
-    print(f"    {'crop of frame, quality':36} jpeg    dct      JPEG   {names}")
+    names = "".join(f"{name:18}" for name in READERS)
+    print(f"    {'crop of frame, kind, quality':30}  jpeg    dct    JPEG  {names}")
     for work in WORKS:
         _, width, height = work.crop
         files = jpegs_of(work.kind, height, width, FRAMES, quality=work.quality)
@@ -124,10 +139,10 @@ def decodes(rounds: int) -> None:
         ]
         taken = time_boxes(decoders, work.crop, FRAMES, rounds)
         sizes = [sum(map(len, made)) / sum(map(len, files)) for made in (jpegs, coded)]
-        name = f"{work.crop}, {work.kind}, {work.quality}"
+        name = f"{work.crop}, {work.kind} {work.quality}"
         print(
-            f"    {name:34} {sizes[0]:6.3f} {sizes[1]:6.3f}   {np.median(taken[..., 0]):6.1f}   "
-            + "   ".join(ratios(taken))
+            f"    {name:30}{sizes[0]:6.3f} {sizes[1]:6.3f}  {np.median(taken[..., 0]):6.1f}  "
+            + "  ".join(ratios(taken))
         )
 
 
