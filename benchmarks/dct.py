@@ -2,11 +2,23 @@
 
     python benchmarks/dct.py
 
-One process, bytes in memory, 24 frames of film (`frames.py`; 4:2:0) as `fastclips pack` stores them with
-`--codec jpeg` and with `--codec dct`. Each is decoded by `Decoder.decode` with a new random box; the sides
-take turns. Sizes are bytes of the packed frames over those of the original JPEGs, headers included.
+Frames of film and of photographs under a moving camera (`frames.py`), 4:2:0, as `fastclips pack` stores them
+with `--codec jpeg` and with `--codec dct`.
+
+packs     bytes of the packed frames over those of the original JPEGs, headers included; and frames packed per
+          second of CPU time in one process, whole calls of `fastclips.pack` in turns
+decodes   one process, bytes in memory, 24 frames. Each is decoded by `Decoder.decode` with a new random box;
+          the sides take turns
 
 Result::
+
+    340x256, quality       JPEG bytes    jpeg    dct   packed per CPU second: jpeg    dct
+    film, 75                   11,586   1.001  1.075                        1,345  1,167
+    film, 88                   18,809   0.996  1.027                        1,080    910
+    film, 95                   34,695   0.973  1.007                          667    555
+    photographs, 75            15,528   1.003  1.061                        1,262  1,062
+    photographs, 88            22,977   0.993  1.054                          949    813
+    photographs, 95            36,031   0.962  1.040                          785    694
 
     crop, frame, quality  jpeg    dct     JPEG   fused JPEG         AVX2, pdep         AVX2   libjpeg   plain
     224 of 340x256, 75   1.000  1.075    144.7   1.26 (1.23-1.31)   2.08 (1.96-2.13)   1.84   1.40      1.31
@@ -20,7 +32,7 @@ Result::
     all of 340x256, 95   0.977  1.012    329.4   1.20 (1.18-1.24)   2.35 (2.26-2.41)   1.97   1.65      1.36
     224 of 640x360, 88   1.007  1.048    174.9   1.29 (1.26-1.32)   2.24 (2.19-2.29)   2.04   1.59      1.37
 
-2 cores of a virtual machine with other work, AMD EPYC (Zen 4).
+2 cores of a virtual machine with other work, AMD EPYC (Zen 4); packs in a second run.
 
 How to read: `JPEG` is the CPU time in us per decode of the pack of JPEGs, whose pixels libjpeg-turbo makes.
 All other columns are how many times faster the same boxes are decoded: medians over rounds of 24 frames, two
@@ -129,10 +141,10 @@ def decodes(rounds: int) -> None:
         ]
         taken = time_boxes(decoders, work.crop, FRAMES, rounds)
         sizes = [sum(map(len, made)) / sum(map(len, files)) for made in (jpegs, coded)]
-        name = f"{work.crop}, {work.kind}, {work.quality}"
+        name = f"{work.crop}, {work.kind} {work.quality}"
         print(
-            f"    {name:34} {sizes[0]:6.3f} {sizes[1]:6.3f}   {np.median(taken[..., 0]):6.1f}   "
-            + "   ".join(ratios(taken))
+            f"    {name:30}{sizes[0]:6.3f} {sizes[1]:6.3f}  {np.median(taken[..., 0]):6.1f}  "
+            + "  ".join(ratios(taken))
         )
 
 

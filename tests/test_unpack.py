@@ -77,9 +77,8 @@ def test_another_header_is_refused():
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_folder(frames, tmp_path, workers):
-    fc.pack(frames, tmp_path / "pack", codec="dct", shard_size="20KiB", workers=workers)
-    done = fc.unpack(tmp_path / "pack", tmp_path / "files", workers=workers)
+def test_a_folder(frames, coded, tmp_path, workers):
+    done = fc.unpack(coded, tmp_path / "files", workers=workers)
     assert (done.videos, done.restored, done.same_coefficients, done.as_stored) == (6, 72, 0, 0)
     assert done.problems == []
     before, after = files(frames), files(tmp_path / "files")

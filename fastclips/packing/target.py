@@ -27,7 +27,7 @@ from fastclips.packing.folder_lock import lock_folder
 from fastclips.packing.frame_files import FOLDER, make_folder, write_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
     from typing import Self
 
@@ -48,8 +48,8 @@ class TargetFolder:
 
     Attributes
     ----------
-    done : list
-        Results of the tasks that earlier runs have completed.
+    done : int
+        Number of tasks whose files are complete.
     begun : bool
         Whether an earlier run may have written some of the files.
     files : str
@@ -65,7 +65,7 @@ class TargetFolder:
     def __init__(self, path: Path, made: str) -> None:
         self._path, self._work = path, path / UNPACKING
         self.files = str(self._work / "files")
-        self.done: list[Any] = []
+        self.done = 0
         self._log = self._top = -1
         self._is_ours = self.begun = False
         if path.is_symlink() or (path.exists() and not path.is_dir()):
@@ -95,16 +95,15 @@ class TargetFolder:
         known = file.read_text() if file.exists() else ""
         with make_folder(self._top, UNPACKING) as work:
             self._log = os.open("done", _LOG, 0o666, dir_fd=work)
-            lines = _read_all(self._log)
-            end = lines.rfind(b"\n") + 1  # a killed run may have cut the last line short
-            if end and known != made:
+            count, end = _count_lines(self._log)
+            if count and known != made:
                 raise OptionError(
                     f"dst={str(self._path)!r}: has the beginning of the files of other data; delete it, or "
                     "give another folder"
                 )
             os.ftruncate(self._log, end)
             os.lseek(self._log, end, os.SEEK_SET)
-            self.done = [json.loads(line) for line in lines[:end].splitlines()]
+            self.done = count
             self.begun = known == made
             if not self.begun:
                 shutil.rmtree(self.files, ignore_errors=True)
@@ -117,7 +116,13 @@ class TargetFolder:
         data = f"{json.dumps(done)}\n".encode()
         while data:
             data = data[os.write(self._log, data) :]
-        self.done.append(done)
+        self.done += 1
+
+    def results(self) -> Iterator[Any]:
+        """Yield the results of all tasks that are done, as JSON has them."""
+        with (self._work / "done").open(encoding="utf-8") as file:
+            for line in file:
+                yield json.loads(line)
 
     def finish(self, files: Mapping[str, bytes]) -> None:
         """Write the last files, by their paths, and move all to their places, these last."""
@@ -138,7 +143,7 @@ class TargetFolder:
 
     def discard(self) -> None:
         """Have all that was done removed when the folder is closed."""
-        self.done = []
+        self.done = 0
 
     def close(self) -> None:
         """Unlock the folder; remove what is left of a run that has done nothing."""
@@ -163,8 +168,11 @@ def _exists(name: str, folder: int) -> bool:
     return False
 
 
-def _read_all(fd: int) -> bytes:
-    data = b""
-    while more := os.read(fd, 2**20):
-        data += more
-    return data
+def _count_lines(fd: int) -> tuple[int, int]:
+    """Return the number of complete lines of a file, and where the last one ends."""
+    count = end = at = 0
+    while part := os.read(fd, 2**20):
+        count += part.count(b"\n")
+        end = at + part.rfind(b"\n") + 1 if b"\n" in part else end
+        at += len(part)
+    return count, end

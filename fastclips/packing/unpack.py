@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from io import BytesIO
+from itertools import islice, tee
 from os import PathLike, fsencode
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -191,7 +192,7 @@ def unpack(pack: object, dst: str | PathLike[str], *, workers: int | None = None
 
     path = Path(dst).absolute()
     with TargetFolder(path, _digest(dataset)) as target:
-        resumed = bool(target.done)
+        resumed = target.done > 0
         job = FileJob(
             dataset.storage, dataset.streams, videos.names, Names.of(folders), target.files, target.begun
         )
@@ -257,10 +258,13 @@ def _folders_of(names: Iterable[str]) -> list[str]:
     """Return a folder for each video: its name, or, if it cannot be one, a name with the video's number."""
     given = list(names)
     taken = {name for name in given if _is_folder(name)}
+    free = set(taken)
     folders = []
     for number, name in enumerate(given):
         folder = name
-        if name not in taken:
+        if name in free:
+            free.remove(name)
+        else:
             parts = [_cleaned(part) for part in name.split("/") if part not in ("", ".", "..")]
             folder = "/".join([f"_{number}", *parts])
             while folder in taken:
@@ -301,17 +305,14 @@ def _cleaned(part: str) -> str:
 
 def _fill(target: TargetFolder, job: FileJob, videos: StoredVideos, workers: int) -> None:
     """Do all tasks that are not done."""
-    runs = list(videos.runs(_RUN))
-    done = len(target.done)
+    runs = videos.runs(_RUN)
+    done = sum(run.frames for run in islice(runs, target.done))
+    total = int(videos.counts.sum())
     with tqdm(
-        total=int(videos.counts.sum()),
-        initial=sum(run.frames for run in runs[:done]),
-        desc="unpacking",
-        unit=" frames",
-        disable=bar_disabled(),
-        leave=False,
+        total=total, initial=done, desc="unpacking", unit=" frames", disable=bar_disabled(), leave=False
     ) as bar:
-        for run, made in zip(runs[done:], do_tasks(job, runs[done:], workers, "unpacking"), strict=True):
+        tasks, given = tee(runs)
+        for run, made in zip(tasks, do_tasks(job, given, workers, "unpacking"), strict=True):
             target.add(made)
             bar.update(run.frames)
 
@@ -328,23 +329,24 @@ def _finish(
     from fastclips.packing.frame_files import Made  # noqa: PLC0415 - imports OpenCV
     from fastclips.packing.parts import Problem  # noqa: PLC0415 - likewise
 
-    made = [Made(*result) for result in target.done]
-    problems = [Problem(*problem) for result in made for problem in result.problems]
+    counts, lacks_masks, pairs = dict.fromkeys(_COUNTS, 0), False, set()
+    problems: list[Problem] = []
     left_out: dict[int, list[int]] = {}
-    for result in made:
-        if result.left_out:
-            left_out.setdefault(result.video, []).extend(result.left_out)
+    for result in target.results():
+        made = Made(*result)
+        for name in _COUNTS:
+            counts[name] += getattr(made, name)
+        lacks_masks = lacks_masks or made.lacks_masks
+        pairs.update(made.pairs)
+        problems += [Problem(*problem) for problem in made.problems]
+        if made.left_out:
+            left_out.setdefault(made.video, []).extend(made.left_out)
     listed = _list_of(dataset, videos, folders, left_out)
     if listed is None:
         target.discard()
         raise DataError(f"no frame could be read; the first error: {problems[0].where}: {problems[0].why}")
     text, arrays, options = listed
-    written = Written(
-        dataset.streams,
-        options,
-        lacks_masks=any(result.lacks_masks for result in made),
-        pairs={name for result in made for name in result.pairs},
-    )
+    written = Written(dataset.streams, options, lacks_masks, pairs)
     files = {f"{_LABELS}/{name}": _npy(array) for name, array in arrays.items()}
     files[SCRIPT] = script(written).encode()
     files[LIST] = text.encode()
@@ -353,7 +355,7 @@ def _finish(
     return Unpacked(
         path,
         len(folders) - len(empty),
-        **{name: sum(getattr(result, name) for result in made) for name in _COUNTS},
+        **counts,
         problems=problems,
         resumed=resumed,
         call=call(path, written),
