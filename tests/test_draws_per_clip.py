@@ -24,7 +24,9 @@ TRANSFORMS = [fc.RandomResizedCrop(24), fc.RandomFlip(), fc.Brightness(0.3)]
 
 
 @pytest.mark.slow
-@given(plan_options(), st.integers(1, 4), st.integers(1, 3), st.integers(1, 3), st.integers(0, 2), st.booleans())
+@given(
+    plan_options(), st.integers(1, 4), st.integers(1, 3), st.integers(1, 3), st.integers(0, 2), st.booleans()
+)
 def test_rows_of_a_clip(given_options, each, batch_size, world, rank, drop_last):
     cut = {"rank": min(rank, world - 1), "world": world, "drop_last": drop_last}
     given_options["choices"] = [fc.Reverse()]
