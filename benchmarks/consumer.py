@@ -20,8 +20,9 @@ Result::
 RESULT
 
 How to read: medians, with quartiles. The workers take their empty tickets on the same 2 cores, so with more
-cores the rates are higher. With a pause of 20 ms after each batch, as in training, caches are cold and threads
-sleep, so a batch costs more CPU time than at full speed.
+cores the rates are higher; other work on the machine lowers them. With a pause of 20 ms after each batch, as in
+training, caches are cold and threads sleep, so a batch costs more CPU time than at full speed. Keras on torch
+copies each batch.
 """  # noqa: D400 - a question
 
 # ruff: noqa: ANN401 - data of several frameworks pass through
