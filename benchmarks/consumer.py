@@ -15,13 +15,36 @@ the slots and the training process can carry, whatever decoding costs. A batch i
 
 CPU time is that of the training process alone, all its threads, without the workers.
 
-Result::
+Result, of a machine that had other work::
 
-RESULT
+                                            workers pause  CPU ms a batch (quartiles) batches/s  tickets/s
+    for batch in loader                           2     0         0.061 (0.054-0.064)     1,524     12,192
+    for batch in loader                          16     0         0.074 (0.063-0.077)     5,137     41,098
+    for batch in loader                          64     0         0.084 (0.065-0.115)     3,934     31,473
+    for batch in loader                           2    20         0.308 (0.292-0.364)        36        285
+    tensorflow: for batch in to_tf_dataset()      2     0         0.132 (0.128-0.137)     5,976     47,809
+    tensorflow: fit                               2     0         0.934 (0.758-1.071)       884      7,074
+    tensorflow: fit, Keras alone                        0         0.792 (0.780-0.816)     1,196      9,569
+    tensorflow: for batch in to_tf_dataset()     16     0         0.227 (0.216-0.240)     3,225     25,798
+    tensorflow: fit                              16     0         0.723 (0.596-0.870)     1,290     10,321
+    tensorflow: for batch in to_tf_dataset()     64     0         0.231 (0.214-0.249)     2,639     21,110
+    tensorflow: fit                              64     0         0.571 (0.563-0.579)     1,541     12,328
+    tensorflow: for batch in to_tf_dataset()      2    20         0.745 (0.730-0.780)        47        376
+    tensorflow: fit                               2    20         2.028 (1.985-2.116)        34        274
+    tensorflow: fit, Keras alone                       20         2.096 (1.983-2.144)        35        278
+    jax: fit                                      2     0         0.142 (0.138-0.149)     4,667     37,338
+    jax: fit, Keras alone                               0         0.038 (0.038-0.040)     8,471     67,764
+    jax: fit                                     16     0         0.236 (0.222-0.270)     1,763     14,104
+    jax: fit                                     64     0         0.169 (0.167-0.174)     4,441     35,525
+    jax: fit                                      2    20         0.678 (0.663-0.725)        31        248
+    jax: fit, Keras alone                              20         0.483 (0.469-0.506)        34        273
+    torch: fit                                    2     0         2.496 (2.462-2.683)       105        842
+    torch: fit, Keras alone                             0         2.625 (2.568-2.833)        32        258
 
 How to read: medians, with quartiles. The workers take their empty tickets on the same 2 cores, so with more
-cores the rates are higher. With a pause of 20 ms after each batch, as in training, caches are cold and threads
-sleep, so a batch costs more CPU time than at full speed.
+cores the rates are higher; other work on the machine lowers them. With a pause of 20 ms after each batch, as
+in training, caches are cold and threads sleep, so a batch costs more CPU time than at full speed. Keras on
+torch copies each batch.
 """  # noqa: D400 - a question
 
 # ruff: noqa: ANN401 - data of several frameworks pass through
@@ -124,6 +147,14 @@ class Clock:
         }
 
 
+def wait_for_workers(loader: fc.ClipLoader, workers: int) -> None:
+    """Wait until all workers run: starting them takes the cores for a while."""
+    batches = iter(loader)
+    while len(loader.pids) <= workers:
+        next(batches)
+    time.sleep(1)
+
+
 def receive(batches: Iterator[Any], clock: Clock) -> None:
     """Receive batches in a loop."""
     for _ in range(clock.total):
@@ -186,6 +217,7 @@ def measure(backend: str, path: str, workers: int, pause_ms: float, folder: str)
     """Measure one line in this process."""
     clock = Clock(10 if pause_ms else 100, pause_ms)
     with make_loader(folder, workers) as loader:
+        wait_for_workers(loader, workers)
         if path == "loop":
             receive(iter(loader.to_tf_dataset() if backend == "tensorflow" else loader), clock)
         elif path == "alone":
