@@ -5,25 +5,26 @@
 One process, bytes in memory, clips of 16 frames of film (`frames.py`; 640x360, quality 88, 4:2:0), a new
 random map for each clip; with the exact inverse DCT. All sides write the same pixels:
 
-by frame    a pack of JPEGs, libjpeg-turbo's pixels; Python calls `Decoder.decode` and `cv2.resize` for each frame
-plain       JPEGs without restart markers. Here and below, `Decoder.decode_crops` decodes and resamples a clip in
-            one call, each row as soon as it is decoded
+by frame    a pack of JPEGs, libjpeg-turbo's pixels; Python calls `Decoder.decode` and `cv2.resize` for each
+            frame
+plain       JPEGs without restart markers. Here and below, `Decoder.decode_crops` decodes and resamples a
+            clip in one call, each row as soon as it is decoded
 jpeg, dct   packs of JPEGs and of dct frames
 box alone   of the dct frames, not resampled: the call writes the box as it is decoded
 
 Result::
 
-    of 640x360              by frame   plain              jpeg               dct                box alone
-    area 0.25 to 1, to 112     340.5   1.00 (0.93-1.11)   1.28 (1.24-1.32)   2.59 (2.38-2.68)   2.92 (2.76-3.17)
-    area 0.25 to 1, to 224     510.8   1.20 (1.10-1.26)   1.44 (1.41-1.47)   2.29 (2.22-2.38)   2.83 (2.70-2.95)
-    315 square to 224          434.9   1.16 (1.13-1.18)   1.48 (1.46-1.51)   2.38 (2.29-2.47)   3.06 (2.99-3.17)
-    whole to 224               771.6   1.46 (1.44-1.49)   1.43 (1.40-1.48)   2.45 (2.39-2.51)   2.67 (2.63-2.72)
+    of 640x360            by frame   plain              jpeg               dct                box alone
+    area 0.25 to 1, to 112   340.5   1.00 (0.93-1.11)   1.28 (1.24-1.32)   2.59 (2.38-2.68)   2.92 (2.76-3.17)
+    area 0.25 to 1, to 224   510.8   1.20 (1.10-1.26)   1.44 (1.41-1.47)   2.29 (2.22-2.38)   2.83 (2.70-2.95)
+    315 square to 224        434.9   1.16 (1.13-1.18)   1.48 (1.46-1.51)   2.38 (2.29-2.47)   3.06 (2.99-3.17)
+    whole to 224             771.6   1.46 (1.44-1.49)   1.43 (1.40-1.48)   2.45 (2.39-2.51)   2.67 (2.63-2.72)
 
 2 cores of a virtual machine whose host has other work.
 
-How to read: `by frame` is the CPU time in us per frame, a median. The other columns are how many times faster: the
-sides take turns of one clip each, and a ratio is the median over clips, with quartiles. Where the map shrinks by 2 or
-more, frames are decoded at a DCT scale, so little is left to resample.
+How to read: `by frame` is the CPU time in us per frame, a median. The other columns are how many times faster:
+the sides take turns of one clip each, and a ratio is the median over clips, with quartiles. Where the map
+shrinks by 2 or more, frames are decoded at a DCT scale, so little is left to resample.
 """  # noqa: D400 - a question
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ def measure(work: Work, rounds: int) -> None:
         turns.check()
     found = np.percentile(taken[:, :1] / taken[:, 1:], (25, 50, 75), axis=0).T.tolist()
     ratios = (f"{middle:.2f} ({low:.2f}-{high:.2f})" for low, middle, high in found)
-    print(f"    {work.name:24}{np.median(taken[:, 0]):8.1f}   " + "   ".join(ratios))
+    print(f"    {work.name:22}{np.median(taken[:, 0]):8.1f}   " + "   ".join(ratios))
 
 
 def _main() -> None:
@@ -132,7 +133,7 @@ def _main() -> None:
     parser.add_argument("--rounds", type=int, default=60, help="clips for each line (%(default)s)")
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    print(f"    of 640x360              by frame   {''.join(f'{name:19}' for name in SIDES)}")
+    print(f"    of 640x360            by frame   {''.join(f'{name:19}' for name in SIDES)}")
     for work in WORKS:
         measure(work, args.rounds)
 
