@@ -13,16 +13,13 @@ All of these are without loss, and `fastclips.open` reads all of them.
 
 from __future__ import annotations
 
-import io
 import os
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import cv2
 import numpy as np
-from PIL import Image
 
 from fastclips._native import DCT_MAGIC, from_dct
 from fastclips.data.names import stem
@@ -30,11 +27,10 @@ from fastclips.data.pack_storage import BLOCK, PackStorage
 from fastclips.data.series import SeriesStorage, split_pair
 from fastclips.data.storage import SentStorage, absent_picture, opened
 from fastclips.errors import FrameError
-from fastclips.packing.encoder import KINDS, kind_of
+from fastclips.packing.encoder import KINDS, file_of_array, kind_of
 from fastclips.packing.headers import ShardHeaders
 from fastclips.packing.opening_call import SERIES
 from fastclips.packing.parts import Problem
-from fastclips.pixels.geometry.resample import use_one_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,7 +47,6 @@ __all__ = ["FOLDER", "FileJob", "FileMaker", "Made", "make_folder", "write_file"
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OTHER_STARTS = {b"RIFF": "webp", b"PIEH": "flo"}  # of formats that packs call bin
-_FLO = np.dtype("<f4")
 
 
 @dataclass(frozen=True)
@@ -137,7 +132,6 @@ class FileMaker:
     """Does the tasks of a job, one after the other."""
 
     def __init__(self, job: FileJob) -> None:
-        use_one_thread()
         storage = opened(job.storage)
         files = storage.files if isinstance(storage, SeriesStorage) else storage
         assert isinstance(files, PackStorage)  # noqa: S101 - `unpack` has checked it
@@ -205,7 +199,7 @@ class FileMaker:
     ) -> Iterator[_File]:
         """Yield the files of a frame."""
         if isinstance(data, np.ndarray):
-            yield _File("arrays", "", *_of_array(data, stream))
+            yield _File("arrays", "", *file_of_array(data, stream.kind))
             return
         pair = split_pair(data)
         for before, content in (("", data),) if pair is None else zip(SERIES, pair, strict=True):
@@ -257,21 +251,6 @@ class _Headers:
             self._headers = ShardHeaders(Path(self._storage.folder), made, name, size, members)
         row = int(begins[video]) - self._begin + frame - int(columns["pack.firsts"][video])
         return self._headers.around(row * len(self._streams) + self._streams.index(stream))
-
-
-def _of_array(data: NDArray[Any], stream: StreamSpec) -> tuple[str, bytes]:
-    """Return the extension and the content of a file with the numbers of an array."""
-    if stream.kind == "flow":
-        size = np.array(data.shape[1::-1], "<i4").tobytes()
-        return "flo", b"PIEH" + size + np.ascontiguousarray(data, _FLO).tobytes()
-    file = io.BytesIO()
-    if data.dtype == np.float32:
-        Image.fromarray(np.ascontiguousarray(data[..., 0])).save(file, "TIFF")
-        return "tif", file.getvalue()
-    pixels = data[..., ::-1] if data.ndim == 3 and data.shape[2] == 3 else data  # noqa: PLR2004 - OpenCV's BGR
-    encoded, png = cv2.imencode(".png", np.ascontiguousarray(pixels))
-    assert encoded  # noqa: S101 - in memory, of a checked type
-    return "png", png.tobytes()
 
 
 # Files
