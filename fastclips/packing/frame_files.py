@@ -13,6 +13,7 @@ All of these are without loss, and `fastclips.open` reads all of them.
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -42,10 +43,11 @@ if TYPE_CHECKING:
     from fastclips.data.stored import Run
     from fastclips.spec import StreamSpec
 
-__all__ = ["FOLDER", "FileJob", "FileMaker", "Made", "make_folder", "write_file"]
+__all__ = ["FILES", "FOLDER", "FileJob", "FileMaker", "Made", "check_free", "make_folder", "write_file"]
 
+FILES = "files"
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_BEGUN = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _OTHER_STARTS = {b"RIFF": "webp", b"PIEH": "flo"}  # of formats that packs call bin
 
 
@@ -61,8 +63,8 @@ class FileJob:
         The streams. If there are several, each gets a folder.
     names, folders : Names
         Name of each video, and the folder that it gets, by the numbers of the tasks.
-    target : str
-        Folder of the files.
+    work : str
+        Folder of the work in progress: the files lie below its folder `FILES`.
     begun : bool
         Whether files may exist that a killed process has begun; they are replaced.
     """
@@ -71,7 +73,7 @@ class FileJob:
     streams: tuple[StreamSpec, ...]
     names: Names
     folders: Names
-    target: str
+    work: str
     begun: bool
 
     def __getstate__(self) -> dict[str, Any]:
@@ -146,9 +148,9 @@ class FileMaker:
         problems: list[Problem] = []
         lacks, pairs = False, set()
         with ExitStack() as stack:
-            top = stack.enter_context(_opened(job.target))
+            work = stack.enter_context(_opened(job.work))
             folders = [
-                stack.enter_context(make_folder(top, "/".join((*below, job.folders[task.video]))))
+                stack.enter_context(make_folder(work, "/".join((FILES, *below, job.folders[task.video]))))
                 for below in ([stream.name] if len(job.streams) > 1 else [] for stream in job.streams)
             ]
             for frame in range(task.first, task.first + task.frames):
@@ -163,7 +165,7 @@ class FileMaker:
                         if file.before:
                             pairs.add(stream.name)
                         name = self._name(file, stream, task.key, frame)
-                        write_file(folder, name, file.content, replace=job.begun)
+                        write_file(work, folder, name, file.content, replace=job.begun)
                         counts[file.of] += file.before != SERIES[1]
         return Made(
             task.video,
@@ -290,18 +292,37 @@ def make_folder(top: int, path: str) -> _opened:
     return folder
 
 
-def write_file(folder: int, name: str, content: bytes | memoryview, *, replace: bool) -> None:
-    """Write a new file in a folder, or in place of one that exists."""
-    try:
-        file = os.open(name, _NEW_FILE, 0o666, dir_fd=folder)
-    except FileExistsError:
-        if not replace:
-            raise
-        os.unlink(name, dir_fd=folder)
-        file = os.open(name, _NEW_FILE, 0o666, dir_fd=folder)
+def write_file(work: int, folder: int, name: str, content: bytes | memoryview, *, replace: bool) -> None:
+    """Write a file, which gets its name when it is complete.
+
+    Parameters
+    ----------
+    work : int
+        Descriptor of a folder for files that are not complete, in the same file system.
+    folder : int
+        Descriptor of the file's folder.
+    name : str
+        The file's name.
+    content : bytes or memoryview
+        What it holds.
+    replace : bool
+        Whether a file of this name is replaced; otherwise it is an error.
+    """
+    begun = f"{os.getpid()}.part"
+    file = os.open(begun, _BEGUN, 0o666, dir_fd=work)
     try:
         view = memoryview(content)
         while view:
             view = view[os.write(file, view) :]
     finally:
         os.close(file)
+    if not replace:
+        check_free(folder, name)
+    os.rename(begun, name, src_dir_fd=work, dst_dir_fd=folder)
+
+
+def check_free(folder: int, name: str) -> None:
+    """Raise FileExistsError if a folder has a file of some name."""
+    with suppress(FileNotFoundError):
+        os.lstat(name, dir_fd=folder)
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
