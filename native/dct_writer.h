@@ -72,7 +72,7 @@ class Selectors {
         }
         // Selectors are in the order of their groups: none before has as many.
         const std::size_t first = kPrices.first_of[groups] / kLanes;
-        Lanes costs[kRow], least = Lanes{} + INT16_MAX;
+        Lanes costs[kRow], least = Lanes{} + std::int16_t{INT16_MAX};
         for (std::size_t i = first; i < kRow; ++i) {
             Lanes cost = kPrices.masks[i];
             for (std::uint32_t n = 0; n < used; ++n) cost += rows[n][i] * times[n];

@@ -398,12 +398,6 @@ def test_a_worker_that_dies(many, tmp_path, monkeypatch):
     fc.pack(fc.open(many), tmp_path / "pack", shard_size="40KiB", workers=0)
 
 
-def test_a_worker_that_cannot_be_started(many, tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    with pytest.raises(EngineError, match=r"cannot start a worker process: .*'/nowhere/python'"):
-        fc.pack(fc.open(many), tmp_path / "pack", workers=2)
-
-
 def test_masks_too(many, tmp_path, tmp_path_factory, monkeypatch):
     masks = make_masks(tmp_path_factory.mktemp("masks"), many)
     dataset = fc.open({"image": many, "mask": masks})

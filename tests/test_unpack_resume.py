@@ -48,6 +48,8 @@ def test_a_second_run_finishes(coded, whole, tmp_path, monkeypatch, number):
         with pytest.raises(Stopped):
             fc.unpack(coded, tmp_path / "files", workers=0)
     assert {path.name for path in (tmp_path / "files").iterdir()} <= {".unpacking"}
+    for path, data in content(tmp_path / "files/.unpacking/files").items():
+        assert data == whole[path]
     if number > 14:
         with pytest.raises(DataError, match="is not complete: run the same unpacking again"):
             fc.open(tmp_path / "files")
@@ -61,7 +63,7 @@ def test_a_second_run_finishes(coded, whole, tmp_path, monkeypatch, number):
 @pytest.mark.parametrize("number", [1, 2, 4])
 def test_moving_is_finished(coded, whole, tmp_path, monkeypatch, number):
     with monkeypatch.context() as patch:
-        stop_at(patch, os, "rename", number)
+        stop_at(patch, target, "_move", number)
         with pytest.raises(Stopped):
             fc.unpack(coded, tmp_path / "files", workers=0)
     assert not (tmp_path / "files/list.csv").exists()

@@ -39,7 +39,7 @@ exit code: 0, or 1 if a frame could not be read; such frames are left out.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments, description and manual to a parser."""
-    parser.description = "Write the frames of a pack, or of tar files, as files, with a list of the videos."
+    parser.description = "Write the frames of a pack or of tar files as files, with a list of the videos."
     parser.epilog = _MANUAL
     parser.add_argument(
         "source", metavar="PACK", help="the pack's folder, a tar file or a folder of tar files"

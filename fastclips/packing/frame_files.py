@@ -13,16 +13,14 @@ All of these are without loss, and `fastclips.open` reads all of them.
 
 from __future__ import annotations
 
-import io
+import errno
 import os
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import cv2
 import numpy as np
-from PIL import Image
 
 from fastclips._native import DCT_MAGIC, from_dct
 from fastclips.data.names import stem
@@ -30,11 +28,10 @@ from fastclips.data.pack_storage import BLOCK, PackStorage
 from fastclips.data.series import SeriesStorage, split_pair
 from fastclips.data.storage import SentStorage, absent_picture, opened
 from fastclips.errors import FrameError
-from fastclips.packing.encoder import KINDS, kind_of
+from fastclips.packing.encoder import KINDS, file_of_array, kind_of
 from fastclips.packing.headers import ShardHeaders
 from fastclips.packing.opening_call import SERIES
 from fastclips.packing.parts import Problem
-from fastclips.pixels.geometry.resample import use_one_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,12 +43,12 @@ if TYPE_CHECKING:
     from fastclips.data.stored import Run
     from fastclips.spec import StreamSpec
 
-__all__ = ["FOLDER", "FileJob", "FileMaker", "Made", "make_folder", "write_file"]
+__all__ = ["FILES", "FOLDER", "FileJob", "FileMaker", "Made", "check_free", "make_folder", "write_file"]
 
+FILES = "files"
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_BEGUN = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _OTHER_STARTS = {b"RIFF": "webp", b"PIEH": "flo"}  # of formats that packs call bin
-_FLO = np.dtype("<f4")
 
 
 @dataclass(frozen=True)
@@ -66,8 +63,8 @@ class FileJob:
         The streams. If there are several, each gets a folder.
     names, folders : Names
         Name of each video, and the folder that it gets, by the numbers of the tasks.
-    target : str
-        Folder of the files.
+    work : str
+        Folder of the work in progress: the files lie below its folder `FILES`.
     begun : bool
         Whether files may exist that a killed process has begun; they are replaced.
     """
@@ -76,7 +73,7 @@ class FileJob:
     streams: tuple[StreamSpec, ...]
     names: Names
     folders: Names
-    target: str
+    work: str
     begun: bool
 
     def __getstate__(self) -> dict[str, Any]:
@@ -137,7 +134,6 @@ class FileMaker:
     """Does the tasks of a job, one after the other."""
 
     def __init__(self, job: FileJob) -> None:
-        use_one_thread()
         storage = opened(job.storage)
         files = storage.files if isinstance(storage, SeriesStorage) else storage
         assert isinstance(files, PackStorage)  # noqa: S101 - `unpack` has checked it
@@ -152,9 +148,9 @@ class FileMaker:
         problems: list[Problem] = []
         lacks, pairs = False, set()
         with ExitStack() as stack:
-            top = stack.enter_context(_opened(job.target))
+            work = stack.enter_context(_opened(job.work))
             folders = [
-                stack.enter_context(make_folder(top, "/".join((*below, job.folders[task.video]))))
+                stack.enter_context(make_folder(work, "/".join((FILES, *below, job.folders[task.video]))))
                 for below in ([stream.name] if len(job.streams) > 1 else [] for stream in job.streams)
             ]
             for frame in range(task.first, task.first + task.frames):
@@ -169,7 +165,7 @@ class FileMaker:
                         if file.before:
                             pairs.add(stream.name)
                         name = self._name(file, stream, task.key, frame)
-                        write_file(folder, name, file.content, replace=job.begun)
+                        write_file(work, folder, name, file.content, replace=job.begun)
                         counts[file.of] += file.before != SERIES[1]
         return Made(
             task.video,
@@ -205,7 +201,7 @@ class FileMaker:
     ) -> Iterator[_File]:
         """Yield the files of a frame."""
         if isinstance(data, np.ndarray):
-            yield _File("arrays", "", *_of_array(data, stream))
+            yield _File("arrays", "", *file_of_array(data, stream.kind))
             return
         pair = split_pair(data)
         for before, content in (("", data),) if pair is None else zip(SERIES, pair, strict=True):
@@ -259,21 +255,6 @@ class _Headers:
         return self._headers.around(row * len(self._streams) + self._streams.index(stream))
 
 
-def _of_array(data: NDArray[Any], stream: StreamSpec) -> tuple[str, bytes]:
-    """Return the extension and the content of a file with the numbers of an array."""
-    if stream.kind == "flow":
-        size = np.array(data.shape[1::-1], "<i4").tobytes()
-        return "flo", b"PIEH" + size + np.ascontiguousarray(data, _FLO).tobytes()
-    file = io.BytesIO()
-    if data.dtype == np.float32:
-        Image.fromarray(np.ascontiguousarray(data[..., 0])).save(file, "TIFF")
-        return "tif", file.getvalue()
-    pixels = data[..., ::-1] if data.ndim == 3 and data.shape[2] == 3 else data  # noqa: PLR2004 - OpenCV's BGR
-    encoded, png = cv2.imencode(".png", np.ascontiguousarray(pixels))
-    assert encoded  # noqa: S101 - in memory, of a checked type
-    return "png", png.tobytes()
-
-
 # Files
 
 
@@ -311,18 +292,37 @@ def make_folder(top: int, path: str) -> _opened:
     return folder
 
 
-def write_file(folder: int, name: str, content: bytes | memoryview, *, replace: bool) -> None:
-    """Write a new file in a folder, or in place of one that exists."""
-    try:
-        file = os.open(name, _NEW_FILE, 0o666, dir_fd=folder)
-    except FileExistsError:
-        if not replace:
-            raise
-        os.unlink(name, dir_fd=folder)
-        file = os.open(name, _NEW_FILE, 0o666, dir_fd=folder)
+def write_file(work: int, folder: int, name: str, content: bytes | memoryview, *, replace: bool) -> None:
+    """Write a file, which gets its name when it is complete.
+
+    Parameters
+    ----------
+    work : int
+        Descriptor of a folder for files that are not complete, in the same file system.
+    folder : int
+        Descriptor of the file's folder.
+    name : str
+        The file's name.
+    content : bytes or memoryview
+        What it holds.
+    replace : bool
+        Whether a file of this name is replaced; otherwise it is an error.
+    """
+    begun = f"{os.getpid()}.part"
+    file = os.open(begun, _BEGUN, 0o666, dir_fd=work)
     try:
         view = memoryview(content)
         while view:
             view = view[os.write(file, view) :]
     finally:
         os.close(file)
+    if not replace:
+        check_free(folder, name)
+    os.rename(begun, name, src_dir_fd=work, dst_dir_fd=folder)
+
+
+def check_free(folder: int, name: str) -> None:
+    """Raise FileExistsError if a folder has a file of some name."""
+    with suppress(FileNotFoundError):
+        os.lstat(name, dir_fd=folder)
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)

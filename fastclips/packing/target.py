@@ -5,6 +5,7 @@ While files are written, it holds ``.unpacking`` alone::
     lock       held by the process that unpacks
     made       digest of the data; a run of other data does not resume
     files/     everything that is written
+    *.part     a file that a process is writing; once complete, it is renamed into files/
     done       a line of JSON for each task whose files are complete, in order
     moving     exists once all files are complete
 
@@ -14,17 +15,15 @@ At the end, what lies in ``files/`` is moved to its place by renaming, the list 
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from fastclips.data.tars import UNPACKING
 from fastclips.errors import OptionError, why_failed
 from fastclips.packing.folder_lock import lock_folder
-from fastclips.packing.frame_files import FOLDER, make_folder, write_file
+from fastclips.packing.frame_files import FILES, FOLDER, check_free, make_folder, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -52,8 +51,8 @@ class TargetFolder:
         Number of tasks whose files are complete.
     begun : bool
         Whether an earlier run may have written some of the files.
-    files : str
-        Path of the folder in which files are written.
+    work : str
+        Path of ``.unpacking``.
 
     Raises
     ------
@@ -64,7 +63,7 @@ class TargetFolder:
 
     def __init__(self, path: Path, made: str) -> None:
         self._path, self._work = path, path / UNPACKING
-        self.files = str(self._work / "files")
+        self.work = str(self._work)
         self.done = 0
         self._log = self._top = -1
         self._is_ours = self.begun = False
@@ -106,9 +105,10 @@ class TargetFolder:
             self.done = count
             self.begun = known == made
             if not self.begun:
-                shutil.rmtree(self.files, ignore_errors=True)
-                write_file(work, "made", made.encode(), replace=True)
-            make_folder(work, "files").__exit__()
+                shutil.rmtree(self._work / FILES, ignore_errors=True)
+                write_file(work, work, "made", made.encode(), replace=True)
+            with make_folder(work, FILES):
+                pass
         self._is_ours = True
 
     def add(self, done: Any) -> None:  # noqa: ANN401 - as JSON can hold it
@@ -126,19 +126,17 @@ class TargetFolder:
 
     def finish(self, files: Mapping[str, bytes]) -> None:
         """Write the last files, by their paths, and move all to their places, these last."""
-        with make_folder(self._top, UNPACKING) as work, make_folder(work, "files") as folder:
+        with make_folder(self._top, UNPACKING) as work, make_folder(work, FILES) as folder:
             if not self._is_moving:
                 for path, content in files.items():
                     above, _, name = path.rpartition("/")
                     with make_folder(folder, above) as below:
-                        write_file(below, name, content, replace=True)
-                write_file(work, "moving", b"", replace=True)
+                        write_file(work, below, name, content, replace=True)
+                write_file(work, work, "moving", b"", replace=True)
             last = ["", *dict.fromkeys(path.partition("/")[0] for path in files)]  # in this order
             names = os.listdir(folder)  # noqa: PTH208 - of a descriptor
             for name in sorted(names, key=lambda name: last.index(name) if name in last else 0):
-                if _exists(name, self._top):
-                    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
-                os.rename(name, name, src_dir_fd=folder, dst_dir_fd=self._top)
+                _move(folder, self._top, name)
         shutil.rmtree(self._work)
 
     def discard(self) -> None:
@@ -161,11 +159,10 @@ class TargetFolder:
         self.close()
 
 
-def _exists(name: str, folder: int) -> bool:
-    with suppress(FileNotFoundError):
-        os.lstat(name, dir_fd=folder)
-        return True
-    return False
+def _move(source: int, target: int, name: str) -> None:
+    """Move a file or folder from one folder to another, in which it must not exist."""
+    check_free(target, name)
+    os.rename(name, name, src_dir_fd=source, dst_dir_fd=target)
 
 
 def _count_lines(fd: int) -> tuple[int, int]:

@@ -21,7 +21,7 @@ from fastclips.data.names import Names
 from fastclips.data.opening import open_dataset
 from fastclips.data.pack_storage import PackStorage, stream_meta
 from fastclips.data.roots import Root
-from fastclips.data.scan import FRAME_EXTENSIONS
+from fastclips.data.scan import FRAME_EXTENSIONS, time_of
 from fastclips.data.series import SeriesStorage
 from fastclips.data.stored import StoredVideos
 from fastclips.data.tars import UNPACKING
@@ -194,7 +194,7 @@ def unpack(pack: object, dst: str | PathLike[str], *, workers: int | None = None
     with TargetFolder(path, _digest(dataset)) as target:
         resumed = target.done > 0
         job = FileJob(
-            dataset.storage, dataset.streams, videos.names, Names.of(folders), target.files, target.begun
+            dataset.storage, dataset.streams, videos.names, Names.of(folders), target.work, target.begun
         )
         try:
             _fill(target, job, videos, workers)
@@ -240,7 +240,7 @@ def _digest(dataset: Dataset) -> str:
         known = [held.meta["made"], held.meta["shards"]]
     else:
         columns.update({name: held[name] for name in held})
-        known = [[path, Path(path).stat().st_mtime_ns] for path in held.meta["shards"]]
+        known = [[path, time_of(path)] for path in held.meta["shards"]]
     digest = blake2b(digest_size=16)
     described = [known, labels, stream_meta(dataset.streams), [stream.kind for stream in dataset.streams]]
     digest.update(json.dumps(described, sort_keys=True, default=str).encode())
