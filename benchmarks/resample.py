@@ -22,7 +22,7 @@ Result::
 
 2 cores of a virtual machine whose host has other work.
 
-How to read: `by frame` is the CPU time in us per frame, a median. The other columns are how many times faster:
+How to read: `by frame` is the CPU time in us per frame, a median. Other columns are how many times faster:
 the sides take turns of one clip each, and a ratio is the median over clips, with quartiles. Where the map
 shrinks by 2 or more, frames are decoded at a DCT scale, so little is left to resample.
 """  # noqa: D400 - a question
