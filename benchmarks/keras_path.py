@@ -17,8 +17,8 @@ Two cores, both kept busy by the workers, a pack of the frames of `frames.py`, T
     fit's path                        0.89            14.1
     fit's path, copied                5.11            30.3
 
-How to read: the differences are the cost of each layer. Copying adds 4.2 ms. `consumer.py` measures `fit` itself,
-and with workers that do empty work.
+How to read: the differences are the cost of each layer. Copying adds 4.2 ms. `consumer.py` measures `fit`
+itself, with workers that do empty work.
 """  # noqa: D400 - a question
 
 from __future__ import annotations
