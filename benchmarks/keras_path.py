@@ -2,23 +2,23 @@
 
 Batches of 8 clips of 16 frames, 224x224, 19 MB each, come from worker processes. The CPU time of the
 training process alone is compared for four paths: the bare loader; the loader through `to_tf_dataset`;
-ClipSequence through the dataset that `fit` makes of a PyDataset, without training; and the same with every
-batch copied, as TensorFlow does with an array that does not start at a multiple of 64 bytes. ::
+ClipSequence through the dataset that `fit` makes of a PyDataset, in eager code; and the same with every
+batch copied, as an array that does not start at a multiple of 64 bytes is. ::
 
     python benchmarks/keras_path.py DIR [--batches 100] [--training MILLISECONDS]
 
 DIR is made (class/video/frame.jpg, 340x256, 32 videos of 64 frames) if it does not exist.
 
-Two cores, both kept busy by the workers, TensorFlow 2.21, Keras 3.15::
+Two cores, both kept busy by the workers, a pack of the frames of `frames.py`, TensorFlow 2.21, Keras 3.15::
 
                          own CPU, ms/batch  wall, ms/batch
-    bare loader                       1.25            39.9
-    to_tf_dataset                     3.18            38.8
-    fit's path                        3.34            38.8
-    fit's path, copied                6.76            39.1
+    bare loader                       0.55            26.4
+    to_tf_dataset                     0.73            13.8
+    fit's path                        0.89            14.1
+    fit's path, copied                5.11            30.3
 
-How to read: the differences are the cost of each layer. Copying adds 3.4 ms. `engine.py` measures the bare
-loader in a process without TensorFlow.
+How to read: the differences are the cost of each layer. Copying adds 4.2 ms. `consumer.py` measures `fit`
+itself, with workers that do empty work.
 """  # noqa: D400 - a question
 
 from __future__ import annotations

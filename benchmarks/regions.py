@@ -36,20 +36,17 @@ time to decode it.
 from __future__ import annotations
 
 import argparse
-from io import BytesIO
-from time import thread_time_ns
 from typing import NamedTuple
 
 import numpy as np
 import simplejpeg
-from frames import film
-from PIL import Image
+from box_turns import Crop, ratios, time_boxes
+from frames import jpegs_of
 
 from fastclips.pixels.decoding.decoder import Decoder
 from fastclips.spec import StreamSpec
 
 FRAMES = 24
-QUALITY = 88
 
 
 class Work(NamedTuple):
@@ -57,83 +54,57 @@ class Work(NamedTuple):
 
     Parameters
     ----------
-    crop : int
-        Side of the crop in pixels; 0 for the whole frame.
-    width, height : int
-        Size of the frames in pixels.
+    crop : Crop
+        What is decoded.
     restart : int
         MCUs from one restart marker to the next; 0 for a plain JPEG.
     scale : int
         Frames are decoded at 1/scale of their size.
     """
 
-    crop: int
-    width: int
-    height: int
+    crop: Crop
     restart: int
     scale: int = 1
 
 
 WORKS = (
-    Work(112, 340, 256, 2),
-    Work(224, 640, 360, 2),
-    Work(224, 340, 256, 2),
-    Work(112, 340, 256, 0),
-    Work(224, 640, 360, 0),
-    Work(224, 340, 256, 0),
-    Work(224, 340, 256, 22),  # whole rows: 352 / 16
-    Work(224, 640, 360, 2, 2),
-    Work(224, 640, 360, 0, 2),
-    Work(0, 340, 256, 0),
-    Work(0, 640, 360, 0),
-    Work(0, 340, 256, 0, 2),
+    Work(Crop(112, 340, 256), 2),
+    Work(Crop(224, 640, 360), 2),
+    Work(Crop(224, 340, 256), 2),
+    Work(Crop(112, 340, 256), 0),
+    Work(Crop(224, 640, 360), 0),
+    Work(Crop(224, 340, 256), 0),
+    Work(Crop(224, 340, 256), 22),  # whole rows: 352 / 16
+    Work(Crop(224, 640, 360), 2, 2),
+    Work(Crop(224, 640, 360), 0, 2),
+    Work(Crop(0, 340, 256), 0),
+    Work(Crop(0, 640, 360), 0),
+    Work(Crop(0, 340, 256), 0, 2),
 )
-
-
-def encoded(work: Work, frames: int) -> list[bytes]:
-    """Return a JPEG frame of each of so many videos."""
-    files = []
-    for number in range(frames):
-        pixels = next(film(work.height, work.width, 1, np.random.default_rng(number)))
-        file = BytesIO()
-        Image.fromarray(pixels).save(
-            file, "JPEG", quality=QUALITY, subsampling=2, restart_marker_blocks=work.restart
-        )
-        files.append(file.getvalue())
-    return files
 
 
 def measure(work: Work, rounds: int) -> None:
     """Measure and print a line of the table."""
-    files = encoded(work, FRAMES)
+    _, width, height = work.crop
+    files = jpegs_of("film", height, width, FRAMES, restart=work.restart)
     decoder = Decoder(StreamSpec("image"))
-    random = np.random.default_rng(0)
-    buffer = np.empty(work.height * work.width * 3, np.uint8)
-    least = (work.height // work.scale, work.width // work.scale) if work.scale > 1 else (0, 0)
-    taken = np.zeros((rounds, FRAMES, 2))
+    buffer = np.empty(height * width * 3, np.uint8)
+    least = (height // work.scale, width // work.scale) if work.scale > 1 else (0, 0)
     rungs = set()
-    for round_ in range(rounds + 1):  # the first warms up
-        for number, data in enumerate(files):
-            top = int(random.integers(0, work.height - work.crop + 1))
-            left = int(random.integers(0, work.width - work.crop + 1))
-            box = (top, left, top + work.crop, left + work.crop) if work.crop else None
-            for side in (0, 1) if (round_ + number) % 2 else (1, 0):
-                began = thread_time_ns()
-                if side == 0:
-                    simplejpeg.decode_jpeg(data, "RGB", False, False, *least, buffer=buffer)
-                else:
-                    decoded = decoder.decode(data, box, work.scale)
-                    rungs.add(decoded.rung.name)
-                taken[round_ - 1, number, side] = (thread_time_ns() - began) / 1000
-    ratios = taken[..., 0].sum(axis=1) / taken[..., 1].sum(axis=1)
-    low, middle, high = np.percentile(ratios, (25, 50, 75))
-    full, region = np.median(taken, axis=(0, 1))
-    name = f"{work.crop or 'all'} of {work.width}x{work.height}" + (
-        f", 1/{work.scale}" if work.scale > 1 else ""
-    )
+
+    def full(number: int, _: object) -> None:
+        simplejpeg.decode_jpeg(files[number], "RGB", False, False, *least, buffer=buffer)
+
+    def region(number: int, box: tuple[int, int, int, int] | None) -> None:
+        rungs.add(decoder.decode(files[number], box, work.scale).rung.name)
+
+    taken = time_boxes([full, region], work.crop, FRAMES, rounds)
+    (ratio,) = ratios(taken)
+    whole, part = np.median(taken, axis=(0, 1))
+    name = f"{work.crop}" + (f", 1/{work.scale}" if work.scale > 1 else "")
     print(
-        f"{name:22} {work.restart:7} {np.mean([len(f) for f in files]):8,.0f} {full:7.1f} {region:7.1f}"
-        f"   {middle:.2f} ({low:.2f}-{high:.2f})   {'/'.join(sorted(rungs))}"
+        f"{name:22} {work.restart:7} {np.mean([len(f) for f in files]):8,.0f} {whole:7.1f} {part:7.1f}"
+        f"   {ratio}   {'/'.join(sorted(rungs))}"
     )
 
 

@@ -18,6 +18,9 @@ Result::
     112 of 340x256, folder    2.46 (2.41-2.51)    2.48    18,684   0.107  0.89 (0.87-0.92)    0.89
     224 of 640x360, folder    2.40 (2.36-2.45)    2.40     7,515   0.266  0.94 (0.92-0.95)    0.92
     0.25..1 to 112, pack      2.56 (2.51-2.62)    2.52     7,448   0.269
+    0.25..1 to 112, folder    2.06 (1.90-2.62)    2.07
+    315 to 224, pack          2.40 (2.31-2.49)    2.30
+    315 to 224, folder        1.57 (1.52-1.61)    1.82
     pairs, 224 of 640x360     1.90 (1.87-1.94)    1.93     3,558   0.553
         the mask takes 73% of a pair's CPU time
 
@@ -26,7 +29,8 @@ Result::
 How to read: ratios are medians over rounds, with quartiles. `over whole` compares frames per second; `by CPU`
 compares the CPU time per frame of all processes. The efficiency is frames per second over those of the bare
 loop; it is left out where frames are resampled. For pairs, the last line is the mask's share of a pair's CPU
-time, measured with a third loader of the images alone: a PNG is always decoded whole.
+time, measured with a third loader of the images alone: a PNG is always decoded whole. Three
+lines were measured while the machine was busy, so they have no rates.
 
 The rest to an efficiency of 1 is some 8 us a frame in the first line. More than half of it is Python's, for
 any crop; the rest is reading, and writing to the batch.
@@ -37,6 +41,7 @@ any crop; the rest is reading, and writing to the batch.
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -52,8 +57,8 @@ from frames import write_frames
 from PIL import Image
 
 import fastclips as fc
-from fastclips.commands.bench import _TURN_S as TURN_S
-from fastclips.commands.bench import _Engine, _Loops, _sample, _Turn
+from fastclips.commands.bench import _Loops, _sample
+from fastclips.commands.turns import TURN_S, Engine, Turn
 from fastclips.engine.clip_spec import ClipSpec
 from fastclips.engine.renderer import Renderer
 from fastclips.pixels.decoding.decoder import Decoded, Decoder, Rung
@@ -65,6 +70,7 @@ if TYPE_CHECKING:
 
 WORKERS, TIME_STEPS, BATCH = 2, 16, 8
 FRAMES = 64  # of each video
+SQUARE = 315**2 / (640 * 360)  # a box of 315 x 315 pixels
 
 
 @dataclass(frozen=True)
@@ -79,8 +85,9 @@ class Work:
         Width and height of the frames.
     transform : Transform
         Transform of the clips, before the flip.
-    pack : bool
-        Whether the frames are in a pack or in a folder.
+    stored : {"folder", "pack", "dct"}
+        Whether the frames are in a folder, a pack of JPEGs or a pack of dct frames. The latter is compared
+        with packs of JPEGs: the same loader's, and one whose pixels libjpeg-turbo makes.
     crop : int, optional
         Side of the crop, if the line is compared with the bare loop.
     masks : bool, optional
@@ -90,19 +97,27 @@ class Work:
     name: str
     size: tuple[int, int]
     transform: Any
-    pack: bool
+    stored: str
     crop: int | None = None
     masks: bool = False
 
 
 WORKS = (
-    Work("112 of 340x256, pack", (340, 256), fc.RandomCrop(112), pack=True, crop=112),
-    Work("224 of 640x360, pack", (640, 360), fc.RandomCrop(224), pack=True, crop=224),
-    Work("224 of 340x256, pack", (340, 256), fc.RandomCrop(224), pack=True, crop=224),
-    Work("112 of 340x256, folder", (340, 256), fc.RandomCrop(112), pack=False, crop=112),
-    Work("224 of 640x360, folder", (640, 360), fc.RandomCrop(224), pack=False, crop=224),
-    Work("0.25..1 to 112, pack", (640, 360), fc.RandomResizedCrop(112, area=(0.25, 1)), pack=True),
-    Work("pairs, 224 of 640x360", (640, 360), fc.RandomCrop(224), pack=True, masks=True),
+    Work("112 of 340x256, dct", (340, 256), fc.RandomCrop(112), stored="dct", crop=112),
+    Work("224 of 340x256, dct", (340, 256), fc.RandomCrop(224), stored="dct", crop=224),
+    Work("224 of 640x360, dct", (640, 360), fc.RandomCrop(224), stored="dct", crop=224),
+    Work("0.25..1 to 112, dct", (640, 360), fc.RandomResizedCrop(112, area=(0.25, 1)), stored="dct"),
+    Work("315 to 224, dct", (640, 360), fc.RandomResizedCrop(224, area=SQUARE, aspect=1), stored="dct"),
+    Work("112 of 340x256, pack", (340, 256), fc.RandomCrop(112), stored="pack", crop=112),
+    Work("224 of 640x360, pack", (640, 360), fc.RandomCrop(224), stored="pack", crop=224),
+    Work("224 of 340x256, pack", (340, 256), fc.RandomCrop(224), stored="pack", crop=224),
+    Work("112 of 340x256, folder", (340, 256), fc.RandomCrop(112), stored="folder", crop=112),
+    Work("224 of 640x360, folder", (640, 360), fc.RandomCrop(224), stored="folder", crop=224),
+    Work("0.25..1 to 112, pack", (640, 360), fc.RandomResizedCrop(112, area=(0.25, 1)), stored="pack"),
+    Work("0.25..1 to 112, folder", (640, 360), fc.RandomResizedCrop(112, area=(0.25, 1)), stored="folder"),
+    Work("315 to 224, pack", (640, 360), fc.RandomResizedCrop(224, area=SQUARE, aspect=1), stored="pack"),
+    Work("315 to 224, folder", (640, 360), fc.RandomResizedCrop(224, area=SQUARE, aspect=1), stored="folder"),
+    Work("pairs, 224 of 640x360", (640, 360), fc.RandomCrop(224), stored="pack", masks=True),
 )
 
 
@@ -133,20 +148,20 @@ class WholeSpec(ClipSpec):
     renderer: ClassVar[str] = "rungs:WholeRenderer"
 
 
-def open_data(work: Work, top: Path, videos: int) -> Dataset:
+def open_data(work: Work, top: Path, videos: int, stored: str) -> Dataset:
     """Write the data of a line, unless another line has, and open it."""
     width, height = work.size
     folder, masks = top / f"{width}x{height}", top / f"masks{width}x{height}"
-    pack = folder.with_name(folder.name + ("-pairs" if work.masks else "-pack"))
+    pack = folder.with_name(f"{folder.name}-{'pairs' if work.masks else stored}")
     if not folder.exists():
         write_frames(folder, height=height, width=width, videos=videos, frames=FRAMES)
     if work.masks and not masks.exists():
         write_masks(folder, masks)
     dataset = fc.open({"image": folder, "mask": masks} if work.masks else folder)
-    if not work.pack:
+    if stored == "folder":
         return dataset
     if not pack.exists():
-        fc.pack(dataset, pack)
+        fc.pack(dataset, pack, codec="dct" if stored == "dct" else "jpeg")
     return fc.open(pack)
 
 
@@ -179,43 +194,61 @@ def make_loader(dataset: Dataset, work: Work, *, whole: bool = False, **options:
         )
 
 
-def measure(work: Work, dataset: Dataset, seconds: float) -> None:
+def start_sides(work: Work, top: Path, videos: int, stack: ExitStack) -> dict[str, Callable[[], Turn]]:
+    """Start the sides of a line, which the stack ends; each is a function that runs a turn."""
+
+    def engine(stored: str = work.stored, **options: Any) -> Callable[[], Turn]:
+        loader = make_loader(open_data(work, top, videos, stored), work, **options)
+        made = Engine(stack.enter_context(loader), TIME_STEPS)
+        made.take()
+        made.turn()  # touches slots for the first time
+        return made.turn
+
+    targets = {"targets": "mask"} if work.masks else {}
+    sides = {"parts": engine(**targets)}
+    if work.stored == "dct":  # which other decoders do not read
+        sides["jpeg"] = engine("pack")
+        with mock.patch.dict(os.environ, FASTCLIPS_CPU_DISABLE="FUSED"):  # the workers start in here
+            sides["libjpeg"] = engine("pack")
+    else:
+        sides["whole"] = engine(whole=True, **targets)
+    if work.masks:
+        sides["images"] = engine()
+    if work.crop:
+        dataset = open_data(work, top, videos, work.stored)
+        made = _Loops(_sample(dataset), WORKERS, dataset.streams[0], work.crop)
+        bare = stack.enter_context(closing(made))
+        sides["bare"] = lambda: bare.turn(TURN_S, whole=False)
+    return sides
+
+
+def measure(work: Work, top: Path, videos: int, seconds: float) -> None:
     """Measure and print a line of the table."""
     with ExitStack() as stack:
-
-        def engine(**options: Any) -> Callable[[], _Turn]:
-            made = _Engine(stack.enter_context(make_loader(dataset, work, **options)), TIME_STEPS)
-            made.take()
-            made.turn()  # touches slots for the first time
-            return made.turn
-
-        targets = {"targets": "mask"} if work.masks else {}
-        sides = {"parts": engine(**targets), "whole": engine(whole=True, **targets)}
-        if work.masks:
-            sides["images"] = engine()
-        if work.crop:
-            made = _Loops(_sample(dataset), WORKERS, dataset.streams[0], work.crop)
-            bare = stack.enter_context(closing(made))
-            sides["bare"] = lambda: bare.turn(TURN_S, whole=False)
-        rounds: list[dict[str, _Turn]] = []
+        sides = start_sides(work, top, videos, stack)
+        rounds: list[dict[str, Turn]] = []
         began = perf_counter()
         while perf_counter() - began < seconds or len(rounds) < 2:
             order = list(sides) if len(rounds) % 2 else list(reversed(sides))
             rounds.append({name: sides[name]() for name in order})
 
-    def ratio(figure: Callable[[dict[str, _Turn]], float]) -> str:
+    def ratio(figure: Callable[[dict[str, Turn]], float]) -> str:
         low, middle, high = np.quantile([figure(turns) for turns in rounds], (0.25, 0.5, 0.75))
         return f"{middle:.2f} ({low:.2f}-{high:.2f})"
 
-    over = ratio(lambda turns: turns["parts"].frames_per_s / turns["whole"].frames_per_s)
-    by_cpu = median(turns["whole"].cpu_ms / turns["parts"].cpu_ms for turns in rounds)
+    def times(side: str) -> str:
+        rates = ratio(lambda turns: turns["parts"].frames_per_s / turns[side].frames_per_s)
+        return f"{rates:>18}{median(turns[side].cpu_ms / turns['parts'].cpu_ms for turns in rounds):8.2f}"
+
+    over = times("libjpeg" if work.stored == "dct" else "whole")
     rate = median(turns["parts"].frames_per_s for turns in rounds)
     cpu = median(turns["parts"].cpu_ms for turns in rounds)
-    line = f"{work.name:24}{over:>18}{by_cpu:8.2f}{rate:10,.0f}{cpu:8.3f}"
+    line = f"{work.name:24}{over}{rate:10,.0f}{cpu:8.3f}"
     if work.crop:
-        near = ratio(lambda turns: turns["parts"].frames_per_s / turns["bare"].frames_per_s)
-        line += f"{near:>18}{median(turns['bare'].cpu_ms / turns['parts'].cpu_ms for turns in rounds):8.2f}"
+        line += times("bare")
     print(line)
+    if work.stored == "dct":
+        print(f"    over JPEGs          {times('jpeg')}")
     if work.masks:
         share = median(1 - turns["images"].cpu_ms / turns["parts"].cpu_ms for turns in rounds)
         print(f"    the mask takes {share:.0%} of a pair's CPU time")
@@ -237,7 +270,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as made:
         for work in WORKS:
             if not args.only or work.name in args.only:
-                measure(work, open_data(work, args.folder or Path(made), args.videos), args.seconds)
+                measure(work, args.folder or Path(made), args.videos, args.seconds)
 
 
 if __name__ == "__main__":

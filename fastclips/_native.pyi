@@ -2,12 +2,12 @@
 The native core: the arena in shared memory, decoding of regions of JPEGs, transcoding, reading of files.
 """
 
-from collections.abc import Sequence
 import enum
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy
 from numpy.typing import NDArray
+from typing_extensions import CapsuleType
 
 
 CACHE_LINE: int = 64
@@ -60,6 +60,27 @@ class Rung(enum.IntEnum):
     ARRAY = 4
     """Nothing to decode: pixels were given."""
 
+class Method(enum.Enum):
+    """How pixels are resampled."""
+
+    LINEAR = 0
+    """As cv2.resize does with INTER_LINEAR, bit for bit."""
+
+    NEAREST = 1
+    """The pixel in which the position lies."""
+
+class Fill(enum.Enum):
+    """The pixels around a frame abcd."""
+
+    NEAREST = 0
+    """aa|abcd|dd"""
+
+    REFLECT = 1
+    """ba|abcd|dc"""
+
+    WRAP = 2
+    """cd|abcd|ab"""
+
 def jpeg_size(data: object) -> tuple[int, int] | None:
     """Height and width of a JPEG with a usual header; None for other files."""
 
@@ -69,6 +90,16 @@ def dct_size(data: object) -> tuple[int, int]:
     """
     Height and width of a dct frame, once its checksum is verified; ValueError if it is damaged.
     """
+
+class Crop:
+    """
+    The same box of frames of one size, and how it is written to rows of an output.
+    """
+
+    def __init__(self, size: tuple[int, int], box: tuple[int, int, int, int], scale: int = 1, *, mirrored: bool = False, flipped: bool = False, method: Method = ..., table: NDArray[Any] | None = None, channels_first: bool = False, bypass_cache: bool = False, warp: tuple[tuple[int, int, int], tuple[int, int, int], Fill] | None = None) -> None:
+        """
+        A box of another size than the output's rows is resampled by the method. `mirrored` reverses left and right, `flipped` top and bottom. `table`, (channels, 256), has the value for each byte of each channel. `warp` has `row`, `column` and `fill` of `fastclips._native.warp`, from pixels of the box.
+        """
 
 class RegionDecoder:
     """
@@ -84,19 +115,26 @@ class RegionDecoder:
         Returns (rung, top, left, height, width, offset, stride): the `Rung`, at most WHOLE; offset and stride of the output in bytes, the rest in pixels of the scaled frame. If the output is too small, returns the bytes needed; if the file is unusual or damaged, None.
         """
 
-    def decode_crops(self, files: list[bytes | bytearray | memoryview], rows: list[int], size: tuple[int, int], box: tuple[int, int, int, int], scale: int, mirrored: bool, bypass_cache: bool, output: NDArray[numpy.uint8]) -> bytes:
+    def decode_crops(self, files: list[bytes | bytearray | memoryview], rows: list[int], crop: Crop, output: NDArray[Any]) -> bytes:
         """
         Decode the same box of several files into rows of an output, (rows, height, width, channels).
 
         Returns a byte for each file: the `Rung`, or more than WHOLE if the file has another size, is unusual or damaged; its row then holds anything.
         """
 
-    def share_crops(self, area: FrameArea, files: list[bytes | bytearray | memoryview], video: int, frames: list[int], slots: list[int], rows: list[int], size: tuple[int, int], box: tuple[int, int, int, int], scale: int, mirrored: bool, bypass_cache: bool, output: NDArray[numpy.uint8]) -> bytes:
+    def share_crops(self, area: FrameArea, files: list[bytes | bytearray | memoryview], video: int, frames: list[int], slots: list[int], rows: list[int], crop: Crop, output: NDArray[Any]) -> bytes:
         """
         Decode files whole into frame slots, and their box into rows of an output.
 
         Returns a byte for each file: HELD if it was copied from its slot, FILLED, or as `decode_crops`, where the slot belongs to another frame or worker.
         """
+
+def write_crops(frames: list[NDArray[Any]], rows: list[int], crop: Crop, output: NDArray[Any]) -> bytes:
+    """
+    Write the same box of frames of pixels into rows of an output.
+
+    Returns a byte for each frame: ARRAY, or another one if it has not the crop's size and the output's channels, is not of uint8, or the pixels of a row do not lie together.
+    """
 
 class FrameArea:
     """One stream's area of all frame slots, as a worker sees it."""
@@ -134,16 +172,18 @@ class FrameArea:
     def wait(self, slot: int, timeout_ms: int) -> None:
         """Wait while another worker fills a slot, but not longer."""
 
-    def copy_crops(self, video: int, frames: Sequence[int], slots: Sequence[int], rows: Sequence[int], size: tuple[int, int], box: tuple[int, int, int, int], scale: int, mirrored: bool, bypass_cache: bool, output: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None, None), order='C', device='cpu')]) -> bytes:
+    def copy_crops(self, video: int, frames: list[int], slots: list[int], rows: list[int], crop: Crop, output: NDArray[Any]) -> bytes:
         """
         Copy a box of frames from their slots into rows of an output.
 
         Returns a byte for each frame: HELD, or another one if the slot does not hold it; its row then holds anything.
         """
 
-def to_dct(data: bytes) -> bytes | None:
+def to_dct(data: bytes, usual: bool = False) -> bytes | None:
     """
     A dct frame of the coefficients of a JPEG; None if the JPEG is unusual or damaged, or they do not fit.
+
+    With `usual`, also None if `transcode` might refuse the JPEG.
     """
 
 def from_dct(data: bytes, around: bytes | None = None) -> bytes:
@@ -156,6 +196,16 @@ def from_dct(data: bytes, around: bytes | None = None) -> bytes:
 def around_scan(data: bytes) -> bytes | None:
     """
     What a JPEG has before its scan and behind it; None if it is no usual JPEG.
+    """
+
+def hand_over(array: object) -> CapsuleType:
+    """
+    A DLPack capsule of a C-contiguous array. What takes it keeps the array alive, and may let it go in any thread: see native/handed.h.
+    """
+
+def drop_ended() -> None:
+    """
+    Let the arrays go that were handed over, and whose tensors have died since.
     """
 
 class FrameSlots:
@@ -378,17 +428,12 @@ def mix_channels(frame: NDArray[numpy.float32], matrix: list[float], output: NDA
     Make each channel a weighted sum of all; the matrix by rows, one for each result.
     """
 
-class Fill(enum.Enum):
-    """The pixels around a frame abcd."""
+def stretch(frame: NDArray[numpy.uint8], mirrored: bool, flipped: bool, method: Method, output: NDArray[numpy.uint8]) -> None:
+    """
+    Resample a frame, (H, W, C), to the size of an output, (h, w, C).
 
-    NEAREST = 0
-    """aa|abcd|dd"""
-
-    REFLECT = 1
-    """ba|abcd|dc"""
-
-    WRAP = 2
-    """cd|abcd|ab"""
+    `mirrored` reverses left and right of the output, `flipped` top and bottom.
+    """
 
 POINT_BITS: int = 32
 

@@ -28,8 +28,8 @@ namespace fastclips {
 
 using Clock = std::chrono::steady_clock;
 
-inline void futex_wake_all(AtomicEvent& event) {
-    syscall(SYS_futex, &event, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+inline void futex_wake(AtomicEvent& event, int most) {
+    syscall(SYS_futex, &event, FUTEX_WAKE, most, nullptr, nullptr, 0);
 }
 
 // Returns at once if the event is no longer `seen`; otherwise after a wake, a signal or the
@@ -95,7 +95,9 @@ class Arena {
         // All words are stored before the event changes: a worker that read the old event scans
         // again.
         header_->published.fetch_add(1, std::memory_order_seq_cst);
-        futex_wake_all(header_->published);
+        // No more workers than there is work for. A worker that wakes looks for any ticket, so it
+        // does no harm if another one takes a ticket before it.
+        futex_wake(header_->published, static_cast<int>(rows));
     }
 
     // Trainer: cancel the tickets that no worker has claimed. The claimed ones settle by
@@ -163,7 +165,7 @@ class Arena {
         if (!release(cell, worker, ok ? State::kDone : State::kFailed)) return false;
         if (settled(cell / geometry().rows, cell % geometry().rows)) {
             header_->settled.fetch_add(1, std::memory_order_seq_cst);
-            futex_wake_all(header_->settled);
+            futex_wake(header_->settled, INT_MAX);
         }
         return true;
     }
@@ -173,7 +175,7 @@ class Arena {
         if (!release(cell, dead, State::kReady)) return false;
         header_->reissued.fetch_add(1, std::memory_order_seq_cst);
         header_->published.fetch_add(1, std::memory_order_seq_cst);
-        futex_wake_all(header_->published);
+        futex_wake(header_->published, 1);
         return true;
     }
 

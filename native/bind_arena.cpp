@@ -3,6 +3,7 @@
 
 #include "arena.h"
 #include "bindings.h"
+#include "handed.h"
 #include "planner.h"
 
 using fastclips::Arena;
@@ -24,6 +25,30 @@ void check_tickets(const Videos& videos, const Ints& frames, const Scales& scale
 }  // namespace
 
 void bind_arena(nb::module_& m) {
+    m.def(
+        "hand_over",
+        [](nb::object owner) {
+            using Array = nb::ndarray<nb::numpy, nb::ro, nb::c_contig, nb::device::cpu>;
+            Array array;
+            if (!nb::try_cast<Array>(owner, array, false))  // no copy
+                throw nb::type_error("must be a C-contiguous array on the CPU");
+            std::vector<std::int64_t> shape(array.ndim());
+            for (std::size_t axis = 0; axis < shape.size(); ++axis)
+                shape[axis] = static_cast<std::int64_t>(array.shape(axis));
+            const nb::dlpack::dtype dtype = array.dtype();
+            PyObject* const capsule =
+                fastclips::Handed::capsule(owner.ptr(), const_cast<void*>(array.data()),
+                                           std::move(shape), dtype.code, dtype.bits);
+            if (capsule == nullptr) nb::raise_python_error();
+            return nb::steal<nb::capsule>(capsule);
+        },
+        "array"_a,
+        "A DLPack capsule of a C-contiguous array. What takes it keeps the array alive, and may "
+        "let "
+        "it go in any thread: see native/handed.h.");
+    m.def("drop_ended", &fastclips::Handed::drop_ended,
+          "Let the arrays go that were handed over, and whose tensors have died since.");
+
     nb::class_<FrameSlots>(m, "FrameSlots", "Memory for decoded frames: see native/frame_slots.h.",
                            nb::is_weak_referenceable())
         .def(

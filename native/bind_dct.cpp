@@ -14,7 +14,7 @@ fastclips::jpeg::Bytes bytes_of(const nb::bytes& data) {
 void bind_dct(nb::module_& m) {
     m.def(
         "to_dct",
-        [](nb::bytes data) -> nb::object {
+        [](nb::bytes data, bool usual) -> nb::object {
             // One for each thread: the next frame uses its memory again.
             thread_local fastclips::dct::Writer writer;
             thread_local std::vector<std::uint8_t> made;
@@ -23,15 +23,16 @@ void bind_dct(nb::module_& m) {
             {
                 const Unlocked unlocked;
                 const auto frame = fastclips::jpeg::parse(file);
-                fits = frame && writer.run(file, *frame, made);
+                fits = frame && writer.run(file, *frame, made) && (!usual || writer.is_usual());
             }
             if (!fits) return nb::none();
             return nb::bytes(made.data(), made.size());
         },
-        nb::sig("def to_dct(data: bytes) -> bytes | None"), "data"_a,
+        nb::sig("def to_dct(data: bytes, usual: bool = False) -> bytes | None"), "data"_a,
+        "usual"_a = false,
         "A dct frame of the coefficients of a JPEG; None if the JPEG is unusual or damaged, or "
-        "they do "
-        "not fit.");
+        "they do not fit.\n\n"
+        "With `usual`, also None if `transcode` might refuse the JPEG.");
 
     m.def(
         "from_dct",

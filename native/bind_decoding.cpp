@@ -11,7 +11,10 @@ using fastclips::FrameSlots;
 using fastclips::jpeg::Crop;
 using fastclips::jpeg::RegionDecoder;
 using fastclips::jpeg::Rung;
-using Rows = nb::ndarray<std::uint8_t, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
+using fastclips::resample::Method;
+using fastclips::warp::Fill;
+using Rows = nb::ndarray<nb::ndim<4>, nb::c_contig, nb::device::cpu>;
+using Table = nb::ndarray<nb::ro, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Size = std::tuple<std::uint32_t, std::uint32_t>;
 using Box4 = std::tuple<std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t>;
 
@@ -51,27 +54,49 @@ class Files {
     std::deque<Buffer> buffers_;
 };
 
+// Bytes of the values of an array of unsigned integers.
+template <typename Array>
+std::uint32_t item_of(const Array& array) {
+    const auto dtype = array.dtype();
+    if (dtype.code != static_cast<std::uint8_t>(nb::dlpack::dtype_code::UInt) || dtype.bits > 32)
+        throw nb::type_error("output and table must be of uint8, uint16 or uint32");
+    return dtype.bits / 8u;
+}
+
+// A crop, without the size of the output, and the memory of its table.
+struct MadeCrop {
+    Crop crop;
+    std::optional<Table> table;
+};
+
 // The crop that rows of an output take.
-Crop crop_of(std::uint32_t channels, const Size& size, const Box4& box, std::uint32_t scale,
-             bool mirrored, bool bypass_cache, const Rows& output,
+Crop crop_of(const MadeCrop& made, std::uint32_t channels, const Rows& output,
              const std::vector<std::uint32_t>& rows) {
-    if (!fastclips::jpeg::is_scale(scale)) throw nb::value_error("scale must be 1, 2, 4 or 8");
-    if (output.shape(3) != channels)
+    Crop crop = made.crop;
+    crop.item = item_of(output);
+    const int first = crop.planar ? 2 : 1;
+    crop.height_out = static_cast<std::uint32_t>(output.shape(first));
+    crop.width_out = static_cast<std::uint32_t>(output.shape(first + 1));
+    crop.channels = channels;
+    if (output.shape(crop.planar ? 1 : 3) != channels)
         throw nb::value_error("output must have as many channels as the decoder");
+    if (crop.warp && channels != 1 && channels != 3)
+        throw nb::value_error("a warp takes 1 or 3 channels");
+    if (made.table) {
+        if (made.table->shape(0) != channels)
+            throw nb::value_error("table must have as many channels as the decoder");
+        if (item_of(*made.table) != crop.item)
+            throw nb::type_error("output and table must have one type");
+        crop.table = static_cast<const std::uint8_t*>(made.table->data());
+    } else if (crop.item != 1) {
+        throw nb::type_error("output must be of uint8 without a table");
+    }
     for (const std::uint32_t row : rows)
         if (row >= output.shape(0)) throw nb::index_error("no such row");
-    const auto [height, width] = size;
-    const auto [top, left, bottom, right] = box;
-    return {height,
-            width,
-            {top, left, bottom, right},
-            scale,
-            static_cast<std::uint32_t>(output.shape(1)),
-            static_cast<std::uint32_t>(output.shape(2)),
-            channels,
-            mirrored,
-            bypass_cache};
+    return crop;
 }
+
+std::uint8_t* bytes_of(const Rows& output) { return static_cast<std::uint8_t*>(output.data()); }
 
 void check_pixels(const FrameArea& area, std::uint32_t channels) {
     if (area.pixel() != channels)
@@ -88,6 +113,21 @@ std::vector<fastclips::jpeg::Shared> shared_of(std::uint64_t video,
     for (std::size_t i = 0; i < frames.size(); ++i)
         shared.push_back({{video, frames[i]}, slots[i], rows[i]});
     return shared;
+}
+
+// The pixels of an array, if it is a frame for a crop at scale 1: (H, W, C), or (H, W) of one
+// channel.
+std::optional<fastclips::jpeg::Pixels> pixels_of(nb::handle object, const Crop& crop) {
+    nb::ndarray<const std::uint8_t, nb::device::cpu> frame;
+    if (!nb::try_cast(object, frame, false) || frame.ndim() < 2 || frame.ndim() > 3)
+        return std::nullopt;
+    const std::size_t channels = frame.ndim() == 3 ? frame.shape(2) : 1;
+    const auto together = static_cast<std::int64_t>(channels);
+    if (frame.shape(0) != crop.height || frame.shape(1) != crop.width ||
+        channels != crop.channels || (frame.shape(1) > 1 && frame.stride(1) != together) ||
+        (channels > 1 && frame.stride(2) != 1))
+        return std::nullopt;
+    return fastclips::jpeg::Pixels{frame.data(), frame.stride(0)};
 }
 
 // Why a frame in the dct code cannot be read.
@@ -122,6 +162,15 @@ void bind_decoding(nb::module_& m) {
         .value("PILLOW", Rung::kPillow, "A whole file of another format, by Pillow.")
         .value("ARRAY", Rung::kArray, "Nothing to decode: pixels were given.");
 
+    nb::enum_<Method>(m, "Method", "How pixels are resampled.")
+        .value("LINEAR", Method::kLinear, "As cv2.resize does with INTER_LINEAR, bit for bit.")
+        .value("NEAREST", Method::kNearest, "The pixel in which the position lies.");
+
+    nb::enum_<Fill>(m, "Fill", "The pixels around a frame abcd.")
+        .value("NEAREST", Fill::kNearest, "aa|abcd|dd")
+        .value("REFLECT", Fill::kReflect, "ba|abcd|dc")
+        .value("WRAP", Fill::kWrap, "cd|abcd|ab");
+
     m.def(
         "jpeg_size",
         [](nb::object data) -> std::optional<std::tuple<std::uint32_t, std::uint32_t>> {
@@ -145,6 +194,40 @@ void bind_decoding(nb::module_& m) {
         "data"_a,
         "Height and width of a dct frame, once its checksum is verified; ValueError if it is "
         "damaged.");
+
+    nb::class_<MadeCrop>(
+        m, "Crop",
+        "The same box of frames of one size, and how it is written to rows of an output.")
+        .def(
+            "__init__",
+            [](MadeCrop* self, Size size, Box4 box, std::uint32_t scale, bool mirrored,
+               bool flipped, Method method, std::optional<Table> table, bool channels_first,
+               bool bypass_cache, std::optional<Map3> warp) {
+                if (!fastclips::jpeg::is_scale(scale))
+                    throw nb::value_error("scale must be 1, 2, 4 or 8");
+                if (table && table->shape(1) != 256)
+                    throw nb::value_error("table must have 256 values for each channel");
+                const auto [height, width] = size;
+                const auto [top, left, bottom, right] = box;
+                const Crop crop{height, width,          {top, left, bottom, right},
+                                scale,  mirrored,       flipped,
+                                method, channels_first, bypass_cache};
+                new (self) MadeCrop{crop, std::move(table)};
+                if (warp) self->crop.warp = map_of(*warp);
+            },
+            nb::sig(
+                "def __init__(self, size: tuple[int, int], box: tuple[int, int, int, int], "
+                "scale: int = 1, *, mirrored: bool = False, flipped: bool = False, method: "
+                "Method = ..., table: NDArray[typing.Any] | None = None, channels_first: bool = "
+                "False, bypass_cache: bool = False, warp: tuple[tuple[int, int, int], "
+                "tuple[int, int, int], Fill] | None = None) -> None"),
+            "size"_a, "box"_a, "scale"_a = 1, nb::kw_only(), "mirrored"_a = false,
+            "flipped"_a = false, "method"_a = Method::kLinear, "table"_a.noconvert() = nb::none(),
+            "channels_first"_a = false, "bypass_cache"_a = false, "warp"_a = nb::none(),
+            "A box of another size than the output's rows is resampled by the method. `mirrored` "
+            "reverses left and right, `flipped` top and bottom. `table`, (channels, 256), has the "
+            "value for each byte of each channel. `warp` has `row`, `column` and `fill` of "
+            "`fastclips._native.warp`, from pixels of the box.");
 
     nb::class_<RegionDecoder>(
         m, "RegionDecoder",
@@ -190,26 +273,22 @@ void bind_decoding(nb::module_& m) {
             "damaged, None.")
         .def(
             "decode_crops",
-            [](RegionDecoder& self, nb::list files, std::vector<std::uint32_t> rows, Size size,
-               Box4 box, std::uint32_t scale, bool mirrored, bool bypass_cache, Rows output) {
-                const Crop crop = crop_of(self.channels(), size, box, scale, mirrored, bypass_cache,
-                                          output, rows);
+            [](RegionDecoder& self, nb::list files, std::vector<std::uint32_t> rows,
+               const MadeCrop& made, Rows output) {
+                const Crop crop = crop_of(made, self.channels(), output, rows);
                 const Files given(files, rows.size());
                 const std::vector<fastclips::jpeg::Bytes> bytes = given.bytes();
                 std::string rungs(bytes.size(), 0);
                 {
                     const Unlocked unlocked;
-                    fastclips::jpeg::decode_crops(self, bytes, crop, rows, output.data(),
+                    fastclips::jpeg::decode_crops(self, bytes, crop, rows, bytes_of(output),
                                                   rungs.data());
                 }
                 return nb::bytes(rungs.data(), rungs.size());
             },
             nb::sig("def decode_crops(self, files: list[bytes | bytearray | memoryview], rows: "
-                    "list[int], size: tuple[int, int], box: tuple[int, int, int, "
-                    "int], scale: int, mirrored: bool, bypass_cache: bool, output: NDArray[numpy."
-                    "uint8]) -> bytes"),
-            "files"_a, "rows"_a, "size"_a, "box"_a, "scale"_a, "mirrored"_a, "bypass_cache"_a,
-            "output"_a.noconvert(),
+                    "list[int], crop: Crop, output: NDArray[typing.Any]) -> bytes"),
+            "files"_a, "rows"_a, "crop"_a, "output"_a.noconvert(),
             "Decode the same box of several files into rows of an output, (rows, height, width, "
             "channels).\n\n"
             "Returns a byte for each file: the `Rung`, or more than WHOLE if the file has another "
@@ -218,10 +297,8 @@ void bind_decoding(nb::module_& m) {
             "share_crops",
             [](RegionDecoder& self, FrameArea& area, nb::list files, std::uint64_t video,
                std::vector<std::uint64_t> frames, std::vector<std::uint32_t> slots,
-               std::vector<std::uint32_t> rows, Size size, Box4 box, std::uint32_t scale,
-               bool mirrored, bool bypass_cache, Rows output) {
-                const Crop crop = crop_of(self.channels(), size, box, scale, mirrored, bypass_cache,
-                                          output, rows);
+               std::vector<std::uint32_t> rows, const MadeCrop& made, Rows output) {
+                const Crop crop = crop_of(made, self.channels(), output, rows);
                 check_pixels(area, self.channels());
                 const auto shared = shared_of(video, frames, slots, rows);
                 const Files given(files, rows.size());
@@ -229,21 +306,45 @@ void bind_decoding(nb::module_& m) {
                 std::string marks(bytes.size(), 0);
                 {
                     const Unlocked unlocked;
-                    fastclips::jpeg::share_crops(self, area, bytes, shared, crop, output.data(),
+                    fastclips::jpeg::share_crops(self, area, bytes, shared, crop, bytes_of(output),
                                                  marks.data());
                 }
                 return nb::bytes(marks.data(), marks.size());
             },
             nb::sig("def share_crops(self, area: FrameArea, files: list[bytes | bytearray | "
                     "memoryview], video: int, frames: list[int], slots: list[int], rows: "
-                    "list[int], size: tuple[int, int], box: tuple[int, int, int, "
-                    "int], scale: int, mirrored: bool, bypass_cache: bool, output: NDArray[numpy."
-                    "uint8]) -> bytes"),
-            "area"_a, "files"_a, "video"_a, "frames"_a, "slots"_a, "rows"_a, "size"_a, "box"_a,
-            "scale"_a, "mirrored"_a, "bypass_cache"_a, "output"_a.noconvert(),
+                    "list[int], crop: Crop, output: NDArray[typing.Any]) -> bytes"),
+            "area"_a, "files"_a, "video"_a, "frames"_a, "slots"_a, "rows"_a, "crop"_a,
+            "output"_a.noconvert(),
             "Decode files whole into frame slots, and their box into rows of an output.\n\n"
             "Returns a byte for each file: HELD if it was copied from its slot, FILLED, or as "
             "`decode_crops`, where the slot belongs to another frame or worker.");
+
+    m.def(
+        "write_crops",
+        [](nb::list frames, std::vector<std::uint32_t> rows, const MadeCrop& made, Rows output) {
+            const auto channels = output.shape(made.crop.planar ? 1 : 3);
+            const Crop crop = crop_of(made, static_cast<std::uint32_t>(channels), output, rows);
+            if (crop.scale != 1) throw nb::value_error("scale must be 1");
+            if (frames.size() != rows.size())
+                throw nb::value_error("frames and rows must have one length");
+            std::vector<std::optional<fastclips::jpeg::Pixels>> pixels;
+            for (nb::handle frame : frames)
+                pixels.push_back(crop.fits() ? pixels_of(frame, crop) : std::nullopt);
+            std::string rungs(rows.size(), static_cast<char>(Rung::kDeclined));
+            {
+                const Unlocked unlocked;
+                fastclips::jpeg::write_crops(pixels, crop, rows, bytes_of(output), rungs.data());
+            }
+            return nb::bytes(rungs.data(), rungs.size());
+        },
+        nb::sig("def write_crops(frames: list[NDArray[typing.Any]], rows: list[int], crop: Crop, "
+                "output: "
+                "NDArray[typing.Any]) -> bytes"),
+        "frames"_a, "rows"_a, "crop"_a, "output"_a.noconvert(),
+        "Write the same box of frames of pixels into rows of an output.\n\n"
+        "Returns a byte for each frame: ARRAY, or another one if it has not the crop's size and "
+        "the output's channels, is not of uint8, or the pixels of a row do not lie together.");
 
     nb::class_<FrameArea>(m, "FrameArea",
                           "One stream's area of all frame slots, as a worker sees it.")
@@ -318,22 +419,20 @@ void bind_decoding(nb::module_& m) {
         .def(
             "copy_crops",
             [](FrameArea& area, std::uint64_t video, std::vector<std::uint64_t> frames,
-               std::vector<std::uint32_t> slots, std::vector<std::uint32_t> rows, Size size,
-               Box4 box, std::uint32_t scale, bool mirrored, bool bypass_cache, Rows output) {
-                const auto channels = static_cast<std::uint32_t>(output.shape(3));
-                const Crop crop =
-                    crop_of(channels, size, box, scale, mirrored, bypass_cache, output, rows);
-                check_pixels(area, channels);
+               std::vector<std::uint32_t> slots, std::vector<std::uint32_t> rows,
+               const MadeCrop& made, Rows output) {
+                const Crop crop = crop_of(made, area.pixel(), output, rows);
                 const auto shared = shared_of(video, frames, slots, rows);
                 std::string marks(shared.size(), 0);
                 {
                     const Unlocked unlocked;
-                    fastclips::jpeg::copy_crops(area, shared, crop, output.data(), marks.data());
+                    fastclips::jpeg::copy_crops(area, shared, crop, bytes_of(output), marks.data());
                 }
                 return nb::bytes(marks.data(), marks.size());
             },
-            "video"_a, "frames"_a, "slots"_a, "rows"_a, "size"_a, "box"_a, "scale"_a, "mirrored"_a,
-            "bypass_cache"_a, "output"_a.noconvert(),
+            nb::sig("def copy_crops(self, video: int, frames: list[int], slots: list[int], rows: "
+                    "list[int], crop: Crop, output: NDArray[typing.Any]) -> bytes"),
+            "video"_a, "frames"_a, "slots"_a, "rows"_a, "crop"_a, "output"_a.noconvert(),
             "Copy a box of frames from their slots into rows of an output.\n\n"
             "Returns a byte for each frame: HELD, or another one if the slot does not hold it; its "
             "row then holds anything.");

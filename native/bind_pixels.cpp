@@ -1,12 +1,24 @@
 // Filters and warps of pixels, in Python.
 #include "bindings.h"
 #include "filters.h"
+#include "resample.h"
 #include "warp.h"
 
+using fastclips::resample::Method;
 using fastclips::warp::Fill;
 using Floats = nb::ndarray<float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 
 namespace {
+
+using Frame = nb::ndarray<const std::uint8_t, nb::ndim<3>, nb::device::cpu>;
+using Frame8 = nb::ndarray<std::uint8_t, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
+
+void check_rows(const Frame& frame) {
+    const auto channels = static_cast<std::int64_t>(frame.shape(2));
+    if ((frame.stride(1) != channels && frame.shape(1) > 1) ||
+        (frame.stride(2) != 1 && channels > 1))
+        throw nb::value_error("the pixels of a row must lie together");
+}
 
 void check_alike(const Floats& frame, const Floats& output) {
     for (std::size_t axis = 0; axis < 3; ++axis)
@@ -46,18 +58,39 @@ void bind_pixels(nb::module_& m) {
         "frame"_a.noconvert(), "matrix"_a, "output"_a.noconvert(),
         "Make each channel a weighted sum of all; the matrix by rows, one for each result.");
 
-    nb::enum_<Fill>(m, "Fill", "The pixels around a frame abcd.")
-        .value("NEAREST", Fill::kNearest, "aa|abcd|dd")
-        .value("REFLECT", Fill::kReflect, "ba|abcd|dc")
-        .value("WRAP", Fill::kWrap, "cd|abcd|ab");
+    m.def(
+        "stretch",
+        [](Frame frame, bool mirrored, bool flipped, Method method, Frame8 output) {
+            const auto size = [](const auto& array, std::size_t axis) {
+                if (array.shape(axis) > UINT32_MAX) throw nb::value_error("an axis is too long");
+                return static_cast<std::uint32_t>(array.shape(axis));
+            };
+            const fastclips::resample::Sizes sizes{size(frame, 0), size(frame, 1), size(output, 0),
+                                                   size(output, 1), size(frame, 2)};
+            if (output.shape(2) != frame.shape(2))
+                throw nb::value_error("frame and output must have the same channels");
+            if (frame.size() == 0 || output.size() == 0)
+                throw nb::value_error("the frame or the output is empty");
+            check_rows(frame);
+            const std::size_t row = std::size_t{sizes.width_out} * sizes.channels;
+            const Unlocked unlocked;
+            fastclips::resample::Stretch stretch(sizes, method, mirrored);
+            for (std::uint32_t y = 0; y < sizes.height; ++y)
+                stretch.take(
+                    y, frame.data() + y * frame.stride(0), [&](std::uint32_t to, const auto& make) {
+                        make(output.data() + (flipped ? sizes.height_out - 1 - to : to) * row);
+                    });
+        },
+        nb::sig("def stretch(frame: NDArray[numpy.uint8], mirrored: bool, flipped: bool, method: "
+                "Method, output: NDArray[numpy.uint8]) -> None"),
+        "frame"_a.noconvert(), "mirrored"_a, "flipped"_a, "method"_a, "output"_a.noconvert(),
+        "Resample a frame, (H, W, C), to the size of an output, (h, w, C).\n\n"
+        "`mirrored` reverses left and right of the output, `flipped` top and bottom.");
 
     m.attr("POINT_BITS") = fastclips::warp::kPointBits;
     m.def(
         "warp",
-        [](nb::ndarray<const std::uint8_t, nb::ndim<3>, nb::device::cpu> frame,
-           std::tuple<std::int64_t, std::int64_t, std::int64_t> row,
-           std::tuple<std::int64_t, std::int64_t, std::int64_t> column, Fill fill,
-           nb::ndarray<std::uint8_t, nb::ndim<3>, nb::c_contig, nb::device::cpu> output) {
+        [](Frame frame, Line3 row, Line3 column, Fill fill, Frame8 output) {
             namespace warp = fastclips::warp;
             const auto size = [&](int axis) {
                 return static_cast<std::int64_t>(frame.shape(axis));
@@ -65,17 +98,15 @@ void bind_pixels(nb::module_& m) {
             if (output.shape(2) != frame.shape(2) || (size(2) != 1 && size(2) != 3))
                 throw nb::value_error("frame and output must both have 1 or 3 channels");
             if (frame.size() == 0) throw nb::value_error("the frame is empty");
-            if (frame.stride(1) != size(2) || frame.stride(2) != 1)
-                throw nb::value_error("the pixels of a row must lie together");
+            check_rows(frame);
             const warp::Picture from{frame.data(), size(0), size(1), frame.stride(0)};
-            const auto line = [](const auto& given) {
-                return warp::Line{std::get<0>(given), std::get<1>(given), std::get<2>(given)};
-            };
-            const auto height = static_cast<std::int64_t>(output.shape(0));
             const auto width = static_cast<std::int64_t>(output.shape(1));
+            const warp::Map map = map_of({row, column, fill});
             const Unlocked unlocked;
-            const auto run = size(2) == 1 ? warp::run_rows<1> : warp::run_rows<3>;
-            run(from, line(row), line(column), fill, output.data(), height, width);
+            const auto run = size(2) == 1 ? warp::run_row<1> : warp::run_row<3>;
+            for (std::size_t y = 0; y < output.shape(0); ++y)
+                run(from, map, static_cast<std::int64_t>(y),
+                    output.data() + y * output.shape(1) * output.shape(2), width);
         },
         nb::sig("def warp(frame: NDArray[numpy.uint8], row: tuple[int, int, int], column: "
                 "tuple[int, int, int], fill: Fill, output: NDArray[numpy.uint8]) -> None"),

@@ -6,8 +6,8 @@
 
 namespace fastclips {
 
-// Whether FASTCLIPS_CPU_DISABLE names a feature: a list of AVX2, PDEP and SSE4_2 with commas,
-// for tests.
+// Whether FASTCLIPS_CPU_DISABLE names a feature: a list of AVX2, PDEP, SSE4_2 and FUSED (the
+// fused pixel stage) with commas, for tests.
 inline bool switched_off(const char* feature) {
     const char* at = std::getenv("FASTCLIPS_CPU_DISABLE");
     const std::size_t length = std::strlen(feature);

@@ -9,14 +9,11 @@
 
 #ifdef __x86_64__
 
-#include <immintrin.h>
-
+#include "avx2.h"
 #include "dct_blocks.h"
+#include "idct_avx2.h"
 
 namespace fastclips::dct {
-
-#define FASTCLIPS_AVX2 [[gnu::target("avx2,bmi2,popcnt")]]
-#define FASTCLIPS_INLINE [[gnu::always_inline]] inline
 
 namespace detail {
 
@@ -27,9 +24,6 @@ struct SlotTables {
     alignas(64) std::array<std::uint64_t, 256> ones{};
     // For each byte of a mask, the number of set bits before each of them, and 0x80 for the others.
     alignas(64) std::array<std::array<std::uint8_t, 8>, 256> ranks{};
-    // The slot of each natural position: for either half of a block and each lane of slots, the
-    // place in the lane, or 0x80 if the slot is in another lane.
-    alignas(64) std::array<std::array<std::array<std::uint8_t, 32>, kLanes>, 2> order{};
 
     constexpr SlotTables() {
         for (std::size_t byte = 0; byte < 256; ++byte) {
@@ -40,18 +34,34 @@ struct SlotTables {
                 ranks[byte][i] = set ? rank++ : 0x80;
             }
         }
-        for (auto& half : order)
+    }
+};
+inline constexpr SlotTables kSlotTables{};
+
+// The slot of each coefficient of a block in some order: for either half of a block and each lane
+// of slots, the place in the lane, or 0x80 if the slot is in another lane.
+struct Order {
+    alignas(64) std::array<std::array<std::array<std::uint8_t, 32>, kLanes>, 2> halves{};
+
+    // Of the places of natural positions; DC comes first.
+    constexpr explicit Order(const std::array<std::uint8_t, 64>& places) {
+        for (auto& half : halves)
             for (auto& lane : half)
                 for (auto& place : lane) place = 0x80;
         for (std::size_t group = 0; group < kGroups; ++group)
             for (std::size_t i = 0; i < kGroupSize[group]; ++i) {
                 const std::size_t slot = 8 * group + i;
-                const std::size_t natural = kPositions[kGroupBegin[group] + i + 1u];
-                order[natural / 32][slot / 16][natural % 32] = static_cast<std::uint8_t>(slot % 16);
+                const std::size_t to = places[kPositions[kGroupBegin[group] + i + 1u]];
+                halves[to / 32][slot / 16][to % 32] = static_cast<std::uint8_t>(slot % 16);
             }
     }
 };
-inline constexpr SlotTables kSlotTables{};
+inline constexpr Order kNaturalOrder{[] {
+    std::array<std::uint8_t, 64> places{};
+    for (std::size_t i = 0; i < places.size(); ++i) places[i] = static_cast<std::uint8_t>(i);
+    return places;
+}()};
+inline constexpr Order kPairedOrder{jpeg::kPaired};
 
 // By the width of a value: the fields that stay in each halving, and by mask the bits of its
 // values.
@@ -176,90 +186,141 @@ struct Halves {  // of a block, a byte for each value
     __m256i top, bottom;
 };
 
-// Add the values of a lane of slots, which is in both halves of a vector, at their positions.
-FASTCLIPS_AVX2 FASTCLIPS_INLINE Halves placed(Halves sum, std::size_t lane, __m256i values) {
-    const __m256i top = load32(kSlotTables.order[0][lane].data());
-    const __m256i bottom = load32(kSlotTables.order[1][lane].data());
+// Add the values of a lane of slots, which is in both halves of a vector, at their places.
+FASTCLIPS_AVX2 FASTCLIPS_INLINE Halves placed(const Order& order, Halves sum, std::size_t lane,
+                                              __m256i values) {
+    const __m256i top = load32(order.halves[0][lane].data());
+    const __m256i bottom = load32(order.halves[1][lane].data());
     return {_mm256_or_si256(sum.top, _mm256_shuffle_epi8(values, top)),
             _mm256_or_si256(sum.bottom, _mm256_shuffle_epi8(values, bottom))};
 }
 
 // Add 64 times the bits above to wide values, which have their signs already.
-FASTCLIPS_AVX2 [[gnu::noinline]] inline void add_high(const Spread& from, short* block) {
+FASTCLIPS_AVX2 [[gnu::noinline]] inline void add_high(const Order& order, const Spread& from,
+                                                      Coefficients& block) {
     Halves high{_mm256_setzero_si256(), _mm256_setzero_si256()};
     for (std::size_t lane = 0; lane < kLanes; ++lane)
-        high = placed(high, lane,
+        high = placed(order, high, lane,
                       _mm256_broadcastsi128_si256(
                           _mm_load_si128(reinterpret_cast<const __m128i*>(from.high + 16 * lane))));
     const __m128i parts[] = {
         _mm256_castsi256_si128(high.top), _mm256_extracti128_si256(high.top, 1),
         _mm256_castsi256_si128(high.bottom), _mm256_extracti128_si256(high.bottom, 1)};
     for (int i = 0; i < 4; ++i) {
-        auto* const at = reinterpret_cast<__m256i*>(block + 16 * i);
-        const __m256i low = _mm256_loadu_si256(at);
         const __m256i above = _mm256_slli_epi16(_mm256_cvtepu8_epi16(parts[i]), kLowBits - 1);
-        _mm256_storeu_si256(at, _mm256_add_epi16(low, _mm256_sign_epi16(above, low)));
+        block.parts[i] = _mm256_add_epi16(block.parts[i], _mm256_sign_epi16(above, block.parts[i]));
     }
 }
 
-// Write a block of which the values were spread.
-FASTCLIPS_AVX2 FASTCLIPS_INLINE void finish(const Head& head, const Spread& from, short* block) {
+// Values of a byte in some order, as numbers of 16 bits, and the DC value before them.
+FASTCLIPS_AVX2 FASTCLIPS_INLINE Coefficients widened(Halves values, std::int32_t dc) {
+    const __m256i first = _mm256_inserti128_si256(
+        _mm256_setzero_si256(), _mm_cvtsi32_si128(static_cast<std::uint16_t>(dc)), 0);
+    return {{_mm256_or_si256(_mm256_cvtepi8_epi16(_mm256_castsi256_si128(values.top)), first),
+             _mm256_cvtepi8_epi16(_mm256_extracti128_si256(values.top, 1)),
+             _mm256_cvtepi8_epi16(_mm256_castsi256_si128(values.bottom)),
+             _mm256_cvtepi8_epi16(_mm256_extracti128_si256(values.bottom, 1))}};
+}
+
+// Make a block of two groups or fewer, none of which is wide.
+FASTCLIPS_AVX2 FASTCLIPS_INLINE Coefficients finish_few(const Order& order, const Head& head,
+                                                        const Spread& from) {
+    const auto mask = static_cast<std::uint32_t>(from.mask);
+    const __m256i slots =
+        _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(from.low)));
+    const Halves none{_mm256_setzero_si256(), _mm256_setzero_si256()};
+    return widened(placed(order, none, 0, signed_of(slots, mask | mask << 16)), head.dc);
+}
+
+// Make a block, in an order, of values that were spread.
+FASTCLIPS_AVX2 FASTCLIPS_INLINE Coefficients finish(const Order& order, const Head& head,
+                                                    const Spread& from) {
     const __m256i first = signed_of(load32(from.low), static_cast<std::uint32_t>(from.mask));
     Halves sum{_mm256_setzero_si256(), _mm256_setzero_si256()};
-    sum = placed(sum, 0, _mm256_permute4x64_epi64(first, 0x44));
-    sum = placed(sum, 1, _mm256_permute4x64_epi64(first, 0xee));
+    sum = placed(order, sum, 0, _mm256_permute4x64_epi64(first, 0x44));
+    sum = placed(order, sum, 1, _mm256_permute4x64_epi64(first, 0xee));
     if (head.groups > 4) {
         const __m256i second =
             signed_of(load32(from.low + 32), static_cast<std::uint32_t>(from.mask >> 32));
-        sum = placed(sum, 2, _mm256_permute4x64_epi64(second, 0x44));
-        sum = placed(sum, 3, _mm256_permute4x64_epi64(second, 0xee));
+        sum = placed(order, sum, 2, _mm256_permute4x64_epi64(second, 0x44));
+        sum = placed(order, sum, 3, _mm256_permute4x64_epi64(second, 0xee));
         if (__builtin_expect(head.groups == kGroups, 0)) {
             const auto mask = static_cast<std::uint32_t>(head.mask >> kGroupBegin[8]);
             long long slots;
             std::memcpy(&slots, from.low + 64, sizeof slots);
-            sum = placed(sum, 4, signed_of(_mm256_set1_epi64x(slots), mask | mask << 16));
+            sum = placed(order, sum, 4, signed_of(_mm256_set1_epi64x(slots), mask | mask << 16));
         }
     }
-    auto* const to = reinterpret_cast<__m256i*>(block);
-    _mm256_storeu_si256(to, _mm256_cvtepi8_epi16(_mm256_castsi256_si128(sum.top)));
-    _mm256_storeu_si256(to + 1, _mm256_cvtepi8_epi16(_mm256_extracti128_si256(sum.top, 1)));
-    _mm256_storeu_si256(to + 2, _mm256_cvtepi8_epi16(_mm256_castsi256_si128(sum.bottom)));
-    _mm256_storeu_si256(to + 3, _mm256_cvtepi8_epi16(_mm256_extracti128_si256(sum.bottom, 1)));
-    if (__builtin_expect(has_wide(head.widths), 0)) add_high(from, block);
-    block[0] = static_cast<short>(head.dc);
+    Coefficients block = widened(sum, head.dc);
+    if (__builtin_expect(has_wide(head.widths), 0)) add_high(order, from, block);
+    return block;
 }
 
 }  // namespace detail
 
-// As read_mcu(), by AVX2 with pdep.
-FASTCLIPS_AVX2 inline std::uint64_t read_mcu_by_pdep(const std::uint8_t* base, std::uint64_t place,
-                                                     std::int32_t* dc, std::uint32_t luma,
-                                                     std::uint32_t blocks, Block** out) {
+// An MCU whose values are spread. Its blocks are finished one by one, those that are needed.
+struct SpreadMcu {
     Head heads[kMostBlocks];
     detail::Spread spread[kMostBlocks];
-    if (!read_heads(base, place, dc, luma, blocks, heads)) return kBad;
-    for (std::uint32_t i = 0; i < blocks; ++i)
-        detail::spread(base, place, heads[i], spread[i], detail::spread_by_pdep);
-    for (std::uint32_t i = 0; i < blocks; ++i) detail::finish(heads[i], spread[i], *out[i]);
-    return place;
+
+    // Whether a block has coefficients in its first four rows and columns only.
+    FASTCLIPS_AVX2 FASTCLIPS_INLINE bool is_few(std::uint32_t number) const {
+        return heads[number].groups <= 2 && !detail::has_wide(heads[number].widths);
+    }
+    FASTCLIPS_AVX2 FASTCLIPS_INLINE Coefficients few(const detail::Order& order,
+                                                     std::uint32_t number) const {
+        return detail::finish_few(order, heads[number], spread[number]);
+    }
+    FASTCLIPS_AVX2 FASTCLIPS_INLINE Coefficients block(const detail::Order& order,
+                                                       std::uint32_t number) const {
+        return detail::finish(order, heads[number], spread[number]);
+    }
+
+    template <typename One>
+    FASTCLIPS_AVX2 FASTCLIPS_INLINE std::uint64_t read(const std::uint8_t* base,
+                                                       std::uint64_t place, std::int32_t* dc,
+                                                       std::uint32_t luma, std::uint32_t blocks,
+                                                       One one) {
+        if (!read_heads(base, place, dc, luma, blocks, heads)) return kBad;
+        for (std::uint32_t i = 0; i < blocks; ++i)
+            detail::spread(base, place, heads[i], spread[i], one);
+        return place;
+    }
+};
+
+// As read_mcu(), but the blocks are only spread: by pdep, or without it.
+using ReadSpread = std::uint64_t (*)(const std::uint8_t* base, std::uint64_t place,
+                                     std::int32_t* dc, std::uint32_t luma, std::uint32_t blocks,
+                                     SpreadMcu& mcu);
+
+FASTCLIPS_AVX2 inline std::uint64_t spread_mcu_by_pdep(const std::uint8_t* base,
+                                                       std::uint64_t place, std::int32_t* dc,
+                                                       std::uint32_t luma, std::uint32_t blocks,
+                                                       SpreadMcu& mcu) {
+    return mcu.read(base, place, dc, luma, blocks, detail::spread_by_pdep);
+}
+FASTCLIPS_AVX2 inline std::uint64_t spread_mcu_by_shuffles(const std::uint8_t* base,
+                                                           std::uint64_t place, std::int32_t* dc,
+                                                           std::uint32_t luma, std::uint32_t blocks,
+                                                           SpreadMcu& mcu) {
+    return mcu.read(base, place, dc, luma, blocks, detail::spread_by_shuffles);
 }
 
-// As read_mcu(), by AVX2 without pdep.
-FASTCLIPS_AVX2 inline std::uint64_t read_mcu_by_shuffles(const std::uint8_t* base,
-                                                         std::uint64_t place, std::int32_t* dc,
-                                                         std::uint32_t luma, std::uint32_t blocks,
-                                                         Block** out) {
-    Head heads[kMostBlocks];
-    detail::Spread spread[kMostBlocks];
-    if (!read_heads(base, place, dc, luma, blocks, heads)) return kBad;
-    for (std::uint32_t i = 0; i < blocks; ++i)
-        detail::spread(base, place, heads[i], spread[i], detail::spread_by_shuffles);
-    for (std::uint32_t i = 0; i < blocks; ++i) detail::finish(heads[i], spread[i], *out[i]);
+// As read_mcu(), by AVX2 with pdep or without it.
+template <ReadSpread Read>
+FASTCLIPS_AVX2 std::uint64_t read_mcu_by(const std::uint8_t* base, std::uint64_t place,
+                                         std::int32_t* dc, std::uint32_t luma, std::uint32_t blocks,
+                                         Block** out) {
+    SpreadMcu mcu;
+    place = Read(base, place, dc, luma, blocks, mcu);
+    if (place == kBad) return kBad;
+    for (std::uint32_t i = 0; i < blocks; ++i) {
+        const Coefficients block = mcu.block(detail::kNaturalOrder, i);
+        auto* const to = reinterpret_cast<__m256i*>(*out[i]);
+        for (int part = 0; part < 4; ++part) _mm256_storeu_si256(to + part, block.parts[part]);
+    }
     return place;
 }
-
-#undef FASTCLIPS_AVX2
-#undef FASTCLIPS_INLINE
 
 }  // namespace fastclips::dct
 

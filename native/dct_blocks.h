@@ -95,6 +95,31 @@ inline constexpr std::array<std::uint8_t, 256> kOnes = [] {
 
 }  // namespace detail
 
+// By place in a block, the AC position: that in zigzag order less 1.
+inline constexpr std::array<std::uint8_t, 64> kAcPlaces = [] {
+    std::array<std::uint8_t, 64> places{};
+    for (std::uint32_t k = 1; k < 64; ++k) places[kPositions[k]] = static_cast<std::uint8_t>(k - 1);
+    return places;
+}();
+
+// A bit for each coefficient of a block that is not 0, by its place.
+inline std::uint64_t nonzeros(const Block& block) {
+    std::uint64_t found = 0;
+#ifdef __SSE2__
+    const __m128i zero = _mm_setzero_si128();
+    for (int i = 0; i < 64; i += 16) {
+        const auto* at = reinterpret_cast<const __m128i*>(block + i);
+        const __m128i low = _mm_cmpeq_epi16(_mm_loadu_si128(at), zero);
+        const __m128i high = _mm_cmpeq_epi16(_mm_loadu_si128(at + 1), zero);
+        const int zeros = _mm_movemask_epi8(_mm_packs_epi16(low, high));
+        found |= std::uint64_t{static_cast<std::uint16_t>(~zeros)} << i;
+    }
+#else
+    for (int i = 0; i < 64; ++i) found |= std::uint64_t{block[i] != 0} << i;
+#endif
+    return found;
+}
+
 struct Head {
     std::uint32_t groups, widths;
     std::int32_t dc;
@@ -108,6 +133,12 @@ inline std::uint64_t load_low64(const std::uint8_t* at) {
     value = __builtin_bswap64(value);
 #endif
     return value;
+}
+inline void store_low64(std::uint8_t* at, std::uint64_t value) {
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    value = __builtin_bswap64(value);
+#endif
+    std::memcpy(at, &value, sizeof value);
 }
 // The next bits, at least 57.
 [[gnu::always_inline]] inline std::uint64_t bits_at(const std::uint8_t* base, std::uint64_t place) {
@@ -213,17 +244,33 @@ inline std::uint64_t read_mcu(const std::uint8_t* base, std::uint64_t place, std
     return place;
 }
 
+namespace detail {
+
+// Bits of the values of some groups.
+template <std::uint32_t Group, std::uint32_t End>
+[[gnu::always_inline]] inline std::uint32_t bits_of_groups(const Head& head) {
+    if constexpr (Group == End) {
+        return 0;
+    } else {
+        constexpr std::uint32_t kMask = (1u << kGroupSize[Group]) - 1;
+        return kWidth[head.widths >> (3 * Group) & 7] *
+                   std::uint32_t{kOnes[head.mask >> kGroupBegin[Group] & kMask]} +
+               bits_of_groups<Group + 1, End>(head);
+    }
+}
+
+}  // namespace detail
+
 // Pass an MCU: only its DC values are kept.
 inline std::uint64_t pass_mcu(const std::uint8_t* base, std::uint64_t place, std::int32_t* dc,
                               std::uint32_t luma, std::uint32_t blocks) {
     Head heads[kMostBlocks];
     if (!read_heads(base, place, dc, luma, blocks, heads)) return kBad;
     for (std::uint32_t i = 0; i < blocks; ++i) {
-        std::uint64_t mask = heads[i].mask;
-        std::uint32_t widths = heads[i].widths;
-        for (std::uint32_t group = 0; mask != 0; widths >>= 3, mask >>= kGroupSize[group++])
-            place += std::uint64_t{kWidth[widths & 7]} *
-                     detail::kOnes[mask & ((1u << kGroupSize[group]) - 1)];
+        // Most blocks have four groups or fewer, and how many cannot be foreseen.
+        std::uint64_t bits = detail::bits_of_groups<0, 4>(heads[i]);
+        if (heads[i].groups > 4) bits += detail::bits_of_groups<4, kGroups>(heads[i]);
+        place += bits;
     }
     return place;
 }

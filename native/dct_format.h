@@ -13,6 +13,7 @@ namespace fastclips::dct {
 using jpeg::Box;
 using jpeg::Bytes;
 using jpeg::Frame;
+using jpeg::Table;
 
 inline constexpr std::array<std::uint8_t, 4> kMagic = {0x8f, 'F', 'C', 'D'};
 inline constexpr std::uint8_t kVersion = 1;
@@ -37,6 +38,9 @@ inline bool is_dct(Bytes file) {
     return file.size >= kMagic.size() && std::equal(kMagic.begin(), kMagic.end(), file.data);
 }
 
+// Whether the components of a parsed frame are YCbCr or gray, not RGB.
+inline bool is_ycc_or_gray(Bytes file) { return (file.data[kFlagsAt] & kColors) != kRgb; }
+
 // The checksum of a frame, of all bytes but its own.
 inline std::uint32_t checksum(Bytes file) {
     return crc32c(crc32c(0, file.data, kChecksumAt), file.data + kHeader, file.size - kHeader);
@@ -44,7 +48,6 @@ inline std::uint32_t checksum(Bytes file) {
 
 // A standard quantisation table (T.81, annex K) at a quality of libjpeg's, 1 to 100, in natural
 // order.
-using Table = std::array<std::uint16_t, 64>;
 inline Table standard_table(std::uint32_t quality, bool chroma) {
     constexpr std::array<std::uint8_t, 64> kLuma = {
         16, 11, 10, 16, 24,  40,  51,  61,  12, 12, 14, 19, 26,  58,  60,  55,
@@ -84,6 +87,25 @@ inline Layout layout_of(Bytes file, const Frame& frame) {
     layout.anchors = layout.ends + layout.unit * layout.rows;
     layout.data = layout.anchors + layout.anchor * layout.per_row * layout.rows;
     return layout;
+}
+
+// The quantisation table of each component of a parsed frame, in natural order.
+inline std::array<Table, 3> quantizers_of(Bytes file, const Frame& frame) {
+    std::array<Table, 3> tables{};
+    const std::uint8_t quality = file.data[kQualityAt];
+    for (std::uint32_t c = 0; c < frame.components; ++c) {
+        if (quality != 0) {
+            tables[c] = c < 2 ? standard_table(quality, c == 1) : tables[1];
+            continue;
+        }
+        const std::size_t entry = file.data[kHeader] & kWideEntries ? 2 : 1;
+        const std::size_t number = file.data[kHeader + 1] >> (2 * c) & 3;
+        const std::uint8_t* from = file.data + kHeader + 2 + 64 * entry * number;
+        for (std::size_t k = 0; k < 64; ++k, from += entry)
+            tables[c][jpeg::kPositions[k]] =
+                static_cast<std::uint16_t>(entry == 2 ? load16(from) : *from);
+    }
+    return tables;
 }
 
 inline std::uint32_t load_offset(const std::uint8_t* at, std::size_t unit) {

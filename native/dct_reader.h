@@ -15,7 +15,9 @@ namespace fastclips::dct {
 // The fastest reader of this CPU. All read the same coefficients.
 inline ReadMcu fastest_reader() {
 #ifdef __x86_64__
-    if (cpu_has_avx2()) return cpu_has_fast_pdep() ? read_mcu_by_pdep : read_mcu_by_shuffles;
+    if (cpu_has_avx2())
+        return cpu_has_fast_pdep() ? read_mcu_by<spread_mcu_by_pdep>
+                                   : read_mcu_by<spread_mcu_by_shuffles>;
 #endif
     return read_mcu;
 }
@@ -23,6 +25,11 @@ inline ReadMcu fastest_reader() {
 // Reads boxes of frames, one at a time. Not thread-safe.
 class Reader {
   public:
+#ifdef __x86_64__
+    // The function for read_by() that only spreads an MCU; needs AVX2.
+    ReadSpread spread() const { return spread_; }
+#endif
+
     // Begin a box of whole MCUs of a parsed frame, which must outlive the reading.
     void begin(Bytes file, const Frame& frame, Box box) {
         file_ = file;
@@ -45,9 +52,13 @@ class Reader {
     }
 
     // Read the next MCU of the box into blocks of zeros; false if the frame is damaged.
-    bool read(Block** blocks) {
+    bool read(Block** blocks) { return read_by(read_, blocks); }
+
+    // The same, by a function that is given where the MCU is, and `out`.
+    template <typename Read, typename Out>
+    bool read_by(Read read_mcu_to, Out&& out) {
         if (rows_ == 0 || (column_ == 0 && !seek())) return false;
-        place_ = read_(base_, place_, dc_.data(), luma_, layout_.blocks, blocks);
+        place_ = read_mcu_to(base_, place_, dc_.data(), luma_, layout_.blocks, out);
         if (place_ > end_) return false;
         if (++column_ == columns_) {
             // What remains after the last MCU of a row fills up its last byte.
@@ -111,6 +122,9 @@ class Reader {
     std::array<std::int32_t, 3> dc_{};
     std::vector<std::uint8_t> copy_;
     const ReadMcu read_ = fastest_reader();
+#ifdef __x86_64__
+    const ReadSpread spread_ = cpu_has_fast_pdep() ? spread_mcu_by_pdep : spread_mcu_by_shuffles;
+#endif
 };
 
 }  // namespace fastclips::dct

@@ -39,26 +39,48 @@ inline constexpr std::array<std::uint8_t, 432> kStandardCodes = {
 // Writes codes with the stuffing of a JPEG.
 class CodeWriter {
   public:
-    explicit CodeWriter(std::vector<std::uint8_t>& out) : out_(out) {}
+    explicit CodeWriter(std::vector<std::uint8_t>& out) : out_(out), size_(out.size()) {}
 
-    void put(std::uint32_t bits, std::uint32_t length) {  // at most 16 bits
-        bits_ = bits_ << length | (bits & ((1u << length) - 1));
-        for (count_ += length; count_ >= 8; count_ -= 8) {
-            const auto byte = static_cast<std::uint8_t>(bits_ >> (count_ - 8));
-            out_.push_back(byte);
-            if (byte == jpeg::kMark) out_.push_back(0);
-        }
+    // Make room for so many bits; call it before they are put.
+    void reserve(std::size_t bits) {
+        const std::size_t most = size_ + bits / 4 + 2 * sizeof bits_;  // all of it stuffed
+        if (out_.size() < most) out_.resize(2 * most);
+    }
+    void put(std::uint32_t bits, std::uint32_t length) {  // at most 32 bits
+        bits_ = bits_ << length | (bits & ((std::uint64_t{1} << length) - 1));
+        count_ += length;
+        if (count_ >= 32) flush();
     }
     // End a segment, and fill its last byte with ones.
     void mark(std::uint8_t marker) {
         put(0x7f, (8 - count_ % 8) % 8);
-        out_.insert(out_.end(), {jpeg::kMark, marker});
+        for (; count_ > 0; count_ -= 8) add(static_cast<std::uint8_t>(bits_ >> (count_ - 8)));
+        out_[size_++] = jpeg::kMark;
+        out_[size_++] = marker;
     }
+    // Cut the output to what was put.
+    void finish() { out_.resize(size_); }
 
   private:
+    void add(std::uint8_t byte) {
+        out_[size_++] = byte;
+        if (byte == jpeg::kMark) out_[size_++] = 0;
+    }
+    void flush() {
+        const auto word = static_cast<std::uint32_t>(bits_ >> (count_ -= 32));
+        // A byte of ones is one that gets 0 in its top bit by adding 1, with or without a carry.
+        if ((word & 0x80808080u & ~(word + 0x01010101u)) == 0) {
+            for (int shift = 24; shift >= 0; shift -= 8)
+                out_[size_++] = static_cast<std::uint8_t>(word >> shift);
+            return;
+        }
+        for (int shift = 24; shift >= 0; shift -= 8) add(static_cast<std::uint8_t>(word >> shift));
+    }
+
     std::vector<std::uint8_t>& out_;
+    std::size_t size_;
     std::uint64_t bits_ = 0;
-    std::uint32_t count_ = 0;
+    std::uint32_t count_ = 0;  // fewer than 32
 };
 
 // A Huffman table, by symbol.
@@ -79,9 +101,11 @@ class SymbolCodes {
         return true;
     }
 
-    // Write a symbol; false if it has no code.
-    bool put(CodeWriter& out, std::uint32_t symbol) const {
-        out.put(codes_[symbol], lengths_[symbol]);
+    // Write a symbol, and the low bits of a value behind it; false if the symbol has no code.
+    bool put(CodeWriter& out, std::uint32_t symbol, std::uint32_t value = 0,
+             std::uint32_t bits = 0) const {
+        out.put(std::uint32_t{codes_[symbol]} << bits | (value & ((1u << bits) - 1)),
+                lengths_[symbol] + bits);
         return lengths_[symbol] != 0;
     }
 
@@ -143,6 +167,7 @@ class Restorer {
         std::array<std::int32_t, 3> dc{};
         const std::uint64_t mcus = std::uint64_t{layout.rows} * layout.columns;
         for (std::uint64_t number = 0; number < mcus; ++number) {
+            codes.reserve(kMcuBits);
             if (interval != 0 && number > 0 && number % interval == 0) {
                 codes.mark(static_cast<std::uint8_t>(jpeg::kRst0 + (number / interval - 1) % 8));
                 dc = {};
@@ -156,7 +181,9 @@ class Restorer {
                 if (!write_block(codes, c, dc[c], blocks_[i])) return false;
             }
         }
+        codes.reserve(0);
         codes.mark(jpeg::kEoi);
+        codes.finish();
         return reader_.finish();
     }
 
@@ -164,18 +191,25 @@ class Restorer {
                      const Block& block) const {
         bool good = put(codes, dc_[component], 0, block[0] - dc);
         dc = block[0];
-        std::uint32_t run = 0;
-        for (std::uint32_t k = 1; k < 64; ++k) {
-            const std::int32_t value = block[kPositions[k]];
-            if (value == 0) {
-                ++run;
-                continue;
-            }
-            for (; run > 15; run -= 16) good &= ac_[component].put(codes, kZeros);
-            good &= put(codes, ac_[component], run << 4, value);
-            run = 0;
+        std::int16_t values[63];
+        std::uint64_t mask = 0;
+        for (std::uint64_t left = nonzeros(block) & ~std::uint64_t{1}; left != 0;
+             left &= left - 1) {
+            const int at = __builtin_ctzll(left);
+            const std::uint32_t k = kAcPlaces[static_cast<std::size_t>(at)];
+            values[k] = block[at];
+            mask |= std::uint64_t{1} << k;
         }
-        return (run == 0 || ac_[component].put(codes, kEndOfBlock)) && good;
+        const SymbolCodes& ac = ac_[component];
+        std::uint32_t next = 0;
+        for (; mask != 0; mask &= mask - 1) {
+            const auto k = static_cast<std::uint32_t>(__builtin_ctzll(mask));
+            std::uint32_t run = k - next;
+            for (; run > 15; run -= 16) good &= ac.put(codes, kZeros);
+            good &= put(codes, ac, run << 4, values[k]);
+            next = k + 1;
+        }
+        return (next == 63 || ac.put(codes, kEndOfBlock)) && good;
     }
 
     // Write a value: its symbol, with its size in the low bits, and its bits.
@@ -184,12 +218,14 @@ class Restorer {
         const auto magnitude = static_cast<std::uint32_t>(std::abs(value));
         const std::uint32_t size =
             magnitude == 0 ? 0 : 32 - static_cast<std::uint32_t>(__builtin_clz(magnitude));
-        if (size > 15 || !table.put(codes, symbol | size)) return false;
-        codes.put(static_cast<std::uint32_t>(value < 0 ? value - 1 : value), size);
-        return true;
+        return size <= 15 &&
+               table.put(codes, symbol | size,
+                         static_cast<std::uint32_t>(value < 0 ? value - 1 : value), size);
     }
 
     static constexpr std::uint32_t kEndOfBlock = 0, kZeros = 0xf0;
+    // Bits of an MCU, at most, and a marker: a code has 16, a value 15.
+    static constexpr std::size_t kMcuBits = kMostBlocks * 64 * (16 + 15) + 32;
 
     Reader reader_;
     std::vector<std::uint8_t> header_;

@@ -13,22 +13,32 @@ class BitWriter {
   public:
     explicit BitWriter(std::vector<std::uint8_t>& out) : out_(out) {}
 
+    // Make room for so many bytes; call it before they are put.
+    void reserve(std::size_t bytes) {
+        if (out_.size() < size_ + bytes + sizeof bits_) out_.resize(2 * (size_ + bytes) + 64);
+    }
     void put(std::uint64_t value, std::uint32_t length) {  // at most 32 bits
         bits_ |= value << count_;
-        if ((count_ += length) >= 32) flush(4);
+        count_ += length;
+        store_low64(out_.data() + size_, bits_);
+        const std::uint32_t whole = count_ >> 5;
+        size_ += 4 * whole;
+        bits_ >>= 32 * whole;
+        count_ &= 31;
     }
     // Fill up the last byte with zeros.
-    void align() { flush((count_ + 7) / 8); }
-    std::uint64_t place() const { return 8 * std::uint64_t{out_.size()} + count_; }
+    void align() {
+        size_ += (count_ + 7) / 8;
+        bits_ = count_ = 0;
+    }
+    // Cut the output to what was put.
+    void finish() { out_.resize(size_); }
+    std::size_t size() const { return size_; }
+    std::uint64_t place() const { return 8 * std::uint64_t{size_} + count_; }
 
   private:
-    void flush(std::uint32_t bytes) {
-        for (std::uint32_t i = 0; i < bytes; ++i, bits_ >>= 8)
-            out_.push_back(static_cast<std::uint8_t>(bits_));
-        count_ -= std::min(count_, 8 * bytes);
-    }
-
     std::vector<std::uint8_t>& out_;
+    std::size_t size_ = 0;  // bytes that are complete
     std::uint64_t bits_ = 0;
     std::uint32_t count_ = 0;  // fewer than 32
 };
@@ -38,14 +48,90 @@ struct Coded {
     std::uint32_t groups = 0, widths = 0, selector = kEscape;
     std::uint32_t dc = 0, dc_class = 0;
     std::uint64_t mask = 0;
-    std::array<std::int16_t, 63> values{};  // in zigzag order
+    std::array<std::int16_t, 63> values;  // in zigzag order, where the mask is set
 };
+
+// How many values each group of a block has.
+using Counts = std::array<std::int16_t, kGroups>;
+
+// Finds the cheapest selector of a block, by the costs of all of them, eight at a time.
+class Selectors {
+  public:
+    // The first selector of those that have room for the widths and take the fewest bits for masks
+    // and values, if they take fewer than `most`; else kEscape.
+    static std::uint32_t find(std::uint32_t widths, std::uint32_t groups, const Counts& counts,
+                              std::uint32_t most) {
+        if (groups == 0) return 0;
+        const Lanes* rows[kGroups];
+        std::int16_t times[kGroups];
+        std::uint32_t used = 0;
+        for (std::uint32_t group = 0; group < groups; ++group) {
+            if (counts[group] == 0) continue;
+            rows[used] = kPrices.of[group][widths >> (3 * group) & 7];
+            times[used++] = counts[group];
+        }
+        // Selectors are in the order of their groups: none before has as many.
+        const std::size_t first = kPrices.first_of[groups] / kLanes;
+        Lanes costs[kRow], least = Lanes{} + std::int16_t{INT16_MAX};
+        for (std::size_t i = first; i < kRow; ++i) {
+            Lanes cost = kPrices.masks[i];
+            for (std::uint32_t n = 0; n < used; ++n) cost += rows[n][i] * times[n];
+            costs[i] = cost;
+            least = cost < least ? cost : least;
+        }
+        std::int16_t best = least[0];
+        for (std::size_t lane = 1; lane < kLanes; ++lane) best = std::min(best, least[lane]);
+        if (best - kZero >= static_cast<std::int32_t>(most)) return kEscape;
+        for (std::size_t i = first;; ++i)
+            for (std::size_t lane = 0; lane < kLanes; ++lane)
+                if (costs[i][lane] == best) return static_cast<std::uint32_t>(kLanes * i + lane);
+    }
+
+  private:
+    static constexpr std::size_t kLanes = 8, kRow = 256 / kLanes;
+    typedef std::int16_t Lanes __attribute__((vector_size(2 * kLanes)));
+    static constexpr std::int16_t kZero = INT16_MIN;  // of a sum: all of them fit into 16 bits
+    // Of a value that a selector has no room for: more than a whole block can cost.
+    static constexpr std::int16_t kNoRoom = 63 + 63 * (kLowBits + kHighBits) + 1;
+    static_assert(kZero + 63 + 63 * kNoRoom <= INT16_MAX);
+
+    struct Prices {
+        Lanes of[kGroups][8][kRow];           // by group and needed width code: bits of a value
+        Lanes masks[kRow];                    // bits of the mask
+        std::uint32_t first_of[kGroups + 1];  // by number of groups: the first that has as many
+
+        Prices() {
+            for (std::uint32_t i = 0; i < kEscape; ++i) {
+                const std::uint32_t entry = kSelectors[i];
+                masks[i / kLanes][i % kLanes] =
+                    static_cast<std::int16_t>(kZero + kGroupBegin[entry >> 27]);
+                for (std::uint32_t group = 0; group < kGroups; ++group)
+                    for (std::uint32_t code = 0; code < 8; ++code)
+                        of[group][code][i / kLanes][i % kLanes] =
+                            (entry >> (3 * group) & 7) < code
+                                ? kNoRoom
+                                : std::int16_t{kWidth[entry >> (3 * group) & 7]};
+            }
+            masks[kRow - 1][kLanes - 1] = INT16_MAX;  // the escape
+            for (auto& group : of)
+                for (auto& row : group) row[kRow - 1][kLanes - 1] = 0;
+            for (std::uint32_t i = kEscape; i > 0; --i)
+                for (std::uint32_t groups = 0; groups <= kSelectors[i - 1] >> 27; ++groups)
+                    first_of[groups] = i - 1;
+        }
+    };
+    static const Prices kPrices;
+};
+
+inline const Selectors::Prices Selectors::kPrices;
 
 class Writer {
   public:
     // Write the frame of a parsed JPEG to `out`; false if the JPEG is unusual or damaged, or if its
     // coefficients do not fit.
     bool run(Bytes file, const Frame& frame, std::vector<std::uint8_t>& out) {
+        is_usual_ = true;
+        most_dc_ = 0;
         if (!frame.simple || std::max(frame.height, frame.width) < jpeg::kSmallest) return false;
         if (!write_head(file, frame)) return false;
         if (!jpeg::find_segments(file, frame, starts_) ||
@@ -56,11 +142,15 @@ class Writer {
         return true;
     }
 
+    // Whether libjpeg reads the last file without a warning and can write its coefficients again,
+    // with restart markers anywhere.
+    bool is_usual() const { return is_usual_ && most_dc_ <= kMostDc; }
+
   private:
-    // The largest sum of |coefficient x quantiser| in a column of a block. Below, no sum in an
-    // inverse transform of 16 bits overflows, so any exact transform gives libjpeg-turbo's pixels.
-    // The columns of pictures have at most 2896 and what rounding adds.
-    static constexpr std::uint32_t kMostColumn = 2953;
+    // The largest sum of |coefficient x quantiser| in a column of a block. No sum of 16 bits in an
+    // inverse transform overflows up to it; README.md has the proof. The columns of pictures have
+    // at most 2896 and what rounding adds.
+    static constexpr std::uint32_t kMostColumn = 2952;
 
     struct Anchor {
         std::uint32_t place;
@@ -69,33 +159,15 @@ class Writer {
 
     // Write the fields of the header and the tables; false if they cannot be expressed.
     bool write_head(Bytes file, const Frame& frame) {
-        std::array<Table, 4> tables{};  // in natural order
-        bool jfif = false, rgb = false;
-        for (std::size_t at = 2; at < frame.sos; at += 2 + file.two(at + 2)) {
-            const std::uint8_t kind = file.data[at + 1];
-            const std::size_t end = at + 2 + file.two(at + 2);
-            const auto begins = [&](const char* name, std::size_t size) {
-                return end - at >= size && std::memcmp(file.data + at + 4, name, 5) == 0;
-            };
-            if (kind == jpeg::kApp0 && begins("JFIF", 18)) jfif = true;
-            if (kind == jpeg::kApp14 && begins("Adobe", 16)) rgb = file.data[at + 15] == 0;
-            if (kind != jpeg::kDqt) continue;
-            for (std::size_t table = at + 4; table < end;) {
-                const bool wide = file.data[table] >> 4 != 0;
-                Table& to = tables[file.data[table] & 3];
-                ++table;
-                for (std::size_t k = 0; k < 64; ++k, table += wide ? 2 : 1)
-                    to[kPositions[k]] =
-                        static_cast<std::uint16_t>(wide ? file.two(table) : file.data[table]);
-            }
-        }
+        const jpeg::ColorMarkers markers = jpeg::color_markers_of(file, frame);
+        const bool jfif = markers.jfif;
+        is_usual_ = is_usual_ && !markers.other_version;
+        bool rgb = markers.adobe && markers.transform == 0;
         // As libjpeg decides on the colours; where it goes by names of components, the file does
         // not fit.
         if (frame.components == 3 && !jfif && !rgb) return false;
         rgb = rgb && !jfif && frame.components == 3;
-        for (std::uint32_t c = 0; c < frame.components; ++c) {
-            quantizers_[c] = tables[file.data[frame.sof + 12 + 3 * c] & 3];
-        }
+        quantizers_ = jpeg::quantizers_of(file, frame);
         const std::uint8_t colors = frame.components == 1 ? kGray : rgb ? kRgb : kYcc;
         const auto sampling =
             static_cast<std::uint8_t>(frame.mcu_width / 8 << 4 | frame.mcu_height / 8);
@@ -146,7 +218,6 @@ class Writer {
     bool code_rows(const Frame& frame) {
         const std::uint32_t luma = frame.mcu_width / 8 * (frame.mcu_height / 8);
         const std::uint32_t blocks = luma + frame.components - 1;
-        data_.clear();
         ends_.clear();
         anchors_.clear();
         BitWriter bits(data_);
@@ -160,6 +231,7 @@ class Writer {
                 Block* at[kMostBlocks];
                 for (std::uint32_t i = 0; i < kMostBlocks; ++i) at[i] = &blocks_[i];
                 if (!scan_.read(at)) return false;
+                bits.reserve(kReach);
                 Coded coded[kMostBlocks];
                 for (std::uint32_t i = 0; i < blocks; ++i) {
                     const std::uint32_t c = i < luma ? 0 : 1 + i - luma;
@@ -170,91 +242,58 @@ class Writer {
                 for (std::uint32_t i = 0; i < blocks; ++i) write_values(bits, coded[i]);
             }
             bits.align();
-            ends_.push_back(data_.size());
-            if (data_.size() > kMostRow) return false;
+            ends_.push_back(bits.size());
+            if (bits.size() > kMostRow) return false;
         }
+        bits.finish();
         return true;
     }
 
     // Code a block; `dc` is the DC value of the block before. False if it does not fit.
-    static bool code(const Block& block, const Table& quantizer, std::int32_t& dc, Coded& out) {
+    bool code(const Block& block, const Table& quantizer, std::int32_t& dc, Coded& out) {
         std::array<std::uint32_t, 8> columns{};
-        for (std::size_t i = 0; i < 64; ++i)
-            columns[i % 8] += static_cast<std::uint32_t>(std::abs(block[i])) * quantizer[i];
+        std::array<std::uint32_t, kGroups> sizes{};  // of each group, the bits of all sizes less 1
+        Counts counts{};
+        std::uint32_t most = 0;
+        for (std::uint64_t left = nonzeros(block) & ~std::uint64_t{1}; left != 0;
+             left &= left - 1) {
+            const int at = __builtin_ctzll(left);
+            const std::uint32_t k = kAcPlaces[static_cast<std::size_t>(at)];
+            const std::uint32_t group = detail::kGroupShift[k] / 3u;
+            const auto magnitude = static_cast<std::uint32_t>(std::abs(block[at]));
+            columns[at & 7] += magnitude * quantizer[static_cast<std::size_t>(at)];
+            sizes[group] |= magnitude - 1;
+            most = std::max(most, magnitude);
+            ++counts[group];
+            out.mask |= std::uint64_t{1} << k;
+            out.values[k] = block[at];
+        }
+        columns[0] += static_cast<std::uint32_t>(std::abs(block[0])) * quantizer[0];
         for (const std::uint32_t column : columns)
             if (column > kMostColumn) return false;
         const std::int32_t step = block[0] - dc;
-        if (step < -kMostDc || step > kMostDc) return false;
+        if (step < -kMostDc || step > kMostDc || most > kMostAc) return false;
         dc = block[0];
+        most_dc_ = std::max(most_dc_, std::abs(dc));
         out.dc = step < 0 ? 2u * static_cast<std::uint32_t>(-step) - 1
                           : 2u * static_cast<std::uint32_t>(step);
         while (out.dc >> kDcWidth[out.dc_class] != 0) ++out.dc_class;
+        std::uint32_t cost = 4;  // of the escape
         for (std::uint32_t group = 0; group < kGroups; ++group) {
-            std::int32_t most = 0;
-            for (std::uint32_t k = kGroupBegin[group]; k < kGroupBegin[group + 1]; ++k) {
-                const std::int32_t value = out.values[k] = block[kPositions[k + 1]];
-                if (value != 0) out.mask |= std::uint64_t{1} << k;
-                most = std::max(most, std::abs(value));
-            }
-            if (most > kMostAc) return false;
-            if (most == 0) continue;
+            if (counts[group] == 0) continue;
             std::uint32_t code = 1;
-            while (most > 1 << (kWidth[code] - 1)) ++code;
+            while (sizes[group] >> (kWidth[code] - 1) != 0) ++code;
             out.widths |= code << (3 * group);
             out.groups = group + 1;
+            cost += static_cast<std::uint32_t>(counts[group]) * kWidth[code];
         }
-        select(out);
+        cost += 3 * out.groups + kGroupBegin[out.groups];
+        out.selector = Selectors::find(out.widths, out.groups, counts, cost);
+        if (out.selector != kEscape) {
+            out.groups = kSelectors[out.selector] >> 27;
+            out.widths = kSelectors[out.selector] & 0777777777u;
+        }
         return true;
-    }
-
-    // Widths with a bit of 0 above each; those of selectors, with these bits set; and for each
-    // number of groups the first selector that has as many, as they are in this order.
-    static constexpr std::uint64_t kGaps = 0x888888888;
-    static constexpr std::uint64_t with_gaps(std::uint32_t widths) {
-        std::uint64_t spread = 0;
-        for (std::uint32_t group = 0; group < kGroups; ++group)
-            spread |= std::uint64_t{widths >> (3 * group) & 7} << (4 * group);
-        return spread;
-    }
-    static constexpr std::array<std::uint64_t, kEscape> rooms() {
-        std::array<std::uint64_t, kEscape> room{};
-        for (std::uint32_t i = 0; i < kEscape; ++i) room[i] = with_gaps(kSelectors[i]) | kGaps;
-        return room;
-    }
-    static constexpr std::array<std::uint32_t, kGroups + 1> firsts() {
-        std::array<std::uint32_t, kGroups + 1> first{};
-        for (std::uint32_t i = kEscape; i > 0; --i)
-            for (std::uint32_t groups = 0; groups <= kSelectors[i - 1] >> 27; ++groups)
-                first[groups] = i - 1;
-        return first;
-    }
-    static const std::array<std::uint64_t, kEscape> kRoom;
-    static const std::array<std::uint32_t, kGroups + 1> kFirstOf;
-
-    // Choose the cheapest selector that has room for each group, and take its widths.
-    static void select(Coded& out) {
-        std::array<std::uint32_t, kGroups> values{};  // in each group
-        std::uint32_t best = 4 + 3 * out.groups + kGroupBegin[out.groups];
-        for (std::uint32_t group = 0; group < out.groups; ++group) {
-            values[group] =
-                detail::kOnes[out.mask >> kGroupBegin[group] & ((1u << kGroupSize[group]) - 1)];
-            best += values[group] * kWidth[out.widths >> (3 * group) & 7];
-        }
-        const std::uint64_t needed = with_gaps(out.widths);
-        for (std::uint32_t selector = kFirstOf[out.groups]; selector < kEscape; ++selector) {
-            // No group may borrow from the bit above it.
-            if (((kRoom[selector] - needed) & kGaps) != kGaps) continue;
-            const std::uint32_t entry = kSelectors[selector];
-            std::uint32_t cost = kGroupBegin[entry >> 27];
-            for (std::uint32_t group = 0; group < out.groups && cost < best; ++group)
-                cost += values[group] * kWidth[entry >> (3 * group) & 7];
-            if (cost >= best) continue;
-            best = cost;
-            out.selector = selector;
-        }
-        if (out.selector == kEscape) return;
-        out.groups = kSelectors[out.selector] >> 27;
-        out.widths = kSelectors[out.selector] & 0777777777u;
     }
 
     static void write_head(BitWriter& bits, const Coded& block) {
@@ -274,23 +313,22 @@ class Writer {
     }
 
     static void write_values(BitWriter& bits, const Coded& block) {
-        for (std::uint32_t group = 0; group < block.groups; ++group) {
-            const std::uint32_t code = block.widths >> (3 * group) & 7;
-            const auto each = [&](auto put) {
-                for (std::uint32_t k = kGroupBegin[group]; k < kGroupBegin[group + 1]; ++k) {
-                    const std::int32_t value = block.values[k];
-                    if (value != 0)
-                        put(static_cast<std::uint32_t>(std::abs(value) - 1), value < 0 ? 1u : 0u);
-                }
-            };
+        for (std::uint64_t left = block.mask; left != 0;) {
+            const std::uint32_t shift = detail::kGroupShift[__builtin_ctzll(left)];
+            const std::uint32_t code = block.widths >> shift & 7, width = kFirstWidth[code];
+            const std::uint64_t own = left & ((std::uint64_t{1} << kGroupBegin[shift / 3 + 1]) - 1);
+            left ^= own;
             constexpr std::uint32_t kSizes = kLowBits - 1;
-            each([&](std::uint32_t size, std::uint32_t sign) {
-                bits.put((size & ((1u << kSizes) - 1)) << 1 | sign, kFirstWidth[code]);
-            });
-            if (code == kWide)
-                each([&](std::uint32_t size, std::uint32_t) {
-                    bits.put(size >> kSizes, kHighBits);
-                });
+            for (std::uint64_t rest = own; rest != 0; rest &= rest - 1) {
+                const std::int32_t value = block.values[__builtin_ctzll(rest)];
+                const auto size = static_cast<std::uint32_t>(std::abs(value) - 1);
+                bits.put((size & ((1u << kSizes) - 1)) << 1 | (value < 0 ? 1u : 0u), width);
+            }
+            if (code != kWide) continue;
+            for (std::uint64_t rest = own; rest != 0; rest &= rest - 1) {
+                const std::int32_t value = block.values[__builtin_ctzll(rest)];
+                bits.put(static_cast<std::uint32_t>(std::abs(value) - 1) >> kSizes, kHighBits);
+            }
         }
     }
 
@@ -319,10 +357,9 @@ class Writer {
     std::vector<std::size_t> ends_;
     std::vector<Anchor> anchors_;
     std::array<Table, 3> quantizers_{};
+    bool is_usual_ = true;
+    std::int32_t most_dc_ = 0;  // the largest absolute value
     Block blocks_[kMostBlocks];
 };
-
-inline constexpr std::array<std::uint64_t, kEscape> Writer::kRoom = Writer::rooms();
-inline constexpr std::array<std::uint32_t, kGroups + 1> Writer::kFirstOf = Writer::firsts();
 
 }  // namespace fastclips::dct

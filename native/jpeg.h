@@ -43,8 +43,9 @@ using Block = short[64];  // coefficients in natural order; libjpeg's JBLOCK
 
 // Zigzag order (T.81, figure A.6). Coefficients past a block's end go to position 0, which is
 // overwritten last.
-inline constexpr std::array<std::uint8_t, 256> kPositions = [] {
-    std::array<std::uint8_t, 256> positions{};
+using Positions = std::array<std::uint8_t, 256>;
+inline constexpr Positions kPositions = [] {
+    Positions positions{};
     for (int x = 0, y = 0, i = 0; i < 64; ++i) {
         positions[i] = static_cast<std::uint8_t>(8 * y + x);
         const bool up = (x + y) % 2 == 0;
@@ -59,6 +60,9 @@ inline constexpr std::array<std::uint8_t, 256> kPositions = [] {
     }
     return positions;
 }();
+
+// A quantisation table.
+using Table = std::array<std::uint16_t, 64>;
 
 // The header of a file, up to its first scan.
 struct Frame {
@@ -214,6 +218,64 @@ inline std::optional<Frame> parse(Bytes file) {
         }
         at = end;
     }
+}
+
+// What the header of a parsed file says of its colours, beside the names of its components.
+struct ColorMarkers {
+    bool jfif = false, adobe = false;
+    bool other_version = false;  // of JFIF, which libjpeg warns of
+    std::uint8_t transform = 0;  // Adobe's number for that of colours
+};
+
+inline ColorMarkers color_markers_of(Bytes file, const Frame& frame) {
+    ColorMarkers found;
+    for (std::size_t at = 2; at < frame.sos; at += 2 + file.two(at + 2)) {
+        const std::uint8_t kind = file.data[at + 1];
+        const auto begins = [&](const char* name, std::size_t size) {
+            return 2u + file.two(at + 2) >= size && std::memcmp(file.data + at + 4, name, 5) == 0;
+        };
+        if (kind == kApp0 && begins("JFIF", 18)) {
+            found.jfif = true;
+            found.other_version = found.other_version || file.data[at + 9] != 1;
+        }
+        if (kind == kApp14 && begins("Adobe", 16)) {
+            found.adobe = true;
+            found.transform = file.data[at + 15];
+        }
+    }
+    return found;
+}
+
+// Whether libjpeg takes the components of a parsed file for YCbCr or gray, without a warning.
+inline bool is_ycc_or_gray(Bytes file, const Frame& frame) {
+    const ColorMarkers markers = color_markers_of(file, frame);
+    if (markers.other_version) return false;
+    if (frame.components == 1 || markers.jfif) return true;
+    if (markers.adobe) return markers.transform == 1;
+    for (std::uint32_t c = 0; c < 3; ++c)
+        if (file.data[frame.sof + 10 + 3 * c] != c + 1) return false;
+    return true;
+}
+
+// The quantisation table of each component of a parsed, simple file, in natural order.
+inline std::array<Table, 3> quantizers_of(Bytes file, const Frame& frame) {
+    std::array<Table, 4> tables{};
+    for (std::size_t at = 2; at < frame.sos; at += 2 + file.two(at + 2)) {
+        if (file.data[at + 1] != kDqt) continue;
+        const std::size_t end = at + 2 + file.two(at + 2);
+        for (std::size_t table = at + 4; table < end;) {
+            const bool wide = file.data[table] >> 4 != 0;
+            Table& to = tables[file.data[table] & 3];
+            ++table;
+            for (std::size_t k = 0; k < 64; ++k, table += wide ? 2 : 1)
+                to[kPositions[k]] =
+                    static_cast<std::uint16_t>(wide ? file.two(table) : file.data[table]);
+        }
+    }
+    std::array<Table, 3> of_components{};
+    for (std::uint32_t c = 0; c < frame.components; ++c)
+        of_components[c] = tables[file.data[frame.sof + 12 + 3 * c] & 3];
+    return of_components;
 }
 
 namespace detail {

@@ -1,5 +1,6 @@
 // Decode a box of a JPEG or a dct frame to pixels. scan.h or dct_reader.h reads the coefficients of
-// the box; libjpeg-turbo makes pixels of them, as if they were a picture of that size. No Python.
+// the box; the fused stage (fused.h) makes pixels of them, or libjpeg-turbo does, as if they were a
+// picture of that size. No Python.
 //
 // The pixels equal those of the whole frame, bit for bit:
 // - libjpeg's fancy upsampling mixes a sample of subsampled colour with the sample beside it, and
@@ -28,7 +29,7 @@ extern "C" {
 }
 #endif
 
-#include "dct_reader.h"
+#include "fused.h"
 #include "jpeg.h"
 #include "scan.h"
 
@@ -125,30 +126,40 @@ class RegionDecoder {
         }
         region.offset = start(out);
         std::uint8_t* const first = out + region.offset;
-        const bool done = run(
-            held, scale, [&](std::uint32_t y, std::uint32_t) { return first + y * region.stride; },
-            [](std::uint32_t, std::uint32_t, JSAMPROW*) {});
+        bool done = false;
+        if (held.fused) {
+            Adjacent rows{first, region.stride};
+            done = run_fused(rows);
+        } else {
+            done = run(
+                held, scale,
+                [&](std::uint32_t y, std::uint32_t) { return first + y * region.stride; },
+                [](std::uint32_t, std::uint32_t, JSAMPROW*) {});
+        }
         if (!done) return {};
         region.offset += held.down * region.stride + std::size_t{held.across} * channels();
         return region;
     }
 
-    // Decode a box of a parsed file row by row: take(y, pixels) is called for each row of the box
-    // in turn. Damage may be found after some rows were taken.
-    template <typename Take>
-    Rung decode_rows(Bytes file, const Frame& frame, Box box, std::uint32_t scale, Take take) {
+    // Decode a box of a parsed file row by row: rows.put(y, pixels) is called for each row of the
+    // box in turn. Before that, rows.place(y) may be asked where the row should be, or nullptr for
+    // anywhere. Damage may be found after some rows were put.
+    template <typename Rows>
+    Rung decode_rows(Bytes file, const Frame& frame, Box box, std::uint32_t scale, Rows& rows) {
         const Held held = prepare(file, frame, box, scale);
         if (held.rung == Rung::kDeclined) return Rung::kDeclined;
+        if (held.fused) return run_fused(rows) ? held.rung : Rung::kDeclined;
         const std::size_t stride = apart(held.width) * channels();
         if (rows_.size() < kRowStep + stride * kChunk) rows_.resize(kRowStep + stride * kChunk);
         std::uint8_t* const first = rows_.data() + start(rows_.data());
         const std::uint32_t height = up(held.box.bottom, scale) - held.box.top / scale;
         const bool done = run(
             held, scale, [&](std::uint32_t, std::uint32_t i) { return first + i * stride; },
-            [&](std::uint32_t y, std::uint32_t count, JSAMPROW* rows) {
+            [&](std::uint32_t y, std::uint32_t count, JSAMPROW* given) {
                 for (std::uint32_t i = 0; i < count; ++i)
                     if (y + i - held.down < height)  // wraps around above the box
-                        take(y + i - held.down, rows[i] + std::size_t{held.across} * channels());
+                        rows.put(y + i - held.down,
+                                 given[i] + std::size_t{held.across} * channels());
             });
         return done ? held.rung : Rung::kDeclined;
     }
@@ -188,9 +199,18 @@ class RegionDecoder {
                kRowStep;
     }
 
-    // The region that is decoded for a box.
+    // Rows of memory that is large enough.
+    struct Adjacent {
+        std::uint8_t* first;
+        std::size_t stride;
+        std::uint8_t* place(std::uint32_t y) const { return first + y * stride; }
+        void put(std::uint32_t, const std::uint8_t*) const {}
+    };
+
+    // The region that is decoded for a box; of the fused stage, the box.
     struct Held {
         Rung rung = Rung::kDeclined;
+        bool fused = false;
         Box box{};                            // as requested, cut to the frame
         Bytes header{};                       // of a picture as large as the region
         std::uint32_t height = 0, width = 0;  // of the region, scaled
@@ -211,20 +231,60 @@ class RegionDecoder {
                    !scan_.begin(file, frame, starts_, mcus)) {
             return {};
         }
+        Held held;
+        held.box = box;
+        held.rung = mcus.bottom - mcus.top == frame.height && mcus.right - mcus.left == frame.width
+                        ? Rung::kWhole
+                    : packed_ || can_slice(frame) ? Rung::kSliced
+                                                  : Rung::kCropped;
+        if (begin_fused(file, frame, mcus, box, scale)) {
+            held.fused = true;
+            held.height = up(box.bottom, scale) - box.top / scale;
+            held.width = up(box.right, scale) - box.left / scale;
+            return held;
+        }
         const std::size_t most = packed_ ? dct::kJpegHeader : frame.scan + kHeaderExtra;
         if (header_.size() < most) header_.resize(most);
         const std::size_t written = packed_ ? dct::write_header(file, frame, mcus, header_.data())
                                             : write_header(file, frame, mcus, header_.data());
-        const std::uint32_t height = mcus.bottom - mcus.top, width = mcus.right - mcus.left;
-        return {height == frame.height && width == frame.width ? Rung::kWhole
-                : packed_ || can_slice(frame)                  ? Rung::kSliced
-                                                               : Rung::kCropped,
-                box,
-                {header_.data(), written},
-                up(height, scale),
-                up(width, scale),
-                box.top / scale - mcus.top / scale,
-                box.left / scale - mcus.left / scale};
+        held.header = {header_.data(), written};
+        held.height = up(mcus.bottom - mcus.top, scale);
+        held.width = up(mcus.right - mcus.left, scale);
+        held.down = box.top / scale - mcus.top / scale;
+        held.across = box.left / scale - mcus.left / scale;
+        return held;
+    }
+
+    // Prepare for run_fused(), if the fused stage decodes such frames.
+    bool begin_fused([[maybe_unused]] Bytes file, [[maybe_unused]] const Frame& frame,
+                     [[maybe_unused]] Box mcus, [[maybe_unused]] Box box,
+                     [[maybe_unused]] std::uint32_t scale) {
+#ifdef __x86_64__
+        if (!fuses_ || fast_dct_) return false;
+        if (!(packed_ ? dct::is_ycc_or_gray(file) : is_ycc_or_gray(file, frame))) return false;
+        box = {box.top / scale, box.left / scale, up(box.bottom, scale), up(box.right, scale)};
+        if (!fused_.begin(frame, mcus, box, scale, gray_)) return false;
+        const auto tables = packed_ ? dct::quantizers_of(file, frame) : quantizers_of(file, frame);
+        for (std::uint32_t c = 0; c < frame.components; ++c) fused_.quantise(c, tables[c]);
+        return true;
+#else
+        return false;
+#endif
+    }
+
+    // Make the rows of the box by the fused stage; false if the file is damaged.
+    template <typename Rows>
+    bool run_fused([[maybe_unused]] Rows& rows) {
+#ifdef __x86_64__
+        if (packed_) {
+            DctBlocks blocks(dct_);
+            return fused_.run(blocks, rows) && dct_.finish();
+        }
+        ScanBlocks blocks(scan_, fused_.blocks());
+        return fused_.run(blocks, rows) && scan_.finish();
+#else
+        return false;
+#endif
     }
 
     // The box and the pixels around it that it depends on, in whole pixels of the scaled frame.
@@ -289,6 +349,10 @@ class RegionDecoder {
     std::vector<std::uint8_t> header_, rows_;
     Scan scan_;
     dct::Reader dct_;
+#ifdef __x86_64__
+    FusedStage fused_;
+    const bool fuses_ = FusedStage::is_usable();
+#endif
     const bool gray_, fast_dct_;
     bool usable_ = false, packed_ = false;  // packed_: of the file that is decoded
 };

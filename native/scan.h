@@ -53,15 +53,17 @@ class Scan {
         return true;
     }
 
-    // Read the next MCU of the box into blocks of zeros; false if a code is invalid.
+    // Read the next MCU of the box into blocks of zeros, in natural order or another one; false if
+    // a code is invalid.
+    template <const Positions& Order = kPositions>
     bool read(Block** blocks) {
         if (unread_ == 0) return false;
         if ((column_ == 0 || at_ == stop_) && !seek(next_)) return false;
         BitReader reader = reader_;  // a copy, kept in registers
         for (std::uint32_t i = 0; i < luma_; ++i)
-            if (!read_block(reader, 0, **blocks++)) return false;
+            if (!read_block<Order>(reader, 0, **blocks++)) return false;
         for (std::uint32_t c = 1; c < components_; ++c)
-            if (!read_block(reader, c, **blocks++)) return false;
+            if (!read_block<Order>(reader, c, **blocks++)) return false;
         reader_ = reader;
         ++at_;
         ++next_;
@@ -129,7 +131,7 @@ class Scan {
         if (mcus <= kFew)
             return pass_blocks(mcus, [this](BitReader& reader, std::uint32_t component) {
                 Block unused;
-                return read_block(reader, component, unused);
+                return read_block<kPositions>(reader, component, unused);
             });
         for (std::uint32_t c = 0; c < components_; ++c) component_ac_[c]->make_runs();
         return pass_blocks(mcus, [this](BitReader& reader, std::uint32_t component) {
@@ -160,6 +162,7 @@ class Scan {
         return found.bits() != 0;
     }
 
+    template <const Positions& Order>
     [[gnu::always_inline]] bool read_block(BitReader& reader, std::uint32_t component,
                                            Block& block) {
         const AcCodes& codes = *component_ac_[component];
@@ -167,7 +170,7 @@ class Scan {
         std::uint32_t k = 0;
         const auto put = [&](Code found) __attribute__((always_inline)) {
             k += found.advance();
-            block[kPositions[k]] = static_cast<short>(found.value(reader.bits));
+            block[Order[k]] = static_cast<short>(found.value(reader.bits));
             reader.pass(found);
         };
         do {

@@ -25,7 +25,7 @@ class SharedCrops {
     SharedCrops(FrameArea& area, const Crop& crop, std::uint8_t* out)
         : area_(area),
           crop_(crop),
-          mirror_(std::size_t{crop.width_out} * crop.channels),
+          tools_(crop),
           out_(out),
           pitch_(std::size_t{(crop.width + crop.scale - 1) / crop.scale} * crop.channels) {}
 
@@ -39,14 +39,13 @@ class SharedCrops {
         const std::uint8_t* from = area_.pixels(shared.slot) + top() * pitch_ + left();
         // The hardware fetches ahead of memcpy, but not of rows that are read in reverse. The
         // address need not be mapped.
-        const std::size_t ahead =
-            crop_.mirrored ? std::size_t{crop_.width_out} * crop_.channels : 0;
-        for (std::uint32_t y = 0; y < crop_.height_out; ++y, from += pitch_) {
+        const std::size_t ahead = crop_.mirrored ? crop_.pixels() : 0;
+        for (std::uint32_t y = 0; y < crop_.box_height(); ++y, from += pitch_) {
             for (std::size_t i = 0; i < ahead; i += kLine)
                 __builtin_prefetch(from + kAhead * pitch_ + i);
             writer.put(y, from);
         }
-        writer.finish();
+        writer.finish(true);
         return area_.unchanged(shared.slot, kept->word);
     }
 
@@ -56,16 +55,11 @@ class SharedCrops {
         Rung rung = Rung::kDeclined;
         if (frame && frame->height == crop_.height && frame->width == crop_.width) {
             const RowWriter writer = writer_of(shared);
-            std::uint8_t* const pixels = area_.pixels(shared.slot);
             const Box whole{0, 0, crop_.height, crop_.width};
-            const std::size_t first = top(), across = left();
-            rung = decoder.decode_rows(
-                file, *frame, whole, crop_.scale, [&](std::uint32_t y, const std::uint8_t* from) {
-                    std::memcpy(pixels + y * pitch_, from, pitch_);
-                    if (y - first < crop_.height_out)
-                        writer.put(static_cast<std::uint32_t>(y - first), from + across);
-                });
-            writer.finish();
+            FrameRows rows{writer, area_.pixels(shared.slot), pitch_, top(),
+                           left(), crop_.box_height()};
+            rung = decoder.decode_rows(file, *frame, whole, crop_.scale, rows);
+            writer.finish(rung != Rung::kDeclined);
         }
         if (rung == Rung::kDeclined) {
             area_.abandon(shared.slot);
@@ -94,21 +88,31 @@ class SharedCrops {
             return fill(decoder, file, shared) == Rung::kDeclined
                        ? static_cast<std::uint8_t>(Rung::kDeclined)
                        : kFilled;
-        return static_cast<std::uint8_t>(
-            decode_crop(decoder, file, crop_, mirror_.data(), out_of(shared)));
+        return static_cast<std::uint8_t>(decode_crop(decoder, file, crop_, tools_, out_of(shared)));
     }
 
   private:
+    // The rows of a frame: all go into its slot, and what is in the crop also into the batch.
+    struct FrameRows {
+        const RowWriter& writer;
+        std::uint8_t* pixels;
+        std::size_t pitch, top, left, height;  // of the crop
+
+        std::uint8_t* place(std::uint32_t y) const { return pixels + y * pitch; }
+        void put(std::uint32_t y, const std::uint8_t* from) const {
+            if (from != place(y)) std::memcpy(place(y), from, pitch);
+            if (y - top < height) writer.put(static_cast<std::uint32_t>(y - top), from + left);
+        }
+    };
+
     std::size_t top() const { return crop_.box.top / crop_.scale; }
     std::size_t left() const { return std::size_t{crop_.box.left / crop_.scale} * crop_.channels; }
-    std::uint8_t* out_of(const Shared& shared) const {
-        return out_ + std::size_t{shared.row} * crop_.height_out * crop_.width_out * crop_.channels;
-    }
-    RowWriter writer_of(const Shared& shared) { return {crop_, mirror_.data(), out_of(shared)}; }
+    std::uint8_t* out_of(const Shared& shared) const { return out_ + shared.row * crop_.bytes(); }
+    RowWriter writer_of(const Shared& shared) { return {crop_, tools_, out_of(shared)}; }
 
     FrameArea& area_;
     const Crop& crop_;
-    std::vector<std::uint8_t> mirror_;  // has room for a row
+    RowTools tools_;
     std::uint8_t* out_;
     std::size_t pitch_;  // of a slot's rows
 };
@@ -116,11 +120,11 @@ class SharedCrops {
 // Copy what slots hold of a clip's frames; store kHeld or kDeclined for each in `marks`.
 inline void copy_crops(FrameArea& area, const std::vector<Shared>& frames, const Crop& crop,
                        std::uint8_t* out, char* marks) {
+    std::fill_n(marks, frames.size(), static_cast<char>(Rung::kDeclined));
+    if (!crop.fits()) return;
     SharedCrops crops(area, crop, out);
-    const bool fits = crop.fits();
     for (std::size_t i = 0; i < frames.size(); ++i)
-        marks[i] = fits && crops.copy(frames[i]) ? static_cast<char>(kHeld)
-                                                 : static_cast<char>(Rung::kDeclined);
+        if (crops.copy(frames[i])) marks[i] = static_cast<char>(kHeld);
 }
 
 // Share a clip's frames as SharedCrops::share() does. Frames that other workers fill come last, so
@@ -128,10 +132,10 @@ inline void copy_crops(FrameArea& area, const std::vector<Shared>& frames, const
 inline void share_crops(RegionDecoder& decoder, FrameArea& area, const std::vector<Bytes>& files,
                         const std::vector<Shared>& frames, const Crop& crop, std::uint8_t* out,
                         char* marks) {
-    SharedCrops crops(area, crop, out);
-    std::vector<std::size_t> busy;
     std::fill_n(marks, frames.size(), static_cast<char>(Rung::kDeclined));
     if (!crop.fits()) return;
+    SharedCrops crops(area, crop, out);
+    std::vector<std::size_t> busy;
     for (std::size_t i = 0; i < frames.size(); ++i) {
         const auto mark = crops.share(decoder, files[i], frames[i], std::nullopt);
         if (mark)

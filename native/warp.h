@@ -32,6 +32,12 @@ struct Line {
     std::int64_t down, across, start;
 };
 
+// The lines of the row and of the column, and the pixels outside the frame.
+struct Map {
+    Line y, x;
+    Fill fill;
+};
+
 // A pixel of the frame for any index of an axis.
 inline std::int64_t inside(std::int64_t index, std::int64_t size, Fill fill) {
     if (index >= 0 && index < size) return index;
@@ -180,10 +186,11 @@ inline void put_chunk(const Picture& from, const Run& run, std::int64_t column, 
     gather(std::integral_constant<int, 5>());
     gather(std::integral_constant<int, 6>());
     gather(std::integral_constant<int, 7>());
-    const auto [second, after] = run.weights(column);
+    const auto weights = run.weights(column);  // clang captures no structured bindings
+    const __m128i second = weights.first, after = weights.second;
     const __m128i low = _mm_set1_epi16(kOne - 1), one = _mm_set1_epi16(kOne);
     const __m128i first = _mm_sub_epi16(one, second), before = _mm_sub_epi16(one, after);
-    const auto mix = [&](__m128i a, __m128i b) {
+    const auto mix = [first, second = second](__m128i a, __m128i b) {
         const __m128i sum = _mm_add_epi16(_mm_mullo_epi16(a, first), _mm_mullo_epi16(b, second));
         return _mm_xor_si128(sum, _mm_set1_epi16(static_cast<short>(0x8000)));
     };
@@ -198,33 +205,30 @@ inline void put_chunk(const Picture& from, const Run& run, std::int64_t column, 
 }
 #endif
 
-// Resample a frame of C channels into (height, width, C).
+// Resample a frame of C channels into a row of the output, (width, C).
 template <int C>
-void run_rows(const Picture& from, Line y, Line x, Fill fill, std::uint8_t* out,
-              std::int64_t height, std::int64_t width) {
-    for (std::int64_t row = 0; row < height; ++row) {
-        const Run run(y, x, row);
-        std::uint8_t* const to = out + row * width * C;
-        std::int64_t column = 0;
+void run_row(const Picture& from, const Map& map, std::int64_t row, std::uint8_t* to,
+             std::int64_t width) {
+    const Run run(map.y, map.x, row);
+    std::int64_t column = 0;
 #ifdef __SSE2__
-        const auto plain = [&](std::int64_t at) {
-            const Place place = run.at(at);
-            return place.row >= 0 && place.row < from.height - 1 && place.column >= 0 &&
-                   place.column < from.width - (C == 3 ? 2 : 1);
-        };
-        while (column + kChunk < width) {  // a pixel is left over, whose byte may be overwritten
-            // Positions change evenly, so what holds at both ends holds between them.
-            if (plain(column) && plain(column + kChunk - 1)) {
-                put_chunk(from, run, column, to + column * C, std::integral_constant<int, C>());
-            } else {
-                for (std::int64_t k = 0; k < kChunk; ++k)
-                    put<C>(from, run.at(column + k), fill, to + (column + k) * C);
-            }
-            column += kChunk;
+    const auto plain = [&](std::int64_t at) {
+        const Place place = run.at(at);
+        return place.row >= 0 && place.row < from.height - 1 && place.column >= 0 &&
+               place.column < from.width - (C == 3 ? 2 : 1);
+    };
+    while (column + kChunk < width) {  // a pixel is left over, whose byte may be overwritten
+        // Positions change evenly, so what holds at both ends holds between them.
+        if (plain(column) && plain(column + kChunk - 1)) {
+            put_chunk(from, run, column, to + column * C, std::integral_constant<int, C>());
+        } else {
+            for (std::int64_t k = 0; k < kChunk; ++k)
+                put<C>(from, run.at(column + k), map.fill, to + (column + k) * C);
         }
-#endif
-        for (; column < width; ++column) put<C>(from, run.at(column), fill, to + column * C);
+        column += kChunk;
     }
+#endif
+    for (; column < width; ++column) put<C>(from, run.at(column), map.fill, to + column * C);
 }
 
 }  // namespace fastclips::warp

@@ -6,10 +6,14 @@ fault, and without a deadline, since a busy machine is no failure. To look for m
     pytest --hypothesis-profile explore
 """
 
+import shutil
+
 import pytest
 from helpers import frames_of, make_frames, make_masks
 from hypothesis import HealthCheck, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
+
+import fastclips as fc
 
 settings.register_profile(
     "fixed", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -27,6 +31,20 @@ settings.load_profile("fixed")
 def frames(tmp_path_factory):
     """Six videos of 12 frames, 48x64 (height x width), in two classes."""
     return make_frames(tmp_path_factory.mktemp("frames"))
+
+
+@pytest.fixture(scope="session")
+def coded(tmp_path_factory, frames):
+    """A pack of the coefficients of `frames`, in several shards."""
+    folder = tmp_path_factory.mktemp("coded") / "pack"
+    fc.pack(frames, folder, codec="dct", shard_size="20KiB", workers=0)
+    return folder
+
+
+@pytest.fixture
+def coded_copy(coded, tmp_path):
+    """A copy to be harmed."""
+    return shutil.copytree(coded, tmp_path / "pack")
 
 
 @pytest.fixture(scope="session")

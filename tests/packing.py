@@ -15,11 +15,17 @@ def packed(dataset, folder, **options):
 
 
 def check_same(one, other, clips=None, **options):
-    """Hold two datasets to the same batches and the same table of clips, but for paths."""
+    """Hold two datasets to the same batches and the same table of clips, but for paths.
+
+    The first is served in this process, whatever `workers` is: the batches do not depend on them.
+    """
     clips = clips or fc.Windows(3, step=2)
     settings = {"batch_size": 4, "workers": 0, "shuffle": True, "seed": 3, **options}
     transforms = settings.pop("transforms", [fc.RandomCrop(24), fc.RandomFlip()])
-    loaders = [fc.ClipLoader(data, clips, transforms, **settings) for data in (one, other)]
+    loaders = [
+        fc.ClipLoader(data, clips, transforms, **{**settings, **own})
+        for data, own in ((one, {"workers": 0}), (other, {}))
+    ]
     batches = [list(loader) for loader in loaders]
     assert len(batches[0]) == len(batches[1]) > 0
     for left, right in zip(*batches, strict=True):

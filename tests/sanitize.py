@@ -27,11 +27,12 @@ BUILD = ["-std=c++17", "-g", "-O1", "-fno-omit-frame-pointer", "-fno-sanitize-re
 ADDRESS = "-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g"
 OF_FILES = (
     *("test_decode.py", "test_decode_crops.py", "test_jpeg_damage.py", "test_transcode.py"),
-    "test_dct_frames.py",
+    *("test_dct_frames.py", "test_fused.py"),
     *(
         "test_damaged_tars.py",
         "test_odd_files.py",
         "test_arena.py",
+        "test_resample.py",
         "test_warps.py",
         "test_native_filters.py",
     ),

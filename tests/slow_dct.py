@@ -52,7 +52,7 @@ def sealed(data):
 
 @dataclass
 class Frame:
-    """A frame: blocks[row of MCUs][MCU][block] of 64 coefficients in zigzag order."""
+    """A frame: blocks[row of MCUs][MCU][block] of 64 coefficients in zigzag order, and their selectors."""
 
     height: int
     width: int
@@ -60,6 +60,7 @@ class Frame:
     colors: int
     tables: list
     blocks: list
+    selectors: list
 
 
 class Bits:
@@ -105,22 +106,23 @@ def read(data):
             anchors[row, column] = place, struct.unpack_from(f"<{components}h", data, at + unit)
             at += unit + 2 * components
     assert at + ends[-1] == len(data)
-    blocks = []
+    blocks, selectors = [], []
     for row in range(rows):
         bits, dc = Bits(data[at + (ends[row - 1] if row else 0) : at + ends[row]]), [0] * components
         blocks.append([])
         for column in range(columns):
             if column and column % ANCHOR == 0:
                 assert anchors[row, column] == (bits.at, tuple(dc))
-            blocks[-1].append(read_mcu(bits, components_of, dc))
+            blocks[-1].append(read_mcu(bits, components_of, dc, selectors))
         assert bits.length - bits.at < 8
-    return Frame(height, width, sampling, colors, tables, blocks)
+    return Frame(height, width, sampling, colors, tables, blocks, selectors)
 
 
-def read_mcu(bits, components, dc):
+def read_mcu(bits, components, dc, selectors):
     heads = []
     for component in components:
         selector, kind = bits.take(8), bits.take(2)
+        selectors.append(selector)
         widths = SELECTORS[selector] if selector < 255 else [bits.take(3) for _ in range(bits.take(4))]
         assert len(widths) <= 9
         step = bits.take(DC_WIDTHS[kind])
@@ -140,6 +142,32 @@ def read_mcu(bits, components, dc):
             begin += size
         blocks.append(block)
     return blocks
+
+
+def cheapest_selector(block):
+    """The first of those that take the fewest bits; 255 unless one takes fewer than its escape does."""
+    ends = np.cumsum(SIZES)
+    groups = [
+        [abs(value) for value in block[1 + end - size : 1 + end] if value]
+        for size, end in zip(SIZES, ends, strict=True)
+    ]
+    while groups and not groups[-1]:
+        groups.pop()
+    widths = [*WIDTHS[:7], 11]
+    needed = [
+        next(code for code in range(8) if code and max(group) <= 1 << (widths[code] - 1)) if group else 0
+        for group in groups
+    ]
+
+    def cost(codes):
+        if len(codes) < len(needed) or any(code < least for code, least in zip(codes, needed, strict=False)):
+            return np.inf
+        values = sum(len(group) * widths[code] for group, code in zip(groups, codes, strict=False))
+        return values + (ends[len(codes) - 1] if codes else 0)
+
+    costs = [*map(cost, SELECTORS), cost(needed) + 4 + 3 * len(needed)]
+    best = int(np.argmin(costs))
+    return 255 if costs[best] == costs[-1] else best
 
 
 def segment(kind, content):

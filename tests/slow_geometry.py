@@ -233,3 +233,22 @@ def beyond(index, size, fill):
     else:
         row = np.concatenate([np.zeros(far * size, int), once, np.full((far - 1) * size, size - 1)])
     return row[index + far * size]
+
+
+def stretched(pixels, height, width):
+    """What the kernel of `resample` makes of a box, (H, W, C), bilinearly: the rules of native/resample.h."""
+    axes = []
+    for size, count in ((pixels.shape[0], height), (pixels.shape[1], width)):
+        at = ((np.arange(count) + 0.5) * (1 / (count / size)) - 0.5).astype(np.float32)
+        first = np.floor(at).astype(int)
+        share = at - first.astype(np.float32)
+        axes.append((first, np.rint((1 - share) * 2048).astype(int), np.rint(share * 2048).astype(int), size))
+    (rows, top, bottom, tall), (columns, left, right, wide) = axes
+    whole = (columns < 0) | (columns >= wide - 1)  # a pixel of an edge alone
+    left, right = np.where(whole, 2048, left)[:, None], np.where(whole, 0, right)[:, None]
+    values = pixels.astype(int)
+    across = values[:, np.clip(columns, 0, wide - 1)] * left
+    across = (across + values[:, np.clip(columns + 1, 0, wide - 1)] * right) >> 4
+    upper, lower = across[np.clip(rows, 0, tall - 1)], across[np.clip(rows + 1, 0, tall - 1)]
+    sums = (upper * top[:, None, None] >> 16) + (lower * bottom[:, None, None] >> 16)
+    return ((sums + 2) >> 2).astype(np.uint8)

@@ -37,10 +37,10 @@ KILLS = (signal.SIGKILL, signal.SIGKILL, signal.SIGKILL, signal.SIGTERM)
 PAUSES_S = (0.001, 0.003, 0.01, 0.05)  # between disturbances
 
 
-def make_sources(root):
-    """Functions that open the same videos in several forms, by name."""
+def make_sources(root, videos=6):
+    """Functions that open the same videos in several forms, by name; `videos` in each of four classes."""
     frames, masks = root / "frames", root / "masks"
-    write_frames(frames, videos=6, frames=14, height=48, width=64)
+    write_frames(frames, videos=videos, frames=14, height=48, width=64)
     make_masks(masks, frames)
     damaged = root / "damaged"
     write_frames(damaged, videos=1, frames=14, height=48, width=64, seed=1)

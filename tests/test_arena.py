@@ -16,7 +16,9 @@ from fastclips.engine.arena import (
     Arena,
     Lease,
     State,
+    drop_ended,
     from_note,
+    hand_over,
     leased_arrays,
     ticket_view,
     to_note,
@@ -239,6 +241,62 @@ def test_a_lease_ends_with_the_last_of_its_arrays():
     assert lease() is not None
     del arrays["b"]
     assert lease() is None
+
+
+class Capsule:
+    """What takes a capsule by DLPack, as another framework does."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __dlpack__(self, **_):
+        return hand_over(self.array)
+
+    def __dlpack_device__(self):
+        return 1, 0
+
+
+def test_a_lease_lives_as_long_as_what_was_handed_over():
+    arrays, lease = lease_one()
+    arrays["a"][:] = np.arange(20).reshape(2, 2, 5)
+    taken = np.from_dlpack(Capsule(arrays["a"]))
+    part = taken[1:]
+    del arrays, taken
+    gc.collect()
+    drop_ended()
+    assert lease() is not None
+    np.testing.assert_array_equal(part, np.arange(10, 20).reshape(1, 2, 5))
+    thread = threading.Thread(target=lambda kept: kept.clear(), args=([part],))
+    del part
+    thread.start()
+    thread.join()
+    drop_ended()
+    assert lease() is None
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "i8", "f2", "f4", "f8"])
+def test_what_is_handed_over_is_the_same_array(dtype):
+    array = np.arange(24).astype(dtype).reshape(2, 3, 4)
+    array.flags.writeable = False
+    taken = np.from_dlpack(Capsule(array))
+    assert taken.dtype == array.dtype
+    assert np.shares_memory(taken, array)
+    np.testing.assert_array_equal(taken, array)
+
+
+def test_a_capsule_that_nobody_takes_holds_nothing():
+    array = np.zeros(4)
+    gone = weakref.ref(array)
+    hand_over(array)
+    del array
+    drop_ended()
+    assert gone() is None
+
+
+@pytest.mark.parametrize("what", [[1, 2], np.zeros((3, 4)).T, np.zeros(8)[::2]])
+def test_what_cannot_be_handed_over(what):
+    with pytest.raises(TypeError, match="must be a C-contiguous array"):
+        hand_over(what)
 
 
 def test_the_arena_lives_as_long_as_its_memory():

@@ -99,7 +99,7 @@ def local(data, *arguments, workers=2, **options):
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory):
-    return make_sources(tmp_path_factory.mktemp("sources"))
+    return make_sources(tmp_path_factory.mktemp("sources"), videos=2)
 
 
 def served(loader, epochs=EPOCHS):

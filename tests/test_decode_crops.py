@@ -10,6 +10,7 @@ from PIL import Image
 from rendering import Store, render
 
 import fastclips as fc
+from fastclips._native import Crop
 from fastclips.pixels.decoding.decoder import Decoder, Rung
 from fastclips.spec import StreamSpec
 
@@ -57,16 +58,8 @@ def test_any_box(sampling):
             )
             before = memory.copy()
             expected = out.copy()
-            found = made.decode_crops(
-                files,
-                rows,
-                SIZE,
-                (top, left, bottom, right),
-                scale,
-                out,
-                mirrored=mirrored,
-                bypass_cache=bypass_cache,
-            )
+            crop = Crop(SIZE, (top, left, bottom, right), scale, mirrored=mirrored, bypass_cache=bypass_cache)
+            found = made.decode_crops(files, rows, crop, out)
             assert len(found) == len(files)
             for data, row, rung in zip(files, rows, found, strict=True):
                 rungs[rung] += 1
@@ -90,9 +83,8 @@ def test_rows_of_any_width(channels, mirrored, bypass_cache):
     for width in range(1, 60):
         _, out = output(1, 5, width, channels)
         box = (20, 33, 25, 33 + width)
-        found = decoder(channels).decode_crops(
-            [data], [0], SIZE, box, 1, out, mirrored=mirrored, bypass_cache=bypass_cache
-        )
+        crop = Crop(SIZE, box, mirrored=mirrored, bypass_cache=bypass_cache)
+        found = decoder(channels).decode_crops([data], [0], crop, out)
         assert found == b"\0"
         assert np.array_equal(out[0], full[20:25, 33 : 33 + width][:, :: -1 if mirrored else 1])
 
@@ -113,7 +105,7 @@ def test_what_is_for_decode_is_left():
         b"",
     ]
     _, out = output(len(files), 40, 60, 3)
-    found = decoder().decode_crops(files, list(range(len(files))), SIZE, BOX, 1, out)
+    found = decoder().decode_crops(files, list(range(len(files))), Crop(SIZE, BOX), out)
     assert found[:3] == bytes([Rung.SLICED, Rung.SLICED, Rung.CROPPED])
     assert min(found[3:]) > Rung.WHOLE
     top, left, bottom, right = BOX
@@ -124,7 +116,8 @@ def test_what_is_for_decode_is_left():
 
 def test_a_box_that_leaves_the_frame_is_left():
     _, out = output(1, 40, 60, 3)
-    assert min(decoder().decode_crops([encode(FRAMES[0])], [0], SIZE, (80, 33, 120, 93), 1, out)) > Rung.WHOLE
+    crop = Crop(SIZE, (80, 33, 120, 93))
+    assert min(decoder().decode_crops([encode(FRAMES[0])], [0], crop, out)) > Rung.WHOLE
     assert (out == UNTOUCHED).all()
 
 
@@ -141,7 +134,9 @@ def test_a_box_that_leaves_the_frame_is_left():
 )
 def test_refused(error, files, rows, scale, shape):
     with pytest.raises(error):
-        decoder().decode_crops([encode(FRAMES[0])] * files, rows, SIZE, BOX, scale, np.empty(shape, np.uint8))
+        decoder().decode_crops(
+            [encode(FRAMES[0])] * files, rows, Crop(SIZE, BOX, scale), np.empty(shape, np.uint8)
+        )
 
 
 @pytest.mark.parametrize("order", ["strided", "F", "int16"])
@@ -152,18 +147,18 @@ def test_an_output_that_would_be_copied_is_refused(order):
         "int16": np.zeros((1, 40, 60, 3), np.int16),
     }[order]
     with pytest.raises(TypeError):
-        decoder().decode_crops([encode(FRAMES[0])], [0], SIZE, BOX, 1, out)
+        decoder().decode_crops([encode(FRAMES[0])], [0], Crop(SIZE, BOX), out)
 
 
 def test_no_files():
-    assert decoder().decode_crops([], [], SIZE, BOX, 1, np.zeros((0, 40, 60, 3), np.uint8)) == b""
+    assert decoder().decode_crops([], [], Crop(SIZE, BOX), np.zeros((0, 40, 60, 3), np.uint8)) == b""
 
 
 def test_an_output_that_may_not_be_written_is_refused():
     out = np.zeros((1, 40, 60, 3), np.uint8)
     out.flags.writeable = False
     with pytest.raises(TypeError):
-        decoder().decode_crops([encode(FRAMES[0])], [0], SIZE, BOX, 1, out)
+        decoder().decode_crops([encode(FRAMES[0])], [0], Crop(SIZE, BOX), out)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -18,14 +19,19 @@ from fastclips.testing import frames as made
 
 pytestmark = pytest.mark.slow
 
+# Several small demos in one process, which waits for TensorFlow once.
 SMALL = """
-import sys
+import json, sys, tempfile
 from fastclips.commands import demo
 from fastclips.commands.cli import main
 from fastclips.testing import frames
 frames.MOTIONS = {"left": (-1, 0), "right": (1, 0)}
 demo.VIDEOS = 4
-sys.exit(main(sys.argv[1:]))
+tempfile.tempdir = sys.argv[1]
+sys.stderr = sys.stdout
+for words in json.loads(sys.argv[2]):
+    print("exit code", main(words))
+    print("END")
 """
 
 
@@ -103,10 +109,28 @@ def test_the_written_frames_are_deterministic_and_decode(tmp_path):
 # The whole command
 
 
-def test_from_end_to_end(tmp_path):
-    code = f"import tempfile; tempfile.tempdir = {str(tmp_path)!r}\n{SMALL}"
-    out = run_python(code, "demo", "--epochs", 1, "--workers", 1)
-    assert f"{tmp_path}/fastclips-demo-" in out
+@pytest.fixture(scope="module")
+def demos(tmp_path_factory):
+    """Folders: for temporary files, with own frames, with damaged ones; and what a demo of each printed."""
+    made, own, damaged = (tmp_path_factory.mktemp(name) for name in ("made", "own", "damaged"))
+    make_frames(own, videos=12, frames=5, height=60, width=50, classes=3)
+    make_frames(own / "wide", videos=2, frames=30, height=40, width=90)
+    make_frames(damaged, videos=8, frames=8)
+    for path in damaged.rglob("frame_00004.jpg"):
+        path.write_bytes(path.read_bytes()[:200])
+    commands = (
+        ["demo", "--epochs", "1", "--workers", "1"],
+        ["demo", "--data", str(own), "--epochs", "2", "--workers", "0"],
+        ["demo", "--data", str(damaged), "--workers", "0"],
+    )
+    outs = run_python(SMALL, made, json.dumps(commands), timeout=300).split("END\n")
+    return {"made": (made, outs[0]), "own": (own, outs[1]), "damaged": (damaged, outs[2])}
+
+
+def test_from_end_to_end(demos):
+    folder, out = demos["made"]
+    assert out.endswith("exit code 0\n")
+    assert f"{folder}/fastclips-demo-" in out
     assert "Training on 18 clips of 6 videos, validating on 6 clips of 2 others." in out
     assert "epoch 1/1   loss " in out
     assert "Validation accuracy: " in out
@@ -114,21 +138,20 @@ def test_from_end_to_end(tmp_path):
     assert "frames/s " in out
     assert "model.fit(ClipSequence(loader), epochs=1)" in out
     assert max(map(len, out.splitlines())) < 150
-    assert not list(tmp_path.iterdir())
+    assert not list(folder.iterdir())
 
 
-def test_own_frames_of_a_class_count_and_sizes_of_their_own(tmp_path):
-    make_frames(tmp_path, videos=12, frames=5, height=60, width=50, classes=3)
-    make_frames(tmp_path / "wide", videos=2, frames=30, height=40, width=90)
-    out = run_python(SMALL, "demo", "--data", tmp_path, "--epochs", 2, "--workers", 0)
+def test_own_frames_of_a_class_count_and_sizes_of_their_own(demos):
+    folder, out = demos["own"]
+    assert out.endswith("exit code 0\n")
     assert "14 videos, 120 frames, 4 classes: class_0, class_1, class_2, wide." in out
     assert (
         "Clips have 5 frames instead of 8, because the shortest video, class_0/video_0, has no more." in out
     )
     assert "epoch 2/2   loss " in out
-    assert f'fc.open("{tmp_path}")' in out
+    assert f'fc.open("{folder}")' in out
     assert "Resize(short_side=96)" in out
-    assert len(list(tmp_path.rglob("*.jpg"))) == 120
+    assert len(list(folder.rglob("*.jpg"))) == 120
 
 
 # How own frames are cut
@@ -226,14 +249,11 @@ def test_an_interrupt_leaves_nothing(monkeypatch, tmp_path, capsys):
     assert capsys.readouterr().err == "\nInterrupted; all files are removed.\n"
 
 
-def test_a_damaged_frame_is_one_sentence(tmp_path):
+def test_a_damaged_frame_is_one_sentence(demos):
     """However much TensorFlow puts around it."""
-    make_frames(tmp_path, videos=8, frames=8)
-    for path in tmp_path.rglob("frame_00004.jpg"):
-        path.write_bytes(path.read_bytes()[:200])
-    code = SMALL.replace("sys.exit(", "sys.stderr = sys.stdout\nprint('exit code', ").rstrip()
-    out = run_python(code, "demo", "--data", tmp_path, "--workers", 0).splitlines()
-    assert out[-1] == "exit code 1"
-    assert out[-2].startswith(f"fastclips: error: {tmp_path}/class_")
-    assert "/frame_00004.jpg: " in out[-2]
-    assert "Traceback" not in "".join(out)
+    folder, out = demos["damaged"]
+    lines = out.splitlines()
+    assert lines[-1] == "exit code 1"
+    assert lines[-2].startswith(f"fastclips: error: {folder}/class_")
+    assert "/frame_00004.jpg: " in lines[-2]
+    assert "Traceback" not in out

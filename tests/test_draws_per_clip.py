@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jpegs import SAMPLINGS, encode, natural
 from rendering import Store, compositions, render
-from test_plan import by_row, options
+from slow_plan import by_row, plan_options
 
 import fastclips as fc
 from fastclips.engine.arena import COUNTERS, note_to_damage
@@ -24,7 +24,9 @@ TRANSFORMS = [fc.RandomResizedCrop(24), fc.RandomFlip(), fc.Brightness(0.3)]
 
 
 @pytest.mark.slow
-@given(options(), st.integers(1, 4), st.integers(1, 3), st.integers(1, 3), st.integers(0, 2), st.booleans())
+@given(
+    plan_options(), st.integers(1, 4), st.integers(1, 3), st.integers(1, 3), st.integers(0, 2), st.booleans()
+)
 def test_rows_of_a_clip(given_options, each, batch_size, world, rank, drop_last):
     cut = {"rank": min(rank, world - 1), "world": world, "drop_last": drop_last}
     given_options["choices"] = [fc.Reverse()]

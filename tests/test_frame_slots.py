@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from fastclips._native import HELD, Arena, FrameArea
+from fastclips._native import HELD, Arena, Crop, FrameArea
 
 SIZE, NBYTES = (3, 4), 36
 
@@ -159,7 +159,9 @@ def test_crops_are_whole_while_slots_change():
 def read_crops(reader, worker, frame, *, mirrored):
     """How many of four slots held a frame, whose pixels must all be of one value."""
     out, held, slots = np.zeros((4, 2, 4, 3), np.uint8), 0, [0, 1, 2, 3]
-    marks = reader.copy_crops(worker, [frame] * 4, slots, slots, SIZE, (1, 0, 3, 4), 1, mirrored, False, out)
+    flipped, box = not mirrored, (1, 0, 3, 4) if frame else (0, 0, 3, 3)  # as it is, or stretched
+    crop = Crop(SIZE, box, mirrored=mirrored, flipped=flipped)
+    marks = reader.copy_crops(worker, [frame] * 4, slots, slots, crop, out)
     for mark, row in zip(marks, out, strict=True):
         if mark == HELD:
             assert (row == 50 * frame + worker).all()

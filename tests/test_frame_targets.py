@@ -269,3 +269,19 @@ def test_classes_of_frames_and_numbers_of_frames_agree(frames):
     found, _ = serve(data, fc.Windows(5, tail="pad"), [fc.Reverse(0.5)], targets=("state", "phase"))
     for _, y in found:
         np.testing.assert_array_equal(y["state"], y["phase"])
+
+
+def test_text_files_name_arrays_of_other_kinds(frames, tmp_path):
+    for number, (kind, values) in enumerate(
+        (("frame_labels", [np.arange(FRAMES) % 3] * 4), ("target", [np.ones((2, 3), np.float64)] * 4))
+    ):
+        (tmp_path / str(number)).mkdir()
+        file = text_list(frames, tmp_path / str(number), values, kind)
+        labels = fc.open(file).index.labels
+        assert labels.kind == kind
+        shown = labels.targets(np.array([2]), np.arange(FRAMES, dtype=np.int32)[None])[0]
+        np.testing.assert_array_equal(shown, values[2])
+        file.write_text(file.read_text().replace("states/video_2.npy", "5"))
+        why = "must be the path of a .npy file with the classes" if number == 0 else "must be a finite number"
+        with pytest.raises(DataError, match=why):
+            fc.open(file)

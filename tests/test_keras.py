@@ -36,7 +36,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras's
 ]
 BACKEND = keras.backend.backend()
-tensorflow_only = pytest.mark.skipif(BACKEND != "tensorflow", reason="what Keras does on TensorFlow alone")
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +117,7 @@ def test_fit_serves_the_plan_in_its_order_whatever_is_asked_for(loader):
     assert sequence.served(slice(-7, None)) == planned(loader, 0)
 
 
-@tensorflow_only
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="what Keras does on TensorFlow alone")
 def test_the_peeked_batches_are_not_taken_from_the_plan(loader):
     sequence = Watched(loader)
     fit(make_model(), sequence)
@@ -428,46 +427,3 @@ print(counts(model), sequence.epoch)
 def test_fit_after_interrupted_ones_that_still_read(greys):
     done = run_python(INTERRUPTED, greys, timeout=90, cwd=Path(__file__).parent)
     assert done.strip() == f"{[1] * VIDEOS} 1"
-
-
-# --- TensorFlow
-
-
-@tensorflow_only
-def test_fits_own_path_copies_no_pixels(greys):
-    from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter  # noqa: PLC0415
-
-    with grey_loader(greys, workers=1) as loader:
-        arena = loader._engine._arena
-        slots = [arena.slot(number) for number in range(arena.slots)]
-        arrays = [
-            np.asarray(memoryview(x))
-            for x, _ in PyDatasetAdapter(ClipSequence(loader), shuffle=True).get_tf_dataset()
-        ]
-        assert len(arrays) == 7
-        for array in arrays:
-            assert array.ctypes.data % 64 == 0
-            assert sum(np.shares_memory(array, slot) for slot in slots) == 1
-
-
-MIRRORED = """
-import sys
-import tensorflow as tf
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from keras_model import counts, grey_loader, make_model
-from fastclips.adapters.keras import ClipSequence
-
-for batch_size in 6, 10:
-    sequences = [ClipSequence(grey_loader(sys.argv[1], batch_size=batch_size)) for _ in range(2)]
-    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
-        model = make_model()
-    model.fit(sequences[0], validation_data=sequences[1], epochs=2, verbose=0)
-    print(*(counts(model, kind, replicas=2) for kind in ("trained", "tested")), *(s.epoch for s in sequences))
-"""
-
-
-@tensorflow_only
-def test_mirrored_strategy(greys):
-    done = run_python(MIRRORED, greys, cwd=Path(__file__).parent)
-    assert done.splitlines() == [f"{[2] * VIDEOS} {[2] * VIDEOS} 2 2"] * 2

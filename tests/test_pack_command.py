@@ -3,6 +3,7 @@
 import json
 import shutil
 import struct
+import sys
 import zlib
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from PIL import Image
 
 import fastclips as fc
 from fastclips.commands.cli import main
-from fastclips.errors import DataError, FrameError, OptionError
+from fastclips.errors import DataError, EngineError, FrameError, OptionError
 from fastclips.pixels.decoding.decoder import Decoder
 
 pytestmark = pytest.mark.slow
@@ -34,6 +35,12 @@ def test_a_folder(frames, tmp_path, capsys):
     check_same(fc.open(frames), fc.open(tmp_path / "pack"))
     assert command(frames, tmp_path / "pack") == 0
     assert "shards of an earlier run are kept" in capsys.readouterr().out
+
+
+def test_a_worker_that_cannot_be_started(frames, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(EngineError, match=r"cannot start a worker process: .*'/nowhere/python'"):
+        fc.pack(fc.open(frames), tmp_path / "pack", workers=2)
 
 
 def test_it_is_the_function(frames, masks, tmp_path):

@@ -14,6 +14,7 @@ from PIL import Image
 
 import fastclips as fc
 from fastclips.errors import DataError, OptionError
+from fastclips.packing.encoder import Encoding
 
 pytestmark = pytest.mark.slow
 
@@ -424,3 +425,9 @@ def test_what_is_no_dataset(frames, tmp_path):
         fc.pack(7, tmp_path / "pack")
     with pytest.raises(OptionError, match="stream='a/b': must have no slash"):
         fc.pack(fc.open({"a/b": frames}), tmp_path / "pack")
+
+
+def test_only_raw_packs_count_as_others_than_in_version_0_1_0():
+    """It decoded for them with fast_dct=True, so what it began is not continued."""
+    assert Encoding(quality=90).settings() == [2, None, 90, False]
+    assert Encoding(raw=True).settings() != [2, None, None, True]

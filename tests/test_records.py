@@ -274,7 +274,6 @@ def test_a_list_whose_labels_are_called_otherwise_warns(tmp_path, caplog):
         ("path;label", 'a;1\nb;"' + "x" * 200_000, r"line 2 of '.*': field larger .* Is a quote left open\?"),
         (None, "path,label,path\na,1,b\n", "column 'path' occurs twice"),
         (None, "path,label,labels\na,1,2\n", "'label', 'labels' are 2 kinds of target; keep one"),
-        (None, "path,frame_labels\na,1\n", "frame_labels cannot be text: pass rows or columns in Python"),
         (None, '""\na\n', "no column is named 'path'"),
         (
             None,

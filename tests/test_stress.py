@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-SECONDS = 20
+SECONDS = 10
 
 
 @pytest.mark.slow

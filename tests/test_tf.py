@@ -52,6 +52,17 @@ def test_a_loaded_state_is_where_it_begins(frames):
     assert same(pixels(loader.to_tf_dataset()), [x for x, _ in twin.epoch(3, 2)])
 
 
+def test_a_state_of_other_batches(frames):
+    """The rest of the epoch has a smaller last batch, which no whole epoch has."""
+    with make_loader(frames, 0, batch_size=4) as saved, make_loader(frames, 0, batch_size=9) as loader:
+        loader.load_state_dict(saved.state_dict(0, 1))
+        assert [len(x) for x, _ in loader.epoch(1)] == [9, 9]
+        loader.load_state_dict(saved.state_dict(0, 1))
+        dataset = to_tf_dataset(loader)
+        assert dataset.element_spec[0].shape[0] is None
+        assert [[len(x) for x, _ in dataset] for _ in range(2)] == [[9, 5], [9, 9]]
+
+
 def small_model():
     keras = pytest.importorskip("keras")
     model = keras.Sequential(
@@ -182,6 +193,93 @@ def test_no_pixel_is_copied(frames):
         for array in arrays:
             assert array.ctypes.data % 64 == 0
             assert sum(np.shares_memory(array, slot) for slot in slots) == 1
+
+
+def test_tensors_keep_their_memory(frames):
+    """Whatever is kept of a batch keeps its bits while the workers write the next ones."""
+    with make_loader(frames, workers=1, shuffle=True, memory="1MiB") as loader:
+        twin, kept = make_loader(frames, shuffle=True), []
+        dataset = loader.to_tf_dataset()
+        for epoch in range(4):
+            for (x, _), (images, _) in zip(dataset, twin.epoch(epoch), strict=True):
+                kept += [(x, images), (x[1:], images[1:]), (tf.reshape(x, [-1]), images.reshape(-1))][
+                    epoch % 3 :
+                ]
+        assert loader._engine.slots < 4 * len(loader)
+        for tensor, images in kept:
+            np.testing.assert_array_equal(tensor, images)
+    del loader, dataset, x
+    gc.collect()
+    for tensor, images in kept:
+        np.testing.assert_array_equal(tensor, images)
+
+
+def take(dataset):
+    """Count the rows in a tf.function that gets the iterator, which begins after two batches."""
+    iterator, rows = iter(dataset), []
+    for _ in range(2):
+        rows += [x for x, _ in [next(iterator)]]
+
+    @tf.function
+    def step(taken):
+        return next(taken)[0]
+
+    while True:
+        try:
+            rows.append(step(iterator))
+        except tf.errors.OutOfRangeError:
+            return rows
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_iterator_goes_on_in_a_graph(frames, workers):
+    with make_loader(frames, workers=workers, shuffle=True) as loader:
+        twin, dataset = make_loader(frames, shuffle=True), loader.to_tf_dataset()
+        for epoch in range(2):
+            assert same(take(dataset), [x for x, _ in twin.epoch(epoch)])
+        iterator = iter(dataset)
+        assert iterator.element_spec == dataset.element_spec
+        assert iterator.get_next_as_optional().has_value()
+        assert same([next(iterator)[0]], [twin.batch(2, 1)[0]])
+
+
+def test_loops_in_graphs(frames):
+    loader, twin = make_loader(frames, shuffle=True), make_loader(frames, shuffle=True)
+    dataset = loader.to_tf_dataset()
+    wanted = sum(int(x.sum()) for x, _ in twin)
+
+    @tf.function
+    def over(batches):
+        total = tf.constant(0, tf.int64)
+        for x, _ in batches:
+            total += tf.reduce_sum(tf.cast(x, tf.int64))
+        return total
+
+    assert over(dataset) == wanted
+    iterator = iter(dataset)
+
+    @tf.function
+    def captured():
+        for _ in iterator:
+            pass
+
+    with pytest.raises(Exception, match="loop over the dataset there, or give the iterator"):
+        captured()
+
+
+def test_the_end_of_an_iterator(frames):
+    iterator = iter(make_loader(frames).to_tf_dataset())
+    assert len(list(iterator)) == 5
+    with pytest.raises(StopIteration):
+        next(iterator)
+    with pytest.raises(tf.errors.OutOfRangeError):
+        iterator.get_next()
+
+
+def test_a_state_counts_what_an_eager_loop_was_given(frames):
+    with make_loader(frames, workers=1) as loader:
+        for number, _ in enumerate(loader.to_tf_dataset(), 1):
+            assert loader.state_dict()["batch"] == number % len(loader)
 
 
 def test_memory_is_given_back_and_the_loader_as_well(frames):

@@ -42,7 +42,7 @@ import inspect
 import sys
 import warnings
 from contextvars import ContextVar
-from functools import wraps
+from functools import cache, wraps
 from multiprocessing import current_process
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -241,6 +241,9 @@ class Passes:
     @property
     def workers(self) -> int:
         """Threads of Keras: always 1, since the loader has worker processes."""
+        asker = asked_by_keras(self, "workers")
+        if asker is not None and asker.f_code.co_name == "__init__":
+            _give_eager(_self(asker))
         return 1
 
     @workers.setter
@@ -290,6 +293,24 @@ def asked_by_keras(dataset: object, method: str, above: int = 2) -> FrameType | 
         frame = frame.f_back
     package = str(frame.f_globals.get("__name__", "")).partition(".")[0] if frame is not None else ""
     return frame if package in _KERAS else None
+
+
+def _give_eager(adapter: object) -> None:
+    """Let an adapter of Keras that is being made give the TensorFlow trainer an `EagerDataset`."""
+    kind: Any = type(adapter)
+    if kind.__name__ == "PyDatasetAdapter" and {"get_tf_dataset", "_get_iterator"} <= kind.__dict__.keys():
+        adapter.__class__ = _eager_kind(kind)
+
+
+@cache
+def _eager_kind(kind: Any) -> type:  # noqa: ANN401 - a class of Keras, which has no types
+    class EagerAdapter(kind):  # type: ignore[misc] # as above
+        def get_tf_dataset(self) -> Any:  # noqa: ANN401 - a tf.data.Dataset
+            from fastclips.adapters.eager import EagerDataset  # noqa: PLC0415 - imports TensorFlow
+
+            return EagerDataset.of(super().get_tf_dataset(), self._get_iterator)
+
+    return EagerAdapter
 
 
 def _self(frame: FrameType) -> object:

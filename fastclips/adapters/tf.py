@@ -1,5 +1,6 @@
 """A loader as a `tf.data.Dataset` whose tensors share the loader's memory.
 
+Eager loops get tensors straight from the loader (`fastclips.adapters.eager`). For graphs,
 ``Dataset.from_generator`` does not copy a NumPy array that starts at a multiple of 64 bytes, as batches do.
 It holds the array until its tensor dies; only then is the slot free again. The loader decodes ahead in
 its own processes, so the dataset prefetches just enough to hide the change of threads.
@@ -22,14 +23,14 @@ try:
 except ImportError as error:
     raise ImportError(f'this needs TensorFlow: pip install "fastclips[tensorflow]" ({error})') from error
 
+from fastclips.adapters.eager import PREFETCHED, EagerDataset
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from fastclips.serving.batches import Batches
 
 __all__ = ["to_tf_dataset"]
-
-_PREFETCHED = 2  # batches; each occupies a slot
 
 
 class _Source:
@@ -49,10 +50,10 @@ def to_tf_dataset(
 ) -> tf.data.Dataset:
     """Return a loader as a `tf.data.Dataset`, which serves one epoch in each iteration.
 
-    The first and the last batch of epoch 0 are decoded right away, for their shapes. The dataset has no known
-    number of batches, since the first iteration may serve the rest of an epoch after `load_state_dict`. Keras
-    warns at the end of each epoch that the input ran out of data, which does no harm; with `ClipSequence`, it
-    does not.
+    An epoch's first and last batch are decoded right away, for their shapes. The dataset has no known number
+    of batches, since the first iteration may serve the rest of an epoch after `load_state_dict`. Keras warns
+    at the end of each epoch that the input ran out of data, which does no harm; with `ClipSequence`, it does
+    not.
 
     Parameters
     ----------
@@ -66,7 +67,8 @@ def to_tf_dataset(
     -------
     tf.data.Dataset
         Batches as the loader serves them, or as `map` returns them, as tensors. The first dimension is None
-        if the last batch is smaller.
+        if the last batch is smaller, also that of the rest of an epoch: make the dataset after
+        `load_state_dict`.
 
     Raises
     ------
@@ -83,8 +85,9 @@ def to_tf_dataset(
     2
     """
     source = _Source(loader, checked_map(map))
-    first, last = (mapped(source.map, loader.batch(0, number)) for number in (0, len(loader) - 1))
-    signature = tf.nest.map_structure(_spec, first, last)
+    signature = tf.nest.map_structure(
+        _spec, *(mapped(source.map, loader.batch(*place)) for place in _ends(loader))
+    )
     alive = weakref.ref(source)
 
     def batches() -> Iterator[Any]:
@@ -97,14 +100,24 @@ def to_tf_dataset(
 
     dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
     dataset.source = source
-    return dataset.prefetch(_PREFETCHED)
+    return EagerDataset.of(dataset.prefetch(PREFETCHED), source.batches)
 
 
-def _spec(first: Any, last: Any) -> tf.TensorSpec:  # noqa: ANN401 - arrays, or what `map` makes of them
-    a, b = tf.type_spec_from_value(first), tf.type_spec_from_value(last)
-    if a.dtype != b.dtype or a.shape.rank != b.shape.rank:
-        raise OptionError(
-            f"map= returned {a.dtype.name} {a.shape} and, for the last batch, {b.dtype.name} {b.shape}: must "
-            "have the same dtype and axes"
-        )
-    return a.most_specific_common_supertype([b])
+def _ends(loader: Batches) -> list[tuple[int, int]]:
+    """Return an epoch's first and last batch, and the last one of the rest of an epoch: epoch and number."""
+    begun = loader._progress.next[0]  # noqa: SLF001 - what the first iteration serves
+    is_rest = loader.schedule.position(begun, 0) > 0
+    whole = begun + 1 if is_rest else begun
+    last = [(epoch, loader.schedule.batches_in(epoch) - 1) for epoch in dict.fromkeys((whole, begun))]
+    return [(whole, 0), *last]
+
+
+def _spec(*arrays: Any) -> tf.TensorSpec:  # noqa: ANN401 - arrays, or what `map` makes of them
+    first, *others = map(tf.type_spec_from_value, arrays)
+    for other in others:
+        if first.dtype != other.dtype or first.shape.rank != other.shape.rank:
+            raise OptionError(
+                f"map= returned {first.dtype.name} {first.shape} and, for the last batch, {other.dtype.name} "
+                f"{other.shape}: must have the same dtype and axes"
+            )
+    return first.most_specific_common_supertype(others)

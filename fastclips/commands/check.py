@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import sys
@@ -16,12 +14,11 @@ import numpy as np
 
 from fastclips.checking.check import Check
 from fastclips.commands.pack import add_data_arguments, open_source, options_of, roots_of
-from fastclips.data.labels import OneClass, Values
+from fastclips.data.list_writing import fits_text, is_plain, label_options, written_list
 from fastclips.data.opening import open_dataset
 from fastclips.data.scan import FRAME_EXTENSIONS, SKIPPED, VIDEO_EXTENSIONS
 from fastclips.data.storage import FolderStorage
 from fastclips.errors import DataError, OptionError
-from fastclips.reserved import LABEL
 
 if TYPE_CHECKING:
     import argparse
@@ -29,7 +26,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastclips.data.dataset import Dataset
-    from fastclips.data.labels import Labels
 
 __all__ = ["add_arguments", "run"]
 
@@ -191,40 +187,21 @@ def _write_list(args: argparse.Namespace, dataset: Dataset, rows: NDArray[np.int
 def _by_name(dataset: Dataset) -> bool:
     """Whether the list must be names for `Dataset.select`: a text file cannot hold the data as they are."""
     labels = [labels for labels, _ in dataset.index.every_label.values()]
-    return not isinstance(dataset.storage, FolderStorage) or not all(map(_as_text, labels))
-
-
-def _as_text(labels: Labels) -> bool:
-    """Whether a column of a text file can hold labels."""
-    return isinstance(labels, OneClass) or (isinstance(labels, Values) and labels.values.ndim == 1)
+    return not isinstance(dataset.storage, FolderStorage) or not all(map(fits_text, labels))
 
 
 def _table(dataset: Dataset, rows: NDArray[np.int64]) -> str:
     """Return a list of some rows as text, for `fastclips.open`."""
     index, storage = dataset.index, dataset.storage
     assert isinstance(storage, FolderStorage)  # noqa: S101 - see `_by_name`
-    columns: dict[str, list[Any]] = {"path": [_plain(name) for name in index.names.take(rows)]}
-    if index.starts.any() or (index.frame_counts != storage.frame_counts[index.keys]).any():
-        columns["start"] = index.starts[rows].tolist()
-        columns["length"] = index.frame_counts[rows].tolist()
-    if index.fps is not None:
-        columns["fps"] = index.fps[rows].tolist()
-    for name, (labels, classes) in index.every_label.items():
-        kept = labels.take(rows)
-        if isinstance(kept, OneClass):
-            columns[name] = [classes[number] for number in kept.numbers.tolist()]
-        elif isinstance(kept, Values):
-            columns["target" if name == LABEL and not index.named else name] = kept.values.tolist()
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(zip(*columns.values(), strict=True))
-    return file.getvalue()
+    parts = index.starts.any() or (index.frame_counts != storage.frame_counts[index.keys]).any()
+    left = index.take(rows)
+    return written_list(left, list(map(_plain, left.names)), parts=bool(parts)).text
 
 
 def _plain(name: str) -> str:
     """Return a name, if a line of a list can hold it."""
-    if name != name.strip() or "\n" in name or "\r" in name:
+    if not is_plain(name):
         raise DataError(f"--fix-list: a list cannot hold the name {name!r}; rename the folder")
     return name
 
@@ -245,30 +222,9 @@ def _call(args: argparse.Namespace, dataset: Dataset, rows: NDArray[np.int64] | 
     defaults = {"unpaired": "error", "labels": "auto", "frames": None, "videos": None, "match": None}
     options |= {name: value for name, value in options_of(args).items() if value != defaults[name]}
     if rows is not None:
-        options |= _label_options(dataset, rows)
+        options |= label_options(dataset.index.take(rows))
     shown = [
         repr(source),
         *(f"{name}={value!r}" for name, value in options.items() if value is not None or name == "labels"),
     ]
     return f"fc.open({', '.join(shown)})"
-
-
-def _label_options(dataset: Dataset, rows: NDArray[np.int64]) -> dict[str, Any]:
-    """Return the options with which a written list has the labels of the dataset."""
-    options: dict[str, Any] = {}
-    index = dataset.index
-    if index.named:
-        options["labels"] = {name: labels.kind for name, (labels, _) in index.every_label.items()}
-    classes = {
-        name: list(classes)
-        for name, (labels, classes) in index.every_label.items()
-        if isinstance(labels, OneClass)
-        and (len(np.unique(labels.numbers[rows])) < len(classes) or all(map(_is_number, classes)))
-    }
-    if classes:
-        options["classes"] = classes if index.named else classes[LABEL]
-    return options
-
-
-def _is_number(name: str) -> bool:
-    return name.lstrip("-").isdecimal()

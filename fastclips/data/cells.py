@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "IN_FILES",
     "check_gaps",
     "first",
     "floats",
@@ -37,6 +38,7 @@ __all__ = [
     "read_values",
 ]
 
+IN_FILES = ("frame_labels", "target", "frame_target")  # kinds whose text may be the path of a .npy file
 _INTEGER = regex(r"(-?[0-9]{1,18})(?:\.0+)?").fullmatch  # at most 18 digits, so that it fits into 64 bits
 _WORDS = regex(r"[^\s,;|]+").findall
 _PHRASES = regex(r"[^,;|]+").findall
@@ -45,6 +47,11 @@ _EXACT = 2**24  # float32 holds all integers up to this one
 _LARGEST = float(np.finfo(np.float32).max)
 _DOUBLE = 8  # bytes of a float64
 _FILL = "fill it in, or remove this row or the whole column"
+_HELD = {  # what an array of each kind in a file holds
+    "frame_labels": "the classes of the row's frames",
+    "target": "the row's numbers",
+    "frame_target": "the numbers of the row's frames",
+}
 _OPEN_ENDED = {"end_time": ": write inf for the end of the video"}  # columns that may hold inf
 
 
@@ -132,18 +139,20 @@ def read_values(
     table = Table({name: values}, where, kinds={name: kind})
     check_gaps(table, name, "give a value for this video, or leave the video out with select() before")
     cleaned = label_values(table, name, tuple(classes or ()))
-    return read_arrays(name, cleaned, Path.cwd(), where) if kind == "frame_target" else cleaned
+    return read_arrays(name, kind, cleaned, Path.cwd(), where) if kind in IN_FILES else cleaned
 
 
 def read_arrays(
-    name: str, values: list[Any], root: str | os.PathLike[str], where: Callable[[int], str]
+    name: str, kind: str, values: list[Any], root: str | os.PathLike[str], where: Callable[[int], str]
 ) -> list[NDArray[Any]]:
-    """Return the arrays of a column ``frame_target``, which may be paths of .npy files.
+    """Return the arrays of a column of one of the kinds `IN_FILES`, which may be paths of .npy files.
 
     Parameters
     ----------
     name : str
         Name of the labels.
+    kind : str
+        Their kind.
     values : list of ndarray or str
         The column, from `Records`.
     root : path
@@ -154,7 +163,7 @@ def read_arrays(
     Raises
     ------
     DataError
-        A file cannot be read, or its array is not one of finite numbers of the shape of the others.
+        A file cannot be read, or its array is none of this kind, or has another shape than the others.
     """
     if not values or not isinstance(values[0], str):
         return values
@@ -162,7 +171,7 @@ def read_arrays(
     for row, path in enumerate(values):
         file = Path(root, path)
         if not path.lower().endswith(".npy") and not file.exists():
-            must = "must be the path of a .npy file with the numbers of the row's frames, relative to"
+            must = f"must be the path of a .npy file with {_HELD[kind]}, relative to"
             raise DataError(f"{where(row)}: {name} {path!r} {must} {str(Path(root).absolute())!r}.")
         try:
             arrays.append(_read_npy(file))
@@ -172,8 +181,8 @@ def read_arrays(
             else:
                 reason = f"it is not a complete .npy file of numbers ({error})"
             raise DataError(f"{where(row)}: {name} {str(file)!r} cannot be read: {reason}.") from error
-    table = Table({name: arrays}, lambda row: f"{where(row)}: {values[row]!r}", kinds={name: "frame_target"})
-    return _frame_target(table, name, ())
+    table = Table({name: arrays}, lambda row: f"{where(row)}: {values[row]!r}", kinds={name: kind})
+    return label_values(table, name, ())
 
 
 def _read_npy(path: Path) -> NDArray[Any]:
@@ -294,17 +303,24 @@ def _classes(table: Table, name: str, flat: list[Any], row_of: Callable[[int], i
 
 
 def _frame_labels(table: Table, name: str, _: Sequence[str]) -> list[Any]:
+    if _is_text(table, name):
+        return list(map(str.strip, table.columns[name]))
     rows: list[NDArray[np.int64]] = []
     for row, value in enumerate(table.columns[name]):
         array = _array(value)
         if array is None or array.ndim != 1 or array.dtype.kind not in "iu":
-            table.refuse(row, name, "must be integers, one for each frame")
+            table.refuse(
+                row, name, "must be integers, one for each frame, or all must be paths of .npy files"
+            )
         rows.append(array.astype(np.int64, copy=False))
     return rows
 
 
 def _target(table: Table, name: str, _: Sequence[str]) -> list[Any]:
     if _is_text(table, name):
+        texts = list(map(str.strip, table.columns[name]))
+        if all(text.lower().endswith(".npy") for text in texts):
+            return texts
         return [np.array(number, np.float32) for number in floats(table, name)]
     rows: list[Any] = []
     for row, value in enumerate(table.columns[name]):

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from fastclips.data.cells import read_arrays
+from fastclips.data.cells import IN_FILES, read_arrays
 from fastclips.data.encoding import encode
 from fastclips.data.folder_classes import classes_of_folders
 from fastclips.data.index import Index
@@ -393,11 +393,11 @@ class Files:
         labels: dict[str, NamedLabels] = {}
         for name, (kind, values) in records.every_label.items():
             own = [values[row] for row in kept]
-            if kind == "frame_target":
+            if kind in IN_FILES:
                 top = next(iter(self.roots.values())).folder
                 files = [os.path.join(top, path) for path in evenly(own, _VIDEOS) if isinstance(path, str)]  # noqa: PTH118 - as all paths here
                 times.update({file: time_of(file) for file in files})
-                own = read_arrays(name if self.kinds is not None else kind, own, top, where)
+                own = read_arrays(name if self.kinds is not None else kind, kind, own, top, where)
             classes = self.classes if name == LABEL else self.named_classes.get(name)
             labels[name] = NamedLabels(*encode(kind, own, classes, counts, where, key=natural_key, name=name))
         return labels

@@ -258,8 +258,6 @@ def _read_text(source: str | os.PathLike[str], columns: str | None, labels: _Lab
         lines = _lines(path)
         several = [name for name in names if labels.kinds.get(name) == "labels"]
         numbers, rows = _split_lines(path, lines, names, separator, several)
-    if framed := [name for name in names if labels.kinds.get(name) == "frame_labels"]:
-        raise DataError(f"{path!r}: {framed[0]} cannot be text: pass rows or columns in Python.")
     for number, fields in zip(numbers, rows, strict=True):
         if len(fields) != len(names):
             line = _shown(lines[number - 1].rstrip())

@@ -185,8 +185,9 @@ def open_dataset(
     (numbers for each frame). Columns of other names, or several targets, are named in `labels`.
 
     A ``frame_target`` is an array (frames, ...) of floats for the frames of the row, all of one shape per
-    frame. In a text file it is the path of a .npy file with such an array, relative to the root, of the first
-    stream if there are several. Floats keep their dtype; integers and lists become float32.
+    frame. Floats keep their dtype; integers and lists become float32. In a text file it is the path of a .npy
+    file with such an array, relative to the root, of the first stream if there are several. ``frame_labels``
+    and ``target`` in a text file may be such paths, too.
 
     If a path of a list is a file, it is a video file. Otherwise it is a folder of frames, with this name or
     without the extension of a video file; if there is none, a video file of this name, such as ``clip.mp4``

@@ -202,6 +202,21 @@ class PackStorage(Storage):
             meta["grouped"] = True
         return cls(Columns.pack(arrays, meta), "/")
 
+    @property
+    def folder(self) -> str:
+        """Absolute path to which the shards' names are relative."""
+        return self._folder
+
+    @property
+    def is_pack(self) -> bool:
+        """Whether `fastclips.pack` has made the tar files."""
+        return self._named
+
+    def file_name(self, stream: str, video: int, frame: int) -> str:
+        """Return the name of a frame's file, without its folder; empty for a frame without a mask."""
+        (name,) = self._files[stream].names(video, (frame - self._firsts.item(video),))
+        return os.fsdecode(name)
+
     def check(self, remedy: str = _RESTORE) -> None:
         """Raise DataError, with a remedy, unless all shards exist and have the right size."""
         begin = 0
@@ -311,12 +326,12 @@ class PackStorage(Storage):
             raise self._error(stream, video, frame, f"its tar has another member at its place: {REMEDY}")
 
     def _member(self, stream: str, video: int, frame: int) -> str:
-        (name,) = self._files[stream].names(video, (frame - self._firsts.item(video),))
+        name = self.file_name(stream, video, frame)
         folder = self.videos[video]
         if self.columns.meta.get("grouped"):  # of tars: the last part of the video's name is no folder
             above, slash, _ = folder.rpartition("/")
-            return f"{above}{slash}{os.fsdecode(name)}"
-        return f"{member_folder(folder, video)}/{os.fsdecode(name)}"
+            return f"{above}{slash}{name}"
+        return f"{member_folder(folder, video)}/{name}"
 
     def where(self, stream: str, video: int, frame: int) -> str:
         """Return the frame's shard and member, as ``/data/pack/00000.tar:video/000012.image.jpg``."""

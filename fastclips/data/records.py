@@ -13,8 +13,8 @@ kind          in Python                                in text
 ============  =======================================  ==================================================
 label         one class: an int or a name              one class
 labels        list, tuple or set of classes            several, separated by ``,`` ``;`` ``|`` or blanks
-frame_labels  an int for each frame of the row         not possible
-target        number or array, all of one shape        a number
+frame_labels  an int for each frame of the row         path of a .npy file with such an array
+target        number or array, all of one shape        a number, or the path of a .npy file
 frame_target  array (frames, ...) of the row's         path of a .npy file with such an array
               frames, all of one shape per frame
 ============  =======================================  ==================================================
@@ -80,8 +80,8 @@ class Records:
     labels : list, optional
         Their values: int or str for ``label``; tuples of these, possibly empty, for ``labels``; ndarrays of
         int64, (frames,), for ``frame_labels``; ndarrays of int64 or float, all of one shape, for ``target``;
-        ndarrays of float, (frames, ...), or the path of a .npy file for each row, for ``frame_target``.
-        Numbers and names are never mixed.
+        ndarrays of float, (frames, ...), for ``frame_target``; of the last three kinds, instead of ndarrays
+        the path of a .npy file for each row. Numbers and names are never mixed.
     folder : str, optional
         Absolute path of the text file's folder, to which paths are relative by default.
     where : callable

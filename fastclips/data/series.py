@@ -52,6 +52,11 @@ class SeriesStorage(Storage):
         self._storage = storage
         self._streams = tuple(streams)
 
+    @property
+    def files(self) -> Storage:
+        """The storage of the files."""
+        return self._storage
+
     def __reduce__(self) -> tuple[Any, ...]:
         return SeriesStorage, (self._storage, self._streams)
 

@@ -34,9 +34,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["UNFINISHED", "Member", "Tars", "find_tars"]
+__all__ = ["UNFINISHED", "UNPACKING", "Member", "Tars", "find_tars"]
 
 UNFINISHED = ".packing"  # the folder of an unfinished pack holds a file of this name
+UNPACKING = ".unpacking"  # the folder of an unfinished run of `unpack` holds a folder of this name
 _VERSION = 1
 _BELOW = 2**63  # for sizes and offsets
 _ZEROS = bytes(TAR_BLOCK)
@@ -55,7 +56,8 @@ def find_tars(root: str | os.PathLike[str]) -> list[Path]:
     Raises
     ------
     DataError
-        The root is a compressed tar, an unfinished pack, or a folder of both tars and frames.
+        The root is a compressed tar, a pack or a folder that is not finished, or a folder of both tars and
+        frames.
     """
     path = Path(root)
     if not path.is_dir():
@@ -67,6 +69,8 @@ def find_tars(root: str | os.PathLike[str]) -> list[Path]:
             for entry in listed:
                 if entry.name == UNFINISHED:
                     raise DataError(f"{str(path)!r} is an unfinished pack: run the same packing again")
+                if entry.name == UNPACKING:
+                    raise DataError(f"{str(path)!r} is not complete: run the same unpacking again")
                 if entry.name.startswith("."):
                     continue
                 if entry.is_dir():  # a large folder of folders ends the loop early

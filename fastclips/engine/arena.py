@@ -13,6 +13,9 @@ into it again. Only the trainer knows which slots are in flight, draining or lea
 The arrays of a batch hold a `Lease`. NumPy shortens chains of bases, so a view can die while its slices live
 on. But an object with ``__array_interface__`` stays the base of every slice, reshape and DLPack export of its
 array, so the lease lives exactly as long as the last of them.
+
+A tensor of another framework holds an array by the capsule of `hand_over`. It may die in any thread, without
+the GIL. So its array only dies with the next `drop_ended`, which the pool calls before it looks at leases.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastclips._native import NOTE_BYTES, Arena, Rung, State, die_with_parent
+from fastclips._native import NOTE_BYTES, Arena, Rung, State, die_with_parent, drop_ended, hand_over
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,7 +46,9 @@ __all__ = [
     "State",
     "damage_to_note",
     "die_with_parent",
+    "drop_ended",
     "from_note",
+    "hand_over",
     "leased_arrays",
     "note_to_damage",
     "slot_views",

@@ -6,13 +6,18 @@ decoded part in the batch, or in scratch memory where pixel steps follow.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastclips._native import FILLED as FILLED_MARK
-from fastclips._native import HELD as HELD_MARK
+from fastclips.engine.clip_crops import (
+    copy_held,
+    count_marks,
+    decode_or_share,
+    make_crop,
+    placed,
+    write_arrays,
+)
 from fastclips.engine.rendering import DECODE, FILLED, HELD, KERNEL
 from fastclips.errors import FastclipsError, FrameError
 from fastclips.pixels.decoding.decoder import Decoded, Decoder, Rung
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fastclips._native import Crop
     from fastclips.engine.rendering import Meter
     from fastclips.engine.shared_frames import StreamFrames
     from fastclips.pixels.geometry.affine import Geometry
@@ -33,9 +39,6 @@ if TYPE_CHECKING:
     from fastclips.spec import StreamSpec
 
 __all__ = ["Clip", "ClipPlacer", "StreamSetup", "size_text"]
-
-_LAST = int(Rung.WHOLE)  # the last rung that `Decoder.decode_crops` uses
-_PLACED = {*range(_LAST + 1), HELD_MARK, FILLED_MARK}
 
 
 class StreamSetup(NamedTuple):
@@ -79,16 +82,6 @@ class Clip(NamedTuple):
     def unlabelled(self, mask: str) -> list[int]:
         """Return the time steps at which a mask has no labels."""
         return self.ignored.get(mask, self.padded)
-
-
-class _Crop(NamedTuple):
-    """A map that is a crop, for all frames of a size."""
-
-    size: tuple[int, int]
-    box: Source
-    scale: int
-    mirrored: bool
-    bypass_cache: bool
 
 
 class _PartShape(NamedTuple):
@@ -214,60 +207,48 @@ class ClipPlacer:
     def place_crops(
         self, size: tuple[int, int], shown: Mapping[int, list[int]], files: Sequence[Any], meter: Meter
     ) -> Collection[int]:
-        """Decode frames of a size and place them in one call, where the map is a plain crop.
+        """Decode frames of a size and place them in one call, where all have one map.
+
+        The files are all arrays of pixels, or none is.
 
         Returns
         -------
         collection of int
             The frames that were placed. The others are left to `place_frame`, or have another size.
         """
-        crop = self._plain_crop(size, shown) if self._setup.scaled else None
+        frames, clip = self._frames, self._clip
+        firsts = {frame: shown_at[0] for frame, shown_at in shown.items()}
+        if isinstance(files[0], np.ndarray):
+            return self._place_arrays(size, shown, firsts, files, meter)
+        crop = self._crop(size, shown) if self._setup.scaled else None
+        source = self._source
+        if crop is None or source is None:
+            return ()
+        area = None if frames is None else frames.area
+        marks = decode_or_share(
+            self._setup.decoder, crop, clip.video, firsts, files, self._output, area, clip.slots
+        )
+        done = placed(marks)
+        self._note_placed(size, shown, done)
+        count_marks(marks, size, source, self._scale, meter)
+        return done
+
+    def _place_arrays(
+        self,
+        size: tuple[int, int],
+        shown: Mapping[int, list[int]],
+        firsts: Mapping[int, int],
+        arrays: Sequence[NDArray[Any]],
+        meter: Meter,
+    ) -> Collection[int]:
+        """Place frames that are pixels, as `place_crops`, unless some are for frame slots."""
+        shared = self._frames is not None and any(frame in self._clip.slots for frame in firsts)
+        crop = None if shared else self._crop(size, shown, 1)
         if crop is None:
             return ()
-        decoder, frames, slots = self._setup.decoder, self._frames, self._clip.slots
-        firsts = {frame: shown_at[0] for frame, shown_at in shown.items()}
-        marks: dict[int, int] = {}
-        own = [*shown]
-        if frames is not None and (kept := [frame for frame in shown if frame in slots]):
-            data = dict(zip(shown, files, strict=True))
-            found = decoder.share_crops(
-                frames.area,
-                [data[frame] for frame in kept],
-                self._clip.video,
-                kept,
-                [slots[frame] for frame in kept],
-                [firsts[frame] for frame in kept],
-                *crop,
-                self._output,
-            )
-            marks.update(zip(kept, found, strict=True))
-            own = [frame for frame in shown if frame not in marks]
-            files = [data[frame] for frame in own]
-        rungs = decoder.decode_crops(
-            files,
-            [firsts[frame] for frame in own],
-            crop.size,
-            crop.box,
-            crop.scale,
-            self._output,
-            mirrored=crop.mirrored,
-            bypass_cache=crop.bypass_cache,
-        )
-        marks.update(zip(own, rungs, strict=True))
-        done: Collection[int] = shown.keys()
-        counts = Counter(marks.values())
-        if not counts.keys() <= _PLACED:
-            done = {frame for frame, mark in marks.items() if mark in _PLACED}
-        self._note_size(size, done)
-        self._repeat(shown, done)
-        geometry = self._geometry
-        pixels, decoded = size[0] * size[1] / geometry.scale**2, geometry.y.size * geometry.x.size
-        for mark, count in counts.items():
-            if mark <= _LAST:
-                meter.add_decoded(mark, pixels, decoded, count)
-        meter.add_decoded(_LAST, pixels, pixels, counts[FILLED_MARK])
-        meter.add(FILLED, counts[FILLED_MARK])
-        meter.add(HELD, counts[HELD_MARK])
+        done = write_arrays(crop, firsts, arrays, self._output)
+        self._note_placed(size, shown, done)
+        meter.add_decoded(Rung.ARRAY, size[0] * size[1], size[0] * size[1], len(done))
         return done
 
     def place_held(self, shown: Mapping[int, list[int]], meter: Meter) -> Collection[int]:
@@ -288,14 +269,11 @@ class ClipPlacer:
         if first is None:
             return done
         try:
-            crop = self._plain_crop(first.size, shown)
+            crop = self._crop(first.size, shown)
             if crop is not None:
-                slots, rows = [clip.slots[frame] for frame in kept], [shown[frame][0] for frame in kept]
-                output = self._output.reshape(*self._output.shape[:3], -1)  # masks have no last axis
-                marks = frames.area.copy_crops(clip.video, kept, slots, rows, *crop, output)
-                done.update(frame for frame, mark in zip(kept, marks, strict=True) if mark == HELD_MARK)
-                self._note_size(first.size, done)
-                self._repeat(shown, done)
+                firsts = {frame: shown[frame][0] for frame in kept}
+                done = copy_held(frames.area, crop, clip.video, firsts, self._output, clip.slots)
+                self._note_placed(first.size, shown, done)
             else:
                 for frame in kept:
                     if self._place_kept(frame, shown[frame], meter):
@@ -364,26 +342,42 @@ class ClipPlacer:
         self._note_size(kept.size, (frame,))
         return True
 
-    def _plain_crop(self, size: tuple[int, int], shown: Mapping[int, list[int]]) -> _Crop | None:
-        """Return the map of frames of a size if it is a crop, and if they fit those of other streams."""
-        if self._recipe.by_frame or self._setup.stream.is_field:
+    def _crop(
+        self, size: tuple[int, int], shown: Mapping[int, list[int]], scale: int | None = None
+    ) -> Crop | None:
+        """Return what one call is told of frames of a size; None if they need more, or do not fit."""
+        setup, fill = self._setup, self._recipe.border.fill
+        if self._recipe.by_frame or setup.stream.is_field:
             return None
         self._resolve_source(size, 0)
-        geometry, scale = self._geometry, self._scale
-        plain = localize(geometry, 0, 0, scale).is_crop and not geometry.flip_vertical
-        moves_channels = self._setup.channels_first and self._scratch is None
-        if not plain or self._table_at(0) is not None or moves_channels or not self._fits(size, shown):
+        geometry = self._geometry
+        if (setup.stream.mask and geometry.warp is not None) or not self._fits(size, shown):
             return None
-        source = find_source(geometry, *size, self._recipe.border.fill)
-        return _Crop(size, source, scale, geometry.flip, self._bypass_cache)
+        return make_crop(
+            geometry,
+            size,
+            find_source(geometry, *size, fill),
+            self._scale if scale is None else scale,
+            fill,
+            nearest=setup.stream.mask,
+            table=self._table_at(0),
+            channels_first=setup.channels_first and self._scratch is None,
+            bypass_cache=self._bypass_cache,
+        )
 
-    def _repeat(self, shown: Mapping[int, list[int]], done: Collection[int]) -> None:
-        """Copy frames from the first time step that shows them to the others."""
+    def _note_placed(
+        self, size: tuple[int, int], shown: Mapping[int, list[int]], done: Collection[int]
+    ) -> None:
+        """Do what is left for frames of a size that one call has placed at the first time step of each."""
+        self._note_size(size, done)
         output = self._output
         if len(shown) < len(output):
             for frame, (first, *others) in shown.items():
                 if others and frame in done:
                     output[others] = output[first]
+        if self._hole is not None:
+            for frame in done:
+                self._holes.update(dict.fromkeys(shown[frame], self._hole))
 
     def _fits(self, size: tuple[int, int], shown: Mapping[int, list[int]]) -> bool:
         """Whether frames of a size fit those of the other streams of the group."""

@@ -98,6 +98,8 @@ class ClipSpec:
         reads = np.ones(shown.shape, np.bool_)
         if segments:
             reads = ~find_held(segments, tickets["video"], shown, tickets["slots"][:, : self.time_steps])
+            if not reads.any():
+                return
         for video, some, are_read in zip(tickets["video"].tolist(), shown, reads, strict=True):
             wanted = some[are_read].tolist()
             for stream in self.streams if wanted else ():

@@ -28,6 +28,7 @@ from fastclips.engine.arena import (
     Arena,
     Death,
     Lease,
+    drop_ended,
     from_note,
     leased_arrays,
     slot_views,
@@ -206,7 +207,8 @@ class Pool:
         first = batch.slot * self._arena.rows
         for cell in self._arena.noted(batch.slot):
             self.notes.append((batch.tickets[cell - first], self._arena.note(cell)))
-        if sum(map(self._is_leased, range(self._arena.slots))) > self._arena.slots - 2:
+        drop_ended()
+        if sum(map(self._is_leased, self._leases)) > self._arena.slots - 2:
             return {name: view[:rows].copy() for name, view in self._views[batch.slot].items()}
         return leased_arrays(self._views[batch.slot], rows, lease)
 
@@ -230,12 +232,14 @@ class Pool:
 
     def release(self) -> None:
         """Free the memory, even if something still refers to this pool."""
+        drop_ended()
         if not any(map(self._is_leased, range(self._arena.slots))):
             self.counters = self.counters.copy()
             self._arena.discard()
 
     def _free(self) -> int | None:
         """Return the first free slot, whose pages have most likely been used before."""
+        drop_ended()
         for slot in range(self._arena.slots):
             if slot in self._draining and self._arena.settled(slot):
                 self._draining.discard(slot)
@@ -257,6 +261,8 @@ class Pool:
     def _note_deaths(self) -> None:
         """Read the last death of each row of counters that has a new one."""
         counts = self.counters[:, _DEATHS].copy()  # before the deaths themselves: the nursery counts last
+        if counts.tobytes() == self._known_deaths.tobytes():  # as for nearly every batch
+            return
         for row in np.flatnonzero(counts != self._known_deaths):
             if len(self._deaths) < _KEPT_NOTES:
                 self._deaths.append(Death(*map(int, self.counters[row, _DEATH])))

@@ -242,10 +242,10 @@ class Renderer:
     ) -> dict[int, str]:
         """Read, decode and place frames of a stream; return those that are to be replaced, with reasons."""
         shown, files, damage = self._read(setup.stream, clip, shown)
-        arrays = self._count_read(files, meter)
+        mixed = self._count_read(files, meter)
         meter.begin(DECODE)
         found = dict(zip(shown, files, strict=True))
-        decoding = _Decoding(setup, clip, shown, found, placer, meter, () if arrays else None)
+        decoding = _Decoding(setup, clip, shown, found, placer, meter, () if mixed else None)
         for frame, error in decoding.run():
             damage[frame] = self._damage(error, setup, clip, frame)
         meter.lap(DECODE)
@@ -257,14 +257,15 @@ class Renderer:
         Returns
         -------
         bool
-            Whether some are pixels, not files.
+            Whether some are pixels and others are files.
         """
-        arrays = np.ndarray in set(map(type, files))
+        kinds = set(map(type, files))
+        arrays = np.ndarray in kinds
         meter.add(BYTES, sum(map(count_bytes if arrays else len, files)))
         decodes = self._storage.decodes
         meter.lap(DECODE if decodes else READ)
         meter.add(MOVIE_FRAMES, len(files) if decodes else 0)
-        return arrays
+        return arrays and len(kinds) > 1
 
     def _damage(self, error: FastclipsError, setup: StreamSetup, clip: Clip, frame: int) -> str:
         """Return the reason why a frame is to be replaced; raise an error if it is not."""

@@ -7,4 +7,9 @@
                                                                      │
     shards.py, in the caller:  parts in order ──> shards  <──────────┘   a record beside each shard
                                all records    ──> the pack's index
+
+Packs and tar files into files::
+
+    runs ── workers.py ──> frame_files.py, in worker processes ──> dst/.unpacking/files
+    target.py, in the caller: keeps what is done, and moves all files to their places at the end
 """

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from fastclips.pixels.decoding.decoder import Stored
     from fastclips.spec import StreamSpec
 
-__all__ = ["KINDS", "Encoded", "Encoder", "Encoding", "kind_of"]
+__all__ = ["KINDS", "Encoded", "Encoder", "Encoding", "file_of_array", "kind_of"]
 
 KINDS = ("jpg", "png", "bmp", "tif", "npy", "bin", "fcd")  # extensions; bin: any other format
 QUALITY = 90  # of pixels that must be encoded when no quality is given
@@ -198,6 +198,9 @@ class Encoder:
 
     def _of_jpeg(self, data: bytes) -> Encoded:
         """Return a JPEG's coefficients as they are packed; raise ValueError if it cannot be transcoded."""
+        coded = to_dct(data, usual=True) if self._encoding.dct else None
+        if coded is not None:
+            return Encoded(coded, _DCT, around=_around(data, coded))
         made = transcode(data, self._encoding.restart)
         if not self._encoding.dct:
             return Encoded(made, 0)
@@ -230,6 +233,28 @@ def _as_npy(pixels: NDArray[Any]) -> Encoded:
     file = io.BytesIO()
     np.save(file, pixels)
     return Encoded(file.getvalue(), KINDS.index("npy"))
+
+
+def file_of_array(data: NDArray[Any], kind: str) -> tuple[str, bytes]:
+    """Return the extension and the content of a file with the numbers of a frame, without loss.
+
+    Parameters
+    ----------
+    data : ndarray
+        As `fastclips.Storage.read` returns it.
+    kind : {"image", "mask", "flow", "depth"}
+        The kind of its stream.
+    """
+    if kind == "flow":
+        size = np.array(data.shape[1::-1], "<i4").tobytes()
+        return "flo", b"PIEH" + size + np.ascontiguousarray(data, "<f4").tobytes()
+    file = io.BytesIO()
+    picture = Image.fromarray(np.ascontiguousarray(data[..., 0] if data.shape[2:] == (1,) else data))
+    if data.dtype == np.float32:
+        picture.save(file, "TIFF")
+        return "tif", file.getvalue()
+    picture.save(file, "PNG", compress_level=1)
+    return "png", file.getvalue()
 
 
 def kind_of(data: bytes | bytearray | memoryview) -> int:

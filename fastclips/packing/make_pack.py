@@ -24,7 +24,7 @@ from fastclips.errors import DataError, FrameError, OptionError
 from fastclips.options import bar_disabled
 from fastclips.packing.parts import Job, Task
 from fastclips.packing.shards import Shards
-from fastclips.packing.workers import make_parts
+from fastclips.packing.workers import do_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -179,7 +179,7 @@ def _fill(shards: Shards, dataset: Dataset, videos: StoredVideos, encoding: Enco
     with tqdm(
         total=total, initial=done, desc="packing", unit=unit, disable=bar_disabled(), leave=False
     ) as bar:
-        for part in make_parts(job, _tasks(dataset.storage, videos, start), workers):
+        for part in do_tasks(job, _tasks(dataset.storage, videos, start), workers, "packing"):
             written += part.size
             shards.add(part)
             frames += len(part.lengths) // len(dataset.streams)

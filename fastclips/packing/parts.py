@@ -20,6 +20,8 @@ from fastclips.packing.encoder import KINDS, Encoded, Encoder, kind_of
 from fastclips.pixels.geometry.resample import use_one_thread
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fastclips.data.names import Names
     from fastclips.data.storage import Storage
     from fastclips.packing.encoder import Encoding
@@ -60,6 +62,14 @@ class Job:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, storage=state["storage"].unpickled())
+
+    def doer(self) -> Callable[[Task], Part]:
+        """Return the function that makes a part, for `fastclips.packing.workers`."""
+        return PartMaker(self).make
+
+    def name_of(self, task: Task) -> str:
+        """Return the name of a task's video."""
+        return self.names[task.video]
 
 
 class Task(NamedTuple):

@@ -17,7 +17,6 @@ written last, so a folder without an index is no pack.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
 import shutil
@@ -32,7 +31,8 @@ from fastclips.data.columns import Columns
 from fastclips.data.names import FileNames
 from fastclips.data.pack_storage import BLOCK, INDEX, PackStorage, is_pack
 from fastclips.data.tars import UNFINISHED
-from fastclips.errors import DataError, OptionError, why_failed
+from fastclips.errors import DataError, OptionError
+from fastclips.packing.folder_lock import lock_folder
 from fastclips.packing.headers import Headers, headers_name
 from fastclips.packing.parts import Problem, member_name
 
@@ -130,7 +130,7 @@ class Shards:
         self._parts: list[tuple[Part, int]] = []  # of the current video, with their offsets in the shard
         if not self.complete:
             try:
-                self._lock()
+                self._lock_fd = lock_folder(self._work, folder, "packs")
                 self.complete = _is_made(folder, made)  # another process may have finished it meanwhile
                 if not self.complete:
                     self._prepare(made)
@@ -138,24 +138,6 @@ class Shards:
                 self._unlock()
                 raise
         self._begin_record()
-
-    def _lock(self) -> None:
-        try:
-            self._work.mkdir(parents=True, exist_ok=True)
-            self._lock_fd = os.open(self._work / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except OSError as error:
-            raise OptionError(
-                f"dst={str(self._folder)!r}: cannot be written to ({why_failed(error)})"
-            ) from error
-        try:
-            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The process that held the lock removes its file at the end; a removed file locks nobody out.
-            if not os.path.samestat(os.fstat(self._lock_fd), (self._work / "lock").stat()):
-                raise BlockingIOError
-        except OSError as error:
-            raise OptionError(
-                f"dst={str(self._folder)!r}: another process packs into it; wait until it ends"
-            ) from error
 
     def _prepare(self, made: str) -> None:
         file = self._work / "made"

@@ -1,67 +1,67 @@
-"""Worker processes that make the parts of a pack; the parts come in the order of the tasks."""
+"""Worker processes that do the tasks of a job; the results come in the order of the tasks."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fastclips.processes import answer, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from fastclips.packing.parts import Job, Part, Task
-
-__all__ = ["main", "make_parts"]
+__all__ = ["Job", "do_tasks", "main"]
 
 
-def make_parts(job: Job, tasks: Iterable[Task], workers: int) -> Iterator[Part]:
-    """Do tasks in worker processes and yield their parts in the order of the tasks.
+class Job(Protocol):
+    """What all tasks have in common: an immutable, picklable value."""
+
+    def doer(self) -> Callable[[Any], Any]:
+        """Return the function that does a task, in the process that calls it."""
+
+    def name_of(self, task: Any) -> str:  # noqa: ANN401 - a task of the job
+        """Return the name of a task's video, for messages."""
+
+
+def do_tasks(job: Job, tasks: Iterable[Any], workers: int, doing: str) -> Iterator[Any]:
+    """Do tasks in worker processes and yield their results in the order of the tasks.
 
     Parameters
     ----------
     job : Job
         What the tasks have in common.
-    tasks : iterable of Task
+    tasks : iterable
         In order.
     workers : int
         Processes; 0 does the work in the caller.
+    doing : str
+        What the processes do, in messages, such as ``"packing"``.
 
     Yields
     ------
-    Part
+    object
+        What the job's function returned.
 
     Raises
     ------
     EngineError
         A worker died, or could not be started.
-    OSError
-        A part cannot be written.
+    OSError, FastclipsError
+        As from the function.
     """
     if not workers:
-        from fastclips.packing.parts import PartMaker  # noqa: PLC0415 - the caller need not import OpenCV
-
-        yield from map(PartMaker(job).make, tasks)
+        yield from map(job.doer(), tasks)
         return
-    yield from in_order(
-        f"{__name__}:main",
-        job,
-        tasks,
-        workers,
-        doing="packing",
-        place=lambda task: job.names[task.video],
-    )
+    yield from in_order(f"{__name__}:main", job, tasks, workers, doing=doing, place=job.name_of)
 
 
 def main(load: Callable[[], Job], answers: int) -> None:
-    """Be a worker: make a part of each task, until there are no more.
+    """Be a worker: do each task, until there are no more.
 
     Parameters
     ----------
     load : callable
         Returns the job.
     answers : int
-        Descriptor to which parts and errors are written.
+        Descriptor to which results and errors are written.
     """
-    from fastclips.packing.parts import PartMaker  # noqa: PLC0415 - the caller need not import OpenCV
-
-    answer(PartMaker(load()).make, answers)
+    answer(load().doer(), answers)

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Batches"]
 
-_PLANNED = 8  # batches planned at a time
+_PLANNED = 32  # batches planned at a time
 _CLOSE_S = 1.0  # how long a thread that waits for a batch may take to give up
 
 

@@ -151,14 +151,16 @@ class Identity:
                 "and data, or begin without the state"
             )
         own = {"batch_size": self.batch_size, "world": self.world}
+        if (
+            numbers | own == numbers and not numbers["start"]
+        ):  # also where only `batch` was set to another place
+            return Place(numbers["epoch"], numbers["batch"], None, _warning(changed))
         before = numbers["batch"] * numbers["batch_size"] * numbers["world"]
         if numbers["position"] != numbers["start"] + before:
             raise OptionError(
                 f"batch={numbers['batch']} and position={numbers['position']} of the state are two places: "
                 "must agree; state_dict(epoch, batch) of a loader returns the state of another place"
             )
-        if numbers | own == numbers and not numbers["start"]:
-            return Place(numbers["epoch"], numbers["batch"], None, _warning(changed))
         return Place(numbers["epoch"], 0, numbers["position"], _warning(changed))
 
 

@@ -1,6 +1,7 @@
 // The libFuzzer target of dct frames. Each input gets a right checksum, so that the readers see its
-// bits. Whatever they are, nothing outside buffers is read or written, all readers read the same,
-// and a frame that can be read whole can be written as a JPEG with its pixels.
+// bits. Whatever they are, nothing outside buffers is read or written, all readers and the fused
+// stage make the same pixels, and a frame that can be read whole can be written as a JPEG with its
+// pixels.
 #include "../../native/dct_restore.h"
 #include "../../native/dct_writer.h"
 #include "pixels.h"
@@ -9,11 +10,12 @@ namespace dct = fastclips::dct;
 
 namespace {
 
-constexpr const char* kSwitchedOff[] = {"", "PDEP", "AVX2,SSE4_2"};  // a reader each
+constexpr const char* kSwitchedOff[] = {"", "PDEP", "FUSED", "AVX2,SSE4_2"};  // a way each
+constexpr std::size_t kWays = std::size(kSwitchedOff);
 
 RegionDecoder& decoder_of(std::size_t reader, bool gray, bool fast_dct) {
     static std::vector<std::unique_ptr<RegionDecoder>> decoders;
-    for (std::size_t i = decoders.size(); i < 12; ++i) {
+    for (std::size_t i = decoders.size(); i < 4 * kWays; ++i) {
         setenv("FASTCLIPS_CPU_DISABLE", kSwitchedOff[i / 4], 1);
         decoders.push_back(std::make_unique<RegionDecoder>((i & 1) != 0, (i & 2) != 0));
     }
@@ -23,7 +25,7 @@ RegionDecoder& decoder_of(std::size_t reader, bool gray, bool fast_dct) {
 // Decode a box by each reader; no pixels if the frame is damaged there.
 std::vector<std::uint8_t> decode_by_all(Bytes file, Box box, const Question& question) {
     std::vector<std::uint8_t> first;
-    for (std::size_t reader = 0; reader < 3; ++reader) {
+    for (std::size_t reader = 0; reader < kWays; ++reader) {
         auto pixels =
             decode(decoder_of(reader, question.gray, question.fast_dct), file, box, question.scale);
         if (reader == 0)

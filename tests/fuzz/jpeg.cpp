@@ -7,6 +7,9 @@
 #include "../../native/transcode.h"
 #include "pixels.h"
 
+using fastclips::resample::Method;
+using fastclips::resample::Stretch;
+
 namespace {
 
 void check_segments(Bytes file, const Frame& frame) {
@@ -41,6 +44,70 @@ void check_crops(RegionDecoder& decoder, Bytes file, Crop crop,
                    "crops have a region's pixels");
         }
     }
+}
+
+// Crops that are stretched while they are decoded have the pixels of a region that is stretched
+// afterwards; also those that are mirrored, with values of a table, and with channels first.
+void check_stretched(RegionDecoder& decoder, Bytes file, Crop crop,
+                     const std::vector<std::uint8_t>& part) {
+    const std::size_t channels = crop.channels, row = crop.width_out * channels;
+    const std::uint32_t height = 1 + crop.height_out * 7 % 61, width = 1 + crop.width_out * 5 % 83;
+    Stretch stretch({crop.height_out, crop.width_out, height, width, crop.channels},
+                    Method::kLinear, false);
+    std::vector<std::uint8_t> plain(height * width * channels);
+    for (std::uint32_t y = 0; y * row < part.size(); ++y) {
+        const std::vector<std::uint8_t> from(part.begin() + y * row, part.begin() + (y + 1) * row);
+        stretch.take(y, from.data(), [&](std::uint32_t to, auto make) {
+            make(plain.data() + to * width * channels);
+        });
+    }
+    std::vector<std::uint16_t> table(256 * channels);
+    for (std::size_t i = 0; i < table.size(); ++i) table[i] = static_cast<std::uint16_t>(257 * i);
+    crop.height_out = height, crop.width_out = width;
+    for (int mode = 0; mode < 16; ++mode) {
+        crop.mirrored = (mode & 1) != 0, crop.flipped = (mode & 2) != 0;
+        crop.bypass_cache = (mode & 4) != 0;
+        crop.planar = (mode & 8) != 0;
+        const bool looks_up = mode % 3 == 0;
+        crop.table = looks_up ? reinterpret_cast<const std::uint8_t*>(table.data()) : nullptr;
+        crop.item = looks_up ? 2 : 1;
+        std::vector<std::uint8_t> out(crop.bytes());
+        char rung = 0;
+        decode_crops(decoder, {file}, crop, {0}, out.data(), &rung);
+        demand((rung == static_cast<char>(Rung::kDeclined)) == part.empty(), "as of crops");
+        for (std::size_t i = 0; !part.empty() && i < plain.size(); ++i) {
+            const std::size_t c = i % channels;
+            std::size_t x = i / channels % width, y = i / channels / width;
+            const std::uint8_t value = plain[i];
+            if (crop.mirrored) x = width - 1 - x;
+            if (crop.flipped) y = height - 1 - y;
+            const std::size_t at =
+                crop.planar ? (c * height + y) * width + x : (y * width + x) * channels + c;
+            std::uint16_t found = out[at];
+            if (looks_up) std::memcpy(&found, out.data() + 2 * at, 2);
+            demand(found == (looks_up ? table[256 * c + value] : value), "stretched pixels");
+        }
+    }
+}
+
+// Crops that are warped have the pixels of a region that is warped afterwards.
+void check_warped(RegionDecoder& decoder, Bytes file, Crop crop,
+                  const std::vector<std::uint8_t>& part) {
+    namespace warp = fastclips::warp;
+    const std::int64_t one = std::int64_t{1} << warp::kPointBits;
+    const std::int64_t height = crop.height_out, width = crop.width_out, channels = crop.channels;
+    const warp::Picture picture{part.data(), height, width, width * channels};
+    crop.warp =
+        warp::Map{{one * 7 / 8, one / 5, -one * 2}, {-one / 5, one, one}, warp::Fill::kReflect};
+    crop.height_out = 1 + crop.height_out * 7 % 61, crop.width_out = 1 + crop.width_out * 5 % 83;
+    std::vector<std::uint8_t> out(crop.bytes()), expected(crop.bytes());
+    char rung = 0;
+    decode_crops(decoder, {file}, crop, {0}, out.data(), &rung);
+    demand((rung == static_cast<char>(Rung::kDeclined)) == part.empty(), "warps are of regions");
+    const auto run = channels == 1 ? warp::run_row<1> : warp::run_row<3>;
+    for (std::uint32_t y = 0; !part.empty() && y < crop.height_out; ++y)
+        run(picture, *crop.warp, y, expected.data() + y * crop.row(), crop.width_out);
+    demand(part.empty() || out == expected, "warped pixels");
 }
 
 // Crops by way of a frame slot, whose memory is exactly that of a frame, have the same pixels.
@@ -78,9 +145,11 @@ void check_pixels(Bytes file, const Frame& frame, const Question& question) {
     const std::uint32_t left = box.left / scale, right = up(box.right), top = box.top / scale;
     const std::size_t row = (right - left) * std::size_t{decoder.channels()};
     const std::uint32_t height = up(box.bottom) - top;
-    const Crop crop{frame.height, frame.width,        box,   scale, height,
-                    right - left, decoder.channels(), false, false};
+    Crop crop{frame.height, frame.width, box, scale, false, false, Method::kLinear, false, false};
+    crop.height_out = height, crop.width_out = right - left, crop.channels = decoder.channels();
     check_crops(decoder, file, crop, part);
+    check_stretched(decoder, file, crop, part);
+    check_warped(decoder, file, crop, part);
     const auto whole = decode(decoder, file, {0, 0, frame.height, frame.width}, scale);
     if (!part.empty())
         check_shared(decoder, file, crop,

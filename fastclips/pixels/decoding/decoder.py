@@ -2,10 +2,10 @@
 
 The first bytes of a frame tell its format, never its name. Native code decodes the requested box of usual
 JPEGs and of dct frames, in which packs keep the coefficients of JPEGs; simplejpeg decodes unusual and damaged
-JPEGs. Both let libjpeg-turbo make the pixels, without the GIL,
-but the native code reads the coefficients itself. Pillow decodes PNG, BMP and TIFF: it keeps the indices of a
-palette, where OpenCV returns colours. OpenCV decodes WebP, in half of Pillow's memory. A frame that is an
-array already is checked and returned.
+JPEGs. Neither holds the GIL. simplejpeg lets libjpeg-turbo decode; the native code reads the coefficients
+itself, and with the accurate transform and AVX2 it makes the pixels, too, which are the same. Pillow decodes
+PNG, BMP and TIFF: it keeps the indices of a palette, where OpenCV returns colours. OpenCV decodes WebP, in
+half of Pillow's memory. A frame that is an array already is checked and returned.
 
 A `Decoder` serves one stream and owns its memory: JPEGs are decoded into a scratch buffer that only grows, so
 that a worker allocates nothing per frame.
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastclips._native import FrameArea
+    from fastclips._native import Crop, FrameArea
 
     Encoded = bytes | bytearray | memoryview
     Box = tuple[int, int, int, int]  # top, left, bottom, right
@@ -282,21 +282,12 @@ class Decoder:
         return self._takes_jpegs and (data[:3] == _JPEG or data[_DCT] == DCT_MAGIC)
 
     def decode_crops(
-        self,
-        files: Sequence[Encoded],
-        rows: list[int],
-        size: tuple[int, int],
-        box: Box,
-        scale: int,
-        output: NDArray[np.uint8],
-        *,
-        mirrored: bool = False,
-        bypass_cache: bool = False,
+        self, files: Sequence[Encoded], rows: list[int], crop: Crop, output: NDArray[Any]
     ) -> bytes:
         """Decode the same box of several JPEGs into rows of an array, in one call.
 
-        This saves the Python code between frames, and a copy of each frame. Frames that cannot be decoded so
-        are left to `decode`.
+        Each row of pixels is resampled, looked up in a table and written as soon as it is decoded. No Python
+        runs between frames. Frames that cannot be decoded so are left to `decode`.
 
         Parameters
         ----------
@@ -304,16 +295,12 @@ class Decoder:
             Whole files.
         rows : list of int
             Row of `output` for each file.
-        size : tuple of int
-            Height and width that the frames must have.
-        box, scale
-            As in `decode`; the box lies within frames of that size.
-        output : ndarray of uint8
-            (rows, h, w, C), C-contiguous; h and w are the size of the scaled box in pixels.
-        mirrored : bool, optional
-            Whether to mirror left and right.
-        bypass_cache : bool, optional
-            Whether to write past the caches, which is faster if the array is not read again soon.
+        crop : Crop
+            The size that the frames must have, the box, and how it is written. If the box has not the size of
+            the output, it is resampled as `fastclips.pixels.geometry.resample.resample` does.
+        output : ndarray of uint8, uint16 or uint32
+            (rows, h, w, C), or with channels first (rows, C, h, w), C-contiguous; of the type of the crop's
+            table, or of bytes.
 
         Returns
         -------
@@ -321,7 +308,7 @@ class Decoder:
             For each file, the `Rung` on which its row was decoded. A number above `Rung.WHOLE` leaves the
             file to `decode`, as its size or format differs or it is damaged; its row then holds anything.
         """
-        return self._regions.decode_crops(list(files), rows, size, box, scale, mirrored, bypass_cache, output)
+        return self._regions.decode_crops(list(files), rows, crop, output)
 
     def share_crops(self, area: FrameArea, files: Sequence[Encoded], *crops: Any) -> bytes:  # noqa: ANN401 - as there
         """Decode files whole into frame slots, and a box of them into rows: `RegionDecoder.share_crops`."""

@@ -4,10 +4,10 @@ The settled map decides how, cheapest first::
 
     map               what runs
     crop              kernel: one pass over the pixels
-    box of the frame  cv2.resize; then the kernel of crops for mirroring, a table or channels first
+    box of the frame  a kernel; then the kernel of crops for a table or channels first
     warp              a kernel, or indices for masks; then the kernel of crops likewise
 
-The kernels mirror left and right only. Top and bottom are mirrored by reversing the rows beforehand.
+The kernel of crops mirrors left and right only. Top and bottom are mirrored by reversing the rows beforehand.
 """
 
 from __future__ import annotations
@@ -120,10 +120,17 @@ def make_placer(
         ``place(frame, output)``: the frame is uint8 of that shape, the output C-contiguous, of the map's size
         and of the table's dtype or uint8.
     """
-    flip, flip_vertical = geometry.flip, geometry.flip_vertical
 
-    def copy_box(pixels: _Frame, top: int, left: int, output: NDArray[Any]) -> None:
-        if flip_vertical:
+    def copy_box(
+        pixels: _Frame,
+        top: int,
+        left: int,
+        output: NDArray[Any],
+        *,
+        flip: bool = False,
+        upside_down: bool = False,
+    ) -> None:
+        if upside_down:
             pixels, top = np.ascontiguousarray(pixels[top : top + geometry.y.size][::-1]), 0
         if table is None:
             kernels.crop(
@@ -143,9 +150,10 @@ def make_placer(
 
     if geometry.is_crop:
         top, left = int(geometry.y.box[0]), int(geometry.x.box[0])
-        return lambda pixels, output: copy_box(pixels, top, left, output)
+        flips = {"flip": geometry.flip, "upside_down": geometry.flip_vertical}
+        return lambda pixels, output: copy_box(pixels, top, left, output, **flips)
     apply_map = _make_resampler(geometry, shape, fill, nearest=nearest)
-    if not flip and not flip_vertical and table is None and not channels_first:
+    if table is None and not channels_first:
         return apply_map
     resampled = np.empty((geometry.y.size, geometry.x.size, *shape[2:]), np.uint8)
 
@@ -159,17 +167,10 @@ def make_placer(
 def _make_resampler(
     geometry: Geometry, shape: tuple[int, ...], fill: str, *, nearest: bool
 ) -> Callable[[_Frame, _Frame], None]:
-    """Return a function that resamples frames; it does not mirror unless the map is a warp."""
-    if nearest and geometry.warp is not None:
+    """Return a function that resamples and mirrors frames."""
+    if geometry.warp is None:
+        return lambda pixels, output: resample(pixels, geometry, nearest=nearest, out=output)
+    if nearest:
         sources = find_sources(geometry, shape[0], shape[1], fill)
         return lambda pixels, output: pick(pixels, sources, output)
-
-    def apply_map(pixels: _Frame, output: _Frame) -> None:
-        if geometry.warp is not None:
-            warp(pixels, geometry, fill, output)
-            return
-        if shape[2:] == (1,):  # OpenCV drops an axis of one channel
-            pixels, output = pixels[:, :, 0], output[:, :, 0]
-        resample(pixels, geometry, nearest=nearest, out=output)
-
-    return apply_map
+    return lambda pixels, output: warp(pixels, geometry, fill, output)

@@ -5,11 +5,11 @@ between the four pixels around that position; masks take the pixel in which the 
 smoothed before it shrinks, as in TensorFlow and OpenCV; a JPEG that shrinks by 2 or more is decoded at a DCT
 scale.
 
-A settled map without a warp has a box of whole source pixels: a view of the frame, which one call of
-`cv2.resize` stretches (`resample`), clamped at the box's edges. Maps that rotate, shear or leave the frame
-take several times as long. They have a kernel of their own (`warp`), in integers, since the pixels of
-`cv2.warpAffine` differ between CPUs, and by up to 5 between versions of OpenCV. Masks are picked by our own
-indices (`find_sources`, `pick`), equal in all versions.
+A settled map without a warp has a box of whole source pixels: a view of the frame, which is stretched
+(`resample`), clamped at the box's edges. The kernel makes the pixels of `cv2.resize`, and also takes rows as
+they are decoded (`Decoder.decode_crops`). Maps that rotate, shear or leave the frame take several times as
+long. Their kernel (`warp`) has pixels of its own, since those of `cv2.warpAffine` differ between CPUs, and by
+up to 5 between versions of OpenCV. Masks are picked by our own indices (`find_sources`, `pick`).
 
 The border rule sets the pixels outside the frame, before interpolation. With ``"constant"``, pictures are
 made as with ``"nearest"``, and the pixels outside are overwritten later in the batch's own unit
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from fastclips._native import POINT_BITS, Fill
+from fastclips._native import POINT_BITS, Fill, Method, stretch
 from fastclips._native import warp as warp_pixels
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ __all__ = [
     "apply_border",
     "find_outside",
     "find_sources",
+    "fixed_map",
     "pick",
     "positions",
     "resample",
@@ -53,28 +54,29 @@ def use_one_thread() -> None:
     cv2.setNumThreads(1)
 
 
-def resample(pixels: NDArray[np.uint8], geometry: Geometry, *, nearest: bool, out: NDArray[np.uint8]) -> None:
-    """Stretch the map's box of a frame, without mirroring.
+def resample(pixels: NDArray[Any], geometry: Geometry, *, nearest: bool, out: NDArray[Any]) -> None:
+    """Stretch the map's box of a frame, mirrored as the map says.
 
     Parameters
     ----------
     pixels : ndarray of uint8
-        A frame, (H, W, C) or (H, W).
+        A frame, (H, W, C) or (H, W), the pixels of a row together; without mirroring, also of float32.
     geometry : Geometry
-        The map, of which only the box is used.
+        The map, without a warp.
     nearest : bool
         Whether to take the nearest pixel instead of interpolating.
-    out : ndarray of uint8
-        Receives the result: (h, w, C) or (h, w), C-contiguous, of any size.
+    out : ndarray
+        Receives the result, of the map's size: (h, w, C) or (h, w), C-contiguous, as `pixels`.
     """
     top, bottom = map(int, geometry.y.box)
     left, right = map(int, geometry.x.box)
     box = pixels[top:bottom, left:right]
-    if nearest:
-        rows, columns = (_nearest(*sizes) for sizes in zip(box.shape, out.shape, strict=False))
-        np.take(np.take(box, rows, axis=0), columns, axis=1, out=out, mode="clip")
-    else:
+    if pixels.dtype != np.uint8:
         cv2.resize(box, (out.shape[1], out.shape[0]), dst=out, interpolation=cv2.INTER_LINEAR)
+        return
+    if box.ndim == 2:  # noqa: PLR2004 - height and width
+        box, out = box[:, :, None], out[:, :, None]
+    stretch(box, geometry.flip, geometry.flip_vertical, Method.NEAREST if nearest else Method.LINEAR, out)
 
 
 def shrink(pixels: NDArray[np.uint8], height: int, width: int, *, nearest: bool) -> NDArray[np.uint8]:
@@ -115,6 +117,11 @@ def warp(pixels: NDArray[np.uint8], geometry: Geometry, fill: str, out: NDArray[
     out : ndarray of uint8
         Receives the result, of the map's size: (h, w, C), C-contiguous.
     """
+    warp_pixels(pixels, *fixed_map(geometry, fill), out)
+
+
+def fixed_map(geometry: Geometry, fill: str) -> tuple[tuple[int, int, int], tuple[int, int, int], Fill]:
+    """Return a map as the kernel of `warp` takes it: the lines of row and column, and the border rule."""
     height, width = geometry.y.size, geometry.x.size
     row, column = (
         (
@@ -124,7 +131,7 @@ def warp(pixels: NDArray[np.uint8], geometry: Geometry, fill: str, out: NDArray[
         )
         for down, across, offset in geometry.matrix.tolist()
     )
-    warp_pixels(pixels, row, column, _FILLS[fill], out)
+    return row, column, _FILLS[fill]
 
 
 def _fixed(value: float, most: int) -> int:
