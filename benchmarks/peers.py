@@ -4,10 +4,11 @@
     python benchmarks/peers.py /tmp/frames --torch-python /path/to/a/python/with/torch
 
 Clips of 16 frames, windows that do not overlap, or begin every ``--step`` frames, shuffled; batches of 8; one
-random crop of 224 and one random flip per clip; uint8. Each loader has its own process, and only one loader
-works at a time. Loaders that are not installed are left out.
+random crop of 224 (``--crop``) and one random flip per clip; uint8. With ``--to``, crops are resized. Each
+loader has its own process, and only one loader works at a time. Loaders that are not installed are left out.
 
-- fastclips: 2 workers, of the folder and of its pack; with windows that overlap, ``cache="auto"``;
+- fastclips: 2 workers, of the folder, and of its packs of JPEGs and of dct frames; with windows that overlap,
+  ``cache="auto"``;
 - tf.data: `read_file`, `decode_jpeg`, slice; one `map` per clip, everything AUTOTUNE;
 - tf.data crop: the same with `decode_and_crop_jpeg`, which skips pixels outside the crop;
 - torch: `DataLoader` with 2 persistent workers, simplejpeg decoding into NumPy arrays, slice.
@@ -41,32 +42,55 @@ import time
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-TIME_STEPS, BATCH, CROP = 16, 8, 224
+TIME_STEPS, BATCH = 16, 8
 WORKERS = 2
 LEAD_S = 1.0  # start of each turn, not counted: batches prepared ahead, and finding a pace
 REST_S = 0.3  # without CPU time: the process waits for its consumer
 
 
-def fastclips_batches(folder: Path, step: int, *, packed: bool = False) -> tuple[str, Iterator[Any]]:
+class Task(NamedTuple):
+    """What all loaders do.
+
+    Parameters
+    ----------
+    folder : Path
+        Of class/video/frame.jpg.
+    step : int
+        Frames from one window to the next.
+    crop, size : int
+        Sides of the square that is cropped, and of the square that it is resized to, in pixels.
+    """
+
+    folder: Path
+    step: int
+    crop: int
+    size: int
+
+
+def fastclips_batches(task: Task, *, codec: str = "") -> tuple[str, Iterator[Any]]:
     """Return version and batches of fastclips; frames that several clips show are kept."""
     import fastclips as fc
 
-    if packed:
-        pack = folder.with_name(f"{folder.name}_pack")
+    folder, step = task.folder, task.step
+    if codec:
+        pack = folder.with_name(f"{folder.name}_{codec}")
         if not pack.exists():
-            fc.pack(fc.open(folder), pack)
+            fc.pack(fc.open(folder), pack, codec=codec)
         folder = pack
+    crop = [fc.RandomCrop(task.crop)]
+    if task.size != task.crop:
+        crop.append(fc.Resize((task.size, task.size)))
     loader = fc.ClipLoader(
         fc.open(folder),
         fc.Windows(TIME_STEPS, step=step),
-        [fc.RandomCrop(CROP), fc.RandomFlip()],
+        [*crop, fc.RandomFlip()],
         batch_size=BATCH,
         shuffle=True,
         drop_last=True,
@@ -92,27 +116,30 @@ def windows(folder: Path, step: int) -> tuple[list[list[str]], list[int], tuple[
     return clips, labels, (height, width)
 
 
-def tfdata_batches(folder: Path, step: int, *, crop: bool) -> tuple[str, Iterator[Any]]:
+def tfdata_batches(task: Task, *, crop: bool) -> tuple[str, Iterator[Any]]:
     """Return version and batches of tf.data."""
     os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="-1")
     import tensorflow as tf
 
-    clips, labels, (height, width) = windows(folder, step)
+    clips, labels, (height, width) = windows(task.folder, task.step)
+    side, size = task.crop, task.size
 
     def load(files: Any, label: Any) -> Any:  # noqa: ANN401 - tensors
-        top = tf.random.uniform((), 0, height - CROP + 1, tf.int32)
-        left = tf.random.uniform((), 0, width - CROP + 1, tf.int32)
+        top = tf.random.uniform((), 0, height - side + 1, tf.int32)
+        left = tf.random.uniform((), 0, width - side + 1, tf.int32)
         frames = []
         for time_step in range(TIME_STEPS):
             data = tf.io.read_file(files[time_step])
             if crop:
-                frame = tf.io.decode_and_crop_jpeg(data, tf.stack([top, left, CROP, CROP]), channels=3)
+                frame = tf.io.decode_and_crop_jpeg(data, tf.stack([top, left, side, side]), channels=3)
             else:
-                frame = tf.io.decode_jpeg(data, channels=3)[top : top + CROP, left : left + CROP]
+                frame = tf.io.decode_jpeg(data, channels=3)[top : top + side, left : left + side]
             frames.append(frame)
         clip = tf.stack(frames)
+        if size != side:
+            clip = tf.cast(tf.round(tf.image.resize(clip, (size, size))), tf.uint8)
         clip = tf.cond(tf.random.uniform(()) < 0.5, lambda: tf.reverse(clip, [2]), lambda: clip)
-        return tf.ensure_shape(clip, (TIME_STEPS, CROP, CROP, 3)), label
+        return tf.ensure_shape(clip, (TIME_STEPS, size, size, 3)), label
 
     batches = (
         tf.data.Dataset.from_tensor_slices((clips, labels))
@@ -125,26 +152,31 @@ def tfdata_batches(folder: Path, step: int, *, crop: bool) -> tuple[str, Iterato
     return tf.__version__, iter(batches)
 
 
-def torch_batches(folder: Path, step: int) -> tuple[str, Iterator[Any]]:
+def torch_batches(task: Task) -> tuple[str, Iterator[Any]]:
     """Return version and batches of torch's DataLoader."""
+    import cv2
     import simplejpeg
     import torch
     from torch.utils.data import DataLoader, Dataset
 
-    clips, labels, (height, width) = windows(folder, step)
+    clips, labels, (height, width) = windows(task.folder, task.step)
+    side, size = task.crop, task.size
+    cv2.setNumThreads(1)
 
     class Clips(Dataset):
         def __len__(self) -> int:
             return len(clips)
 
         def __getitem__(self, number: int) -> tuple[torch.Tensor, int]:
-            top, left, flip = (int(torch.randint(n, ())) for n in (height - CROP + 1, width - CROP + 1, 2))
-            out = np.empty((TIME_STEPS, CROP, CROP, 3), np.uint8)
+            top, left, flip = (int(torch.randint(n, ())) for n in (height - side + 1, width - side + 1, 2))
+            out = np.empty((TIME_STEPS, size, size, 3), np.uint8)
             for time_step, path in enumerate(clips[number]):
                 frame = simplejpeg.decode_jpeg(
                     Path(path).read_bytes(), "RGB", fastdct=False, fastupsample=False
                 )
-                box = frame[top : top + CROP, left : left + CROP]
+                box = frame[top : top + side, left : left + side]
+                if size != side:
+                    box = cv2.resize(box, (size, size))
                 out[time_step] = box[:, ::-1] if flip else box
             return torch.from_numpy(out), labels[number]
 
@@ -160,7 +192,8 @@ def torch_batches(folder: Path, step: int) -> tuple[str, Iterator[Any]]:
 
 PEERS = {
     "fastclips": fastclips_batches,
-    "of a pack": partial(fastclips_batches, packed=True),
+    "pack": partial(fastclips_batches, codec="jpeg"),
+    "dct pack": partial(fastclips_batches, codec="dct"),
     "tf.data": partial(tfdata_batches, crop=False),
     "tf.data crop": partial(tfdata_batches, crop=True),
     "torch": torch_batches,
@@ -191,13 +224,13 @@ def serve(make: Callable[[], tuple[str, Callable[[], int]]]) -> None:
     os._exit(0)  # TensorFlow's threads may be anywhere
 
 
-def crops(name: str, folder: Path, step: int) -> tuple[str, Callable[[], int]]:
+def crops(name: str, task: Task) -> tuple[str, Callable[[], int]]:
     """Return a loader's version, and a function that receives a batch and returns its number of frames."""
-    version, batches = PEERS[name](folder, step)
+    version, batches = PEERS[name](task)
 
     def take() -> int:
         x, _ = next(batches)
-        assert tuple(x.shape) == (BATCH, TIME_STEPS, CROP, CROP, 3)
+        assert tuple(x.shape) == (BATCH, TIME_STEPS, task.size, task.size, 3)
         return BATCH * TIME_STEPS
 
     return version, take
@@ -275,29 +308,37 @@ def main() -> None:
     parser.add_argument(
         "--step", type=int, default=TIME_STEPS, help="from one window to the next (%(default)s)"
     )
+    parser.add_argument("--crop", type=int, default=224, help="side of the crop (%(default)s)")
+    parser.add_argument("--to", type=int, help="side to which crops are resized")
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=2.0, help="time of each turn (%(default)s)")
     parser.add_argument("--serve", choices=PEERS, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    task = Task(args.folder, args.step, args.crop, args.to or args.crop)
     if args.serve:
-        serve(lambda: crops(args.serve, args.folder, args.step))
+        serve(lambda: crops(args.serve, task))
+    options = [f"--{name}={value}" for name, value in zip(("step", "crop", "to"), task[1:], strict=True)]
     peers = {}
     for name in PEERS:
         python = args.torch_python if name == "torch" else sys.executable
-        peer = started(name, [python, __file__, "--serve", name, "--step", str(args.step), str(args.folder)])
+        peer = started(name, [python, __file__, "--serve", name, *options, str(args.folder)])
         if peer:
             peers[name] = peer
     for number in range(args.rounds):
         for peer in list(peers.values())[:: -1 if number % 2 else 1]:
             peer.turn(args.seconds)
-    print(f"{'loader':<14}{'version':<14}{'frames/s':>10}{'CPU ms/frame':>14}   fastclips / it (quartiles)")
-    ours = peers["fastclips"].rates
+    head = f"{'loader':<14}{'version':<12}frames/s  CPU ms/frame   "
+    print(f"    {head}{'folder / it':<21}dct pack / it")
     for name, peer in peers.items():
-        ratios = [a / b for a, b in zip(ours, peer.rates, strict=True)]
-        low, high = np.quantile(ratios, (0.25, 0.75))
-        spread = f"{median(ratios):.2f} ({low:.2f}-{high:.2f})"
-        cpu = f"{median(peer.cpu_ms):.3f}"
-        print(f"{name:<14}{peer.version:<14}{median(peer.rates):>10,.0f}{cpu:>14}   {spread}")
+        of_both = []
+        for ours in ("fastclips", "dct pack"):
+            ratios = [a / b for a, b in zip(peers[ours].rates, peer.rates, strict=True)]
+            low, middle, high = np.quantile(ratios, (0.25, 0.5, 0.75))
+            of_both.append(f"{middle:.2f} ({low:.2f}-{high:.2f})")
+        print(
+            f"    {name:<14}{peer.version:<12}{median(peer.rates):>8,.0f}{median(peer.cpu_ms):>14.3f}   "
+            f"{of_both[0]:<21}{of_both[1]}"
+        )
         peer.close()
 
 

@@ -44,13 +44,14 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from peers import BATCH, CROP, TIME_STEPS, WORKERS, serve, started
+from peers import BATCH, TIME_STEPS, WORKERS, serve, started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 VIDEOS, FRAMES = 32, 300
 HEIGHT, WIDTH = 256, 340
+CROP = 224
 GOPS = (16, 250)
 
 
