@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastclips.adapters.batch_map import checked_map, mapped
 from fastclips.errors import ClosedError, OptionError
+from fastclips.serving.batches import Batches
 
 try:
     import tensorflow as tf
@@ -27,8 +28,6 @@ from fastclips.adapters.eager import PREFETCHED, EagerDataset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from fastclips.serving.batches import Batches
 
 __all__ = ["to_tf_dataset"]
 
@@ -105,6 +104,8 @@ def to_tf_dataset(
 
 def _ends(loader: Batches) -> list[tuple[int, int]]:
     """Return an epoch's first and last batch, and the last one of the rest of an epoch: epoch and number."""
+    if not isinstance(loader, Batches):  # of `fastclips.compat`, which resumes no epoch
+        return [(0, 0), (0, len(loader) - 1)]
     begun = loader._progress.next[0]  # noqa: SLF001 - what the first iteration serves
     is_rest = loader.schedule.position(begun, 0) > 0
     whole = begun + 1 if is_rest else begun
