@@ -13,13 +13,28 @@ loader has its own process, and only one loader works at a time. Loaders that ar
 - tf.data crop: the same with `decode_and_crop_jpeg`, which skips pixels outside the crop;
 - torch: `DataLoader` with 2 persistent workers, simplejpeg decoding into NumPy arrays, slice.
 
-Result::
+Result, of frames of film::
 
-    loader        version         frames/s  CPU ms/frame   fastclips / it (quartiles)
-    fastclips     0.1.0             11,822         0.168   1.00 (1.00-1.00)
-    tf.data       2.21.0             5,774         0.466   2.04 (2.00-2.15)
-    tf.data crop  2.21.0             6,155         0.377   1.91 (1.85-1.99)
-    torch         2.13.0+cpu         3,557         0.544   3.35 (3.26-3.47)
+    loader        version     frames/s  CPU ms/frame   folder / it          dct pack / it
+    fastclips     0.1.0          9,285         0.221   1.00 (1.00-1.00)     1.79 (1.70-1.98)
+    pack          0.1.0         10,896         0.181   0.82 (0.82-0.86)     1.48 (1.47-1.67)
+    dct pack      0.1.0         16,839         0.116   0.56 (0.50-0.59)     1.00 (1.00-1.00)
+    tf.data       2.21.0         4,044         0.537   2.30 (2.11-2.38)     4.21 (3.91-4.62)
+    tf.data crop  2.21.0         3,808         0.534   2.44 (2.27-2.53)     4.31 (4.26-4.67)
+
+    --crop 112
+    fastclips     0.1.0         14,277         0.143   1.00 (1.00-1.00)     3.02 (2.99-3.16)
+    pack          0.1.0         28,441         0.070   0.51 (0.51-0.51)     1.55 (1.52-1.60)
+    dct pack      0.1.0         44,532         0.046   0.33 (0.32-0.33)     1.00 (1.00-1.00)
+    tf.data       2.21.0         4,276         0.505   3.43 (3.30-3.46)     10.25 (9.28-10.41)
+    tf.data crop  2.21.0         6,867         0.297   2.09 (1.93-2.15)     6.15 (5.99-6.26)
+
+    --crop 315 --to 224, frames of 640x360
+    fastclips     0.1.0          3,859         0.504   1.00 (1.00-1.00)     1.79 (1.70-1.82)
+    pack          0.1.0          4,955         0.412   0.80 (0.76-0.80)     1.42 (1.39-1.44)
+    dct pack      0.1.0          7,027         0.287   0.56 (0.55-0.59)     1.00 (1.00-1.00)
+    tf.data       2.21.0         1,262         1.864   3.06 (2.89-3.18)     5.57 (5.19-5.66)
+    tf.data crop  2.21.0         1,422         1.533   2.66 (2.57-2.72)     4.96 (4.39-5.13)
 
 2 cores of a virtual machine whose host has other work.
 
