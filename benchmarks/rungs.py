@@ -36,7 +36,7 @@ Result; the lines without `dct` are of an earlier run, with the fast inverse DCT
 
 2 cores of a virtual machine whose host has other work.
 
-How to read: for dct frames, which no other decoder reads, the first columns compare with a pack of JPEGs whose
+How to read: for dct frames, which others cannot read, the first columns compare with a pack of JPEGs whose
 pixels libjpeg-turbo makes, and `over JPEGs` with the same loader's pack of JPEGs. Ratios are medians over
 rounds, with quartiles. `over whole` compares frames per second; `by CPU` compares the CPU time per frame of
 all processes. The efficiency is frames per second over those of the bare loop; it is left out where frames
