@@ -44,8 +44,8 @@ are resampled. For pairs, the last line is the mask's share of a pair's CPU time
 of the images alone: a PNG is always decoded whole. Three lines were measured while the machine was busy, so
 they have no rates.
 
-The rest to an efficiency of 1, in the first line: planning takes 3 us a frame, reading 3, and Python together
-with writes to memory that is in no cache 7. The bare loop does none of these.
+The rest to an efficiency of 1 is planning, reading, Python for each clip, and writes to memory that is in no
+cache: the bare loop does none of these.
 """  # noqa: D400 - a question
 
 # ruff: noqa: ANN401 - options and data pass through

@@ -12,9 +12,9 @@ A state is a dict that JSON can hold::
     parts        data, clips, order, transforms, outputs: fields to compare, and a digest of each part
 
 It is a function of data, options and place, so all ranks have the same state after the same batch. A loader
-of any batch_size and world goes on from the position. A field is
-a number, a bool, a text, a list or a dict of these. A text that begins with ``#`` is a digest. Long texts are
-cut and long lists are shortened, always alike, and a digest stands for what was left out.
+of any batch_size and world goes on from the position. A field is a number, a bool, a text, a list or a dict
+of these. A text that begins with ``#`` is a digest. Long texts are cut and long lists are shortened, always
+alike, and a digest stands for what was left out.
 
 A difference in data, clips or order is refused, since a place in one order is no place in another one. A
 difference in transforms or outputs, or in the frames that were looked at, changes what is in the batches and
@@ -150,10 +150,8 @@ class Identity:
                 f"the state is of another plan: {'; '.join(refused)}. Make the loader with the saved options "
                 "and data, or begin without the state"
             )
-        own = {"batch_size": self.batch_size, "world": self.world}
-        if (
-            numbers | own == numbers and not numbers["start"]
-        ):  # also where only `batch` was set to another place
+        same = (numbers["batch_size"], numbers["world"]) == (self.batch_size, self.world)
+        if same and not numbers["start"]:  # then `batch` alone tells the place, also one that a user has set
             return Place(numbers["epoch"], numbers["batch"], None, _warning(changed))
         before = numbers["batch"] * numbers["batch_size"] * numbers["world"]
         if numbers["position"] != numbers["start"] + before:
