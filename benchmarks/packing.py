@@ -88,7 +88,8 @@ from fastclips.data.columns import Columns
 from fastclips.data.index import Index
 from fastclips.data.labels import Labels
 from fastclips.data.names import FileNames, Names
-from fastclips.data.pack_storage import BLOCK, INDEX, PackStorage, stream_meta
+from fastclips.data.pack_columns import pack_columns
+from fastclips.data.pack_storage import BLOCK, INDEX, stream_meta
 from fastclips.engine.clip_spec import ClipSpec
 from fastclips.pixels.decoding.decoder import Decoder
 from fastclips.spec import StreamSpec
@@ -189,7 +190,7 @@ def opening(top: Path, videos: int = 33_334, frames: int = 300) -> None:
         os.truncate(folder / name, size)
     names = [f"class_{video % 400:03d}/video_{video:07d}_000010" for video in range(videos)]
     files = {"image": dict.fromkeys(names, FileNames(frames, "%06d.image.jpg"))}
-    columns, meta = PackStorage.lay_out(files, {"image": (starts, lengths)}, shards)
+    columns, meta = pack_columns(files, {"image": (starts, lengths)}, shards)
     keys = np.arange(videos)
     labels = Labels.of_classes(keys % 400, 400)
     counts = np.full(videos, frames)

@@ -2,6 +2,7 @@
 The native core: the arena in shared memory, decoding of regions of JPEGs, transcoding, reading of files.
 """
 
+from collections.abc import Iterator
 import enum
 from typing import Annotated, Any
 
@@ -115,14 +116,14 @@ class RegionDecoder:
         Returns (rung, top, left, height, width, offset, stride): the `Rung`, at most WHOLE; offset and stride of the output in bytes, the rest in pixels of the scaled frame. If the output is too small, returns the bytes needed; if the file is unusual or damaged, None.
         """
 
-    def decode_crops(self, files: list[bytes | bytearray | memoryview], rows: list[int], crop: Crop, output: NDArray[Any]) -> bytes:
+    def decode_crops(self, files: Files | list[bytes | bytearray | memoryview], rows: list[int], crop: Crop, output: NDArray[Any]) -> bytes:
         """
         Decode the same box of several files into rows of an output, (rows, height, width, channels).
 
         Returns a byte for each file: the `Rung`, or more than WHOLE if the file has another size, is unusual or damaged; its row then holds anything.
         """
 
-    def share_crops(self, area: FrameArea, files: list[bytes | bytearray | memoryview], video: int, frames: list[int], slots: list[int], rows: list[int], crop: Crop, output: NDArray[Any]) -> bytes:
+    def share_crops(self, area: FrameArea, files: Files | list[bytes | bytearray | memoryview], video: int, frames: list[int], slots: list[int], rows: list[int], crop: Crop, output: NDArray[Any]) -> bytes:
         """
         Decode files whole into frame slots, and their box into rows of an output.
 
@@ -401,7 +402,56 @@ class FramePlanner:
         Take tickets off the start of the window and write the slot of each time step, -1 for none; False if they are not the next ones.
         """
 
-def read_files(folder: bytes, names: list[bytes]) -> list[memoryview] | tuple[int, int]:
+class Files:
+    """The bytes of several files, read together: a sequence."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int) -> memoryview: ...
+
+    def __iter__(self) -> Iterator[memoryview]: ...
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all files."""
+
+class MemberRun:
+    """Members of one tar that lie close together, and are read in one call."""
+
+    @property
+    def shard(self) -> int:
+        """Number of the tar."""
+
+    @property
+    def begin(self) -> int:
+        """First byte, of the first header, counted through all tars."""
+
+    @property
+    def end(self) -> int:
+        """End of the last member."""
+
+    @property
+    def first(self) -> int:
+        """Offset of the first member that was asked for, from `begin`."""
+
+    def cut(self, data: bytes | memoryview) -> Files | None:
+        """
+        The members, in the run's bytes; None if a header gives another size, or a member is a .npy file.
+        """
+
+class MemberTable:
+    """
+    Where the members of one stream lie: the columns of `fastclips.data.pack_storage`.
+    """
+
+    def __init__(self, ends: list[int], firsts: NDArray[numpy.int64], counts: NDArray[numpy.int64], begins: NDArray[numpy.int64], bases: NDArray[numpy.int64], blocks: NDArray[numpy.uint32], lengths: NDArray[numpy.uint32]) -> None: ...
+
+    def find(self, video: int, frames: list[int]) -> MemberRun | None:
+        """
+        The run of some frames of a video. None if they are not read in one call, a frame has no member, or there is no such frame.
+        """
+
+def read_files(folder: bytes, names: list[bytes]) -> Files | tuple[int, int]:
     """
     Read files of a folder.
 

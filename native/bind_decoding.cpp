@@ -20,38 +20,26 @@ using Box4 = std::tuple<std::uint32_t, std::uint32_t, std::uint32_t, std::uint32
 
 namespace {
 
-// The bytes of an object with the buffer protocol, held while this lives.
-class Buffer {
+// Files that are given as `Files`, or one by one, held while this lives.
+class Given {
   public:
-    Buffer(nb::handle object, int flags) {
-        if (PyObject_GetBuffer(object.ptr(), &view_, flags) != 0) throw nb::python_error();
+    Given(nb::handle files, std::size_t count) {
+        if (!nb::try_cast(files, held_)) {
+            for (nb::handle file : files) {
+                buffers_.emplace_back(file, PyBUF_SIMPLE);
+                listed_.push_back(buffers_.back().bytes());
+            }
+        }
+        if (bytes().size() != count) throw nb::value_error("files and rows must have one length");
     }
-    ~Buffer() { PyBuffer_Release(&view_); }
-    Buffer(const Buffer&) = delete;
-    Buffer& operator=(const Buffer&) = delete;
-    std::uint8_t* data() const { return static_cast<std::uint8_t*>(view_.buf); }
-    std::size_t size() const { return static_cast<std::size_t>(view_.len); }
-    fastclips::jpeg::Bytes bytes() const { return {data(), size()}; }
-
-  private:
-    Py_buffer view_{};
-};
-
-// Several files, held while this lives.
-class Files {
-  public:
-    Files(const nb::list& files, std::size_t count) {
-        if (files.size() != count) throw nb::value_error("files and rows must have one length");
-        for (nb::handle file : files) buffers_.emplace_back(file, PyBUF_SIMPLE);
-    }
-    std::vector<fastclips::jpeg::Bytes> bytes() const {
-        std::vector<fastclips::jpeg::Bytes> all;
-        for (const Buffer& buffer : buffers_) all.push_back(buffer.bytes());
-        return all;
+    const std::vector<fastclips::jpeg::Bytes>& bytes() const {
+        return held_ != nullptr ? held_->bytes() : listed_;
     }
 
   private:
+    const Files* held_ = nullptr;
     std::deque<Buffer> buffers_;
+    std::vector<fastclips::jpeg::Bytes> listed_;
 };
 
 // Bytes of the values of an array of unsigned integers.
@@ -273,11 +261,11 @@ void bind_decoding(nb::module_& m) {
             "damaged, None.")
         .def(
             "decode_crops",
-            [](RegionDecoder& self, nb::list files, std::vector<std::uint32_t> rows,
+            [](RegionDecoder& self, nb::object files, std::vector<std::uint32_t> rows,
                const MadeCrop& made, Rows output) {
                 const Crop crop = crop_of(made, self.channels(), output, rows);
-                const Files given(files, rows.size());
-                const std::vector<fastclips::jpeg::Bytes> bytes = given.bytes();
+                const Given given(files, rows.size());
+                const std::vector<fastclips::jpeg::Bytes>& bytes = given.bytes();
                 std::string rungs(bytes.size(), 0);
                 {
                     const Unlocked unlocked;
@@ -286,8 +274,9 @@ void bind_decoding(nb::module_& m) {
                 }
                 return nb::bytes(rungs.data(), rungs.size());
             },
-            nb::sig("def decode_crops(self, files: list[bytes | bytearray | memoryview], rows: "
-                    "list[int], crop: Crop, output: NDArray[typing.Any]) -> bytes"),
+            nb::sig(
+                "def decode_crops(self, files: Files | list[bytes | bytearray | memoryview], rows: "
+                "list[int], crop: Crop, output: NDArray[typing.Any]) -> bytes"),
             "files"_a, "rows"_a, "crop"_a, "output"_a.noconvert(),
             "Decode the same box of several files into rows of an output, (rows, height, width, "
             "channels).\n\n"
@@ -295,14 +284,14 @@ void bind_decoding(nb::module_& m) {
             "size, is unusual or damaged; its row then holds anything.")
         .def(
             "share_crops",
-            [](RegionDecoder& self, FrameArea& area, nb::list files, std::uint64_t video,
+            [](RegionDecoder& self, FrameArea& area, nb::object files, std::uint64_t video,
                std::vector<std::uint64_t> frames, std::vector<std::uint32_t> slots,
                std::vector<std::uint32_t> rows, const MadeCrop& made, Rows output) {
                 const Crop crop = crop_of(made, self.channels(), output, rows);
                 check_pixels(area, self.channels());
                 const auto shared = shared_of(video, frames, slots, rows);
-                const Files given(files, rows.size());
-                const std::vector<fastclips::jpeg::Bytes> bytes = given.bytes();
+                const Given given(files, rows.size());
+                const std::vector<fastclips::jpeg::Bytes>& bytes = given.bytes();
                 std::string marks(bytes.size(), 0);
                 {
                     const Unlocked unlocked;
@@ -311,9 +300,10 @@ void bind_decoding(nb::module_& m) {
                 }
                 return nb::bytes(marks.data(), marks.size());
             },
-            nb::sig("def share_crops(self, area: FrameArea, files: list[bytes | bytearray | "
-                    "memoryview], video: int, frames: list[int], slots: list[int], rows: "
-                    "list[int], crop: Crop, output: NDArray[typing.Any]) -> bytes"),
+            nb::sig(
+                "def share_crops(self, area: FrameArea, files: Files | list[bytes | bytearray | "
+                "memoryview], video: int, frames: list[int], slots: list[int], rows: "
+                "list[int], crop: Crop, output: NDArray[typing.Any]) -> bytes"),
             "area"_a, "files"_a, "video"_a, "frames"_a, "slots"_a, "rows"_a, "crop"_a,
             "output"_a.noconvert(),
             "Decode files whole into frame slots, and their box into rows of an output.\n\n"

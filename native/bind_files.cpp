@@ -3,23 +3,28 @@
 
 #include "bindings.h"
 #include "frames.h"
+#include "members.h"
 #include "transcode.h"
 
 using fastclips::OpenFiles;
 
 namespace {
 
-// A part of a memoryview.
-nb::object part(nb::handle view, std::size_t begin, std::size_t end) {
-    return view[nb::slice(static_cast<Py_ssize_t>(begin), static_cast<Py_ssize_t>(end))];
-}
+template <typename Item>
+using Items = nb::ndarray<const Item, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
-nb::object checked(PyObject* made) {
-    if (made == nullptr) throw nb::python_error();
-    return nb::steal(made);
-}
+// A table of members, and the arrays that it refers to.
+struct HeldTable {
+    fastclips::tar::MemberTable table;
+    std::vector<nb::object> arrays;
+};
 
-nb::object view_of(nb::handle object) { return checked(PyMemoryView_FromObject(object.ptr())); }
+template <typename Item>
+fastclips::tar::Column<Item> column_of(HeldTable& held, nb::handle array) {
+    const auto items = nb::cast<Items<Item>>(array);
+    held.arrays.push_back(nb::borrow(array));
+    return {items.data(), items.shape(0)};
+}
 
 // Call without the GIL, again after each signal, unless the signal's handler raises.
 template <typename Work>
@@ -35,9 +40,9 @@ std::optional<OpenFiles::Failure> uninterrupted(Work work) {
     }
 }
 
-// Read files and append a view of each to a list; or return the first failure.
+// Read files and add them to others; or return the first failure.
 std::optional<OpenFiles::Failure> read_files(const char* folder, const char* const* names,
-                                             std::size_t count, nb::list& views) {
+                                             std::size_t count, Files& read) {
     OpenFiles files;
     if (const auto failure = uninterrupted([&] { return files.open(folder, names, count); }))
         return failure;
@@ -51,15 +56,95 @@ std::optional<OpenFiles::Failure> read_files(const char* folder, const char* con
     const nb::object memory = nb::steal(made);
     auto* const bytes = reinterpret_cast<std::uint8_t*>(PyBytes_AS_STRING(made));
     if (const auto failure = uninterrupted([&] { return files.read(bytes); })) return failure;
-    const nb::object all = view_of(memory);
-    for (std::size_t i = 0; i < count; ++i)
-        views.append(part(all, files.start(i), files.start(i) + files.size(i)));
+    read.open_block(memory);
+    for (std::size_t i = 0; i < count; ++i) read.add(files.start(i), files.size(i));
     return std::nullopt;
 }
 
 }  // namespace
 
 void bind_files(nb::module_& m) {
+    nb::class_<Files>(m, "Files", "The bytes of several files, read together: a sequence.")
+        .def("__len__", [](const Files& files) { return files.bytes().size(); })
+        .def(
+            "__getitem__",
+            [](const Files& files, std::size_t number) {
+                if (number >= files.bytes().size()) throw nb::index_error("no such file");
+                return files.view(number);
+            },
+            nb::sig("def __getitem__(self, number: int) -> memoryview"))
+        .def(
+            "__iter__",
+            [](const Files& files) {
+                nb::list views;
+                for (std::size_t i = 0; i < files.bytes().size(); ++i) views.append(files.view(i));
+                return nb::iter(views);
+            },
+            nb::sig("def __iter__(self) -> collections.abc.Iterator[memoryview]"))
+        .def_prop_ro(
+            "nbytes",
+            [](const Files& files) {
+                std::size_t all = 0;
+                for (const auto& file : files.bytes()) all += file.size;
+                return all;
+            },
+            "Bytes of all files.");
+
+    nb::class_<fastclips::tar::Run>(
+        m, "MemberRun", "Members of one tar that lie close together, and are read in one call.")
+        .def_ro("shard", &fastclips::tar::Run::shard, "Number of the tar.")
+        .def_ro("begin", &fastclips::tar::Run::begin,
+                "First byte, of the first header, counted through all tars.")
+        .def_ro("end", &fastclips::tar::Run::end, "End of the last member.")
+        .def_prop_ro(
+            "first", [](const fastclips::tar::Run& run) { return run.parts.front().start; },
+            "Offset of the first member that was asked for, from `begin`.")
+        .def(
+            "cut",
+            [](const fastclips::tar::Run& run, nb::object data) -> std::optional<Files> {
+                const Buffer bytes(data, PyBUF_SIMPLE);
+                if (!run.matches(bytes.data(), bytes.size())) return std::nullopt;
+                Files files;
+                files.open_block(data);
+                for (const auto& part : run.parts) files.add(part.start, part.size);
+                return files;
+            },
+            nb::sig("def cut(self, data: bytes | memoryview) -> Files | None"), "data"_a,
+            "The members, in the run's bytes; None if a header gives another size, or a member is "
+            "a .npy file.");
+
+    nb::class_<HeldTable>(
+        m, "MemberTable",
+        "Where the members of one stream lie: the columns of `fastclips.data.pack_storage`.")
+        .def(
+            "__init__",
+            [](HeldTable* self, std::vector<std::int64_t> ends, nb::object firsts,
+               nb::object counts, nb::object begins, nb::object bases, nb::object blocks,
+               nb::object lengths) {
+                new (self) HeldTable{};
+                self->table.ends = std::move(ends);
+                self->table.firsts = column_of<std::int64_t>(*self, firsts);
+                self->table.counts = column_of<std::int64_t>(*self, counts);
+                self->table.begins = column_of<std::int64_t>(*self, begins);
+                self->table.bases = column_of<std::int64_t>(*self, bases);
+                self->table.blocks = column_of<std::uint32_t>(*self, blocks);
+                self->table.lengths = column_of<std::uint32_t>(*self, lengths);
+            },
+            nb::sig("def __init__(self, ends: list[int], firsts: NDArray[numpy.int64], counts: "
+                    "NDArray[numpy.int64], begins: NDArray[numpy.int64], bases: "
+                    "NDArray[numpy.int64], blocks: NDArray[numpy.uint32], lengths: "
+                    "NDArray[numpy.uint32]) -> None"),
+            "ends"_a, "firsts"_a, "counts"_a, "begins"_a, "bases"_a, "blocks"_a, "lengths"_a)
+        .def(
+            "find",
+            [](const HeldTable& held, std::uint64_t video, std::vector<std::int64_t> frames) {
+                return held.table.find(video, frames);
+            },
+            nb::sig("def find(self, video: int, frames: list[int]) -> MemberRun | None"), "video"_a,
+            "frames"_a,
+            "The run of some frames of a video. None if they are not read in one call, a frame has "
+            "no member, or there is no such frame.");
+
     m.def(
         "read_files",
         [](nb::bytes folder, nb::list names) -> nb::object {
@@ -71,16 +156,15 @@ void bind_files(nb::module_& m) {
                 if (std::strlen(each.back()) != bytes.size())
                     throw nb::value_error("a name has a zero byte");
             }
-            nb::list views;
+            Files files;
             for (std::size_t i = 0; i < each.size(); i += kAtOnce)
                 if (const auto failure = read_files(folder.c_str(), &each[i],
-                                                    std::min(kAtOnce, each.size() - i), views))
+                                                    std::min(kAtOnce, each.size() - i), files))
                     return nb::make_tuple(i + failure->number, failure->error);
-            return views;
+            return nb::cast(std::move(files));
         },
-        nb::sig(
-            "def read_files(folder: bytes, names: list[bytes]) -> list[memoryview] | tuple[int, "
-            "int]"),
+        nb::sig("def read_files(folder: bytes, names: list[bytes]) -> Files | tuple[int, "
+                "int]"),
         "folder"_a, "names"_a,
         "Read files of a folder.\n\n"
         "If one cannot be read, returns its number and errno instead, 0 for an empty file.");
@@ -91,7 +175,7 @@ void bind_files(nb::module_& m) {
             if (starts.size() != lengths.size())
                 throw nb::value_error("starts and lengths must have one length");
             const auto* const bytes = reinterpret_cast<const std::uint8_t*>(data.c_str());
-            const nb::object all = view_of(data);
+            const nb::object all = checked(PyMemoryView_FromObject(data.ptr()));
             nb::list views;
             bool arrays = false;
             for (std::size_t i = 0; i < starts.size(); ++i) {
@@ -104,7 +188,8 @@ void bind_files(nb::module_& m) {
                     !fastclips::tar::tells_size(member - fastclips::tar::kBlock, length))
                     break;
                 arrays |= fastclips::is_npy(member, length);
-                views.append(part(all, start, start + length));
+                views.append(all[nb::slice(static_cast<Py_ssize_t>(start),
+                                           static_cast<Py_ssize_t>(start + length))]);
             }
             return std::tuple(views, arrays);
         },

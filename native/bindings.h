@@ -8,6 +8,7 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include "jpeg.h"
 #include "unlocked.h"
 #include "warp.h"
 
@@ -27,6 +28,55 @@ inline fastclips::warp::Map map_of(const Map3& given) {
     const auto& [row, column, fill] = given;
     return {line(row), line(column), fill};
 }
+
+// The bytes of an object with the buffer protocol, held while this lives.
+class Buffer {
+  public:
+    Buffer(nb::handle object, int flags) {
+        if (PyObject_GetBuffer(object.ptr(), &view_, flags) != 0) throw nb::python_error();
+    }
+    ~Buffer() { PyBuffer_Release(&view_); }
+    Buffer(const Buffer&) = delete;
+    Buffer& operator=(const Buffer&) = delete;
+    std::uint8_t* data() const { return static_cast<std::uint8_t*>(view_.buf); }
+    std::size_t size() const { return static_cast<std::size_t>(view_.len); }
+    fastclips::jpeg::Bytes bytes() const { return {data(), size()}; }
+
+  private:
+    Py_buffer view_{};
+};
+
+inline nb::object checked(PyObject* made) {
+    if (made == nullptr) throw nb::python_error();
+    return nb::steal(made);
+}
+
+// Several files, in a few blocks of memory: a view of one is made when Python asks for it.
+class Files {
+  public:
+    // The files of a block, which begin at `starts`, are added next.
+    void open_block(nb::handle object) {
+        views_.push_back(checked(PyMemoryView_FromObject(object.ptr())));
+        block_ =
+            static_cast<const std::uint8_t*>(PyMemoryView_GET_BUFFER(views_.back().ptr())->buf);
+    }
+    void add(std::size_t start, std::size_t size) {
+        files_.push_back({block_ + start, size});
+        places_.push_back({views_.size() - 1, start});
+    }
+    const std::vector<fastclips::jpeg::Bytes>& bytes() const { return files_; }
+    nb::object view(std::size_t i) const {
+        const auto start = static_cast<Py_ssize_t>(places_[i].second);
+        const auto end = start + static_cast<Py_ssize_t>(files_[i].size);
+        return views_[places_[i].first][nb::slice(start, end)];
+    }
+
+  private:
+    std::vector<nb::object> views_;
+    const std::uint8_t* block_ = nullptr;
+    std::vector<fastclips::jpeg::Bytes> files_;
+    std::vector<std::pair<std::size_t, std::size_t>> places_;  // block, and offset there
+};
 
 // Each adds a part of the module.
 void bind_arena(nb::module_& m);

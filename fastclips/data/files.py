@@ -31,6 +31,7 @@ from fastclips.data.index import Index
 from fastclips.data.labels import FRAMED, Labels, NamedLabels
 from fastclips.data.listed import choose_folders, describe_missing, name_folders, scan_folders, scan_groups
 from fastclips.data.names import find_gaps, natural_key, template_of
+from fastclips.data.pack_columns import tar_columns
 from fastclips.data.pack_storage import PackStorage
 from fastclips.data.pairing import offer_ignore, pair_or_offer
 from fastclips.data.parts import find_parts, least_frames
@@ -453,7 +454,7 @@ class Files:
 
 
 def _storage(trees: Mapping[str, FrameTree], tars: Mapping[str, Tars]) -> FolderStorage | PackStorage:
-    return PackStorage.of_tars(trees, tars) if tars else FolderStorage.of(trees)
+    return PackStorage(tar_columns(trees, tars), "/") if tars else FolderStorage.of(trees)
 
 
 def _times(trees: Mapping[str, FrameTree], *, listed: bool = False) -> Times:

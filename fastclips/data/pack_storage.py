@@ -44,12 +44,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastclips._native import TAR_BLOCK as BLOCK
+from fastclips._native import Files, MemberRun, MemberTable
 from fastclips.data.bounds import check_files, check_index, check_members, check_streams, is_paged
 from fastclips.data.columns import Columns
 from fastclips.data.file_column import FileColumn
 from fastclips.data.index import Index
 from fastclips.data.members import REMEDY, MemberError, Shard, contents
 from fastclips.data.names import Names
+from fastclips.data.pack_columns import PACK_VERSION
 from fastclips.data.storage import FileTable, Storage
 from fastclips.errors import DataError, FrameError, why_failed
 from fastclips.spec import StreamSpec
@@ -59,23 +61,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastclips.data.names import FileNames
-    from fastclips.data.scan import FrameTree
-    from fastclips.data.tars import Tars
-
     Frame = bytes | memoryview | NDArray[np.uint8]
 
 __all__ = ["BLOCK", "INDEX", "PackStorage", "is_pack", "member_folder", "open_pack", "stream_meta"]
 
 INDEX = "pack.index"
-VERSION = 1
 _OPEN = 64  # shards that a process keeps open
 _NAME = 100  # bytes of a name in a header
 _SPREAD = 2  # a range is read in one call if it has at most so many bytes per wanted byte
 _SPAN = 8  # rows of a column in a file are read in one call if they are at most so many per wanted row
-_SURE, _LOOK = 64, 16  # calls, as described in `PackStorage.advise`
+_SURE, _LOOK = 64, 8  # calls and batches, as described in `PackStorage.needs_advice`
 _PLACES = 5  # bytes of a range that are checked, including its ends
-_NOWHERE = np.iinfo(np.int64).max  # after any offset
 _RESTORE = "restore it, or pack again"
 
 
@@ -85,14 +81,14 @@ class PackStorage(Storage):
     Parameters
     ----------
     columns : Columns
-        The columns of `lay_out`; it may hold others.
+        Those of `pack_columns`; it may hold others.
     folder : str
         Absolute path to which the shards' names are relative.
     """
 
     __slots__ = (
-        *("_begins", "_ends", "_files", "_firsts", "_folder", "_in_memory", "_named", "_open", "_places"),
-        *("columns", "frame_counts", "videos"),
+        *("_batches", "_begins", "_ends", "_files", "_firsts", "_folder", "_in_memory", "_named", "_open"),
+        *("_places", "_tables", "columns", "frame_counts", "videos"),
     )
 
     def __init__(self, columns: Columns, folder: str) -> None:
@@ -110,97 +106,20 @@ class PackStorage(Storage):
             name: tuple(columns[f"pack.{name}.{column}"] for column in ("bases", "blocks", "lengths"))
             for name in names
         }
+        self._tables = {name: self._table(*self._places[name]) for name in names}
         self._open: dict[int, Shard] = {}
+        self._batches = 0  # calls of `needs_advice`
         self._in_memory: dict[str, int] = {}  # by stream: calls of `advise` since frames were not in memory
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PackStorage, (self.columns, self._folder)
 
-    @staticmethod
-    def lay_out(
-        files: Mapping[str, Mapping[str, FileNames]],
-        places: Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]],
-        shards: Mapping[str, int],
-        firsts: NDArray[np.int64] | None = None,
-    ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Return the columns of a storage.
-
-        Parameters
-        ----------
-        files : mapping of str to mapping of str to FileNames
-            For each stream the files of each video, as many in all streams.
-        places : mapping of str to (ndarray of int64, ndarray of int64)
-            For each stream, of all frames, video by video: offset of their data, counted through the shards,
-            and bytes. An offset below 0 means that the frame has no member.
-        shards : mapping of str to int
-            Bytes of each tar file.
-        firsts : ndarray of int64, optional
-            Number of each video's first frame in the pack; 0 by default.
-
-        Returns
-        -------
-        columns : dict of str to ndarray
-        meta : dict
-            JSON-able; it lacks ``"streams"``.
-
-        Raises
-        ------
-        DataError
-            Frames of a video are more than 2 TiB apart, or a frame has 4 GiB or more.
-        """
-        arrays = FileTable.columns(list(next(iter(files.values()))), files)
-        counts = arrays["storage.frame_counts"]
-        begins = np.cumsum(counts) - counts
-        arrays["pack.ends"] = np.cumsum(np.array(list(shards.values()), np.int64))
-        arrays["pack.firsts"] = np.zeros(len(counts), np.int64) if firsts is None else firsts
-        arrays["pack.begins"] = begins
-        for name, (starts, lengths) in places.items():
-            there = starts >= 0
-            bases = np.minimum.reduceat(np.where(there, starts, _NOWHERE), begins)
-            bases[bases == _NOWHERE] = 0  # no frame of the video has a member
-            blocks = np.where(there, starts - np.repeat(bases, counts), 0) // BLOCK
-            if max(blocks.max(), lengths.max()) > np.iinfo(np.uint32).max:
-                raise DataError("frames of a video are more than 2 TiB apart, or a frame has 4 GiB or more")
-            arrays[f"pack.{name}.bases"] = bases
-            arrays[f"pack.{name}.blocks"] = blocks.astype(np.uint32)
-            arrays[f"pack.{name}.lengths"] = lengths.astype(np.uint32)
-        return arrays, {"pack": VERSION, "shards": list(shards)}
-
-    @classmethod
-    def of_tars(cls, trees: Mapping[str, FrameTree], tars: Mapping[str, Tars]) -> PackStorage:
-        """Return a storage of plain tar files.
-
-        Parameters
-        ----------
-        trees : mapping of str to FrameTree
-            For each stream, the same videos with the same numbers of frames. Their order gives the video
-            numbers.
-        tars : mapping of str to Tars
-            The tars of each stream.
-
-        Raises
-        ------
-        DataError
-            As from `lay_out`.
-        """
-        shards = {path: size for of_stream in tars.values() for path, size in of_stream.sizes.items()}
-        ends = np.cumsum(list(shards.values()))
-        begins = dict(zip(shards, (ends - list(shards.values())).tolist(), strict=True))
-        places = {}
-        for stream, tree in trees.items():
-            found = [
-                (begins[member.path] + member.start, member.length) if member else (-1, 0)
-                for video, names in tree.videos.items()
-                for member in tars[stream].members(tree.folder(video), names.names())
-            ]
-            starts, lengths = np.array(found, np.int64).T
-            places[stream] = np.ascontiguousarray(starts), np.ascontiguousarray(lengths)
-        files = {stream: tree.videos for stream, tree in trees.items()}
-        arrays, meta = cls.lay_out(files, places, shards)
-        meta["streams"] = [{"name": stream} for stream in trees]
-        if any(tree.grouped for tree in trees.values()):
-            meta["grouped"] = True
-        return cls(Columns.pack(arrays, meta), "/")
+    def _table(self, *places: NDArray[Any]) -> MemberTable | None:
+        """Return a stream's places for native code; None if they are in a file."""
+        columns = self._firsts, self.frame_counts, self._begins, *places
+        if any(isinstance(column, FileColumn) for column in columns):
+            return None
+        return MemberTable(self._ends, *columns)
 
     @property
     def folder(self) -> str:
@@ -237,18 +156,45 @@ class PackStorage(Storage):
 
     def read_many(
         self, stream: str, video: int, frames: Collection[int]
-    ) -> Sequence[memoryview | NDArray[np.uint8] | None]:
+    ) -> Files | Sequence[memoryview | NDArray[np.uint8] | None]:
         """Return several frames of a video, as `Storage.read_many`.
 
         Frames that lie close together are read in one call, together with the bytes between them. Otherwise,
         the kernel is told of all ranges before the first of them is read.
         """
+        if (together := self._read_together(stream, video, frames)) is not None:
+            return together
         there = self._with_member(stream, video, frames)
         if there is frames:
             return self._read_members(stream, video, frames)
         held = {*there}
         found = iter(self._read_members(stream, video, there) if there else ())
         return [next(found) if frame in held else None for frame in frames]
+
+    def _read_together(self, stream: str, video: int, frames: Collection[int]) -> Files | None:
+        """Return frames that one call reads; None if they need several, or anything is unusual or wrong."""
+        table = self._tables[stream]
+        run = table.find(video, [*frames]) if table is not None and video >= 0 else None
+        if run is None:
+            return None
+        try:
+            data = self._read(run.begin, run.end)
+        except (OSError, DataError):
+            return None
+        found = run.cut(data)
+        if found is None:  # arrays, as are most others of the stream then; or other members
+            self._tables[stream] = None
+            return None
+        if self._named and not self._is_named(data, run, stream, video, next(iter(frames))):
+            return None
+        return found
+
+    def _is_named(self, data: bytes, run: MemberRun, stream: str, video: int, frame: int) -> bool:
+        """Whether the header of a run's first frame has the usual name, in ASCII and short enough."""
+        (name,) = self._files[stream].names(video, (frame - self._firsts.item(video),))
+        name = b"%b/%b" % (self.videos.encoded(video), name)
+        at = run.first - BLOCK
+        return data[at : at + _NAME] == name.ljust(_NAME, b"\0")
 
     def _with_member(self, stream: str, video: int, frames: Collection[int]) -> Collection[int]:
         """Return those of some frames that have a member; the argument itself if all have."""
@@ -297,16 +243,18 @@ class PackStorage(Storage):
         path = self.where(stream, video, frame)
         return FrameError(f"frame {path!r}: {reason}", path=path, reason=reason, video=video, frame=frame)
 
-    def advise(self, stream: str, video: int, frames: Collection[int]) -> None:
-        """Tell the kernel which frames will be read soon, as `Storage.advise`; errors are ignored.
+    def needs_advice(self) -> bool:
+        """Return whether `advise` should be called for the next batch, as `Storage.needs_advice`.
 
-        The call takes long even if the frames are in the page cache. After `_SURE` calls in a row for frames
-        in the cache, only every `_LOOK`-th call checks the cache, until a call finds frames missing there.
+        `advise` takes long even if the frames are in the page cache. Once `_SURE` calls in a row for each
+        stream found them there, it is needed for every `_LOOK`-th batch, until a call finds frames missing.
         """
-        row = self._in_memory.get(stream, 0)
-        self._in_memory[stream] = row + 1
-        if row >= _SURE and row % _LOOK:
-            return
+        self._batches += 1
+        return self._batches % _LOOK == 0 or min(self._in_memory.values(), default=0) < _SURE
+
+    def advise(self, stream: str, video: int, frames: Collection[int]) -> None:
+        """Tell the kernel which frames will be read soon, as `Storage.advise`; errors are ignored."""
+        self._in_memory[stream] = self._in_memory.get(stream, 0) + 1
         with suppress(OSError, DataError):
             frames = self._with_member(stream, video, frames)
             if not frames:
@@ -472,8 +420,8 @@ def open_pack(folder: str | os.PathLike[str]) -> tuple[PackStorage, Index, tuple
     except OSError as error:
         raise DataError(f"cannot read {str(file)!r}: {why_failed(error)}") from error
     version = columns.meta.get("pack")
-    if version != VERSION or type(version) is not int:
-        reason = f"has pack format version {version}, but this fastclips reads version {VERSION}"
+    if version != PACK_VERSION or type(version) is not int:
+        reason = f"has pack format version {version}, but this fastclips reads version {PACK_VERSION}"
         raise DataError(f"{str(file)!r} {reason}: pack again")
     try:
         _check_columns(columns)

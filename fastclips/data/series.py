@@ -78,6 +78,10 @@ class SeriesStorage(Storage):
         """Return the path of a frame, as `Storage.where`; of two series, that of x."""
         return self._storage.where(stream, video, frame)
 
+    def needs_advice(self) -> bool:
+        """Ask the other storage."""
+        return self._storage.needs_advice()
+
     def advise(self, stream: str, video: int, frames: Collection[int]) -> None:
         """Pass the advice on."""
         self._storage.advise(stream, video, frames)

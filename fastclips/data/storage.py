@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
-from fastclips._native import read_files
+from fastclips._native import Files, read_files
 from fastclips.data.columns import Columns, dump, load_shared
 from fastclips.data.names import Names
 from fastclips.errors import EngineError, FrameError, OptionError, why_failed
@@ -78,7 +78,7 @@ class Storage(ABC):
     ``read``            workers; the trainer, to learn the size of frames, and for ``workers=0``
     ``read_many``       workers; the trainer for ``workers=0``
     ``where``           all processes, for messages and for `ClipLoader.plan_table`
-    ``advise``          the trainer, when a batch is given to the workers
+    ``advise``          the trainer, when a batch is given to the workers, if ``needs_advice`` says so
     ``open_in_worker``  each process before its first read: workers (after the fork) and the trainer
     ==================  =============================================================================
 
@@ -165,7 +165,7 @@ class Storage(ABC):
 
     def read_many(
         self, stream: str, video: int, frames: Collection[int]
-    ) -> Sequence[bytes | memoryview | NDArray[Any] | None]:
+    ) -> Files | Sequence[bytes | memoryview | NDArray[Any] | None]:
         """Return several frames of a video. By default, `read` is called for each.
 
         Define it if one call is faster than several.
@@ -188,6 +188,10 @@ class Storage(ABC):
             As from `read`, for any of the frames.
         """
         return [self.read(stream, video, frame) for frame in frames]
+
+    def needs_advice(self) -> bool:
+        """Return whether `advise` should be called for the next batch. By default, if it is defined."""
+        return type(self).advise is not Storage.advise
 
     def advise(self, stream: str, video: int, frames: Collection[int]) -> None:  # noqa: B027 - a default
         """Learn in the trainer which frames will be read soon. By default, do nothing.
@@ -350,7 +354,9 @@ class FolderStorage(Storage):
         (data,) = self.read_many(stream, video, (frame,))
         return None if data is None else bytes(data)
 
-    def read_many(self, stream: str, video: int, frames: Collection[int]) -> Sequence[memoryview | None]:
+    def read_many(
+        self, stream: str, video: int, frames: Collection[int]
+    ) -> Files | Sequence[memoryview | None]:
         """Return several frames of a video, as `Storage.read_many`."""
         folder, names = self._paths(stream, video, frames)
         if not self._streams[stream][1].has_missing or b"" not in names:
@@ -361,12 +367,10 @@ class FolderStorage(Storage):
             files = iter(self._read_files(folder, [name for _, name in there], video, [f for f, _ in there]))
         return [next(files) if name else None for name in names]
 
-    def _read_files(
-        self, folder: bytes, names: list[bytes], video: int, frames: Collection[int]
-    ) -> list[memoryview]:
+    def _read_files(self, folder: bytes, names: list[bytes], video: int, frames: Collection[int]) -> Files:
         """Return the content of the files of some frames."""
         found = read_files(folder, names)
-        if isinstance(found, list):
+        if isinstance(found, Files):
             return found
         place, number = found
         path = os.fsdecode(b"%b/%b" % (folder, names[place]))

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastclips._native import FILLED as FILLED_MARK
 from fastclips._native import HELD as HELD_MARK
-from fastclips._native import Crop, Method, write_crops
+from fastclips._native import Crop, Files, Method, write_crops
 from fastclips.engine.rendering import FILLED, HELD
 from fastclips.pixels.decoding.decoder import Rung
 from fastclips.pixels.geometry.regions import localize
@@ -88,7 +88,7 @@ def decode_or_share(
     crop: Crop,
     video: int,
     firsts: Mapping[int, int],
-    files: Sequence[Any],
+    files: Files | Sequence[Any],
     output: NDArray[Any],
     area: FrameArea | None,
     slots: Mapping[int, int],
@@ -105,7 +105,7 @@ def decode_or_share(
         The storage's number.
     firsts : mapping of int to int
         The row of each frame.
-    files : sequence of bytes-like
+    files : Files or sequence of bytes-like
         The files of these frames.
     output : ndarray, (rows, ...)
         Receives the frames.

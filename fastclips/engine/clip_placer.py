@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from fastclips._native import Files
 from fastclips.engine.clip_crops import (
     copy_held,
     count_marks,
@@ -55,9 +56,12 @@ class StreamSetup(NamedTuple):
     channels_first: bool
     joints: dict[tuple[int, int], Any] | None  # results of `joint`, where streams have geometry of their own
     scaled: bool  # whether frames are decoded at the scale of the map
+    alone: bool  # whether no other stream is in its group
 
     def joint(self, size: tuple[int, int]) -> tuple[Any, ...] | None:
         """Return what must be equal in all streams of the group, for frames of a size; None if nothing."""
+        if self.alone:
+            return None
         if self.joints is None:
             return size
         if size not in self.joints:
@@ -205,7 +209,11 @@ class ClipPlacer:
         return self._geometry.scale if self._setup.scaled else 1
 
     def place_crops(
-        self, size: tuple[int, int], shown: Mapping[int, list[int]], files: Sequence[Any], meter: Meter
+        self,
+        size: tuple[int, int],
+        shown: Mapping[int, list[int]],
+        files: Files | Sequence[Any],
+        meter: Meter,
     ) -> Collection[int]:
         """Decode frames of a size and place them in one call, where all have one map.
 
@@ -218,7 +226,7 @@ class ClipPlacer:
         """
         frames, clip = self._frames, self._clip
         firsts = {frame: shown_at[0] for frame, shown_at in shown.items()}
-        if isinstance(files[0], np.ndarray):
+        if not isinstance(files, Files) and isinstance(files[0], np.ndarray):
             return self._place_arrays(size, shown, firsts, files, meter)
         crop = self._crop(size, shown) if self._setup.scaled else None
         source = self._source
@@ -356,7 +364,7 @@ class ClipPlacer:
         return make_crop(
             geometry,
             size,
-            find_source(geometry, *size, fill),
+            find_source(geometry, *size, fill) if self._source is None else self._source,
             self._scale if scale is None else scale,
             fill,
             nearest=setup.stream.mask,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastclips.data.storage import SentStorage, Storage
+from fastclips.data.storage import SentStorage
 from fastclips.engine.kept_frames import Segment, find_held
 from fastclips.functions import from_script, to_worker
 from fastclips.spec import ticket_dtype
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastclips._native import FrameSlots
+    from fastclips.data.storage import Storage
     from fastclips.engine.kept_frames import KeptFrames
     from fastclips.pixels.recipe import Recipe
     from fastclips.pixels.steps.compiled import CompiledSteps
@@ -90,7 +91,7 @@ class ClipSpec:
         slots : FrameSlots
             Those of the arena. Frames that are in them, or in other frame slots, will not be read.
         """
-        if type(self.storage).advise is Storage.advise:
+        if not self.storage.needs_advice():
             return
         frames = tickets["frames"][:, : self.time_steps]
         shown = np.where(frames < 0, ~frames, frames)

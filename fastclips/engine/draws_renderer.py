@@ -82,8 +82,7 @@ class DrawsRenderer(Renderer):
         self, ticket: np.void, rows: Sequence[Mapping[str, NDArray[Any]]], counters: NDArray[np.float64]
     ) -> bool:
         """Write all rows from frames that are decoded once; return False if anything is damaged or wrong."""
-        frames, first = self._clip(ticket)
-        first = first._replace(slots=self._slots(ticket, first.shown))
+        frames, first = self._clip(ticket, [])
         clips = [first._replace(draws=draws) for draws in ticket["draws"].tolist()]
         with Meter(counters) as meter:
             try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastclips._native import Files
 from fastclips.data.storage import absent_picture, count_bytes, opened
 from fastclips.engine.arena import Damage
 from fastclips.engine.clip_placer import Clip, ClipPlacer, StreamSetup, size_text
@@ -71,6 +72,7 @@ class Renderer:
         self._spec = spec
         self._storage = spec.storage  # in a worker: unpickled here
         self._setups = [self._set_up(stream) for stream in spec.streams]
+        self._steps = [[at] for at in range(spec.time_steps)]
         self._scratch: dict[str, NDArray[Any]] = {}  # pictures before their pixel steps, by stream
         self._weights = np.array([spec.weighting.table if spec.weighting else ()], np.float32)
         self._bypass_cache = single_threaded and spec.layout.nbytes > _CACHED
@@ -105,6 +107,7 @@ class Renderer:
             moves_channels,
             joints,
             stream.kind == "image" and not spec.storage.decodes,
+            [spec.groups.get(other.name, "") for other in spec.streams].count(group) == 1,
         )
 
     def render(
@@ -146,8 +149,7 @@ class Renderer:
         counters: NDArray[np.float64],
         lost: str = "",
     ) -> list[Damage]:
-        frames, clip = self._clip(ticket)
-        clip = clip._replace(draws=ticket["draws"].tolist(), slots=self._slots(ticket, clip.shown))
+        frames, clip = self._clip(ticket, ticket["draws"].tolist())
         damage: list[Damage] = []
         if lost:
             damage = [
@@ -168,14 +170,18 @@ class Renderer:
             meter.add_clip(len(frames))
         return damage
 
-    def _clip(self, ticket: np.void) -> tuple[list[int], Clip]:
-        """Return the frames of a ticket, and its clip without draws."""
+    def _clip(self, ticket: np.void, draws: list[float]) -> tuple[list[int], Clip]:
+        """Return the frames of a ticket, and its clip with these draws."""
         frames = ticket["frames"][: self._spec.time_steps].tolist()
-        shown: dict[int, list[int]] = {}
-        for at, frame in enumerate(frames):
-            shown.setdefault(frame if frame >= 0 else ~frame, []).append(at)
-        padded = [at for at, frame in enumerate(frames) if frame < 0]
-        return frames, Clip(int(ticket["video"]), int(ticket["view"]), [], shown, padded, {}, {})
+        shown: dict[int, list[int]] = dict(zip(frames, self._steps, strict=True))
+        padded: list[int] = []
+        if len(shown) < len(frames) or min(frames) < 0:  # some are shown again, or padding
+            shown = {}
+            for at, frame in enumerate(frames):
+                shown.setdefault(frame if frame >= 0 else ~frame, []).append(at)
+            padded = [at for at, frame in enumerate(frames) if frame < 0]
+        slots = self._slots(ticket, shown)
+        return frames, Clip(int(ticket["video"]), int(ticket["view"]), draws, shown, padded, {}, {}, slots)
 
     def _slots(self, ticket: np.void, shown: dict[int, list[int]]) -> dict[int, int]:
         """Return the frame slots of a clip's frames, where they have one."""
@@ -244,14 +250,13 @@ class Renderer:
         shown, files, damage = self._read(setup.stream, clip, shown)
         mixed = self._count_read(files, meter)
         meter.begin(DECODE)
-        found = dict(zip(shown, files, strict=True))
-        decoding = _Decoding(setup, clip, shown, found, placer, meter, () if mixed else None)
+        decoding = _Decoding(setup, clip, shown, files, placer, meter, () if mixed else None)
         for frame, error in decoding.run():
             damage[frame] = self._damage(error, setup, clip, frame)
         meter.lap(DECODE)
         return damage
 
-    def _count_read(self, files: Sequence[Any], meter: Meter) -> bool:
+    def _count_read(self, files: Files | Sequence[Any], meter: Meter) -> bool:
         """Count what was read and the time, which is that of decoding for storages such as video files.
 
         Returns
@@ -259,6 +264,10 @@ class Renderer:
         bool
             Whether some are pixels and others are files.
         """
+        if isinstance(files, Files):
+            meter.add(BYTES, files.nbytes)
+            meter.lap(READ)
+            return False
         kinds = set(map(type, files))
         arrays = np.ndarray in kinds
         meter.add(BYTES, sum(map(count_bytes if arrays else len, files)))
@@ -280,7 +289,7 @@ class Renderer:
 
     def _read(
         self, stream: StreamSpec, clip: Clip, shown: dict[int, list[int]]
-    ) -> tuple[dict[int, list[int]], Sequence[Any], dict[int, str]]:
+    ) -> tuple[dict[int, list[int]], Files | Sequence[Any], dict[int, str]]:
         """Read frames; return those that can be read, their data, and why others cannot.
 
         Frames without a mask are left out, and noted in the clip.
@@ -305,9 +314,11 @@ class Renderer:
         return *self._present(stream, clip, readable, list(files.values())), damage
 
     def _present(
-        self, stream: StreamSpec, clip: Clip, shown: dict[int, list[int]], files: Sequence[Any]
-    ) -> tuple[dict[int, list[int]], Sequence[Any]]:
+        self, stream: StreamSpec, clip: Clip, shown: dict[int, list[int]], files: Files | Sequence[Any]
+    ) -> tuple[dict[int, list[int]], Files | Sequence[Any]]:
         """Return frames and data without those that have no mask, whose time steps become unlabelled."""
+        if isinstance(files, Files):
+            return shown, files
         missing = [frame for frame, data in zip(shown, files, strict=True) if data is None]
         if not missing:
             return shown, files
@@ -353,7 +364,7 @@ class _Decoding:
         setup: StreamSetup,
         clip: Clip,
         shown: dict[int, list[int]],
-        files: Mapping[int, Any],
+        files: Files | Sequence[Any],
         placer: ClipPlacer,
         meter: Meter,
         placed: Collection[int] | None,
@@ -361,38 +372,44 @@ class _Decoding:
         self._setup, self._clip, self._shown, self._files = setup, clip, shown, files
         self._placer, self._meter = placer, meter
         self._placed = placed  # by one call for all frames; None before it
-        self._busy: list[int] = []  # frames that other workers decode
+        self._busy: list[tuple[int, Any]] = []  # frames that other workers decode, and their data
 
     def run(self) -> Iterator[tuple[int, FastclipsError]]:
         """Place all frames; yield those that cannot be decoded, or do not fit."""
-        for frame in self._files:
+        for number, frame in enumerate(self._shown):
             if self._placed is not None and len(self._placed) == len(self._files):
                 return  # so all have one size
             if not (self._placed and frame in self._placed):
-                yield from self._try(frame, waits=False)
+                yield from self._try(frame, self._files[number], waits=False)
         yield from self._run_busy()
 
     def _run_busy(self) -> Iterator[tuple[int, FastclipsError]]:
         while self._busy:
-            yield from self._try(self._busy.pop(0), waits=True)
+            yield from self._try(*self._busy.pop(0), waits=True)
 
-    def _try(self, frame: int, *, waits: bool) -> Iterator[tuple[int, FastclipsError]]:
+    def _try(
+        self,
+        frame: int,
+        data: Any,  # noqa: ANN401 - as stored
+        *,
+        waits: bool,
+    ) -> Iterator[tuple[int, FastclipsError]]:
         try:
-            self._place(frame, waits=waits)
+            self._place(frame, data, waits=waits)
         except FastclipsError as error:
             yield from self._run_busy()  # these are earlier frames
             yield frame, error
 
-    def _place(self, frame: int, *, waits: bool) -> None:
-        data, shown_at, placer, meter = self._files[frame], self._shown[frame], self._placer, self._meter
+    def _place(self, frame: int, data: Any, *, waits: bool) -> None:  # noqa: ANN401 - likewise
+        shown_at, placer, meter = self._shown[frame], self._placer, self._meter
         size = _check_size(self._setup, self._clip, frame, data)
         if self._placed is None:
-            self._placed = placer.place_crops(size, self._shown, [*self._files.values()], meter)
+            self._placed = placer.place_crops(size, self._shown, self._files, meter)
         if frame in self._placed:
             return
         done = placer.share_frame(frame, data, size, shown_at, meter, waits=waits)
         if done is None:
-            self._busy.append(frame)
+            self._busy.append((frame, data))
         elif not done:
             placer.place_frame(data, size, shown_at, meter)
 

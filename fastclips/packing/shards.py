@@ -29,6 +29,7 @@ import numpy as np
 
 from fastclips.data.columns import Columns
 from fastclips.data.names import FileNames
+from fastclips.data.pack_columns import pack_columns
 from fastclips.data.pack_storage import BLOCK, INDEX, PackStorage, is_pack
 from fastclips.data.tars import UNFINISHED
 from fastclips.errors import DataError, OptionError
@@ -305,7 +306,7 @@ class Shards:
         fps : ndarray of float64
             Frames per second of each; 0 if unknown.
         columns, meta
-            As `PackStorage.lay_out` returns them.
+            As `pack_columns` returns them.
         """
         every = {name: [record[name] for record in self._records] for name in self._columns}
         sizes = [record.meta["size"] for record in self._records]
@@ -329,7 +330,7 @@ class Shards:
             for column, stream in enumerate(streams)
         }
         shards = {_shard_name(number): size for number, size in enumerate(sizes)}
-        columns, meta = PackStorage.lay_out(files, extents, shards, found["first"])
+        columns, meta = pack_columns(files, extents, shards, found["first"])
         return found["video"], found["count"], found["fps"], columns, meta
 
     def discard(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from fastclips._native import read_files
+from fastclips._native import Files, read_files
 from fastclips.data.columns import Columns
 from fastclips.data.names import Names
 from fastclips.data.storage import Storage, reason_of
@@ -59,7 +59,7 @@ class FileList(Storage):
         found = read_files(
             os.fsencode(f"{folder}/" if folder or path[:1] == "/" else "."), [os.fsencode(name)]
         )
-        if isinstance(found, list):
+        if isinstance(found, Files):
             return bytes(found[0])
         reason = reason_of(found[1])
         if found[1] <= 0:

@@ -27,6 +27,7 @@ from fastclips._native import (
     DCT_MAGIC,
     JPEG_PIXELS_PER_BYTE,
     SMALLEST_JPEG,
+    Files,
     RegionDecoder,
     Rung,
     dct_size,
@@ -282,7 +283,7 @@ class Decoder:
         return self._takes_jpegs and (data[:3] == _JPEG or data[_DCT] == DCT_MAGIC)
 
     def decode_crops(
-        self, files: Sequence[Encoded], rows: list[int], crop: Crop, output: NDArray[Any]
+        self, files: Files | Sequence[Encoded], rows: list[int], crop: Crop, output: NDArray[Any]
     ) -> bytes:
         """Decode the same box of several JPEGs into rows of an array, in one call.
 
@@ -291,7 +292,7 @@ class Decoder:
 
         Parameters
         ----------
-        files : sequence of bytes-like
+        files : Files or sequence of bytes-like
             Whole files.
         rows : list of int
             Row of `output` for each file.
@@ -308,7 +309,8 @@ class Decoder:
             For each file, the `Rung` on which its row was decoded. A number above `Rung.WHOLE` leaves the
             file to `decode`, as its size or format differs or it is damaged; its row then holds anything.
         """
-        return self._regions.decode_crops(list(files), rows, crop, output)
+        given = files if isinstance(files, Files) else list(files)
+        return self._regions.decode_crops(given, rows, crop, output)
 
     def share_crops(self, area: FrameArea, files: Sequence[Encoded], *crops: Any) -> bytes:  # noqa: ANN401 - as there
         """Decode files whole into frame slots, and a box of them into rows: `RegionDecoder.share_crops`."""

@@ -89,7 +89,7 @@ class Axis(NamedTuple):
     @property
     def box(self) -> tuple[float, float]:
         """First and last source edge that the output covers."""
-        return min(self.start, self.stop), max(self.start, self.stop)
+        return (self.start, self.stop) if self.start < self.stop else (self.stop, self.start)
 
     def lies_within(self, size: int) -> bool:
         """Whether the output covers nothing outside a source of `size` pixels."""
