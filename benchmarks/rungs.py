@@ -6,8 +6,9 @@
 Two loaders over the same clips take turns, with 2 workers each: the normal loader, and a loader whose
 renderer decodes every frame whole with simplejpeg, without DCT scaling, and is otherwise the same. Frames
 are film (`frames.py`; quality 88, 4:2:0); packs are made of them by `fastclips pack`. Clips of 16 frames,
-batches of 8, shuffled, a random flip for each; uint8. The third side is the bare loop of `fastclips bench`:
-random boxes of the same size, from bytes in memory, decoded by the same rung and dropped.
+batches of 8, shuffled, a random flip for each; uint8. The third side is a bare loop in each of 2 processes:
+it reads the frames of random clips in one call each, cuts random boxes of the same size by the same native
+call, and writes them to rows of memory as large as the loader's slots. It has no plan and no consumer.
 
 Result; the lines without `dct` are of an earlier run, with the fast inverse DCT::
 
@@ -44,8 +45,7 @@ are resampled. For pairs, the last line is the mask's share of a pair's CPU time
 of the images alone: a PNG is always decoded whole. Three lines were measured while the machine was busy, so
 they have no rates.
 
-The rest to an efficiency of 1 is planning, reading, Python for each clip, and writes to memory that is in no
-cache: the bare loop does none of these.
+The rest to an efficiency of 1 is planning, handing over, and Python for each clip.
 """  # noqa: D400 - a question
 
 # ruff: noqa: ANN401 - options and data pass through
@@ -59,7 +59,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any, ClassVar
 from unittest import mock
 
@@ -69,11 +69,14 @@ from frames import write_frames
 from PIL import Image
 
 import fastclips as fc
-from fastclips.commands.bench import _Loops, _sample
+from fastclips._native import Crop
 from fastclips.commands.turns import TURN_S, Engine, Turn
+from fastclips.data.storage import SentStorage, opened
 from fastclips.engine.clip_spec import ClipSpec
 from fastclips.engine.renderer import Renderer
-from fastclips.pixels.decoding.decoder import Decoded, Decoder, Rung
+from fastclips.pixels.decoding.decoder import Decoded, Decoder, Rung, frame_size
+from fastclips.processes import AnsweringProcess, answer
+from fastclips.spec import StreamSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -82,6 +85,7 @@ if TYPE_CHECKING:
 
 WORKERS, TIME_STEPS, BATCH = 2, 16, 8
 FRAMES = 64  # of each video
+SLOTS, CLIPS = 6, 512  # of a bare loop: batches of memory; clips before they are the same again
 SQUARE = 315**2 / (640 * 360)  # a box of 315 x 315 pixels
 
 
@@ -160,6 +164,66 @@ class WholeSpec(ClipSpec):
     renderer: ClassVar[str] = "rungs:WholeRenderer"
 
 
+class BareLoops:
+    """Processes that read and decode clips for as long as they are told to."""
+
+    def __init__(self, dataset: Dataset, crop: int) -> None:
+        value = SentStorage.of(dataset.storage), dataset.index.frame_counts, crop
+        self._processes = [AnsweringProcess("rungs:serve", (number, *value)) for number in range(WORKERS)]
+        self.turn()  # not counted: its answers say that all processes are ready
+
+    def turn(self) -> Turn:
+        """Decode for a turn; the rate is that of all processes together."""
+        for process in self._processes:
+            process.send(TURN_S)
+        answers = [process.take() for process in self._processes]
+        frames, _, cpu = map(sum, zip(*answers, strict=True))
+        return Turn(sum(frames / wall for frames, wall, _ in answers), 1e3 * cpu / frames, TURN_S)
+
+    def close(self) -> None:
+        """End the processes."""
+        for process in self._processes:
+            process.stop()
+
+
+class BareLoop:
+    """Reads clips of a storage, and decodes boxes of them."""
+
+    def __init__(self, number: int, sent: SentStorage, frame_counts: Any, crop: int) -> None:
+        self._storage, random = opened(sent.unpickled()), np.random.default_rng(number)
+        stream = StreamSpec("image")
+        self._decoder = Decoder(stream)
+        self._output = np.ones((SLOTS * BATCH, TIME_STEPS, crop, crop, 3), np.uint8)  # of this process alone
+        height, width = frame_size(self._storage.read("image", 0, 0))
+        self._clips = []
+        for _ in range(CLIPS):
+            video = int(random.integers(len(frame_counts)))
+            first = int(random.integers(frame_counts[video] - TIME_STEPS + 1))
+            top, left = map(int, random.integers(0, (height - crop + 1, width - crop + 1)))
+            box = top, left, top + crop, left + crop
+            what = Crop((height, width), box, mirrored=random.random() < 0.5, bypass_cache=True)
+            self._clips.append((video, list(range(first, first + TIME_STEPS)), what))
+        self._rows, self._number = list(range(TIME_STEPS)), 0
+
+    def decode(self, seconds: float) -> tuple[int, float, float]:
+        """Decode clips for some seconds; return frames, wall time and CPU time in s."""
+        number, began, cpu = self._number, perf_counter(), process_time()
+        while (now := perf_counter()) - began < seconds:
+            video, frames, crop = self._clips[number % len(self._clips)]
+            files = self._storage.read_many("image", video, frames)
+            row = self._output[number % len(self._output)]
+            marks = self._decoder.decode_crops(files, self._rows, crop, row)  # type: ignore[arg-type]
+            assert max(marks) <= Rung.WHOLE
+            number += 1
+        clips, self._number = number - self._number, number
+        return clips * TIME_STEPS, now - began, process_time() - cpu
+
+
+def serve(load: Callable[[], Any], answers: int) -> None:
+    """Be a process of the bare loops, until the other end of its pipes is closed."""
+    answer(BareLoop(*load()).decode, answers)
+
+
 def open_data(work: Work, top: Path, videos: int, stored: str) -> Dataset:
     """Write the data of a line, unless another line has, and open it."""
     width, height = work.size
@@ -227,10 +291,8 @@ def start_sides(work: Work, top: Path, videos: int, stack: ExitStack) -> dict[st
     if work.masks:
         sides["images"] = engine()
     if work.crop:
-        dataset = open_data(work, top, videos, work.stored)
-        made = _Loops(_sample(dataset), WORKERS, dataset.streams[0], work.crop)
-        bare = stack.enter_context(closing(made))
-        sides["bare"] = lambda: bare.turn(TURN_S, whole=False)
+        bare = stack.enter_context(closing(BareLoops(open_data(work, top, videos, work.stored), work.crop)))
+        sides["bare"] = bare.turn
     return sides
 
 

@@ -8,6 +8,7 @@ import shutil
 import struct
 import tarfile
 from contextlib import suppress
+from operator import add
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from packing import members, packed
 from PIL import Image
 
 import fastclips as fc
-from fastclips._native import find_members
+from fastclips._native import Files, MemberTable, find_members
 from fastclips.data import pack_storage
 from fastclips.data.columns import Columns
 from fastclips.data.members import MemberError, contents
@@ -69,6 +70,56 @@ def test_many_are_as_one_by_one(made, video, frames):
     alone = [storage.read("image", video, frame) for frame in frames]
     assert list(map(bytes, storage.read_many("image", video, frames))) == alone
     assert list(map(bytes, storage.read_many("image", video, frames))) == alone
+
+
+@settings(max_examples=100)
+@given(st.integers(-1, 6), st.lists(st.integers(-1, 9), min_size=1, max_size=6))
+def test_native_code_finds_the_range_that_python_finds(made, video, frames):
+    storage = fc.open(made).storage
+    ends, found = storage._ends, None
+    if video >= 0:
+        found = storage._tables["image"].find(video, frames)
+    if not (0 <= video < 6 and all(0 <= frame < 9 for frame in frames)):
+        assert found is None
+        return
+    starts, lengths = storage._find("image", video, frames)
+    runs = storage._runs(starts, lengths)
+    if len({*frames}) > 1 and len(runs) > 1:
+        assert found is None
+        return
+    assert (found.begin, found.end) == (min(starts) - 512, max(map(add, starts, lengths)))
+    assert found.begin + found.first == starts[0]
+    assert sum(end <= found.begin for end in ends) == found.shard
+
+
+def test_files_that_were_read_together_are_a_sequence(made):
+    storage = fc.open(made).storage
+    files = storage.read_many("image", 1, [2, 3, 5])
+    assert isinstance(files, Files)
+    views = list(files)
+    assert (len(files), files.nbytes) == (3, sum(map(len, views)))
+    with pytest.raises(IndexError, match="no such file"):
+        files[3]
+    last = files[2]
+    assert last == views[2] == storage.read("image", 1, 5)
+    del files, views
+    assert bytes(last) == storage.read("image", 1, 5)
+
+
+def test_members_that_are_not_whole_are_not_cut(made):
+    storage = fc.open(made).storage
+    run = storage._tables["image"].find(1, [2, 3])
+    data = storage._read(run.begin, run.end)
+    assert len(run.cut(data)) == 2
+    assert len(run.cut(memoryview(data))) == 2
+    assert run.cut(data[:-1]) is None
+    assert run.cut(b"") is None
+    size = data.index(b"ustar") - 257 + 124
+    assert run.cut(data[:size] + b"7" + data[size + 1 :]) is None
+    table = MemberTable([512], *(np.zeros(1, np.int64) for _ in range(4)), *(np.ones(1, np.uint32),) * 2)
+    assert table.find(0, [0]) is None
+    assert table.find(1, [0]) is None
+    assert table.find(0, []) is None
 
 
 def test_close_frames_are_read_in_one_go(made, monkeypatch):

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "../../native/frames.h"
+#include "../../native/members.h"
 
 using namespace fastclips;
 
@@ -45,5 +45,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     for (const std::uint64_t other :
          {std::uint64_t{0}, std::uint64_t{1}, ~std::uint64_t{0}, told.value_or(7) + 1})
         demand(tar::tells_size(header.data(), other) == (told == other), "no other size");
+    // The header, and what else there is as the member: all of it, less, or more than there is.
+    std::vector<std::uint8_t> whole(header);
+    whole.insert(whole.end(), start.begin(), start.end());
+    for (const std::size_t length : {start.size(), start.size() / 2, start.size() + 1}) {
+        const tar::Run run{0, 0, 0, {{tar::kBlock, length}}};
+        const bool right =
+            length <= start.size() && told == length && !is_npy(start.data(), length);
+        demand(run.matches(whole.data(), whole.size()) == right, "a member in the run's bytes");
+    }
     return 0;
 }
