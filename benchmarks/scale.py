@@ -250,9 +250,7 @@ def print_costs(costs: Mapping[str, Cost]) -> None:
         print(f"    {name:14}{value:>10} {spread:18}{cost.unit:9} {cost.source}")
     batch = BATCH * (costs["plan"].value + costs["ticket"].value) / 1e3
     rest = costs["bare"].value - batch
-    print(
-        f"    bare: {batch:.4f} ms for plan and tickets of {BATCH} clips, {rest:.4f} ms for the rest of the path"
-    )
+    print(f"    bare: {batch:.4f} ms for plan and tickets of {BATCH} clips, {rest:.4f} ms for the rest")
     for name, (gmac, share, source) in MODELS.items():
         print(f"    {name:14}{gmac:10.4g} {'':18}{'GMAC':9} assumed: {source}; {share:.0%} of the peak")
 
