@@ -121,10 +121,10 @@ def _groups(process: Path) -> Iterator[tuple[Path, PurePosixPath, bool]]:
             continue
         if second or "cpu" in options.rpartition(" ")[2].split(","):
             root, point = map(_unescaped, fields[3:5])
-            group = groups[second]
-            if group.is_relative_to(root):  # a container sees a part of the hierarchy
-                group = PurePosixPath("/") / group.relative_to(root)
-            yield Path(point), group, second
+            seen = groups[second]
+            if seen.is_relative_to(root):  # a container sees a part of the hierarchy
+                seen = PurePosixPath("/") / seen.relative_to(root)
+            yield Path(point), seen, second
 
 
 def _and_above(mount: Path, group: PurePosixPath) -> Iterator[Path]:
