@@ -9,7 +9,16 @@ time. Nothing is decoded.
 
 Result::
 
-RESULT
+            clips  order         plan s  first s             batch ms  epoch s  memory GiB  peak GiB
+        1,000,000  no shuffle      0.00     0.01     0.03 (0.03-0.03)     0.02        0.00      0.00
+        1,000,000  interleave      0.00     0.01     0.03 (0.03-0.03)     0.01        0.01      0.01
+        1,000,000  shuffle         0.00     0.41     0.03 (0.03-0.03)     0.17        0.03      0.03
+      100,000,000  no shuffle      0.03     0.02     0.03 (0.03-0.09)     0.02        0.03      0.03
+      100,000,000  interleave      0.24     0.39     0.04 (0.03-0.10)     0.29        0.09      0.09
+      100,000,000  shuffle         0.02    22.74     0.04 (0.04-0.10)    20.73        0.78      1.90
+    1,000,000,000  no shuffle      0.23     0.01     0.03 (0.03-0.03)     0.01        0.16      0.31
+    1,000,000,000  interleave      1.17     1.35     0.03 (0.03-0.03)     1.78        0.53      0.80
+    1,000,000,000  shuffle         0.12   271.82     0.11 (0.10-0.12)   319.66        7.61     18.79
 
 How to read: "plan" is the time to make the plan, and "first" from there to the first batch. "batch" is the
 time for each further batch (8 clips), the median of blocks of 64 with quartiles. "epoch" is the time to the

@@ -11,7 +11,77 @@ and `stragglers.py` simulates slow hosts.
 
 Result::
 
-RESULT
+    parallel             0.8                             assumed: rate of a core of many, over one here
+    own_cores              1                   cores     assumed: kept by each trainer
+    memory_share         0.5                             assumed: of memory's bandwidth, for the loader
+    memory_16            250                   GB/s      assumed: 8 channels of DDR5-4800, as below
+    memory_64            378                   GB/s      assumed: 12 channels; Micron's STREAM of an EPYC 9004
+    memory_192           756                   GB/s      assumed: two such sockets
+    bus                   50                   GB/s      assumed: to each GPU; PCIe 5 x16 has 64
+    line                 0.9                             assumed: of a network's rate, for payload
+    disk                 6.5                   GB/s      assumed: an NVMe SSD of PCIe 4, by data sheets
+    requests           5,500                   GET/s     assumed: S3's user guide, for each prefix
+    peak            9.89e+14                   op/s      assumed: NVIDIA's data sheet of H200, bf16, dense
+    decode_jpeg        0.178 (0.174-0.1964)    ms/frame  measured
+    trainer_jpeg       0.481 (0.4644-0.524)    ms/batch  measured
+    bytes_jpeg       301,799                   bytes     measured
+    decode_dct        0.0986 (0.09726-0.1014)  ms/frame  measured
+    trainer_dct        0.464 (0.4376-0.4707)   ms/batch  measured
+    bytes_dct        311,368                   bytes     measured
+    plan               0.416 (0.3395-0.7876)   us/clip   measured
+    ticket             0.324 (0.09548-0.3419)  us/clip   measured
+    bare              0.0454 (0.04147-0.05192) ms/batch  measured
+    bare_paused        0.302 (0.2803-0.326)    ms/batch  measured
+    copy                23.6 (20.07-24.81)     GB/s      measured
+    bare: 0.0059 ms for plan and tickets of 8 clips, 0.0395 ms for the rest
+    R(2+1)D-18         162.1                   GMAC      assumed: torchvision: 40.52 at 112x112; 25% of peak
+    MViT-B 16x4         70.8                   GMAC      assumed: PyTorchVideo's model zoo; 25% of peak
+    ViT-B                180                   GMAC      assumed: VideoMAE's paper; 40% of peak
+    ViT-L                597                   GMAC      assumed: VideoMAE's paper; 45% of peak
+
+    clips/s; pack, GPUs             jpeg, 1    jpeg, 8     dct, 1     dct, 8
+    decoding, 16 cores                4,224      2,253      7,608      4,057
+    memory, 16 cores                 14,824     14,824     14,757     14,757
+    decoding, 64 cores               17,741     15,770     31,952     28,402
+    memory, 64 cores                 22,413     22,413     22,312     22,312
+    decoding, 192 cores              53,786     51,814     96,869     93,319
+    memory, 192 cores                44,826     44,826     44,624     44,624
+    trainers                         16,632    133,058     17,224    137,795
+    bus                              20,760    166,082     20,760    166,082
+    packs over 25 Gb/s                9,319      9,319      9,033      9,033
+    packs over 100 Gb/s              37,276     37,276     36,131     36,131
+    packs over 400 Gb/s             149,106    149,106    144,524    144,524
+    one NVMe SSD                     21,537     21,537     20,876     20,876
+    one prefix of S3                  5,500      5,500      5,500      5,500
+    decoded clips over 25 Gb/s        1,168      1,168      1,168      1,168
+    decoded clips over 100 Gb/s       4,671      4,671      4,671      4,671
+    decoded clips over 400 Gb/s      18,684     18,684     18,684     18,684
+
+    model                GPUs  clips/s  pack  cores   Gb/s        16 cores        64 cores       192 cores
+    R(2+1)D-18              1      254  jpeg    0.9    0.6     6% decoding     2% trainers     2% trainers
+    R(2+1)D-18              1      254  dct     0.5    0.6     3% decoding     1% trainers     1% trainers
+    R(2+1)D-18              8    2,034  jpeg    7.2    4.9    90% decoding    13% decoding      5% network
+    R(2+1)D-18              8    2,034  dct     4.0    5.1    50% decoding       9% memory      6% network
+    R(2+1)D-18, at peak     8    8,135  jpeg   28.9   19.6   361% decoding    52% decoding     22% network
+    R(2+1)D-18, at peak     8    8,135  dct    16.0   20.3   200% decoding      36% memory     23% network
+    MViT-B 16x4             1      582  jpeg    2.1    1.4    14% decoding     3% trainers     3% trainers
+    MViT-B 16x4             1      582  dct     1.1    1.4     8% decoding     3% trainers     3% trainers
+    MViT-B 16x4             8    4,656  jpeg   16.5   11.2   207% decoding    30% decoding     12% network
+    MViT-B 16x4             8    4,656  dct     9.2   11.6   115% decoding      21% memory     13% network
+    MViT-B 16x4, at peak    8   18,625  jpeg   66.1   45.0   827% decoding   118% decoding     50% network
+    MViT-B 16x4, at peak    8   18,625  dct    36.7   46.4   459% decoding      83% memory     52% network
+    ViT-B                   1      366  jpeg    1.3    0.9     9% decoding     2% trainers     2% trainers
+    ViT-B                   1      366  dct     0.7    0.9     5% decoding     2% trainers     2% trainers
+    ViT-B                   8    2,930  jpeg   10.4    7.1   130% decoding    19% decoding      8% network
+    ViT-B                   8    2,930  dct     5.8    7.3    72% decoding      13% memory      8% network
+    ViT-B, at peak          8    7,326  jpeg   26.0   17.7   325% decoding    46% decoding     20% network
+    ViT-B, at peak          8    7,326  dct    14.4   18.2   181% decoding      33% memory     20% network
+    ViT-L                   1      124  jpeg    0.4    0.3     3% decoding     1% trainers     1% trainers
+    ViT-L                   1      124  dct     0.2    0.3     2% decoding     1% trainers     1% trainers
+    ViT-L                   8      994  jpeg    3.5    2.4    44% decoding     6% decoding      3% network
+    ViT-L                   8      994  dct     2.0    2.5    24% decoding       4% memory      3% network
+    ViT-L, at peak          8    2,209  jpeg    7.8    5.3    98% decoding    14% decoding      6% network
+    ViT-L, at peak          8    2,209  dct     4.4    5.5    54% decoding      10% memory      6% network
 
 How to read: the first table holds the costs, medians with quartiles. The second says what each part of the
 path could serve if it were the only limit: decoding on the cores that trainers leave, the trainers, memory,
@@ -44,7 +114,7 @@ if TYPE_CHECKING:
 
 STEPS, SIDE, BATCH = 16, 224, 8
 PIXELS = STEPS * SIDE * SIDE * 3  # bytes of a decoded clip
-SERVERS = {16: 230.0, 64: 378.0, 192: 756.0}  # cores, GB/s of memory
+SERVERS = (16, 64, 192)  # cores
 NETWORKS = (25, 100, 400)  # Gb/s
 CODECS = ("jpeg", "dct")
 
@@ -73,21 +143,24 @@ class Cost:
 
 
 ASSUMED = {
-    "parallel": Cost(0.8, "", "assumed: a core of many decodes at so much of the rate of one of two here"),
-    "own_cores": Cost(1, "cores", "assumed: what each trainer keeps for itself, the framework included"),
-    "memory_share": Cost(0.5, "", "assumed: what is left of the memory's bandwidth, after the trainers"),
-    "bus": Cost(50, "GB/s", "assumed: to each GPU; PCIe 5 x16 has 64 GB/s in each direction"),
-    "line": Cost(0.9, "", "assumed: the share of a network's rate that payload gets"),
-    "disk": Cost(6.5, "GB/s", "assumed: one NVMe SSD of PCIe 4, by data sheets"),
-    "requests": Cost(5500, "GET/s", "assumed: S3's user guide, least for each prefix; one request a clip"),
-    "peak": Cost(989e12, "op/s", "assumed: NVIDIA's data sheet of the H200 SXM, bf16, dense"),
+    "parallel": Cost(0.8, "", "assumed: rate of a core of many, over one here"),
+    "own_cores": Cost(1, "cores", "assumed: kept by each trainer"),
+    "memory_share": Cost(0.5, "", "assumed: of memory's bandwidth, for the loader"),
+    "memory_16": Cost(250, "GB/s", "assumed: 8 channels of DDR5-4800, as below"),
+    "memory_64": Cost(378, "GB/s", "assumed: 12 channels; Micron's STREAM of an EPYC 9004"),
+    "memory_192": Cost(756, "GB/s", "assumed: two such sockets"),
+    "bus": Cost(50, "GB/s", "assumed: to each GPU; PCIe 5 x16 has 64"),
+    "line": Cost(0.9, "", "assumed: of a network's rate, for payload"),
+    "disk": Cost(6.5, "GB/s", "assumed: an NVMe SSD of PCIe 4, by data sheets"),
+    "requests": Cost(5500, "GET/s", "assumed: S3's user guide, for each prefix"),
+    "peak": Cost(989e12, "op/s", "assumed: NVIDIA's data sheet of H200, bf16, dense"),
 }
 
 MODELS = {  # GMAC of a forward pass, share of the GPU's peak in training (assumed), source of the GMAC
-    "R(2+1)D-18": (162.1, 0.25, "torchvision: 40.52 at 112x112, four times as much at 224x224"),
+    "R(2+1)D-18": (162.1, 0.25, "torchvision: 40.52 at 112x112"),
     "MViT-B 16x4": (70.8, 0.25, "PyTorchVideo's model zoo"),
-    "ViT-B": (180.0, 0.40, "VideoMAE's paper, fine-tuning"),
-    "ViT-L": (597.0, 0.45, "VideoMAE's paper, fine-tuning"),
+    "ViT-B": (180.0, 0.40, "VideoMAE's paper"),
+    "ViT-L": (597.0, 0.45, "VideoMAE's paper"),
 }
 
 
@@ -199,7 +272,7 @@ def traffic(costs: Mapping[str, Cost], codec: str) -> float:
 
 
 def limits(
-    costs: Mapping[str, Cost], codec: str, cores: int, gpus: int, memory_gbs: float, network: float
+    costs: Mapping[str, Cost], codec: str, cores: int, gpus: int, network: float = NETWORKS[1]
 ) -> dict[str, float]:
     """Return how many clips a second each part of a host's path could serve alone.
 
@@ -211,18 +284,21 @@ def limits(
         Of the pack.
     cores, gpus : int
         Of the host; each GPU has a trainer.
-    memory_gbs, network : float
-        GB/s of memory, and Gb/s of the NIC through which packs are read.
+    network : float
+        Gb/s of the NIC through which packs are read.
     """
     cost = {name: cost.value for name, cost in costs.items()}
     left = max(0.0, cores - gpus * cost["own_cores"])
-    return {
+    found = {
         "decoding": left * cost["parallel"] * 1e3 / (STEPS * cost[f"decode_{codec}"]),
         "trainers": gpus * 1e3 * BATCH / cost[f"trainer_{codec}"],
-        "memory": memory_gbs * 1e9 * cost["memory_share"] / traffic(costs, codec),
         "bus": gpus * cost["bus"] * 1e9 / PIXELS,
         "network": network * 1e9 / 8 * cost["line"] / cost[f"bytes_{codec}"],
     }
+    if cores in SERVERS:
+        memory = cost[f"memory_{cores}"] * 1e9 * cost["memory_share"]
+        found["memory"] = memory / traffic(costs, codec)
+    return found
 
 
 def stores(costs: Mapping[str, Cost], codec: str) -> dict[str, float]:
@@ -252,7 +328,7 @@ def print_costs(costs: Mapping[str, Cost]) -> None:
     rest = costs["bare"].value - batch
     print(f"    bare: {batch:.4f} ms for plan and tickets of {BATCH} clips, {rest:.4f} ms for the rest")
     for name, (gmac, share, source) in MODELS.items():
-        print(f"    {name:14}{gmac:10.4g} {'':18}{'GMAC':9} assumed: {source}; {share:.0%} of the peak")
+        print(f"    {name:14}{gmac:10.4g} {'':18}{'GMAC':9} assumed: {source}; {share:.0%} of peak")
 
 
 def print_limits(costs: Mapping[str, Cost]) -> None:
@@ -264,18 +340,18 @@ def print_limits(costs: Mapping[str, Cost]) -> None:
         figures = "".join(f"{of(codec, gpus):11,.0f}" for codec in CODECS for gpus in (1, 8))
         print(f"    {name:28}{figures}")
 
-    for cores, memory in SERVERS.items():
+    for cores in SERVERS:
         for part in ("decoding", "memory"):
             line(
                 f"{part}, {cores} cores",
-                lambda codec, gpus, c=cores, m=memory, p=part: limits(costs, codec, c, gpus, m, 100)[p],
+                lambda codec, gpus, c=cores, p=part: limits(costs, codec, c, gpus)[p],
             )
     for part in ("trainers", "bus"):
-        line(part, lambda codec, gpus, p=part: limits(costs, codec, 64, gpus, 1, 100)[p])
+        line(part, lambda codec, gpus, p=part: limits(costs, codec, 64, gpus)[p])
     for rate in NETWORKS:
         line(
             f"packs over {rate} Gb/s",
-            lambda codec, gpus, r=rate: limits(costs, codec, 64, gpus, 1, r)["network"],
+            lambda codec, gpus, r=rate: limits(costs, codec, 64, gpus, r)["network"],
         )
     for name in stores(costs, "jpeg"):
         line(name, lambda codec, _, n=name: stores(costs, codec)[n])
@@ -283,25 +359,21 @@ def print_limits(costs: Mapping[str, Cost]) -> None:
 
 def print_models(costs: Mapping[str, Cost]) -> None:
     """Print the third table."""
-    fed = "".join(f"{f'{cores} cores, {codec}':>16}" for cores in SERVERS for codec in CODECS)
-    print(f"\n    {'model':19}{'GPUs':>5}{'clips/s':>9}{'cores jpeg':>12}{'dct':>6}{'Gb/s':>7}{fed}")
-    for peak in (False, True):
-        for model in MODELS:
-            for gpus in (8,) if peak else (1, 8):
-                rate = gpus * rate_of(costs, model, 1.0 if peak else None)
-                cores = [
-                    rate * STEPS * costs[f"decode_{codec}"].value / 1e3 / costs["parallel"].value
-                    for codec in CODECS
-                ]
-                bits = rate * costs["bytes_jpeg"].value * 8 / 1e9
+    fed = "".join(f"{f'{cores} cores':>16}" for cores in SERVERS)
+    print(f"\n    {'model':21}{'GPUs':>4}{'clips/s':>9}  {'pack':5}{'cores':>6}{'Gb/s':>7}{fed}")
+    for model in MODELS:
+        for gpus, peak in ((1, False), (8, False), (8, True)):
+            rate = gpus * rate_of(costs, model, 1.0 if peak else None)
+            for codec in CODECS:
+                cores = rate * STEPS * costs[f"decode_{codec}"].value / 1e3 / costs["parallel"].value
+                bits = rate * costs[f"bytes_{codec}"].value * 8 / 1e9
                 cells = ""
-                for count, memory in SERVERS.items():
-                    for codec in CODECS:
-                        parts = limits(costs, codec, count, gpus, memory, 100)
-                        least = min(parts, key=parts.__getitem__)
-                        cells += f"{f'{rate / parts[least]:.0%} {least}':>16}"
+                for count in SERVERS:
+                    parts = limits(costs, codec, count, gpus)
+                    least = min(parts, key=parts.__getitem__)
+                    cells += f"{f'{rate / parts[least]:.0%} {least}':>16}"
                 name = f"{model}, at peak" if peak else model
-                print(f"    {name:19}{gpus:5}{rate:9,.0f}{cores[0]:12.1f}{cores[1]:6.1f}{bits:7.1f}{cells}")
+                print(f"    {name:21}{gpus:4}{rate:9,.0f}  {codec:5}{cores:6.1f}{bits:7.1f}{cells}")
 
 
 def plot(costs: Mapping[str, Cost], path: str) -> None:
@@ -310,16 +382,14 @@ def plot(costs: Mapping[str, Cost], path: str) -> None:
     lines = [
         Line(
             f"{codec} pack, 8 trainers",
-            [(count, limits(costs, codec, count, 8, 1, 1)["decoding"]) for count in cores],
+            [(count, limits(costs, codec, count, 8)["decoding"]) for count in cores],
         )
         for codec in CODECS
     ]
-    memory = [(count, limits(costs, "jpeg", count, 8, gbs, 1)["memory"]) for count, gbs in SERVERS.items()]
+    memory = [(count, limits(costs, "jpeg", count, 8)["memory"]) for count in SERVERS]
     lines.append(Line("memory", memory))
     marks = [(f"8 x {model}", 8 * rate_of(costs, model)) for model in MODELS]
-    marks += [
-        (f"packs over {rate} Gb/s", limits(costs, "jpeg", 64, 8, 1, rate)["network"]) for rate in NETWORKS
-    ]
+    marks += [(f"packs over {rate} Gb/s", limits(costs, "jpeg", 64, 8, rate)["network"]) for rate in NETWORKS]
     marks += [("8 x R(2+1)D-18 at the GPU's peak", 8 * rate_of(costs, "R(2+1)D-18", 1.0))]
     text = draw(lines, marks, x="cores of the host", y="clips of 16 frames a second")
     Path(path).write_text(text, encoding="utf-8")
