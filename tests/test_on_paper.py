@@ -1,18 +1,28 @@
-"""The simulation of `benchmarks/stragglers.py`: without chance it gives what can be written down."""
+"""Benchmarks that compute: `stragglers.py` without chance, `scale.py` with made-up costs, a small plan."""
 
 import importlib.util
+import json
 import math
+import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-PATH = Path(__file__).parents[1] / "benchmarks/stragglers.py"
-spec = importlib.util.spec_from_file_location("benchmarks_stragglers", PATH)
-stragglers = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(stragglers)
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+
+
+def imported(name):
+    spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", FOLDER / f"{name}.py")
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+stragglers, plans = imported("stragglers"), imported("plans")
 Cluster, simulate = stragglers.Cluster, stragglers.simulate
 
 
@@ -82,3 +92,50 @@ def test_training_ends_without_a_host_that_stops_answering_only_if_another_is_as
     assert math.isinf(simulate(cluster, 30).seconds)
     found = simulate(Cluster(**{**vars(cluster), "again_after_s": 3.0}), 30)
     assert found.order == tuple(range(30))
+
+
+@pytest.mark.parametrize("order", plans.ORDERS)
+def test_a_plan_is_measured(order):
+    found = plans.measure(10_000, order, world=4, blocks=2)
+    assert found["batch_ms"] > 0
+    assert found["peak_gib"] >= 0
+
+
+MEASURED = {
+    "decode_jpeg": (0.2, "ms/frame"),
+    "decode_dct": (0.1, "ms/frame"),
+    "trainer_jpeg": (0.4, "ms/batch"),
+    "trainer_dct": (0.4, "ms/batch"),
+    "bytes_jpeg": (250_000, "bytes"),
+    "bytes_dct": (500_000, "bytes"),
+    **dict.fromkeys(("plan", "ticket"), (0.3, "us/clip")),
+    "bare": (0.05, "ms/batch"),
+}
+
+
+def test_limits_of_made_up_costs(tmp_path):
+    costs = {
+        name: {"value": value, "unit": unit, "source": "made up"} for name, (value, unit) in MEASURED.items()
+    }
+    (tmp_path / "costs.json").write_text(json.dumps(costs))
+    words = ["--costs", "costs.json", "--plot", "scale.svg", "--set", "parallel=0.5", "peak=1e15"]
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / "scale.py"), *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    )
+    lines = {line[4:32].strip(): line[32:].split() for line in done.stdout.splitlines()}
+    # 15 or 8 cores at half of the rate, 3.2 ms for a clip; half of that with dct
+    assert lines["decoding, 16 cores"] == ["2,344", "1,250", "4,688", "2,500"]
+    assert lines["trainers"] == ["20,000", "160,000", "20,000", "160,000"]
+    assert lines["packs over 25 Gb/s"] == ["11,250", "11,250", "5,625", "5,625"]  # 0.9 of 3.125 GB/s
+    assert "ViT-B" in done.stdout
+    takes = 8 * 1e15 * 0.4 / (6 * 180e9)  # clips a second of eight: 2 operations, 3 passes
+    assert f"{takes:,.0f}  jpeg {takes * 3.2e-3 / 0.5:6.1f}" in done.stdout
+    assert f"{takes / 1250:.0%} decoding" in done.stdout
+    texts = [node.text for node in ET.parse(tmp_path / "scale.svg").iter() if node.text]  # noqa: S314
+    assert "8 x ViT-L" in texts
+    assert "packs over 400 Gb/s" in texts
