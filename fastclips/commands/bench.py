@@ -112,12 +112,12 @@ figures:
                         one has its turn, the others are blocked
   *_quartiles           half of the rounds lie between these two values
 
-With --step-ms, training is played: a pause of this length after each batch, for
---seconds, with cache="auto", and for half of that before. Its figures are:
+With --step-ms, training is played: a pause of this length after each batch,
+for --seconds, with cache="auto", and for half of that before. Its figures are:
   starves               whether steps wait for 5% of the time or more
   waiting               share of the time that steps wait, from 0 to 1
-  wait_ms               wait of a step, the median; longest_wait_ms is the longest
-  suggested_workers     a number of workers that would keep pace, by the waiting;
+  wait_ms               wait of a step, the median; longest_wait_ms is the most
+  suggested_workers     a number of workers that would keep pace, as measured;
                         step_workers where that is right
   step_verdict          the same in words
 
