@@ -2,7 +2,10 @@
 
 import os
 import signal
+import time
 
+import fastclips as fc
+from fastclips.data.pack_storage import PackStorage
 from fastclips.data.storage import Storage
 from fastclips.errors import FrameError
 
@@ -49,3 +52,30 @@ class DiesOnce(Poison):
 
 def _no_luck():
     raise RuntimeError("no luck here")
+
+
+class FarPack(PackStorage):
+    """A pack whose reads take a while, as those of an object store do."""
+
+    __slots__ = ("delay_s",)
+
+    def __init__(self, columns, folder, delay_s=0.0):
+        super().__init__(columns, folder)
+        self.delay_s = delay_s
+
+    def __reduce__(self):
+        return FarPack, (self.columns, self.folder, self.delay_s)
+
+    @property
+    def is_remote(self):
+        return True
+
+    def read_range(self, start, end):
+        time.sleep(self.delay_s)
+        return super().read_range(start, end)
+
+    @classmethod
+    def of(cls, dataset, delay_s=0.0):
+        """A data set of a pack, far away."""
+        near = dataset.storage
+        return fc.Dataset(cls(near.columns, near.folder, delay_s), dataset.index, dataset.streams)

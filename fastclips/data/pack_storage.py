@@ -50,16 +50,18 @@ from fastclips.data.file_column import FileColumn
 from fastclips.data.index import Index
 from fastclips.data.members import REMEDY, MemberError, Shard, contents
 from fastclips.data.names import Names
+from fastclips.data.ranges import join
 from fastclips.data.storage import FileTable, Storage
 from fastclips.errors import DataError, FrameError, why_failed
 from fastclips.spec import StreamSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from fastclips.data.names import FileNames
+    from fastclips.data.ranges import Held
     from fastclips.data.scan import FrameTree
     from fastclips.data.tars import Tars
 
@@ -75,6 +77,7 @@ _SPREAD = 2  # a range is read in one call if it has at most so many bytes per w
 _SPAN = 8  # rows of a column in a file are read in one call if they are at most so many per wanted row
 _SURE, _LOOK = 64, 16  # calls, as described in `PackStorage.advise`
 _PLACES = 5  # bytes of a range that are checked, including its ends
+_PIECE = 2**20  # frames whose lengths are looked at together
 _NOWHERE = np.iinfo(np.int64).max  # after any offset
 _RESTORE = "restore it, or pack again"
 
@@ -91,8 +94,8 @@ class PackStorage(Storage):
     """
 
     __slots__ = (
-        *("_begins", "_ends", "_files", "_firsts", "_folder", "_in_memory", "_named", "_open", "_places"),
-        *("columns", "frame_counts", "videos"),
+        *("_begins", "_ends", "_files", "_firsts", "_folder", "_held", "_in_memory", "_named", "_open"),
+        *("_places", "columns", "frame_counts", "videos"),
     )
 
     def __init__(self, columns: Columns, folder: str) -> None:
@@ -111,6 +114,7 @@ class PackStorage(Storage):
             for name in names
         }
         self._open: dict[int, Shard] = {}
+        self._held: Sequence[Held] = ()
         self._in_memory: dict[str, int] = {}  # by stream: calls of `advise` since frames were not in memory
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -206,6 +210,11 @@ class PackStorage(Storage):
     def folder(self) -> str:
         """Absolute path to which the shards' names are relative."""
         return self._folder
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the shards are in an object store: a read takes long, however few bytes it is of."""
+        return False
 
     @property
     def is_pack(self) -> bool:
@@ -318,11 +327,13 @@ class PackStorage(Storage):
             for start, end in runs:
                 self._advise(start, end)
 
-    def _check_name(self, begin: int, data: bytes, start: int, stream: str, video: int, frame: int) -> None:
+    def _check_name(
+        self, begin: int, data: bytes | memoryview, start: int, stream: str, video: int, frame: int
+    ) -> None:
         """Compare the name in a member's header, which is ASCII and truncated, with the name in the index."""
         header = start - BLOCK - begin
         name = self._member(stream, video, frame).encode("ascii", "replace")[:_NAME]
-        if data[header : header + _NAME].rstrip(b"\0") != name:
+        if bytes(data[header : header + _NAME]).rstrip(b"\0") != name:
             raise self._error(stream, video, frame, f"its tar has another member at its place: {REMEDY}")
 
     def _member(self, stream: str, video: int, frame: int) -> str:
@@ -382,9 +393,41 @@ class PackStorage(Storage):
         last, steps = end - start - 1, range(_PLACES)
         return all(file.holds(start - begin + last * step // (_PLACES - 1)) for step in steps)
 
-    def _read(self, start: int, end: int) -> bytes:
+    def _read(self, start: int, end: int) -> bytes | memoryview:
+        for first, last, data in self._held:
+            if first <= start and end <= last:
+                return data[start - first : end - first]
+        return self.read_range(start, end)
+
+    def read_range(self, start: int, end: int) -> bytes:
+        """Read a range from its shard, as `RangeStorage.read_range`."""
         file, begin = self._shard(bisect_right(self._ends, start))
         return file.read(start - begin, end - start)
+
+    def lend(self, held: Sequence[Held]) -> None:
+        """Take the next reads from ranges, as `RangeStorage.lend`."""
+        self._held = held
+
+    def clip_ranges(self, video: int, wanted: Mapping[str, Collection[int]]) -> list[tuple[int, int]]:
+        """Return the ranges to read for frames of a video, as `RangeStorage.clip_ranges`."""
+        ranges: list[tuple[int, int]] = []
+        for stream, frames in wanted.items():
+            if there := self._with_member(stream, video, frames):
+                ranges += self._runs(*self._find(stream, video, there))
+        return join(ranges, self._ends)
+
+    def clip_bytes(self, streams: Iterable[str], time_steps: int) -> int:
+        """Return the most bytes of consecutive frames, as `RangeStorage.clip_bytes`."""
+        total = 0
+        for stream in streams:
+            lengths, most = self._places[stream][2], 0
+            for first in range(0, len(lengths), _PIECE):
+                piece = lengths[first : first + _PIECE + time_steps - 1]
+                blocks = np.cumsum(-(-piece.astype(np.int64) // BLOCK) + 1)  # each with its header
+                steps = min(time_steps, len(blocks))
+                most = max(most, int((blocks[steps - 1 :] - np.concatenate(([0], blocks[:-steps]))).max()))
+            total += most * BLOCK
+        return total
 
     def _shard(self, number: int) -> tuple[Shard, int]:
         """Return an open shard and the offset of its first byte."""

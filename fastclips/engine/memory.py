@@ -1,4 +1,8 @@
-"""How large an arena is: slots for batches, then frame slots in what they leave of a loader's memory."""
+"""How large an arena is: slots for batches, then frame slots in what they leave of a loader's memory.
+
+Byte slots come with the slots, one for each ticket. If memory does not hold three slots with them, there are
+none.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from fastclips._native import PAGE
 from fastclips.engine.arena import Arena
+from fastclips.engine.fetcher import reading_for
 from fastclips.errors import EngineError, OptionError, why_failed
 from fastclips.processes import fill_standard_streams
 
@@ -25,7 +30,7 @@ def new_arena(
     Parameters
     ----------
     spec : RenderSpec
-        Describes a batch, and a frame where it has `shared`.
+        Describes a batch, a frame where it has `shared`, and byte slots where it has `ahead_bytes`.
     workers : int
         Number of workers.
     memory : int
@@ -51,6 +56,11 @@ def new_arena(
         "slot_bytes": spec.layout.nbytes,
     }
     shared: FrameLayout | None = getattr(spec, "shared", None)
+    if ahead_bytes := getattr(spec, "ahead_bytes", 0):
+        fetchers = reading_for(workers, ahead_bytes).fetchers
+        ahead = geometry | {"ahead_bytes": ahead_bytes, "workers": workers + fetchers}
+        if Arena.nbytes_of(slots=_LEAST_SLOTS, **ahead) <= memory - (cache or 0):
+            geometry = ahead
     slots = _slots(geometry, memory, wanted, cache if shared else None)
     if shared is not None:
         geometry |= _frames(geometry, slots, memory, shared, cache, most_frames)

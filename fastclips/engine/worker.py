@@ -10,6 +10,7 @@ from pkgutil import resolve_name
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
+from fastclips.data.ranges import read_table
 from fastclips.engine.arena import COUNTERS, RAISED, STAGES, damage_to_note, slot_views, ticket_view, to_note
 from fastclips.engine.rendering import in_words
 from fastclips.errors import FastclipsError
@@ -21,13 +22,16 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from fastclips.data.ranges import RangeStorage
     from fastclips.engine.arena import Arena, Damage
     from fastclips.spec import RenderSpec
 
 __all__ = ["CLAIM_MS", "AnyRenderer", "make_renderer", "share_frames", "work"]
 
 _WAIT, _SINCE, _STAGE = map(COUNTERS.index, ("wait_s", "since", "stage"))
+_READ, _AHEAD = map(COUNTERS.index, ("read_s", "ahead"))
 _IDLE = STAGES.index("waits for work")
+_PATIENCE_MS = 200  # how long to wait for a fetcher before reading the same bytes
 CLAIM_MS = 1000  # longest wait for a ticket before the worker shows that it lives
 
 
@@ -85,6 +89,7 @@ def work(arena: Arena, spec: RenderSpec, worker: int, index: int, most_crashes: 
         arena.last_words = to_note(in_words(error))
         raise
     begin = share_frames(renderer, spec, worker, arena)
+    take = _take_bytes(arena, spec)
     slots = slot_views(arena, spec.layout)
     tickets = ticket_view(arena, spec.ticket_dtype)
     counters = arena.counters()[index]
@@ -99,6 +104,8 @@ def work(arena: Arena, spec: RenderSpec, worker: int, index: int, most_crashes: 
         counters[_SINCE] = monotonic()
         cell = claim[0]
         begin(claim[1])
+        if take is not None:
+            take(*claim, counters)
         slot, row = divmod(cell, rows)
         try:
             arrays = spec.layout.of_ticket(slots[slot], row)
@@ -118,6 +125,22 @@ def work(arena: Arena, spec: RenderSpec, worker: int, index: int, most_crashes: 
             arena.finish(cell, worker, False)
         else:
             arena.finish(cell, worker, True)
+
+
+def _take_bytes(arena: Arena, spec: RenderSpec) -> Callable[[int, int, NDArray[np.float64]], None] | None:
+    """Return what lends the storage the bytes of a ticket that were read ahead; None if none are."""
+    if not arena.ahead_bytes:
+        return None
+    storage: RangeStorage = spec.storage  # type: ignore[attr-defined] # only of clips
+
+    def take(cell: int, number: int, counters: NDArray[np.float64]) -> None:
+        counters[_STAGE], began = STAGES.index("reads"), perf_counter()
+        found = arena.take_bytes(cell, number, _PATIENCE_MS)
+        storage.lend(read_table(arena.byte_slot(cell)) if found else ())
+        counters[_AHEAD] += found
+        counters[_READ] += perf_counter() - began
+
+    return take
 
 
 def share_frames(
