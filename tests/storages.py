@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 
 import fastclips as fc
@@ -55,16 +56,19 @@ def _no_luck():
 
 
 class FarPack(PackStorage):
-    """A pack whose reads take a while, as those of an object store do."""
+    """A pack whose reads take a while, as those of an object store do.
 
-    __slots__ = ("delay_s",)
+    With `ahead`, reads fail or kill the process in fetchers, which have threads of that name.
+    """
 
-    def __init__(self, columns, folder, delay_s=0.0):
+    __slots__ = ("ahead", "delay_s")
+
+    def __init__(self, columns, folder, delay_s=0.0, ahead=""):
         super().__init__(columns, folder)
-        self.delay_s = delay_s
+        self.delay_s, self.ahead = delay_s, ahead
 
     def __reduce__(self):
-        return FarPack, (self.columns, self.folder, self.delay_s)
+        return FarPack, (self.columns, self.folder, self.delay_s, self.ahead)
 
     @property
     def is_remote(self):
@@ -72,10 +76,14 @@ class FarPack(PackStorage):
 
     def read_range(self, start, end):
         time.sleep(self.delay_s)
+        if self.ahead and any(thread.name == "reads ahead" for thread in threading.enumerate()):
+            if self.ahead == "dies":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            raise OSError("no answer")
         return super().read_range(start, end)
 
     @classmethod
-    def of(cls, dataset, delay_s=0.0):
+    def of(cls, dataset, delay_s=0.0, ahead=""):
         """A data set of a pack, far away."""
         near = dataset.storage
-        return fc.Dataset(cls(near.columns, near.folder, delay_s), dataset.index, dataset.streams)
+        return fc.Dataset(cls(near.columns, near.folder, delay_s, ahead), dataset.index, dataset.streams)

@@ -83,7 +83,7 @@ def fetch(arena: Arena, spec: ClipSpec, fetcher: int, index: int, threads: int) 
     """
     fetching = _Fetching(arena, spec, fetcher, arena.counters()[index])
     for _ in range(threads - 1):
-        threading.Thread(target=fetching.run, daemon=True).start()
+        threading.Thread(target=fetching.run, name="reads ahead", daemon=True).start()
     fetching.run()
 
 
