@@ -58,10 +58,7 @@ _BOOT = (
     "import os, sys; os.setpgrp(); argv = sys.argv[1:]; sys.path[:] = argv[2:]; "
     "from fastclips.processes import run; run(*argv[:2])"
 )
-_ONE_THREAD = (  # a process that forks needs it
-    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
-    "TOKIO_WORKER_THREADS",  # of obstore, which is imported after the fork: one in each process that reads
-)
+_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # a process that forks needs it
 _LENGTH = struct.Struct("<Q")
 _STANDARD = 2  # the last number of a standard stream
 _END_S = 5.0  # how long the end of a process may take

@@ -58,7 +58,7 @@ def _no_luck():
 class FarPack(PackStorage):
     """A pack whose reads take a while, as those of an object store do.
 
-    With `ahead`, reads fail or kill the process in fetchers, which have threads of that name.
+    With `ahead`, reads fail or kill the process in fetchers, whose threads have that name.
     """
 
     __slots__ = ("ahead", "delay_s")
@@ -76,7 +76,7 @@ class FarPack(PackStorage):
 
     def read_range(self, start, end):
         time.sleep(self.delay_s)
-        if self.ahead and any(thread.name == "reads ahead" for thread in threading.enumerate()):
+        if self.ahead and threading.current_thread().name == "reads ahead":
             if self.ahead == "dies":
                 os.kill(os.getpid(), signal.SIGSEGV)
             raise OSError("no answer")

@@ -38,6 +38,7 @@ _MOST_THREADS = 64
 _WORKERS = 8  # for each fetcher
 _IN_FLIGHT = 2**26  # bytes in flight of a fetcher
 _CLAIM_MS = 1000
+_NAME = "reads ahead"  # of the threads, for debuggers
 _CLIPS, _BYTES = map(COUNTERS.index, ("clips", "bytes"))
 
 
@@ -82,8 +83,10 @@ def fetch(arena: Arena, spec: ClipSpec, fetcher: int, index: int, threads: int) 
         Tickets for which this process reads at a time.
     """
     fetching = _Fetching(arena, spec, fetcher, arena.counters()[index])
+    threading.current_thread().name = _NAME
+    fetching.run_once()  # the modules and connections of the storage are made by one thread
     for _ in range(threads - 1):
-        threading.Thread(target=fetching.run, name="reads ahead", daemon=True).start()
+        threading.Thread(target=fetching.run, name=_NAME, daemon=True).start()
     fetching.run()
 
 
@@ -102,13 +105,16 @@ class _Fetching:
     def run(self) -> None:
         """Read for one ticket after the other."""
         while True:
-            claim = self._arena.claim_read(self._fetcher, _CLAIM_MS)
-            if claim is None:
-                continue
-            cell, done = claim[0], False
-            with suppress(Exception):  # the worker reads again, and tells the trainer
-                done = self._read(cell)
-            self._arena.finish_read(cell, self._fetcher, done)
+            self.run_once()
+
+    def run_once(self) -> None:
+        """Read for one ticket, after waiting for it."""
+        while (claim := self._arena.claim_read(self._fetcher, _CLAIM_MS)) is None:
+            pass
+        cell, done = claim[0], False
+        with suppress(Exception):  # the worker reads again, and tells the trainer
+            done = self._read(cell)
+        self._arena.finish_read(cell, self._fetcher, done)
 
     def _read(self, cell: int) -> bool:
         """Read the bytes of a ticket into its byte slot; return False if they do not fit.
