@@ -44,16 +44,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastclips._native import TAR_BLOCK as BLOCK
-from fastclips.data.bounds import check_files, check_index, check_members, check_streams, is_paged
 from fastclips.data.columns import Columns
 from fastclips.data.file_column import FileColumn
-from fastclips.data.index import Index
 from fastclips.data.members import REMEDY, MemberError, Shard, contents
 from fastclips.data.names import Names
 from fastclips.data.ranges import join
 from fastclips.data.storage import FileTable, Storage
+from fastclips.data.store_errors import StoreError
 from fastclips.errors import DataError, FrameError, why_failed
-from fastclips.spec import StreamSpec
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -62,12 +60,21 @@ if TYPE_CHECKING:
 
     from fastclips.data.names import FileNames
     from fastclips.data.ranges import Held
+    from fastclips.data.remote_pack import RemotePack, RemoteShard
     from fastclips.data.scan import FrameTree
     from fastclips.data.tars import Tars
+    from fastclips.spec import StreamSpec
 
     Frame = bytes | memoryview | NDArray[np.uint8]
 
-__all__ = ["BLOCK", "INDEX", "PackStorage", "is_pack", "member_folder", "open_pack", "stream_meta"]
+__all__ = [
+    "BLOCK",
+    "INDEX",
+    "PackStorage",
+    "is_pack",
+    "member_folder",
+    "stream_meta",
+]
 
 INDEX = "pack.index"
 VERSION = 1
@@ -79,7 +86,7 @@ _SURE, _LOOK = 64, 16  # calls, as described in `PackStorage.advise`
 _PLACES = 5  # bytes of a range that are checked, including its ends
 _PIECE = 2**20  # frames whose lengths are looked at together
 _NOWHERE = np.iinfo(np.int64).max  # after any offset
-_RESTORE = "restore it, or pack again"
+RESTORE = "restore it, or pack again"
 
 
 class PackStorage(Storage):
@@ -91,15 +98,18 @@ class PackStorage(Storage):
         The columns of `lay_out`; it may hold others.
     folder : str
         Absolute path to which the shards' names are relative.
+    remote : RemotePack, optional
+        The pack, if it is in an object store; `folder` is then its URL.
     """
 
     __slots__ = (
         *("_begins", "_ends", "_files", "_firsts", "_folder", "_held", "_in_memory", "_named", "_open"),
-        *("_places", "columns", "frame_counts", "videos"),
+        *("_places", "_remote", "columns", "frame_counts", "videos"),
     )
 
-    def __init__(self, columns: Columns, folder: str) -> None:
+    def __init__(self, columns: Columns, folder: str, remote: RemotePack | None = None) -> None:
         self.columns = columns
+        self._remote = remote
         self.videos = Names(columns["storage.videos"], columns["storage.starts"])
         self.frame_counts: NDArray[np.int64] = columns["storage.frame_counts"]
         self._folder = folder
@@ -113,12 +123,12 @@ class PackStorage(Storage):
             name: tuple(columns[f"pack.{name}.{column}"] for column in ("bases", "blocks", "lengths"))
             for name in names
         }
-        self._open: dict[int, Shard] = {}
+        self._open: dict[int, Shard | RemoteShard] = {}
         self._held: Sequence[Held] = ()
         self._in_memory: dict[str, int] = {}  # by stream: calls of `advise` since frames were not in memory
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return PackStorage, (self.columns, self._folder)
+        return PackStorage, (self.columns, self._folder, self._remote)
 
     @staticmethod
     def lay_out(
@@ -208,13 +218,13 @@ class PackStorage(Storage):
 
     @property
     def folder(self) -> str:
-        """Absolute path to which the shards' names are relative."""
+        """Absolute path to which the shards' names are relative, or the pack's URL."""
         return self._folder
 
     @property
     def is_remote(self) -> bool:
-        """Whether the shards are in an object store: a read takes long, however few bytes it is of."""
-        return False
+        """Whether the pack is in an object store, so that a read takes as long as a request."""
+        return self._remote is not None
 
     @property
     def is_pack(self) -> bool:
@@ -226,10 +236,15 @@ class PackStorage(Storage):
         (name,) = self._files[stream].names(video, (frame - self._firsts.item(video),))
         return os.fsdecode(name)
 
-    def check(self, remedy: str = _RESTORE) -> None:
+    def check(self, remedy: str = RESTORE) -> None:
         """Raise DataError, with a remedy, unless all shards exist and have the right size."""
+        names = self.columns.meta["shards"]
+        if self._remote is not None:
+            begins = [0, *self._ends]
+            self._remote.check({name: self._ends[at] - begins[at] for at, name in enumerate(names)})
+            return
         begin = 0
-        for name, end in zip(self.columns.meta["shards"], self._ends, strict=True):
+        for name, end in zip(names, self._ends, strict=True):
             path = Path(self._folder, name)
             try:
                 size = path.stat().st_size
@@ -278,11 +293,13 @@ class PackStorage(Storage):
         starts, lengths = self._find(stream, video, frames)
         runs = self._runs(starts, lengths)
         try:
-            if len(runs) > 1:
+            if len(runs) > 1 and self._remote is None:
                 for start, end in runs:
                     self._advise(start, end)
             held = [(start, self._read(start, end)) for start, end in runs]
         except (OSError, DataError) as error:
+            if isinstance(error, StoreError):
+                raise self._store_error(stream, video, next(iter(frames)), error) from error
             if len(starts) > 1:  # read one by one to find the frame for the message
                 return [self._read_members(stream, video, (frame,))[0] for frame in frames]
             reason = why_failed(error) if isinstance(error, OSError) else str(error)
@@ -302,6 +319,12 @@ class PackStorage(Storage):
             raise self._error(stream, video, frame, error.reason) from None
         return found
 
+    def _store_error(self, stream: str, video: int, frame: int, error: StoreError) -> FrameError:
+        """Return the error about a frame that the store did not give; its reason has a remedy."""
+        path, reason = self.where(stream, video, frame), why_failed(error)
+        message = f"cannot read frame {path!r}: {reason}"
+        return FrameError(message, path=path, reason=reason, video=video, frame=frame)
+
     def _error(self, stream: str, video: int, frame: int, reason: str) -> FrameError:
         path = self.where(stream, video, frame)
         return FrameError(f"frame {path!r}: {reason}", path=path, reason=reason, video=video, frame=frame)
@@ -312,6 +335,8 @@ class PackStorage(Storage):
         The call takes long even if the frames are in the page cache. After `_SURE` calls in a row for frames
         in the cache, only every `_LOOK`-th call checks the cache, until a call finds frames missing there.
         """
+        if self._remote is not None:
+            return
         row = self._in_memory.get(stream, 0)
         self._in_memory[stream] = row + 1
         if row >= _SURE and row % _LOOK:
@@ -349,7 +374,7 @@ class PackStorage(Storage):
         ((start,), _) = self._find(stream, video, (frame,))
         shards = self.columns.meta["shards"]
         shard = min(bisect_right(self._ends, start - BLOCK), len(shards) - 1)
-        path = Path(self._folder, shards[shard])
+        path = f"{self._folder}/{shards[shard]}" if self._remote else Path(self._folder, shards[shard])
         if not self._with_member(stream, video, (frame,)):
             return f"{path}:{member_folder(self.videos[video], video)} (no {stream} of frame {frame})"
         return f"{path}:{self._member(stream, video, frame)}"
@@ -385,11 +410,13 @@ class PackStorage(Storage):
 
     def _advise(self, start: int, end: int) -> None:
         file, begin = self._shard(bisect_right(self._ends, start))
+        assert isinstance(file, Shard)  # noqa: S101 - remote packs have no page cache
         file.advise(start - begin, end - start)
 
     def _is_in_memory(self, start: int, end: int) -> bool:
         """Whether a range is in the page cache, judged by several bytes: others may read its ends."""
         file, begin = self._shard(bisect_right(self._ends, start))
+        assert isinstance(file, Shard)  # noqa: S101 - as above
         last, steps = end - start - 1, range(_PLACES)
         return all(file.holds(start - begin + last * step // (_PLACES - 1)) for step in steps)
 
@@ -429,15 +456,18 @@ class PackStorage(Storage):
             total += most * BLOCK
         return total
 
-    def _shard(self, number: int) -> tuple[Shard, int]:
+    def _shard(self, number: int) -> tuple[Shard | RemoteShard, int]:
         """Return an open shard and the offset of its first byte."""
         if number == len(self._ends):
             raise DataError("the index names an offset after the end of the last tar")
         begin = self._ends[number - 1] if number else 0
         shard = self._open.get(number)
         if shard is None:
-            path = os.path.join(self._folder, self.columns.meta["shards"][number])  # noqa: PTH118 - called often
-            shard = Shard(path, self._ends[number] - begin)
+            name, size = self.columns.meta["shards"][number], self._ends[number] - begin
+            if self._remote is not None:
+                shard = self._remote.shard(name, size)
+            else:
+                shard = Shard(os.path.join(self._folder, name), size)  # noqa: PTH118 - called often
             while len(self._open) >= _OPEN:
                 self._open.pop(next(iter(self._open)), None)
             self._open[number] = shard
@@ -464,66 +494,6 @@ def stream_meta(streams: Sequence[StreamSpec]) -> list[dict[str, Any]]:
     return found
 
 
-def _check_columns(columns: Columns) -> None:
-    """Raise DataError unless the columns are those of a pack; see `fastclips.data.bounds`."""
-    streams: Any = columns.meta.get("streams")
-    check_streams(streams)
-    names = [stream["name"] for stream in streams]
-    masks = [stream["name"] for stream in streams if stream.get("mask")]
-    check_files(columns, names, masks=masks)
-    check_members(columns, names, columns.meta.get("shards"))
-    check_index(columns, columns["pack.firsts"])
-
-
-def _stream(meta: Mapping[str, Any]) -> StreamSpec:
-    colors, values = meta["colors"], meta["values"]
-    known = {
-        "colors": None if colors is None else tuple((tuple(color), value) for color, value in colors),
-        "values": None if values is None else tuple(values),
-    }
-    given = {"kind": "mask" if meta["mask"] else "image", **meta, **known}
-    return StreamSpec(**{name: value for name, value in given.items() if name != "mask"})
-
-
 def is_pack(folder: Path) -> bool:
     """Whether a path is the folder of a pack."""
     return (folder / INDEX).is_file()
-
-
-def open_pack(folder: str | os.PathLike[str]) -> tuple[PackStorage, Index, tuple[StreamSpec, ...]]:
-    """Open a pack.
-
-    Parameters
-    ----------
-    folder : path
-        The folder that holds ``pack.index``.
-
-    Returns
-    -------
-    PackStorage, Index, tuple of StreamSpec
-        The columns are shared by all processes. Those of frames stay in the file if they are large.
-
-    Raises
-    ------
-    DataError
-        The index cannot be read, is damaged or of another version; a shard is missing or has another size.
-    """
-    top = Path(folder).absolute()
-    file = top / INDEX
-    try:
-        columns = Columns.load(file, remedy=_RESTORE, paged=is_paged)
-    except OSError as error:
-        raise DataError(f"cannot read {str(file)!r}: {why_failed(error)}") from error
-    version = columns.meta.get("pack")
-    if version != VERSION or type(version) is not int:
-        reason = f"has pack format version {version}, but this fastclips reads version {VERSION}"
-        raise DataError(f"{str(file)!r} {reason}: pack again")
-    try:
-        _check_columns(columns)
-        storage = PackStorage(columns, str(top))
-        streams = tuple(map(_stream, columns.meta["streams"]))
-        index = Index.from_columns(columns, storage.videos)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{str(file)!r} is not a complete index of a pack ({error}): pack again") from error
-    storage.check()
-    return storage, index, streams
