@@ -66,11 +66,19 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class Server(ThreadingHTTPServer):
+    """Many connections, whose ends are no error."""
+
+    request_queue_size = 128
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing."""
+
+
 def serve(folder: str, delay: float) -> None:
     """Be the server: print its port, and answer until the process ends."""
     Handler.folder, Handler.delay = Path(folder), delay
-    ThreadingHTTPServer.request_queue_size = 128
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", 0), Handler)
     print(server.server_port, flush=True)
     server.serve_forever()
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Reading", "fetch", "reading_for"]
 
-_EACH = 16  # reads in flight for each worker
+_EACH = 24  # reads in flight for each worker
 _MOST_THREADS = 64
 _WORKERS = 8  # for each fetcher
 _IN_FLIGHT = 2**26  # bytes in flight of a fetcher

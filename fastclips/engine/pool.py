@@ -53,7 +53,7 @@ __all__ = ["Pool"]
 
 _KEPT = 8  # batches that consumers hold at a time: TensorFlow 4, JAX with its dispatch up to 11
 _AHEAD = 3  # batches in flight beyond those that the workers write
-_READ_AHEAD = 32  # tickets in flight for each worker, if fetchers read their bytes ahead
+_READ_AHEAD = 48  # tickets in flight for each worker, if fetchers read their bytes ahead
 _WAIT_MS = 100  # between checks that the nursery lives
 _STOP_S = 5.0  # how long the nursery may take to end its workers
 _WORD_S = 30.0  # of waiting before the first word about it; the next one comes after twice the time
