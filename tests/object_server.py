@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and body are two writes
     server: ObjectServer
 
     def do_HEAD(self):

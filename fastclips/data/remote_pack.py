@@ -6,8 +6,8 @@
     pack.index(remedy, paged)        Columns: of the copy on disk with this ETag, or fetched
     pack.shard(name, size)           a shard, with `read` as `fastclips.data.members.Shard`
 
-**The copy of the index** is in ``$XDG_CACHE_HOME/fastclips``, by default ``~/.cache/fastclips``, under
-digests of its URL and its ETag, one for each URL. If nothing can be written there, the index is fetched each time.
+**The copy of the index** is in ``$XDG_CACHE_HOME/fastclips``, or ``~/.cache/fastclips``, under digests of its
+URL and its ETag, one for each URL. If nothing can be written there, the index is fetched each time.
 
 **Identity.** Sizes and ETags of all shards are those of one listing at the opening, and every process asks
 for them. Plain web servers have no listing: there, each process takes what its first read of a shard says.
