@@ -297,10 +297,18 @@ class RemoteFolder:
         return data, found
 
     def list(self) -> dict[str, Found] | None:
-        """Return all objects of the folder and of those in it, by name; None if the store has no listings."""
+        """Return all objects of the folder and of those in it, by name.
+
+        None if the store has no listings, or the credentials allow to read, but not to list.
+        """
         if not self.can_list:
             return None
-        pages = self._call(lambda obs, store: list(obs.list(store)))
+        try:
+            pages = self._call(lambda obs, store: list(obs.list(store)))
+        except StoreError as error:
+            if error.denied:
+                return None
+            raise
         return {meta["path"]: Found.of(meta) for page in pages for meta in page}
 
     def put(self, name: str, data: bytes | Path) -> None:
@@ -351,6 +359,6 @@ def _imported(knob: str) -> Any:  # noqa: ANN401 - a module
             put(store.MemoryStore(), "x", b"")  # the first call starts the runtime
         finally:
             if known is None:
-                del os.environ[threads]
+                os.environ.pop(threads, None)
         _used_by = os.getpid()
     return store

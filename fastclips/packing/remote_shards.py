@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastclips.data.pack_storage import INDEX, RESTORE
 from fastclips.data.remote_pack import RemotePack
+from fastclips.data.store_errors import StoreError
 from fastclips.data.tars import UNFINISHED
 from fastclips.errors import DataError, OptionError
 from fastclips.packing.headers import headers_name
@@ -62,7 +63,7 @@ class RemoteShards(Shards):
     ) -> None:
         self._target = target
         self._index: Columns | None = None
-        self._there = target.list() or {}
+        self._there = self._listed()
         self._check_content(made)
         self._staged = Path(tempfile.mkdtemp(prefix="fastclips-pack-"))
         try:
@@ -78,6 +79,15 @@ class RemoteShards(Shards):
         except BaseException:
             shutil.rmtree(self._staged, ignore_errors=True)
             raise
+
+    def _listed(self) -> dict[str, Found]:
+        """Return what is in the pack's folder."""
+        there = self._target.list()
+        if there is None:
+            raise StoreError(
+                "access is denied: packing needs permission to list, read, write and delete objects"
+            )
+        return there
 
     def _check_content(self, made: str) -> None:
         """Raise OptionError if the folder cannot become this pack; fetch the index if it is one."""
@@ -140,7 +150,7 @@ class RemoteShards(Shards):
     def save(self, columns: Columns) -> None:
         """Upload the pack's index, after a look whether all shards are there: then it is a pack."""
         super().save(columns)
-        there = self._target.list() or {}
+        there = self._listed()
         for number, record in enumerate(self._records):
             name, size = shard_name(number), record.meta["size"]
             if name not in there or there[name].size != size:
@@ -154,7 +164,7 @@ class RemoteShards(Shards):
 
     def discard(self) -> None:
         """Delete all that was written, so that another run reads the frames again."""
-        self._target.delete(self._target.list() or {})
+        self._target.delete(self._listed())
         super().discard()
 
     def __exit__(
