@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and body are two writes
     server: ObjectServer
 
     def do_HEAD(self):
@@ -30,8 +31,9 @@ class _Handler(BaseHTTPRequestHandler):
             server.stopped.wait(server.silence_s)
             self.close_connection = True
             return
-        if isinstance(fault, int):
-            self.reply(fault, b"made up", body=body)
+        if isinstance(fault, (int, tuple)):
+            status, text = fault if isinstance(fault, tuple) else (fault, "made up")
+            self.reply(status, text.encode(), body=body)
             return
         path = server.folder / unquote(self.path.partition("?")[0]).lstrip("/")
         if not path.is_file():
@@ -86,8 +88,8 @@ class _Handler(BaseHTTPRequestHandler):
 class ObjectServer(ThreadingHTTPServer):
     """Serves a folder at `url`; a context manager.
 
-    ``faults`` maps the number of a request, from 0, to what happens to it: a status, "reset", "short",
-    "silence", "changed" (the ETag) or "deaf" (If-Match is ignored). ``fault`` is a function of the command
+    ``faults`` maps the number of a request, from 0, to what happens to it: a status, (status, text), "reset",
+    "short", "silence", "changed" (the ETag) or "deaf" (If-Match is ignored). ``fault`` is a function of the command
     and the path that says the same. ``done`` counts the faults.
     """
 

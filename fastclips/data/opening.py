@@ -438,7 +438,7 @@ def _sources(
 
 
 def _checked_roots(roots: dict[str, Root]) -> dict[str, Root]:
-    urls = [name for name, root in roots.items() if is_url(root.path)]
+    urls = [str(root) for root in roots.values() if is_url(root.path)]
     if urls:
         raise OptionError(
             f"{urls[0]!r} is a URL, but object stores hold packs, which are opened alone: pack all streams "

@@ -6,8 +6,8 @@
     pack.index(remedy, paged)        Columns: of the copy on disk with this ETag, or fetched
     pack.shard(name, size)           a shard, with `read` as `fastclips.data.members.Shard`
 
-**The copy of the index** is in ``$XDG_CACHE_HOME/fastclips``, by default ``~/.cache/fastclips``, under
-digests of its URL and its ETag, one for each URL. If nothing can be written there, the index is fetched each time.
+**The copy of the index** is in ``$XDG_CACHE_HOME/fastclips``, or ``~/.cache/fastclips``, under digests of its
+URL and its ETag, one for each URL. If nothing can be written there, the index is fetched each time.
 
 **Identity.** Sizes and ETags of all shards are those of one listing at the opening, and every process asks
 for them. Plain web servers have no listing: there, each process takes what its first read of a shard says.
@@ -96,7 +96,7 @@ class RemotePack:
             objects = folder.list()
             found = folder.look(_INDEX) if objects is None or _INDEX in objects else None
         except StoreError as error:
-            if error.missing and folder.can_list is False:
+            if error.missing and "bucket" not in error.strerror:
                 raise _no_pack(folder, {}) from error
             raise DataError(f"cannot open {folder.url!r}: {error.strerror}") from error
         if found is None:

@@ -39,7 +39,7 @@ _CAUSES = (
         "the credentials have expired ({said}): renew them, and open it again",
     ),
     (
-        r"169\.254\.169\.254|metadata\.google|identity/oauth2|computeMetadata",
+        r"169\.254\.169\.254|latest/api/token|latest/meta-data|metadata\.google|identity/oauth2|computeMetadata",
         (
             "no credentials were found: {credentials}; a public bucket is read by "
             "storage_options={{'skip_signature': True}}"
@@ -75,11 +75,13 @@ class StoreError(OSError):
         The reason and the remedy, without the name of the object.
     missing : bool
         Whether the object or the bucket does not exist.
+    denied : bool
+        Whether the credentials do not allow it.
     """
 
-    def __init__(self, why: str, *, missing: bool = False) -> None:
+    def __init__(self, why: str, *, missing: bool = False, denied: bool = False) -> None:
         super().__init__(errno.EREMOTEIO, why)
-        self.missing = missing
+        self.missing, self.denied = missing, denied
 
 
 def changed() -> StoreError:
@@ -108,8 +110,8 @@ def explained(error: Exception, secrets: Iterable[str]) -> StoreError:
         "text": plain(str(error), secrets),
     }
     message = next(message for pattern, message in _CAUSES if re.search(pattern, text))
-    missing = message in (_CAUSES[0][1], _CAUSES[1][1])
-    return StoreError(message.format(**known), missing=missing)
+    missing = message.startswith(("there is no such object", "the bucket does not exist"))
+    return StoreError(message.format(**known), missing=missing, denied=message.startswith("access is denied"))
 
 
 def plain(text: str, secrets: Iterable[str]) -> str:

@@ -42,9 +42,11 @@ __all__ = ["Found", "RemoteFolder", "as_local", "is_url", "split_url"]
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://").match
 _SCHEMES = ("s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss", "https", "http")
 _MICROSOFT = ("az", "azure", "adl", "abfs", "abfss")  # their URLs may have container@account
-_RETRY = ("max_retries", "retry_timeout")
+_PAUSES = ("init_backoff", "max_backoff")  # of retries
+_RETRY = ("max_retries", "retry_timeout", *_PAUSES)
 _DEFAULTS = {"timeout": 30, "connect_timeout": 5}  # seconds
-_RETRIES, _RETRY_S, _FIRST_S, _MOST_S = 10, 60, 0.1, 5.0
+_RETRIES = 10
+_RETRY_DEFAULTS = {"retry_timeout": 60, "init_backoff": 0.1, "max_backoff": 5}  # seconds
 _PART, _PARTS = 8 * 2**20, 9_000  # bytes of a part of an upload, and the most parts
 _TIMES = ("timeout", "connect_timeout", "read_timeout", "pool_idle_timeout", "http2_keep_alive_timeout")
 _CLIENT = {
@@ -185,7 +187,11 @@ class RemoteFolder:
 
     def _check_plain_http(self, scheme: str, knob: str) -> None:
         """Raise OptionError if requests would be readable on their way, and this is not allowed."""
-        if str(self._options.get("allow_http", "")).lower() in ("true", "1"):
+        allowed = os.environ.get("AWS_ALLOW_HTTP", "") if scheme in ("s3", "s3a") else ""
+        if str(self._options.setdefault("allow_http", allowed.lower() in ("true", "1"))).lower() in (
+            "true",
+            "1",
+        ):
             return
         endpoints = [
             value for name, value in self._options.items() if name.endswith(("endpoint", "endpoint_url"))
@@ -213,15 +219,14 @@ class RemoteFolder:
             raise OptionError(
                 f"storage_options= has max_retries={retries!r}: must be an integer of at least 0"
             )
-        seconds = _seconds("retry_timeout", self._options.get("retry_timeout", _RETRY_S))
-        if not isinstance(seconds, timedelta):
-            raise OptionError(f"storage_options= has retry_timeout={seconds!r}: must be a number of seconds")
-        pauses = {
-            "init_backoff": timedelta(seconds=_FIRST_S),
-            "max_backoff": timedelta(seconds=_MOST_S),
-            "base": 2,
+        times = {
+            name: _seconds(name, self._options.get(name, value)) for name, value in _RETRY_DEFAULTS.items()
         }
-        retry = {"max_retries": retries, "retry_timeout": seconds, "backoff": pauses}
+        for name, value in times.items():
+            if not isinstance(value, timedelta):
+                raise OptionError(f"storage_options= has {name}={value!r}: must be a number of seconds")
+        pauses = {"base": 2, **{name: times.pop(name) for name in _PAUSES}}
+        retry = {"max_retries": retries, "backoff": pauses, **times}
         try:
             store = from_url(self.url, client_options=client, retry_config=retry, **more)
         except Exception as error:  # noqa: BLE001 - of several kinds, some of them of Rust
@@ -292,10 +297,18 @@ class RemoteFolder:
         return data, found
 
     def list(self) -> dict[str, Found] | None:
-        """Return all objects of the folder and of those in it, by name; None if the store has no listings."""
+        """Return all objects of the folder and of those in it, by name.
+
+        None if the store has no listings, or the credentials allow to read, but not to list.
+        """
         if not self.can_list:
             return None
-        pages = self._call(lambda obs, store: list(obs.list(store)))
+        try:
+            pages = self._call(lambda obs, store: list(obs.list(store)))
+        except StoreError as error:
+            if error.denied:
+                return None
+            raise
         return {meta["path"]: Found.of(meta) for page in pages for meta in page}
 
     def put(self, name: str, data: bytes | Path) -> None:
@@ -346,6 +359,6 @@ def _imported(knob: str) -> Any:  # noqa: ANN401 - a module
             put(store.MemoryStore(), "x", b"")  # the first call starts the runtime
         finally:
             if known is None:
-                del os.environ[threads]
+                os.environ.pop(threads, None)
         _used_by = os.getpid()
     return store
