@@ -105,7 +105,8 @@ class ClipLoader(Batches):
         Worker processes; by default one per core, which is too many if several ranks share a machine; 0
         renders in the calling process.
     memory : str or int
-        Ceiling for the workers' batches and the cache in shared memory, such as ``"1GiB"``, or in bytes.
+        Ceiling for the workers' batches, the cache and bytes of a remote pack that are read ahead, in shared
+        memory, such as ``"1GiB"``, or in bytes.
     cache : str, int or FrameCache
         How much of `memory` holds decoded frames that several clips show, so that each is decoded once:
         such as ``"512MiB"``, or bytes; 0 for none; ``"auto"`` is what the batches leave. The plan is known

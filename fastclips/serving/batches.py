@@ -386,7 +386,7 @@ class Batches:
 
     @property
     def pids(self) -> list[int]:
-        """Process ids of the nursery and the workers, if there are any."""
+        """Process ids of the nursery, the workers and the fetchers, if there are any."""
         return self._engine.pids if isinstance(self._engine, Pool) and not self._closed else []
 
     def close(self) -> None:
