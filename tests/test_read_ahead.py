@@ -4,10 +4,12 @@ import os
 import shutil
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers import alive, make_frames, make_masks, wait_until, write_jpeg
+from object_server import ObjectServer
 from storages import FarPack
 
 import fastclips as fc
@@ -118,7 +120,10 @@ def test_what_frame_slots_hold_is_not_read(packed):
 
 def test_without_memory_for_bytes_workers_read(packed, expected):
     nbytes = 3 * SIZE * 4 * 40 * 40 * 3
-    with make_loader(FarPack.of(packed), memory=nbytes + 2**16) as loader:
+    with pytest.warns(UserWarning, match=r'not read ahead.* give memory="2MiB" or more') as warned:
+        loader = make_loader(FarPack.of(packed), memory=nbytes + 2**16)
+    assert Path(warned[0].filename).name == "test_read_ahead.py"
+    with loader:
         assert_equal(batches_of(loader), expected)
         assert loader._engine._arena.ahead_bytes == 0
         assert loader.stats().ahead_clips == 0
@@ -184,9 +189,7 @@ def test_killed_fetchers_and_workers_change_nothing(packed, expected):
                     if alive(victim):
                         os.kill(victim, signal.SIGKILL)
             assert number + 1 == len(expected)
-        stats = loader.stats()
-        assert stats.fetcher_restarts > 2
-        assert loader.report().restarts > 0
+        wait_until(lambda: loader.stats().fetcher_restarts > 0 and loader.report().restarts > 0)
         wait_until(lambda: len(loader.pids) == 4 and all(map(alive, loader.pids)))
 
 
@@ -206,6 +209,27 @@ def test_a_stopped_fetcher_harms_nobody(packed, expected):
         serve_until_read_ahead(loader)
         assert loader.pids[3] == fetcher
         assert loader.stats().fetcher_restarts == 0
+
+
+@pytest.mark.slow
+def test_a_store_that_fails_and_fetchers_that_are_killed(packed, expected, tmp_path, monkeypatch):
+    """Over HTTP, with every seventh answer a fault, and a fetcher killed before each batch."""
+    pytest.importorskip("obstore")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    faults = [503, "reset", "short", 500]
+    with ObjectServer(packed.storage.folder) as server:
+        options = {"allow_http": True, "timeout": 5, "retry_timeout": 20}
+        with make_loader(fc.open(server.url, storage_options=options)) as loader:
+            wait_until(lambda: len(loader.pids) == 4)
+            server.faults = {number: faults[number % 4] for number in range(0, 2000, 7)}
+            for number, x in enumerate(loader.epoch(0)):
+                np.testing.assert_array_equal(x, expected[number][0])
+                if len(loader.pids) == 4:
+                    os.kill(loader.pids[3], signal.SIGKILL)
+            assert number + 1 == len(expected)
+            assert server.done.total() > 5
+            wait_until(lambda: loader.stats().fetcher_restarts > 0)
+            serve_until_read_ahead(loader)
 
 
 def test_ranges_of_two_series(packed):

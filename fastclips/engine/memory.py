@@ -6,6 +6,7 @@ none.
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 from fastclips._native import PAGE
@@ -59,8 +60,16 @@ def new_arena(
     if ahead_bytes := getattr(spec, "ahead_bytes", 0):
         fetchers = reading_for(workers, ahead_bytes).fetchers
         ahead = geometry | {"ahead_bytes": ahead_bytes, "workers": workers + fetchers}
-        if Arena.nbytes_of(slots=_LEAST_SLOTS, **ahead) <= memory - (cache or 0):
+        needed = Arena.nbytes_of(slots=_LEAST_SLOTS, **ahead) + (cache or 0)
+        if needed <= memory:
             geometry = ahead
+        else:
+            warnings.warn(
+                f"memory={memory}: does not hold {_LEAST_SLOTS} batches with the bytes of their clips, up to "
+                f"{ahead_bytes} each, so this remote pack is not read ahead, and workers wait for each clip; "
+                f'give memory="{-(-needed // 2**20)}MiB" or more, or a smaller batch_size',
+                stacklevel=5,  # where a loader is made
+            )
     slots = _slots(geometry, memory, wanted, cache if shared else None)
     if shared is not None:
         geometry |= _frames(geometry, slots, memory, shared, cache, most_frames)

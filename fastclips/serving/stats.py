@@ -182,6 +182,11 @@ class Stats:
             advice = f"{limit} in its own process is the limit; set workers={cores}"
         elif self.idle_s > sum(parts.values()):
             advice = "the run was so short that most of it was spent starting the workers"
+        elif limit == "reading" and self.ahead_bytes:
+            advice = (
+                "reading from the store is the limit; add workers, for each of which more reads are in flight, "
+                "or keep what was read, by fastclips.open(url, local=folder)"
+            )
         elif limit == "reading":
             advice = "reading is the limit; add workers, or move the data to a faster disk"
         elif self.workers < cores:
