@@ -89,8 +89,8 @@ class ObjectServer(ThreadingHTTPServer):
     """Serves a folder at `url`; a context manager.
 
     ``faults`` maps the number of a request, from 0, to what happens to it: a status, (status, text), "reset",
-    "short", "silence", "changed" (the ETag) or "deaf" (If-Match is ignored). ``fault`` is a function of the command
-    and the path that says the same. ``done`` counts the faults.
+    "short", "silence", "changed" (the ETag) or "deaf" (If-Match is ignored). ``fault`` is a function of the
+    command and the path that says the same. ``done`` counts the faults.
     """
 
     daemon_threads = True

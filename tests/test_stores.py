@@ -351,6 +351,12 @@ def test_options_of_urls_are_for_urls(top, tmp_path):
         fc.open("s3://b/x", local="/proc/x")
 
 
+def test_unpack_wants_a_local_copy(server, tmp_path):
+    for pack in (opened(server), f"{server.url}/packed"):
+        with pytest.raises(fc.OptionError, match=rf"{server.url}/packed': is in an object store: copy it"):
+            fc.unpack(pack, tmp_path / "again")
+
+
 def test_file_urls_are_paths(top, expected):
     assert same(batches(fc.open(f"file://{top}/packed")), expected)
     assert len(fc.open(f"file://{top}/frames")) > 0

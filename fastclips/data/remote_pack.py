@@ -96,7 +96,7 @@ class RemotePack:
             objects = folder.list()
             found = folder.look(_INDEX) if objects is None or _INDEX in objects else None
         except StoreError as error:
-            if error.missing and "bucket" not in error.strerror:
+            if error.missing and "bucket" not in str(error):
                 raise _no_pack(folder, {}) from error
             raise DataError(f"cannot open {folder.url!r}: {error.strerror}") from error
         if found is None:
