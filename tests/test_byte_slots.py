@@ -1,5 +1,6 @@
 """Byte slots: who may fill one, for which ticket, and what a worker finds there."""
 
+import tarfile
 import threading
 import time
 from itertools import pairwise
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from fastclips._native import Arena, State
+from fastclips._native import Arena, State, find_members
 from fastclips.data.ranges import join, places, read_table, write_table
 
 SLOTS, ROWS, NBYTES = 2, 2, 128
@@ -192,3 +193,19 @@ def test_a_table_gives_back_what_was_written(ranges):
     assert [(start, end, bytes(found)) for start, end, found in read_table(memory)] == [
         (start, end, bytes(data[start:end])) for start, end in ranges
     ]
+
+
+def test_members_are_found_in_any_contiguous_bytes():
+    info = tarfile.TarInfo("a")
+    info.size = 3
+    tar = info.tobuf() + b"abc" + bytes(509)
+    arena = make_arena(ahead_bytes=2048)
+    arena.byte_slot(1)[: len(tar)] = np.frombuffer(tar, np.uint8)
+    for data in (tar, bytearray(tar), memoryview(tar), arena.byte_slot(1).data.toreadonly()):
+        ((member,), some_npy) = find_members(data, [512], [3])
+        assert (bytes(member), some_npy) == (b"abc", False)
+    for data in (memoryview(tar)[::2], memoryview(tar).cast("I"), memoryview(tar).cast("B", (2, 512))):
+        with pytest.raises(ValueError, match="contiguous bytes"):
+            find_members(data, [512], [3])
+    with pytest.raises(TypeError):
+        find_members("text", [512], [3])

@@ -129,9 +129,10 @@ def test_without_memory_for_bytes_workers_read(packed, expected):
         assert loader.stats().ahead_clips == 0
 
 
-def test_a_clip_larger_than_the_others_is_read_by_its_worker(tmp_path):
+def test_a_clip_larger_than_the_others_is_read_by_its_worker(tmp_path, monkeypatch):
     """A byte slot is at most four times as large as the first clips; the last video is much larger."""
-    frames = make_frames(tmp_path / "frames", videos=26, frames=13)
+    monkeypatch.setattr("fastclips.serving.byte_room._TICKETS", 16)
+    frames = make_frames(tmp_path / "frames", videos=4, frames=11)
     noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
     for number in range(5):
         write_jpeg(frames / "class_1" / "video_99" / f"frame_{number + 1:05d}.jpg", noise, quality=98)
