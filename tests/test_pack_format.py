@@ -23,7 +23,8 @@ from fastclips._native import find_members
 from fastclips.data import pack_storage
 from fastclips.data.columns import Columns
 from fastclips.data.members import MemberError, contents
-from fastclips.data.pack_storage import PackStorage, open_pack
+from fastclips.data.pack_storage import PackStorage
+from fastclips.data.packs import open_pack
 from fastclips.data.storage import Storage
 from fastclips.errors import DataError, FrameError
 

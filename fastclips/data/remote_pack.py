@@ -39,7 +39,7 @@ __all__ = ["RemotePack", "RemoteShard"]
 
 _INDEX = "pack.index"
 _UNFINISHED = ".packing/"
-_PIECE = 32 * 2**20  # bytes of the index that are fetched by one request
+_PIECE = 8 * 2**20  # bytes of the index that are fetched by one request
 
 
 class RemotePack:

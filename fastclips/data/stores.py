@@ -47,7 +47,7 @@ _RETRY = ("max_retries", "retry_timeout", *_PAUSES)
 _DEFAULTS = {"timeout": 30, "connect_timeout": 5}  # seconds
 _RETRIES = 10
 _RETRY_DEFAULTS = {"retry_timeout": 60, "init_backoff": 0.1, "max_backoff": 5}  # seconds
-_PART, _PARTS = 8 * 2**20, 9_000  # bytes of a part of an upload, and the most parts
+_PART, _PARTS = 5 * 2**20, 9_000  # bytes of a part of an upload, and the most parts
 _TIMES = ("timeout", "connect_timeout", "read_timeout", "pool_idle_timeout", "http2_keep_alive_timeout")
 _CLIENT = {
     *("allow_http", "allow_invalid_certificates", "default_content_type", "default_headers", "http1_only"),
