@@ -184,8 +184,8 @@ class Stats:
             advice = "the run was so short that most of it was spent starting the workers"
         elif limit == "reading" and self.ahead_bytes:
             advice = (
-                "reading from the store is the limit; add workers, for each of which more reads are in flight, "
-                "or keep what was read, by fastclips.open(url, local=folder)"
+                "reading from the store is the limit; add workers, since more reads are then in flight, or keep "
+                "what was read, by fastclips.open(url, local=folder)"
             )
         elif limit == "reading":
             advice = "reading is the limit; add workers, or move the data to a faster disk"
