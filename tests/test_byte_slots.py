@@ -129,6 +129,27 @@ def test_a_worker_waits_for_a_fetcher_but_not_for_long():
     fetcher.join()
 
 
+def test_a_stopped_fetcher_keeps_its_slot():
+    """What it goes on to write is read by nobody, however many tickets have come since."""
+    arena = make_arena(slots=1, rows=1)
+    arena.publish(0, 1, bytes(16))
+    assert arena.claim_read(5, 0) == (0, 1)
+    for number in (1, 2):
+        assert arena.claim(9, 0) == (0, number)
+        assert not arena.take_bytes(0, number, 0)
+        assert arena.finish(0, 9, True)
+        arena.publish(0, number + 1, bytes(16))
+        assert arena.claim_read(6, 0) is None
+    arena.byte_slot(0)[:] = 1
+    assert arena.finish_read(0, 5, True)
+    assert arena.byte_word(0) == (1, 5, FULL)
+    assert arena.claim(9, 0) == (0, 3)
+    assert not arena.take_bytes(0, 3, 0)
+    assert arena.finish(0, 9, True)
+    arena.publish(0, 4, bytes(16))
+    assert arena.claim_read(6, 0) == (0, 4), "and from then on others read again"
+
+
 def test_a_fetcher_waits_for_tickets():
     arena, claims = make_arena(), []
     fetcher = threading.Thread(target=lambda: claims.append(arena.claim_read(5, 60_000)))

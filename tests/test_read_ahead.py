@@ -14,6 +14,8 @@ from storages import FarPack
 
 import fastclips as fc
 from fastclips.data.series import SeriesStorage
+from fastclips.engine.arena import COUNTERS
+from fastclips.serving.stats import Stats
 
 SIZE = 8
 
@@ -231,6 +233,15 @@ def test_a_store_that_fails_and_fetchers_that_are_killed(packed, expected, tmp_p
             assert server.done.total() > 5
             wait_until(lambda: loader.stats().fetcher_restarts > 0)
             serve_until_read_ahead(loader)
+
+
+def test_the_verdict_where_the_store_is_the_limit():
+    counters = dict.fromkeys(COUNTERS, 0.0) | {"read_s": 9.0, "clips": 10.0, "ahead": 3.0}
+    measured = {"seconds": 10.0, "frames_served": 100, "waited_s": 9.0, "workers": 2, "resident_bytes": 0}
+    assert "move the data to a faster disk" in Stats.of(counters, **measured).verdict
+    stats = Stats.of(counters, **measured, ahead_bytes=1000)
+    assert stats.ahead_clips == 3
+    assert "reading from the store is the limit; add workers" in stats.verdict
 
 
 def test_ranges_of_two_series(packed):

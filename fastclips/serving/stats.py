@@ -184,7 +184,7 @@ class Stats:
             advice = "the run was so short that most of it was spent starting the workers"
         elif limit == "reading" and self.ahead_bytes:
             advice = (
-                "reading from the store is the limit; add workers, since more reads are then in flight, or keep "
+                "reading from the store is the limit; add workers, as more reads are then in flight, or keep "
                 "what was read, by fastclips.open(url, local=folder)"
             )
         elif limit == "reading":
