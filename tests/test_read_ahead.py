@@ -15,6 +15,7 @@ from storages import FarPack
 import fastclips as fc
 from fastclips.data.series import SeriesStorage
 from fastclips.engine.arena import COUNTERS
+from fastclips.engine.fetcher import ComingFrames
 from fastclips.serving.stats import Stats
 
 SIZE = 8
@@ -118,6 +119,17 @@ def test_what_frame_slots_hold_is_not_read(packed):
             stats = loader.stats()
             ahead[cache] = stats.ahead_bytes / stats.clips
     assert ahead["auto"] < 0.5 * ahead[0]
+
+
+def test_frames_that_earlier_tickets_bring_are_left_out():
+    coming = ComingFrames(apart=4)
+    assert coming.without(10, 0, [1, 2, 3], [0, 1, -1]) == [1, 2, 3]
+    assert coming.without(13, 0, [1, 2], [0, 1]) == [1, 2], "which may be rendered at the same time"
+    assert coming.without(14, 0, [2, 3, 4], [1, -1, 2]) == [3, 4]
+    assert coming.without(14, 1, [2], [1]) == [2], "of another video, to which the slot is given"
+    assert coming.without(20, 0, [2], [1]) == [2]
+    assert coming.without(9, 1, [7], [1]) == [7], "an earlier ticket that is read for late"
+    assert coming.without(30, 0, [2], [1]) == []
 
 
 def test_without_memory_for_bytes_workers_read(packed, expected):

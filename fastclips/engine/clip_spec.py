@@ -153,5 +153,9 @@ class ClipSpec:
     @property
     def ticket_dtype(self) -> np.dtype[np.void]:
         """Of the tickets."""
-        shares = self.shared is not None or self.kept is not None
-        return ticket_dtype(self.time_steps, self.recipe.draws, self.layout.ticket_rows, shares=shares)
+        return ticket_dtype(self.time_steps, self.recipe.draws, self.layout.ticket_rows, shares=self.shares)
+
+    @property
+    def shares(self) -> bool:
+        """Whether tickets name frame slots."""
+        return self.shared is not None or self.kept is not None

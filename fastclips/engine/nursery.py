@@ -147,7 +147,8 @@ class Nursery:
     def _be(self, worker: int, index: int) -> None:
         """Work or fetch, without an end."""
         if index >= self._workers:
-            fetch(self._arena, self._spec, worker, index, self._reading.threads)  # type: ignore[arg-type]
+            threads, workers = self._reading.threads, self._workers
+            fetch(self._arena, self._spec, worker, index, threads, workers)  # type: ignore[arg-type]
         most_crashes = self._most_deaths if self._repeats_damaged else 0
         work(self._arena, self._spec, worker, index, most_crashes)
 
