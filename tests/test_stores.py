@@ -2,8 +2,10 @@
 
 import os
 import random
+import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -173,6 +175,17 @@ def test_opening_fails_within_bounded_time(server, fault, says):
     with pytest.raises(fc.DataError, match=says):
         opened(server, HASTY)
     assert time.monotonic() - began < 10
+
+
+def test_an_interrupt_ends_a_call_that_waits(server):
+    server.fault = lambda *_: "silence"
+    timer = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        opened(server, {"allow_http": True, "timeout": 30})
+    assert time.monotonic() - began < 10
+    timer.join()
 
 
 def test_no_server():

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -262,17 +263,37 @@ class RemoteFolder:
         except (obstore.exceptions.BaseError, OSError, ValueError) as error:
             raise explained(error, self._secrets()) from None
 
+    def _call_patiently(self, function: Callable[[Any, Any], Any]) -> Any:  # noqa: ANN401 - as above
+        """Call as `_call`, in a thread: obstore does not notice an interrupt, but a wait for a thread does."""
+        done: list[Any] = []
+        failed: list[BaseException] = []
+
+        def call() -> None:
+            try:
+                done.append(self._call(function))
+            except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
+                failed.append(error)
+
+        thread = threading.Thread(target=call, daemon=True)
+        thread.start()
+        thread.join()
+        if failed:
+            raise failed[0]
+        return done[0]
+
     def look(self, name: str) -> Found:
         """Return what identifies an object; raise StoreError.
 
         The request is for one byte, because answers to HEAD do not say why they fail.
         """
-        found: Found = self._call(
+        found: Found = self._call_patiently(
             lambda obs, store: Found.of(obs.get(store, name, options={"range": (0, 1)}).meta)
         )
         return found
 
-    def read(self, name: str, start: int, length: int, of: Found | None) -> tuple[bytes, Found]:
+    def read(
+        self, name: str, start: int, length: int, of: Found | None, *, patiently: bool = False
+    ) -> tuple[bytes, Found]:
         """Return a range of an object, and what identifies the object.
 
         Parameters
@@ -283,6 +304,8 @@ class RemoteFolder:
             The range, in bytes.
         of : Found, optional
             What the object must be.
+        patiently : bool
+            Whether an interrupt ends the call, which takes longer.
 
         Raises
         ------
@@ -300,7 +323,7 @@ class RemoteFolder:
                 raise changed()
             return bytes(result.bytes()), found
 
-        data, found = self._call(get)
+        data, found = self._call_patiently(get) if patiently else self._call(get)
         if len(data) != length:
             raise StoreError(f"it gave {len(data)} bytes of {length}: it was replaced, or not fully uploaded")
         return data, found
@@ -313,7 +336,7 @@ class RemoteFolder:
         if not self.can_list:
             return None
         try:
-            found: dict[str, Found] = self._call(
+            found: dict[str, Found] = self._call_patiently(
                 lambda obs, store: {meta["path"]: Found.of(meta) for page in obs.list(store) for meta in page}
             )
         except StoreError as error:
@@ -326,14 +349,16 @@ class RemoteFolder:
         """Write an object, or the content of a file. It appears when all of it has arrived."""
         size = len(data) if isinstance(data, bytes) else data.stat().st_size
         part = max(_PART, -(-size // _PARTS))
-        self._call(lambda obs, store: obs.put(store, name, data, chunk_size=part, max_concurrency=4) and None)
+        self._call_patiently(
+            lambda obs, store: obs.put(store, name, data, chunk_size=part, max_concurrency=4) and None
+        )
 
     def delete(self, names: Iterable[str]) -> None:
         """Delete objects; those that do not exist count as deleted."""
         wanted = [*names]
         try:
             if wanted:
-                self._call(lambda obs, store: obs.delete(store, wanted))
+                self._call_patiently(lambda obs, store: obs.delete(store, wanted))
         except StoreError as error:
             if not error.missing:
                 raise
