@@ -2,8 +2,10 @@
 
 import os
 import random
+import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -12,7 +14,7 @@ from object_server import ObjectServer
 
 import fastclips as fc
 from fastclips.data.store_errors import StoreError
-from fastclips.testing import write_frames
+from fastclips.testing import check_storage, write_frames
 
 pytest.importorskip("obstore")
 
@@ -173,6 +175,17 @@ def test_opening_fails_within_bounded_time(server, fault, says):
     with pytest.raises(fc.DataError, match=says):
         opened(server, HASTY)
     assert time.monotonic() - began < 10
+
+
+def test_an_interrupt_ends_a_call_that_waits(server):
+    server.fault = lambda *_: "silence"
+    timer = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        opened(server, {"allow_http": True, "timeout": 30})
+    assert time.monotonic() - began < 10
+    timer.join()
 
 
 def test_no_server():
@@ -393,22 +406,31 @@ def test_obstore_is_imported_where_it_is_needed(server):
     assert int(done.stdout) <= 4, "one runtime thread, and those of requests to names"
 
 
-def test_a_forked_child_is_told(server):
-    data = opened(server)
-    data.storage.read("image", 0, 0)
+def test_the_storage_keeps_the_contract(server, top, tmp_path):
+    frames = fc.open(top / "frames")
+    fc.pack(frames.select(list(frames.index.names)[:2]), tmp_path / "packed", workers=0)
+    server.folder = tmp_path
+    data = opened(server)  # also in processes that are forked after reads
+    frame_counts = data.storage.frame_counts.tolist()
+    check_storage(data.storage, streams=["image"], frame_counts=frame_counts)
+
+
+def test_a_forked_process_opens_and_reads(server, expected):
+    opened(server).storage.read("image", 0, 0)
     ours, theirs = os.pipe()
     pid = os.fork()
     if not pid:
         try:
-            data.storage.read("image", 0, 1)
-        except fc.FrameError as error:
-            os.write(theirs, str(error).encode())
+            good = same(batches(opened(server)), expected)
+            with pytest.raises(fc.DataError, match="there is no pack"):
+                fc.open(f"{server.url}/nothing", storage_options=QUICK)
+            os.write(theirs, str(good).encode())
         finally:
             os._exit(0)
     os.close(theirs)
-    os.waitpid(pid, 0)
     with os.fdopen(ours, "rb") as file:
-        assert b"was forked from one that had read from a store" in file.read()
+        assert file.read() == b"True"
+    os.waitpid(pid, 0)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

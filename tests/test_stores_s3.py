@@ -205,5 +205,6 @@ def test_the_command_packs_into_a_bucket(frames, options, monkeypatch, capsys):
     assert main(["pack", str(frames), URL, "--storage-option", "allow_http=true", *more]) == 0
     assert re.search(rf"^{URL}: \d+ videos", capsys.readouterr().out)
     monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    assert main(["check", URL, "--workers", "0"]) == 0
     (x, _), *_ = fc.ClipLoader(fc.open(URL), fc.Windows(4), batch_size=2, workers=0)
     assert x.dtype == np.uint8

@@ -2,7 +2,7 @@
 
 ::
 
-    RemotePack.at(url, ...)          asks for the ETag of ``pack.index`` and lists the shards
+    RemotePack.at(url, ...)          lists the index and the shards, with sizes and ETags
     pack.index(remedy, paged)        Columns: of the copy on disk with this ETag, or fetched
     pack.shard(name, size)           a shard, with `read` as `fastclips.data.members.Shard`
 
@@ -94,7 +94,7 @@ class RemotePack:
     def _found_in(cls, folder: RemoteFolder, cache: BlockCache | None) -> RemotePack:
         try:
             objects = folder.list()
-            found = folder.look(_INDEX) if objects is None or _INDEX in objects else None
+            found = folder.look(_INDEX) if objects is None else objects.get(_INDEX)
         except StoreError as error:
             if error.missing and "bucket" not in str(error):
                 raise _no_pack(folder, {}) from error
@@ -165,7 +165,7 @@ class RemotePack:
         with file.open("wb") as out:
             for start in range(0, found.size, _PIECE):
                 length = min(_PIECE, found.size - start)
-                out.write(self._folder.read(_INDEX, start, length, found)[0])
+                out.write(self._folder.read(_INDEX, start, length, found, patiently=True)[0])
 
 
 _UPLOAD = "upload it again, or run the same packing again"

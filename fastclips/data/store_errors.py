@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -82,6 +82,13 @@ class StoreError(OSError):
     def __init__(self, why: str, *, missing: bool = False, denied: bool = False) -> None:
         super().__init__(errno.EREMOTEIO, why)
         self.missing, self.denied = missing, denied
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (self.strerror, self.missing, self.denied)
+
+
+def _unpickled(why: str, missing: bool, denied: bool) -> StoreError:
+    return StoreError(why, missing=missing, denied=denied)
 
 
 def changed() -> StoreError:

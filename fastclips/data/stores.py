@@ -11,7 +11,7 @@
 
 obstore does the requests. It is imported with the first of them, so not by ``import fastclips``, and by a
 worker after the fork. Its runtime has one thread. A process that was forked from one that had used obstore
-would wait for ever, so there each call is an error.
+would wait for ever, so a fresh interpreter makes the requests for it (`fastclips.data.store_deputy`).
 
 **Retries.** obstore repeats requests that fail by 429, 5xx, a lost connection, a body that ends early or no
 answer within ``timeout``, with pauses that double, until ``retry_timeout`` is over. So every call ends within
@@ -25,11 +25,13 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
+from fastclips.data.store_deputy import deputy
 from fastclips.data.store_errors import CREDENTIALS, StoreError, changed, explained, plain
 from fastclips.errors import OptionError
 
@@ -205,7 +207,7 @@ class RemoteFolder:
 
     def _made(self, knob: str = "source") -> Any:  # noqa: ANN401 - one of obstore's stores
         """Return obstore's store, made once in each process."""
-        if self._process == os.getpid():
+        if self._process == os.getpid() or _used_by not in (0, os.getpid()):
             return self._store
         from_url = _imported(knob).from_url
         client = {name: value for name, value in self._options.items() if name in _CLIENT}
@@ -245,7 +247,12 @@ class RemoteFolder:
         return [value for value in self._options.values() if isinstance(value, str)]
 
     def _call(self, function: Callable[[Any, Any], Any]) -> Any:  # noqa: ANN401 - what it returns
-        """Call a function of obstore's module and the store; raise StoreError instead of its errors."""
+        """Call a function of obstore's module and the store; raise StoreError instead of its errors.
+
+        What it returns can be pickled.
+        """
+        if _used_by not in (0, os.getpid()):
+            return deputy().call(RemoteFolder._call, self, function)
         store = self._made()
         import obstore  # noqa: PLC0415 - see the module's docstring
 
@@ -256,14 +263,37 @@ class RemoteFolder:
         except (obstore.exceptions.BaseError, OSError, ValueError) as error:
             raise explained(error, self._secrets()) from None
 
+    def _call_patiently(self, function: Callable[[Any, Any], Any]) -> Any:  # noqa: ANN401 - as above
+        """Call as `_call`, in a thread: obstore does not notice an interrupt, but a wait for a thread does."""
+        done: list[Any] = []
+        failed: list[BaseException] = []
+
+        def call() -> None:
+            try:
+                done.append(self._call(function))
+            except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
+                failed.append(error)
+
+        thread = threading.Thread(target=call, daemon=True)
+        thread.start()
+        thread.join()
+        if failed:
+            raise failed[0]
+        return done[0]
+
     def look(self, name: str) -> Found:
         """Return what identifies an object; raise StoreError.
 
         The request is for one byte, because answers to HEAD do not say why they fail.
         """
-        return Found.of(self._call(lambda obs, store: obs.get(store, name, options={"range": (0, 1)})).meta)
+        found: Found = self._call_patiently(
+            lambda obs, store: Found.of(obs.get(store, name, options={"range": (0, 1)}).meta)
+        )
+        return found
 
-    def read(self, name: str, start: int, length: int, of: Found | None) -> tuple[bytes, Found]:
+    def read(
+        self, name: str, start: int, length: int, of: Found | None, *, patiently: bool = False
+    ) -> tuple[bytes, Found]:
         """Return a range of an object, and what identifies the object.
 
         Parameters
@@ -274,6 +304,8 @@ class RemoteFolder:
             The range, in bytes.
         of : Found, optional
             What the object must be.
+        patiently : bool
+            Whether an interrupt ends the call, which takes longer.
 
         Raises
         ------
@@ -291,7 +323,7 @@ class RemoteFolder:
                 raise changed()
             return bytes(result.bytes()), found
 
-        data, found = self._call(get)
+        data, found = self._call_patiently(get) if patiently else self._call(get)
         if len(data) != length:
             raise StoreError(f"it gave {len(data)} bytes of {length}: it was replaced, or not fully uploaded")
         return data, found
@@ -304,25 +336,29 @@ class RemoteFolder:
         if not self.can_list:
             return None
         try:
-            pages = self._call(lambda obs, store: list(obs.list(store)))
+            found: dict[str, Found] = self._call_patiently(
+                lambda obs, store: {meta["path"]: Found.of(meta) for page in obs.list(store) for meta in page}
+            )
         except StoreError as error:
             if error.denied:
                 return None
             raise
-        return {meta["path"]: Found.of(meta) for page in pages for meta in page}
+        return found
 
     def put(self, name: str, data: bytes | Path) -> None:
         """Write an object, or the content of a file. It appears when all of it has arrived."""
         size = len(data) if isinstance(data, bytes) else data.stat().st_size
         part = max(_PART, -(-size // _PARTS))
-        self._call(lambda obs, store: obs.put(store, name, data, chunk_size=part, max_concurrency=4))
+        self._call_patiently(
+            lambda obs, store: obs.put(store, name, data, chunk_size=part, max_concurrency=4) and None
+        )
 
     def delete(self, names: Iterable[str]) -> None:
         """Delete objects; those that do not exist count as deleted."""
         wanted = [*names]
         try:
             if wanted:
-                self._call(lambda obs, store: obs.delete(store, wanted))
+                self._call_patiently(lambda obs, store: obs.delete(store, wanted))
         except StoreError as error:
             if not error.missing:
                 raise
@@ -346,11 +382,6 @@ def _imported(knob: str) -> Any:  # noqa: ANN401 - a module
         raise OptionError(
             f"{knob}= is in an object store, which takes obstore: pip install 'fastclips[cloud]'"
         ) from error
-    if _used_by not in (0, os.getpid()):
-        raise StoreError(
-            "this process was forked from one that had read from a store, whose connections it cannot use: "
-            "start it by 'spawn' or 'forkserver' instead of 'fork'"
-        )
     if not _used_by:
         threads = "TOKIO_WORKER_THREADS"
         known = os.environ.get(threads)
