@@ -264,7 +264,7 @@ class RemoteFolder:
             raise explained(error, self._secrets()) from None
 
     def _call_patiently(self, function: Callable[[Any, Any], Any]) -> Any:  # noqa: ANN401 - as above
-        """Call as `_call`, in a thread: obstore does not notice an interrupt, but a wait for a thread does."""
+        """Call as `_call`, in a thread: an interrupt does not end obstore's waits, but that for a thread."""
         done: list[Any] = []
         failed: list[BaseException] = []
 
