@@ -266,10 +266,10 @@ class Arena:
     Each row of a slot has a cell: cell = slot * rows + row.
     """
 
-    def __init__(self, *, slots: int, rows: int, workers: int, ticket_bytes: int, slot_bytes: int, frames: int = 0, areas: int = 0, frame_bytes: int = 0) -> None: ...
+    def __init__(self, *, slots: int, rows: int, workers: int, ticket_bytes: int, slot_bytes: int, frames: int = 0, areas: int = 0, frame_bytes: int = 0, ahead_bytes: int = 0) -> None: ...
 
     @staticmethod
-    def nbytes_of(*, slots: int, rows: int, workers: int, ticket_bytes: int, slot_bytes: int, frames: int = 0, areas: int = 0, frame_bytes: int = 0) -> int:
+    def nbytes_of(*, slots: int, rows: int, workers: int, ticket_bytes: int, slot_bytes: int, frames: int = 0, areas: int = 0, frame_bytes: int = 0, ahead_bytes: int = 0) -> int:
         """Bytes that an arena would take."""
 
     @staticmethod
@@ -288,6 +288,10 @@ class Arena:
     @property
     def frame_slots(self) -> FrameSlots:
         """Its frame slots."""
+
+    @property
+    def ahead_bytes(self) -> int:
+        """Bytes of the byte slot of each cell; 0 if there are none."""
 
     @property
     def nbytes(self) -> int: ...
@@ -317,6 +321,34 @@ class Arena:
 
     def claim(self, worker: int, timeout_ms: int) -> tuple[int, int] | None:
         """Claim the oldest READY ticket: (cell, number); None after the timeout."""
+
+    def claim_read(self, fetcher: int, timeout_ms: int) -> tuple[int, int] | None:
+        """
+        Claim the byte slot of the oldest READY ticket that nobody reads for: (cell, number); None after the timeout.
+        """
+
+    def byte_slot(self, cell: int) -> Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C')]:
+        """
+        The byte slot of a cell, page-aligned; the array keeps the arena alive.
+        """
+
+    def finish_read(self, cell: int, fetcher: int, ok: bool) -> bool:
+        """
+        Publish what was written into a byte slot, or give it up; False if the fetcher does not hold it.
+        """
+
+    def take_bytes(self, cell: int, number: int, timeout_ms: int) -> bool:
+        """
+        Whether the byte slot has the bytes of a claimed ticket, after waiting for the fetcher that reads them; if not, no fetcher begins to read them.
+        """
+
+    def free_reads(self, fetcher: int) -> int:
+        """Free the byte slots that a dead fetcher was filling; how many."""
+
+    def byte_word(self, cell: int) -> tuple[int, int, int]:
+        """
+        The (number, fetcher, state) of a byte slot; states are 0 empty, 1 filling, 2 full.
+        """
 
     def finish(self, cell: int, worker: int, ok: bool) -> bool:
         """
@@ -458,7 +490,7 @@ def read_files(folder: bytes, names: list[bytes]) -> Files | tuple[int, int]:
     If one cannot be read, returns its number and errno instead, 0 for an empty file.
     """
 
-def find_members(data: bytes, starts: list[int], lengths: list[int]) -> tuple[list[memoryview], bool]:
+def find_members(data: bytes | memoryview, starts: list[int], lengths: list[int]) -> tuple[list[memoryview], bool]:
     """
     Views of a tar's members, and whether any of them is a .npy file.
 

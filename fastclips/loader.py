@@ -29,6 +29,7 @@ from fastclips.planning.launchers import resolve_rank
 from fastclips.planning.plan import Plan
 from fastclips.planning.weights import clip_chances
 from fastclips.serving.batches import Batches
+from fastclips.serving.byte_room import find_byte_room
 from fastclips.serving.clip_schedule import ClipSchedule
 from fastclips.serving.damage import Damage, checked_limit
 from fastclips.serving.frame_check import check_frames
@@ -106,7 +107,8 @@ class ClipLoader(Batches):
         other ranks of the machine if the launcher sets ``LOCAL_WORLD_SIZE`` or its like. The number is fixed
         when the loader is made; `stats` suggests a better one. Batches do not depend on it.
     memory : str or int
-        Ceiling for the workers' batches and the cache in shared memory, such as ``"1GiB"``, or in bytes.
+        Ceiling for the workers' batches, the cache and bytes of a remote pack that are read ahead, in shared
+        memory, such as ``"1GiB"``, or in bytes.
     cache : str, int or FrameCache
         How much of `memory` holds decoded frames that several clips show, so that each is decoded once:
         such as ``"512MiB"``, or bytes; 0 for none; ``"auto"`` is what the batches leave. The plan is known
@@ -338,6 +340,8 @@ class ClipLoader(Batches):
                 fast_dct=fast_dct,
                 max_pixels=max_pixels,
             )
+        parts = partial(parts_of, dataset, plan, described, outputs, looked, damaged=damaged)
+        schedule = ClipSchedule(plan, dataset, outputs, parts, shares=sharing is not None)
         spec = ClipSpec(
             storage=dataset.storage,
             streams=found.streams,
@@ -353,6 +357,7 @@ class ClipLoader(Batches):
             max_pixels=max_pixels,
             shared=None if sharing is None or kept else sharing.layout,
             kept=kept,
+            ahead_bytes=find_byte_room(dataset.storage, outputs.streams, schedule) if workers else 0,
         )
         scattered = plan.shuffle and interleave is None and weights is None
         overlap = len(plan) * plan.batch_size * clips.time_steps * plan.world > frames
@@ -360,8 +365,6 @@ class ClipLoader(Batches):
         bounds = "memory" if cache_bytes is None else "cache"
         room = Room(frames, bounds, cache_bytes or checked_bytes(memory, "memory"), lanes)
         where, names = dataset.storage.where, outputs.streams
-        parts = partial(parts_of, dataset, plan, described, outputs, looked, damaged=damaged)
-        schedule = ClipSchedule(plan, dataset, outputs, parts, shares=sharing is not None)
         super().__init__(
             schedule,
             spec,

@@ -20,6 +20,7 @@
 #include <system_error>
 #include <vector>
 
+#include "byte_slots.h"
 #include "frame_memory.h"
 #include "layout.h"
 #include "mapping.h"
@@ -52,7 +53,7 @@ class Arena {
   public:
     explicit Arena(const Geometry& geometry)
         : geometry_(geometry), offsets_(geometry), mapping_(offsets_.total) {
-        progress_.resize(geometry.slots);
+        for (Scan* scan : {&claims_, &reads_}) scan->progress.resize(geometry.slots);
         header_ = reinterpret_cast<Header*>(base());
         header_->geometry = geometry;
         header_->magic = kMagic;
@@ -63,7 +64,7 @@ class Arena {
         : geometry_(read_head<Start>(fd, kMagic).geometry),
           offsets_(geometry_),
           mapping_(fd, offsets_.total) {
-        progress_.resize(geometry_.slots);
+        for (Scan* scan : {&claims_, &reads_}) scan->progress.resize(geometry_.slots);
         header_ = reinterpret_cast<Header*>(base());
     }
 
@@ -98,6 +99,9 @@ class Arena {
         // No more workers than there is work for. A worker that wakes looks for any ticket, so it
         // does no harm if another one takes a ticket before it.
         futex_wake(header_->published, static_cast<int>(rows));
+        if (geometry().ahead_bytes == 0) return;
+        header_->readable.fetch_add(1, std::memory_order_seq_cst);
+        futex_wake(header_->readable, static_cast<int>(rows));
     }
 
     // Trainer: cancel the tickets that no worker has claimed. The claimed ones settle by
@@ -141,7 +145,9 @@ class Arena {
         const auto deadline = Clock::now() + limit;
         for (;;) {
             const std::uint32_t seen = header_->published.load(std::memory_order_acquire);
-            if (const auto oldest = find_oldest()) {
+            const std::uint32_t reissued = header_->reissued.load(std::memory_order_acquire);
+            const auto ready = [](std::uint32_t, const Word&) { return true; };
+            if (const auto oldest = find_oldest(claims_, reissued, ready)) {
                 std::uint64_t bits = oldest->bits;
                 Word word = Word::unpack(bits);
                 word.worker = worker;
@@ -155,6 +161,26 @@ class Arena {
             }
             if (Clock::now() >= deadline) return std::nullopt;
             futex_wait(header_->published, seen, deadline);
+        }
+    }
+
+    // Fetcher: claim the byte slot of the oldest READY ticket that nobody reads for. A ticket that
+    // is issued again has a worker's or a fetcher's mark, so it need not be looked for.
+    std::optional<Claim> claim_read(std::uint16_t fetcher, std::chrono::milliseconds limit) {
+        const auto deadline = Clock::now() + limit;
+        const ByteSlots bytes = byte_slots();
+        const auto open = [&](std::uint32_t cell, const Word& word) {
+            return ByteSlots::open(bytes.word(cell).load(std::memory_order_acquire), word.number);
+        };
+        for (;;) {
+            const std::uint32_t seen = header_->readable.load(std::memory_order_acquire);
+            if (const auto oldest = find_oldest(reads_, 0, open)) {
+                const std::uint64_t number = Word::unpack(oldest->bits).number;
+                if (bytes.claim(oldest->cell, number, fetcher)) return Claim{oldest->cell, number};
+                continue;
+            }
+            if (Clock::now() >= deadline) return std::nullopt;
+            futex_wait(header_->readable, seen, deadline);
         }
     }
 
@@ -195,6 +221,13 @@ class Arena {
                 geometry().areas,
                 geometry().frame_bytes,
                 offsets_.frame_stride};
+    }
+
+    ByteSlots byte_slots() const {
+        return {reinterpret_cast<AtomicWord*>(base() + offsets_.byte_words),
+                base() + offsets_.ahead,
+                static_cast<std::uint32_t>(Offsets::byte_slots(geometry())), geometry().ahead_bytes,
+                offsets_.ahead_stride};
     }
 
     std::optional<std::uint32_t> failed(std::uint32_t slot) const {
@@ -263,27 +296,34 @@ class Arena {
     // What this process has read of a slot.
     struct Progress {
         std::uint64_t number = 0;  // of the ticket in the first row; no ticket has number 0
-        std::uint32_t row = 0;     // the rows before it were neither READY nor to become READY
+        std::uint32_t row = 0;     // the rows before it were not wanted, nor are to become so
     };
 
-    // The READY cell of the lowest number, which is the lowest word: the number is in its high
-    // bits.
-    std::optional<Found> find_oldest() {
-        const std::lock_guard lock(scanning_);
-        const std::uint32_t reissued = header_->reissued.load(std::memory_order_acquire);
-        if (reissued != reissued_) progress_.assign(geometry().slots, Progress{});
-        reissued_ = reissued;
+    // Where the looks of this process for tickets ended.
+    struct Scan {
+        std::mutex scanning;  // of the threads of this process
+        std::vector<Progress> progress;
+        std::uint32_t reissued = 0;
+    };
+
+    // The READY cell of the lowest number, which is the lowest word, since the number is in its
+    // high bits. Those that are not `wanted` never will be, unless tickets are issued again.
+    template <class Wanted>
+    std::optional<Found> find_oldest(Scan& scan, std::uint32_t reissued, Wanted wanted) {
+        const std::lock_guard lock(scan.scanning);
+        if (reissued != scan.reissued) scan.progress.assign(geometry().slots, Progress{});
+        scan.reissued = reissued;
         std::optional<Found> oldest;
         for (std::uint32_t slot = 0; slot < geometry().slots; ++slot) {
             const std::uint32_t first = slot * geometry().rows;
-            Progress& at = progress_[slot];
+            Progress& at = scan.progress[slot];
             const std::uint64_t number = word_of(first).number;
             if (number != at.number) at = {number, 0};
             for (; at.row < geometry().rows; ++at.row) {
                 const std::uint64_t bits = word_at(first + at.row).load(std::memory_order_acquire);
                 const Word word = Word::unpack(bits);
                 if (word.number != number + at.row) break;  // it is about to be published
-                if (word.state != State::kReady) continue;
+                if (word.state != State::kReady || !wanted(first + at.row, word)) continue;
                 if (!oldest || bits < oldest->bits) oldest = Found{first + at.row, bits};
                 break;
             }
@@ -313,9 +353,7 @@ class Arena {
     Offsets offsets_;
     Mapping mapping_;
     Header* header_ = nullptr;
-    std::mutex scanning_;  // of the threads of this process
-    std::vector<Progress> progress_;
-    std::uint32_t reissued_ = 0;
+    Scan claims_, reads_;
 };
 
 }  // namespace fastclips

@@ -117,7 +117,7 @@ void bind_arena(nb::module_& m) {
             "__init__",
             [](Arena* self, std::uint32_t slots, std::uint32_t rows, std::uint32_t workers,
                std::uint32_t ticket_bytes, std::uint64_t slot_bytes, std::uint32_t frames,
-               std::uint32_t areas, std::uint64_t frame_bytes) {
+               std::uint32_t areas, std::uint64_t frame_bytes, std::uint64_t ahead_bytes) {
                 if (slots == 0 || rows == 0 || slot_bytes == 0 || ticket_bytes == 0 ||
                     ticket_bytes % 8 != 0)
                     throw nb::value_error(
@@ -125,22 +125,23 @@ void bind_arena(nb::module_& m) {
                 if (frames != 0 && (areas == 0 || frame_bytes == 0))
                     throw nb::value_error("frame slots must have areas and bytes");
                 new (self) Arena(fastclips::Geometry{slots, rows, workers, ticket_bytes, slot_bytes,
-                                                     frames, areas, frame_bytes});
+                                                     frames, areas, frame_bytes, ahead_bytes});
             },
             nb::kw_only(), "slots"_a, "rows"_a, "workers"_a, "ticket_bytes"_a, "slot_bytes"_a,
-            "frames"_a = 0, "areas"_a = 0, "frame_bytes"_a = 0)
+            "frames"_a = 0, "areas"_a = 0, "frame_bytes"_a = 0, "ahead_bytes"_a = 0)
         .def_static(
             "nbytes_of",
             [](std::uint32_t slots, std::uint32_t rows, std::uint32_t workers,
                std::uint32_t ticket_bytes, std::uint64_t slot_bytes, std::uint32_t frames,
-               std::uint32_t areas, std::uint64_t frame_bytes) {
+               std::uint32_t areas, std::uint64_t frame_bytes, std::uint64_t ahead_bytes) {
                 return fastclips::Offsets(fastclips::Geometry{slots, rows, workers, ticket_bytes,
                                                               slot_bytes, frames, areas,
-                                                              frame_bytes})
+                                                              frame_bytes, ahead_bytes})
                     .total;
             },
             nb::kw_only(), "slots"_a, "rows"_a, "workers"_a, "ticket_bytes"_a, "slot_bytes"_a,
-            "frames"_a = 0, "areas"_a = 0, "frame_bytes"_a = 0, "Bytes that an arena would take.")
+            "frames"_a = 0, "areas"_a = 0, "frame_bytes"_a = 0, "ahead_bytes"_a = 0,
+            "Bytes that an arena would take.")
         .def_static(
             "attach", [](int fd) { return new Arena(fd); }, "fd"_a, nb::rv_policy::take_ownership,
             "Map the arena that another process made.")
@@ -150,6 +151,9 @@ void bind_arena(nb::module_& m) {
         .def_prop_ro(
             "frame_slots", [](const Arena& a) { return FrameSlots(a.frame_memory()); },
             nb::keep_alive<0, 1>(), "Its frame slots.")
+        .def_prop_ro(
+            "ahead_bytes", [](const Arena& a) { return a.geometry().ahead_bytes; },
+            "Bytes of the byte slot of each cell; 0 if there are none.")
         .def_prop_ro("nbytes", [](const Arena& a) { return a.offsets().total; })
         .def(
             "slot",
@@ -212,6 +216,59 @@ void bind_arena(nb::module_& m) {
             },
             "worker"_a, "timeout_ms"_a,
             "Claim the oldest READY ticket: (cell, number); None after the timeout.")
+        .def(
+            "claim_read",
+            [](Arena& a, std::uint16_t fetcher,
+               int timeout_ms) -> std::optional<std::tuple<std::uint32_t, std::uint64_t>> {
+                std::optional<fastclips::Claim> claim;
+                {
+                    const Unlocked unlocked;
+                    claim = a.claim_read(fetcher, std::chrono::milliseconds(timeout_ms));
+                }
+                if (!claim) return std::nullopt;
+                return std::tuple(claim->cell, claim->number);
+            },
+            "fetcher"_a, "timeout_ms"_a,
+            "Claim the byte slot of the oldest READY ticket that nobody reads for: (cell, number); "
+            "None after the timeout.")
+        .def(
+            "byte_slot",
+            [](nb::handle_t<Arena> self, std::uint32_t cell) {
+                const fastclips::ByteSlots slots = nb::cast<Arena&>(self).byte_slots();
+                return Bytes(slots.memory(cell), {static_cast<std::size_t>(slots.bytes)}, self);
+            },
+            "cell"_a, "The byte slot of a cell, page-aligned; the array keeps the arena alive.")
+        .def(
+            "finish_read",
+            [](const Arena& a, std::uint32_t cell, std::uint16_t fetcher, bool ok) {
+                return a.byte_slots().settle(cell, fetcher, ok);
+            },
+            "cell"_a, "fetcher"_a, "ok"_a,
+            "Publish what was written into a byte slot, or give it up; False if the fetcher does "
+            "not hold it.")
+        .def(
+            "take_bytes",
+            [](const Arena& a, std::uint32_t cell, std::uint64_t number, int timeout_ms) {
+                const Unlocked unlocked;
+                return a.byte_slots().take(
+                    cell, number, fastclips::Clock::now() + std::chrono::milliseconds(timeout_ms));
+            },
+            "cell"_a, "number"_a, "timeout_ms"_a,
+            "Whether the byte slot has the bytes of a claimed ticket, after waiting for the "
+            "fetcher that reads them; if not, no fetcher begins to read them.")
+        .def(
+            "free_reads",
+            [](const Arena& a, std::uint16_t fetcher) { return a.byte_slots().free(fetcher); },
+            "fetcher"_a, "Free the byte slots that a dead fetcher was filling; how many.")
+        .def(
+            "byte_word",
+            [](const Arena& a, std::uint32_t cell) {
+                const auto word = fastclips::FrameWord::unpack(
+                    a.byte_slots().word(cell).load(std::memory_order_acquire));
+                return std::tuple(word.number, word.worker, static_cast<int>(word.state));
+            },
+            "cell"_a,
+            "The (number, fetcher, state) of a byte slot; states are 0 empty, 1 filling, 2 full.")
         .def("finish", &Arena::finish, "cell"_a, "worker"_a, "ok"_a,
              "Settle a claim as DONE or FAILED; False if the worker does not hold it.")
         .def("reissue", &Arena::reissue, "cell"_a, "dead"_a,

@@ -171,17 +171,20 @@ void bind_files(nb::module_& m) {
 
     m.def(
         "find_members",
-        [](nb::bytes data, std::vector<std::size_t> starts, std::vector<std::size_t> lengths) {
+        [](nb::object data, std::vector<std::size_t> starts, std::vector<std::size_t> lengths) {
             if (starts.size() != lengths.size())
                 throw nb::value_error("starts and lengths must have one length");
-            const auto* const bytes = reinterpret_cast<const std::uint8_t*>(data.c_str());
             const nb::object all = checked(PyMemoryView_FromObject(data.ptr()));
+            const Py_buffer& memory = *PyMemoryView_GET_BUFFER(all.ptr());
+            if (memory.ndim != 1 || memory.itemsize != 1 || !PyBuffer_IsContiguous(&memory, 'C'))
+                throw nb::value_error("data must be contiguous bytes");
+            const auto* const bytes = static_cast<const std::uint8_t*>(memory.buf);
+            const auto size = static_cast<std::size_t>(memory.len);
             nb::list views;
             bool arrays = false;
             for (std::size_t i = 0; i < starts.size(); ++i) {
                 const std::size_t start = starts[i], length = lengths[i];
-                if (start < fastclips::tar::kBlock || start > data.size() ||
-                    length > data.size() - start)
+                if (start < fastclips::tar::kBlock || start > size || length > size - start)
                     throw nb::index_error("no such member");
                 const std::uint8_t* const member = bytes + start;
                 if (length == 0 ||
@@ -193,8 +196,8 @@ void bind_files(nb::module_& m) {
             }
             return std::tuple(views, arrays);
         },
-        nb::sig("def find_members(data: bytes, starts: list[int], lengths: list[int]) -> "
-                "tuple[list[memoryview], bool]"),
+        nb::sig("def find_members(data: bytes | memoryview, starts: list[int], "
+                "lengths: list[int]) -> tuple[list[memoryview], bool]"),
         "data"_a, "starts"_a, "lengths"_a,
         "Views of a tar's members, and whether any of them is a .npy file.\n\n"
         "Ends before the first member that is empty, or whose header gives another size.");

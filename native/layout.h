@@ -7,7 +7,7 @@
 
 namespace fastclips {
 
-inline constexpr std::uint64_t kMagic = 0x3450494c43464d45;  // changes whenever the layout does
+inline constexpr std::uint64_t kMagic = 0x3550494c43464d45;  // changes whenever the layout does
 inline constexpr std::size_t kLine = 64;                     // bytes of a cache line
 inline constexpr std::size_t kPage = 4096;                   // slots start on a page
 
@@ -20,11 +20,11 @@ enum class State : std::uint8_t {
     kFailed = 4,   // the row cannot be written; the cell's note says why
 };
 
-// The state of an area of a frame slot.
+// The state of an area of a frame slot, and of a byte slot.
 enum class FrameState : std::uint8_t {
     kEmpty = 0,    // holds nothing
-    kFilling = 1,  // one worker is writing key and pixels
-    kFull = 2,     // key and pixels are written
+    kFilling = 1,  // one worker is writing key and pixels, or one fetcher bytes
+    kFull = 2,     // they are written
 };
 
 // A word has 64 bits, so that one compare-and-swap moves ticket, worker and state at once:
@@ -54,12 +54,13 @@ inline constexpr std::uint16_t kNobody = 0;
 struct Geometry {
     std::uint32_t slots;
     std::uint32_t rows;          // per slot: the batch size
-    std::uint32_t workers;       // number of blocks of counters
+    std::uint32_t workers;       // number of blocks of counters: of workers, then fetchers
     std::uint32_t ticket_bytes;  // a multiple of 8
     std::uint64_t slot_bytes;
     std::uint32_t frames = 0;       // frame slots
     std::uint32_t areas = 0;        // of each frame slot: the streams
     std::uint64_t frame_bytes = 0;  // of all areas of a frame slot
+    std::uint64_t ahead_bytes = 0;  // of the byte slot of each row; 0 for none
 };
 
 using AtomicEvent = std::atomic<std::uint32_t>;  // a futex
@@ -72,6 +73,7 @@ struct Header {
     Geometry geometry;
     alignas(kLine) AtomicEvent published;         // the trainer adds 1 for new tickets
     AtomicEvent reissued;                         // the nursery adds 1 for tickets of the dead
+    AtomicEvent readable;                         // as `published`, for fetchers
     alignas(kLine) AtomicEvent settled;           // workers add 1 when a slot settles
     alignas(kLine) char note[kPage - 3 * kLine];  // the nursery's last words
 };
@@ -112,10 +114,10 @@ constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) {
     return (value + unit - 1) / unit * unit;
 }
 
-// Header | words | cells | counters | frame heads | slots | frame slots
+// Header | words | cells | counters | frame heads | byte words | slots | frame slots | byte slots
 struct Offsets {
-    std::uint64_t words, cells, cell_bytes, counters, heads, slots, slot_stride, frames,
-        frame_stride, total;
+    std::uint64_t words, cells, cell_bytes, counters, heads, byte_words, slots, slot_stride, frames,
+        frame_stride, ahead, ahead_stride, total;
 
     explicit constexpr Offsets(const Geometry& g)
         : words(sizeof(Header)),
@@ -123,11 +125,18 @@ struct Offsets {
           cell_bytes(round_up(sizeof(CellHead) + g.ticket_bytes, kLine)),
           counters(cells + std::uint64_t{g.slots} * g.rows * cell_bytes),
           heads(counters + g.workers * kCounterBytes),
-          slots(round_up(heads + std::uint64_t{g.frames} * g.areas * sizeof(FrameHead), kPage)),
+          byte_words(heads + std::uint64_t{g.frames} * g.areas * sizeof(FrameHead)),
+          slots(round_up(byte_words + byte_slots(g) * sizeof(AtomicWord), kPage)),
           slot_stride(round_up(g.slot_bytes, kPage)),
           frames(slots + g.slots * slot_stride),
           frame_stride(round_up(g.frame_bytes, kPage)),
-          total(frames + g.frames * frame_stride) {}
+          ahead(frames + g.frames * frame_stride),
+          ahead_stride(round_up(g.ahead_bytes, kPage)),
+          total(ahead + byte_slots(g) * ahead_stride) {}
+
+    static constexpr std::uint64_t byte_slots(const Geometry& g) {
+        return g.ahead_bytes ? std::uint64_t{g.slots} * g.rows : 0;
+    }
 };
 
 }  // namespace fastclips

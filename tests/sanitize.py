@@ -32,6 +32,7 @@ OF_FILES = (
         "test_damaged_tars.py",
         "test_odd_files.py",
         "test_arena.py",
+        "test_byte_slots.py",
         "test_resample.py",
         "test_warps.py",
         "test_native_filters.py",

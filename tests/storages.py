@@ -2,7 +2,11 @@
 
 import os
 import signal
+import threading
+import time
 
+import fastclips as fc
+from fastclips.data.pack_storage import PackStorage
 from fastclips.data.storage import Storage
 from fastclips.errors import FrameError
 
@@ -49,3 +53,37 @@ class DiesOnce(Poison):
 
 def _no_luck():
     raise RuntimeError("no luck here")
+
+
+class FarPack(PackStorage):
+    """A pack whose reads take a while, as those of an object store do.
+
+    With `ahead`, reads fail or kill the process in fetchers, whose threads have that name.
+    """
+
+    __slots__ = ("ahead", "delay_s")
+
+    def __init__(self, columns, folder, delay_s=0.0, ahead=""):
+        super().__init__(columns, folder)
+        self.delay_s, self.ahead = delay_s, ahead
+
+    def __reduce__(self):
+        return FarPack, (self.columns, self.folder, self.delay_s, self.ahead)
+
+    @property
+    def is_remote(self):
+        return True
+
+    def read_range(self, start, end):
+        time.sleep(self.delay_s)
+        if self.ahead and threading.current_thread().name == "reads ahead":
+            if self.ahead == "dies":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            raise OSError("no answer")
+        return super().read_range(start, end)
+
+    @classmethod
+    def of(cls, dataset, delay_s=0.0, ahead=""):
+        """A data set of a pack, far away."""
+        near = dataset.storage
+        return fc.Dataset(cls(near.columns, near.folder, delay_s, ahead), dataset.index, dataset.streams)

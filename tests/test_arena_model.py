@@ -3,7 +3,8 @@
 The model has one slot of two rows, two workers at a time and a bounded number of deaths and batches. Each
 step is one atomic operation of native/arena.h, or one of the two halves of writing a row; between any two
 of them anyone else may act or die. Waits poll, as bounded waits do. A second pass plants known mistakes in
-the protocol and checks that the walk finds them. A second model has a frame slot and its readers and fillers.
+the protocol and checks that the walk finds them. Other models have a frame slot and its readers and fillers,
+and a byte slot and its fetchers.
 """
 
 import gc
@@ -317,3 +318,171 @@ def test_frame_slots_hold_in_every_order():
 def test_the_walk_finds_mistakes_with_frame_slots(mistake, said):
     with pytest.raises(AssertionError, match=said):
         walk_slot(mistake)
+
+
+# One cell and its byte slot. A trainer publishes one ticket after the other. One worker renders it, with
+# the bytes that one of two fetchers has read, or without. Bytes are two parts, of the ticket they are for.
+
+
+class Fetcher(NamedTuple):
+    number: int
+    at: str = "look"  # look, open, swap, write 0 and 1, settle
+    ticket: int = 0
+    word: tuple = ()  # of the byte slot, which its swap expects
+    part: int = 0  # of the ticket it found in the cell, when it read that
+    dead: bool = False
+
+
+class Reader(NamedTuple):
+    number: int
+    at: str = "look"  # look, take, swap, read 0 and 1, finish
+    ticket: int = 0
+    word: tuple = ()
+    dead: bool = False
+
+
+class Cell(NamedTuple):
+    ticket: tuple = (1, 0, READY)
+    word: tuple = (0, 0, EMPTY)
+    parts: tuple = (0, 0)
+    reader: Reader = Reader(1)
+    fetchers: tuple = (Fetcher(2), Fetcher(3))
+    next_process: int = 4
+    deaths: int = 2
+
+
+TICKETS = 3
+
+
+def cell_steps(world, mistake):
+    number, _, state = world.ticket
+    if state == DONE and number < TICKETS:
+        yield replace(world, ticket=(number + 1, 0, READY))
+    reader = world.reader
+    if reader.dead:
+        again = world.ticket[1:] == (reader.number, CLAIMED)
+        yield replace(
+            world,
+            ticket=(number, 0, READY) if again else world.ticket,
+            reader=Reader(world.next_process),
+            next_process=world.next_process + 1,
+        )
+    else:
+        yield from reader_steps(world, mistake)
+        if world.deaths:
+            yield replace(world, reader=replace(reader, dead=True), deaths=world.deaths - 1)
+    for at, fetcher in enumerate(world.fetchers):
+        if fetcher.dead or mistake == "free the living":
+            mine = world.word[1:] == (fetcher.number, FILLING)
+            fresh = Fetcher(world.next_process) if fetcher.dead else fetcher
+            yield replace(
+                world,
+                word=(world.word[0], 0, EMPTY) if mine else world.word,
+                fetchers=put(world.fetchers, at, fresh),
+                next_process=world.next_process + fetcher.dead,
+            )
+        if not fetcher.dead:
+            yield from fetcher_steps(world, at, fetcher, mistake)
+            if world.deaths:
+                dead = put(world.fetchers, at, replace(fetcher, dead=True))
+                yield replace(world, fetchers=dead, deaths=world.deaths - 1)
+
+
+def fetcher_steps(world, at, fetcher, mistake):
+    def moved(**changes):
+        return put(world.fetchers, at, replace(fetcher, **changes))
+
+    idle = put(world.fetchers, at, Fetcher(fetcher.number))
+    number, _, state = world.ticket
+    if fetcher.at == "look" and state == READY:
+        yield replace(world, fetchers=moved(at="open", ticket=number))
+    elif fetcher.at == "open":
+        free = world.word[2] != FILLING or mistake == "take over"
+        is_open = free and world.word[0] < fetcher.ticket
+        yield replace(world, fetchers=moved(at="swap", word=world.word) if is_open else idle)
+    elif fetcher.at == "swap":
+        if world.word == fetcher.word or mistake == "claim without comparing":
+            word = (fetcher.ticket, fetcher.number, FILLING)
+            yield replace(world, word=word, fetchers=moved(at="write 0", word=(), part=number))
+        else:
+            yield replace(world, fetchers=idle)
+    elif fetcher.at in ("write 0", "write 1"):
+        part = int(fetcher.at[-1])
+        parts = put(world.parts, part, fetcher.part)
+        yield replace(world, parts=parts, fetchers=moved(at="settle" if part else "write 1"))
+    elif fetcher.at == "settle":
+        mine = world.word[1:] == (fetcher.number, FILLING)
+        for after in (FULL, EMPTY):
+            word = (world.word[0], 0, after) if mine else world.word
+            yield replace(world, word=word, fetchers=idle)
+
+
+def reader_steps(world, mistake):
+    reader = world.reader
+
+    def moved(**changes):
+        return replace(reader, **changes)
+
+    number, _, state = world.ticket
+    if reader.at == "look" and state == READY:
+        claimed = (number, reader.number, CLAIMED)
+        yield replace(world, ticket=claimed, reader=moved(at="take", ticket=number))
+    elif reader.at == "take":  # waiting for a fetcher is taking this step later
+        of, _, now = world.word
+        if now == FULL and (of == reader.ticket or mistake == "take any bytes"):
+            yield replace(world, reader=moved(at="read 0"))
+        elif now == FILLING or of >= reader.ticket:
+            yield replace(world, reader=moved(at="finish"))
+        else:
+            yield replace(world, reader=moved(at="swap", word=world.word))
+    elif reader.at == "swap":
+        same = world.word == reader.word
+        word = (reader.ticket, 0, EMPTY) if same else world.word
+        yield replace(world, word=word, reader=moved(at="finish" if same else "take", word=()))
+    elif reader.at in ("read 0", "read 1"):
+        part = int(reader.at[-1])
+        assert world.parts[part] == reader.ticket, "a worker reads bytes that are not of its ticket"
+        yield replace(world, reader=moved(at="finish" if part else "read 1"))
+    elif reader.at == "finish":
+        assert world.ticket == (reader.ticket, reader.number, CLAIMED)
+        yield replace(world, ticket=(reader.ticket, 0, DONE), reader=Reader(reader.number))
+
+
+def check_cell(world):
+    writing = [f for f in world.fetchers if f.at in ("write 0", "write 1", "settle") and not f.dead]
+    assert len(writing) < 2, "two fetchers fill one byte slot"
+    assert not (writing and world.reader.at.startswith("read") and not world.reader.dead), "filled while read"
+
+
+def walk_cell(mistake=None):
+    seen, edge, over = {Cell()}, [Cell()], False
+    while edge:
+        world = edge.pop()
+        check_cell(world)
+        after = list(cell_steps(world, mistake))
+        over |= world.ticket[0] == TICKETS and world.ticket[2] == DONE
+        for later in after:
+            assert later.word[0] >= world.word[0], "an older ticket overwrites a later one"
+        new = set(after) - seen
+        seen |= new
+        edge.extend(new)
+    assert over
+    return len(seen)
+
+
+def test_byte_slots_hold_in_every_order():
+    assert walk_cell() > 10_000
+
+
+@pytest.mark.parametrize(
+    ("mistake", "said"),
+    [
+        ("free the living", "two fetchers fill|filled while read|not of its ticket"),
+        ("take over", "two fetchers fill"),
+        ("claim without comparing", "two fetchers fill|filled while read|overwrites a later one"),
+        ("take any bytes", "not of its ticket"),
+    ],
+)
+def test_the_walk_finds_mistakes_with_byte_slots(mistake, said):
+    with pytest.raises(AssertionError, match=said):
+        walk_cell(mistake)

@@ -20,7 +20,8 @@ from PIL import Image
 import fastclips as fc
 from fastclips.data import pack_storage
 from fastclips.data.columns import Columns
-from fastclips.data.pack_storage import PackStorage, open_pack
+from fastclips.data.pack_storage import PackStorage
+from fastclips.data.packs import open_pack
 from fastclips.data.storage import Storage
 from fastclips.errors import DataError, FrameError
 

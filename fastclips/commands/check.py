@@ -18,6 +18,7 @@ from fastclips.data.list_writing import fits_text, is_plain, label_options, writ
 from fastclips.data.opening import open_dataset
 from fastclips.data.scan import FRAME_EXTENSIONS, SKIPPED, VIDEO_EXTENSIONS
 from fastclips.data.storage import FolderStorage
+from fastclips.data.stores import is_url
 from fastclips.errors import DataError, OptionError
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     FastclipsError
         If the data cannot be opened, or an option is wrong.
     """
-    if not Path(args.source).exists():
+    if not is_url(args.source) and not Path(args.source).exists():
         raise OptionError(f"SRC {args.source!r}: there is no such file or folder")
     _check_new(args.fix_list)
     dataset = _open(args)

@@ -35,6 +35,8 @@ examples:
       the same pixels in a code that is faster to read than that of JPEGs
   fastclips pack frames/ packed/ --codec raw
       decoded pixels, for small sets
+  fastclips pack frames/ s3://bucket/packed/
+      into a bucket, with credentials as the provider's tools find them
   fastclips pack videos/ packed/ --short-side 256
       the frames of class/video.mp4 (avi, mkv, webm, ...)
 
@@ -66,7 +68,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SRC",
         help="folder of class/video/frame.jpg or class/video.mp4, or a list of videos",
     )
-    parser.add_argument("target", metavar="DST", help="the pack's folder: new, or of an interrupted run")
+    parser.add_argument(
+        "target",
+        metavar="DST",
+        help="the pack's folder, or its URL in a bucket: new, or of an interrupted run",
+    )
     add_data_arguments(parser)
     encoding = parser.add_argument_group("frames")
     encoding.add_argument(
@@ -99,6 +105,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--workers", metavar="N", type=int, help="worker processes; 0 for none (default: one per usable core)"
+    )
+    parser.add_argument(
+        "--storage-option",
+        metavar="NAME=VALUE",
+        type=_storage_option,
+        action="append",
+        help="of a URL, as storage_options= in Python, such as region=eu-west-1; may be repeated",
     )
 
 
@@ -157,6 +170,7 @@ def run(args: argparse.Namespace) -> int:
             skip_damaged=args.skip_damaged,
             shard_size=args.shard_size,
             workers=args.workers,
+            storage_options=None if args.storage_option is None else dict(args.storage_option),
         )
     except KeyboardInterrupt:
         print("Interrupted. The same command continues after the last complete shard.", file=sys.stderr)
@@ -224,6 +238,16 @@ def options_of(args: argparse.Namespace) -> dict[str, Any]:
     """Return the options of `fastclips.open` that do not depend on a list."""
     options = {name: getattr(args, name) for name in ("frames", "videos", "match", "unpaired")}
     return {**options, "labels": None if args.no_labels else "auto"}
+
+
+def _storage_option(text: str) -> tuple[str, str | float]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise ArgumentTypeError("must be NAME=VALUE, such as region=eu-west-1")
+    try:
+        return name, float(value) if name.endswith(("timeout", "backoff")) else value
+    except ValueError:
+        return name, value
 
 
 def _restart(text: str) -> int | str:

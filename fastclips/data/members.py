@@ -98,13 +98,13 @@ class Shard:
 
 
 def contents(
-    data: bytes, starts: list[int], lengths: list[int]
+    data: bytes | memoryview, starts: list[int], lengths: list[int]
 ) -> list[memoryview] | list[memoryview | NDArray[Any]]:
     """Return the frames in members.
 
     Parameters
     ----------
-    data : bytes
+    data : bytes or memoryview
         Part of a tar file.
     starts : list of int
         Offset of each member's data; its header is the block before.

@@ -6,6 +6,7 @@
                                     or --saved_index.py--┘           ├──> Dataset
     video files ----------------(the same)-> VideoStorage + Index ──┤
     tar files, packs -----pack_storage.py--> PackStorage + Index ──┤
+    URL of a pack ---------remote_pack.py--> PackStorage + Index ──┤
     arrays ---------------------------------> ArrayStorage + Index ─┘
 
 This module only decides which of these the arguments describe, and makes the streams.
@@ -35,10 +36,12 @@ from fastclips.data.label_options import (
     refuse_kinds,
 )
 from fastclips.data.names import Names, natural_key
-from fastclips.data.pack_storage import open_pack
+from fastclips.data.packs import open_pack, open_remote_pack
+from fastclips.data.remote_pack import RemotePack
 from fastclips.data.roots import Root
 from fastclips.data.saved_index import load_or_scan
 from fastclips.data.series import BY_NUMBER, SeriesStorage, y_of
+from fastclips.data.stores import is_url, split_url
 from fastclips.data.streams import MASKS, make_streams, mask_options, merge_frames, split_declared
 from fastclips.data.video_storage import VideoStorage
 from fastclips.errors import DataError, OptionError
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from fastclips.data.labels import Labels
+    from fastclips.data.pack_storage import PackStorage
     from fastclips.data.storage import Storage
     from fastclips.data.streams import Stream
 
@@ -76,6 +80,9 @@ def open_dataset(
     ignore: int = 255,
     index: str | os.PathLike[str] | None = None,
     images: ArrayLike | PathLike[str] | Mapping[str, ArrayLike | PathLike[str]] | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+    local: str | os.PathLike[str] | None = None,
+    limit: str | int | None = None,
 ) -> Dataset:
     r"""Open a dataset: folders of frames, video files, a list of videos, tar files, a pack, or arrays.
 
@@ -98,6 +105,8 @@ def open_dataset(
         - A tar file with this layout, or a folder of tar files.
         - A pack: a folder made by `fastclips.pack`. It keeps the classes and the meaning of its masks;
           options given here override them.
+        - The URL of a pack in an object store: ``s3://``, ``gs://``, ``az://`` or ``https://``. It takes the
+          extra ``cloud``. A ``file://`` URL is a path.
         - A list of videos: the path of a CSV file with a header, or of another text file with `columns`; an
           iterable of rows, dicts or tuples of (path, label, start, length); a mapping of columns, or a
           DataFrame. See Notes.
@@ -154,6 +163,17 @@ def open_dataset(
         (N, T, H, W, 2) of flow; uint8, uint16 or float32, (N, T, H, W) or (N, T, H, W, 1) of depth. Arrays
         are copied once, into memory that all processes share. A .npy file is read in place: give its path, or
         all of ``np.load(path, mmap_mode="r")``.
+    storage_options : mapping of str to object, optional
+        Of a URL: options of obstore's store and client by their names, such as ``region``, ``endpoint``,
+        ``skip_signature``, ``allow_http`` (without it, plain HTTP is refused), ``timeout`` and
+        ``retry_timeout`` (seconds). Credentials are found as the provider's own tools find them, unless they
+        are given here. They reach workers, but no message, state or file.
+    local : path, optional
+        Of a URL: a folder on a local disk that keeps what was read, for later epochs and runs. Processes of a
+        machine may share it.
+    limit : str or int, optional
+        Most bytes that `local` keeps, at least 64 MiB, such as ``"200GiB"``. What was used least recently is
+        removed. By default, there is no limit.
 
     Returns
     -------
@@ -265,20 +285,24 @@ def open_dataset(
             "videos": videos,
             "match": match,
         }
-        given["index"] = index
+        given |= {"index": index, "storage_options": storage_options, "local": local, "limit": limit}
         _refuse_given(given, "is for frames in files; remove it, or remove images=")
         refuse_kinds(kinds, "arrays")
         return _open_arrays(images, labels, only_default(more), masks, mask, of_arrays)
     if source is None:
         raise OptionError("source=None: give a folder, a list of videos, a tar, a pack, or images=")
+    source, url = split_url(source)
+    if url is None:
+        given = {"storage_options": storage_options, "local": local, "limit": limit}
+        _refuse_given(given, "is for the URL of a pack in an object store; remove it")
     if isinstance(source, np.ndarray):
         raise OptionError(
             f"source= is an array of {source.dtype} of shape {source.shape}: give arrays of frames by "
             "images=, as in fc.open(images=array)"
         )
     check_not_array(labels)
-    path = Root(source) if isinstance(source, (str, PathLike)) else None
-    if path is not None and path.is_pack:
+    path = Root(source) if isinstance(source, (str, PathLike)) and url is None else None
+    if url is not None or (path is not None and path.is_pack):
         given = {
             "root": root,
             "columns": columns,
@@ -287,9 +311,12 @@ def open_dataset(
             "match": match,
             "index": index,
         }
-        _refuse_given(given, f"is for frames in files, but {str(path)!r} is a pack; remove it")
+        remote = None if url is None else RemotePack.at(url, storage_options, local, limit)
+        name = remote.url if remote is not None else str(path)
+        _refuse_given(given, f"is for frames in files, but {name!r} is a pack; remove it")
         refuse_kinds(kinds, "a pack")
-        return _open_pack(path.path, labels is not None, more, masks, mask)
+        opened = open_remote_pack(remote) if remote is not None else open_pack(name)
+        return _of_pack(opened, labels is not None, more, masks, mask)
     roots, records = _sources(source, path, root, columns)
     if records is None:
         refuse_kinds(kinds, "folders or tar files")
@@ -339,15 +366,15 @@ def _refuse_masks(storage: Storage, streams: Sequence[StreamSpec]) -> None:
         )
 
 
-def _open_pack(
-    source: str | PathLike[str],
+def _of_pack(
+    opened: tuple[PackStorage, Index, tuple[StreamSpec, ...]],
     labelled: bool,
     classes: Mapping[str, tuple[str, ...]],
     masks: str | Iterable[str],
     mask: dict[str, Any],
 ) -> Dataset:
-    """Open a pack; options for labels and masks override those in the pack."""
-    storage, table, streams = open_pack(source)
+    """Return a pack as a dataset; options for labels and masks override those in the pack."""
+    storage, table, streams = opened
     if not labelled:
         table = replace(table, labels=None, classes=(), named={})
     elif classes:
@@ -411,6 +438,12 @@ def _sources(
 
 
 def _checked_roots(roots: dict[str, Root]) -> dict[str, Root]:
+    urls = [str(root) for root in roots.values() if is_url(root.path)]
+    if urls:
+        raise OptionError(
+            f"{urls[0]!r} is a URL, but object stores hold packs, which are opened alone: pack all streams "
+            "into one pack, and open its URL"
+        )
     packs = [root for root in roots.values() if root.is_pack]
     if packs:
         raise OptionError(

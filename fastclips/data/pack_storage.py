@@ -45,25 +45,34 @@ import numpy as np
 
 from fastclips._native import TAR_BLOCK as BLOCK
 from fastclips._native import Files, MemberRun, MemberTable
-from fastclips.data.bounds import check_files, check_index, check_members, check_streams, is_paged
-from fastclips.data.columns import Columns
 from fastclips.data.file_column import FileColumn
-from fastclips.data.index import Index
 from fastclips.data.members import REMEDY, MemberError, Shard, contents
 from fastclips.data.names import Names
-from fastclips.data.pack_columns import PACK_VERSION
+from fastclips.data.ranges import join
 from fastclips.data.storage import FileTable, Storage
+from fastclips.data.store_errors import StoreError
 from fastclips.errors import DataError, FrameError, why_failed
-from fastclips.spec import StreamSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from fastclips.data.columns import Columns
+    from fastclips.data.ranges import Held
+    from fastclips.data.remote_pack import RemotePack, RemoteShard
+    from fastclips.spec import StreamSpec
+
     Frame = bytes | memoryview | NDArray[np.uint8]
 
-__all__ = ["BLOCK", "INDEX", "PackStorage", "is_pack", "member_folder", "open_pack", "stream_meta"]
+__all__ = [
+    "BLOCK",
+    "INDEX",
+    "PackStorage",
+    "is_pack",
+    "member_folder",
+    "stream_meta",
+]
 
 INDEX = "pack.index"
 _OPEN = 64  # shards that a process keeps open
@@ -72,7 +81,8 @@ _SPREAD = 2  # a range is read in one call if it has at most so many bytes per w
 _SPAN = 8  # rows of a column in a file are read in one call if they are at most so many per wanted row
 _SURE, _LOOK = 64, 8  # calls and batches, as described in `PackStorage.needs_advice`
 _PLACES = 5  # bytes of a range that are checked, including its ends
-_RESTORE = "restore it, or pack again"
+_PIECE = 2**20  # frames whose lengths are looked at together
+RESTORE = "restore it, or pack again"
 
 
 class PackStorage(Storage):
@@ -84,15 +94,18 @@ class PackStorage(Storage):
         Those of `pack_columns`; it may hold others.
     folder : str
         Absolute path to which the shards' names are relative.
+    remote : RemotePack, optional
+        The pack, if it is in an object store; `folder` is then its URL.
     """
 
     __slots__ = (
-        *("_batches", "_begins", "_ends", "_files", "_firsts", "_folder", "_in_memory", "_named", "_open"),
-        *("_places", "_tables", "columns", "frame_counts", "videos"),
+        *("_batches", "_begins", "_ends", "_files", "_firsts", "_folder", "_held", "_in_memory", "_named"),
+        *("_open", "_places", "_remote", "_tables", "columns", "frame_counts", "videos"),
     )
 
-    def __init__(self, columns: Columns, folder: str) -> None:
+    def __init__(self, columns: Columns, folder: str, remote: RemotePack | None = None) -> None:
         self.columns = columns
+        self._remote = remote
         self.videos = Names(columns["storage.videos"], columns["storage.starts"])
         self.frame_counts: NDArray[np.int64] = columns["storage.frame_counts"]
         self._folder = folder
@@ -107,12 +120,13 @@ class PackStorage(Storage):
             for name in names
         }
         self._tables = {name: self._table(*self._places[name]) for name in names}
-        self._open: dict[int, Shard] = {}
+        self._open: dict[int, Shard | RemoteShard] = {}
+        self._held: Sequence[Held] = ()
         self._batches = 0  # calls of `needs_advice`
         self._in_memory: dict[str, int] = {}  # by stream: calls of `advise` since frames were not in memory
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return PackStorage, (self.columns, self._folder)
+        return PackStorage, (self.columns, self._folder, self._remote)
 
     def _table(self, *places: NDArray[Any]) -> MemberTable | None:
         """Return a stream's places for native code; None if they are in a file."""
@@ -123,8 +137,13 @@ class PackStorage(Storage):
 
     @property
     def folder(self) -> str:
-        """Absolute path to which the shards' names are relative."""
+        """Absolute path to which the shards' names are relative, or the pack's URL."""
         return self._folder
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the pack is in an object store, so that a read takes as long as a request."""
+        return self._remote is not None
 
     @property
     def is_pack(self) -> bool:
@@ -136,10 +155,15 @@ class PackStorage(Storage):
         (name,) = self._files[stream].names(video, (frame - self._firsts.item(video),))
         return os.fsdecode(name)
 
-    def check(self, remedy: str = _RESTORE) -> None:
+    def check(self, remedy: str = RESTORE) -> None:
         """Raise DataError, with a remedy, unless all shards exist and have the right size."""
+        names = self.columns.meta["shards"]
+        if self._remote is not None:
+            begins = [0, *self._ends]
+            self._remote.check({name: self._ends[at] - begins[at] for at, name in enumerate(names)})
+            return
         begin = 0
-        for name, end in zip(self.columns.meta["shards"], self._ends, strict=True):
+        for name, end in zip(names, self._ends, strict=True):
             path = Path(self._folder, name)
             try:
                 size = path.stat().st_size
@@ -179,6 +203,8 @@ class PackStorage(Storage):
             return None
         try:
             data = self._read(run.begin, run.end)
+        except StoreError as error:
+            raise self._store_error(stream, video, next(iter(frames)), error) from error
         except (OSError, DataError):
             return None
         found = run.cut(data)
@@ -189,7 +215,9 @@ class PackStorage(Storage):
             return None
         return found
 
-    def _is_named(self, data: bytes, run: MemberRun, stream: str, video: int, frame: int) -> bool:
+    def _is_named(
+        self, data: bytes | memoryview, run: MemberRun, stream: str, video: int, frame: int
+    ) -> bool:
         """Whether the header of a run's first frame has the usual name, in ASCII and short enough."""
         (name,) = self._files[stream].names(video, (frame - self._firsts.item(video),))
         name = b"%b/%b" % (self.videos.encoded(video), name)
@@ -215,11 +243,13 @@ class PackStorage(Storage):
         starts, lengths = self._find(stream, video, frames)
         runs = self._runs(starts, lengths)
         try:
-            if len(runs) > 1:
+            if len(runs) > 1 and self._remote is None:
                 for start, end in runs:
                     self._advise(start, end)
             held = [(start, self._read(start, end)) for start, end in runs]
         except (OSError, DataError) as error:
+            if isinstance(error, StoreError):
+                raise self._store_error(stream, video, next(iter(frames)), error) from error
             if len(starts) > 1:  # read one by one to find the frame for the message
                 return [self._read_members(stream, video, (frame,))[0] for frame in frames]
             reason = why_failed(error) if isinstance(error, OSError) else str(error)
@@ -239,6 +269,12 @@ class PackStorage(Storage):
             raise self._error(stream, video, frame, error.reason) from None
         return found
 
+    def _store_error(self, stream: str, video: int, frame: int, error: StoreError) -> FrameError:
+        """Return the error about a frame that the store did not give; its reason has a remedy."""
+        path, reason = self.where(stream, video, frame), why_failed(error)
+        message = f"cannot read frame {path!r}: {reason}"
+        return FrameError(message, path=path, reason=reason, video=video, frame=frame)
+
     def _error(self, stream: str, video: int, frame: int, reason: str) -> FrameError:
         path = self.where(stream, video, frame)
         return FrameError(f"frame {path!r}: {reason}", path=path, reason=reason, video=video, frame=frame)
@@ -249,6 +285,8 @@ class PackStorage(Storage):
         `advise` takes long even if the frames are in the page cache. Once `_SURE` calls in a row for each
         stream found them there, it is needed for every `_LOOK`-th batch, until a call finds frames missing.
         """
+        if self._remote is not None:
+            return False
         self._batches += 1
         return self._batches % _LOOK == 0 or min(self._in_memory.values(), default=0) < _SURE
 
@@ -266,11 +304,13 @@ class PackStorage(Storage):
             for start, end in runs:
                 self._advise(start, end)
 
-    def _check_name(self, begin: int, data: bytes, start: int, stream: str, video: int, frame: int) -> None:
+    def _check_name(
+        self, begin: int, data: bytes | memoryview, start: int, stream: str, video: int, frame: int
+    ) -> None:
         """Compare the name in a member's header, which is ASCII and truncated, with the name in the index."""
         header = start - BLOCK - begin
         name = self._member(stream, video, frame).encode("ascii", "replace")[:_NAME]
-        if data[header : header + _NAME].rstrip(b"\0") != name:
+        if bytes(data[header : header + _NAME]).rstrip(b"\0") != name:
             raise self._error(stream, video, frame, f"its tar has another member at its place: {REMEDY}")
 
     def _member(self, stream: str, video: int, frame: int) -> str:
@@ -286,7 +326,7 @@ class PackStorage(Storage):
         ((start,), _) = self._find(stream, video, (frame,))
         shards = self.columns.meta["shards"]
         shard = min(bisect_right(self._ends, start - BLOCK), len(shards) - 1)
-        path = Path(self._folder, shards[shard])
+        path = f"{self._folder}/{shards[shard]}" if self._remote else Path(self._folder, shards[shard])
         if not self._with_member(stream, video, (frame,)):
             return f"{path}:{member_folder(self.videos[video], video)} (no {stream} of frame {frame})"
         return f"{path}:{self._member(stream, video, frame)}"
@@ -322,27 +362,64 @@ class PackStorage(Storage):
 
     def _advise(self, start: int, end: int) -> None:
         file, begin = self._shard(bisect_right(self._ends, start))
+        assert isinstance(file, Shard)  # noqa: S101 - remote packs have no page cache
         file.advise(start - begin, end - start)
 
     def _is_in_memory(self, start: int, end: int) -> bool:
         """Whether a range is in the page cache, judged by several bytes: others may read its ends."""
         file, begin = self._shard(bisect_right(self._ends, start))
+        assert isinstance(file, Shard)  # noqa: S101 - as above
         last, steps = end - start - 1, range(_PLACES)
         return all(file.holds(start - begin + last * step // (_PLACES - 1)) for step in steps)
 
-    def _read(self, start: int, end: int) -> bytes:
+    def _read(self, start: int, end: int) -> bytes | memoryview:
+        for first, last, data in self._held:
+            if first <= start and end <= last:
+                return data[start - first : end - first]
+        return self.read_range(start, end)
+
+    def read_range(self, start: int, end: int) -> bytes:
+        """Read a range from its shard, as `RangeStorage.read_range`."""
         file, begin = self._shard(bisect_right(self._ends, start))
         return file.read(start - begin, end - start)
 
-    def _shard(self, number: int) -> tuple[Shard, int]:
+    def lend(self, held: Sequence[Held]) -> None:
+        """Take the next reads from ranges, as `RangeStorage.lend`."""
+        self._held = held
+
+    def clip_ranges(self, video: int, wanted: Mapping[str, Collection[int]]) -> list[tuple[int, int]]:
+        """Return the ranges to read for frames of a video, as `RangeStorage.clip_ranges`."""
+        ranges: list[tuple[int, int]] = []
+        for stream, frames in wanted.items():
+            if there := self._with_member(stream, video, frames):
+                ranges += self._runs(*self._find(stream, video, there))
+        return join(ranges, self._ends)
+
+    def clip_bytes(self, streams: Iterable[str], time_steps: int) -> int:
+        """Return the most bytes of consecutive frames, as `RangeStorage.clip_bytes`."""
+        total = 0
+        for stream in streams:
+            lengths, most = self._places[stream][2], 0
+            for first in range(0, len(lengths), _PIECE):
+                piece = lengths[first : first + _PIECE + time_steps - 1]
+                blocks = np.cumsum(-(-piece.astype(np.int64) // BLOCK) + 1)  # each with its header
+                steps = min(time_steps, len(blocks))
+                most = max(most, int((blocks[steps - 1 :] - np.concatenate(([0], blocks[:-steps]))).max()))
+            total += most * BLOCK
+        return total
+
+    def _shard(self, number: int) -> tuple[Shard | RemoteShard, int]:
         """Return an open shard and the offset of its first byte."""
         if number == len(self._ends):
             raise DataError("the index names an offset after the end of the last tar")
         begin = self._ends[number - 1] if number else 0
         shard = self._open.get(number)
         if shard is None:
-            path = os.path.join(self._folder, self.columns.meta["shards"][number])  # noqa: PTH118 - called often
-            shard = Shard(path, self._ends[number] - begin)
+            name, size = self.columns.meta["shards"][number], self._ends[number] - begin
+            if self._remote is not None:
+                shard = self._remote.shard(name, size)
+            else:
+                shard = Shard(os.path.join(self._folder, name), size)  # noqa: PTH118 - called often
             while len(self._open) >= _OPEN:
                 self._open.pop(next(iter(self._open)), None)
             self._open[number] = shard
@@ -369,66 +446,6 @@ def stream_meta(streams: Sequence[StreamSpec]) -> list[dict[str, Any]]:
     return found
 
 
-def _check_columns(columns: Columns) -> None:
-    """Raise DataError unless the columns are those of a pack; see `fastclips.data.bounds`."""
-    streams: Any = columns.meta.get("streams")
-    check_streams(streams)
-    names = [stream["name"] for stream in streams]
-    masks = [stream["name"] for stream in streams if stream.get("mask")]
-    check_files(columns, names, masks=masks)
-    check_members(columns, names, columns.meta.get("shards"))
-    check_index(columns, columns["pack.firsts"])
-
-
-def _stream(meta: Mapping[str, Any]) -> StreamSpec:
-    colors, values = meta["colors"], meta["values"]
-    known = {
-        "colors": None if colors is None else tuple((tuple(color), value) for color, value in colors),
-        "values": None if values is None else tuple(values),
-    }
-    given = {"kind": "mask" if meta["mask"] else "image", **meta, **known}
-    return StreamSpec(**{name: value for name, value in given.items() if name != "mask"})
-
-
 def is_pack(folder: Path) -> bool:
     """Whether a path is the folder of a pack."""
     return (folder / INDEX).is_file()
-
-
-def open_pack(folder: str | os.PathLike[str]) -> tuple[PackStorage, Index, tuple[StreamSpec, ...]]:
-    """Open a pack.
-
-    Parameters
-    ----------
-    folder : path
-        The folder that holds ``pack.index``.
-
-    Returns
-    -------
-    PackStorage, Index, tuple of StreamSpec
-        The columns are shared by all processes. Those of frames stay in the file if they are large.
-
-    Raises
-    ------
-    DataError
-        The index cannot be read, is damaged or of another version; a shard is missing or has another size.
-    """
-    top = Path(folder).absolute()
-    file = top / INDEX
-    try:
-        columns = Columns.load(file, remedy=_RESTORE, paged=is_paged)
-    except OSError as error:
-        raise DataError(f"cannot read {str(file)!r}: {why_failed(error)}") from error
-    version = columns.meta.get("pack")
-    if version != PACK_VERSION or type(version) is not int:
-        reason = f"has pack format version {version}, but this fastclips reads version {PACK_VERSION}"
-        raise DataError(f"{str(file)!r} {reason}: pack again")
-    try:
-        _check_columns(columns)
-        storage = PackStorage(columns, str(top))
-        streams = tuple(map(_stream, columns.meta["streams"]))
-        index = Index.from_columns(columns, storage.videos)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{str(file)!r} is not a complete index of a pack ({error}): pack again") from error
-    storage.check()
-    return storage, index, streams

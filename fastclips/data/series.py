@@ -6,12 +6,16 @@ files. A pack keeps it as it is.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from fastclips.data.ranges import RangeStorage
 from fastclips.data.storage import Storage, opened
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from fastclips.data.ranges import Held
 
     Encoded = bytes | bytearray | memoryview
 
@@ -91,6 +95,36 @@ class SeriesStorage(Storage):
     def open_in_worker(self) -> None:
         """Open the other storage."""
         opened(self._storage)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the other storage is."""
+        return isinstance(self._storage, RangeStorage) and self._storage.is_remote
+
+    def clip_ranges(self, video: int, wanted: Mapping[str, Collection[int]]) -> list[tuple[int, int]]:
+        """Return the ranges to read for frames of a video, as `RangeStorage.clip_ranges`."""
+        both = {name: frames for stream, frames in wanted.items() for name in self._names(stream)}
+        return self._ranged.clip_ranges(video, both)
+
+    def clip_bytes(self, streams: Iterable[str], time_steps: int) -> int:
+        """Return the most bytes of consecutive frames, as `RangeStorage.clip_bytes`."""
+        return self._ranged.clip_bytes(chain.from_iterable(map(self._names, streams)), time_steps)
+
+    def read_range(self, start: int, end: int) -> bytes | memoryview:
+        """Read a range, as `RangeStorage.read_range`."""
+        return self._ranged.read_range(start, end)
+
+    def lend(self, held: Sequence[Held]) -> None:
+        """Lend the other storage ranges, as `RangeStorage.lend`."""
+        self._ranged.lend(held)
+
+    @property
+    def _ranged(self) -> RangeStorage:
+        assert isinstance(self._storage, RangeStorage)  # noqa: S101 - else it is not remote
+        return self._storage
+
+    def _names(self, stream: str) -> list[str]:
+        return [stream, y_of(stream)] if stream in self._streams else [stream]
 
 
 def _join(x: Encoded, y: Encoded) -> bytes:

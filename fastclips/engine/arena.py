@@ -65,8 +65,13 @@ COUNTERS = (
     *("death_code", "death_video", "death_frame"),  # of the last worker of this row that died: see `Death`
     *("deaths", "reissued"),  # workers of this row that died; clips that are rendered again for it
     *("held", "filled"),  # frames that were taken from frame slots; that were decoded into them
+    "ahead",  # clips whose bytes were in their byte slots
 )
-"""Columns of `Arena.counters`: each worker's totals since the loader began, and what it does now."""
+"""Columns of `Arena.counters`: each worker's totals since the loader began, and what it does now.
+
+Rows of fetchers come after those of workers. They have the clips and bytes that were read ahead, pid, worker
+and deaths.
+"""
 
 STAGES = ("is starting", "waits for work", "reads", "decodes", "runs the pixel steps of")
 """What a worker does, in words before the name of its clip. Times are those of `time.monotonic`."""

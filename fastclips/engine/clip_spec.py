@@ -64,6 +64,8 @@ class ClipSpec:
         The streams whose decoded frames clips share in the arena, and the room for each.
     kept : KeptFrames, optional
         Where decoded frames are kept for all loaders of a `FrameCache`.
+    ahead_bytes : int
+        Bytes of a ticket that fetchers read ahead at most; 0 if none do.
     """
 
     storage: Storage
@@ -80,6 +82,7 @@ class ClipSpec:
     groups: Mapping[str, str] = field(default_factory=dict)
     shared: FrameLayout | None = None
     kept: KeptFrames | None = None
+    ahead_bytes: int = 0
 
     def advise(self, tickets: NDArray[np.void], slots: FrameSlots) -> None:
         """Tell the storage which frames will be read soon, if it wants to know.
@@ -91,20 +94,38 @@ class ClipSpec:
         slots : FrameSlots
             Those of the arena. Frames that are in them, or in other frame slots, will not be read.
         """
-        if not self.storage.needs_advice():
+        if self.ahead_bytes or not self.storage.needs_advice():
             return
-        frames = tickets["frames"][:, : self.time_steps]
-        shown = np.where(frames < 0, ~frames, frames)
-        segments = self.kept.segments if self.kept else (Segment(slots, self.shared),) if self.shared else ()
-        reads = np.ones(shown.shape, np.bool_)
-        if segments:
-            reads = ~find_held(segments, tickets["video"], shown, tickets["slots"][:, : self.time_steps])
-            if not reads.any():
-                return
-        for video, some, are_read in zip(tickets["video"].tolist(), shown, reads, strict=True):
+        frames, read = self.to_read(tickets, slots)
+        if not read.any():
+            return
+        for video, some, are_read in zip(tickets["video"].tolist(), frames, read, strict=True):
             wanted = some[are_read].tolist()
             for stream in self.streams if wanted else ():
                 self.storage.advise(stream.name, video, wanted)
+
+    def to_read(
+        self, tickets: NDArray[np.void], slots: FrameSlots
+    ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        """Return the frames of tickets, and whether each is to be read: not those that are in frame slots.
+
+        Parameters
+        ----------
+        tickets, slots
+            As for `advise`.
+
+        Returns
+        -------
+        frames : ndarray of int32, (tickets, time steps)
+        read : ndarray of bool, (tickets, time steps)
+        """
+        frames = tickets["frames"][:, : self.time_steps]
+        shown = np.where(frames < 0, ~frames, frames)
+        segments = self.kept.segments if self.kept else (Segment(slots, self.shared),) if self.shared else ()
+        if not segments:
+            return shown, np.ones(shown.shape, np.bool_)
+        held = find_held(segments, tickets["video"], shown, tickets["slots"][:, : self.time_steps])
+        return shown, ~held
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle what may hold users' code as bytes, which only workers unpickle, after the fork."""
@@ -133,5 +154,9 @@ class ClipSpec:
     @property
     def ticket_dtype(self) -> np.dtype[np.void]:
         """Of the tickets."""
-        shares = self.shared is not None or self.kept is not None
-        return ticket_dtype(self.time_steps, self.recipe.draws, self.layout.ticket_rows, shares=shares)
+        return ticket_dtype(self.time_steps, self.recipe.draws, self.layout.ticket_rows, shares=self.shares)
+
+    @property
+    def shares(self) -> bool:
+        """Whether tickets name frame slots."""
+        return self.shared is not None or self.kept is not None

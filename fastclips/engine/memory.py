@@ -1,11 +1,17 @@
-"""How large an arena is: slots for batches, then frame slots in what they leave of a loader's memory."""
+"""How large an arena is: slots for batches, then frame slots in what they leave of a loader's memory.
+
+Byte slots come with the slots, one for each ticket. If memory does not hold three slots with them, there are
+none.
+"""
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 from fastclips._native import PAGE
 from fastclips.engine.arena import Arena
+from fastclips.engine.fetcher import reading_for
 from fastclips.errors import EngineError, OptionError, why_failed
 from fastclips.processes import fill_standard_streams
 
@@ -25,7 +31,7 @@ def new_arena(
     Parameters
     ----------
     spec : RenderSpec
-        Describes a batch, and a frame where it has `shared`.
+        Describes a batch, a frame where it has `shared`, and byte slots where it has `ahead_bytes`.
     workers : int
         Number of workers.
     memory : int
@@ -51,6 +57,19 @@ def new_arena(
         "slot_bytes": spec.layout.nbytes,
     }
     shared: FrameLayout | None = getattr(spec, "shared", None)
+    if ahead_bytes := getattr(spec, "ahead_bytes", 0):
+        fetchers = reading_for(workers, ahead_bytes).fetchers
+        ahead = geometry | {"ahead_bytes": ahead_bytes, "workers": workers + fetchers}
+        needed = Arena.nbytes_of(slots=_LEAST_SLOTS, **ahead) + (cache or 0)
+        if needed <= memory:
+            geometry = ahead
+        else:
+            warnings.warn(
+                f"memory={memory}: does not hold {_LEAST_SLOTS} batches with the bytes of their clips, up to "
+                f"{ahead_bytes} each, so this remote pack is not read ahead, and workers wait for each clip; "
+                f'give memory="{-(-needed // 2**20)}MiB" or more, or a smaller batch_size',
+                stacklevel=5,  # where a loader is made
+            )
     slots = _slots(geometry, memory, wanted, cache if shared else None)
     if shared is not None:
         geometry |= _frames(geometry, slots, memory, shared, cache, most_frames)

@@ -1,4 +1,4 @@
-"""The process that forks the workers: it imports everything once, forks workers and replaces dead ones.
+"""The process that forks workers and fetchers: it imports everything once, and replaces those that die.
 
 Workers are not forked from the trainer, whose libraries have threads and locks, and not spawned, which would
 import the user's script again. The nursery is a fresh, single-threaded interpreter (`fastclips.processes`). A
@@ -33,6 +33,7 @@ from fastclips.engine.arena import (
     ticket_view,
     to_note,
 )
+from fastclips.engine.fetcher import fetch, reading_for
 from fastclips.engine.worker import CLAIM_MS, work
 from fastclips.processes import cause_of_death
 
@@ -79,6 +80,8 @@ class Nursery:
         self._arena = arena
         self._spec = spec
         self._workers = workers
+        self._reading = reading_for(workers, arena.ahead_bytes)
+        self._fruitless: dict[int, tuple[float, int]] = {}  # by index of a fetcher: clips, deaths since then
         self._numbers = count(1)
         self._alive: dict[int, tuple[int, int, int]] = {}  # pidfd -> pid, worker, index
         self._most_deaths, self._timeout_s = most_deaths, timeout_s
@@ -103,13 +106,15 @@ class Nursery:
         poll.register(trainer, select.POLLIN)
         poll.register(control, select.POLLIN)
         try:
-            for index in range(self._workers):
+            for index in range(self._workers + self._reading.fetchers):
                 poll.register(self._fork(index), select.POLLIN)
             look_ms = 1000 * self._timeout_s / _LOOKS if self._timeout_s else None
             while not (ready := {fd for fd, _ in poll.poll(look_ms)}) & {trainer, control}:
                 for pidfd in ready:
                     poll.unregister(pidfd)
-                    poll.register(self._replace(pidfd), select.POLLIN)
+                    replacement = self._replace(pidfd)
+                    if replacement is not None:
+                        poll.register(replacement, select.POLLIN)
                 if self._timeout_s:
                     self._kill_stuck()
         finally:
@@ -129,8 +134,7 @@ class Nursery:
             try:
                 die_with_parent(signal.SIGKILL)
                 if os.getppid() == nursery:  # the nursery may have died before the line above
-                    most_crashes = self._most_deaths if self._repeats_damaged else 0
-                    work(self._arena, self._spec, worker, index, most_crashes)
+                    self._be(worker, index)
             except BaseException:  # noqa: BLE001 - a forked process must not return into its parent's code
                 traceback.print_exc()
             finally:
@@ -140,16 +144,26 @@ class Nursery:
         self._alive[pidfd] = pid, worker, index
         return pidfd
 
-    def _replace(self, pidfd: int) -> int:
+    def _be(self, worker: int, index: int) -> None:
+        """Work or fetch, without an end."""
+        if index >= self._workers:
+            threads, workers = self._reading.threads, self._workers
+            fetch(self._arena, self._spec, worker, index, threads, workers)  # type: ignore[arg-type]
+        most_crashes = self._most_deaths if self._repeats_damaged else 0
+        work(self._arena, self._spec, worker, index, most_crashes)
+
+    def _replace(self, pidfd: int) -> int | None:
         """Reap a dead worker, issue its ticket again and fork a new worker; return the new pidfd."""
         pid, worker, index = self._alive.pop(pidfd)
         os.close(pidfd)
         _, status = os.waitpid(pid, 0)
         code = os.waitstatus_to_exitcode(status)
+        if index >= self._workers:
+            return self._replace_fetcher(worker, index, code)
         stuck = self._killed.pop(pidfd, 0.0)
         cause = f"after timeout={self._timeout_s:g} seconds" if stuck else cause_of_death(code)
         counters = self._arena.counters()
-        clips = counters[:, _CLIPS].sum()
+        clips = counters[: self._workers, _CLIPS].sum()
         if clips != self._clips:
             self._clips, self._progress, self._deaths = clips, monotonic(), 0
         self._deaths += 1
@@ -170,6 +184,20 @@ class Nursery:
                 + (f"; a worker raised {words}" if words else "")
             )
         return self._fork(index)
+
+    def _replace_fetcher(self, fetcher: int, index: int, code: int) -> int | None:
+        """Free what a dead fetcher was filling and fork a new one, unless that dies again and again.
+
+        Without it, the workers read for themselves. What it wrote on standard error says why it died.
+        """
+        counters = self._arena.counters()[index]
+        self._arena.free_reads(fetcher)
+        counters[_DEATHS] += 1
+        clips, deaths = self._fruitless.get(index, (0.0, 0))
+        deaths = deaths + 1 if counters[_CLIPS] == clips and code != -signal.SIGKILL else 1
+        self._fruitless[index] = counters.item(_CLIPS), deaths
+        counters[_PID] = 0
+        return None if deaths > self._most_deaths else self._fork(index)
 
     def _clip(self, cells: list[int]) -> tuple[int, int]:
         """Return the video and the first frame of the clip that a dead worker had; -1, -1 without one."""
@@ -204,6 +232,8 @@ class Nursery:
         """
         now, counters = monotonic(), self._arena.counters()
         for pidfd, (pid, _, index) in self._alive.items():
+            if index >= self._workers:
+                continue
             since, stage = counters[index, [_SINCE, _STAGE]]
             starts, waits = stage == 0, stage == STAGES.index("waits for work")
             most = max(self._timeout_s, _START_S) if starts else self._timeout_s + waits * 2 * CLAIM_MS / 1000

@@ -53,6 +53,7 @@ __all__ = ["Pool"]
 
 _KEPT = 8  # batches that consumers hold at a time: TensorFlow 4, JAX with its dispatch up to 11
 _AHEAD = 3  # batches in flight beyond those that the workers write
+_READ_AHEAD = 48  # tickets in flight for each worker, if fetchers read their bytes ahead
 _WAIT_MS = 100  # between checks that the nursery lives
 _STOP_S = 5.0  # how long the nursery may take to end its workers
 _WORD_S = 30.0  # of waiting before the first word about it; the next one comes after twice the time
@@ -110,13 +111,15 @@ class Pool:
     ) -> None:
         self._ticket_rows, self._slot_nbytes = spec.layout.ticket_rows, spec.layout.nbytes
         self._ahead = math.ceil(workers / spec.layout.tickets) + _AHEAD
+        if getattr(spec, "ahead_bytes", 0):
+            self._ahead = max(self._ahead, math.ceil(_READ_AHEAD * workers / spec.layout.tickets))
         self._arena = new_arena(spec, workers, memory, self._ahead + _KEPT, cache, most_frames)
         self._views = slot_views(self._arena, spec.layout)
         self._in_flight: set[int] = set()
         self._draining: set[int] = set()
         self._leases: dict[int, weakref.ref[Lease]] = {}
         self._number = 1
-        self.counters = self._arena.counters()[:, : len(COUNTERS)]
+        self.counters, self.fetcher_counters = np.split(self._arena.counters()[:, : len(COUNTERS)], [workers])
         self.notes: list[tuple[np.void, bytes]] = []
         self.waited_s = 0.0
         self.waits: list[tuple[float, str]] = []
@@ -158,9 +161,9 @@ class Pool:
 
     @property
     def pids(self) -> list[int]:
-        """Process ids of the nursery and then of the workers."""
-        workers = self.counters[:, COUNTERS.index("pid")].astype(int).tolist()
-        return [self._nursery.pid, *filter(None, workers)]
+        """Process ids of the nursery, then of the workers, then of the fetchers."""
+        pids = [*self.counters[:, _PID].astype(int), *self.fetcher_counters[:, _PID].astype(int)]
+        return [self._nursery.pid, *filter(None, map(int, pids))]
 
     def has_room(self, *, beside: bool = False) -> bool:
         """Whether a slot is free and fewer batches are in flight than the pool keeps ahead."""
@@ -234,7 +237,7 @@ class Pool:
         """Free the memory, even if something still refers to this pool."""
         drop_ended()
         if not any(map(self._is_leased, range(self._arena.slots))):
-            self.counters = self.counters.copy()
+            self.counters, self.fetcher_counters = self.counters.copy(), self.fetcher_counters.copy()
             self._arena.discard()
 
     def _free(self) -> int | None:

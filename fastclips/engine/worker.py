@@ -10,6 +10,7 @@ from pkgutil import resolve_name
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
+from fastclips.data.ranges import read_table
 from fastclips.engine.arena import COUNTERS, RAISED, STAGES, damage_to_note, slot_views, ticket_view, to_note
 from fastclips.engine.rendering import in_words
 from fastclips.errors import FastclipsError
@@ -21,13 +22,16 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from fastclips.data.ranges import RangeStorage
     from fastclips.engine.arena import Arena, Damage
     from fastclips.spec import RenderSpec
 
 __all__ = ["CLAIM_MS", "AnyRenderer", "make_renderer", "share_frames", "work"]
 
 _WAIT, _SINCE, _STAGE = map(COUNTERS.index, ("wait_s", "since", "stage"))
-_IDLE = STAGES.index("waits for work")
+_READ, _AHEAD = map(COUNTERS.index, ("read_s", "ahead"))
+_IDLE, _READS = STAGES.index("waits for work"), STAGES.index("reads")
+_PATIENCE_MS = 200  # how long to wait for a fetcher before reading the same bytes
 CLAIM_MS = 1000  # longest wait for a ticket before the worker shows that it lives
 
 
@@ -84,10 +88,10 @@ def work(arena: Arena, spec: RenderSpec, worker: int, index: int, most_crashes: 
     except Exception as error:
         arena.last_words = to_note(in_words(error))
         raise
-    begin = share_frames(renderer, spec, worker, arena)
     slots = slot_views(arena, spec.layout)
     tickets = ticket_view(arena, spec.ticket_dtype)
     counters = arena.counters()[index]
+    begin = _beginning(arena, spec, share_frames(renderer, spec, worker, arena), counters)
     rows = arena.rows
     while True:
         began = perf_counter()
@@ -98,7 +102,7 @@ def work(arena: Arena, spec: RenderSpec, worker: int, index: int, most_crashes: 
             continue
         counters[_SINCE] = monotonic()
         cell = claim[0]
-        begin(claim[1])
+        begin(*claim)
         slot, row = divmod(cell, rows)
         try:
             arrays = spec.layout.of_ticket(slots[slot], row)
@@ -118,6 +122,53 @@ def work(arena: Arena, spec: RenderSpec, worker: int, index: int, most_crashes: 
             arena.finish(cell, worker, False)
         else:
             arena.finish(cell, worker, True)
+
+
+def _beginning(
+    arena: Arena, spec: RenderSpec, share: Callable[[int], object], counters: NDArray[np.float64]
+) -> Callable[[int, int], object]:
+    """Return what is called with the cell and the number of each ticket before it is rendered."""
+    if not arena.ahead_bytes:
+        return lambda _, number: share(number)
+    ahead = _BytesAhead(arena, spec.storage, counters)  # type: ignore[attr-defined] # a spec of clips
+
+    def begin(cell: int, number: int) -> None:
+        share(number)
+        ahead.take(cell, number)
+
+    return begin
+
+
+class _BytesAhead:
+    """Lends a storage the bytes of each ticket that were read ahead.
+
+    Parameters
+    ----------
+    arena : Arena
+        Has byte slots.
+    storage : RangeStorage
+        The worker's.
+    counters : ndarray of float64
+        The worker's row.
+    """
+
+    def __init__(self, arena: Arena, storage: RangeStorage, counters: NDArray[np.float64]) -> None:
+        self._arena, self._storage, self._counters = arena, storage, counters
+        self._patience_ms = _PATIENCE_MS
+
+    def take(self, cell: int, number: int) -> None:
+        """Lend what was read for a ticket; wait for it, unless the last wait was for a fetcher that hangs."""
+        self._counters[_STAGE] = _READS
+        began = perf_counter()
+        found = self._arena.take_bytes(cell, number, self._patience_ms)
+        seconds = perf_counter() - began
+        self._storage.lend(read_table(self._arena.byte_slot(cell)) if found else ())
+        self._counters[_AHEAD] += found
+        self._counters[_READ] += seconds
+        if found:
+            self._patience_ms = _PATIENCE_MS
+        elif seconds >= _PATIENCE_MS / 1000:
+            self._patience_ms = 0
 
 
 def share_frames(

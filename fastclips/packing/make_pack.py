@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from fastclips.data.columns import Columns
 from fastclips.data.index import Index
-from fastclips.data.pack_storage import INDEX, stream_meta
+from fastclips.data.pack_storage import stream_meta
 from fastclips.data.scan import evenly
 from fastclips.data.storage import opened
 from fastclips.data.stored import StoredVideos
@@ -23,6 +23,7 @@ from fastclips.data.video_storage import VideoStorage
 from fastclips.errors import DataError, FrameError, OptionError
 from fastclips.options import bar_disabled
 from fastclips.packing.parts import Job, Task
+from fastclips.packing.remote_shards import RemoteShards
 from fastclips.packing.shards import Shards
 from fastclips.packing.workers import do_tasks
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from fastclips.data.dataset import Dataset
     from fastclips.data.storage import Storage
+    from fastclips.data.stores import RemoteFolder
     from fastclips.packing.encoder import Encoding
 
 __all__ = ["Options", "make_pack"]
@@ -58,15 +60,17 @@ class Options(NamedTuple):
     drop: bool
 
 
-def make_pack(dataset: Dataset, folder: Path, options: Options, workers: int) -> tuple[dict[str, Any], bool]:
+def make_pack(
+    dataset: Dataset, target: Path | RemoteFolder, options: Options, workers: int
+) -> tuple[dict[str, Any], bool]:
     """Make a pack, or complete it.
 
     Parameters
     ----------
     dataset : Dataset
         The data.
-    folder : Path
-        The pack's folder, absolute.
+    target : Path or RemoteFolder
+        The pack's folder: an absolute path, or in an object store.
     options : Options
         How it is made.
     workers : int
@@ -88,15 +92,16 @@ def make_pack(dataset: Dataset, folder: Path, options: Options, workers: int) ->
     """
     videos = _videos(dataset, options.encoding.short_side)
     made = _made(dataset, videos, options)
-    with Shards(
-        folder,
+    make = Shards if isinstance(target, Path) else RemoteShards
+    with make(
+        target,  # type: ignore[arg-type] # of the kind that the class takes
         made,
         streams=len(dataset.streams),
         shard_bytes=options.shard_bytes,
         drop=options.drop,
     ) as shards:
         if shards.complete:
-            return Columns.load(folder / INDEX).meta["totals"], True
+            return shards.totals_made(), True
         resumed = shards.next_video > 0
         _fill(shards, dataset, videos, options.encoding, workers)
         totals = {**vars(shards.totals), "dropped": [videos.names[video] for video in shards.totals.dropped]}

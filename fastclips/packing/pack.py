@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from inspect import signature
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastclips.data.dataset import Dataset
 from fastclips.data.opening import open_dataset
+from fastclips.data.stores import RemoteFolder, split_url
 from fastclips.errors import DataError, OptionError, why_failed
 from fastclips.options import checked_bool, checked_bytes, checked_choice, checked_int, checked_workers
 from fastclips.packing.video_sources import holds_video_files, open_video_files
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
 
     from fastclips.packing.encoder import Encoding
     from fastclips.packing.parts import Problem
@@ -36,7 +38,7 @@ class Packed:
     Parameters
     ----------
     path : str
-        The pack's folder.
+        The pack's folder or URL.
     videos, frames : int
         Numbers of packed videos and frames; a frame of two streams counts once.
     bytes_before, bytes_after : int
@@ -112,6 +114,7 @@ def pack(
     skip_damaged: bool = False,
     shard_size: str | int = "1GiB",
     workers: int | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Packed:
     """Write a dataset as a pack: frames in tar files, from which crops are decoded fast.
 
@@ -134,8 +137,10 @@ def pack(
         whose frames are decoded in order; this takes the extra ``video``. Video files of such a folder that
         cannot be read are left out and reported. In a list they are an error: open it with
         ``unpaired="drop"``.
-    dst : path
-        A new folder, or the folder of an interrupted call.
+    dst : path or URL
+        A new folder, or the folder of an interrupted call. Or a URL of one in an object store, ``s3://``,
+        ``gs://`` or ``az://``, which takes the extra ``cloud``: each shard is made in a temporary folder
+        (`TMPDIR`), which needs room for a shard, and uploaded; the index is uploaded last.
     short_side : int, optional
         Pixels: larger frames are shrunk to this shorter side and encoded again.
     quality : int, optional
@@ -160,6 +165,8 @@ def pack(
     workers : int, optional
         Worker processes; by default as many as CPUs and the quota of a control group allow; 0 does the work
         in the caller.
+    storage_options : mapping of str to object, optional
+        Of a URL, as in `fastclips.open`.
 
     Returns
     -------
@@ -197,20 +204,20 @@ def pack(
         checked_bytes(shard_size, "shard_size"),
         checked_bool(skip_damaged, "skip_damaged"),
     )
-    folder = Path(dst).absolute()
+    target, name = _target(dst, storage_options)
     try:
-        totals, resumed = make_pack(opened, folder, options, checked_workers(workers))
+        totals, resumed = make_pack(opened, target, options, checked_workers(workers))
     except OSError as error:
         remedy = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "correct this"
         at = f" ({error.filename})" if error.filename else ""
         raise DataError(
-            f"cannot write the pack into {str(folder)!r}: {why_failed(error)}{at}; complete shards are kept: "
+            f"cannot write the pack into {name!r}: {why_failed(error)}{at}; complete shards are kept: "
             f"{remedy} and pack again"
         ) from error
     from fastclips.packing.parts import Problem  # noqa: PLC0415 - as above
 
     return Packed(
-        path=str(folder),
+        path=name,
         videos=totals["videos"],
         frames=totals["frames"],
         bytes_before=totals["source"],
@@ -222,6 +229,25 @@ def pack(
         resumed=resumed,
         codec=codec,
     )
+
+
+def _target(
+    dst: str | os.PathLike[str], storage_options: Mapping[str, Any] | None
+) -> tuple[Path | RemoteFolder, str]:
+    """Return where a pack is written, and its name in messages."""
+    given, url = split_url(dst)
+    if url is None:
+        if storage_options is not None:
+            raise OptionError("storage_options= is for the URL of an object store; remove it")
+        folder = Path(given).absolute()  # type: ignore[arg-type] # it is a path
+        return folder, str(folder)
+    if url.lower().startswith("http"):
+        raise OptionError(
+            "dst= is the URL of a web server, which only gives files: pack into a folder that it serves, or "
+            "into a bucket by s3://, gs:// or az://"
+        )
+    remote = RemoteFolder.of(url, storage_options, "dst")
+    return remote, remote.url
 
 
 def _opened(source: object) -> Dataset:

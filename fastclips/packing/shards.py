@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from fastclips.packing.parts import Part
 
-__all__ = ["Shards", "Totals"]
+__all__ = ["Shards", "Totals", "check_made", "record_name", "shard_name"]
 
 _SHARD = re.compile(r"([0-9]{5,})\.(?:tar|headers)")
 _COUNTED = ("videos", "frames", "source", "packed", "kept")
@@ -100,6 +100,8 @@ class Shards:
         A shard is closed after the video with which it reaches this size.
     drop : bool
         Whether videos with unreadable frames are left out.
+    name : str, optional
+        The pack's name in messages; by default, the folder.
 
     Attributes
     ----------
@@ -116,8 +118,18 @@ class Shards:
         The folder has other content, cannot be written to, or another process packs into it.
     """
 
-    def __init__(self, folder: Path, made: str, *, streams: int, shard_bytes: int, drop: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        made: str,
+        *,
+        streams: int,
+        shard_bytes: int,
+        drop: bool,
+        name: str | None = None,
+    ) -> None:
         self._folder = folder
+        self._name = name or str(folder)
         self._work = folder / UNFINISHED
         self._streams = streams
         self._shard_bytes = shard_bytes
@@ -143,10 +155,10 @@ class Shards:
     def _prepare(self, made: str) -> None:
         file = self._work / "made"
         resumes = file.exists() and file.read_text() == made
-        if not resumes and (self._work / "00000.record").exists():
+        if not resumes and (self._work / record_name(0)).exists():
             raise OptionError(
-                f"dst={str(self._folder)!r}: has the beginning of a pack of other data or with other "
-                "options; delete it, or give another folder"
+                f"dst={self._name!r}: has the beginning of a pack of other data or with other options; "
+                "delete it, or give another folder"
             )
         if not resumes:
             _write(file, made.encode())
@@ -170,11 +182,15 @@ class Shards:
     def _record(self, number: int) -> Columns | None:
         """Return a shard's record if the shard is complete."""
         try:
-            record = Columns.load(self._work / f"{number:05d}.record")
-            size = (self._folder / _shard_name(number)).stat().st_size
+            record = Columns.load(self._work / record_name(number))
+            size = self._shard_size(number)
         except (OSError, DataError):
             return None
         return record if record.meta["size"] == size else None
+
+    def _shard_size(self, number: int) -> int:
+        """Return the bytes of a shard; raise OSError if there is none."""
+        return (self._folder / shard_name(number)).stat().st_size
 
     def _count(self, meta: dict[str, Any]) -> None:
         totals = self.totals
@@ -257,7 +273,7 @@ class Shards:
             os.fsync(self._fd)
             os.close(self._fd)
             self._fd = -1
-            (self._work / "shard").rename(self._folder / _shard_name(number))
+            (self._work / "shard").rename(self._folder / shard_name(number))
             self._save_headers(number)
             _sync(self._folder)
         empty = {"fps": np.zeros(0)}
@@ -267,7 +283,7 @@ class Shards:
         }
         self._meta |= {"size": self._size + len(_END), "next": next_video}
         record = Columns.pack(columns, self._meta)
-        record.save(self._work / f"{number:05d}.record")
+        record.save(self._work / record_name(number))
         _sync(self._work)
         self._records.append(record)
         self._count(record.meta)
@@ -277,10 +293,15 @@ class Shards:
     def _save_headers(self, number: int) -> None:
         if not self._headers:
             return
-        shard = _shard_name(number)
+        shard = shard_name(number)
         name = headers_name(shard)
         self._headers.columns(self._made, shard, self._size + len(_END)).save(self._work / name)
         (self._work / name).rename(self._folder / name)
+
+    def totals_made(self) -> dict[str, Any]:
+        """Return the totals in the index of a complete pack."""
+        totals: dict[str, Any] = Columns.load(self._folder / INDEX).meta["totals"]
+        return totals
 
     def finish(self, videos: int) -> None:
         """Close the last shard; `videos` is the number of all videos, with those that are left out."""
@@ -329,15 +350,15 @@ class Shards:
             stream: (np.ascontiguousarray(starts[:, column]), np.ascontiguousarray(lengths[:, column]))
             for column, stream in enumerate(streams)
         }
-        shards = {_shard_name(number): size for number, size in enumerate(sizes)}
+        shards = {shard_name(number): size for number, size in enumerate(sizes)}
         columns, meta = pack_columns(files, extents, shards, found["first"])
         return found["video"], found["count"], found["fps"], columns, meta
 
     def discard(self) -> None:
         """Remove shards without videos, so that another run reads the frames again."""
         for number in range(len(self._records)):
-            (self._folder / _shard_name(number)).unlink(missing_ok=True)
-            (self._folder / headers_name(_shard_name(number))).unlink(missing_ok=True)
+            (self._folder / shard_name(number)).unlink(missing_ok=True)
+            (self._folder / headers_name(shard_name(number))).unlink(missing_ok=True)
         shutil.rmtree(self._work, ignore_errors=True)
 
     def save(self, columns: Columns) -> None:
@@ -376,13 +397,10 @@ def _is_made(folder: Path, made: str) -> bool:
             columns = Columns.load(folder / INDEX)
         except (OSError, DataError):
             columns = None  # a damaged index is as good as another pack's
-        if columns is not None and columns.meta.get("made") == made:
-            PackStorage(columns, str(folder)).check(f"restore it, or delete {str(folder)!r} and pack again")
-            return True
-        raise OptionError(
-            f"dst={str(folder)!r}: is a pack of other data or with other options; delete it, or give another "
-            "folder"
-        )
+        check_made(columns, made, str(folder))
+        assert columns is not None  # noqa: S101 - as just checked
+        PackStorage(columns, str(folder)).check(f"restore it, or delete {str(folder)!r} and pack again")
+        return True
     if folder.exists() and not folder.is_dir():
         raise OptionError(f"dst={str(folder)!r}: is a file; give a folder")
     if folder.is_dir() and not (folder / UNFINISHED).is_dir() and any(folder.iterdir()):
@@ -390,8 +408,22 @@ def _is_made(folder: Path, made: str) -> bool:
     return False
 
 
-def _shard_name(number: int) -> str:
+def check_made(columns: Columns | None, made: str, name: str) -> None:
+    """Raise OptionError unless an index is that of the pack that is to be made."""
+    if columns is None or columns.meta.get("made") != made:
+        raise OptionError(
+            f"dst={name!r}: is a pack of other data or with other options; delete it, or give another folder"
+        )
+
+
+def shard_name(number: int) -> str:
+    """Return the name of a shard."""
     return f"{number:05d}.tar"
+
+
+def record_name(number: int) -> str:
+    """Return the name of a shard's record."""
+    return f"{number:05d}.record"
 
 
 def _file_names(stream: str, first: int, kinds: NDArray[np.int64]) -> FileNames:

@@ -24,6 +24,7 @@ from fastclips.data.roots import Root
 from fastclips.data.scan import FRAME_EXTENSIONS, time_of
 from fastclips.data.series import SeriesStorage
 from fastclips.data.stored import StoredVideos
+from fastclips.data.stores import is_url
 from fastclips.data.tars import UNPACKING
 from fastclips.errors import DataError, OptionError, why_failed
 from fastclips.options import bar_disabled, checked_workers
@@ -218,7 +219,11 @@ def _opened(source: object) -> Dataset:
                 f"pack={source!r}: its frames are in no pack and no tar files, but in "
                 f"{type(files).__name__}: give a dataset of these"
             )
+        if files.is_remote:
+            raise _remote_error(files.folder)
         return source
+    if is_url(source):
+        raise _remote_error(str(source))
     if isinstance(source, (str, PathLike)):
         root = Root(source)
         if not root.is_pack and not root.tars:
@@ -227,6 +232,12 @@ def _opened(source: object) -> Dataset:
                 "written, a tar file, or a folder of tar files"
             )
     return _opened(open_dataset(source))
+
+
+def _remote_error(url: str) -> OptionError:
+    return OptionError(
+        f"pack={url.partition('?')[0]!r}: is in an object store: copy it to a local disk, and unpack the copy"
+    )
 
 
 def _digest(dataset: Dataset) -> str:

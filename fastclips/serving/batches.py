@@ -336,6 +336,9 @@ class Batches:
         """
         total = dict(zip(COUNTERS, self._engine.counters.sum(axis=0).tolist(), strict=True))
         plan, cached = self._frame_plan, {}
+        fetched = dict.fromkeys(COUNTERS, 0.0)
+        if isinstance(self._engine, Pool):
+            fetched.update(zip(COUNTERS, self._engine.fetcher_counters.sum(axis=0).tolist(), strict=True))
         if plan is not None:
             cached = {
                 "cache_bytes": plan.nbytes,
@@ -351,6 +354,8 @@ class Batches:
             worker_states=tuple(self._engine.states) if isinstance(self._engine, Pool) and self.pids else (),
             damaged_frames=len(self.damaged),
             workers=self.workers,
+            ahead_bytes=int(fetched["bytes"]),
+            fetcher_restarts=int(fetched["deaths"]),
             resident_bytes=resident_bytes([os.getpid(), *self.pids]),
             **cached,
         )
@@ -381,7 +386,7 @@ class Batches:
 
     @property
     def pids(self) -> list[int]:
-        """Process ids of the nursery and the workers, if there are any."""
+        """Process ids of the nursery, the workers and the fetchers, if there are any."""
         return self._engine.pids if isinstance(self._engine, Pool) and not self._closed else []
 
     def close(self) -> None:

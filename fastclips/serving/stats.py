@@ -72,6 +72,12 @@ class Stats:
         Frames that the cache had no room to keep until they were shown again.
     cache_advice : str
         A sentence on how fewer frames would be decoded; empty if the cache keeps nearly all that it could.
+    ahead_clips : int
+        Clips of a remote pack whose bytes had been read ahead. Workers read those of all other clips.
+    ahead_bytes : int
+        Bytes that were read ahead.
+    fetcher_restarts : int
+        Processes that read ahead, died and were replaced.
     worker_states : tuple of str
         What each worker does at this moment, in words, such as ``"waits for work"``.
 
@@ -109,6 +115,9 @@ class Stats:
     cache_evictions: int = 0
     cache_lost: int = 0
     cache_advice: str = ""
+    ahead_clips: int = 0
+    ahead_bytes: int = 0
+    fetcher_restarts: int = 0
     worker_states: tuple[str, ...] = ()
 
     @classmethod
@@ -137,6 +146,7 @@ class Stats:
             movie_frames=int(counters["movie_frames"]),
             cache_hits=int(counters["held"]),
             cache_fills=int(counters["filled"]),
+            ahead_clips=int(counters["ahead"]),
             skipped=1 - counters["decoded_pixels"] / counters["pixels"] if counters["pixels"] else 0.0,
             **measured,
         )
@@ -225,7 +235,12 @@ class Stats:
             return f"{limit} in its own process is the limit; set workers={better}"
         more = f"set workers={better} instead of {self.workers}" if better > self.workers else "add workers"
         if limit == "reading":
-            return f"reading is the limit; {more}, or move the data to a faster disk"
+            return (
+                f"reading from the store is the limit; {more}, as more reads are then in flight, or keep what "
+                "was read, by fastclips.open(url, local=folder)"
+                if self.ahead_bytes
+                else f"reading is the limit; {more}, or move the data to a faster disk"
+            )
         if self.workers < cores:
             return f"{limit} is the limit; {more} ({cores} cores)"
         return f"{limit} is the limit on {cores} cores; use more cores or smaller frames"
@@ -253,6 +268,9 @@ class Stats:
             memory = f"{self.cache_bytes / 2**20:,.0f} MiB, {self.cache_evictions:,} evictions"
             note = f"not decoded again: {self.decodes_per_frame:.2f} decodes per frame; {memory}"
             shown.append(("  from cache", f"{self.cache_hits:,}", note))
+        if self.ahead_bytes:
+            note = f"of {self.clips:,} clips; {self.ahead_bytes / 2**20:,.1f} MiB"
+            shown.append(("  read ahead", f"{self.ahead_clips:,}", note))
         if self.skipped:
             shown.append(("  not decoded", f"{self.skipped:.0%}", "of all pixels"))
         if self.damaged_frames:

@@ -1,6 +1,6 @@
-// A stress test of the arena for ThreadSanitizer: threads play the trainer, the workers and the
-// nursery, and each row must be read as it was written last. `arena SECONDS [SEED]`. README.md here
-// says how to run it.
+// A stress test of the arena for ThreadSanitizer: threads play the trainer, the workers, the
+// fetchers and the nursery. Each row must be read as it was written last, and a byte slot as it was
+// filled for that ticket. `arena SECONDS [SEED]`. README.md here says how to run it.
 //
 // ThreadSanitizer knows memory by its address, so all of them must map the arena at the same place,
 // though each has an Arena of its own, as processes do.
@@ -36,11 +36,11 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::uint32_t kSlots = 3, kRows = 4, kWorkers = 4, kTicketBytes = 16;
-constexpr std::size_t kRowBytes = 256;
+constexpr std::uint32_t kSlots = 3, kRows = 4, kWorkers = 4, kFetchers = 2, kTicketBytes = 16;
+constexpr std::size_t kRowBytes = 256, kAheadBytes = 512;
 
 std::atomic<bool> over{false};
-std::atomic<std::uint64_t> served{0}, deaths{0}, cancelled{0};
+std::atomic<std::uint64_t> served{0}, deaths{0}, cancelled{0}, ahead{0};
 
 void demand(bool holds, const char* what) {
     if (holds) return;
@@ -72,6 +72,12 @@ void work(int fd, std::uint16_t worker, unsigned seed) {
         const auto claim = arena.claim(worker, 1ms);
         if (!claim) continue;
         const bool dies = random() % 50 == 0;
+        if (arena.byte_slots().take(claim->cell, claim->number, Clock::now() + 50us)) {
+            const std::uint8_t* const bytes = arena.byte_slots().memory(claim->cell);
+            for (std::size_t i = 0; i < kAheadBytes; ++i)
+                demand(bytes[i] == byte_of(claim->number), "bytes are those of the ticket");
+            ++ahead;
+        }
         const std::uint8_t byte = byte_of(ticket_at(arena, claim->cell));
         if (dies && random() % 2 == 0) return;
         std::memset(row_at(arena, claim->cell), byte, dies ? kRowBytes / 2 : kRowBytes);
@@ -84,26 +90,47 @@ void work(int fd, std::uint16_t worker, unsigned seed) {
     }
 }
 
-// Replaces workers that died, each after it is reaped.
+// Fills byte slots until it dies, in a claim or with the slot half written; or stops for a while.
+void fetch(int fd, std::uint16_t fetcher, unsigned seed) {
+    Arena arena(fd);
+    std::mt19937 random(seed);
+    while (!over) {
+        const auto claim = arena.claim_read(fetcher, 1ms);
+        if (!claim) continue;
+        const bool dies = random() % 50 == 0;
+        if (dies && random() % 2 == 0) return;
+        std::uint8_t* const bytes = arena.byte_slots().memory(claim->cell);
+        std::memset(bytes, byte_of(claim->number), kAheadBytes / 2);
+        if (dies) return;
+        if (random() % 20 == 0) std::this_thread::sleep_for(2ms);
+        std::memset(bytes, byte_of(claim->number), kAheadBytes);
+        demand(arena.byte_slots().settle(claim->cell, fetcher, random() % 16 != 0),
+               "a byte slot is its fetcher's");
+    }
+}
+
+// Replaces workers and fetchers that died, each after it is reaped.
 void nurse(int fd, unsigned seed) {
     Arena arena(fd);
     struct Running {
         std::thread thread;
         std::shared_ptr<std::atomic<bool>> ended;
+        decltype(&work) does;
     };
     std::map<std::uint16_t, Running> workers;
     std::uint16_t next = 1;
-    const auto start = [&] {
+    const auto start = [&](decltype(&work) does) {
         auto ended = std::make_shared<std::atomic<bool>>(false);
         const std::uint16_t number = next++;
         workers[number] = {std::thread([=] {
-                               work(fd, number, seed + number);
+                               does(fd, number, seed + number);
                                ended->store(true);
                            }),
-                           ended};
+                           ended, does};
     };
+    for (std::uint32_t i = 0; i < kWorkers; ++i) start(work);
+    for (std::uint32_t i = 0; i < kFetchers; ++i) start(fetch);
     while (!over && next < 65'000) {
-        while (workers.size() < kWorkers) start();
         std::this_thread::sleep_for(200us);
         for (auto at = workers.begin(); at != workers.end();) {
             if (!at->second.ended->load()) {
@@ -115,7 +142,9 @@ void nurse(int fd, unsigned seed) {
                 arena.count_death(cell);
                 demand(arena.reissue(cell, at->first), "a dead worker's claim is given back");
             }
+            arena.byte_slots().free(at->first);
             ++deaths;
+            start(at->second.does);
             at = workers.erase(at);
         }
     }
@@ -166,7 +195,9 @@ int main(int count, char** given) {
         count > 2 ? static_cast<unsigned>(std::atoi(given[2])) : std::random_device{}();
     std::printf("seed %u\n", seed);
     std::fflush(stdout);
-    Arena arena(Geometry{kSlots, kRows, kWorkers, kTicketBytes, kRows * kRowBytes});
+    Geometry geometry{kSlots, kRows, kWorkers + kFetchers, kTicketBytes, kRows * kRowBytes};
+    geometry.ahead_bytes = kAheadBytes;
+    Arena arena(geometry);
     std::thread nursery(nurse, arena.fd(), seed);
     std::thread trainer([&] { train(arena, seed + 1); });
     const auto end = Clock::now() + std::chrono::duration<double>(seconds);
@@ -174,8 +205,9 @@ int main(int count, char** given) {
     over = true;
     trainer.join();
     nursery.join();
-    std::printf("%llu rows, %llu deaths, %llu slots cancelled\n",
-                static_cast<unsigned long long>(served), static_cast<unsigned long long>(deaths),
+    std::printf("%llu rows, %llu read ahead, %llu deaths, %llu slots cancelled\n",
+                static_cast<unsigned long long>(served), static_cast<unsigned long long>(ahead),
+                static_cast<unsigned long long>(deaths),
                 static_cast<unsigned long long>(cancelled));
-    return served > 0 && deaths > 0 ? 0 : 1;
+    return served > 0 && deaths > 0 && ahead > 0 ? 0 : 1;
 }
