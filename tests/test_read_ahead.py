@@ -253,7 +253,7 @@ def test_the_verdict_where_the_store_is_the_limit():
     assert "move the data to a faster disk" in Stats.of(counters, **measured).verdict
     stats = Stats.of(counters, **measured, ahead_bytes=1000)
     assert stats.ahead_clips == 3
-    assert "reading from the store is the limit; add workers" in stats.verdict
+    assert "reading from the store is the limit; " in stats.verdict
 
 
 def test_ranges_of_two_series(packed):

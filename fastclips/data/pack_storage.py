@@ -292,6 +292,8 @@ class PackStorage(Storage):
 
     def advise(self, stream: str, video: int, frames: Collection[int]) -> None:
         """Tell the kernel which frames will be read soon, as `Storage.advise`; errors are ignored."""
+        if self._remote is not None:
+            return
         self._in_memory[stream] = self._in_memory.get(stream, 0) + 1
         with suppress(OSError, DataError):
             frames = self._with_member(stream, video, frames)

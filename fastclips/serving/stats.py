@@ -236,8 +236,8 @@ class Stats:
         more = f"set workers={better} instead of {self.workers}" if better > self.workers else "add workers"
         if limit == "reading":
             return (
-                f"reading from the store is the limit; {more}, as more reads are then in flight, or keep what "
-                "was read, by fastclips.open(url, local=folder)"
+                f"reading from the store is the limit; {more}, as more reads are then in flight, or keep "
+                "what was read, by fastclips.open(url, local=folder)"
                 if self.ahead_bytes
                 else f"reading is the limit; {more}, or move the data to a faster disk"
             )
