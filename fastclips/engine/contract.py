@@ -51,6 +51,10 @@ class Engine(Protocol):
         Number of frame slots that a plan may give to frames, and bytes of each.
     wanted_nbytes : int
         Bytes of the slots for which there was no memory.
+    pids : list of int
+        Processes of this machine that work for the engine.
+    states : list of str
+        What each worker does, in words.
     """
 
     counters: NDArray[np.float64]
@@ -68,6 +72,14 @@ class Engine(Protocol):
 
     @property
     def wanted_nbytes(self) -> int:
+        """See above."""
+
+    @property
+    def pids(self) -> list[int]:
+        """See above."""
+
+    @property
+    def states(self) -> list[str]:
         """See above."""
 
     def deaths(self) -> list[Death]:

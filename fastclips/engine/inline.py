@@ -48,6 +48,8 @@ class Inline:
         self.waited_s = 0.0
         self.waits: list[tuple[float, str]] = []
         self.frames = self.frame_nbytes = self.wanted_nbytes = 0
+        self.pids: list[int] = []
+        self.states: list[str] = []
 
     def deaths(self) -> list[Death]:
         """Return nothing: there are no workers."""
