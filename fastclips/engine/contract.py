@@ -57,10 +57,13 @@ class Engine(Protocol):
         What each worker does, in words.
     """
 
-    counters: NDArray[np.float64]
     notes: list[tuple[np.void, bytes]]
     waited_s: float
     waits: list[tuple[float, str]]
+
+    @property
+    def counters(self) -> NDArray[np.float64]:
+        """See above."""
 
     @property
     def frames(self) -> int:
