@@ -2,20 +2,19 @@
 
 import os
 import signal
-import time
-import warnings
 from hashlib import sha256
+from pathlib import Path
 
-import numpy as np
 import pytest
 from helpers import make_frames, make_loader, wait_until
 
 import fastclips as fc
-from fastclips.errors import EngineError, OptionError
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Ray's own warnings are many
 ray = pytest.importorskip("ray")
 STORE = 80 * 2**20
+OPTIONS = {"shuffle": True, "seed": 3, "batch_size": 3, "clips": fc.Windows(4, step=2)}
+SLOW_S = 1.0  # before a second host is asked: Ray takes longer to see that a node died
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +25,15 @@ def cluster():
     head = {"num_cpus": 0, "object_store_memory": STORE, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     for _ in range(2):
-        cluster.add_node(num_cpus=1, object_store_memory=STORE)
+        add_node(cluster)
     ray.init(address=cluster.address, log_to_driver=False)
     yield cluster
     ray.shutdown()
     cluster.shutdown()
+
+
+def add_node(cluster):
+    return cluster.add_node(num_cpus=1, object_store_memory=STORE)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +41,11 @@ def data(tmp_path_factory):
     return make_frames(tmp_path_factory.mktemp("remote"), videos=6, frames=36)
 
 
-OPTIONS = {"shuffle": True, "seed": 3, "batch_size": 3, "clips": fc.Windows(4, step=2)}
+@pytest.fixture(scope="module")
+def local(data):
+    """The digests of two epochs."""
+    with make_loader(data, **OPTIONS) as loader:
+        return [digest(loader), digest(loader)]
 
 
 def digest(batches):
@@ -50,52 +57,81 @@ def digest(batches):
     return made.hexdigest()
 
 
-@pytest.fixture(scope="module")
-def local(data):
-    """The digests of two epochs."""
-    with make_loader(data, **OPTIONS) as loader:
-        return [digest(loader), digest(loader)]
-
-
-def remote(data, **options):
+@pytest.fixture
+def remote(cluster, data):  # noqa: ARG001 - it is there
+    """Makes a loader, which is closed at the end."""
     from fastclips.adapters.ray import RemoteClipLoader  # noqa: PLC0415 - an extra
 
-    return RemoteClipLoader(make_loader(data, **OPTIONS), workers=1, **options)
+    made = []
+
+    def make(**options):
+        made.append(RemoteClipLoader(make_loader(data, **OPTIONS), workers=1, slow_s=SLOW_S, **options))
+        return made[-1]
+
+    yield make
+    for loader in made:
+        loader.close()
 
 
-def test_the_same_bits(cluster, data, local):
-    with remote(data) as loader:
-        assert len(loader.hosts) == 2
-        batches = list(loader)
-        assert digest(batches) == local[0]
-        assert digest(loader) == local[1]
-        x, _ = batches[0]
-        assert not x.flags.writeable
-        assert x.ctypes.data % 64 == 0
+def take(batches, count):
+    """Copies of the next batches."""
+    return [(x.copy(), y) for _, (x, y) in zip(range(count), batches, strict=False)]
 
 
-def test_actors_and_workers_are_killed(cluster, data, local):
+def child_of(pid):
+    found = "".join(path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children"))
+    return int(found.split()[0])
+
+
+def test_the_same_bits(remote, local):
+    loader = remote()
+    assert len(loader.hosts) == 2
+    batches = list(loader)
+    assert digest(batches) == local[0]
+    assert digest(loader) == local[1]
+    x, _ = batches[0]
+    assert not x.flags.writeable
+    assert x.ctypes.data % 64 == 0
+    assert loader.stats().clips >= loader.stats().frames_served // 4
+    assert sum(host.batches for host in loader._engine.hosts.every) <= 2 * len(batches) + 8
+    assert loader.plan_table(0)["video"].shape == (len(batches) * 3,)
+
+
+def test_actors_and_workers_are_killed(remote, local):
     """An actor dies as a whole, then the worker of another one."""
-    with remote(data) as loader:
-        batches = iter(loader)
-        made = [copied(next(batches)) for _ in range(4)]
-        hosts = loader._engine.hosts
-        os.kill(hosts.ready[0].pid, signal.SIGKILL)
-        made += [copied(next(batches)) for _ in range(8)]
-        os.kill(worker_of(hosts.ready[0].pid), signal.SIGKILL)
-        made += map(copied, batches)
-        assert digest(made) == local[0]
-        wait_until(lambda: digest(loader) in local and len(loader.hosts) == 2)
+    loader = remote()
+    batches = iter(loader)
+    made = take(batches, 4)
+    hosts = loader._engine.hosts
+    os.kill(hosts.every[0].pid, signal.SIGKILL)
+    made += take(batches, 8)
+    os.kill(child_of(child_of(hosts.every[1].pid)), signal.SIGKILL)
+    made += take(batches, 99)
+    assert digest(made) == local[0]
+    wait_until(lambda: digest(loader) and len(loader.hosts) == 2)
+    assert loader.report().restarts == 1
 
 
-def test_a_node_leaves_and_another_joins(cluster, data, local):
-    with remote(data) as loader:
-        batches = iter(loader)
-        made = [copied(next(batches)) for _ in range(3)]
-        cluster.remove_node(cluster.worker_nodes[-1] if hasattr(cluster, "worker_nodes") else list(cluster.list_all_nodes)[-1])
-        made += [copied(next(batches)) for _ in range(8)]
-        assert len(loader.hosts) == 1
-        cluster.add_node(num_cpus=1, object_store_memory=STORE)
-        made += map(copied, batches)
-        assert digest(made) == local[0]
-        wait_until(lambda: digest(loader) and len(loader.hosts) == 2)
+def test_a_node_dies_and_another_joins(cluster, remote, local):
+    loader = remote()
+    batches = iter(loader)
+    made = take(batches, 3)
+    cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+    made += take(batches, 20)
+    add_node(cluster)
+    made += take(batches, 99)
+    assert digest(made) == local[0]
+    wait_until(lambda: digest(loader) and len(loader._engine.hosts.every) == 3)
+
+
+def test_a_host_is_stopped(remote, local):
+    """It does not die, and does not answer either."""
+    loader = remote()
+    batches = iter(loader)
+    made = take(batches, 3)
+    pid = loader._engine.hosts.ready[0].pid
+    for stopped in (pid, child_of(pid), child_of(child_of(pid))):
+        os.kill(stopped, signal.SIGSTOP)
+    made += take(batches, 99)
+    os.kill(pid, signal.SIGCONT)
+    assert digest(made) == local[0]

@@ -85,6 +85,8 @@ class RemoteHost:
         Ray's id of its node, if it is known.
     name : str
         For messages.
+    pid : int
+        Of the actor's process, on its machine.
     state : {"starts", "ready", "slow", "lost"}
         Slow hosts are asked if there are no others, until they answer.
     asked : set of int
@@ -96,7 +98,7 @@ class RemoteHost:
     """
 
     def __init__(self, actor: Any, node: str | None, name: str) -> None:  # noqa: ANN401 - of Ray
-        self.actor, self.node, self.name = actor, node, name
+        self.actor, self.node, self.name, self.pid = actor, node, name, 0
         self.state, self.began = "starts", monotonic()
         self.asked: set[int] = set()
         self.batches = 0
@@ -252,7 +254,7 @@ class Hosts:
         if not isinstance(answer, Hello):
             self.lose(host, answer)
             return
-        host.name, host.node = answer.name, answer.node
+        host.name, host.node, host.pid = answer.name, answer.node, answer.pid
         if answer.wrong:
             why = f"host {answer.name}: {answer.wrong}"
             self._barred[host.node] = why
