@@ -1,0 +1,190 @@
+"""Does a stream of batches from a Ray cluster stay the same whatever dies, and what does it cost?
+
+    pip install 'fastclips[ray]'
+    python benchmarks/remote.py faults
+    python benchmarks/frames.py /tmp/frames
+    python benchmarks/remote.py cost /tmp/frames
+
+Both start a cluster of several raylets on this machine; each is a node of Ray, with an object store of its own.
+
+``faults``: in one epoch, actors, their workers and whole nodes are killed by SIGKILL, 20 in all, at random
+moments. Nodes that were killed are replaced by new ones. All batches are compared with those of a loader
+without Ray.
+
+``cost``: batches of (8, 16, 224, 224, 3) uint8, 19 MB. A `RemoteClipLoader` with one host and a `ClipLoader`
+take turns, with as many workers. CPU time is that of the training process alone, all its threads.
+"""  # noqa: D400 - a question
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import tempfile
+import time
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import ray
+from ray.cluster_utils import Cluster
+
+import fastclips as fc
+from fastclips.adapters.ray import RemoteClipLoader
+from fastclips.testing import write_frames
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KILLS = 20
+ROUNDS, CHUNK = 12, 12
+
+
+@contextmanager
+def cluster(nodes: int, cpus: int, store: int) -> Iterator[Cluster]:
+    """Start a head, where this process is, and nodes with CPUs; without such nodes, the head has them."""
+    head = {"num_cpus": 0 if nodes else cpus, "object_store_memory": store, "include_dashboard": False}
+    made = Cluster(initialize_head=True, head_node_args=head)
+    for _ in range(nodes):
+        made.add_node(num_cpus=cpus, object_store_memory=store)
+    ray.init(address=made.address, log_to_driver=False)
+    try:
+        yield made
+    finally:
+        ray.shutdown()
+        made.shutdown()
+
+
+def digest(batch: Any) -> str:  # noqa: ANN401 - arrays
+    """Return a digest of the arrays of a batch."""
+    made = sha256()
+    for array in batch:
+        made.update(array.tobytes())
+    return made.hexdigest()
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has started."""
+    files = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(word) for file in files for word in file.read_text().split()]
+
+
+def kill(what: str, made: Cluster, loader: RemoteClipLoader, draw: random.Random) -> bool:
+    """Kill something of a kind; return whether there was one."""
+    hosts = [host for host in loader._engine.hosts.ready if host.pid]  # noqa: SLF001 - to know what to kill
+    with suppress(OSError, IndexError):
+        if what == "node":
+            made.remove_node(draw.choice(sorted(made.worker_nodes, key=id)), allow_graceful=False)
+            made.add_node(num_cpus=1, object_store_memory=80 * 2**20, wait=False)
+            return True
+        pid = draw.choice(hosts).pid
+        for _ in range({"actor": 0, "nursery": 1, "worker": 2}[what]):
+            pid = draw.choice(children(pid))
+        os.kill(pid, signal.SIGKILL)
+        return True
+    return False
+
+
+def faults(seed: int) -> None:
+    """Kill what there is, and compare all batches."""
+    draw = random.Random(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        write_frames(folder, videos=10, frames=60, height=96, width=128)
+        data = fc.open(folder)
+
+        def loader() -> fc.ClipLoader:
+            steps = [fc.RandomResizedCrop(64), fc.RandomFlip(), fc.GaussianNoise(5.0)]
+            return fc.ClipLoader(
+                data, fc.Windows(8, step=2), steps, batch_size=4, shuffle=True, seed=seed, workers=0
+            )
+
+        with loader() as local:
+            expected = [digest(batch) for batch in local]
+        kinds = ["actor"] * 7 + ["worker"] * 5 + ["nursery"] * 3 + ["node"] * 5
+        assert len(kinds) == KILLS
+        draw.shuffle(kinds)
+        at = sorted(draw.sample(range(2, len(expected) - 10), KILLS))
+        found, done = [], []
+        with (
+            cluster(nodes=2, cpus=1, store=80 * 2**20) as made,
+            RemoteClipLoader(loader(), workers=1, slow_s=2.0, start_s=120) as remote,
+        ):
+            began = time.perf_counter()
+            for number, batch in enumerate(remote):
+                found.append(digest(batch))
+                if at and number >= at[0] and kill(kinds[0], made, remote, draw):
+                    done.append(kinds.pop(0))
+                    at.pop(0)
+            hosts, seconds = len(remote._engine.hosts.every), time.perf_counter() - began  # noqa: SLF001 - to tell
+            restarts = remote.report().restarts
+    counts = ", ".join(f"{done.count(kind)} {kind}" for kind in ("actor", "worker", "nursery", "node"))
+    same = found == expected
+    print(f"seed {seed}: {len(done)} kills ({counts}), {hosts} hosts in all, {restarts} restarts of workers")
+    print(f"{len(found)} batches in {seconds:.0f} s; equal to those without Ray: {same}")
+    print(f"SHA-256 {sha256(''.join(found).encode()).hexdigest()}")
+    print(f"without {sha256(''.join(expected).encode()).hexdigest()}")
+    assert same
+
+
+def cost(folder: Path, workers: int, nodes: int) -> None:
+    """Compare rates, and measure the CPU time of this process."""
+
+    def loader(workers: int) -> fc.ClipLoader:
+        return fc.ClipLoader(
+            fc.open(folder),
+            fc.Windows(16, step=8),
+            [fc.RandomCrop(224), fc.RandomFlip()],
+            batch_size=8,
+            shuffle=True,
+            repeat=True,
+            workers=workers,
+            cache=0,
+        )
+
+    with (
+        cluster(nodes=nodes, cpus=workers, store=600 * 2**20),
+        loader(workers) as local,
+        RemoteClipLoader(loader(0), workers=workers) as remote,
+    ):
+        rates: dict[str, list[float]] = {"local": [], "remote": []}
+        spent: dict[str, list[float]] = {"local": [], "remote": []}
+        streams = {"local": iter(local), "remote": iter(remote)}
+        for number in range(ROUNDS + 1):
+            for name in ("local", "remote")[:: 1 if number % 2 else -1]:
+                for _ in range(8):  # prepared ahead
+                    next(streams[name])
+                began, used = time.perf_counter(), time.process_time()
+                for _ in range(CHUNK):
+                    next(streams[name])
+                if number:
+                    rates[name].append(CHUNK / (time.perf_counter() - began))
+                    spent[name].append((time.process_time() - used) / CHUNK * 1e3)
+    ratios = np.quantile(np.array(rates["remote"]) / np.array(rates["local"]), [0.25, 0.5, 0.75])
+    print(f"remote over local, {workers} workers: {ratios[1]:.3f} (quartiles {ratios[0]:.3f}-{ratios[2]:.3f})")
+    for name in rates:
+        low, middle, high = np.quantile(spent[name], [0.25, 0.5, 0.75])
+        rate = np.median(rates[name])
+        print(f"{name:<7} {rate:6.1f} batches/s, CPU ms a batch {middle:.2f} ({low:.2f}-{high:.2f})")
+
+
+def main() -> None:
+    """Run one of the two."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("faults").add_argument("--seed", type=int, default=0)
+    costs = commands.add_parser("cost")
+    costs.add_argument("frames", type=Path)
+    costs.add_argument("--workers", type=int, default=2)
+    costs.add_argument("--nodes", type=int, default=0, help="beside the trainer's own (default: none)")
+    args = parser.parse_args()
+    if args.command == "faults":
+        faults(args.seed)
+    else:
+        cost(args.frames, args.workers, args.nodes)
+
+
+if __name__ == "__main__":
+    main()
