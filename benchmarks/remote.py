@@ -5,7 +5,8 @@
     python benchmarks/frames.py /tmp/frames
     python benchmarks/remote.py cost /tmp/frames
 
-Both start a cluster of several raylets on this machine; each is a node of Ray, with an object store of its own.
+Both start a cluster of several raylets on this machine; each is a node of Ray, with an object store of its
+own.
 
 ``faults``: in one epoch, actors, their workers and whole nodes are killed by SIGKILL, 20 in all, at random
 moments. Nodes that were killed are replaced by new ones. All batches are compared with those of a loader
@@ -154,7 +155,7 @@ def cost(folder: Path, workers: int, nodes: int) -> None:
         streams = {"local": iter(local), "remote": iter(remote)}
         for number in range(ROUNDS + 1):
             for name in ("local", "remote")[:: 1 if number % 2 else -1]:
-                for _ in range(8):  # prepared ahead
+                for _ in range(16):  # prepared ahead
                     next(streams[name])
                 began, used = time.perf_counter(), time.process_time()
                 for _ in range(CHUNK):
@@ -163,11 +164,14 @@ def cost(folder: Path, workers: int, nodes: int) -> None:
                     rates[name].append(CHUNK / (time.perf_counter() - began))
                     spent[name].append((time.process_time() - used) / CHUNK * 1e3)
     ratios = np.quantile(np.array(rates["remote"]) / np.array(rates["local"]), [0.25, 0.5, 0.75])
-    print(f"remote over local, {workers} workers: {ratios[1]:.3f} (quartiles {ratios[0]:.3f}-{ratios[2]:.3f})")
-    for name in rates:
+    print(
+        f"remote over local, {workers} workers: {ratios[1]:.3f} (quartiles {ratios[0]:.3f}-{ratios[2]:.3f})"
+    )
+    for name, rate in rates.items():
         low, middle, high = np.quantile(spent[name], [0.25, 0.5, 0.75])
-        rate = np.median(rates[name])
-        print(f"{name:<7} {rate:6.1f} batches/s, CPU ms a batch {middle:.2f} ({low:.2f}-{high:.2f})")
+        print(
+            f"{name:<7} {np.median(rate):6.1f} batches/s, CPU ms a batch {middle:.2f} ({low:.2f}-{high:.2f})"
+        )
 
 
 def main() -> None:

@@ -93,7 +93,7 @@ def test_the_same_bits(remote, local):
     assert not x.flags.writeable
     assert x.ctypes.data % 64 == 0
     assert loader.stats().clips >= loader.stats().frames_served // 4
-    assert sum(host.batches for host in loader._engine.hosts.every) <= 2 * len(batches) + 8
+    assert sum(host.answers for host in loader._engine.hosts.every) <= 2 * len(batches) + 8
     assert loader.plan_table(0)["video"].shape == (len(batches) * 3,)
 
 
@@ -135,3 +135,25 @@ def test_a_host_is_stopped(remote, local):
     made += take(batches, 99)
     os.kill(pid, signal.SIGCONT)
     assert digest(made) == local[0]
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_packing_while_a_node_dies(cluster, data, tmp_path):
+    from fastclips.adapters.ray import RayWorkers  # noqa: PLC0415 - an extra
+
+    class Harmed(RayWorkers):
+        def do_tasks(self, job, tasks):
+            for number, part in enumerate(super().do_tasks(job, tasks)):
+                if number == 1:
+                    cluster.remove_node(next(iter(cluster.worker_nodes)))
+                yield part
+
+    options = {"shard_size": "150KiB", "codec": "dct"}
+    fc.pack(data, tmp_path / "local", workers=0, **options)
+    done = fc.pack(data, tmp_path / "remote", workers=Harmed(), **options)
+    add_node(cluster)
+    assert (done.videos, done.problems) == (6, [])
+    assert contents(tmp_path / "remote") == contents(tmp_path / "local")

@@ -18,6 +18,7 @@ from fastclips.packing.video_sources import holds_video_files, open_video_files
 if TYPE_CHECKING:
     import argparse
 
+    from fastclips.adapters.ray import RayWorkers
     from fastclips.data.dataset import Dataset
 
 __all__ = ["add_arguments", "add_data_arguments", "open_source", "options_of", "roots_of", "run"]
@@ -35,6 +36,8 @@ examples:
       the same pixels in a code that is faster to read than that of JPEGs
   fastclips pack frames/ packed/ --codec raw
       decoded pixels, for small sets
+  fastclips pack frames/ packed/ --ray auto
+      with all CPUs of a Ray cluster, whose hosts see frames/ at the same path
   fastclips pack videos/ packed/ --short-side 256
       the frames of class/video.mp4 (avi, mkv, webm, ...)
 
@@ -97,8 +100,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="1GiB",
         help="size at which a tar is closed (default: %(default)s)",
     )
-    parser.add_argument(
+    crew = parser.add_mutually_exclusive_group()
+    crew.add_argument(
         "--workers", metavar="N", type=int, help="worker processes; 0 for none (default: one per core)"
+    )
+    crew.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="work on all CPUs of a Ray cluster, HOST:PORT, or 'auto' for the one of this machine",
     )
 
 
@@ -156,7 +165,7 @@ def run(args: argparse.Namespace) -> int:
             codec=args.codec,
             skip_damaged=args.skip_damaged,
             shard_size=args.shard_size,
-            workers=args.workers,
+            workers=args.workers if args.ray is None else _ray_workers(args.ray),
         )
     except KeyboardInterrupt:
         print("Interrupted. The same command continues after the last complete shard.", file=sys.stderr)
@@ -183,6 +192,14 @@ def run(args: argparse.Namespace) -> int:
         )
     print(summary, file=sys.stderr)
     return 0 if args.skip_damaged else 1
+
+
+def _ray_workers(address: str) -> RayWorkers:
+    try:
+        from fastclips.adapters.ray import RayWorkers  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise OptionError(f"--ray {address!r}: {error}") from error
+    return RayWorkers(address)
 
 
 def open_source(args: argparse.Namespace) -> Dataset:

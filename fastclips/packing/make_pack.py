@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from fastclips.data.dataset import Dataset
     from fastclips.data.storage import Storage
     from fastclips.packing.encoder import Encoding
+    from fastclips.packing.workers import OtherWorkers
 
 __all__ = ["Options", "make_pack"]
 
@@ -58,7 +59,9 @@ class Options(NamedTuple):
     drop: bool
 
 
-def make_pack(dataset: Dataset, folder: Path, options: Options, workers: int) -> tuple[dict[str, Any], bool]:
+def make_pack(
+    dataset: Dataset, folder: Path, options: Options, workers: int | OtherWorkers
+) -> tuple[dict[str, Any], bool]:
     """Make a pack, or complete it.
 
     Parameters
@@ -69,7 +72,7 @@ def make_pack(dataset: Dataset, folder: Path, options: Options, workers: int) ->
         The pack's folder, absolute.
     options : Options
         How it is made.
-    workers : int
+    workers : int or OtherWorkers
         Processes; 0 does the work in the caller.
 
     Returns
@@ -167,7 +170,9 @@ def _tasks(storage: Storage, videos: StoredVideos, start: int) -> Iterator[Task]
         yield Task(number, *run)
 
 
-def _fill(shards: Shards, dataset: Dataset, videos: StoredVideos, encoding: Encoding, workers: int) -> None:
+def _fill(
+    shards: Shards, dataset: Dataset, videos: StoredVideos, encoding: Encoding, workers: int | OtherWorkers
+) -> None:
     """Write all shards that are missing."""
     job = Job(dataset.storage, dataset.streams, encoding, videos.names, str(shards.parts_folder))
     start = shards.next_video

@@ -15,6 +15,7 @@ from fastclips.data.opening import open_dataset
 from fastclips.errors import DataError, OptionError, why_failed
 from fastclips.options import checked_bool, checked_bytes, checked_choice, checked_int, checked_workers
 from fastclips.packing.video_sources import holds_video_files, open_video_files
+from fastclips.packing.workers import OtherWorkers
 
 if TYPE_CHECKING:
     import os
@@ -111,7 +112,7 @@ def pack(
     codec: str = "jpeg",
     skip_damaged: bool = False,
     shard_size: str | int = "1GiB",
-    workers: int | None = None,
+    workers: int | OtherWorkers | None = None,
 ) -> Packed:
     """Write a dataset as a pack: frames in tar files, from which crops are decoded fast.
 
@@ -157,8 +158,9 @@ def pack(
         frame is left out in any case.
     shard_size : str or int
         A shard is closed after the video with which it reaches this size in bytes.
-    workers : int, optional
-        Worker processes, one per core by default; 0 does the work in the caller.
+    workers : int or RayWorkers, optional
+        Worker processes, one per core by default; 0 does the work in the caller. A
+        `fastclips.adapters.ray.RayWorkers` spreads the work over a cluster.
 
     Returns
     -------
@@ -189,6 +191,7 @@ def pack(
     72
     """
     opened = dataset if isinstance(dataset, Dataset) else _opened(dataset)
+    crew = workers if isinstance(workers, OtherWorkers) else checked_workers(workers)
     from fastclips.packing.make_pack import Options, make_pack  # noqa: PLC0415 - imports OpenCV
 
     options = Options(
@@ -198,7 +201,7 @@ def pack(
     )
     folder = Path(dst).absolute()
     try:
-        totals, resumed = make_pack(opened, folder, options, checked_workers(workers))
+        totals, resumed = make_pack(opened, folder, options, crew)
     except OSError as error:
         remedy = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "correct this"
         at = f" ({error.filename})" if error.filename else ""

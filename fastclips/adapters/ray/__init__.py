@@ -3,9 +3,12 @@
 ::
 
     RemoteClipLoader (loader.py)    a ClipLoader's plan, labels and state, with another engine
-      RayEngine (engine.py)         tickets go out to hosts, batches come back, in any order
-        Host (host.py)              an actor: it renders tickets, with an engine of its own
-      cluster.py                    nodes, resources, and the way into a cluster
+      RayEngine (engine.py)         tickets go out to hosts, and batches come back
+        Requests (requests.py)      what is lost or late is asked again; the first answer counts
+        Hosts (hosts.py)            actors are started, watched and replaced
+        DecodingHost (decoding.py)  an actor: it renders tickets, with an engine of its own
+    RayWorkers (packing.py)         packing, by the same requests, of other actors
+    cluster.py                      nodes, resources, and the way into a cluster
 
 Plan, state, labels and damage stay in the trainer. A ticket says all about a clip, so any host renders it to
 the same bits, and a host that was lost loses nothing but time.
@@ -19,5 +22,6 @@ except ImportError as error:
     raise ImportError(f"this needs Ray: pip install 'fastclips[ray]' ({error})") from error
 
 from fastclips.adapters.ray.loader import RemoteClipLoader
+from fastclips.adapters.ray.packing import RayWorkers
 
-__all__ = ["RemoteClipLoader"]
+__all__ = ["RayWorkers", "RemoteClipLoader"]

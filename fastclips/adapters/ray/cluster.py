@@ -22,6 +22,7 @@ __all__ = [
     "connect",
     "fitting_nodes",
     "nodes",
+    "store_bytes",
 ]
 
 _CONNECT_S = 5.0  # to reach the port of an address
@@ -88,6 +89,12 @@ def nodes() -> list[Node]:
         for node in ray.nodes()
         if node["Alive"]
     ]
+
+
+def store_bytes() -> int:
+    """Return the size of the object store of this process's node."""
+    here = ray.get_runtime_context().get_node_id()
+    return int(sum(node.resources.get("object_store_memory", 0.0) for node in nodes() if node.id == here))
 
 
 def checked_options(options: Mapping[str, Any] | None) -> dict[str, Any]:

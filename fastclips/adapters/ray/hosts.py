@@ -14,12 +14,13 @@ from importlib.metadata import version
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import cloudpickle
 import numpy as np
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from fastclips.adapters.ray.cluster import asked_text, capacity, cluster_text, fitting_nodes, nodes
-from fastclips.adapters.ray.host import Hello, Host
+from fastclips.adapters.ray.host import Hello
 from fastclips.engine.arena import COUNTERS
 from fastclips.errors import DataError, EngineError, OptionError
 
@@ -29,13 +30,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastclips.adapters.ray.host import Place
+    from fastclips.adapters.ray.host import Host, Place
     from fastclips.engine.arena import Death
 
 __all__ = ["Hosts", "Inbox", "Order", "RemoteHost"]
 
 _LOOK_S = 1.0  # between looks for nodes
-_MOST_LOSSES = 3  # of a node's actors, without a batch between them
+_MOST_LOSSES = 3  # of a node's actors, without an answer between them
 _log = logging.getLogger("fastclips.adapters.ray")
 
 
@@ -91,9 +92,11 @@ class RemoteHost:
         Slow hosts are asked if there are no others, until they answer.
     asked : set of int
         Numbers of the requests that it was asked and has not answered.
+    answers : int
+        Number of its answers.
     counters : ndarray of float64
         Totals of its workers.
-    deaths : list of Death
+    deaths : tuple of Death
         Of its workers.
     """
 
@@ -101,9 +104,9 @@ class RemoteHost:
         self.actor, self.node, self.name, self.pid = actor, node, name, 0
         self.state, self.began = "starts", monotonic()
         self.asked: set[int] = set()
-        self.batches = 0
+        self.answers = 0
         self.counters: NDArray[np.float64] = np.zeros(len(COUNTERS))
-        self.deaths: list[Death] = []
+        self.deaths: tuple[Death, ...] = ()
 
 
 class Order(NamedTuple):
@@ -111,8 +114,11 @@ class Order(NamedTuple):
 
     Parameters
     ----------
+    kind : type
+        Class of the actors.
     actors : int or None
-        How many; None for one on each node that has the resources.
+        How many; None for one on each node that has the resources, or, with `fills`, for as many as it has
+        room for.
     options : dict
         Of the actors.
     start_s : float
@@ -121,13 +127,17 @@ class Order(NamedTuple):
         Frames to compare.
     contents : sequence of str
         What they hold here.
+    fills : bool
+        As above.
     """
 
+    kind: type[Host]
     actors: int | None
     options: Mapping[str, Any]
     start_s: float
     places: Sequence[Place]
     contents: Sequence[str]
+    fills: bool = False
 
 
 class Hosts:
@@ -137,10 +147,10 @@ class Hosts:
     ----------
     order : Order
         What is asked.
-    spec : object reference
-        The pickled spec, in the object store.
-    engine : dict
-        Options of the hosts' engines.
+    value : object
+        What hosts work with: it is pickled, and has a ``storage``.
+    options : dict
+        Options of the hosts' class.
     concurrency : int
         Methods that may run in an actor at a time.
 
@@ -161,9 +171,11 @@ class Hosts:
         No actor could be started in time.
     """
 
-    def __init__(self, order: Order, spec: Any, engine: dict[str, Any], concurrency: int) -> None:  # noqa: ANN401 - of Ray
-        self._order, self._spec, self._engine = order, spec, engine
-        self._options = {
+    def __init__(
+        self, order: Order, value: object, options: dict[str, Any] | None = None, *, concurrency: int = 1
+    ) -> None:
+        self._order = order
+        self._actor_options = {
             **order.options,
             "max_concurrency": concurrency,
             "max_restarts": 0,
@@ -177,6 +189,8 @@ class Hosts:
         self._why = ""  # the last host was lost
         self._looked = self._left = monotonic()
         self._check_room()
+        pickled = np.frombuffer(cloudpickle.dumps(value), np.uint8)
+        self._given = ray.put(pickled), options or {}
         try:
             self._start_all()
         except BaseException:
@@ -222,11 +236,11 @@ class Hosts:
         order = self._order
         fitting = [node for node in fitting_nodes(order.options) if node.id not in self._barred]
         on = Counter(host.node for host in self._alive)
-        wanted = len(fitting) if order.actors is None else order.actors
-        while len(self._alive) < wanted:
-            chosen = [node for node in fitting if on[node.id] < capacity(node, order.options)]
-            if order.actors is None:
-                chosen = [node for node in chosen if not on[node.id]]
+        each = {node.id: capacity(node, order.options) for node in fitting}
+        if order.actors is None and not order.fills:
+            each = dict.fromkeys(each, 1)
+        while order.actors is None or len(self._alive) < order.actors:
+            chosen = [node for node in fitting if on[node.id] < each[node.id]]
             if not chosen:
                 return
             node = min(chosen, key=lambda node: on[node.id])
@@ -235,8 +249,8 @@ class Hosts:
 
     def _start(self, node: str, address: str) -> None:
         here = {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}
-        kind = ray.remote(Host).options(**here | self._options)
-        host = RemoteHost(kind.remote(self._spec, self._engine), node, address)
+        kind = ray.remote(self._order.kind).options(**here | self._actor_options)
+        host = RemoteHost(kind.remote(*self._given), node, address)
         self._alive.append(host)
         told = host.actor.start.remote(version("fastclips"), self._order.places, self._order.contents)
         self.inbox.expect(host, None, told)
@@ -281,13 +295,13 @@ class Hosts:
         self._losses[host.node] += 1
         if self._losses[host.node] >= _MOST_LOSSES:
             self._barred.setdefault(host.node, self._why)
-        _log.warning("Lost host %s, with %d batches to ask again.", self._why, len(host.asked))
+        _log.warning("Lost host %s, with %d requests to ask again.", self._why, len(host.asked))
         self._looked = 0.0
         self._left = monotonic()
 
     def praise(self, host: RemoteHost) -> None:
         """Note that an actor has answered."""
-        host.batches += 1
+        host.answers += 1
         self._losses[host.node] = 0
         if host.state == "slow":
             host.state = "ready"
@@ -329,4 +343,4 @@ def _text(why: object) -> str:
     """Return the first lines of an error of Ray, which may hold a log."""
     lines = [line.strip() for line in str(why).splitlines() if line.strip()]
     kept = [line for line in lines if not line.startswith(("class_name:", "actor_id:", "namespace:", "pid:"))]
-    return " ".join(kept)[:500] or type(why).__name__
+    return " ".join(kept).partition(" Some common causes")[0][:400] or type(why).__name__

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import cloudpickle
-import numpy as np
-import ray
-
-from fastclips.adapters.ray.cluster import checked_options, connect, nodes
+from fastclips.adapters.ray.cluster import checked_options, connect, store_bytes
+from fastclips.adapters.ray.decoding import DecodingHost
 from fastclips.adapters.ray.engine import RayEngine, ahead_of
 from fastclips.adapters.ray.host import content_of
 from fastclips.adapters.ray.hosts import Hosts, Order
@@ -131,6 +127,7 @@ class RemoteClipLoader(Batches):
         options = {"num_cpus": max(each, 1), **given}
         order = partial(
             Order,
+            DecodingHost,
             None if num_actors is None else checked_int(num_actors, "num_actors", 1),
             options,
             checked_number(start_s, "start_s", 1.0, 1e6),
@@ -198,17 +195,12 @@ def _new_engine(
     """Start hosts, and return the engine that asks them; the last parameters are those of `new_engine`."""
     nbytes, least = spec.layout.nbytes, _LEAST_SLOTS * spec.layout.nbytes
     if bound is None:
-        here = ray.get_runtime_context().get_node_id()
-        store = sum(node.resources.get("object_store_memory", 0.0) for node in nodes() if node.id == here)
-        bound = max(int(store) // _SHARE, least)
+        bound = max(store_bytes() // _SHARE, least)
     if bound < least:
         raise OptionError(
             f"object_store={bound}: must be at least {least} bytes, the room of {_LEAST_SLOTS} batches of "
             f'{nbytes} bytes; give object_store="{-(-least // 2**20)}MiB" or more, or a smaller batch_size'
         )
-    file = io.BytesIO()
-    cloudpickle.dump(spec, file)
-    pickled = ray.put(np.frombuffer(file.getbuffer(), np.uint8))
     each = ahead_of(workers, spec.layout.tickets)
     engine = {
         "workers": workers,
@@ -218,5 +210,5 @@ def _new_engine(
         "timeout": timeout,
         "most_deaths": most_deaths,
     }
-    hosts = Hosts(order, pickled, engine, concurrency=2 * each + 2)
+    hosts = Hosts(order, spec, engine, concurrency=2 * each + 2)
     return RayEngine(spec, hosts, each=each, slots=bound // nbytes, slow_s=slow_s)
