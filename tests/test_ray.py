@@ -1,14 +1,18 @@
 """Remote decoding over Ray: several nodes on one machine, which die, join and are slow."""
 
 import os
+import shutil
 import signal
+import warnings
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers import make_frames, make_loader, wait_until
 
 import fastclips as fc
+from fastclips.errors import DataError, EngineError, OptionError
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Ray's own warnings are many
 ray = pytest.importorskip("ray")
@@ -157,3 +161,74 @@ def test_packing_while_a_node_dies(cluster, data, tmp_path):
     add_node(cluster)
     assert (done.videos, done.problems) == (6, [])
     assert contents(tmp_path / "remote") == contents(tmp_path / "local")
+
+
+def test_damage_and_functions_travel(cluster, data, tmp_path):  # noqa: ARG001 - it is there
+    """A function of this script, and the paths of damaged frames."""
+    from fastclips.adapters.ray import RemoteClipLoader  # noqa: PLC0415 - an extra
+
+    folder = shutil.copytree(data, tmp_path / "damaged")
+    damaged = sorted(folder.rglob("*.jpg"))[7]
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    darker = 3
+
+    def darken(clip):
+        return clip // darker
+
+    def make():
+        steps = [fc.RandomCrop(32), fc.Apply(darken)]
+        options = OPTIONS | {"batch_size": 4, "draws_per_clip": 2, "damaged": "repeat"}
+        return make_loader(folder, transforms=steps, **options)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with make() as loader:
+            expected, known = digest(loader), loader.damaged
+        with RemoteClipLoader(make(), workers=0, num_actors=1) as loader:
+            state = loader.state_dict()
+            assert digest(loader) == expected
+            assert loader.damaged == known
+            assert known[0][0] == str(damaged)
+            loader.load_state_dict(state)
+            assert digest(loader) == expected
+
+
+def test_hosts_with_other_data(cluster):  # noqa: ARG001 - it is there
+    from fastclips.adapters.ray import RemoteClipLoader  # noqa: PLC0415 - an extra
+
+    class Shelf(fc.Storage):
+        """Another one where a variable is set."""
+
+        def read(self, stream, video, frame):  # noqa: ARG002 - all alike
+            return np.full((8, 8, 3), int(os.environ.get("SHELF", "1")), np.uint8)
+
+        def where(self, stream, video, frame):
+            return f"shelf/{stream}/{video}/{frame}"
+
+    data = fc.Dataset.of(Shelf(), frame_counts=[6, 6], names=["a", "b"])
+    loader = fc.ClipLoader(data, fc.Windows(3), batch_size=2, workers=0)
+    options = {"num_cpus": 1, "runtime_env": {"env_vars": {"SHELF": "2"}}}
+    with pytest.raises(DataError, match=r"host .*: 'shelf/image/0/0' has another content there"):
+        RemoteClipLoader(loader, ray_actor_options=options)
+    assert len(list(loader)) == 2  # it was not taken over
+
+
+def test_what_the_cluster_does_not_have(cluster, data, monkeypatch):  # noqa: ARG001 - it is there
+    from fastclips.adapters.ray import RemoteClipLoader  # noqa: PLC0415 - an extra
+
+    loader = make_loader(data)
+    with pytest.raises(OptionError, match=r"no node of the cluster has CPU 64. It has .*CPU 1"):
+        RemoteClipLoader(loader, workers=64)
+    with pytest.raises(OptionError, match=r"no node of the cluster has CPU 1, accelerator 2"):
+        RemoteClipLoader(loader, ray_actor_options={"resources": {"accelerator": 2}})
+    with pytest.raises(OptionError, match="num_actors=3: the cluster has room for 2, each of CPU 1"):
+        RemoteClipLoader(loader, num_actors=3)
+    with pytest.raises(OptionError, match="'max_restarts': 3}: is set by fastclips"):
+        RemoteClipLoader(loader, ray_actor_options={"max_restarts": 3})
+    with pytest.raises(OptionError, match="object_store=1000: must be at least 147456 bytes"):
+        RemoteClipLoader(loader, object_store=1000)
+    with pytest.raises(OptionError, match=r"must be a fastclips\.ClipLoader"):
+        RemoteClipLoader(data)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(EngineError, match=r"no Ray cluster can be reached at '127.0.0.1:9'"):
+        RemoteClipLoader(loader, address="127.0.0.1:9")
