@@ -4,9 +4,10 @@
     python benchmarks/remote.py faults
     python benchmarks/frames.py /tmp/frames
     python benchmarks/remote.py cost /tmp/frames
+    sudo python benchmarks/remote.py hosts /tmp/frames
 
-Both start a cluster of several raylets on this machine; each is a node of Ray, with an object store of its
-own.
+The first two start a cluster of several raylets on this machine. Each is a node of Ray, with an object
+store of its own.
 
 ``faults``: in one epoch, actors, their workers and whole nodes are killed by SIGKILL, 20 in all, at random
 moments. Nodes that were killed are replaced by new ones. All batches are compared with those of a loader
@@ -14,6 +15,9 @@ without Ray.
 
 ``cost``: batches of (8, 16, 224, 224, 3) uint8, 19 MB. A `RemoteClipLoader` with one host and a `ClipLoader`
 take turns, with as many workers. CPU time is that of the training process alone, all its threads.
+
+``hosts``: each node is in a network namespace of its own, with an address of its own, behind a bridge. In the
+middle of an epoch the link of one of them is cut.
 """  # noqa: D400 - a question
 
 from __future__ import annotations
@@ -21,7 +25,11 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import secrets
+import shlex
 import signal
+import subprocess
+import sys
 import tempfile
 import time
 from contextlib import contextmanager, suppress
@@ -41,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 KILLS = 20
+NET = "10.213.7"
 ROUNDS, CHUNK = 12, 12
 
 
@@ -130,6 +139,89 @@ def faults(seed: int) -> None:
     assert same
 
 
+def execute(command: str, **options: Any) -> None:  # noqa: ANN401 - of subprocess
+    """Run a command."""
+    subprocess.run(shlex.split(command), check=True, **options)
+
+
+@contextmanager
+def network(hosts: int) -> Iterator[None]:
+    """Make namespaces fc0, fc1, ... whose links to this machine are fcv0, fcv1, ..."""
+    try:
+        execute("ip link add fcbr type bridge")
+        execute(f"ip addr add {NET}.1/24 dev fcbr")
+        execute("ip link set fcbr up")
+        for host in range(hosts):
+            execute(f"ip netns add fc{host}")
+            execute(f"ip link add fcv{host} type veth peer name eth0 netns fc{host}")
+            execute(f"ip link set fcv{host} master fcbr up")
+            inside = f"ip netns exec fc{host} ip"
+            execute(f"{inside} addr add {NET}.{host + 2}/24 dev eth0")
+            execute(f"{inside} link set eth0 up")
+            execute(f"{inside} link set lo up")
+        yield
+    finally:
+        for host in range(hosts):
+            for pid in subprocess.check_output(shlex.split(f"ip netns pids fc{host}")).split():
+                os.kill(int(pid), signal.SIGKILL)
+            execute(f"ip netns del fc{host}")
+            execute(f"ip link del fcv{host}")
+        execute("ip link del fcbr")
+
+
+@contextmanager
+def separate_hosts(hosts: int, cpus: int, store: int) -> Iterator[None]:
+    """Start a cluster whose nodes have networks of their own."""
+    ray_start = f"{sys.executable} -m ray.scripts.scripts start --block --disable-usage-stats"
+    ray_start += f" --object-store-memory={store}"
+    commands = [f"{ray_start} --head --port=6399 --num-cpus=0 --include-dashboard=false"]
+    join = f"{ray_start} --address={NET}.1:6399 --num-cpus={cpus}"
+    commands += [f"ip netns exec fc{host} {join}" for host in range(hosts)]
+    started = []
+    with network(hosts):
+        try:
+            for number, command in enumerate(commands, 1):
+                words = shlex.split(f"{command} --node-ip-address={NET}.{number}")
+                started.append(subprocess.Popen(words, start_new_session=True, stdout=subprocess.DEVNULL))
+                time.sleep(6)
+            ray.init(f"{NET}.1:6399", _node_ip_address=f"{NET}.1", log_to_driver=False)
+            yield
+        finally:
+            ray.shutdown()
+            for process in started[::-1]:
+                os.killpg(process.pid, signal.SIGKILL)  # Ray would try to drain a node that is cut off
+                process.wait(30)
+
+
+def hosts(folder: Path) -> None:
+    """Cut one of two hosts off."""
+
+    def loader(workers: int) -> fc.ClipLoader:
+        steps = [fc.RandomCrop(224), fc.RandomFlip()]
+        options = {"batch_size": 8, "shuffle": True, "workers": workers}
+        return fc.ClipLoader(fc.open(folder), fc.Windows(16, step=2), steps, **options)
+
+    with loader(2) as local:
+        expected = [digest(batch) for batch in local]
+    with (
+        separate_hosts(2, cpus=1, store=400 * 2**20),
+        RemoteClipLoader(loader(0), workers=1, slow_s=2.0) as remote,
+    ):
+        print("\n".join(remote.hosts))
+        found, waits, began = [], [], time.perf_counter()
+        for number, batch in enumerate(remote):
+            waits.append(time.perf_counter() - began)
+            if number == len(expected) // 3:
+                execute("ip link set fcv0 down")
+            found.append(digest(batch))
+            began = time.perf_counter()
+        before, after = waits[5 : len(waits) // 3], waits[len(waits) // 3 + 10 :]
+        rates = [len(some) / sum(some) for some in (before, after)]
+        print(f"{len(found)} batches; equal to those without Ray: {found == expected}")
+        print(f"longest wait {max(waits[1:]):.1f} s; batches/s {rates[0]:.1f} before, {rates[1]:.1f} after")
+    assert found == expected
+
+
 def cost(folder: Path, workers: int, nodes: int) -> None:
     """Compare rates, and measure the CPU time of this process."""
 
@@ -183,9 +275,15 @@ def main() -> None:
     costs.add_argument("frames", type=Path)
     costs.add_argument("--workers", type=int, default=2)
     costs.add_argument("--nodes", type=int, default=0, help="beside the trainer's own (default: none)")
+    commands.add_parser("hosts").add_argument("frames", type=Path)
     args = parser.parse_args()
     if args.command == "faults":
         faults(args.seed)
+    elif args.command == "hosts":
+        if "RAY_AUTH_TOKEN" not in os.environ:  # of this cluster; Ray reads it when it is imported
+            token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+            os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **token})  # noqa: S606 - itself
+        hosts(args.frames)
     else:
         cost(args.frames, args.workers, args.nodes)
 

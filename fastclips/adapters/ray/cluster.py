@@ -79,7 +79,10 @@ def connect(address: str | None = None) -> None:
     try:
         ray.init(address=address, log_to_driver=True)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise EngineError(f"no Ray cluster can be reached at {address!r}: {error}; {remedy}") from error
+        token = "" if os.environ.get("RAY_AUTH_TOKEN") else ". If it asks for a token, set RAY_AUTH_TOKEN"
+        raise EngineError(
+            f"no Ray cluster can be reached at {address!r}: {error}; {remedy}{token}"
+        ) from error
 
 
 def nodes() -> list[Node]:
