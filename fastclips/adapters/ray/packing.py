@@ -95,12 +95,14 @@ class RayWorkers:
 
     Examples
     --------
-    >>> import ray
+    The cluster is needed when packing begins:
+
     >>> from fastclips.adapters.ray import RayWorkers
-    >>> context = ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
-    >>> fc.pack("frames/", "over_ray/", workers=RayWorkers()).videos
-    6
-    >>> ray.shutdown()
+    >>> workers = RayWorkers("127.0.0.1:9")
+    >>> fc.pack("frames/", "over_ray/", workers=workers)
+    Traceback (most recent call last):
+        ...
+    fastclips.errors.EngineError: no Ray cluster can be reached at '127.0.0.1:9': Connection refused; start...
     """
 
     def __init__(
