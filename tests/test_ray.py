@@ -3,9 +3,11 @@
 import os
 import shutil
 import signal
+import time
 import warnings
 from hashlib import sha256
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -83,8 +85,20 @@ def take(batches, count):
 
 
 def child_of(pid):
-    found = "".join(path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children"))
-    return int(found.split()[0])
+    """The process that another one has started, or is about to start."""
+
+    def found():
+        return "".join(path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")).split()
+
+    wait_until(found)
+    return int(found()[0])
+
+
+def serve_until(condition, loader):
+    """Ask for a batch from time to time."""
+    while not condition():
+        loader.batch(0, 0)
+        time.sleep(0.2)
 
 
 def test_the_same_bits(remote, local):
@@ -99,6 +113,11 @@ def test_the_same_bits(remote, local):
     assert loader.stats().clips >= loader.stats().frames_served // 4
     assert sum(host.answers for host in loader._engine.hosts.every) <= 2 * len(batches) + 8
     assert loader.plan_table(0)["video"].shape == (len(batches) * 3,)
+    with (
+        patch.object(ray, "is_initialized", lambda: False),
+        pytest.raises(EngineError, match="was shut down"),
+    ):
+        next(iter(loader))
 
 
 def test_actors_and_workers_are_killed(remote, local):
@@ -112,7 +131,7 @@ def test_actors_and_workers_are_killed(remote, local):
     os.kill(child_of(child_of(hosts.every[1].pid)), signal.SIGKILL)
     made += take(batches, 99)
     assert digest(made) == local[0]
-    wait_until(lambda: digest(loader) and len(loader.hosts) == 2)
+    serve_until(lambda: len(loader.hosts) == 2, loader)
     assert loader.report().restarts == 1
 
 
@@ -125,7 +144,7 @@ def test_a_node_dies_and_another_joins(cluster, remote, local):
     add_node(cluster)
     made += take(batches, 99)
     assert digest(made) == local[0]
-    wait_until(lambda: digest(loader) and len(loader._engine.hosts.every) == 3)
+    serve_until(lambda: len(loader._engine.hosts.every) == 3, loader)
 
 
 def test_a_host_is_stopped(remote, local):
@@ -229,6 +248,8 @@ def test_what_the_cluster_does_not_have(cluster, data, monkeypatch):  # noqa: AR
         RemoteClipLoader(loader, object_store=1000)
     with pytest.raises(OptionError, match=r"must be a fastclips\.ClipLoader"):
         RemoteClipLoader(data)
+    with pytest.raises(OptionError, match="Ray's client, ray://, runs outside"):
+        RemoteClipLoader(loader, address="ray://head:10001")
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with pytest.raises(EngineError, match=r"no Ray cluster can be reached at '127.0.0.1:9'"):
         RemoteClipLoader(loader, address="127.0.0.1:9")

@@ -7,6 +7,7 @@ import socket
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ray
+import ray.util.client
 
 from fastclips.errors import EngineError, OptionError
 
@@ -58,9 +59,16 @@ def connect(address: str | None = None) -> None:
 
     Raises
     ------
+    OptionError
+        The address is one of Ray's client, or this process is one.
     EngineError
         There is no cluster.
     """
+    if (address or "").startswith("ray://") or ray.util.client.ray.is_connected():
+        raise OptionError(
+            f"address={address!r}: Ray's client, ray://, runs outside of the cluster and has no object "
+            "store; run the program on a node of the cluster, with address='auto'"
+        )
     if ray.is_initialized():
         return
     address = address or os.environ.get("RAY_ADDRESS") or "auto"

@@ -6,6 +6,7 @@ All answers arrive in an `Inbox`, which the trainer's thread reads. Ray's own th
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections import Counter, deque
 from contextlib import suppress
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cloudpickle
 import numpy as np
 import ray
+from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from fastclips.adapters.ray.cluster import asked_text, capacity, cluster_text, fitting_nodes, nodes
@@ -35,8 +37,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Hosts", "Inbox", "Order", "RemoteHost"]
 
-_LOOK_S = 1.0  # between looks for nodes
+_LOOK_S = 2.0  # between looks for nodes
 _MOST_LOSSES = 3  # of a node's actors, without an answer between them
+_RAISED = re.compile(r"(\w+\.)*\w*(Error|Exception): ").match  # the last line of a traceback
 _log = logging.getLogger("fastclips.adapters.ray")
 
 
@@ -188,6 +191,7 @@ class Hosts:
         self._barred: dict[str | None, str] = {}  # nodes that get no actor any more: why
         self._why = ""  # the last host was lost
         self._looked = self._left = monotonic()
+        self._job = ray.get_runtime_context().get_job_id()
         self._check_room()
         pickled = np.frombuffer(cloudpickle.dumps(value), np.uint8)
         self._given = ray.put(pickled), options or {}
@@ -331,16 +335,26 @@ class Hosts:
                 f"{cluster_text(nodes(), self._order.options)}"
             )
 
+    @property
+    def connected(self) -> bool:
+        """Whether this process is still connected to the cluster: otherwise Ray would connect to another."""
+        return bool(ray.is_initialized() and ray.get_runtime_context().get_job_id() == self._job)
+
     def close(self) -> None:
-        """End all actors."""
-        for host in self._alive:
-            with suppress(Exception):  # Ray may be shut down
+        """End all actors; they have ended already if Ray was shut down."""
+        for host in self._alive if self.connected else ():
+            with suppress(Exception):  # it may be gone
                 ray.kill(host.actor)
         self._alive.clear()
 
 
 def _text(why: object) -> str:
-    """Return the first lines of an error of Ray, which may hold a log."""
+    """Return an error of Ray in short: it may hold a log, or a traceback whose last line is the reason."""
+    if isinstance(why, RayTaskError):
+        return f"{type(why.cause).__name__}: {why.cause}"
     lines = [line.strip() for line in str(why).splitlines() if line.strip()]
     kept = [line for line in lines if not line.startswith(("class_name:", "actor_id:", "namespace:", "pid:"))]
+    raised = next((line for line in reversed(kept) if _RAISED(line)), None)
+    if raised is not None and isinstance(why, RayError):
+        return raised[:400]
     return " ".join(kept).partition(" Some common causes")[0][:400] or type(why).__name__

@@ -88,7 +88,7 @@ class RemoteClipLoader(Batches):
     --------
     >>> import ray
     >>> from fastclips.adapters.ray import RemoteClipLoader
-    >>> context = ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+    >>> context = ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False)
     >>> loader = fc.ClipLoader(fc.open("frames/"), fc.Windows(4), batch_size=9, workers=0)
     >>> with RemoteClipLoader(loader, workers=1) as remote:
     ...     for x, y in remote:

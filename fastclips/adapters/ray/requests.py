@@ -99,6 +99,7 @@ class Requests:
         EngineError
             No host is left.
         """
+        self._check_open()
         request = self._open[number]
         self._read_inbox()
         began, word_s, slow_s, place = monotonic(), _WORD_S, self._slow_s, len(self.waits)
@@ -192,12 +193,14 @@ class Requests:
             return
         self._open.clear()
         self._round += 1
-        for host in self.hosts.ready:
+        for host in self.hosts.ready if self.hosts.connected else ():
             host.actor.forget.remote(self._round)
 
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError("the loader was closed")
+        if not self.hosts.connected:
+            raise EngineError("Ray was shut down, and its actors with it: make a new loader after ray.init()")
 
     def close(self) -> None:
         """End all actors."""
