@@ -38,8 +38,8 @@ def cluster():
     cluster.shutdown()
 
 
-def add_node(cluster):
-    return cluster.add_node(num_cpus=1, object_store_memory=STORE)
+def add_node(cluster, **options):
+    cluster.add_node(num_cpus=1, object_store_memory=STORE, **options)
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +120,29 @@ def test_the_same_bits(remote, local):
         next(iter(loader))
 
 
+def test_what_the_cluster_does_not_have(cluster, data, monkeypatch):  # noqa: ARG001 - it is there
+    from fastclips.adapters.ray import RemoteClipLoader  # noqa: PLC0415 - an extra
+
+    loader = make_loader(data)
+    with pytest.raises(OptionError, match=r"no node of the cluster has CPU 64. It has .*CPU 1"):
+        RemoteClipLoader(loader, workers=64)
+    with pytest.raises(OptionError, match=r"no node of the cluster has CPU 1, accelerator 2"):
+        RemoteClipLoader(loader, ray_actor_options={"resources": {"accelerator": 2}})
+    with pytest.raises(OptionError, match="num_actors=3: the cluster has room for 2, each of CPU 1"):
+        RemoteClipLoader(loader, num_actors=3)
+    with pytest.raises(OptionError, match="'max_restarts': 3}: is set by fastclips"):
+        RemoteClipLoader(loader, ray_actor_options={"max_restarts": 3})
+    with pytest.raises(OptionError, match="object_store=1000: must be at least 147456 bytes"):
+        RemoteClipLoader(loader, object_store=1000)
+    with pytest.raises(OptionError, match=r"must be a fastclips\.ClipLoader"):
+        RemoteClipLoader(data)
+    with pytest.raises(OptionError, match="Ray's client, ray://, runs outside"):
+        RemoteClipLoader(loader, address="ray://head:10001")
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(EngineError, match=r"no Ray cluster can be reached at '127.0.0.1:9'"):
+        RemoteClipLoader(loader, address="127.0.0.1:9")
+
+
 def test_actors_and_workers_are_killed(remote, local):
     """An actor dies as a whole, then the worker of another one."""
     loader = remote()
@@ -141,7 +164,7 @@ def test_a_node_dies_and_another_joins(cluster, remote, local):
     made = take(batches, 3)
     cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
     made += take(batches, 20)
-    add_node(cluster)
+    add_node(cluster, wait=False)  # which would wait until Ray knows that the other one is dead
     made += take(batches, 99)
     assert digest(made) == local[0]
     serve_until(lambda: len(loader._engine.hosts.every) == 3, loader)
@@ -230,26 +253,3 @@ def test_hosts_with_other_data(cluster):  # noqa: ARG001 - it is there
     with pytest.raises(DataError, match=r"host .*: 'shelf/image/0/0' has another content there"):
         RemoteClipLoader(loader, ray_actor_options=options)
     assert len(list(loader)) == 2  # it was not taken over
-
-
-def test_what_the_cluster_does_not_have(cluster, data, monkeypatch):  # noqa: ARG001 - it is there
-    from fastclips.adapters.ray import RemoteClipLoader  # noqa: PLC0415 - an extra
-
-    loader = make_loader(data)
-    with pytest.raises(OptionError, match=r"no node of the cluster has CPU 64. It has .*CPU 1"):
-        RemoteClipLoader(loader, workers=64)
-    with pytest.raises(OptionError, match=r"no node of the cluster has CPU 1, accelerator 2"):
-        RemoteClipLoader(loader, ray_actor_options={"resources": {"accelerator": 2}})
-    with pytest.raises(OptionError, match="num_actors=3: the cluster has room for 2, each of CPU 1"):
-        RemoteClipLoader(loader, num_actors=3)
-    with pytest.raises(OptionError, match="'max_restarts': 3}: is set by fastclips"):
-        RemoteClipLoader(loader, ray_actor_options={"max_restarts": 3})
-    with pytest.raises(OptionError, match="object_store=1000: must be at least 147456 bytes"):
-        RemoteClipLoader(loader, object_store=1000)
-    with pytest.raises(OptionError, match=r"must be a fastclips\.ClipLoader"):
-        RemoteClipLoader(data)
-    with pytest.raises(OptionError, match="Ray's client, ray://, runs outside"):
-        RemoteClipLoader(loader, address="ray://head:10001")
-    monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    with pytest.raises(EngineError, match=r"no Ray cluster can be reached at '127.0.0.1:9'"):
-        RemoteClipLoader(loader, address="127.0.0.1:9")

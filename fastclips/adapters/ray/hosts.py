@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Hosts", "Inbox", "Order", "RemoteHost"]
 
 _LOOK_S = 2.0  # between looks for nodes
+_LATE_S = 3.0  # that hosts may start later than the first one, beside as long as that took
 _MOST_LOSSES = 3  # of a node's actors, without an answer between them
 _RAISED = re.compile(r"(\w+\.)*\w*(Error|Exception): ").match  # the last line of a traceback
 _log = logging.getLogger("fastclips.adapters.ray")
@@ -218,9 +219,12 @@ class Hosts:
 
     def _start_all(self) -> None:
         self._place()
-        end = monotonic() + self._order.start_s
+        began = monotonic()
+        end = began + self._order.start_s
         while any(host.state == "starts" for host in self._alive) and monotonic() < end:
             for host, _, answer in self.inbox.take(0.1):
+                if isinstance(answer, Hello) and not self.ready:  # the others have as much time again
+                    end = min(end, 2 * monotonic() - began + _LATE_S)
                 self.greeted(host, answer, first=True)
         waiting = [host for host in self._alive if host.state == "starts"]
         if not self.ready:
