@@ -5,8 +5,10 @@ import shutil
 import signal
 import time
 import warnings
+from concurrent.futures import Future
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import numpy as np
@@ -253,3 +255,96 @@ def test_hosts_with_other_data(cluster):  # noqa: ARG001 - it is there
     with pytest.raises(DataError, match=r"host .*: 'shelf/image/0/0' has another content there"):
         RemoteClipLoader(loader, ray_actor_options=options)
     assert len(list(loader)) == 2  # it was not taken over
+
+
+def test_what_only_the_caller_can_read_is_packed(cluster, tmp_path):  # noqa: ARG001 - it is there
+    from fastclips.adapters.ray import RayWorkers  # noqa: PLC0415 - an extra
+
+    class Shelf(fc.Storage):
+        """A frame is missing where a variable is set."""
+
+        def read(self, stream, video, frame):
+            if frame == 3 and "SHELF" in os.environ:
+                raise fc.FrameError("it is not here", path=self.where(stream, video, frame))
+            return np.full((8, 8, 3), 9 * frame + video, np.uint8)
+
+        def where(self, stream, video, frame):
+            return f"shelf/{stream}/{video}/{frame}"
+
+    data = fc.Dataset.of(Shelf(), frame_counts=[6, 6], names=["a", "b"])
+    workers = RayWorkers(ray_actor_options={"runtime_env": {"env_vars": {"SHELF": "2"}}})
+    assert fc.pack(data, tmp_path / "remote", workers=workers).problems == []
+    fc.pack(data, tmp_path / "local", workers=0)
+    assert contents(tmp_path / "remote") == contents(tmp_path / "local")
+
+
+class FakeHosts:
+    """Hosts that answer when they are told to, on a clock of their own."""
+
+    def __init__(self, names):
+        from fastclips.adapters.ray.hosts import Inbox, RemoteHost  # noqa: PLC0415 - an extra
+
+        self.inbox, self.connected, self.told, self._losses = Inbox(), True, [], {}
+        self.ready = [RemoteHost(FakeActor(name, self.told), None, name) for name in names]
+        for host in self.ready:
+            host.state = "ready"
+
+    def praise(self, host, arrived):
+        from fastclips.adapters.ray.hosts import Hosts  # noqa: PLC0415 - an extra
+
+        Hosts.praise(self, host, arrived)
+
+    def tend(self):
+        pass
+
+
+class FakeActor:
+    def __init__(self, name, told):
+        self.name, self.told, self.do = name, told, self
+
+    def remote(self, number, round_, work):  # noqa: ARG002 - of an actor
+        future = Future()
+        self.told.append((self.name, number, future))
+        return SimpleNamespace(future=lambda: future)
+
+
+@pytest.mark.parametrize(("pace", "late"), [(0.1, 2.0), (5.0, 20.0)])
+def test_a_late_answer_is_asked_of_others(monkeypatch, pace, late):
+    """After slow_s=2 seconds, or 4 times as long as hosts take for an answer."""
+    from fastclips.adapters.ray import requests  # noqa: PLC0415 - an extra
+    from fastclips.adapters.ray.host import Answer  # noqa: PLC0415 - an extra
+
+    clock, hosts = [0.0], FakeHosts("ab")
+    monkeypatch.setattr(requests, "monotonic", lambda: clock[0])
+    monkeypatch.setattr("fastclips.adapters.ray.hosts.monotonic", lambda: clock[0])
+    monkeypatch.setattr(hosts.inbox, "take", taking(hosts.inbox, clock))
+    for host in hosts.ready:
+        host.pace, host.answers = pace, 1
+    made = requests.Requests(hosts, each=2, slow_s=2.0, what=("batch", "batches"))
+    numbers = [made.make(work) for work in "xyz"]
+    assert [(name, number) for name, number, _ in hosts.told] == [("a", 1), ("b", 2), ("a", 3)]
+    answered = {}
+
+    def answer_second_asks():
+        for name, number, future in hosts.told[3:]:
+            if number not in answered:
+                answered[number] = name, clock[0]
+                future.set_result(Answer(f"{number} of {name}"))
+
+    hosts.tend = answer_second_asks
+    assert made.take(numbers[0]) == "1 of b"
+    assert {number: name for number, (name, _) in answered.items()} == {1: "b", 3: "b"}
+    assert late < answered[1][1] < late + 0.5
+    hosts.told[0][2].set_result(Answer("too late"))
+    assert made.take(numbers[2]) == "3 of b"
+
+
+def taking(inbox, clock):
+    """Let waiting move the clock."""
+    take = inbox.take
+
+    def taken(seconds=0.0):
+        clock[0] += seconds
+        return take()
+
+    return taken

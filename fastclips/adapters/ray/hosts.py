@@ -39,16 +39,17 @@ __all__ = ["Hosts", "Inbox", "Order", "RemoteHost"]
 
 _LOOK_S = 2.0  # between looks for nodes
 _LATE_S = 3.0  # that hosts may start later than the first one, beside as long as that took
+_WEIGHT = 0.2  # of the last answer in a host's pace
 _MOST_LOSSES = 3  # of a node's actors, without an answer between them
 _RAISED = re.compile(r"(\w+\.)*\w*(Error|Exception): ").match  # the last line of a traceback
 _log = logging.getLogger("fastclips.adapters.ray")
 
 
 class Inbox:
-    """What hosts have answered: (host, number of the request, answer or error)."""
+    """What hosts have answered: (host, number of the request, answer or error, time of arrival)."""
 
     def __init__(self) -> None:
-        self._items: deque[tuple[RemoteHost, int | None, Any]] = deque()
+        self._items: deque[tuple[RemoteHost, int | None, Any, float]] = deque()
         self._changed = threading.Condition()
 
     def expect(self, host: RemoteHost, number: int | None, reference: Any) -> None:  # noqa: ANN401 - of Ray
@@ -61,10 +62,10 @@ class Inbox:
         except BaseException as error:  # noqa: BLE001 - the trainer's thread decides
             answer = error
         with self._changed:
-            self._items.append((host, number, answer))
+            self._items.append((host, number, answer, monotonic()))
             self._changed.notify_all()
 
-    def take(self, seconds: float = 0.0) -> list[tuple[RemoteHost, int | None, Any]]:
+    def take(self, seconds: float = 0.0) -> list[tuple[RemoteHost, int | None, Any, float]]:
         """Return what has arrived, after waiting for it for at most so long."""
         with self._changed:
             if not self._items and seconds:
@@ -98,6 +99,10 @@ class RemoteHost:
         Numbers of the requests that it was asked and has not answered.
     answers : int
         Number of its answers.
+    pace : float
+        Seconds from answer to answer, of late.
+    last : float
+        Time of its last answer, or when it was asked after a rest.
     counters : ndarray of float64
         Totals of its workers.
     deaths : tuple of Death
@@ -108,7 +113,7 @@ class RemoteHost:
         self.actor, self.node, self.name, self.pid = actor, node, name, 0
         self.state, self.began = "starts", monotonic()
         self.asked: set[int] = set()
-        self.answers = 0
+        self.answers, self.pace, self.last = 0, 0.0, monotonic()
         self.counters: NDArray[np.float64] = np.zeros(len(COUNTERS))
         self.deaths: tuple[Death, ...] = ()
 
@@ -222,7 +227,7 @@ class Hosts:
         began = monotonic()
         end = began + self._order.start_s
         while any(host.state == "starts" for host in self._alive) and monotonic() < end:
-            for host, _, answer in self.inbox.take(0.1):
+            for host, _, answer, _ in self.inbox.take(0.1):
                 if isinstance(answer, Hello) and not self.ready:  # the others have as much time again
                     end = min(end, 2 * monotonic() - began + _LATE_S)
                 self.greeted(host, answer, first=True)
@@ -307,8 +312,10 @@ class Hosts:
         self._looked = 0.0
         self._left = monotonic()
 
-    def praise(self, host: RemoteHost) -> None:
-        """Note that an actor has answered."""
+    def praise(self, host: RemoteHost, arrived: float) -> None:
+        """Note that an actor has answered, and when."""
+        took, host.last = arrived - host.last, arrived
+        host.pace = took if not host.answers else host.pace + _WEIGHT * (took - host.pace)
         host.answers += 1
         self._losses[host.node] = 0
         if host.state == "slow":

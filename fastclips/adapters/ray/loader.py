@@ -64,7 +64,8 @@ class RemoteClipLoader(Batches):
         Bytes of batches in the object store of the trainer's node at a time: those that hosts are asked for,
         and those that you keep. By default a third of that store.
     slow_s : float
-        Seconds after which a batch that training waits for is asked of a second host.
+        Seconds after which a batch that training waits for is asked of a second host; later if hosts take
+        more than a fourth of it for a batch.
     start_s : float
         Seconds that actors may take to start, and that training waits for a new host if the last one is lost.
 

@@ -1,8 +1,9 @@
 """Requests of the trainer to its hosts: the first answer counts, and what is lost is asked again.
 
 A request is asked of the host that has the fewest. It is asked again, of another host, if its host is lost,
-if its answer is lost with a node, or if the trainer has waited for it for `slow_s` seconds. Hosts give equal
-answers, so none of this shows.
+if its answer is lost with a node, or if the trainer has waited too long for it: `slow_s` seconds, or, if
+that is longer, four times as long as hosts take from answer to answer. Hosts give equal answers, so none of
+this shows.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _POLL_S = 0.1  # between checks while the trainer waits
 _WORD_S = 30.0  # of waiting before the first word about it; the next one comes after twice the time
 _MOST_ASKED = 20  # times that a request may be asked
 _KEPT_WAITS = 1000
+_PACES = 4.0  # times that hosts take for an answer, before one is late
 _log = logging.getLogger("fastclips.adapters.ray")
 
 
@@ -81,6 +83,11 @@ class Requests:
             for host in self.hosts.ready
         ]
 
+    @property
+    def _pace(self) -> float:
+        """Seconds from answer to answer of the host that takes longest; 0 if none has answered."""
+        return max((host.pace for host in self.hosts.ready if host.state != "slow"), default=0.0)
+
     def make(self, work: Any) -> int:  # noqa: ANN401 - of the hosts' class
         """Make a request, and return its number: they count from 1."""
         self._check_open()
@@ -102,14 +109,15 @@ class Requests:
         self._check_open()
         request = self._open[number]
         self._read_inbox()
-        began, word_s, slow_s, place = monotonic(), _WORD_S, self._slow_s, len(self.waits)
+        began, word_s, place = monotonic(), _WORD_S, len(self.waits)
+        late_s = self._slow_s
         while request.answer is None:
             self._check_open()
             self._read_inbox(_POLL_S)
             waited = monotonic() - began
-            if request.answer is None and waited > slow_s:
+            if request.answer is None and waited > max(late_s, _PACES * self._pace):
                 self._ask_others(request)
-                slow_s = waited + self._slow_s
+                late_s = 2 * waited
             if waited >= word_s:
                 doing = "; ".join(self.states) or "no host is ready"
                 _log.warning("Waiting for a %s for %.0f s: %s.", self._what[0], waited, doing)
@@ -134,13 +142,15 @@ class Requests:
             )
         host = min(hosts, key=lambda host: (host.state == "slow", len(host.asked)))
         request.times += 1
+        if not host.asked:
+            host.last = monotonic()
         request.asked.add(host)
         host.asked.add(number)
         self.hosts.inbox.expect(host, number, host.actor.do.remote(number, self._round, request.work))
 
     def _read_inbox(self, seconds: float = 0.0) -> None:
         """Take what has arrived, and ask again for what was lost."""
-        for host, number, answer in self.hosts.inbox.take(seconds):
+        for host, number, answer, arrived in self.hosts.inbox.take(seconds):
             if number is None:
                 self.hosts.greeted(host, answer)
                 continue
@@ -149,7 +159,7 @@ class Requests:
             if request is not None:
                 request.asked.discard(host)
             if isinstance(answer, Answer):
-                self._answered(host, request, answer)
+                self._answered(host, request, answer, arrived)
             elif isinstance(answer, (RayActorError, RayTaskError)) or not isinstance(answer, RayError | None):
                 self.hosts.lose(host, answer)  # otherwise it was withdrawn, or lost with its node
             if host.state == "lost":
@@ -161,13 +171,13 @@ class Requests:
             if request.answer is None and not request.asked:
                 self._ask(number)
 
-    def _answered(self, host: RemoteHost, request: _Request | None, answer: Answer) -> None:
+    def _answered(self, host: RemoteHost, request: _Request | None, answer: Answer, arrived: float) -> None:
         if answer.counters is not None:
             host.counters, host.deaths = answer.counters, answer.deaths or host.deaths
         if answer.broken:
             self.hosts.lose(host, answer.error)
             return
-        self.hosts.praise(host)
+        self.hosts.praise(host, arrived)
         if request is not None and request.answer is None:
             request.answer = answer
 
