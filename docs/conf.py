@@ -5,7 +5,7 @@ from types import ModuleType, SimpleNamespace
 
 import fastclips
 
-# Pages need no framework: the adapters derive from these two classes of Keras's.
+# Pages need no framework: the adapter derives from these two classes of Keras's.
 keras = sys.modules["keras"] = ModuleType("keras")
 keras.utils = SimpleNamespace(PyDataset=type("PyDataset", (), {}))
 keras.callbacks = SimpleNamespace(Callback=type("Callback", (), {}))
@@ -29,7 +29,7 @@ default_role = "py:obj"  # `name` in a docstring links to the page of that name,
 add_module_names = False
 autodoc_typehints = "none"  # docstrings name the types, in words
 autodoc_member_order = "groupwise"
-autodoc_mock_imports = ["av", "tensorflow"]
+autodoc_mock_imports = ["av", "ray", "tensorflow"]
 toc_object_entries_show_parents = "hide"
 autosummary_ignore_module_all = False
 numpydoc_show_class_members = False  # the template lists them

@@ -13,7 +13,7 @@ from helpers import run_python, threads, wait_until
 import fastclips as fc
 
 ROOT = Path(__file__).parents[1]
-FRAMEWORKS = ("tensorflow", "keras", "torch", "jax")
+FRAMEWORKS = ("tensorflow", "keras", "torch", "jax", "ray")
 
 
 def test_importing_is_light():
@@ -55,7 +55,7 @@ def test_workers_import_no_framework(frames, tmp_path):
     code = """
 import os, sys
 sys.path.insert(0, sys.argv[2])
-import tensorflow, keras, torch, jax
+import tensorflow, keras, torch, jax, ray
 import fastclips as fc
 with fc.ClipLoader(fc.open(sys.argv[1]), fc.Windows(4), batch_size=4, workers=2) as loader:
     list(loader)

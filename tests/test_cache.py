@@ -93,7 +93,7 @@ class LocalPool:
 
 def local(data, *arguments, workers=2, **options):
     """A loader over a `LocalPool`."""
-    with patch("fastclips.serving.batches.Pool", LocalPool):
+    with patch("fastclips.engine.engines.Pool", LocalPool):
         return fc.ClipLoader(data, *arguments, workers=workers, **options)
 
 
@@ -103,12 +103,12 @@ def sources(tmp_path_factory):
 
 
 def served(loader, epochs=EPOCHS):
-    with patch("fastclips.serving.batches.Pool", LocalPool):
+    with patch("fastclips.engine.engines.Pool", LocalPool):
         return [[digest(batch) for batch in loader.epoch(epoch)] for epoch in range(epochs)]
 
 
 def decodes(loader):
-    with patch("fastclips.serving.batches.Pool", LocalPool):
+    with patch("fastclips.engine.engines.Pool", LocalPool):
         stats = loader.stats()
     return stats.decoded_frames
 
@@ -160,7 +160,7 @@ def test_a_small_cache_decodes_what_is_planned(frames):
     with local(fc.open(frames), WINDOWS, CROP, batch_size=2, cache="300KiB", workers=1) as loader:
         for epoch in range(4):
             list(loader.epoch(epoch))
-        with patch("fastclips.serving.batches.Pool", LocalPool):
+        with patch("fastclips.engine.engines.Pool", LocalPool):
             stats = loader.stats()
         assert loader._frame_plan.counts["fills"] > 6 * 12
         assert 0.2 < stats.decodes_per_frame < 0.5
@@ -195,7 +195,7 @@ def test_advice_where_batches_leave_no_memory(frames):
     with local(data, WINDOWS, CROP, batch_size=3, workers=1, memory=least) as loader:
         assert loader._engine.frames == 0
         served(loader)
-        with patch("fastclips.serving.batches.Pool", LocalPool):
+        with patch("fastclips.engine.engines.Pool", LocalPool):
             stats = loader.stats()
     assert stats.cache_hits == stats.cache_bytes == 0
     assert re.search(r'memory="2MiB" would save \d+% of decoding, as it holds all frames', stats.cache_advice)
@@ -219,7 +219,7 @@ def test_batches_beside_the_order_and_new_beginnings(frames):
     with local(data, WINDOWS, CROP, batch_size=4, shuffle=True, cache="100KiB") as loader:
         batches = loader.epoch(0)
         assert [digest(next(batches)) for _ in range(3)] == expected[0][:3]
-        with patch("fastclips.serving.batches.Pool", LocalPool):
+        with patch("fastclips.engine.engines.Pool", LocalPool):
             assert digest(loader.batch(2, 5)) == expected[2][5]
         assert digest(next(batches)) == expected[0][3]
         assert [digest(batch) for batch in loader.epoch(1, 2)] == expected[1][2:]

@@ -38,6 +38,8 @@ def public():
         homes.append(importlib.import_module("fastclips.testing"))
     if find_spec("keras"):
         homes.append(importlib.import_module("fastclips.adapters.keras"))
+    if find_spec("ray"):
+        homes.append(importlib.import_module("fastclips.adapters.ray"))
     for home in homes:
         for name in home.__all__:
             thing = getattr(home, name)
@@ -81,9 +83,12 @@ def data(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's
+@pytest.mark.filterwarnings("ignore:.*Ray will no longer override:FutureWarning")
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_run(name, data, tmp_path, monkeypatch):
-    if ".adapters." in name or ".compat" in name:
+    if ".adapters.ray" in name:
+        pytest.importorskip("ray")
+    elif ".adapters." in name or ".compat" in name:
         pytest.importorskip("keras")
     if "keras_video" in name or 'open("videos' in Path(importlib.import_module(name).__file__).read_text():
         pytest.importorskip("av")

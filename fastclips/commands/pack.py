@@ -18,6 +18,7 @@ from fastclips.packing.video_sources import holds_video_files, open_video_files
 if TYPE_CHECKING:
     import argparse
 
+    from fastclips.adapters.ray import RayWorkers
     from fastclips.data.dataset import Dataset
 
 __all__ = ["add_arguments", "add_data_arguments", "open_source", "options_of", "roots_of", "run"]
@@ -37,6 +38,8 @@ examples:
       decoded pixels, for small sets
   fastclips pack frames/ s3://bucket/packed/
       into a bucket, with credentials as the provider's tools find them
+  fastclips pack frames/ packed/ --ray auto
+      with all CPUs of a Ray cluster, whose hosts see frames/ at the same path
   fastclips pack videos/ packed/ --short-side 256
       the frames of class/video.mp4 (avi, mkv, webm, ...)
 
@@ -103,7 +106,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="1GiB",
         help="size at which a tar is closed (default: %(default)s)",
     )
-    parser.add_argument(
+    crew = parser.add_mutually_exclusive_group()
+    crew.add_argument(
         "--workers", metavar="N", type=int, help="worker processes; 0 for none (default: one per usable core)"
     )
     parser.add_argument(
@@ -112,6 +116,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_storage_option,
         action="append",
         help="of a URL, as storage_options= in Python, such as region=eu-west-1; may be repeated",
+    )
+    crew.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="work on all CPUs of a Ray cluster, HOST:PORT, or 'auto' for the one of this machine",
     )
 
 
@@ -169,7 +178,7 @@ def run(args: argparse.Namespace) -> int:
             codec=args.codec,
             skip_damaged=args.skip_damaged,
             shard_size=args.shard_size,
-            workers=args.workers,
+            workers=args.workers if args.ray is None else _ray_workers(args.ray),
             storage_options=None if args.storage_option is None else dict(args.storage_option),
         )
     except KeyboardInterrupt:
@@ -197,6 +206,14 @@ def run(args: argparse.Namespace) -> int:
         )
     print(summary, file=sys.stderr)
     return 0 if args.skip_damaged else 1
+
+
+def _ray_workers(address: str) -> RayWorkers:
+    try:
+        from fastclips.adapters.ray import RayWorkers  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise OptionError(f"--ray {address!r}: {error}") from error
+    return RayWorkers(address)
 
 
 def open_source(args: argparse.Namespace) -> Dataset:

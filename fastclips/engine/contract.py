@@ -40,6 +40,8 @@ class Engine(Protocol):
     ----------
     counters : ndarray of float64
         A row of `COUNTERS` for each worker.
+    fetcher_counters : ndarray of float64
+        A row of `COUNTERS` for each fetcher, if there are any.
     notes : list of (numpy.void, bytes)
         Tickets of collected batches whose clips had damaged frames, each with a note of the damage
         (`fastclips.engine.arena.note_to_damage`). The reader of the list empties it.
@@ -51,12 +53,23 @@ class Engine(Protocol):
         Number of frame slots that a plan may give to frames, and bytes of each.
     wanted_nbytes : int
         Bytes of the slots for which there was no memory.
+    pids : list of int
+        Processes of this machine that work for the engine.
+    states : list of str
+        What each worker does, in words.
     """
 
-    counters: NDArray[np.float64]
     notes: list[tuple[np.void, bytes]]
     waited_s: float
     waits: list[tuple[float, str]]
+
+    @property
+    def fetcher_counters(self) -> NDArray[np.float64]:
+        """See above."""
+
+    @property
+    def counters(self) -> NDArray[np.float64]:
+        """See above."""
 
     @property
     def frames(self) -> int:
@@ -68,6 +81,14 @@ class Engine(Protocol):
 
     @property
     def wanted_nbytes(self) -> int:
+        """See above."""
+
+    @property
+    def pids(self) -> list[int]:
+        """See above."""
+
+    @property
+    def states(self) -> list[str]:
         """See above."""
 
     def deaths(self) -> list[Death]:

@@ -43,11 +43,13 @@ class Inline:
         share_frames(renderer, spec, worker=1)
         self._render = renderer.render
         self._busy = self._closed = False
-        self.counters = np.zeros((1, len(COUNTERS)))
+        self.counters, self.fetcher_counters = np.zeros((1, len(COUNTERS))), np.zeros((0, len(COUNTERS)))
         self.notes: list[tuple[np.void, bytes]] = []
         self.waited_s = 0.0
         self.waits: list[tuple[float, str]] = []
         self.frames = self.frame_nbytes = self.wanted_nbytes = 0
+        self.pids: list[int] = []
+        self.states: list[str] = []
 
     def deaths(self) -> list[Death]:
         """Return nothing: there are no workers."""

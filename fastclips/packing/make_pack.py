@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from fastclips.data.storage import Storage
     from fastclips.data.stores import RemoteFolder
     from fastclips.packing.encoder import Encoding
+    from fastclips.packing.workers import OtherWorkers
 
 __all__ = ["Options", "make_pack"]
 
@@ -61,7 +62,7 @@ class Options(NamedTuple):
 
 
 def make_pack(
-    dataset: Dataset, target: Path | RemoteFolder, options: Options, workers: int
+    dataset: Dataset, target: Path | RemoteFolder, options: Options, workers: int | OtherWorkers
 ) -> tuple[dict[str, Any], bool]:
     """Make a pack, or complete it.
 
@@ -73,7 +74,7 @@ def make_pack(
         The pack's folder: an absolute path, or in an object store.
     options : Options
         How it is made.
-    workers : int
+    workers : int or OtherWorkers
         Processes; 0 does the work in the caller.
 
     Returns
@@ -172,7 +173,9 @@ def _tasks(storage: Storage, videos: StoredVideos, start: int) -> Iterator[Task]
         yield Task(number, *run)
 
 
-def _fill(shards: Shards, dataset: Dataset, videos: StoredVideos, encoding: Encoding, workers: int) -> None:
+def _fill(
+    shards: Shards, dataset: Dataset, videos: StoredVideos, encoding: Encoding, workers: int | OtherWorkers
+) -> None:
     """Write all shards that are missing."""
     job = Job(dataset.storage, dataset.streams, encoding, videos.names, str(shards.parts_folder))
     start = shards.next_video

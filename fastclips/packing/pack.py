@@ -16,6 +16,7 @@ from fastclips.data.stores import RemoteFolder, split_url
 from fastclips.errors import DataError, OptionError, why_failed
 from fastclips.options import checked_bool, checked_bytes, checked_choice, checked_int, checked_workers
 from fastclips.packing.video_sources import holds_video_files, open_video_files
+from fastclips.packing.workers import OtherWorkers
 
 if TYPE_CHECKING:
     import os
@@ -113,7 +114,7 @@ def pack(
     codec: str = "jpeg",
     skip_damaged: bool = False,
     shard_size: str | int = "1GiB",
-    workers: int | None = None,
+    workers: int | OtherWorkers | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Packed:
     """Write a dataset as a pack: frames in tar files, from which crops are decoded fast.
@@ -162,9 +163,9 @@ def pack(
         frame is left out in any case.
     shard_size : str or int
         A shard is closed after the video with which it reaches this size in bytes.
-    workers : int, optional
+    workers : int or RayWorkers, optional
         Worker processes; by default as many as CPUs and the quota of a control group allow; 0 does the work
-        in the caller.
+        in the caller. A `fastclips.adapters.ray.RayWorkers` spreads the work over a cluster.
     storage_options : mapping of str to object, optional
         Of a URL, as in `fastclips.open`.
 
@@ -197,6 +198,7 @@ def pack(
     72
     """
     opened = dataset if isinstance(dataset, Dataset) else _opened(dataset)
+    crew = workers if isinstance(workers, OtherWorkers) else checked_workers(workers)
     from fastclips.packing.make_pack import Options, make_pack  # noqa: PLC0415 - imports OpenCV
 
     options = Options(
@@ -206,7 +208,7 @@ def pack(
     )
     target, name = _target(dst, storage_options)
     try:
-        totals, resumed = make_pack(opened, target, options, checked_workers(workers))
+        totals, resumed = make_pack(opened, target, options, crew)
     except OSError as error:
         remedy = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "correct this"
         at = f" ({error.filename})" if error.filename else ""

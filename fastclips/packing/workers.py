@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from fastclips.processes import answer, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["Job", "do_tasks", "main"]
+__all__ = ["Job", "OtherWorkers", "do_tasks", "main"]
 
 
 class Job(Protocol):
@@ -22,7 +22,15 @@ class Job(Protocol):
         """Return the name of a task's video, for messages."""
 
 
-def do_tasks(job: Job, tasks: Iterable[Any], workers: int, doing: str) -> Iterator[Any]:
+@runtime_checkable
+class OtherWorkers(Protocol):
+    """Workers that are no processes of this machine, such as those of `fastclips.adapters.ray`."""
+
+    def do_tasks(self, job: Any, tasks: Iterable[Any]) -> Iterator[Any]:  # noqa: ANN401 - of a kind that they know
+        """Do tasks and yield their results in order."""
+
+
+def do_tasks(job: Job, tasks: Iterable[Any], workers: int | OtherWorkers, doing: str) -> Iterator[Any]:
     """Do tasks in worker processes and yield their results in the order of the tasks.
 
     Parameters
@@ -31,7 +39,7 @@ def do_tasks(job: Job, tasks: Iterable[Any], workers: int, doing: str) -> Iterat
         What the tasks have in common.
     tasks : iterable
         In order.
-    workers : int
+    workers : int or OtherWorkers
         Processes; 0 does the work in the caller.
     doing : str
         What the processes do, in messages, such as ``"packing"``.
@@ -48,6 +56,9 @@ def do_tasks(job: Job, tasks: Iterable[Any], workers: int, doing: str) -> Iterat
     OSError, FastclipsError
         As from the function.
     """
+    if not isinstance(workers, int):
+        yield from workers.do_tasks(job, tasks)
+        return
     if not workers:
         yield from map(job.doer(), tasks)
         return

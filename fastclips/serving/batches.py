@@ -16,8 +16,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from fastclips.engine.arena import COUNTERS
-from fastclips.engine.inline import Inline
-from fastclips.engine.pool import Pool
+from fastclips.engine.engines import new_engine
 from fastclips.engine.rendering import clip_name
 from fastclips.errors import ClosedError, EngineError, FrameError, OptionError
 from fastclips.options import checked_bool, checked_bytes, checked_int, checked_number, checked_workers
@@ -82,11 +81,17 @@ class Batches:
         Seconds that a worker may work on a clip before it is replaced.
     max_deaths : int
         So many workers may die over a clip, and as many for each worker without a finished clip.
+    make_engine : callable
+        Returns the engine, with the parameters of `new_engine`.
 
     Attributes
     ----------
     schedule : Schedule
         As given.
+    spec : RenderSpec
+        As given.
+    limits : dict
+        `memory`, `timeout` and `max_deaths`.
     workers : int
         Number of worker processes.
     repeat : bool
@@ -112,30 +117,28 @@ class Batches:
         damage: Damage | None = None,
         timeout: float | None = None,
         max_deaths: int = 3,
+        make_engine: Callable[..., Engine] = new_engine,
     ) -> None:
         self.workers = checked_workers(workers, shared=True)
         self.schedule = schedule
-        self._layout = spec.layout
+        self.spec, self._layout = spec, spec.layout
         self.repeat = checked_bool(repeat, "repeat")
-        memory = checked_bytes(memory, "memory")
-        timeout = None if timeout is None else checked_number(timeout, "timeout", 1e-3, 1e6)
-        max_deaths = checked_int(max_deaths, "max_deaths", 1, 10_000)
-        self._damage, self._timeout = damage, timeout
+        self.limits: dict[str, Any] = {
+            "memory": checked_bytes(memory, "memory"),
+            "timeout": None if timeout is None else checked_number(timeout, "timeout", 1e-3, 1e6),
+            "max_deaths": checked_int(max_deaths, "max_deaths", 1, 10_000),
+        }
+        self._damage = damage
         where = None if damage is None else damage.where
-        name = partial(clip_name, where, time_steps=schedule.time_steps)
-        self._engine: Engine = (
-            Pool(
-                spec,
-                workers=self.workers,
-                memory=memory,
-                cache=cache,
-                most_frames=most_frames,
-                name=name,
-                timeout=timeout,
-                most_deaths=max_deaths,
-            )
-            if self.workers
-            else Inline(spec, name)
+        self._engine = make_engine(
+            spec,
+            workers=self.workers,
+            memory=self.limits["memory"],
+            cache=cache,
+            most_frames=most_frames,
+            name=partial(clip_name, where, time_steps=schedule.time_steps),
+            timeout=self.limits["timeout"],
+            most_deaths=self.limits["max_deaths"],
         )
         self._frame_plan = frame_plan and frame_plan(self._engine, self.workers)
         self._owner = os.getpid()
@@ -336,9 +339,7 @@ class Batches:
         """
         total = dict(zip(COUNTERS, self._engine.counters.sum(axis=0).tolist(), strict=True))
         plan, cached = self._frame_plan, {}
-        fetched = dict.fromkeys(COUNTERS, 0.0)
-        if isinstance(self._engine, Pool):
-            fetched.update(zip(COUNTERS, self._engine.fetcher_counters.sum(axis=0).tolist(), strict=True))
+        fetched = dict(zip(COUNTERS, self._engine.fetcher_counters.sum(axis=0).tolist(), strict=True))
         if plan is not None:
             cached = {
                 "cache_bytes": plan.nbytes,
@@ -351,7 +352,7 @@ class Batches:
             seconds=0.0 if self._began is None else self._ended - self._began,
             frames_served=self._served * self.schedule.time_steps,
             waited_s=self._engine.waited_s,
-            worker_states=tuple(self._engine.states) if isinstance(self._engine, Pool) and self.pids else (),
+            worker_states=() if self._closed else tuple(self._engine.states),
             damaged_frames=len(self.damaged),
             workers=self.workers,
             ahead_bytes=int(fetched["bytes"]),
@@ -377,7 +378,7 @@ class Batches:
         >>> len(report.replaced), report.retried, report.restarts
         (0, 0, 0)
         """
-        return report_of(self._engine, self._damage, self._timeout)
+        return report_of(self._engine, self._damage, self.limits["timeout"])
 
     @property
     def damaged(self) -> list[tuple[str, str]]:
@@ -387,7 +388,7 @@ class Batches:
     @property
     def pids(self) -> list[int]:
         """Process ids of the nursery, the workers and the fetchers, if there are any."""
-        return self._engine.pids if isinstance(self._engine, Pool) and not self._closed else []
+        return [] if self._closed else self._engine.pids
 
     def close(self) -> None:
         """End the worker processes. Served batches stay valid; closing again does nothing."""
