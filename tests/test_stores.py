@@ -359,6 +359,19 @@ def test_storage_options_that_are_refused(options, says):
         fc.open("s3://bucket/packed", storage_options=options)
 
 
+def test_azure_and_google_name_what_is_missing(monkeypatch):
+    for name in [name for name in os.environ if name.startswith(("AZURE_", "GOOGLE_"))]:
+        monkeypatch.delenv(name)
+    with pytest.raises(
+        fc.OptionError, match=r"Account must be specified; correct the URL or storage_options="
+    ):
+        fc.open("az://container/packed")
+    key = {"service_account_key": "{hidden"}
+    with pytest.raises(fc.OptionError, match="Unable to decode service account") as caught:
+        fc.open("gs://bucket/packed", storage_options=key)
+    assert "hidden" not in str(caught.value)
+
+
 def test_options_of_urls_are_for_urls(top, tmp_path):
     for options in ({"storage_options": {}}, {"local": tmp_path}, {"limit": "1GiB"}):
         (name,) = options

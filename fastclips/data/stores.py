@@ -238,13 +238,17 @@ class RemoteFolder:
                     f"storage_options= has a name or a value that this store does not know, among {names}: "
                     "the names are those of obstore's configuration of the store and of its client"
                 ) from None
-            raise OptionError(f"{knob}={self.url!r}: {plain(str(error), self._secrets())}") from None
+            why = plain(str(error), self._secrets())
+            raise OptionError(f"{knob}={self.url!r}: {why}; correct the URL or storage_options=") from None
         self._process, self._store = os.getpid(), store
         return store
 
     def _secrets(self) -> list[str]:
         """Return what no message may hold."""
-        return [value for value in self._options.values() if isinstance(value, str)]
+        values = [*self._options.values()]
+        for value in self._options.values():
+            values += value.values() if isinstance(value, Mapping) else ()
+        return [value for value in values if isinstance(value, str)]
 
     def _call(self, function: Callable[[Any, Any], Any]) -> Any:  # noqa: ANN401 - what it returns
         """Call a function of obstore's module and the store; raise StoreError instead of its errors.
