@@ -68,7 +68,8 @@ HOW = {"workers": 0, "shard_size": 60_000}
 def stored(options):
     """The names and the bytes of all objects of the pack."""
     folder = RemoteFolder.of(URL, options)
-    return {name: folder.read(name, 0, found.size, found)[0] for name, found in folder.list().items()}
+    there = {**folder.list(), **folder.list(".packing")}
+    return {name: folder.read(name, 0, found.size, found)[0] for name, found in there.items() if found.size}
 
 
 @pytest.mark.parametrize("codec", ["jpeg", "dct"])
@@ -112,6 +113,20 @@ def test_an_interrupted_run_continues(frames, options, tmp_path, monkeypatch, st
     assert not {f"{int(name[9:14]):05d}.tar" for name in before} & {*again}, "a complete shard is kept"
     assert again[-1] == "pack.index"
     assert stored(options) == content(tmp_path / "packed")
+
+
+def test_nothing_else_is_deleted(options, tmp_path):
+    folder = RemoteFolder.of(URL, options)
+    folder.put(".packing/made", b"of another run")
+    for name in ("notes.txt", "00000.tar", "deeper/00001.tar"):
+        folder.put(name, b"content")
+    damaged = tmp_path / "frames" / "a" / "video"
+    damaged.mkdir(parents=True)
+    (damaged / "0.jpg").write_bytes(b"no picture")
+    with pytest.raises(fc.DataError, match="no video could be packed"):
+        fc.pack(tmp_path / "frames", URL, storage_options=options, skip_damaged=True, **HOW)
+    assert stored(options) == {"notes.txt": b"content"}
+    assert folder.list("deeper").keys() == {"deeper/00001.tar"}
 
 
 def test_other_content_is_refused(frames, options):
