@@ -7,7 +7,7 @@ nginx serves a pack of JPEGs on loopback. Two loaders over the same clips take t
 of the local pack, one of its URL; a third reads the URL through a cache on the local disk that is full.
 Frames are film of 340x256 (`frames.py`), clips of 16 frames, batches of 8, shuffled, crops of 224, no cache
 of decoded frames. The CPU time is that of the trainer, the nursery and the workers; nginx is not counted.
-Then a script opens a pack of 10 million frames, whose index names the same frames many times, and takes a
+Then a script opens a pack of 10 million frames, whose shards are the same files under many names, and takes a
 batch: with no copy of the index, and with one.
 
 Result::

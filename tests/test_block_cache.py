@@ -4,6 +4,7 @@ import os
 import pickle
 import random
 import re
+import shutil
 import subprocess
 import sys
 
@@ -15,7 +16,7 @@ def cached(cache, source, start, length, fetched):
         fetched.append((low, size))
         return source[low : low + size]
 
-    return cache.read("a", len(source), start, length, fetch)
+    return cache.read(f"{len(source)}", len(source), start, length, fetch)
 
 
 def usage(folder):
@@ -45,13 +46,36 @@ def test_the_limit_holds_and_the_least_recently_used_go(tmp_path):
         (block,) = (tmp_path / "blocks").glob(f"*/{number}")
         os.utime(block, (number, number))
     assert cached(cache, source, 0, 100, fetched)  # used now
-    for number in range(10, 50):
+    cached(cache, source, 1000, 100, fetched)
+    assert sorted(int(path.name) for path in (tmp_path / "blocks").glob("*/*")) == [0, *range(3, 11)]
+    for number in range(11, 50):
         cached(cache, source, number * 100, 100, fetched)
         assert usage(tmp_path) <= 1000
-    assert [path.name for path in (tmp_path / "blocks").glob("*/0")] == ["0"] or number > 18
     before = len(fetched)
     cached(cache, source, 4900, 100, fetched)
     assert len(fetched) == before
+
+
+def test_the_limit_holds_for_what_was_kept_without_one(tmp_path):
+    BlockCache.of(tmp_path, None)
+    source = bytes(5000)
+    cached(BlockCache(str(tmp_path), 1000, block=100), source, 0, 300, [])
+    cached(BlockCache(str(tmp_path), None, block=100), source, 0, 5000, [])
+    assert usage(tmp_path) == 5000
+    (tmp_path / "usage").unlink()  # then the files are counted
+    cached(BlockCache(str(tmp_path), 7000, block=100), bytes(100), 0, 100, [])
+    cached(BlockCache(str(tmp_path), 1000, block=100), b"1" + source, 0, 100, [])
+    assert usage(tmp_path) <= 1000
+
+
+def test_a_cache_that_is_deleted_begins_anew(tmp_path):
+    BlockCache.of(tmp_path, None)
+    cache, source = BlockCache(str(tmp_path), 1000, block=100), bytes(5000)
+    cached(cache, source, 0, 1000, [])
+    shutil.rmtree(tmp_path / "blocks")
+    for start in range(0, 1000, 100):
+        assert cached(cache, source, start, 100, []) == bytes(100)
+    assert 0 < usage(tmp_path) <= 1000
 
 
 def test_a_damaged_cache_is_fetched_again(tmp_path):

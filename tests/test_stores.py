@@ -110,7 +110,7 @@ def test_a_changed_shard_is_an_error(server):
     storage = data.storage
     storage.read("image", 0, 0)
     server.fault = lambda _command, path: "changed" if path.endswith(".tar") else None
-    with pytest.raises(fc.FrameError, match=r"00000\.tar:.*changed since it was opened: open the pack again"):
+    with pytest.raises(fc.DataError, match=r"00000\.tar:.*changed since it was opened: open the pack again"):
         storage.read("image", 0, 1)
 
 
@@ -124,7 +124,7 @@ def test_a_changed_shard_is_an_error_where_the_server_ignores_if_match(server, t
     shard[-1] = 1
     (tmp_path / "packed/00000.tar").write_bytes(shard)
     server.fault = lambda *_: "deaf"
-    with pytest.raises(fc.FrameError, match="changed since it was opened"):
+    with pytest.raises(fc.DataError, match="changed since it was opened"):
         storage.read("image", 0, 1)
 
 
@@ -145,19 +145,34 @@ def test_faults_that_stay_are_errors_within_bounded_time(server, fault, says):
     storage = data.storage
     server.fault = lambda *_: fault
     began = time.monotonic()
-    with pytest.raises(fc.FrameError, match=says) as caught:
+    with pytest.raises(fc.DataError, match=says) as caught:
         storage.read("image", 0, 0)
     assert time.monotonic() - began < 10
     assert f"{server.url}/packed/00000.tar:" in str(caught.value)
     assert isinstance(caught.value.__cause__, StoreError)
 
 
-def test_a_store_that_fails_is_no_damaged_frame(server):
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_store_that_fails_is_no_damaged_frame(server, workers):
     data = opened(server, HASTY)
-    with fc.ClipLoader(data, fc.Windows(4), batch_size=4, workers=0, damaged="repeat") as loader:
+    with fc.ClipLoader(data, fc.Windows(4), batch_size=4, workers=workers, damaged="repeat") as loader:
         server.fault = lambda *_: 503
-        with pytest.raises(fc.FrameError, match="503"):
+        with pytest.raises(fc.DataError, match="503"):
             next(iter(loader))
+    began = time.monotonic()
+    with pytest.raises(fc.DataError, match="503"):
+        fc.ClipLoader(data, fc.Windows(4), batch_size=4, workers=workers, damaged="repeat")
+    assert time.monotonic() - began < 5
+
+
+def test_a_store_that_fails_ends_check_and_pack(server, tmp_path):
+    data = opened(server, HASTY)
+    server.fault = lambda *_: 503
+    for workers in (0, 1):
+        with pytest.raises(fc.DataError, match=r"cannot read frame .*503 Service Unavailable"):
+            fc.check(data, workers=workers)
+        with pytest.raises(fc.DataError, match=r"cannot read frame .*503 Service Unavailable"):
+            fc.pack(data, tmp_path / "again", skip_damaged=True, workers=workers)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +219,7 @@ def test_the_index_of_another_pack(server, top, tmp_path):
     server.folder = tmp_path
     data = opened(server)
     with pytest.raises(
-        fc.FrameError, match=r"the shard has \d+ bytes, but its index says \d+; upload it again"
+        fc.DataError, match=r"the shard has \d+ bytes, but its index says \d+; upload it again"
     ):
         data.storage.read("image", 0, 0)
 
@@ -344,6 +359,19 @@ def test_storage_options_that_are_refused(options, says):
         fc.open("s3://bucket/packed", storage_options=options)
 
 
+def test_azure_and_google_name_what_is_missing(monkeypatch):
+    for name in [name for name in os.environ if name.startswith(("AZURE_", "GOOGLE_"))]:
+        monkeypatch.delenv(name)
+    with pytest.raises(
+        fc.OptionError, match=r"Account must be specified; correct the URL or storage_options="
+    ):
+        fc.open("az://container/packed")
+    key = {"service_account_key": "{hidden"}
+    with pytest.raises(fc.OptionError, match="Unable to decode service account") as caught:
+        fc.open("gs://bucket/packed", storage_options=key)
+    assert "hidden" not in str(caught.value)
+
+
 def test_options_of_urls_are_for_urls(top, tmp_path):
     for options in ({"storage_options": {}}, {"local": tmp_path}, {"limit": "1GiB"}):
         (name,) = options
@@ -381,7 +409,7 @@ def test_secrets_reach_workers_and_nothing_else(server, expected, tmp_path, capf
     assert all(headers["user-agent"] == secret for *_, headers in server.requests)
     assert all(headers["authorization"] == secret for *_, headers in server.requests)
     server.fault = lambda *_: 403
-    with pytest.raises(fc.FrameError) as caught:
+    with pytest.raises(fc.DataError) as caught:
         data.storage.read("image", 0, 0)
     texts = [str(caught.value), repr(data), repr(data.storage), data.storage.folder, *capfd.readouterr()]
     texts += [str(path) for path in tmp_path.rglob("*")]

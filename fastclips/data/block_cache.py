@@ -180,8 +180,6 @@ class BlockCache:
 
     def _reserve(self, size: int) -> bool:
         """Count a block before it is written; return False if there is no room."""
-        if self._limit is None:
-            return True
         if self._count(size):
             return True
         with _locked(f"{self._folder}/evicting", wait=False) as got:
@@ -205,6 +203,7 @@ class BlockCache:
     def _scan(self) -> tuple[int, list[tuple[float, int, str]]]:
         """Return the bytes of all files, and the time of the last use, the size and the path of each."""
         found = []
+        os.makedirs(self._blocks, exist_ok=True)  # noqa: PTH103 - as below
         for folder in os.scandir(self._blocks):
             with suppress(OSError):
                 for entry in os.scandir(folder.path):

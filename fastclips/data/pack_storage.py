@@ -269,11 +269,9 @@ class PackStorage(Storage):
             raise self._error(stream, video, frame, error.reason) from None
         return found
 
-    def _store_error(self, stream: str, video: int, frame: int, error: StoreError) -> FrameError:
-        """Return the error about a frame that the store did not give; its reason has a remedy."""
-        path, reason = self.where(stream, video, frame), why_failed(error)
-        message = f"cannot read frame {path!r}: {reason}"
-        return FrameError(message, path=path, reason=reason, video=video, frame=frame)
+    def _store_error(self, stream: str, video: int, frame: int, error: StoreError) -> DataError:
+        """Return the error that the store did not give a frame: no FrameError, as no frame is damaged."""
+        return DataError(f"cannot read frame {self.where(stream, video, frame)!r}: {why_failed(error)}")
 
     def _error(self, stream: str, video: int, frame: int, reason: str) -> FrameError:
         path = self.where(stream, video, frame)

@@ -151,6 +151,9 @@ class Storage(ABC):
         ------
         FrameError
             The frame is missing, empty or cannot be read. Set ``path=`` to the frame's path.
+        DataError
+            No FrameError: the source as a whole fails, such as a store that does not answer. Training stops,
+            also with ``damaged="repeat"``.
         IndexError
             There is no such video or frame; it never means a frame of another video.
         """

@@ -5,7 +5,7 @@
     RemoteFolder.of("s3://bucket/packed", {"region": "eu-west-1"})   checks; nothing is asked yet
     folder.look(name)                     size and ETag, by a request for one byte
     folder.read(name, start, length, of)  a range, with If-Match; an object that has changed is an error
-    folder.list()                         sizes and ETags of all objects; None if the store has no listing
+    folder.list()                         sizes and ETags of its objects; None if the store has no listing
     folder.put(name, data)                an object, committed whole, by multipart upload if it is large
     folder.delete(names)
 
@@ -238,13 +238,17 @@ class RemoteFolder:
                     f"storage_options= has a name or a value that this store does not know, among {names}: "
                     "the names are those of obstore's configuration of the store and of its client"
                 ) from None
-            raise OptionError(f"{knob}={self.url!r}: {plain(str(error), self._secrets())}") from None
+            why = plain(str(error), self._secrets())
+            raise OptionError(f"{knob}={self.url!r}: {why}; correct the URL or storage_options=") from None
         self._process, self._store = os.getpid(), store
         return store
 
     def _secrets(self) -> list[str]:
         """Return what no message may hold."""
-        return [value for value in self._options.values() if isinstance(value, str)]
+        values = [*self._options.values()]
+        for value in self._options.values():
+            values += value.values() if isinstance(value, Mapping) else ()
+        return [value for value in values if isinstance(value, str)]
 
     def _call(self, function: Callable[[Any, Any], Any]) -> Any:  # noqa: ANN401 - what it returns
         """Call a function of obstore's module and the store; raise StoreError instead of its errors.
@@ -328,17 +332,22 @@ class RemoteFolder:
             raise StoreError(f"it gave {len(data)} bytes of {length}: it was replaced, or not fully uploaded")
         return data, found
 
-    def list(self) -> dict[str, Found] | None:
-        """Return all objects of the folder and of those in it, by name.
+    def list(self, below: str | None = None) -> dict[str, Found] | None:
+        """Return the objects of the folder, or of a folder in it, by name.
 
-        None if the store has no listings, or the credentials allow to read, but not to list.
+        Folders count as empty objects whose names end with a slash. None if the store has no listings, or the
+        credentials allow to read, but not to list.
         """
         if not self.can_list:
             return None
+
+        def listed(obs: Any, store: Any) -> dict[str, Found]:  # noqa: ANN401 - obstore's
+            there = obs.list_with_delimiter(store, below)
+            folders = {f"{name}/": Found(0, "", matches=False) for name in there["common_prefixes"]}
+            return {meta["path"]: Found.of(meta) for meta in there["objects"]} | folders
+
         try:
-            found: dict[str, Found] = self._call_patiently(
-                lambda obs, store: {meta["path"]: Found.of(meta) for page in obs.list(store) for meta in page}
-            )
+            found: dict[str, Found] = self._call_patiently(listed)
         except StoreError as error:
             if error.denied:
                 return None

@@ -7,7 +7,7 @@ loader without workers calls it in the trainer.
 from __future__ import annotations
 
 from bisect import bisect_right
-from errno import EMFILE, ENFILE, ENOMEM, EREMOTEIO
+from errno import EMFILE, ENFILE, ENOMEM
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Renderer"]
 
-_SHORTAGES = (EMFILE, ENFILE, ENOMEM, EREMOTEIO)  # of the machine or an object store, whatever the file
+_SHORTAGES = (EMFILE, ENFILE, ENOMEM)  # of the machine, whatever the file
 _CACHED = 2**20  # bytes: a larger batch is in no cache when it is read
 
 

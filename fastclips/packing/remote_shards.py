@@ -27,7 +27,7 @@ from fastclips.data.store_errors import StoreError
 from fastclips.data.tars import UNFINISHED
 from fastclips.errors import DataError, OptionError
 from fastclips.packing.headers import headers_name
-from fastclips.packing.shards import Shards, check_made, record_name, shard_name
+from fastclips.packing.shards import SHARD, Shards, check_made, record_name, shard_name
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -38,6 +38,11 @@ if TYPE_CHECKING:
 __all__ = ["RemoteShards"]
 
 _MADE = f"{UNFINISHED}/made"
+
+
+def _is_ours(name: str) -> bool:
+    """Whether packing makes objects of this name."""
+    return SHARD(name) is not None or name.startswith(f"{UNFINISHED}/")
 
 
 class RemoteShards(Shards):
@@ -87,6 +92,9 @@ class RemoteShards(Shards):
             raise StoreError(
                 "access is denied: packing needs permission to list, read, write and delete objects"
             )
+        if f"{UNFINISHED}/" in there:
+            del there[f"{UNFINISHED}/"]
+            there |= self._target.list(UNFINISHED) or {}
         return there
 
     def _check_content(self, made: str) -> None:
@@ -117,11 +125,11 @@ class RemoteShards(Shards):
         return self._target.read(name, 0, found.size, found)[0] if found.size else b""
 
     def _is_stray(self, name: str) -> bool:
-        """Whether an object is of a shard without a record, or of another run."""
+        """Whether an object is of a shard without a record, or a record of another run."""
         kept = {shard_name(number) for number in range(len(self._records))}
         kept |= {headers_name(shard) for shard in kept}
         kept |= {f"{UNFINISHED}/{record_name(number)}" for number in range(len(self._records))}
-        return name not in {*kept, _MADE}
+        return _is_ours(name) and name not in {*kept, _MADE}
 
     def _shard_size(self, number: int) -> int:
         found = self._there.get(shard_name(number))
@@ -164,7 +172,7 @@ class RemoteShards(Shards):
 
     def discard(self) -> None:
         """Delete all that was written, so that another run reads the frames again."""
-        self._target.delete(self._listed())
+        self._target.delete(filter(_is_ours, self._listed()))
         super().discard()
 
     def __exit__(

@@ -46,9 +46,9 @@ if TYPE_CHECKING:
 
     from fastclips.packing.parts import Part
 
-__all__ = ["Shards", "Totals", "check_made", "record_name", "shard_name"]
+__all__ = ["SHARD", "Shards", "Totals", "check_made", "record_name", "shard_name"]
 
-_SHARD = re.compile(r"([0-9]{5,})\.(?:tar|headers)")
+SHARD = re.compile(r"([0-9]{5,})\.(?:tar|headers)").fullmatch  # name of a shard, or of the file beside it
 _COUNTED = ("videos", "frames", "source", "packed", "kept")
 _END = bytes(2 * BLOCK)  # the end of a tar file
 
@@ -167,7 +167,7 @@ class Shards:
             self._count(record.meta)
             self.next_video = record.meta["next"]
         for path in self._folder.iterdir():
-            shard = _SHARD.fullmatch(path.name)
+            shard = SHARD(path.name)
             if shard and int(shard[1]) >= len(self._records):
                 path.unlink()
         self._remove_unfinished()
