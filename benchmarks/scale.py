@@ -90,6 +90,8 @@ Result::
     ViT-L, at peak             8    2,209  jpeg    7.8    5.3   98% decoding   14% decoding     6% network
     ViT-L, at peak             8    2,209  dct     4.4    5.5   54% decoding     10% memory     6% network
 
+2 cores of a virtual machine with other work; CPU times differed by a sixth between runs.
+
 How to read: the first table holds the costs, medians with quartiles. The second says what each part of the
 path could serve if it were the only limit: decoding on the cores that trainers leave, the trainers, memory,
 the bus to the GPUs, and the store of the packs. The third says what models take: clips, cores that decode

@@ -153,7 +153,7 @@ class Draws:
 
 
 def order_of(pieces: Iterable[tuple[int, NDArray[np.uint64]]], items: int) -> NDArray[np.integer[Any]]:
-    """Return the order that sorts words, as a stable `numpy.argsort` of them all, in half of its memory.
+    """Return the order that sorts words, as a stable `numpy.argsort` of them all, faster and in less memory.
 
     An item's key is the upper half of its word, and its number. Sorted keys hold the order, except among
     items whose upper halves are equal, which are then sorted by their whole words.

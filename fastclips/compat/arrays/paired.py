@@ -61,7 +61,7 @@ def paired_random_crop(
     workers : int, optional
         Worker processes. By default 0: a crop is only a copy, so the caller makes it, straight from `x` and
         `y`. Workers help with slow disks, as they read ahead; arrays in memory are copied once for them. None
-        stands for the number of cores.
+        stands for the cores that this rank may use.
     memory : str or int
         Ceiling for the workers' batches in shared memory.
 

@@ -66,7 +66,7 @@ def timeseries_dataset_from_array(
         Makes no difference.
     workers : int, optional
         Worker processes. By default 0: a window is only a copy, so the caller makes it, straight from `data`.
-        Workers help with slow disks, as they read ahead. None stands for the number of cores.
+        Workers help with slow disks, as they read ahead. None stands for the cores that this rank may use.
     memory : str or int
         Ceiling for the workers' batches in shared memory.
 
