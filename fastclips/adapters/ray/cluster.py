@@ -87,9 +87,9 @@ def connect(address: str | None = None) -> None:
     try:
         ray.init(address=address, log_to_driver=True)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        token = "" if os.environ.get("RAY_AUTH_TOKEN") else ". If it asks for a token, set RAY_AUTH_TOKEN"
         raise EngineError(
-            f"no Ray cluster can be reached at {address!r}: {error}; {remedy}{token}"
+            f"no Ray cluster can be reached at {address!r}: {error}; {remedy}. If the cluster has tokens, "
+            "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN if this machine has no file of the token"
         ) from error
 
 

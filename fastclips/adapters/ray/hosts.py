@@ -368,4 +368,8 @@ def _text(why: object) -> str:
     raised = next((line for line in reversed(kept) if _RAISED(line)), None)
     if raised is not None and isinstance(why, RayError):
         return raised[:400]
-    return " ".join(kept).partition(" Some common causes")[0][:400] or type(why).__name__
+    if any("all references to the actor were removed" in line for line in kept):  # ours are still there
+        kept.append(
+            "Ray says this, too, if this process and the cluster differ in RAY_AUTH_MODE (token or disabled)."
+        )
+    return " ".join(kept).partition(" Some common causes")[0][:500] or type(why).__name__
