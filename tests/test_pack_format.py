@@ -6,6 +6,7 @@ import pickle
 import shutil
 import struct
 import tarfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
