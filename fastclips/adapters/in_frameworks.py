@@ -51,7 +51,7 @@ class InFrameworks:
         layout: Literal["BTHWC", "BTCHW", "BCTHW"] = "BTHWC",
         map: Callable[..., Any] | None = None,  # noqa: A002 - as above
     ) -> TorchBatches:
-        """Return the batches as tensors of torch: an iterable dataset that serves one epoch in each iteration.
+        """Return the batches as tensors of torch: an iterable dataset, each iteration one epoch.
 
         CPU tensors share the loader's memory. For a GPU, the next batch is copied from pinned memory on a
         stream of its own while the model works.

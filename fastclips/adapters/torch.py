@@ -43,11 +43,15 @@ if TYPE_CHECKING:
 __all__ = ["LAYOUTS", "TorchBatches"]
 
 LAYOUTS = ("BTHWC", "BTCHW", "BCTHW")
+_NO_WORKERS = (
+    "num_workers=: must be 0, since the loader has worker processes of its own, and these batches cannot be "
+    "sent to others; set the number of workers by ClipLoader(workers=)"
+)
 _PICTURE_AXES = 5
 _KINDS = "biufc"  # booleans and numbers
 
 
-class TorchBatches(FrameworkBatches, IterableDataset):  # type: ignore[misc,type-arg] # torch may be absent
+class TorchBatches(FrameworkBatches, IterableDataset):  # type: ignore[misc] # torch may be absent
     """The batches of a loader as tensors; made by `ClipLoader.to_torch`.
 
     Each iteration serves one epoch. It is used in a plain loop, or as
@@ -97,10 +101,7 @@ class TorchBatches(FrameworkBatches, IterableDataset):  # type: ignore[misc,type
             In a worker process of torch's `DataLoader`.
         """
         if get_worker_info() is not None:
-            raise OptionError(
-                "num_workers=: must be 0, since the loader has worker processes of its own; set their number "
-                "by ClipLoader(workers=)"
-            )
+            raise OptionError(_NO_WORKERS)
         batches = ((place, map_arrays(self._tensor, batch)) for place, batch in self._arrays())
         if self._device is not None and self._device.type == "cuda":
             return self._hand_out(_Copies(self._loader, self._device).ahead(batches))
@@ -117,10 +118,7 @@ class TorchBatches(FrameworkBatches, IterableDataset):  # type: ignore[misc,type
         return tensor
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            "these batches come from a loader with worker processes, and cannot be sent to another process: "
-            "leave out num_workers= of torch's DataLoader, and set ClipLoader(workers=)"
-        )
+        raise OptionError(_NO_WORKERS)
 
 
 class _Copies:

@@ -70,6 +70,9 @@ class Engine(Protocol):
     def wanted_nbytes(self) -> int:
         """See above."""
 
+    def slot_memory(self) -> list[NDArray[np.uint8]]:
+        """Return the memory of each slot."""
+
     def deaths(self) -> list[Death]:
         """Return the deaths of workers that were replaced, as far as they are known, at most 1,000."""
 
