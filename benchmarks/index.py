@@ -65,7 +65,7 @@ def make(root: Path, path: Path, videos: int) -> None:
     labels = Labels.of_classes(np.arange(videos, dtype=np.int64) // per_class, len(classes))
     keys = np.arange(videos, dtype=np.int64)
     index = Index(storage.videos, keys, np.zeros_like(keys), storage.frame_counts, labels, classes)
-    options = Files({"image": Root(root)}, None, None, None, True, None, None, False)
+    options = Files({"image": Root(root)}, None, None, None, None, True, None, None, "error", frozenset())
     saved_index._packed(storage, index, options.made_from()).save(path)  # noqa: SLF001 - the folders do not exist
 
 

@@ -101,8 +101,10 @@ class ClipLoader(Batches, InFrameworks):
         `drop_last`, batches have a weight, float32 (B,), (B, 1) or (B, 1, 1, 1) by the axes of the target.
         It is 0 for clips that only fill the last batch.
     workers : int, optional
-        Worker processes; by default one per core, which is too many if several ranks share a machine; 0
-        renders in the calling process.
+        Worker processes; 0 renders in the calling process. By default as many as can run at once: the CPUs
+        of the process, at most the quota of its control group (``docker run --cpus=4``), shared with the
+        other ranks of the machine if the launcher sets ``LOCAL_WORLD_SIZE`` or its like. The number is fixed
+        when the loader is made; `stats` suggests a better one. Batches do not depend on it.
     memory : str or int
         Ceiling for the workers' batches and the cache in shared memory, such as ``"1GiB"``, or in bytes.
     cache : str, int or FrameCache
@@ -261,7 +263,7 @@ class ClipLoader(Batches, InFrameworks):
         max_deaths: int = 3,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        workers = checked_workers(workers)
+        workers = checked_workers(workers, shared=True)
         shared_cache = cache if isinstance(cache, FrameCache) else None
         cache_bytes = checked_cache("auto" if isinstance(cache, FrameCache) else cache, memory)
         if not isinstance(dataset, Dataset):

@@ -7,7 +7,6 @@ Each ``checked_...`` function returns the option as one plain type, or raises `O
 from __future__ import annotations
 
 import math
-import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastclips.cores import usable_cores
 from fastclips.errors import OptionError
 
 if TYPE_CHECKING:
@@ -113,11 +113,11 @@ def checked_cache(value: object, memory: object) -> int | None:
     return cache
 
 
-def checked_workers(workers: object) -> int:
-    """Return a number of worker processes; None means one for each core."""
-    return checked_int(
-        len(os.sched_getaffinity(0)) if workers is None else workers, "workers", 0, _MOST_WORKERS
-    )
+def checked_workers(workers: object, *, shared: bool = False) -> int:
+    """Return a number of worker processes; None means as many as `usable_cores`."""
+    if workers is None:
+        workers = min(usable_cores(shared=shared), _MOST_WORKERS - 1)
+    return checked_int(workers, "workers", 0, _MOST_WORKERS)
 
 
 # Real numbers

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastclips.planning.draws
-from fastclips.planning.draws import Draws, Purpose
+from fastclips.planning.draws import Draws, Purpose, order_of
 
 
 def philox(counter, key):
@@ -141,3 +141,26 @@ def test_numbers_of_a_video_do_not_depend_on_how_many_are_asked_for(seed, epoch,
     assert found.shape == (videos, columns)
     np.testing.assert_array_equal(found, draws.of_videos(9, 9)[:videos, :columns])
     np.testing.assert_array_equal(found, draws.units(Purpose.WINDOW, 0, videos, columns))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3) | st.just(2**32 - 1), st.integers(0, 5)), max_size=60),
+    st.integers(1, 9),
+)
+def test_an_order_is_a_stable_argsort_also_where_words_are_equal_in_half_or_whole(halves, piece):
+    """Random words are hardly ever equal in their upper half, so these are made so."""
+    words = np.array([upper << 32 | lower for upper, lower in halves], np.uint64)
+    pieces = [(first, words[first : first + piece]) for first in range(0, len(words), piece)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fastclips.planning.draws, "_PIECE", piece)
+        order = order_of(pieces, len(words))
+    assert order.tolist() == np.argsort(words, kind="stable").tolist()
+
+
+@pytest.mark.parametrize("items", [0, 1, 2**16 - 1, 2**16, 2**16 + 1, 150_000])
+def test_the_order_of_items_sorts_their_first_words(items):
+    draws = Draws(3, 5)
+    expected = np.argsort(draws.first_words(Purpose.ORDER, items), kind="stable")
+    order = draws.order(Purpose.ORDER, items)
+    assert order.dtype == np.uint32
+    np.testing.assert_array_equal(order, expected)

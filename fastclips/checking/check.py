@@ -64,7 +64,8 @@ def check(
     mask_classes : int, optional
         Number of classes of masks, 1 to 256: masks with other values than these and `ignore` are listed.
     workers : int, optional
-        Worker processes, one per core by default; 0 does the work in the caller.
+        Worker processes; by default as many as CPUs and the quota of a control group allow; 0 does the work
+        in the caller.
 
     Returns
     -------

@@ -37,8 +37,10 @@ from tqdm import tqdm
 
 from fastclips._native import DCT_MAGIC
 from fastclips.commands import turns
+from fastclips.commands.played_step import add_step_argument, check_step, play, step_rows
 from fastclips.commands.turns import Engine, Turn, loader_of, rates
 from fastclips.commands.video_bench import bench_videos
+from fastclips.cores import usable_cores
 from fastclips.data.opening import open_dataset
 from fastclips.data.storage import opened
 from fastclips.data.video_storage import VideoStorage
@@ -110,6 +112,15 @@ figures:
                         one has its turn, the others are blocked
   *_quartiles           half of the rounds lie between these two values
 
+With --step-ms, training is played: a pause of this length after each batch,
+for --seconds, with cache="auto", and for half of that before. Its figures are:
+  starves               whether steps wait for 5% of the time or more
+  waiting               share of the time that steps wait, from 0 to 1
+  wait_ms               wait of a step, the median; longest_wait_ms is the most
+  suggested_workers     a number of workers that would keep pace, as measured;
+                        step_workers where that is right
+  step_verdict          the same in words
+
 Of video files, the same clips are loaded from the files and from a pack of a
 sample of them, which is made in a temporary folder. Its figures are:
   video_frames_per_s    frames that the loader delivers from the video files
@@ -123,6 +134,7 @@ random crop and flip per clip.
 
 examples:
   fastclips bench frames/ --time-steps 32 --step 16 --crop 112 --workers 8
+  fastclips bench frames/ --step-ms 40
   fastclips bench frames/ --json >> history.jsonl
 """
 
@@ -158,7 +170,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--batch-size", metavar="N", type=int, default=8, help="clips in a batch (default: %(default)s)"
     )
     parser.add_argument(
-        "--workers", metavar="N", type=int, help="worker processes; 0 for none (default: one per core)"
+        "--workers", metavar="N", type=int, help="worker processes; 0 for none (default: one per usable core)"
     )
     parser.add_argument(
         "--memory",
@@ -173,6 +185,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=6.0,
         help="time of all turns together (default: %(default)s)",
     )
+    add_step_argument(parser)
     parser.add_argument("--json", action="store_true", help="print one line of JSON and no progress")
 
 
@@ -186,6 +199,7 @@ def run(args: argparse.Namespace) -> int:
     """
     if not 0 < args.seconds < float("inf"):
         raise OptionError(f"seconds={args.seconds!r}: must be more than 0")
+    check_step(args.step_ms)
     began = perf_counter()
     dataset = open_dataset(args.folder)
     opened = perf_counter()
@@ -218,6 +232,7 @@ def run(args: argparse.Namespace) -> int:
             "pss_mb": round(resident_bytes(pids) / 2**20, 1),
         }
     result |= _with_cache(dataset, args) if loader.workers else {}
+    result |= play(dataset, args) if args.step_ms else {}
     options = {name: value for name, value in vars(args).items() if name in _OPTIONS}
     result |= {
         "ceiling": "Decoder.decode of random boxes of bytes in memory, into one reused buffer",
@@ -226,7 +241,7 @@ def run(args: argparse.Namespace) -> int:
         "data": _summary(dataset, frames),
         "options": {**options, "workers": loader.workers, "fast_dct": FAST_DCT, "fast_upsample": False},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": usable_cores(shared=True),
     }
     print(json.dumps(result) if args.json else _table(result))
     return 0
@@ -450,4 +465,5 @@ def _table(result: dict[str, Any]) -> str:
         rows.append(("with a cache", f"{result['cached_frames_per_s']:,.0f}", note))
         if result["cache_advice"]:
             rows.append(("", "", result["cache_advice"]))
+    rows += step_rows(result)
     return "\n".join([head, *(f"{title:<18}{value:>12}  {note}" for title, value, note in rows)])

@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     checks.add_argument("--time-steps", metavar="N", type=int, help="list videos of less than N frames")
     checks.add_argument("--mask-classes", metavar="N", type=int, help="list masks with values from N on")
     parser.add_argument(
-        "--workers", metavar="N", type=int, help="worker processes; 0 for none (default: one per core)"
+        "--workers", metavar="N", type=int, help="worker processes; 0 for none (default: one per usable core)"
     )
     parser.add_argument("--json", action="store_true", help="print one line of JSON and no progress")
     parser.add_argument(

@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--epochs", metavar="N", type=int, default=8, help="passes over the data (default: %(default)s)"
     )
     parser.add_argument(
-        "--workers", metavar="N", type=int, help="worker processes; 0 for none (default: one per core)"
+        "--workers", metavar="N", type=int, help="worker processes; 0 for none (default: one per usable core)"
     )
 
 

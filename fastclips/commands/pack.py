@@ -98,7 +98,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="size at which a tar is closed (default: %(default)s)",
     )
     parser.add_argument(
-        "--workers", metavar="N", type=int, help="worker processes; 0 for none (default: one per core)"
+        "--workers", metavar="N", type=int, help="worker processes; 0 for none (default: one per usable core)"
     )
 
 

@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="DST", help="a new or empty folder, or that of an interrupted run")
     add_data_arguments(parser)
     parser.add_argument(
-        "--workers", metavar="N", type=int, help="worker processes; 0 for none (default: one per core)"
+        "--workers", metavar="N", type=int, help="worker processes; 0 for none (default: one per usable core)"
     )
 
 

@@ -9,7 +9,6 @@ video files and one of the pack. While one has its turn, the other is at rest.
 from __future__ import annotations
 
 import json
-import os
 from contextlib import ExitStack
 from dataclasses import replace
 from statistics import median
@@ -19,7 +18,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from fastclips.commands.played_step import play, step_rows
 from fastclips.commands.turns import Engine, Turn, loader_of, rates
+from fastclips.cores import usable_cores
 from fastclips.data.dataset import Dataset
 from fastclips.data.opening import open_dataset
 from fastclips.data.scan import evenly
@@ -79,8 +80,9 @@ def bench_videos(args: argparse.Namespace, dataset: Dataset, storage: VideoStora
             "sampled_videos": len(sample),
             "sampled_frames": int(sample.index.frame_counts.sum()),
             "workers": loaders[0].workers,
-            "cores": len(os.sched_getaffinity(0)),
+            "cores": usable_cores(shared=True),
         }
+    result |= play(dataset, args) if args.step_ms else {}
     print(json.dumps(result) if args.json else _table(result, args))
     return 0
 
@@ -147,4 +149,5 @@ def _table(result: dict[str, Any], args: argparse.Namespace) -> str:
         f"`fastclips pack {args.folder} packed/` is {faster:.1f} times as fast for these clips "
         f"(quartiles {low:.1f} to {high:.1f}), and takes {result['pack_bytes']:.1f} times the bytes"
     )
+    rows += [f"{title:<13}{value:>10}  {note}" for title, value, note in step_rows(result)]
     return "\n".join(rows)

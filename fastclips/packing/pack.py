@@ -158,7 +158,8 @@ def pack(
     shard_size : str or int
         A shard is closed after the video with which it reaches this size in bytes.
     workers : int, optional
-        Worker processes, one per core by default; 0 does the work in the caller.
+        Worker processes; by default as many as CPUs and the quota of a control group allow; 0 does the work
+        in the caller.
 
     Returns
     -------

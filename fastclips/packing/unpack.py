@@ -140,7 +140,8 @@ def unpack(pack: object, dst: str | PathLike[str], *, workers: int | None = None
         of tar files keep their names. A video whose name cannot be that of a folder, such as ``../video``,
         gets a folder ``_`` and its number, which is then its name.
     workers : int, optional
-        Worker processes, one per core by default; 0 does the work in the caller.
+        Worker processes; by default as many as CPUs and the quota of a control group allow; 0 does the work
+        in the caller.
 
     Returns
     -------

@@ -16,16 +16,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
-__all__ = ["Draws", "Purpose", "to_units"]
+__all__ = ["Draws", "Purpose", "order_of", "to_units"]
 
 _PIECE = 2**16  # items drawn at a time, so that their blocks fit in cache
+_HALF = np.uint64(32)  # bits
 
 
 class Purpose(IntEnum):
@@ -132,10 +135,63 @@ class Draws:
     def first_words(self, purpose: Purpose, items: int) -> NDArray[np.uint64]:
         """Return the first word of each item from 0 on, (items,), in little memory for millions of items."""
         out = np.empty(items, np.uint64)
-        for first in range(0, items, _PIECE):
-            piece = out[first : first + _PIECE]
-            piece[:] = self.words(purpose, first, len(piece), 1)[:, 0]
+        for first, piece in self._pieces(purpose, items):
+            out[first : first + len(piece)] = piece
         return out
+
+    def order(self, purpose: Purpose, items: int) -> NDArray[np.integer[Any]]:
+        """Return the items from 0 on in random order, (items,): sorted by their first words.
+
+        Takes 16 bytes of memory per item, of which 4 are returned.
+        """
+        return order_of(self._pieces(purpose, items), items)
+
+    def _pieces(self, purpose: Purpose, items: int) -> Iterable[tuple[int, NDArray[np.uint64]]]:
+        """Yield (first item, first words) of consecutive items."""
+        for first in range(0, items, _PIECE):
+            yield first, self.words(purpose, first, min(_PIECE, items - first), 1)[:, 0]
+
+
+def order_of(pieces: Iterable[tuple[int, NDArray[np.uint64]]], items: int) -> NDArray[np.integer[Any]]:
+    """Return the order that sorts words, as a stable `numpy.argsort` of them all, in half of its memory.
+
+    An item's key is the upper half of its word, and its number. Sorted keys hold the order, except among
+    items whose upper halves are equal, which are then sorted by their whole words.
+
+    Parameters
+    ----------
+    pieces : iterable of (int, ndarray of uint64)
+        The first item and the words of consecutive items.
+    items : int
+        Number of items.
+
+    Returns
+    -------
+    ndarray of uint32, (items,)
+        Numbers of items; int64 from 2**32 items on.
+    """
+    if items >= 2**32:
+        return np.argsort(np.concatenate([words for _, words in pieces]), kind="stable")
+    keys, lower = np.empty(items, np.uint64), np.empty(items, np.uint32)
+    for first, words in pieces:
+        end = first + len(words)
+        lower[first:end] = words.astype(np.uint32)  # the lower half
+        keys[first:end] = (words >> _HALF << _HALF) + np.arange(first, end, dtype=np.uint64)
+    keys.sort()
+    order = keys.astype(np.uint32)
+    first = 0
+    while first < items:
+        last = keys[min(first + _PIECE, items) - 1] | np.uint64(2**32 - 1)  # of its upper half
+        end = int(np.searchsorted(keys, last, side="right"))
+        upper = keys[first:end] >> _HALF
+        equal = np.flatnonzero(upper[1:] == upper[:-1])
+        if len(equal):
+            tied = np.union1d(equal, equal + 1)
+            among = order[first:end][tied]
+            whole = (upper[tied] << _HALF) + lower[among]
+            order[first:end][tied] = among[np.argsort(whole, kind="stable")]
+        first = end
+    return order
 
 
 def to_units(words: NDArray[np.uint64]) -> NDArray[np.float64]:

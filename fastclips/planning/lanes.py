@@ -73,7 +73,7 @@ class Runs:
         shifts : ndarray of int64, (runs,)
             What to add to a place in the run to get the clip there.
         """
-        order = np.argsort(draws.first_words(Purpose.LINE, len(self.lengths)), kind="stable")
+        order = draws.order(Purpose.LINE, len(self.lengths))
         lengths = self.lengths[order]
         ends = np.cumsum(lengths)
         first = (np.cumsum(self.lengths) - self.lengths)[order]

@@ -97,7 +97,7 @@ class PlannedClips(NamedTuple):
 class _Epoch(NamedTuple):
     number: int
     clips: Clips
-    order: NDArray[np.int64] | Lanes | None  # the row at each position, if it is not the position
+    order: NDArray[np.integer[Any]] | Lanes | None  # the row at each position, if it is not the position
 
 
 class Plan:
@@ -461,7 +461,7 @@ class Plan:
             units = Draws(self.seed, epoch).units_at(Purpose.CHOICE, which, 1)[:, 0]
             which = choose(units, self._chances, self.views)
         elif order is not None:
-            which = order.rows(which) if isinstance(order, Lanes) else order[which]
+            which = order.rows(which) if isinstance(order, Lanes) else order[which].astype(np.int64)
         clip, view = np.divmod(which, self.views)
         return clips.rows(clip), view
 
@@ -470,13 +470,13 @@ class Plan:
             if known.number == epoch:
                 return known
         draws = Draws(self.seed, epoch)
-        order: NDArray[np.int64] | Lanes | None = None
+        order: NDArray[np.integer[Any]] | Lanes | None = None
         clips = self._sample(draws) if self.sampler.varies else self._clips
         if self.interleave:
             shuffled = draws if self.shuffle else None
             order = Lanes(self._groups, self.interleave, self.views, self._runs, shuffled)
         elif self.shuffle and self._chances is None:
-            order = np.argsort(draws.first_words(Purpose.ORDER, self._groups), kind="stable")
+            order = draws.order(Purpose.ORDER, self._groups)
         made = _Epoch(epoch, clips, order)
         # Two epochs are kept, because prefetch runs past an epoch's end. The tuple is replaced and never
         # changed, so threads need no lock.

@@ -64,7 +64,7 @@ class Batches:
     spec : RenderSpec
         What the engine renders tickets with.
     workers : int or None
-        Worker processes; by default one per core; 0 renders in the calling process.
+        Worker processes; by default as many as can run at once; 0 renders in the calling process.
     memory : str or int
         Ceiling for the workers' batches in shared memory, such as ``"1GiB"``, or in bytes.
     cache : int or None
@@ -113,7 +113,7 @@ class Batches:
         timeout: float | None = None,
         max_deaths: int = 3,
     ) -> None:
-        self.workers = checked_workers(workers)
+        self.workers = checked_workers(workers, shared=True)
         self.schedule = schedule
         self._layout = spec.layout
         self.repeat = checked_bool(repeat, "repeat")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from fastclips.cores import usable_cores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["MUCH", "Stats", "resident_bytes"]
 
 MUCH = 0.05  # share of time that training may wait, or of frames, before advice is given
+_SHORT_S = 5.0  # a run of which starting the workers may be the most
+_SPARE = 1.1  # times the workers that would be busy all the time
 
 
 @dataclass(frozen=True)
@@ -158,26 +162,40 @@ class Stats:
         return self.decoded_frames / total if total else 0.0
 
     @property
+    def waiting(self) -> float:
+        """Share of the time that the consumer waited for batches, from 0 to 1."""
+        return min(1.0, self.waited_s / self.seconds) if self.seconds else 0.0
+
+    @property
+    def suggested_workers(self) -> int:
+        """A number of workers that would keep pace with the consumer; `workers` where that does as well.
+
+        It follows from the work measured and from the time that the consumer needs without waiting. More than
+        the cores of this rank are only suggested where reading is the limit. Fewer are suggested from half of
+        `workers` down, if the consumer hardly waits.
+        """
+        parts = (self.read_s, self.decode_s, self.kernel_s)
+        busy, pace = sum(parts), self.seconds - self.waited_s
+        if not self.frames_served or not busy:
+            return self.workers
+        most = usable_cores(shared=True) * (4 if max(parts) == self.read_s else 1)
+        needed = most if busy >= most * pace else max(1, min(most, math.ceil(_SPARE * busy / pace)))
+        if self.waiting >= MUCH:
+            return self.workers if self.idles else max(self.workers, needed)
+        return needed if 0 < needed <= self.workers // 2 else self.workers
+
+    @property
+    def idles(self) -> bool:
+        """Whether workers waited for work longer than they worked."""
+        return self.workers > 0 and self.idle_s > self.read_s + self.decode_s + self.kernel_s
+
+    @property
     def verdict(self) -> str:
         """One sentence, for video files two: the bottleneck, and what to change."""
         if not self.frames_served:
             return "no batch has been served yet."
-        waits = min(1.0, self.waited_s / self.seconds)
         parts = {"reading": self.read_s, "decoding": self.decode_s, "resampling and cropping": self.kernel_s}
         limit = max(parts, key=parts.__getitem__)
-        cores = len(os.sched_getaffinity(0))
-        if waits < MUCH:
-            advice = "the data is not the limit"
-        elif self.workers == 0:
-            advice = f"{limit} in its own process is the limit; set workers={cores}"
-        elif self.idle_s > sum(parts.values()):
-            advice = "the run was so short that most of it was spent starting the workers"
-        elif limit == "reading":
-            advice = "reading is the limit; add workers, or move the data to a faster disk"
-        elif self.workers < cores:
-            advice = f"{limit} is the limit; add workers ({self.workers} for {cores} cores)"
-        else:
-            advice = f"{limit} is the limit on {cores} cores; use more cores or smaller frames"
         busy = sum(parts.values())
         video = ""
         if self.movie_frames and busy:
@@ -188,7 +206,29 @@ class Stats:
         cache = ""
         if limit == "decoding" and self.cache_advice:
             cache = f" {self.cache_advice}"
-        return f"training waits for data {waits:.0%} of the time: {advice}.{video}{cache}"
+        return f"training waits for data {self.waiting:.0%} of the time: {self._advice(limit)}.{video}{cache}"
+
+    def _advice(self, limit: str) -> str:
+        """Return what to change, where the part of the work that takes longest is known."""
+        better, cores = self.suggested_workers, usable_cores(shared=True)
+        if self.waiting < MUCH:
+            fewer = f"; workers={better} would be enough" if better < self.workers else ""
+            return f"the data is not the limit{fewer}"
+        if self.idles:
+            return (
+                "the run was so short that most of it was spent starting the workers"
+                if self.seconds < _SHORT_S
+                else "the workers wait too, so the training process is the limit; give it more CPU time, or "
+                "memory= for more batches"
+            )
+        if self.workers == 0:
+            return f"{limit} in its own process is the limit; set workers={better}"
+        more = f"set workers={better} instead of {self.workers}" if better > self.workers else "add workers"
+        if limit == "reading":
+            return f"reading is the limit; {more}, or move the data to a faster disk"
+        if self.workers < cores:
+            return f"{limit} is the limit; {more} ({cores} cores)"
+        return f"{limit} is the limit on {cores} cores; use more cores or smaller frames"
 
     def __str__(self) -> str:
         busy = self.read_s + self.decode_s + self.kernel_s

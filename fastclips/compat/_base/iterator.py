@@ -193,7 +193,7 @@ class Iterator(Fixed, Passes):
             raise OptionError(
                 f"batch_size={batch_size}: must be at most {self.n} (samples) with drop_last=True"
             )
-        self._processes = checked_workers(workers)
+        self._processes = checked_workers(workers, shared=True)
         checked_bytes(memory, "memory")
         self._memory = memory
         self._lock = threading.RLock()

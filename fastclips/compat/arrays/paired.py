@@ -87,7 +87,7 @@ def paired_random_crop(
     >>> images.shape, masks.shape, bool((images[..., 0] % 2 == masks).all())
     ((2, 2, 2, 1), (2, 2, 2), True)
     """
-    shared = checked_workers(workers) > 0
+    shared = checked_workers(workers, shared=True) > 0
     per_batch = checked_choice(per, "per", ("clip", "batch")) == "batch"
     rows = {name: ArrayRows.open(value, name, shared=shared) for name, value in (("x", x), ("y", y))}
     shape = rows["x"].shape

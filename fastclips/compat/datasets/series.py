@@ -93,7 +93,7 @@ def timeseries_dataset_from_array(
     [[2, 3, 4], [3, 4, 5]] [20, 30]
     """
     checked_choice(format, "format", ("tf", "grain"))
-    shared = checked_workers(workers) > 0
+    shared = checked_workers(workers, shared=True) > 0
     length = checked_int(sequence_length, "sequence_length", 1)
     stride = checked_int(sequence_stride, "sequence_stride", 1)
     rate = checked_int(sampling_rate, "sampling_rate", 1)
