@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 
     Layout = Literal["BTHWC", "BTCHW", "BCTHW"]
 
-__all__ = ["LAYOUTS", "TorchBatches"]
+__all__ = ["TorchBatches"]
 
-LAYOUTS = ("BTHWC", "BTCHW", "BCTHW")
+_LAYOUTS = ("BTHWC", "BTCHW", "BCTHW")
 _NO_WORKERS = (
     "num_workers=: must be 0, since the loader has worker processes of its own, and these batches cannot be "
     "sent to others; set the number of workers by ClipLoader(workers=)"
@@ -88,7 +88,7 @@ class TorchBatches(FrameworkBatches, IterableDataset):  # type: ignore[misc] # t
         super().__init__(loader, map)
         _check_ranks(loader)
         given = "BTCHW" if channels_first else "BTHWC"
-        axes = tuple(given.index(axis) for axis in checked_choice(layout, "layout", LAYOUTS))
+        axes = tuple(given.index(axis) for axis in checked_choice(layout, "layout", _LAYOUTS))
         self._axes = None if axes == tuple(range(_PICTURE_AXES)) else axes
         self._device = _device(device)
 
