@@ -8,7 +8,7 @@ the slots and the training process can carry, whatever decoding costs. A batch i
 19.3 MB; it has 8 tickets. Each line is a process of its own. Compared are:
 
 - ``for batch in loader``;
-- ``for batch in loader.to_tf_dataset()``;
+- ``for batch in loader.to_tf_dataset()``, ``to_torch()`` and ``to_jax()``;
 - ``fit`` of a `ClipSequence`, with a model that computes nothing;
 - Keras alone: the same ``fit`` with one batch again and again, without a loader. What the loader costs in
   ``fit`` is the difference.
@@ -38,6 +38,10 @@ Result, of a machine that had other work::
     jax: fit                                     64     0         0.169 (0.167-0.174)     4,441     35,525
     jax: fit                                      2    20         0.678 (0.663-0.725)        31        248
     jax: fit, Keras alone                              20         0.483 (0.469-0.506)        34        273
+    torch: for batch in to_torch()                2     0         0.069 (0.065-0.075)     9,526     76,210
+    torch: for batch in to_torch()                2    20         0.464 (0.433-0.509)        48        388
+    jax: for batch in to_jax()                    2     0         0.311 (0.306-0.315)     2,729     21,830
+    jax: for batch in to_jax()                    2    20         1.054 (0.978-1.144)        46        366
     torch: fit                                    2     0         2.496 (2.462-2.683)       105        842
     torch: fit, Keras alone                             0         2.625 (2.568-2.833)        32        258
 
@@ -77,9 +81,10 @@ BATCH, TIME_STEPS, CROP = 8, 16, 224
 PATHS = {
     "bare": ["loop"],
     "tensorflow": ["loop", "fit", "alone"],
-    "jax": ["fit", "alone"],
-    "torch": ["fit", "alone"],
+    "jax": ["loop", "fit", "alone"],
+    "torch": ["loop", "fit", "alone"],
 }
+METHODS = {"tensorflow": "to_tf_dataset", "jax": "to_jax", "torch": "to_torch"}
 NAMES = {"loop": "for batch in loader", "fit": "fit", "alone": "fit, Keras alone"}
 PAUSE_MS = 20
 CHUNKS = 12  # measured one after the other
@@ -219,7 +224,7 @@ def measure(backend: str, path: str, workers: int, pause_ms: float, folder: str)
     with make_loader(folder, workers) as loader:
         wait_for_workers(loader, workers)
         if path == "loop":
-            receive(iter(loader.to_tf_dataset() if backend == "tensorflow" else loader), clock)
+            receive(iter(getattr(loader, METHODS[backend])() if backend in METHODS else loader), clock)
         elif path == "alone":
             fit(same_batch(loader, backend), clock)
         else:
@@ -294,9 +299,9 @@ def print_line(
     backend: str, path: str, workers: int, pause: int, found: dict[str, list[float]] | str
 ) -> None:
     """Print a line of the table."""
-    name = (
-        NAMES[path] if backend == "bare" else f"{backend}: {NAMES[path].replace('loader', 'to_tf_dataset()')}"
-    )
+    name = NAMES[path]
+    if backend != "bare":
+        name = f"{backend}: {name.replace('loader', f'{METHODS[backend]}()')}"
     start = f"{name:34}{'' if path == 'alone' else workers:>8}{pause:>9}"
     if isinstance(found, str):
         print(f"{start}  failed: {found}", flush=True)

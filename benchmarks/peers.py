@@ -64,6 +64,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    import fastclips as fc
+
 TIME_STEPS, BATCH = 16, 8
 WORKERS = 2
 LEAD_S = 1.0  # start of each turn, not counted: batches prepared ahead, and finding a pace
@@ -89,8 +91,8 @@ class Task(NamedTuple):
     size: int
 
 
-def fastclips_batches(task: Task, *, codec: str = "") -> tuple[str, Iterator[Any]]:
-    """Return version and batches of fastclips; frames that several clips show are kept."""
+def fastclips_loader(task: Task, *, codec: str = "") -> fc.ClipLoader:
+    """Return a loader of the folder, or of a pack of it; frames that several clips show are kept."""
     import fastclips as fc
 
     folder, step = task.folder, task.step
@@ -102,7 +104,7 @@ def fastclips_batches(task: Task, *, codec: str = "") -> tuple[str, Iterator[Any
     crop = [fc.RandomCrop(task.crop)]
     if task.size != task.crop:
         crop.append(fc.Resize((task.size, task.size)))
-    loader = fc.ClipLoader(
+    return fc.ClipLoader(
         fc.open(folder),
         fc.Windows(TIME_STEPS, step=step),
         [*crop, fc.RandomFlip()],
@@ -113,7 +115,13 @@ def fastclips_batches(task: Task, *, codec: str = "") -> tuple[str, Iterator[Any
         workers=WORKERS,
         cache="auto" if step < TIME_STEPS else 0,
     )
-    return fc.__version__, iter(loader)
+
+
+def fastclips_batches(task: Task, *, codec: str = "") -> tuple[str, Iterator[Any]]:
+    """Return version and batches of fastclips."""
+    import fastclips as fc
+
+    return fc.__version__, iter(fastclips_loader(task, codec=codec))
 
 
 def windows(folder: Path, step: int) -> tuple[list[list[str]], list[int], tuple[int, int]]:
@@ -167,7 +175,7 @@ def tfdata_batches(task: Task, *, crop: bool) -> tuple[str, Iterator[Any]]:
     return tf.__version__, iter(batches)
 
 
-def torch_batches(task: Task) -> tuple[str, Iterator[Any]]:
+def torch_batches(task: Task, *, pin_memory: bool = False) -> tuple[str, Iterator[Any]]:
     """Return version and batches of torch's DataLoader."""
     import cv2
     import simplejpeg
@@ -197,7 +205,13 @@ def torch_batches(task: Task) -> tuple[str, Iterator[Any]]:
 
     def endless() -> Iterator[Any]:
         batches = DataLoader(
-            Clips(), BATCH, shuffle=True, drop_last=True, num_workers=WORKERS, persistent_workers=True
+            Clips(),
+            BATCH,
+            shuffle=True,
+            drop_last=True,
+            num_workers=WORKERS,
+            persistent_workers=True,
+            pin_memory=pin_memory,
         )
         while True:
             yield from batches

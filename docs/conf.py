@@ -9,6 +9,8 @@ import fastclips
 keras = sys.modules["keras"] = ModuleType("keras")
 keras.utils = SimpleNamespace(PyDataset=type("PyDataset", (), {}))
 keras.callbacks = SimpleNamespace(Callback=type("Callback", (), {}))
+torch = sys.modules["torch.utils.data"] = ModuleType("torch.utils.data")
+torch.IterableDataset, torch.get_worker_info = type("IterableDataset", (), {}), None
 
 project = "fastclips"
 author = "the fastclips authors"
@@ -29,7 +31,7 @@ default_role = "py:obj"  # `name` in a docstring links to the page of that name,
 add_module_names = False
 autodoc_typehints = "none"  # docstrings name the types, in words
 autodoc_member_order = "groupwise"
-autodoc_mock_imports = ["av", "ray", "tensorflow"]
+autodoc_mock_imports = ["av", "jax", "ray", "tensorflow", "torch"]
 toc_object_entries_show_parents = "hide"
 autosummary_ignore_module_all = False
 numpydoc_show_class_members = False  # the template lists them

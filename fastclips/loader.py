@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
+from fastclips.adapters.in_frameworks import InFrameworks
 from fastclips.data.dataset import Dataset
 from fastclips.data.index import find_runs
 from fastclips.data.video_storage import VideoStorage
@@ -43,9 +44,8 @@ from fastclips.serving.served_labels import ServedLabels
 from fastclips.serving.state_parts import parts_of, transforms_part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
-    import tensorflow as tf
     from PIL import Image
 
     from fastclips.pixels.on import On
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 __all__ = ["ClipLoader"]
 
 
-class ClipLoader(Batches):
+class ClipLoader(Batches, InFrameworks):
     """Batches of clips, decoded by worker processes ahead of time, the same batches for the same seed.
 
     Iterating serves one epoch; iterating again serves the next epoch. A batch is ``x``, ``(x, y)`` or
@@ -387,6 +387,7 @@ class ClipLoader(Batches):
             ),
         )
         self._plan, self._outputs = plan, outputs
+        self.channels_first = recipe.channels_first
 
     def plan_table(self, epoch: int, rank: int | None = None) -> PlanTable:
         """Return the clips of an epoch in served order.
@@ -459,27 +460,3 @@ class ClipLoader(Batches):
         from fastclips.preview.sheet import contact_sheet  # noqa: PLC0415 - not needed for training
 
         return contact_sheet(self, self._outputs.names, clips, epoch)
-
-    def to_tf_dataset(
-        self,
-        map: Callable[..., Any] | None = None,  # noqa: A002 - as `tf.data.Dataset` and the builtin name it
-    ) -> tf.data.Dataset:
-        """Return a `tf.data.Dataset` that serves one epoch in each iteration.
-
-        TensorFlow copies no pixels: tensors share the loader's memory. See `fastclips.adapters.tf` for an
-        example.
-
-        Parameters
-        ----------
-        map : callable, optional
-            Function of the NumPy arrays of each batch, ``map(x)``, ``map(x, y)`` or ``map(x, y, weight)``,
-            which returns x, (x, y) or (x, y, weight).
-
-        Returns
-        -------
-        tf.data.Dataset
-            Batches as the loader serves them, or as `map` returns them, as tensors.
-        """
-        from fastclips.adapters.tf import to_tf_dataset  # noqa: PLC0415 - TensorFlow is an extra
-
-        return to_tf_dataset(self, map)

@@ -122,6 +122,9 @@ def test_python_blocks_run(page, name, data, tmp_path, monkeypatch, capsys):
     if any(NEED_KERAS.search(code) for _, code in blocks):
         keras = pytest.importorskip("keras")
         keras.utils.set_random_seed(0)
+    for framework in ("torch", "jax"):
+        if any(f"import {framework}\n" in code for _, code in blocks):
+            pytest.importorskip(framework)
     if "videos/" in "".join(code for _, code in blocks):
         pytest.importorskip("av")
         pytest.importorskip("pandas")
@@ -211,8 +214,8 @@ def test_every_public_name_is_in_the_reference():
                 listed.add(f"{home}.{found[1]}")
     homes = ["fastclips", "fastclips.compat"]
     homes += [name for name in ("fastclips.testing",) if find_spec(name)]
-    homes += ["fastclips.adapters.keras"] if find_spec("keras") else []
-    homes += ["fastclips.adapters.ray"] if find_spec("ray") else []
+    adapters = {f"fastclips.adapters.{framework}" for framework in ("keras", "torch", "jax", "ray")}
+    homes += [home for home in adapters if find_spec(home.rpartition(".")[2])]
     public = {
         f"{home}.{name}"
         for home in homes
@@ -222,7 +225,7 @@ def test_every_public_name_is_in_the_reference():
     assert public <= listed
     for name in listed - public:
         home, _, last = name.rpartition(".")
-        assert home.startswith("fastclips.adapters.") or hasattr(import_module(home), last), name
+        assert home in adapters or hasattr(import_module(home), last), name
 
 
 def test_every_room_is_in_the_architecture():

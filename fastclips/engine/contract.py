@@ -91,6 +91,9 @@ class Engine(Protocol):
     def states(self) -> list[str]:
         """See above."""
 
+    def slot_memory(self) -> list[NDArray[np.uint8]]:
+        """Return the memory of each slot, if there are any in this process."""
+
     def deaths(self) -> list[Death]:
         """Return the deaths of workers that were replaced, as far as they are known, at most 1,000."""
 

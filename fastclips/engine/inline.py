@@ -59,6 +59,10 @@ class Inline:
         """Whether no submitted batch waits to be collected."""
         return beside or not self._busy
 
+    def slot_memory(self) -> list[NDArray[np.uint8]]:
+        """Return nothing: there are no slots."""
+        return []
+
     def submit(self, tickets: NDArray[np.void]) -> Batch:
         """Accept a batch."""
         self._busy = True

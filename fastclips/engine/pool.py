@@ -169,6 +169,10 @@ class Pool:
         """Whether a slot is free and fewer batches are in flight than the pool keeps ahead."""
         return (beside or len(self._in_flight) < self._ahead) and self._free() is not None
 
+    def slot_memory(self) -> list[NDArray[np.uint8]]:
+        """Return the memory of each slot."""
+        return [self._arena.slot(slot) for slot in range(self._arena.slots)]
+
     def submit(self, tickets: NDArray[np.void]) -> Batch:
         """Give a batch to the workers; if no slot is free, wait until a slot has drained."""
         while (slot := self._free()) is None:

@@ -19,7 +19,7 @@ from fastclips.options import checked_int
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["checked_rank", "resolve_rank"]
+__all__ = ["checked_rank", "find_launched", "resolve_rank"]
 
 _log = logging.getLogger(__name__)
 _warned = False  # of a rank that was not given; a training loop makes several loaders
@@ -88,15 +88,20 @@ def resolve_rank(rank: int | Literal["env"] | None = None, world: int | None = N
     return rank, found
 
 
+def find_launched() -> tuple[str, int, int] | None:
+    """Return what started this process as one of several, its rank, and their number; None if nothing did."""
+    try:
+        return next(_launched(), None)
+    except OptionError:  # variables that are no ranks, or a task that reads no clips
+        return None
+
+
 def _warn_of_ranks(world: int) -> None:
     """Warn once per process if a launcher started several ranks, and none was chosen."""
     global _warned  # noqa: PLW0603 - once per process, not per loader
     if _warned:
         return
-    try:
-        names, rank, found = next(_launched(), ("", 0, 1))
-    except OptionError:  # variables that are no ranks, or a task that reads no clips
-        return
+    names, rank, found = find_launched() or ("", 0, 1)
     if found > 1:
         _warned = True
         warnings.warn(
