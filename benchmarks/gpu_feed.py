@@ -3,8 +3,8 @@
     python benchmarks/frames.py /tmp/frames
     python benchmarks/gpu_feed.py /tmp/frames --workers 16 --json feed.json
 
-A network like R(2+1)D-18 (Tran et al. 2018, arXiv:1711.11248, table 1) is trained in mixed precision by torch,
-on clips of 16 frames, a random crop of 112, batches of 8 (``--batch``). It gets its clips from
+A network like R(2+1)D-18 (Tran et al. 2018, arXiv:1711.11248, table 1) is trained in mixed precision, in
+torch, on clips of 16 frames, a random crop of 112, batches of 8 (``--batch``). It gets its clips from
 
 - resident: one batch that lies on the GPU, so that no step waits;
 - fastclips, of the folder and of its pack of dct frames, by ``loader.to_torch("cuda", layout="BCTHW")``;
