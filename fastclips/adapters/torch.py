@@ -110,7 +110,8 @@ class TorchBatches(FrameworkBatches, IterableDataset):  # type: ignore[misc] # t
     def _tensor(self, array: NDArray[Any]) -> torch.Tensor | NDArray[Any]:
         if array.dtype.kind not in _KINDS:
             return array
-        tensor = torch.from_numpy(array)
+        # A write to a tensor over read-only memory, such as Ray's object store, would end the process.
+        tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
         if self._axes is not None and tensor.ndim == _PICTURE_AXES:
             tensor = tensor.permute(self._axes)
         if self._device is not None and self._device.type != "cuda":

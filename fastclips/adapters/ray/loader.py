@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from fastclips.adapters.in_frameworks import InFrameworks
 from fastclips.adapters.ray.cluster import checked_options, connect, store_bytes
 from fastclips.adapters.ray.decoding import DecodingHost
 from fastclips.adapters.ray.engine import RayEngine, ahead_of
@@ -19,7 +20,6 @@ from fastclips.serving.frame_check import spread_frames
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    import tensorflow as tf
     from numpy.typing import NDArray
 
     from fastclips.adapters.ray.host import Place
@@ -31,12 +31,12 @@ _LEAST_SLOTS = 3  # batches in the object store
 _SHARE = 3  # of this node's object store, by default
 
 
-class RemoteClipLoader(Batches):
+class RemoteClipLoader(Batches, InFrameworks):
     """A `fastclips.ClipLoader` whose clips are decoded on the hosts of a Ray cluster.
 
     It serves the batches of the loader, in its order and with the same bits, whatever happens to hosts.
     Iteration, `epoch`, `batch`, `state_dict`, `stats`, `report` and `damaged` are those of the loader;
-    `ClipSequence` and `to_tf_dataset` take either.
+    `ClipSequence`, `to_tf_dataset`, `to_torch` and `to_jax` take either.
 
     Each host has an actor with worker processes of its own, which reads the data at the same path as the
     trainer. Arrays of pixels arrive without a copy and are read-only, in Ray's object store.
@@ -138,6 +138,7 @@ class RemoteClipLoader(Batches):
         connect(address)
         self.dataset: Any = getattr(loader, "dataset", None)
         self.rank, self.world = getattr(loader, "rank", 0), getattr(loader, "world", 1)
+        self.channels_first = getattr(loader, "channels_first", False)
         super().__init__(
             loader.schedule,
             loader.spec,
@@ -159,15 +160,6 @@ class RemoteClipLoader(Batches):
         """Return the clips of an epoch in served order: see `ClipLoader.plan_table`."""
         table: Callable[..., Mapping[str, NDArray[Any]]] = self._local.plan_table  # type: ignore[attr-defined]
         return table(epoch, rank)
-
-    def to_tf_dataset(
-        self,
-        map: Callable[..., Any] | None = None,  # noqa: A002 - as `ClipLoader.to_tf_dataset`
-    ) -> tf.data.Dataset:
-        """Return a `tf.data.Dataset` of one epoch in each iteration: see `ClipLoader.to_tf_dataset`."""
-        from fastclips.adapters.tf import to_tf_dataset  # noqa: PLC0415 - TensorFlow is another extra
-
-        return to_tf_dataset(self, map)
 
 
 def _look(dataset: Any, spec: ClipSpec) -> tuple[list[Place], list[str]]:  # noqa: ANN401 - a Dataset
