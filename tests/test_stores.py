@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -434,13 +435,32 @@ def test_obstore_is_imported_where_it_is_needed(server):
     assert int(done.stdout) <= 4, "one runtime thread, and those of requests to names"
 
 
-def test_the_storage_keeps_the_contract(server, top, tmp_path):
+SERVE = """
+import sys
+from object_server import ObjectServer
+
+with ObjectServer(sys.argv[1]) as server:
+    print(server.url, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_the_storage_keeps_the_contract(top, tmp_path):
+    """With a server in another process: the contract counts threads and open files of this one."""
     frames = fc.open(top / "frames")
     fc.pack(frames.select(list(frames.index.names)[:2]), tmp_path / "packed", workers=0)
-    server.folder = tmp_path
-    data = opened(server)  # also in processes that are forked after reads
-    frame_counts = data.storage.frame_counts.tolist()
-    check_storage(data.storage, streams=["image"], frame_counts=frame_counts)
+    serve = [sys.executable, "-c", SERVE, str(tmp_path)]
+    path = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    with subprocess.Popen(
+        serve, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=path
+    ) as server:
+        try:
+            url = server.stdout.readline().strip()
+            data = fc.open(f"{url}/packed/", storage_options=QUICK)
+            frame_counts = data.storage.frame_counts.tolist()
+            check_storage(data.storage, streams=["image"], frame_counts=frame_counts)
+        finally:
+            server.stdin.close()
 
 
 def test_a_forked_process_opens_and_reads(server, expected):

@@ -86,8 +86,8 @@ class BlockCache:
         return BlockCache, (self._folder, self._limit, self._block)
 
     def read(
-        self, name: str, size: int, start: int, length: int, fetch: Callable[[int, int], bytes]
-    ) -> bytes:
+        self, name: str, size: int, start: int, length: int, fetch: Callable[[int, int], memoryview]
+    ) -> bytes | memoryview:
         """Return a range of an object; fetch the blocks that are missing, and keep them.
 
         Parameters
@@ -103,7 +103,7 @@ class BlockCache:
         """
         folder = f"{self._blocks}/{blake2b(name.encode(), digest_size=16).hexdigest()}"
         block, end = self._block, start + length
-        parts: list[bytes] = []
+        parts: list[bytes | memoryview] = []
         number, last = start // block, (end - 1) // block
         while number <= last:
             data = self._held(folder, number, size, start, end)
@@ -145,7 +145,7 @@ class BlockCache:
             os.close(fd)
         return data if len(data) == high - low else None
 
-    def _keep(self, folder: str, number: int, data: bytes) -> None:
+    def _keep(self, folder: str, number: int, data: memoryview) -> None:
         """Write a block, if there is room for it."""
         beside = f"{folder}/.{uuid4().hex}"
         try:
@@ -160,9 +160,8 @@ class BlockCache:
                     if attempt:
                         raise
             try:
-                rest = memoryview(data)
-                while rest:
-                    rest = rest[os.write(fd, rest) :]
+                while data:
+                    data = data[os.write(fd, data) :]
                 os.fsync(fd)
             finally:
                 os.close(fd)

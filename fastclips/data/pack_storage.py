@@ -378,7 +378,7 @@ class PackStorage(Storage):
                 return data[start - first : end - first]
         return self.read_range(start, end)
 
-    def read_range(self, start: int, end: int) -> bytes:
+    def read_range(self, start: int, end: int) -> bytes | memoryview:
         """Read a range from its shard, as `RangeStorage.read_range`."""
         file, begin = self._shard(bisect_right(self._ends, start))
         return file.read(start - begin, end - start)

@@ -202,7 +202,7 @@ class RemoteShard:
         self._folder, self._name, self._size, self._cache = folder, name, size, cache
         self._found = found
 
-    def read(self, start: int, length: int) -> bytes:
+    def read(self, start: int, length: int) -> bytes | memoryview:
         """Return the bytes of a range; raise StoreError if the store does not give them."""
         if self._cache is None:
             return self._fetch(start, length)
@@ -211,7 +211,7 @@ class RemoteShard:
         key = f"{self._folder.at(self._name)}\n{self._found.tag if self._found else ''}"
         return self._cache.read(key, self._size, start, length, self._fetch)
 
-    def _fetch(self, start: int, length: int) -> bytes:
+    def _fetch(self, start: int, length: int) -> memoryview:
         data, found = self._folder.read(self._name, start, length, self._found)
         self._take(found)
         return data

@@ -297,7 +297,7 @@ class RemoteFolder:
 
     def read(
         self, name: str, start: int, length: int, of: Found | None, *, patiently: bool = False
-    ) -> tuple[bytes, Found]:
+    ) -> tuple[memoryview, Found]:
         """Return a range of an object, and what identifies the object.
 
         Parameters
@@ -320,17 +320,17 @@ class RemoteFolder:
         if of is not None and of.matches:
             options["if_match"] = f'"{of.tag}"'
 
-        def get(obs: Any, store: Any) -> tuple[bytes, Found]:  # noqa: ANN401 - obstore's
+        def get(obs: Any, store: Any) -> tuple[Any, Found]:  # noqa: ANN401 - obstore's
             result = obs.get(store, name, options=options)
             found = Found.of(result.meta)
             if of is not None and (found.size, found.tag) != (of.size, of.tag):
                 raise changed()
-            return bytes(result.bytes()), found
+            return result.bytes(), found
 
         data, found = self._call_patiently(get) if patiently else self._call(get)
         if len(data) != length:
             raise StoreError(f"it gave {len(data)} bytes of {length}: it was replaced, or not fully uploaded")
-        return data, found
+        return memoryview(data), found
 
     def list(self, below: str | None = None) -> dict[str, Found] | None:
         """Return the objects of the folder, or of a folder in it, by name.

@@ -122,7 +122,7 @@ class RemoteShards(Shards):
                 (work / Path(name).name).write_bytes(self._read(name, found))
 
     def _read(self, name: str, found: Found) -> bytes:
-        return self._target.read(name, 0, found.size, found)[0] if found.size else b""
+        return bytes(self._target.read(name, 0, found.size, found)[0]) if found.size else b""
 
     def _is_stray(self, name: str) -> bool:
         """Whether an object is of a shard without a record, or a record of another run."""
