@@ -35,7 +35,10 @@ class LocalPool:
     def __init__(self, spec, *, workers, memory, cache, most_frames, **_):
         self.arena = new_arena(spec, workers, memory, 3, cache, most_frames)
         self.layout, self.pids = spec.layout, []
-        self.counters = np.zeros((workers, len(COUNTERS)))
+        self.counters, self.fetcher_counters = (
+            np.zeros((workers, len(COUNTERS))),
+            np.zeros((0, len(COUNTERS))),
+        )
         self.notes, self.waits, self.waited_s = [], [], 0.0
         self.renderers = [make_renderer(spec) for _ in range(workers)]
         shares = [SharedFrames.of(spec, worker, self.arena) for worker in range(1, workers + 1)]

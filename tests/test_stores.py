@@ -250,7 +250,7 @@ def test_a_damaged_index(server, top, tmp_path):
 def test_the_index_is_fetched_once(server, tmp_path):
     opened(server)
     (kept,) = (tmp_path / "home/fastclips").iterdir()
-    assert "127" not in kept.name
+    assert "127.0.0.1" not in kept.name
     before = len(server.requests)
     opened(server)
     assert [span for _, _, span, _ in server.requests[before:]] == ["bytes=0-0"]

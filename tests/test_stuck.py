@@ -168,6 +168,7 @@ def test_a_process_that_does_not_end_is_given_up():
     pidfd = os.pidfd_open(child)
     try:
         made._arena, made._timeout_s, made._killed = arena, 0.01, {pidfd: -100.0}
+        made._workers = 1
         made._alive = {pidfd: (child, 1, 0)}
         with pytest.raises(RuntimeError, match="has not ended 5 s after SIGKILL"):
             made._kill_stuck()

@@ -68,7 +68,7 @@ def new_arena(
                 f"memory={memory}: does not hold {_LEAST_SLOTS} batches with the bytes of their clips, up to "
                 f"{ahead_bytes} each, so this remote pack is not read ahead, and workers wait for each clip; "
                 f'give memory="{-(-needed // 2**20)}MiB" or more, or a smaller batch_size',
-                stacklevel=5,  # where a loader is made
+                stacklevel=6,  # where a loader is made
             )
     slots = _slots(geometry, memory, wanted, cache if shared else None)
     if shared is not None:
