@@ -137,7 +137,8 @@ def test_from_end_to_end(demos):
     assert "the accuracy is a rough figure" in out
     assert "frames/s " in out
     assert "model.fit(ClipSequence(loader), epochs=1)" in out
-    assert max(map(len, out.splitlines())) < 150
+    verdict = "training waits for data"  # which depends on the machine
+    assert max(len(line) for line in out.splitlines() if not line.startswith(verdict)) < 150
     assert not list(folder.iterdir())
 
 

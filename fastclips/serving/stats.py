@@ -229,7 +229,7 @@ class Stats:
                 "the run was so short that most of it was spent starting the workers"
                 if self.seconds < _SHORT_S
                 else "the workers wait too, so the training process is the limit; give it more CPU time, or "
-                "memory= for more batches"
+                "a larger memory="
             )
         if self.workers == 0:
             return f"{limit} in its own process is the limit; set workers={better}"
