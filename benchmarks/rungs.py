@@ -10,13 +10,14 @@ batches of 8, shuffled, a random flip for each; uint8. The third side is a bare 
 it reads the frames of random clips in one call each, cuts random boxes of the same size by the same native
 call, and writes them to rows of memory as large as the loader's slots. It has no plan and no consumer.
 
-Result; the lines without `dct` are of an earlier run, with the fast inverse DCT::
+Result. Only the first two lines with `dct` are of this bare loop; before, it read no file and dropped what it
+decoded. The lines without `dct` are with the fast inverse DCT::
 
                                     over whole  by CPU  frames/s  CPU ms        efficiency  by CPU
-    112 of 340x256, dct       1.90 (1.84-1.99)    1.88    46,501   0.042  0.75 (0.67-0.79)    0.73
-        over JPEGs            1.51 (1.46-1.59)    1.53
-    224 of 340x256, dct       2.00 (1.93-2.07)    2.00    18,373   0.107  0.73 (0.70-0.78)    0.74
-        over JPEGs            1.71 (1.60-1.82)    1.70
+    112 of 340x256, dct       1.90 (1.85-1.93)    1.90    55,484   0.036  0.80 (0.77-0.81)    0.80
+        over JPEGs            1.54 (1.52-1.57)    1.54
+    224 of 340x256, dct       2.02 (1.94-2.05)    2.02    20,625   0.099  0.82 (0.80-0.83)    0.81
+        over JPEGs            1.52 (1.48-1.55)    1.51
     224 of 640x360, dct       1.91 (1.85-1.96)    1.91    18,057   0.111  0.72 (0.70-0.74)    0.71
         over JPEGs            1.53 (1.47-1.59)    1.52
     0.25..1 to 112, dct       2.08 (1.91-2.24)    2.09    11,193   0.175
