@@ -57,10 +57,11 @@ def test_tensors_share_memory_and_keep_it(frames):
             list(loader)
         assert all(map(torch.equal, kept, before))
         x, _ = next(iter(loader.to_torch()))
-        array = x.numpy()
+        array, before = x.numpy(), x.clone()
         del x
         gc.collect()
-        array.sum()
+        list(loader)
+        assert np.array_equal(array, before)
 
 
 def test_every_batch_of_each_epoch_in_a_loop_and_in_a_data_loader(frames):
@@ -101,6 +102,10 @@ def test_states_count_what_was_handed_out(frames):
         again.set_epoch(7)
         assert again.state_dict()["epoch"] == 7
         assert same(again, list(loader.epoch(7)))
+        loader.epoch(2, start=1)  # moved by the user, without the tensors
+        assert (batches.state_dict()["epoch"], batches.state_dict()["batch"]) == (2, 1)
+        batches.set_epoch(3)
+        assert (len(batches), batches.state_dict()["batch"]) == (len(wanted), 0)
 
 
 def test_structures_and_maps(frames, masks):

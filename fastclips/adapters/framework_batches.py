@@ -35,18 +35,28 @@ class FrameworkBatches:
 
     def __init__(self, loader: Batches, map: Callable[..., Any] | None) -> None:  # noqa: A002 - as in all adapters
         self._loader, self._map = loader, checked_map(map)
-        self._place = loader._progress.next  # after the batches that were handed out
+        self._place: BatchId = (0, 0)  # after the batches that were handed out
+        self._iteration: object = None  # of the loader, to which the place belongs
         self._asked: int | None = None  # the epoch of `set_epoch`
 
     def __len__(self) -> int:
         """Batches in the epoch that is being served or comes next."""
-        return len(self._loader)
+        if self._asked is None or self._asked == self._loader._progress.begin[0]:
+            return len(self._loader)
+        return self._loader.schedule.batches_in(self._asked)
+
+    @property
+    def _begin(self) -> BatchId:
+        """Where the next iteration begins."""
+        begin = self._loader._progress.begin
+        return begin if self._asked is None or self._asked == begin[0] else (self._asked, 0)
 
     def _arrays(self) -> Iterator[tuple[BatchId, Any]]:
         """Serve the next epoch as arrays; with each batch, the place after it."""
-        begin, asked = self._loader._progress.begin, self._asked
-        self._asked = None
-        for batch in self._loader.epoch(*(begin if asked in {None, begin[0]} else (asked, 0))):
+        batches, self._asked = self._loader.epoch(*self._begin), None
+        progress = self._loader._progress
+        self._place, self._iteration = progress.next, progress.iteration
+        for batch in batches:
             yield self._loader._progress.next, mapped(self._map, batch)
 
     def _hand_out(self, batches: Iterable[tuple[BatchId, Any]]) -> Iterator[Any]:
@@ -66,14 +76,15 @@ class FrameworkBatches:
             The epoch, from 0.
         """
         self._asked = checked_int(epoch, "epoch", 0, 2**62)
-        begin = self._loader._progress.begin
-        self._place = begin if self._asked == begin[0] else (self._asked, 0)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state after the batches that were handed out, as `ClipLoader.state_dict`."""
-        return self._loader.state_dict(*self._place)
+        if self._asked is not None:
+            return self._loader.state_dict(*self._begin)
+        runs = self._loader._progress.iteration is self._iteration  # nobody has moved the loader since
+        return self._loader.state_dict(*self._place) if runs else self._loader.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a state of `state_dict`, or of the loader: the next iteration begins there."""
         self._loader.load_state_dict(state)
-        self._place, self._asked = self._loader._progress.next, None
+        self._asked = None

@@ -139,22 +139,21 @@ class _Copies:
 
     def ahead(self, batches: Iterator[tuple[BatchId, Any]]) -> Iterator[tuple[BatchId, Any]]:
         """Yield batches on the GPU, each after the next one's copy was begun."""
-        with torch.cuda.device(self._device):
-            stream, pinned = torch.cuda.Stream(), self._pin()
-            try:
-                waiting = None
-                for after, batch in batches:
-                    begun = self._copy(batch, stream)
-                    if waiting is not None:
-                        yield waiting[0], self._arrived(*waiting[1:])
-                    waiting = after, *begun
+        stream, pinned = torch.cuda.Stream(self._device), self._pin()
+        try:
+            waiting = None
+            for after, batch in batches:
+                begun = self._copy(batch, stream)
                 if waiting is not None:
                     yield waiting[0], self._arrived(*waiting[1:])
-            finally:
-                stream.synchronize()
-                self._held.clear()
-                for address in pinned:
-                    torch.cuda.cudart().cudaHostUnregister(address)
+                waiting = after, *begun
+            if waiting is not None:
+                yield waiting[0], self._arrived(*waiting[1:])
+        finally:
+            stream.synchronize()
+            self._held.clear()
+            for address in pinned:
+                torch.cuda.cudart().cudaHostUnregister(address)
 
     def _copy(self, batch: Any, stream: torch.cuda.Stream) -> tuple[Any, torch.cuda.Event]:  # noqa: ANN401 - a structure
         """Begin to copy a batch; return what it becomes, and the event of its end."""
@@ -169,10 +168,9 @@ class _Copies:
         self._held.append((event, batch))
         return copies, event
 
-    @staticmethod
-    def _arrived(copies: Any, event: torch.cuda.Event) -> Any:  # noqa: ANN401 - a structure
+    def _arrived(self, copies: Any, event: torch.cuda.Event) -> Any:  # noqa: ANN401 - a structure
         """Let the model's stream wait for a copy, and return it."""
-        current = torch.cuda.current_stream()
+        current = torch.cuda.current_stream(self._device)
         current.wait_event(event)
         map_arrays(lambda tensor: tensor.record_stream(current), copies, kind=torch.Tensor)
         return copies
