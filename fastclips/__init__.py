@@ -19,8 +19,9 @@ frame choices       `Reverse`, `FrameDrop`, `SpeedJitter`
 geometry            `Resize`, `CenterCrop`, `RandomCrop`, `RandomResizedCrop`, `MultiScaleCrop`, `ThreeCrop`,
                     `TenCrop`, `RandomFlip`, `RandomRotation`, `RandomShift`, `RandomShear`, `RandomZoom`
 pixel steps         `Brightness`, `ChannelShift`, `Contrast`, `Gamma`, `Grayscale`, `Hue`, `Saturation`,
-                    `SaturationValue`, `Blur`, `Cutout`, `GaussianNoise`, `SaltAndPepper`, `Apply`; your own:
-                    `PixelStep`
+                    `SaturationValue`, `Blur`, `Cutout`, `RandomErasing`, `GaussianNoise`, `SaltAndPepper`,
+                    `Apply`; your own: `PixelStep`
+policies            `RandAugment`, `TrivialAugment`
 of some streams     `On`
 standardising       `Rescale`, `Normalize`, `PerSample`, `FeatureWise`, `ZCA`; `fit_feature_wise`, `fit_zca`
 batches             `ClipLoader`, `FrameCache`, `Stats`, `Report`, `average_views`
@@ -59,6 +60,7 @@ from fastclips.pixels.geometry.crops import (
 from fastclips.pixels.geometry.flips import RandomFlip
 from fastclips.pixels.geometry.warps import RandomRotation, RandomShear, RandomShift, RandomZoom
 from fastclips.pixels.on import On
+from fastclips.pixels.policies import RandAugment, TrivialAugment
 from fastclips.pixels.steps.apply import Apply
 from fastclips.pixels.steps.base import PixelStep
 from fastclips.pixels.steps.color import (
@@ -71,7 +73,7 @@ from fastclips.pixels.steps.color import (
     Saturation,
     SaturationValue,
 )
-from fastclips.pixels.steps.effects import Blur, Cutout, GaussianNoise, SaltAndPepper
+from fastclips.pixels.steps.effects import Blur, Cutout, GaussianNoise, RandomErasing, SaltAndPepper
 from fastclips.pixels.steps.normalize import Normalize
 from fastclips.pixels.steps.standardize import ZCA, FeatureWise, PerSample, Rescale
 from fastclips.planning.choices import FrameDrop, Reverse, SpeedJitter
@@ -115,7 +117,9 @@ __all__ = [
     "Packed",
     "PerSample",
     "PixelStep",
+    "RandAugment",
     "RandomCrop",
+    "RandomErasing",
     "RandomFlip",
     "RandomResizedCrop",
     "RandomRotation",
@@ -137,6 +141,7 @@ __all__ = [
     "Stream",
     "TenCrop",
     "ThreeCrop",
+    "TrivialAugment",
     "Unpacked",
     "Views",
     "Windows",

@@ -1,0 +1,151 @@
+"""RandAugment and TrivialAugment: pixels against Pillow's operations, one draw for both halves, aligned masks."""
+
+import re
+
+import numpy as np
+import pytest
+from helpers import make_frames, make_masks
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageEnhance, ImageOps
+from rendering import SHIFTING, render, scene
+from slow_geometry import operations
+
+import fastclips as fc
+from fastclips.errors import OptionError
+from fastclips.pixels.policies import PolicyPixels
+from fastclips.pixels.recipe import compile_recipe
+
+MOST = 1 - 2**-53
+CHANGING = (
+    "Brightness",
+    "Color",
+    "Contrast",
+    "Sharpness",
+    "Posterize",
+    "Solarize",
+    "AutoContrast",
+    "Equalize",
+)
+ALL = (*SHIFTING, *CHANGING, "Invert", "SolarizeAdd")
+units = st.floats(0, 1, exclude_max=True)
+
+
+def by_pillow(name, amount, image, wide):
+    """The operation as torchvision and timm carry it out on Pillow's images."""
+    strength, factor = abs(amount), 1 + amount * (0.99 if wide else 0.9)
+    lifted = [v + int(110 * strength) if v < 128 else v for v in range(256)]
+    return {
+        "Identity": lambda: image,
+        "Brightness": lambda: ImageEnhance.Brightness(image).enhance(factor),
+        "Color": lambda: ImageEnhance.Color(image).enhance(factor),
+        "Contrast": lambda: ImageEnhance.Contrast(image).enhance(factor),
+        "Sharpness": lambda: ImageEnhance.Sharpness(image).enhance(factor),
+        "Posterize": lambda: ImageOps.posterize(image, 8 - round(strength * (6 if wide else 4))),
+        "Solarize": lambda: ImageOps.solarize(image, 255 * (1 - strength)),
+        "AutoContrast": lambda: ImageOps.autocontrast(image),
+        "Equalize": lambda: ImageOps.equalize(image),
+        "Invert": lambda: ImageOps.invert(image),
+        "SolarizeAdd": lambda: image.point(lifted * len(image.getbands())),
+    }[name]()
+
+
+@given(
+    st.sampled_from(["Identity", *ALL[len(SHIFTING) :]]), units, units, st.sampled_from("LR"), st.booleans()
+)
+@settings(max_examples=60)
+def test_an_operation_is_that_of_pillow(name, sign, strength, mode, wide):
+    """Within 1 level, where Pillow cuts off digits; contrast and sharpness twice."""
+    pixels = scene(24, 31, channels=3 if mode == "R" else 1)[0][0]
+    policy = fc.RandAugment(1, 30 * strength, operations=(name,))
+    if wide:
+        policy = fc.TrivialAugment(operations=(name,))
+    draws = [0.0, 0.0, sign, strength]
+    ((_, amount),) = operations(policy, draws)
+    image = Image.fromarray(pixels if mode == "R" else pixels[..., 0])
+    expected = np.asarray(by_pillow(name, amount, image, wide), np.float32).reshape(pixels.shape)
+    found = PolicyPixels(policy).apply(pixels.astype(np.float32), draws, 0)
+    found = np.floor(np.clip(found, 0, 255) + 0.5)
+    assert np.abs(found - expected).max() <= (2 if name in ("Color", "Contrast", "Sharpness") else 1)
+    if name in ("Equalize", "Invert", "Posterize", "Solarize", "SolarizeAdd", "Identity"):
+        np.testing.assert_array_equal(found, expected)
+
+
+@given(st.lists(units, min_size=16, max_size=16))
+@settings(max_examples=30)
+def test_halves_do_what_the_same_draws_say(draws):
+    """The picture with all operations is that of the moving ones, and then of the others."""
+    pixels, labels = scene(24, 31, frames=2)
+    policy = fc.RandAugment(4, 20, p=0.8, operations=ALL, fill="reflect")
+    recipe = compile_recipe([policy, fc.RandomFlip()], time_steps=2)
+    assert recipe.draws == 17
+    both = render([policy, fc.RandomFlip()], pixels, labels, frames=[0, 1], draws=[*draws, 0.2])
+    geometry, step = policy.halves
+    moved = render([geometry, fc.RandomFlip()], pixels, labels, frames=[0, 1], draws=[*draws, 0.2])
+    np.testing.assert_array_equal(both["mask"], moved["mask"])
+    for found, frame in zip(both["image"], moved["image"], strict=True):
+        expected = step.apply(frame.astype(np.float32), draws, 0)
+        np.testing.assert_array_equal(found, np.floor(np.clip(expected, 0, 255) + 0.5))
+
+
+def test_the_loader_draws_once_for_a_clip(tmp_path):
+    """All frames of a clip alike, on pictures and masks; per video all its clips; also in `On`, last."""
+    frames = make_frames(tmp_path / "frames")
+    data = fc.open({"image": frames, "mask": make_masks(tmp_path / "masks", frames)})
+    policy = fc.TrivialAugment(per="video")
+    options = {"targets": "mask", "batch_size": 18, "workers": 0}
+    with fc.ClipLoader(data, fc.Windows(4), [policy, fc.RandomCrop(32)], **options) as loader:
+        x, y = next(iter(loader))
+        assert (x.shape, y.shape) == ((18, 4, 32, 32, 3), (18, 4, 32, 32))
+    image = compile_recipe([fc.RandomCrop(32), fc.On("image", policy), fc.Hue(9)])
+    assert image.by_video == (4, 5, 6, 7)
+    assert image.draws == 8
+
+
+def test_strengths_vary_around_the_magnitude():
+    policy = fc.RandAugment(1, 7, levels=10, std=0.5)
+    strengths = [policy.strength(draw) for draw in np.linspace(0, MOST, 2001)]
+    assert abs(np.mean(strengths) - 0.7) < 0.001
+    assert abs(np.std(strengths) - 0.05) < 0.001
+    assert policy.strength(MOST) > 0.9
+    assert fc.RandAugment(1, 10, levels=10, std=5).strength(MOST) == 1
+    assert [fc.TrivialAugment().strength(draw) for draw in (0, 0.5, MOST)] == [0, 0.5, 1]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: fc.RandAugment(0), "RandAugment's n=0"),
+        (lambda: fc.RandAugment(2, 31), "magnitude=31: must be a number from 0 to 30"),
+        (lambda: fc.RandAugment(operations=["Blur"]), "RandAugment's operations=['Blur']: must be different"),
+        (
+            lambda: fc.TrivialAugment(per="frame"),
+            "TrivialAugment's per='frame': must be one of 'clip', 'video'",
+        ),
+        (lambda: fc.TrivialAugment(fill="wrap", fill_value=3), "must be 'constant' with fill_value=3"),
+        (lambda: compile_recipe([fc.RandAugment(), fc.RandomZoom(0.1)]), "give them the same fill"),
+        (lambda: fc.Resize(short_side=9, pad=0), "Resize's pad=0: needs size="),
+        (lambda: fc.Resize(9, pad="constant"), "Resize's pad='constant': must be one of 'nearest'"),
+        (lambda: fc.Resize(9, pad=256), "Resize's pad=256: must be a byte"),
+    ],
+)
+def test_what_is_refused(make, message):
+    with pytest.raises(OptionError, match=re.escape(message)):
+        make()
+
+
+def test_a_policy_that_moves_nothing_has_no_border_rule():
+    compile_recipe([fc.RandAugment(operations=CHANGING), fc.RandomZoom(0.1)])
+
+
+def test_a_letterbox_shows_the_whole_frame():
+    """In the middle, in its aspect; where it fits exactly, as without pad."""
+    pixels, labels = scene(20, 40)
+    row = render([fc.Resize((30, 30), pad=(1, 2, 3))], pixels, labels)
+    plain = render([fc.Resize((15, 30))], pixels, labels)
+    np.testing.assert_array_equal(row["image"][0, :7], np.broadcast_to((1, 2, 3), (7, 30, 3)))
+    assert np.abs(row["image"][0, 7:22].astype(int) - plain["image"][0]).max() <= 2
+    np.testing.assert_array_equal(row["mask"][0, 7:22], plain["mask"][0])
+    assert (row["mask"][0, 22:] == 77).all()
+    exact = render([fc.Resize((15, 30), pad=0)], pixels, labels)
+    np.testing.assert_array_equal(exact["image"], plain["image"])
