@@ -25,6 +25,7 @@ policies            `RandAugment`, `TrivialAugment`
 of some streams     `On`
 standardising       `Rescale`, `Normalize`, `PerSample`, `FeatureWise`, `ZCA`; `fit_feature_wise`, `fit_zca`
 batches             `ClipLoader`, `FrameCache`, `Stats`, `Report`, `average_views`
+presets             `presets`: options of `ClipLoader` as papers use them
 errors              `FastclipsError`: `OptionError`, `DataError`, `FrameError`, `EngineError`, `ClosedError`
 =================== =====================================================================================
 
@@ -36,6 +37,7 @@ import sys as _sys
 if not _sys.platform.startswith("linux"):
     raise ImportError(f"fastclips runs on Linux only (memfd, futex, pidfd), not on {_sys.platform}.")
 
+from fastclips import presets
 from fastclips.checking.check import check
 from fastclips.checking.report import Checked, Finding
 from fastclips.data.dataset import Dataset
@@ -151,6 +153,7 @@ __all__ = [
     "fit_zca",
     "open",
     "pack",
+    "presets",
     "unpack",
 ]
 __version__ = "0.1.0"

@@ -79,11 +79,9 @@ def test_steps_behind_any_composition(frames, data):
     pixels, _ = scene(20, 26, frames=2)
     maps = [SlowMap(transforms, draws, (20, 26), 0, step, len(frames)) for step in range(len(frames))]
     fills = border["fill"] == "constant"
-    nearest = {"fill": "nearest", "fill_value": 0}
+    nearest = {"fill": "nearest", "fill_value": 0, "pad": "nearest"}
     unfilled = [
-        replace(
-            one, **{name: value for name, value in {**nearest, "pad": "nearest"}.items() if name in vars(one)}
-        )
+        replace(one, **{name: nearest[name] for name in vars(one) if name in nearest})
         if getattr(one, "fill", None)
         else one
         for one in transforms

@@ -1,4 +1,4 @@
-"""RandAugment and TrivialAugment: pixels against Pillow's operations, one draw for both halves, aligned masks."""
+"""RandAugment and TrivialAugment: pixels against Pillow's, halves that share draws, masks that follow."""
 
 import re
 
@@ -17,17 +17,9 @@ from fastclips.pixels.policies import PolicyPixels
 from fastclips.pixels.recipe import compile_recipe
 
 MOST = 1 - 2**-53
-CHANGING = (
-    "Brightness",
-    "Color",
-    "Contrast",
-    "Sharpness",
-    "Posterize",
-    "Solarize",
-    "AutoContrast",
-    "Equalize",
-)
-ALL = (*SHIFTING, *CHANGING, "Invert", "SolarizeAdd")
+BLENDING = ("Brightness", "Color", "Contrast", "Sharpness")
+CHANGING = (*BLENDING, "Posterize", "Solarize", "AutoContrast", "Equalize", "Invert", "SolarizeAdd")
+ALL = (*SHIFTING, *CHANGING)
 units = st.floats(0, 1, exclude_max=True)
 
 
@@ -50,12 +42,10 @@ def by_pillow(name, amount, image, wide):
     }[name]()
 
 
-@given(
-    st.sampled_from(["Identity", *ALL[len(SHIFTING) :]]), units, units, st.sampled_from("LR"), st.booleans()
-)
+@given(st.sampled_from(["Identity", *CHANGING]), units, units, st.sampled_from("LR"), st.booleans())
 @settings(max_examples=60)
 def test_an_operation_is_that_of_pillow(name, sign, strength, mode, wide):
-    """Within 1 level, where Pillow cuts off digits; contrast and sharpness twice."""
+    """Within 1 level, where Pillow cuts off digits; it does so twice to blend with what it has computed."""
     pixels = scene(24, 31, channels=3 if mode == "R" else 1)[0][0]
     policy = fc.RandAugment(1, 30 * strength, operations=(name,))
     if wide:
@@ -66,7 +56,7 @@ def test_an_operation_is_that_of_pillow(name, sign, strength, mode, wide):
     expected = np.asarray(by_pillow(name, amount, image, wide), np.float32).reshape(pixels.shape)
     found = PolicyPixels(policy).apply(pixels.astype(np.float32), draws, 0)
     found = np.floor(np.clip(found, 0, 255) + 0.5)
-    assert np.abs(found - expected).max() <= (2 if name in ("Color", "Contrast", "Sharpness") else 1)
+    assert np.abs(found - expected).max() <= (2 if name in BLENDING else 1)
     if name in ("Equalize", "Invert", "Posterize", "Solarize", "SolarizeAdd", "Identity"):
         np.testing.assert_array_equal(found, expected)
 

@@ -290,7 +290,7 @@ def checked_fill_value(value: object, name: str) -> int | tuple[int, int, int]:
         parts = ()
     if len(parts) not in (1, 3):
         raise OptionError(f"{name}={value!r}: must be a byte, 0 to 255, or three")
-    return parts[0] if len(parts) == 1 else parts  # type: ignore[return-value]  # one or three
+    return parts[0] if len(parts) == 1 else parts
 
 
 def agreed_border(transforms: Sequence[Any]) -> Border:

@@ -321,8 +321,10 @@ class RandomErasing(PixelStep):
         """Return top, left, height and width of the box in a frame of a size; None if no box fits."""
         for attempt in range(_TRIES):
             share, ratio = draws[2 * attempt : 2 * attempt + 2]
-            area = pick(*self.area, share) * height * width  # type: ignore[misc]  # a pair
-            aspect = pick_power(*self.aspect, ratio)  # type: ignore[misc]  # a pair
+            low, high = self.area  # type: ignore[misc]  # a pair
+            area = pick(low, high, share) * height * width
+            low, high = self.aspect  # type: ignore[misc]  # a pair
+            aspect = pick_power(low, high, ratio)
             tall, wide = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
             if tall < height and wide < width:
                 top, left = draws[2 * _TRIES : 2 * _TRIES + 2]
@@ -331,7 +333,7 @@ class RandomErasing(PixelStep):
 
     def apply(self, frame: NDArray[np.float32], draws: Sequence[float], number: int) -> NDArray[np.float32]:
         """Change a frame, (H, W, C) on the scale of bytes, in place."""
-        box = self.box(*frame.shape[:2], draws)
+        box = self.box(frame.shape[0], frame.shape[1], draws)
         if box is not None:
             top, left, tall, wide = box
             inside = frame[top : top + tall, left : left + wide]

@@ -72,12 +72,14 @@ def sharpness(frame: _Frame, factor: float) -> _Frame:
 def posterize(frame: _Frame, bits: int) -> _Frame:
     """Keep the highest bits of each value, 0 to 8."""
     step = np.float32(2 ** (8 - bits))
-    return np.floor(frame / step) * step
+    kept: _Frame = np.floor(frame / step) * step
+    return kept
 
 
 def solarize(frame: _Frame, threshold: float) -> _Frame:
     """Invert values from a threshold on."""
-    return np.where(frame >= np.float32(threshold), 255 - frame, frame)
+    solarized: _Frame = np.where(frame >= np.float32(threshold), 255 - frame, frame)
+    return solarized
 
 
 def solarize_add(frame: _Frame, levels: int) -> _Frame:
