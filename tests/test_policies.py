@@ -15,6 +15,8 @@ import fastclips as fc
 from fastclips.errors import OptionError
 from fastclips.pixels.policies import PolicyPixels
 from fastclips.pixels.recipe import compile_recipe
+from fastclips.spec import StreamSpec
+from fastclips.testing import check_pixel_step
 
 MOST = 1 - 2**-53
 BLENDING = ("Brightness", "Color", "Contrast", "Sharpness")
@@ -90,6 +92,27 @@ def test_the_loader_draws_once_for_a_clip(tmp_path):
     image = compile_recipe([fc.RandomCrop(32), fc.On("image", policy), fc.Hue(9)])
     assert image.by_video == (4, 5, 6, 7)
     assert image.draws == 8
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("per", ["clip", "video"])
+def test_the_pixels_keep_the_contract_of_steps(per, channels):
+    for policy in (fc.RandAugment(3, 12, std=4, p=0.7, operations=ALL, per=per), fc.TrivialAugment(per=per)):
+        check_pixel_step(policy.halves[1], channels=channels)
+
+
+def test_two_policies_have_draws_of_their_own():
+    """Each pair of halves shares its own, whatever stands between them, and each stream of `On`."""
+    first, second = fc.TrivialAugment(operations=CHANGING), fc.RandAugment(2)
+    transforms = [first, fc.RandomCrop(9), fc.On(("a", "b"), fc.TrivialAugment()), second, fc.Hue(9)]
+    recipe = compile_recipe(transforms)
+    assert recipe.draws == 4 + 2 + 4 + 8 + 2
+    image, other = recipe.of(StreamSpec("a", channels=3)), recipe.of(StreamSpec("c", channels=3))
+    mask = recipe.of(StreamSpec("m", kind="mask"))
+    shared, own, hue = (*range(4), 4, 5, *range(6, 14)), (*range(16, 20),), (14, 15)
+    assert other.columns == (*shared, *range(4), *range(6, 14), *hue)
+    assert image.columns == (*range(6), *own, *range(6, 14), *range(4), *own, *range(6, 14), *hue)
+    assert mask.columns == shared
 
 
 def test_strengths_vary_around_the_magnitude():

@@ -280,7 +280,7 @@ class Recipe:
             for number, item in enumerate(items):
                 if isinstance(item, On) is not restricted:
                     continue
-                if self.columns is None and isinstance(inner(item), PolicyPixels):
+                if policies and self.columns is None and isinstance(inner(item), PolicyPixels):
                     ranges[number] = policies.pop(0)  # of its other half; `columns` repeats them
                     continue
                 ranges[number] = range(used, used + self._count(item))

@@ -60,12 +60,13 @@ def sharpness(frame: _Frame, factor: float) -> _Frame:
     """Blend with the mean of 3x3 pixels, of which the middle one weighs 5; the outermost pixels stay."""
     if min(frame.shape[:2]) < _COLORS:
         return frame
-    across = frame[:, :-2] + frame[:, 1:-1] + frame[:, 2:]
-    smooth = across[:-2] + across[1:-1] + across[2:]
-    middle = frame[1:-1, 1:-1]
-    smooth = np.floor((smooth + 4 * middle) / np.float32(13) + np.float32(0.5))
-    sharp = frame.copy()
-    sharp[1:-1, 1:-1] = smooth + (middle - smooth) * np.float32(factor)
+    sharp, one = frame.copy(), frame.shape[2]
+    rows, out = frame.reshape(len(frame), -1), sharp.reshape(len(frame), -1)  # long rows: NumPy is faster so
+    across = rows[:, : -2 * one] + rows[:, one:-one] + rows[:, 2 * one :]
+    middle = rows[1:-1, one:-one]
+    smooth = across[:-2] + across[1:-1] + across[2:] + 4 * middle
+    smooth = np.floor(smooth / np.float32(13) + np.float32(0.5))
+    out[1:-1, one:-one] = smooth + (middle - smooth) * np.float32(factor)
     return sharp
 
 
@@ -78,13 +79,13 @@ def posterize(frame: _Frame, bits: int) -> _Frame:
 
 def solarize(frame: _Frame, threshold: float) -> _Frame:
     """Invert values from a threshold on."""
-    solarized: _Frame = np.where(frame >= np.float32(threshold), 255 - frame, frame)
-    return solarized
+    inverted = (255 - 2 * frame) * (frame >= np.float32(threshold))
+    return frame + inverted
 
 
 def solarize_add(frame: _Frame, levels: int) -> _Frame:
     """Add levels to values below 128."""
-    return np.where(frame < _MIDDLE, frame + np.float32(levels), frame)
+    return frame + np.float32(levels) * (frame < _MIDDLE).astype(np.float32)
 
 
 def invert(frame: _Frame) -> _Frame:
