@@ -56,7 +56,7 @@ def slowfast(train: bool, *, fps: float | None = None) -> dict[str, Any]:
     - The original scales, then crops. `MultiScaleCrop` cuts the box that this crop shows out of the frame, on
       whole pixels of the frame, and each of the 65 scales is equally likely.
     - The original spreads 32 frames evenly over 64, so that two neighbours are 2.03 frames apart on average;
-      here they are 2 apart. Without `fps`, the original resamples the video to 30 frames per second.
+      here they are 2 apart. It counts frames at 30 per second, as ``fps=30`` does here.
     - Test clips reach from the first to the last frame here. In the original, the last one ends a tenth of
       the remaining time before the end.
 

@@ -4,7 +4,6 @@ import re
 
 import numpy as np
 import pytest
-from helpers import make_frames, make_masks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance, ImageOps
@@ -80,18 +79,18 @@ def test_halves_do_what_the_same_draws_say(draws):
         np.testing.assert_array_equal(found, np.floor(np.clip(expected, 0, 255) + 0.5))
 
 
-def test_the_loader_draws_once_for_a_clip(tmp_path):
-    """All frames of a clip alike, on pictures and masks; per video all its clips; also in `On`, last."""
-    frames = make_frames(tmp_path / "frames")
-    data = fc.open({"image": frames, "mask": make_masks(tmp_path / "masks", frames)})
-    policy = fc.TrivialAugment(per="video")
-    options = {"targets": "mask", "batch_size": 18, "workers": 0}
-    with fc.ClipLoader(data, fc.Windows(4), [policy, fc.RandomCrop(32)], **options) as loader:
-        x, y = next(iter(loader))
-        assert (x.shape, y.shape) == ((18, 4, 32, 32, 3), (18, 4, 32, 32))
-    image = compile_recipe([fc.RandomCrop(32), fc.On("image", policy), fc.Hue(9)])
-    assert image.by_video == (4, 5, 6, 7)
-    assert image.draws == 8
+def test_the_loader_draws_once():
+    """Videos that stand still show it: all frames of a clip alike, and with per="video" all its clips."""
+    still = np.repeat(scene(48, 64, frames=3)[0][:, None], 8, axis=1)
+    data = fc.open(images=still)
+    for per, alike in (("clip", False), ("video", True)):
+        steps = [fc.RandAugment(3, 20, per=per), fc.RandomErasing(1, per=per)]
+        with fc.ClipLoader(data, fc.Windows(2), steps, batch_size=12, targets=None, workers=0) as loader:
+            x = next(iter(loader)).reshape(3, 4, 2, 48, 64, 3)
+        np.testing.assert_array_equal(x[:, :, 0], x[:, :, 1])
+        assert bool((x == x[:, :1]).all()) == alike
+    in_on = compile_recipe([fc.RandomCrop(32), fc.On("image", fc.TrivialAugment(per="video")), fc.Hue(9)])
+    assert (in_on.by_video, in_on.draws) == ((4, 5, 6, 7), 8)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -137,6 +136,8 @@ def test_strengths_vary_around_the_magnitude():
         ),
         (lambda: fc.TrivialAugment(fill="wrap", fill_value=3), "must be 'constant' with fill_value=3"),
         (lambda: compile_recipe([fc.RandAugment(), fc.RandomZoom(0.1)]), "give them the same fill"),
+        (lambda: compile_recipe([fc.Resize(9, pad=0), fc.TrivialAugment(fill="wrap")]), "pad= of Resize"),
+        (lambda: compile_recipe([fc.Resize(9, pad=(1, 2, 3))]).compiled(1), "as pad= of Resize"),
         (lambda: fc.Resize(short_side=9, pad=0), "Resize's pad=0: needs size="),
         (lambda: fc.Resize(9, pad="constant"), "Resize's pad='constant': must be one of 'nearest'"),
         (lambda: fc.Resize(9, pad=256), "Resize's pad=256: must be a byte"),

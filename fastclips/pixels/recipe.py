@@ -370,7 +370,7 @@ class Recipe:
         if channels == 1 and isinstance(self.border.value, tuple):
             raise OptionError(
                 f"fill_value={self.border.value} is for red, green and blue, but gray pictures have one "
-                "channel: give one number"
+                "channel: give one number (as pad= of Resize)"
             )
         return CompiledSteps(self.steps, channels, trials, dtype) if self.steps else None
 

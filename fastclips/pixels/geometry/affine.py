@@ -301,6 +301,6 @@ def agreed_border(transforms: Sequence[Any]) -> Border:
         if border != borders[0]:
             raise OptionError(
                 f"{filling[0]!r} and {transform!r} fill the pixels outside the frame by different rules, but "
-                "share one map: give them the same fill and fill_value"
+                "share one map: give them the same fill and fill_value (pad= of Resize is either)"
             )
     return borders[0] if borders else Border()
