@@ -19,11 +19,13 @@ frame choices       `Reverse`, `FrameDrop`, `SpeedJitter`
 geometry            `Resize`, `CenterCrop`, `RandomCrop`, `RandomResizedCrop`, `MultiScaleCrop`, `ThreeCrop`,
                     `TenCrop`, `RandomFlip`, `RandomRotation`, `RandomShift`, `RandomShear`, `RandomZoom`
 pixel steps         `Brightness`, `ChannelShift`, `Contrast`, `Gamma`, `Grayscale`, `Hue`, `Saturation`,
-                    `SaturationValue`, `Blur`, `Cutout`, `GaussianNoise`, `SaltAndPepper`, `Apply`; your own:
-                    `PixelStep`
+                    `SaturationValue`, `Blur`, `Cutout`, `RandomErasing`, `GaussianNoise`, `SaltAndPepper`,
+                    `Apply`; your own: `PixelStep`
+policies            `RandAugment`, `TrivialAugment`
 of some streams     `On`
 standardising       `Rescale`, `Normalize`, `PerSample`, `FeatureWise`, `ZCA`; `fit_feature_wise`, `fit_zca`
 batches             `ClipLoader`, `FrameCache`, `Stats`, `Report`, `average_views`
+presets             `presets`: options of `ClipLoader` as papers use them
 errors              `FastclipsError`: `OptionError`, `DataError`, `FrameError`, `EngineError`, `ClosedError`
 =================== =====================================================================================
 
@@ -35,6 +37,7 @@ import sys as _sys
 if not _sys.platform.startswith("linux"):
     raise ImportError(f"fastclips runs on Linux only (memfd, futex, pidfd), not on {_sys.platform}.")
 
+from fastclips import presets
 from fastclips.checking.check import check
 from fastclips.checking.report import Checked, Finding
 from fastclips.data.dataset import Dataset
@@ -59,6 +62,7 @@ from fastclips.pixels.geometry.crops import (
 from fastclips.pixels.geometry.flips import RandomFlip
 from fastclips.pixels.geometry.warps import RandomRotation, RandomShear, RandomShift, RandomZoom
 from fastclips.pixels.on import On
+from fastclips.pixels.policies import RandAugment, TrivialAugment
 from fastclips.pixels.steps.apply import Apply
 from fastclips.pixels.steps.base import PixelStep
 from fastclips.pixels.steps.color import (
@@ -71,7 +75,7 @@ from fastclips.pixels.steps.color import (
     Saturation,
     SaturationValue,
 )
-from fastclips.pixels.steps.effects import Blur, Cutout, GaussianNoise, SaltAndPepper
+from fastclips.pixels.steps.effects import Blur, Cutout, GaussianNoise, RandomErasing, SaltAndPepper
 from fastclips.pixels.steps.normalize import Normalize
 from fastclips.pixels.steps.standardize import ZCA, FeatureWise, PerSample, Rescale
 from fastclips.planning.choices import FrameDrop, Reverse, SpeedJitter
@@ -115,7 +119,9 @@ __all__ = [
     "Packed",
     "PerSample",
     "PixelStep",
+    "RandAugment",
     "RandomCrop",
+    "RandomErasing",
     "RandomFlip",
     "RandomResizedCrop",
     "RandomRotation",
@@ -137,6 +143,7 @@ __all__ = [
     "Stream",
     "TenCrop",
     "ThreeCrop",
+    "TrivialAugment",
     "Unpacked",
     "Views",
     "Windows",
@@ -146,6 +153,7 @@ __all__ = [
     "fit_zca",
     "open",
     "pack",
+    "presets",
     "unpack",
 ]
 __version__ = "0.1.0"

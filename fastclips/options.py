@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from numbers import Real
 from operator import index
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
+    "ADDED",
     "bar_disabled",
     "check_chance",
     "check_per",
@@ -43,6 +45,9 @@ __all__ = [
     "first_few",
     "refuse_masked",
 ]
+
+ADDED = MappingProxyType({"later": True})
+"""Metadata of a dataclass's field that 0.1.0 does not have: at its default, states do not tell it."""
 
 _AMOUNT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?b)?\s*")
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}

@@ -17,6 +17,7 @@ from fastclips.spec import Field, SlotLayout, StreamSpec, Weighting
 
 IGNORE = 77
 WEIGHTS = tuple(float(np.float32(value / 7)) for value in range(256))
+SHIFTING = ("Identity", "ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
 MODES = ("nearest", "constant", "reflect", "wrap")
 
 
@@ -101,6 +102,13 @@ def compositions(draw, height, width):
         ),
         factors.map(lambda pair: moved(fc.RandomZoom, *pair)),
         st.tuples(factors, factors).map(lambda two: moved(fc.RandomZoom, height=two[0], width=two[1])),
+    ]
+    moving += [
+        st.tuples(st.integers(1, 3), st.floats(0, 30), st.floats(0, 1)).map(
+            lambda given: fc.RandAugment(*given[:2], p=given[2], operations=SHIFTING, **border)
+        ),
+        st.just(fc.TrivialAugment(operations=SHIFTING, **border)),
+        st.tuples(sizes, sizes).map(lambda size: fc.Resize(size, pad=value if fill == "constant" else fill)),
     ]
     staying = [
         st.builds(fc.RandomFlip, st.floats(0, 1), st.floats(0, 1), per=per),

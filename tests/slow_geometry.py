@@ -74,6 +74,11 @@ def flip(transform, size, draws, _view):
 
 
 def resize(transform, size, _draws, _view):
+    if transform.pad is not None:
+        out, scale = pair(transform.size), min(a / b for a, b in zip(pair(transform.size), size, strict=True))
+        parts = [min(max(rounded(one * scale), 1), most) for one, most in zip(size, out, strict=True)]
+        (top, left), (tall, wide) = ((most - part) // 2 for most, part in zip(out, parts, strict=True)), parts
+        return out, lambda y, x: ((y - top) * size[0] / tall, (x - left) * size[1] / wide)
     if transform.size is not None:
         return boxed((0, 0, *size), pair(transform.size))
     side, by = (transform.short_side, min(size)) if transform.short_side else (transform.long_side, max(size))
@@ -127,6 +132,57 @@ def zoom(transform, size, draws, _view):
     return about_center(size, lambda down, across: (down / tall, across / wide))
 
 
+def policy(transform, size, draws, _view):
+    """The positions of Pillow's affine transforms, one after the other."""
+    undo = []
+    for name, amount in operations(transform, draws):
+        wide = isinstance(transform, fc.TrivialAugment)
+        lean = amount * (0.99 if wide else 0.3)
+        down, across = (int(amount * (32 if wide else 150 / 331 * side)) for side in size)
+        turn = np.exp(1j * math.radians(amount * (135 if wide else 30)))
+
+        def rotated(y, x, turn=turn):
+            at = (x - size[1] / 2 + 1j * (y - size[0] / 2)) * turn
+            return at.imag + size[0] / 2, at.real + size[1] / 2
+
+        moves = {
+            "ShearX": lambda y, x, lean=lean: (y, x + lean * y),
+            "ShearY": lambda y, x, lean=lean: (y + lean * x, x),
+            "TranslateX": lambda y, x, across=across: (y, x + across),
+            "TranslateY": lambda y, x, down=down: (y + down, x),
+            "Rotate": rotated,
+        }
+        if name in moves:
+            undo.insert(0, moves[name])
+
+    def back(y, x):
+        for one in undo:
+            y, x = one(y, x)
+        return y, x
+
+    return size, back
+
+
+def operations(transform, draws):
+    """Name and signed strength of the operations that a policy draws, with ``std=0``."""
+    for first in range(0, len(draws), 4):
+        which, acts, sign, strength = draws[first : first + 4]
+        name, sign = transform.operations[math.floor(which * len(transform.operations))], (-1, 1)[sign >= 0.5]
+        if isinstance(transform, fc.TrivialAugment):
+            yield name, sign * math.floor(31 * strength) / 30
+        elif acts < transform.p:
+            yield name, sign * transform.magnitude / transform.levels
+
+
+def turns(transform, draws):
+    if isinstance(transform, (fc.RandomRotation, fc.RandomShear)):
+        return between(transform.degrees, draws[0]) != 0
+    if isinstance(transform, (fc.RandAugment, fc.TrivialAugment)):
+        drawn = operations(transform, draws)
+        return any(amount and name in ("ShearX", "ShearY", "Rotate") for name, amount in drawn)
+    return False
+
+
 FORMULAS = {
     fc.CenterCrop: centered,
     fc.RandomCrop: random_crop,
@@ -139,6 +195,8 @@ FORMULAS = {
     fc.RandomShift: shift,
     fc.RandomShear: shear,
     fc.RandomZoom: zoom,
+    fc.RandAugment: policy,
+    fc.TrivialAugment: policy,
 }
 
 
@@ -161,8 +219,7 @@ class SlowMap:
             own = draws[used + count * step * per_frame :][:count]
             size, one = FORMULAS[type(transform)](transform, size, own, view)
             undo.insert(0, one)
-            if isinstance(transform, (fc.RandomRotation, fc.RandomShear)):
-                turned |= between(transform.degrees, own[0]) != 0
+            turned |= turns(transform, own)
             used += count * (steps if per_frame else 1)
         self.size = size
 

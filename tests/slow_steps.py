@@ -5,6 +5,8 @@ from statistics import NormalDist
 
 import numpy as np
 
+import fastclips as fc
+
 EPSILON = 1e-6
 
 
@@ -120,6 +122,27 @@ def cutout(step, frame, draws, _number):
     return out
 
 
+def random_erasing(step, frame, draws, number):
+    out, (tall, wide, channels) = frame.copy(), frame.shape
+    for share, ratio in zip(draws[:20:2], draws[1:20:2], strict=True):
+        area, aspect = uniform(*step.area, share) * tall * wide, log_uniform(*step.aspect, ratio)
+        height, width = round((area * aspect) ** 0.5), round((area / aspect) ** 0.5)
+        if height >= tall or width >= wide:
+            continue
+        top, left = int(draws[20] * (tall - height + 1)), int(draws[21] * (wide - width + 1))
+        box = out[top : top + height, left : left + width]
+        if step.value != "random":
+            box[:] = step.value
+        elif box.size:
+            noise = gaussian_noise(fc.GaussianNoise(1), np.zeros(box.shape), [0, draws[22]], number)
+            mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+            if channels == 1:
+                mean, std = mean.mean(), std.mean()
+            box[:] = 255 * (mean + std * noise)
+        break
+    return out
+
+
 def rescale(step, clip):
     return clip * step.scale + step.offset
 
@@ -154,6 +177,7 @@ ON_FRAMES = {
     "SaltAndPepper": salt_and_pepper,
     "Blur": blur,
     "Cutout": cutout,
+    "RandomErasing": random_erasing,
 }
 ON_CLIPS = {
     "Rescale": rescale,

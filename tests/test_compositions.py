@@ -4,6 +4,7 @@
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -78,8 +79,11 @@ def test_steps_behind_any_composition(frames, data):
     pixels, _ = scene(20, 26, frames=2)
     maps = [SlowMap(transforms, draws, (20, 26), 0, step, len(frames)) for step in range(len(frames))]
     fills = border["fill"] == "constant"
+    nearest = {"fill": "nearest", "fill_value": 0, "pad": "nearest"}
     unfilled = [
-        type(one)(**{**vars(one), "fill": "nearest", "fill_value": 0}) if hasattr(one, "fill") else one
+        replace(one, **{name: nearest[name] for name in vars(one) if name in nearest})
+        if getattr(one, "fill", None)
+        else one
         for one in transforms
     ]
     placed = render(unfilled if fills else transforms, pixels, frames=frames, draws=draws[:count])["image"]

@@ -34,6 +34,7 @@ STEPS = {
     fc.Hue: [fc.Hue(90), fc.Hue(9, p=0.5, per="frame")],
     fc.Normalize: [fc.Normalize((0.5, 0.4, 0.3), 0.2), fc.Normalize(0.5, dtype="float16")],
     fc.PerSample: [fc.PerSample(), fc.PerSample("float16")],
+    fc.RandomErasing: [fc.RandomErasing(1), fc.RandomErasing(value="random", per="frame")],
     fc.Rescale: [fc.Rescale(), fc.Rescale(1 / 127.5, -1, "float16")],
     fc.SaltAndPepper: [fc.SaltAndPepper(0.1), fc.SaltAndPepper((0, 0.2), fixed=True)],
     fc.Saturation: [fc.Saturation(0.5), fc.Saturation(0, 2, p=0.5, per="frame")],

@@ -86,6 +86,12 @@ def test_descriptions_differ_and_name_no_address():
     assert describe(Declared(np.float64(0.5))) == "Declared(table=0.5, name='a')"
 
 
+def test_options_of_later_versions_are_told_where_they_are_used():
+    """So that states of 0.1.0 fit the same transforms."""
+    assert describe(fc.Resize(9)) == "Resize(size=(9, 9), short_side=None, long_side=None)"
+    assert describe(fc.Resize(9, pad=3)) == "Resize(size=(9, 9), short_side=None, long_side=None, pad=3)"
+
+
 def test_a_function_that_was_called_is_described_alike():
     apply = fc.Apply(lambda clip: clip)
     before = describe(apply)

@@ -21,6 +21,7 @@ import fastclips as fc
 DIGESTS = {
     "cropped": "6a26679b8414e018924cb358d55545a39ef1dc3bd4eefc3462fd723be216359c",
     "resized": "e30a47f31bfd1ec14c6b792c34916726653e8aebd613fc6ff8a69375bc91bc89",
+    "augmented": "d7f40713c92abf7f58cef735bbe3c5057a738e6c1a9da6331b7f7d2590430037",
     "warped": "d740a1fb71734864c2cdbf8e606f181d0e31a5d219f0cc6c558f293b19a66344",
 }
 SHUFFLED = {"shuffle": True, "seed": 5}
@@ -39,6 +40,11 @@ RECIPES = {
         fc.Segments(3),
         [fc.RandomRotation(20, fill="reflect"), fc.CenterCrop(40), fc.Grayscale(p=0.5), fc.Blur((0.3, 1.5))],
         {**SHUFFLED, "drop_last": True, "channels_first": True},
+    ),
+    "augmented": (
+        fc.Windows(2, step=3),
+        [fc.RandAugment(3, 15), fc.Resize(36, pad=0), fc.RandomErasing(0.8, value="random")],
+        SHUFFLED,
     ),
 }
 

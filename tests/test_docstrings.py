@@ -33,7 +33,7 @@ MODULES = sorted(
 
 def public():
     """Name and object of each public class and function; of errors the docstring is all."""
-    homes = [fc, compat, TimeDistributedImageDataGenerator, keras_video]
+    homes = [fc, fc.presets, compat, TimeDistributedImageDataGenerator, keras_video]
     if find_spec("fastclips.testing"):
         homes.append(importlib.import_module("fastclips.testing"))
     if find_spec("keras"):

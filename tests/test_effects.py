@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 from slow_steps import ON_FRAMES
 
 from fastclips.errors import OptionError
-from fastclips.pixels.steps.effects import Blur, Cutout, GaussianNoise, SaltAndPepper
+from fastclips.pixels.steps.effects import Blur, Cutout, GaussianNoise, RandomErasing, SaltAndPepper
 from fastclips.pixels.steps.filters import gaussian
 from fastclips.pixels.steps.noise import normal_field, word_field
 
@@ -41,6 +43,37 @@ def test_cutout(shape, data):
     draws = data.draw(st.lists(units, min_size=4, max_size=4))
     agrees(Cutout(size, 2, (1, 2, 3)), (*shape, 3), draws)
     agrees(Cutout(size, 2, 77), (*shape, 1), draws)
+
+
+@given(st.tuples(sides, sides, st.sampled_from([1, 3])), st.lists(units, min_size=23, max_size=23))
+def test_random_erasing(shape, draws):
+    """Also where the first boxes are too large, and where all are."""
+    agrees(RandomErasing(1, (0.3, 1.0), (0.2, 5)), shape, draws)
+    agrees(RandomErasing(1, (0.1, 0.4), value="random"), shape, draws, number=3, atol=0.05)
+
+
+def test_erased_noise_is_that_of_imagenet():
+    """Once it is normalised, it is standard normal."""
+    step = RandomErasing(1, 0.9, 1.0, "random")
+    frame = step.apply(gray(200, 200), [0.5] * 23, 0)
+    top, left, tall, wide = step.box(200, 200, [0.5] * 23)
+    box = frame[top : top + tall, left : left + wide] / 255
+    np.testing.assert_allclose(box.mean((0, 1)), (0.485, 0.456, 0.406), atol=0.005)
+    np.testing.assert_allclose(box.std((0, 1)), (0.229, 0.224, 0.225), atol=0.005)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"area": 0}, "area=0: must be above 0"),
+        ({"aspect": (2, 1)}, "aspect=(2, 1): must be"),
+        ({"value": (1, 2)}, "three or 'random'"),
+        ({"value": "noise"}, "value='noise': must be"),
+    ],
+)
+def test_what_random_erasing_refuses(options, message):
+    with pytest.raises(OptionError, match=re.escape(message)):
+        RandomErasing(**options)
 
 
 def test_normal_numbers_are_normal():

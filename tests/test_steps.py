@@ -20,7 +20,7 @@ from fastclips.pixels.steps.color import (
     SaturationValue,
 )
 from fastclips.pixels.steps.compiled import CompiledSteps, count_draws
-from fastclips.pixels.steps.effects import Blur, Cutout, GaussianNoise, SaltAndPepper
+from fastclips.pixels.steps.effects import Blur, Cutout, GaussianNoise, RandomErasing, SaltAndPepper
 from fastclips.pixels.steps.normalize import Normalize
 from fastclips.pixels.steps.standardize import ZCA, FeatureWise, PerSample, Rescale
 
@@ -45,6 +45,7 @@ on_frames = st.one_of(
     st.builds(lambda share, more: SaltAndPepper((0, share), **more), st.floats(0, 0.5), noisy),
     st.builds(Blur, st.tuples(st.floats(0, 1), st.floats(1, 3)), **when),
     st.builds(Cutout, st.tuples(st.integers(1, 3), st.integers(1, 4)), st.integers(1, 3), **when),
+    st.builds(RandomErasing, value=st.sampled_from([9, "random"]), **when),
 )
 on_colors = st.one_of(
     st.builds(Saturation, **factors, **when),

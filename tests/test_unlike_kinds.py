@@ -207,7 +207,7 @@ def test_flow_and_depth_equal_the_reference(transforms, draws, fill, kind):
     from dataclasses import replace  # noqa: PLC0415 - beside its use
 
     crops = [t for t in transforms if isinstance(t, fc.RandomCrop)]
-    transforms = [replace(t, fill=fill) if hasattr(t, "fill") else t for t in transforms]
+    transforms = [replace(t, fill=fill) if "fill" in vars(t) else t for t in transforms]
     transforms = [t for t in transforms if t not in crops[1:]]
     frame = FRAME if kind == "flow" else np.arange(14 * 18, dtype=np.uint16).reshape(14, 18, 1)
     count = compile_recipe(transforms).draws

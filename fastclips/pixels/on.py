@@ -70,7 +70,7 @@ class On:
                 "frame choices act on all streams: put it into the list without On"
             )
         if isinstance(transform, type) or not (
-            isinstance(transform, PixelStep) or hasattr(transform, "compose")
+            isinstance(transform, PixelStep) or hasattr(transform, "compose") or hasattr(transform, "halves")
         ):
             raise OptionError(
                 f"On's transform={transform!r}: must be one transform, as in On('mask', Resize((256, 340)))"

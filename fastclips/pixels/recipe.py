@@ -31,9 +31,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from fastclips.errors import OptionError
 from fastclips.options import checked_bool
-from fastclips.pixels.geometry.affine import Axis, Border, Geometry
+from fastclips.pixels.geometry.affine import Axis, Border, Geometry, agreed_border
 from fastclips.pixels.geometry.flips import RandomFlip, check_mirrors
 from fastclips.pixels.on import On, inner
+from fastclips.pixels.policies import PolicyGeometry, PolicyPixels, split_policies
 from fastclips.pixels.steps.base import METHODS, PixelStep
 from fastclips.pixels.steps.compiled import CompiledSteps, count_draws
 from fastclips.pixels.steps.normalize import Normalize
@@ -60,7 +61,7 @@ __all__ = [
 class GeometryTransform(Protocol):
     """A declaration that composes onto the geometry map.
 
-    A transform that may leave the frame has the attributes `fill` and `fill_value` (`geometry.warps`). A
+    A transform that may leave the frame has the attributes `fill` and `fill_value` (`affine.check_border`). A
     transform that can draw for each frame has `per`, one that may mirror left and right has `may_mirror`.
     """
 
@@ -173,6 +174,11 @@ class Recipe:
         return any(isinstance(item, On) for item in (*self.transforms, *self.steps))
 
     @cached_property
+    def _has_policies(self) -> bool:
+        """Whether pixel steps share draws with geometry."""
+        return any(isinstance(step, PolicyPixels) for step in self.steps)
+
+    @cached_property
     def divides_geometry(self) -> bool:
         """Whether `On` restricts geometry to some streams."""
         return any(isinstance(item, On) for item in self.transforms)
@@ -187,7 +193,7 @@ class Recipe:
         OptionError
             If its transforms fill the pixels outside the frame by different rules.
         """
-        if not self.is_divided and not stream.is_field:
+        if not (self.is_divided or self._has_policies or stream.is_field):
             return self
         own: list[bool] = []
         transforms: list[Any] = []
@@ -203,7 +209,7 @@ class Recipe:
                 steps.append(inner(step))
                 columns += draws
         _check_once(steps)
-        border = _border(transforms)
+        border = agreed_border(transforms)
         if stream.is_field:
             border = border._replace(value=stream.ignored)
         return Recipe(
@@ -270,17 +276,25 @@ class Recipe:
         items = [*self.transforms, *self.steps]
         ranges, used = [range(0)] * len(items), 0
         for restricted in (False, True):  # `On` comes last, so that it changes no draw of other transforms
+            policies: list[range] = []
             for number, item in enumerate(items):
-                if isinstance(item, On) is restricted:
-                    ranges[number] = range(used, used + self._count(item))
-                    used = ranges[number].stop
+                if isinstance(item, On) is not restricted:
+                    continue
+                if policies and self.columns is None and isinstance(inner(item), PolicyPixels):
+                    ranges[number] = policies.pop(0)  # of its other half; `columns` repeats them
+                    continue
+                ranges[number] = range(used, used + self._count(item))
+                used = ranges[number].stop
+                if isinstance(inner(item), PolicyGeometry):
+                    policies.append(ranges[number])
         return ranges
 
     @cached_property
     def by_video(self) -> tuple[int, ...]:
         """Which of the clip's draws are those of its video."""
         items = zip((*self.transforms, *self.steps), self._ranges, strict=True)
-        return tuple(chain(*(draws for item, draws in items if getattr(inner(item), "per", "") == "video")))
+        columns = chain(*(draws for item, draws in items if getattr(inner(item), "per", "") == "video"))
+        return tuple(dict.fromkeys(columns))
 
     @cached_property
     def _laid_out(self) -> list[_Listed]:
@@ -317,7 +331,7 @@ class Recipe:
     @property
     def draws(self) -> int:
         """Numbers in [0, 1) that a clip takes."""
-        return sum(map(len, self._ranges))
+        return max((draws.stop for draws in self._ranges), default=0)
 
     @cached_property
     def views(self) -> int:
@@ -356,7 +370,7 @@ class Recipe:
         if channels == 1 and isinstance(self.border.value, tuple):
             raise OptionError(
                 f"fill_value={self.border.value} is for red, green and blue, but gray pictures have one "
-                "channel: give one number"
+                "channel: give one number (as pad= of Resize)"
             )
         return CompiledSteps(self.steps, channels, trials, dtype) if self.steps else None
 
@@ -447,7 +461,7 @@ def compile_recipe(
         transforms = tuple(transforms)
     except TypeError:
         raise OptionError(f"transforms={transforms!r}: must be a list, as in [RandomCrop(224)]") from None
-    for item in transforms:
+    for item in split_policies(transforms):
         transform = inner(item)
         if isinstance(transform, PixelStep):
             steps.append(item)
@@ -459,7 +473,7 @@ def compile_recipe(
     check_mirrors([*map(inner, geometry)])
     channels_first = checked_bool(channels_first, "channels_first")
     dct_scaling = checked_bool(dct_scaling, "dct_scaling")
-    border = _border([item for item in geometry if not isinstance(item, On)])
+    border = agreed_border([item for item in geometry if not isinstance(item, On)])
     return Recipe(tuple(geometry), tuple(steps), channels_first, time_steps, border, dct_scaling)
 
 
@@ -475,16 +489,3 @@ def _instead(given: object) -> str:
     if callable(given) and not isinstance(given, type):
         return "put a function into Apply(...), or Apply(..., per='frame')"
     return "use instances, such as RandomCrop(224)"
-
-
-def _border(transforms: list[Any]) -> Border:
-    """Return the border rule, on which all transforms that have one must agree."""
-    filling: list[Any] = [transform for transform in transforms if hasattr(transform, "fill")]
-    borders = [Border(transform.fill, transform.fill_value) for transform in filling]
-    for transform, border in zip(filling, borders, strict=True):
-        if border != borders[0]:
-            raise OptionError(
-                f"{filling[0]!r} and {transform!r} fill the pixels outside the frame by different rules, but "
-                "share one map: give them the same fill and fill_value"
-            )
-    return borders[0] if borders else Border()

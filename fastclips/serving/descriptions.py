@@ -1,9 +1,10 @@
 """Texts that describe options: they differ if the options do, and are the same in every process.
 
 A function or method is described by its module and qualified name, an array by a digest, a dataclass by its
-fields. Any other object is described by its repr, or by its attributes if its class does not define a repr.
-Objects may be anything, since functions of the user's hold what they like. So there are limits to what is
-looked at, beyond which things are described by their class alone.
+fields, without those of `fastclips.options.ADDED` that have their defaults. Any other object is described by
+its repr, or by its attributes if its class does not define a repr. Objects may be anything, since functions
+of the user's hold what they like. So there are limits to what is looked at, beyond which things are described
+by their class alone.
 """
 
 from __future__ import annotations
@@ -136,7 +137,9 @@ def _attributes(thing: object) -> dict[str, object]:
     """Return the fields of a dataclass, and the other attributes of an object that are no caches."""
     kinds = type(thing).__mro__
     caches = {name for kind in kinds for name, it in vars(kind).items() if isinstance(it, cached_property)}
-    names = [field.name for field in fields(thing)] if is_dataclass(thing) else []
+    own = fields(thing) if is_dataclass(thing) else ()
+    names = [field.name for field in own]
+    later = {f.name for f in own if f.metadata.get("later") and getattr(thing, f.name, None) == f.default}
     for kind in kinds:
         slots = vars(kind).get("__slots__", ())
         names += [slots] if isinstance(slots, str) else slots
@@ -144,5 +147,5 @@ def _attributes(thing: object) -> dict[str, object]:
     return {
         name: getattr(thing, name)
         for name in dict.fromkeys(names)
-        if name not in caches and not name.startswith("__") and hasattr(thing, name)
+        if name not in caches and name not in later and not name.startswith("__") and hasattr(thing, name)
     }

@@ -202,7 +202,7 @@ def _picture_field(
     if shape != clip and recipe.border.fill == "constant":
         raise OptionError(
             f"fill='constant' fills what lies outside the frame after all pixel steps, but a function makes "
-            f"{shape} of clips of {clip}: give another fill"
+            f"{shape} of clips of {clip}: give another fill, or pad= of Resize"
         )
     if not stream.is_field:
         _check_fill_value(recipe.border, dtype)
@@ -216,7 +216,7 @@ def _check_fill_value(border: Border, dtype: str) -> None:
     if border.fill == "constant" and np.any(value.astype(dtype) != value):
         raise OptionError(
             f"fill_value={border.value}: must be a number of {dtype}, which a function makes of clips, or "
-            "give another fill"
+            "give another fill, or pad= of Resize"
         )
 
 

@@ -17,16 +17,29 @@ lies outside the frame.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from fastclips.errors import OptionError
+from fastclips.options import checked_choice, checked_int
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["FILLS", "SCALES", "Axis", "Border", "Geometry", "Warp"]
+__all__ = [
+    "FILLS",
+    "SCALES",
+    "Axis",
+    "Border",
+    "Geometry",
+    "Warp",
+    "agreed_border",
+    "check_border",
+    "checked_fill_value",
+]
 
 FILLS = ("nearest", "constant", "reflect", "wrap")
 SCALES = (8, 4, 2)  # JPEGs decode at these parts of their size, by inverse transforms of fewer points
@@ -252,3 +265,42 @@ class Geometry(NamedTuple):
     def _warped(self, matrix: Iterable[Iterable[float]]) -> Geometry:
         (a, b, c), (d, e, f) = matrix
         return Geometry(Axis.whole(self.y.size), Axis.whole(self.x.size), ((a, b, c), (d, e, f)))
+
+
+def check_border(transform: Any) -> None:  # noqa: ANN401 - any transform that has both
+    """Check a frozen transform's `fill` and `fill_value`."""
+    name, value = (
+        type(transform).__name__,
+        checked_fill_value(transform.fill_value, f"{type(transform).__name__}'s fill_value"),
+    )
+    checked_choice(transform.fill, f"{name}'s fill", FILLS)
+    if np.any(value) and transform.fill != "constant":
+        raise OptionError(
+            f"{name}'s fill={transform.fill!r}: must be 'constant' with fill_value={transform.fill_value!r}"
+        )
+    object.__setattr__(transform, "fill_value", value)
+
+
+def checked_fill_value(value: object, name: str) -> int | tuple[int, int, int]:
+    """Return the value of pixels outside the frame: a byte, or one each for red, green and blue."""
+    parts = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    try:
+        parts = tuple(checked_int(part, "", 0, 256) for part in parts)
+    except OptionError:
+        parts = ()
+    if len(parts) not in (1, 3):
+        raise OptionError(f"{name}={value!r}: must be a byte, 0 to 255, or three")
+    return parts[0] if len(parts) == 1 else parts
+
+
+def agreed_border(transforms: Sequence[Any]) -> Border:
+    """Return the border rule, on which all transforms that have one must agree."""
+    filling: list[Any] = [transform for transform in transforms if getattr(transform, "fill", None)]
+    borders = [Border(transform.fill, transform.fill_value) for transform in filling]
+    for transform, border in zip(filling, borders, strict=True):
+        if border != borders[0]:
+            raise OptionError(
+                f"{filling[0]!r} and {transform!r} fill the pixels outside the frame by different rules, but "
+                "share one map: give them the same fill and fill_value (pad= of Resize is either)"
+            )
+    return borders[0] if borders else Border()

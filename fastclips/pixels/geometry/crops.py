@@ -2,17 +2,27 @@
 
 Each moves the ends of the map's two axes and never mixes the axes. Boxes are whole pixels of the transform's
 input, and in the end of the frame: a crop alone is a copy, anything else one stretched view of the frame
-(`Recipe.geometry`), unless another transform of the list rotates, shears or leaves the frame (`warps`).
+(`Recipe.geometry`), unless a transform of the list rotates, shears or leaves the frame (`warps`, or a
+`Resize` that pads).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from fastclips.errors import OptionError
-from fastclips.options import check_per, checked_int, checked_number, checked_range, checked_size
+from fastclips.options import (
+    ADDED,
+    check_per,
+    checked_choice,
+    checked_int,
+    checked_number,
+    checked_range,
+    checked_size,
+)
+from fastclips.pixels.geometry.affine import checked_fill_value
 from fastclips.pixels.ranges import pick, pick_power
 
 if TYPE_CHECKING:
@@ -324,7 +334,7 @@ class MultiScaleCrop:
 
 @dataclass(frozen=True)
 class Resize:
-    """Scale to a size; give exactly one of the parameters.
+    """Scale to a size; give exactly one of `size`, `short_side` and `long_side`.
 
     Pictures and flow are interpolated bilinearly, masks and depth take the nearest pixel. None is smoothed
     before it shrinks, except JPEGs that shrink by 2 or more: see `dct_scaling` of `ClipLoader`.
@@ -336,11 +346,16 @@ class Resize:
     short_side, long_side : int, optional
         Length of the shorter or the longer side in pixels; the aspect is kept, and the other side rounded to
         the nearest pixel.
+    pad : int, (int, int, int) or str, optional
+        With `size`: keep the aspect, scale the whole frame to fit, in the middle of the output, and fill the
+        rest (letterbox). A byte, or one each for red, green and blue, is the value of the rest, set after all
+        pixel steps, as ``fill="constant"`` of `RandomRotation`, and `ignore` in masks. ``"nearest"``,
+        ``"reflect"`` and ``"wrap"`` are its other rules.
 
     Raises
     ------
     OptionError
-        If not exactly one parameter is given, or it is out of range.
+        If not exactly one size is given, it is out of range, or `pad` is given without `size`.
 
     Examples
     --------
@@ -348,11 +363,17 @@ class Resize:
     >>> loader = fc.ClipLoader(fc.open("frames/"), fc.Windows(4), resize, batch_size=2, workers=0)
     >>> next(iter(loader))[0].shape
     (2, 4, 24, 32, 3)
+    >>> square = [fc.Resize(64, pad=0)]  # 48 rows of the frame between 8 and 8 black ones
+    >>> loader = fc.ClipLoader(fc.open("frames/"), fc.Windows(4), square, batch_size=2, workers=0)
+    >>> x, y = next(iter(loader))
+    >>> x.shape, x[:, :, :8].max(), x[:, :, 56:].max()
+    ((2, 4, 64, 64, 3), np.uint8(0), np.uint8(0))
     """
 
     size: int | tuple[int, int] | None = None
     short_side: int | None = None
     long_side: int | None = None
+    pad: int | tuple[int, int, int] | str | None = field(default=None, metadata=ADDED)
     draws: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
@@ -368,15 +389,38 @@ class Resize:
             object.__setattr__(self, "size", checked_size(value, "Resize's size"))
         else:
             object.__setattr__(self, name, checked_int(value, f"Resize's {name}", 1))
+        self._check_pad()
+
+    def _check_pad(self) -> None:
+        if self.pad is None:
+            return
+        if self.size is None:
+            raise OptionError(f"Resize's pad={self.pad!r}: needs size=, such as Resize(224, pad=0)")
+        if isinstance(self.pad, str):
+            checked_choice(self.pad, "Resize's pad", ("nearest", "reflect", "wrap"))
+        else:
+            object.__setattr__(self, "pad", checked_fill_value(self.pad, "Resize's pad"))
 
     @property
     def fixes_size(self) -> bool:
         """Whether the output's size is the same for frames of any size."""
         return self.size is not None
 
+    @property
+    def fill(self) -> str | None:
+        """The border rule, with `pad`."""
+        return self.pad if self.pad is None or isinstance(self.pad, str) else "constant"
+
+    @property
+    def fill_value(self) -> int | tuple[int, int, int]:
+        """The value of the rest, with `pad`."""
+        return 0 if self.pad is None or isinstance(self.pad, str) else self.pad
+
     def compose(self, geometry: Geometry, draws: Sequence[float]) -> Geometry:  # noqa: ARG002 - protocol
         """Return the map of this transform after `geometry`."""
         sizes = geometry.y.size, geometry.x.size
+        if self.pad is not None:
+            return _letterbox(geometry, _pair(self.size))  # type: ignore[arg-type]
         if self.size is not None:
             height, width = _pair(self.size)
         elif self.short_side is not None:
@@ -384,6 +428,17 @@ class Resize:
         else:
             height, width = (max(_round(size * (self.long_side / max(sizes))), 1) for size in sizes)  # type: ignore[operator]
         return geometry._replace(y=geometry.y.resize(height), x=geometry.x.resize(width))
+
+
+def _letterbox(geometry: Geometry, size: tuple[int, int]) -> Geometry:
+    """Scale the whole input into the middle of an output, by whole pixels, and keep its aspect."""
+    axes, scale = (geometry.y, geometry.x), min(size[0] / geometry.y.size, size[1] / geometry.x.size)
+    boxed = []
+    for axis, length in zip(axes, size, strict=True):
+        part = min(max(_round(axis.size * scale), 1), length)
+        before = (length - part) // 2
+        boxed.append(axis.spread(-before * axis.size / part, length * axis.size / part).resize(length))
+    return geometry._replace(y=boxed[0], x=boxed[1])
 
 
 def _pair(size: int | tuple[int, int]) -> tuple[int, int]:

@@ -25,13 +25,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from fastclips.errors import OptionError
 from fastclips.options import (
     check_per,
-    checked_choice,
     checked_factors,
-    checked_int,
     checked_number,
     checked_range,
 )
-from fastclips.pixels.geometry.affine import FILLS
+from fastclips.pixels.geometry.affine import check_border
 from fastclips.pixels.ranges import pick
 
 if TYPE_CHECKING:
@@ -39,7 +37,7 @@ if TYPE_CHECKING:
 
     from fastclips.pixels.geometry.affine import Geometry
 
-__all__ = ["RandomRotation", "RandomShear", "RandomShift", "RandomZoom"]
+__all__ = ["RandomRotation", "RandomShear", "RandomShift", "RandomZoom", "rotate"]
 
 _STEEPEST = 80  # degrees of a shear: beyond, a frame becomes a thin line
 _FARTHEST = 10_000  # pixels of a shift
@@ -88,17 +86,13 @@ class RandomRotation:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "degrees", _degrees(self.degrees, "RandomRotation's degrees", 360))
-        _check_border(self)
+        check_border(self)
         check_per(self)
 
     def compose(self, geometry: Geometry, draws: Sequence[float]) -> Geometry:
         """Return the map of this transform after `geometry`."""
         low, high = self.degrees  # type: ignore[misc]  # a pair
-        degrees = pick(low, high, draws[0])
-        if degrees == 0:
-            return geometry
-        cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-        return geometry.map_about_center(((cos, sin), (-sin, cos)))
+        return rotate(geometry, pick(low, high, draws[0]))
 
 
 @dataclass(frozen=True)
@@ -146,7 +140,7 @@ class RandomShift:
         for name in ("height", "width"):
             value = checked_number(getattr(self, name), f"RandomShift's {name}", 0, _FARTHEST)
             object.__setattr__(self, name, value)
-        _check_border(self)
+        check_border(self)
         check_per(self)
 
     def compose(self, geometry: Geometry, draws: Sequence[float]) -> Geometry:
@@ -200,7 +194,7 @@ class RandomShear:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "degrees", _degrees(self.degrees, "RandomShear's degrees", _STEEPEST))
-        _check_border(self)
+        check_border(self)
         check_per(self)
 
     def compose(self, geometry: Geometry, draws: Sequence[float]) -> Geometry:
@@ -275,7 +269,7 @@ class RandomZoom:
             low, high = checked_factors("RandomZoom", self.low, self.high, *_FACTORS, instead)
             object.__setattr__(self, "low", low)
             object.__setattr__(self, "high", high)
-        _check_border(self)
+        check_border(self)
         check_per(self)
 
     @property
@@ -301,24 +295,16 @@ class RandomZoom:
         return geometry._replace(y=axes[0], x=axes[1])
 
 
+def rotate(geometry: Geometry, degrees: float) -> Geometry:
+    """Return the map of a rotation about the centre, counterclockwise, after `geometry`."""
+    if degrees == 0:
+        return geometry
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return geometry.map_about_center(((cos, sin), (-sin, cos)))
+
+
 def _degrees(value: object, name: str, most: float) -> tuple[float, float]:
     if isinstance(value, (tuple, list)):
         return checked_range(value, name, -most, most)
     degrees = checked_number(value, name, 0, most)
     return -degrees, degrees
-
-
-def _check_border(transform: Any) -> None:  # noqa: ANN401 - any transform that has both
-    """Check a frozen transform's `fill` and `fill_value`."""
-    name, value = type(transform).__name__, transform.fill_value
-    checked_choice(transform.fill, f"{name}'s fill", FILLS)
-    parts = tuple(value) if isinstance(value, (tuple, list)) else (value,)
-    try:
-        parts = tuple(checked_int(part, "", 0, 256) for part in parts)
-    except OptionError:
-        parts = ()
-    if len(parts) not in (1, 3):
-        raise OptionError(f"{name}'s fill_value={value!r}: must be a byte, 0 to 255, or three")
-    if any(parts) and transform.fill != "constant":
-        raise OptionError(f"{name}'s fill={transform.fill!r}: must be 'constant' with fill_value={value!r}")
-    object.__setattr__(transform, "fill_value", parts[0] if len(parts) == 1 else parts)

@@ -1,4 +1,4 @@
-"""Pixel steps that degrade frames, so that a model learns to ignore it: noise, blur, boxes cut out.
+"""Pixel steps that degrade frames, so that a model learns to ignore it: noise, blur, boxes cut out or erased.
 
 The result depends on a pixel's place or neighbours, so each is a pass over the frame in float32. Values are
 on the scale of bytes, 0 to 255; the engine clips the results (`fastclips.pixels.steps.compiled`).
@@ -9,6 +9,7 @@ By default each frame of a clip has noise of its own, as from a sensor, of one s
 
 from __future__ import annotations
 
+import math
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from fastclips.options import (
     checked_range,
     checked_size,
 )
-from fastclips.pixels.ranges import pick
+from fastclips.pixels.ranges import pick, pick_power
 from fastclips.pixels.steps.base import PixelStep
 from fastclips.pixels.steps.noise import normal_field, word_field
 
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Blur", "Cutout", "GaussianNoise", "SaltAndPepper"]
+__all__ = ["Blur", "Cutout", "GaussianNoise", "RandomErasing", "SaltAndPepper"]
 
+_TRIES = 10  # boxes of RandomErasing, of which the first that fits is taken
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as torchvision states them
 _NO_BLUR = 0.05  # pixels: a neighbour weighs exp(-200)
 
 
@@ -225,12 +228,7 @@ class Cutout(PixelStep):
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", checked_size(self.size, "Cutout's size"))
         object.__setattr__(self, "count", checked_int(self.count, "Cutout's count", 1, 65))
-        if isinstance(self.value, (tuple, list)):
-            value: object = tuple(checked_number(part, "Cutout's value", 0, 255) for part in self.value)
-            if len(self.value) != 3:  # noqa: PLR2004 - red, green, blue
-                raise OptionError(f"Cutout's value={self.value!r}: must be one number or three")
-        else:
-            value = checked_number(self.value, "Cutout's value", 0, 255)
+        value = _checked_value(self.value, "Cutout")
         object.__setattr__(self, "value", value)
         object.__setattr__(self, "draws", 2 * self.count)  # top and left of each box
         object.__setattr__(self, "needs_color", isinstance(value, tuple))
@@ -259,6 +257,103 @@ class Cutout(PixelStep):
             left = min(int(draws[2 * box + 1] * across), across - 1)
             frame[top : top + height, left : left + width] = self.value
         return frame
+
+
+@dataclass(frozen=True)
+class RandomErasing(PixelStep):
+    """Fill a box of random area, aspect and position: random erasing of Zhong et al.
+
+    The box is drawn as in torchvision: up to 10 times, until its sides are shorter than those of the frame;
+    if none is, nothing is erased. All frames of a clip share the box. A frame step.
+
+    torchvision and timm erase after they standardise. This step works on bytes, so it stands before
+    `Normalize`: the values are on the scale of bytes. ``value="random"`` is normally distributed noise of the
+    mean and the standard deviation of ImageNet, which `Normalize` of the same numbers makes standard normal
+    noise, but cut off at black and white. Each pixel has noise of its own, in each frame.
+
+    Parameters
+    ----------
+    p : float
+        Probability that the step acts on a clip (on a frame, with ``per="frame"``), 0 to 1.
+    area : float or (float, float)
+        Area of the box as a share of the frame, above 0 and at most 1; from a pair, drawn uniformly.
+    aspect : float or (float, float)
+        Height of the box over its width, 0.01 to 100; from a pair, drawn so that its logarithm is uniform.
+    value : float, (float, float, float) or "random"
+        What fills the box, 0 to 255: one number for all channels, or red, green and blue; or noise.
+    per : {"clip", "frame", "video"}
+        Whether all frames of a clip share the box, each frame draws its own, or all clips of a
+        video share one draw in each epoch.
+
+    Examples
+    --------
+    >>> frame = np.full((4, 6, 1), 7, np.float32)
+    >>> step = fc.RandomErasing(p=1, area=0.25, aspect=1.5)
+    >>> step.apply(frame, [0.0] * 20 + [0.5, 0.9, 0.0], 0)[..., 0]
+    array([[7., 7., 7., 7., 7., 7.],
+           [7., 7., 7., 7., 0., 0.],
+           [7., 7., 7., 7., 0., 0.],
+           [7., 7., 7., 7., 0., 0.]], dtype=float32)
+    """
+
+    kind = "frame"
+    p: float = 0.5
+    area: float | tuple[float, float] = (0.02, 0.33)
+    aspect: float | tuple[float, float] = (0.3, 3.3)
+    value: float | tuple[float, float, float] | str = 0.0
+    _: KW_ONLY
+    per: str = "clip"
+    draws = 2 * _TRIES + 3  # area and aspect of each box, top, left, the key of the noise
+
+    def __post_init__(self) -> None:
+        area = checked_range(self.area, "RandomErasing's area", 0, 1)
+        if area[0] == 0:
+            raise OptionError(f"RandomErasing's area={self.area!r}: must be above 0")
+        object.__setattr__(self, "area", area)
+        aspect = checked_range(self.aspect, "RandomErasing's aspect", 0.01, 100)
+        object.__setattr__(self, "aspect", aspect)
+        if self.value != "random":
+            object.__setattr__(self, "value", _checked_value(self.value, "RandomErasing", " or 'random'"))
+        object.__setattr__(self, "needs_color", isinstance(self.value, tuple))
+        check_chance(self)
+
+    def box(self, height: int, width: int, draws: Sequence[float]) -> tuple[int, int, int, int] | None:
+        """Return top, left, height and width of the box in a frame of a size; None if no box fits."""
+        for attempt in range(_TRIES):
+            share, ratio = draws[2 * attempt : 2 * attempt + 2]
+            low, high = self.area  # type: ignore[misc]  # a pair
+            area = pick(low, high, share) * height * width
+            low, high = self.aspect  # type: ignore[misc]  # a pair
+            aspect = pick_power(low, high, ratio)
+            tall, wide = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+            if tall < height and wide < width:
+                top, left = draws[2 * _TRIES : 2 * _TRIES + 2]
+                return int(top * (height - tall + 1)), int(left * (width - wide + 1)), tall, wide
+        return None
+
+    def apply(self, frame: NDArray[np.float32], draws: Sequence[float], number: int) -> NDArray[np.float32]:
+        """Change a frame, (H, W, C) on the scale of bytes, in place."""
+        box = self.box(frame.shape[0], frame.shape[1], draws)
+        if box is not None:
+            top, left, tall, wide = box
+            inside = frame[top : top + tall, left : left + wide]
+            if self.value == "random":
+                mean, std = (np.array(numbers, np.float32) for numbers in (_MEAN, _STD))
+                if len(mean) != frame.shape[2]:
+                    mean, std = mean.mean(), std.mean()
+                inside[...] = 255 * (mean + std * normal_field(draws[-1], number, inside.shape))
+            else:
+                inside[...] = self.value
+        return frame
+
+
+def _checked_value(value: object, owner: str, instead: str = "") -> float | tuple[float, ...]:
+    """Return a value of pixels: a number from 0 to 255, or three."""
+    if not isinstance(value, (tuple, list)):
+        return checked_number(value, f"{owner}'s value", 0, 255)
+    if len(value) != 3:  # noqa: PLR2004 - red, green, blue
+        raise OptionError(f"{owner}'s value={value!r}: must be one number or three{instead}")
+    return tuple(checked_number(part, f"{owner}'s value", 0, 255) for part in value)
 
 
 def _check_fixed(step: GaussianNoise | SaltAndPepper) -> None:

@@ -24,7 +24,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["normal_field", "word_field"]
+__all__ = ["normal_field", "normal_of", "word_field"]
 
 _NOISE = 2**63
 _ENTRIES = 2**16
@@ -44,6 +44,11 @@ def normal_field(draw: float, number: int, shape: tuple[int, ...]) -> NDArray[np
     """
     count = math.prod(shape)
     return np.take(_normal_table(), _words(draw, number, -(-count // 4)).view("<u2")[:count]).reshape(shape)
+
+
+def normal_of(draw: float) -> float:
+    """Return the standard normal number that a draw in [0, 1) means."""
+    return float(_normal_table()[int(draw * _ENTRIES)])
 
 
 def word_field(draw: float, number: int, shape: tuple[int, ...]) -> NDArray[np.uint32]:
