@@ -29,10 +29,20 @@ if TYPE_CHECKING:
     from fastclips.pixels.geometry.affine import Geometry
     from fastclips.pixels.geometry.regions import Source
 
-__all__ = ["copy_held", "count_marks", "decode_or_share", "make_crop", "placed", "write_arrays"]
+__all__ = [
+    "LAST_RUNG",
+    "bits_of",
+    "copy_held",
+    "count_marks",
+    "decode_or_share",
+    "make_crop",
+    "placed",
+    "rows_of",
+    "write_arrays",
+]
 
-_LAST = int(Rung.WHOLE)  # the last rung that `Decoder.decode_crops` uses
-_PLACED = {*range(_LAST + 1), HELD_MARK, FILLED_MARK}
+LAST_RUNG = int(Rung.WHOLE)  # the last rung that `Decoder.decode_crops` uses
+_PLACED = {*range(LAST_RUNG + 1), HELD_MARK, FILLED_MARK}
 
 
 def make_crop(
@@ -78,7 +88,7 @@ def make_crop(
         mirrored=geometry.flip,
         flipped=geometry.flip_vertical,
         method=Method.NEAREST if nearest else Method.LINEAR,
-        table=None if table is None else _bits(table),
+        table=None if table is None else bits_of(table),
         **options,
     )
 
@@ -119,7 +129,7 @@ def decode_or_share(
     dict of int to int
         The mark of each frame.
     """
-    rows = _rows(output)
+    rows = rows_of(output)
     kept = {frame: slots[frame] for frame in firsts if frame in slots} if area is not None else {}
     if not kept or area is None:
         return dict(zip(firsts, decoder.decode_crops(files, [*firsts.values()], crop, rows), strict=True))
@@ -148,7 +158,7 @@ def write_arrays(
 
     The parameters are as for `decode_or_share`.
     """
-    marks = write_crops([*arrays], [*firsts.values()], crop, _rows(output))
+    marks = write_crops([*arrays], [*firsts.values()], crop, rows_of(output))
     return {frame for frame, mark in zip(firsts, marks, strict=True) if mark == Rung.ARRAY}
 
 
@@ -165,7 +175,7 @@ def copy_held(
     The parameters are as for `decode_or_share`.
     """
     kept = [slots[frame] for frame in firsts]
-    marks = area.copy_crops(video, [*firsts], kept, [*firsts.values()], crop, _rows(output))
+    marks = area.copy_crops(video, [*firsts], kept, [*firsts.values()], crop, rows_of(output))
     return {frame for frame, mark in zip(firsts, marks, strict=True) if mark == HELD_MARK}
 
 
@@ -176,30 +186,28 @@ def placed(marks: Mapping[int, int]) -> Collection[int]:
     return {frame for frame, mark in marks.items() if mark in _PLACED}
 
 
-def count_marks(
-    marks: Mapping[int, int], size: tuple[int, int], source: Source, scale: int, meter: Meter
-) -> None:
+def count_marks(marks: bytes, size: tuple[int, int], source: Source, scale: int, meter: Meter) -> None:
     """Count frames of a size, of which a part was decoded at a scale, by their marks."""
     top, left, bottom, right = source
     pixels, decoded = size[0] * size[1] / scale**2, (bottom - top) * (right - left) / scale**2
-    found = bytes(marks.values())
-    for mark in {*found}:
-        count = found.count(mark)
-        if mark <= _LAST:
+    for mark in {*marks}:
+        count = marks.count(mark)
+        if mark <= LAST_RUNG:
             meter.add_decoded(mark, pixels, decoded, count)
         elif mark == FILLED_MARK:
-            meter.add_decoded(_LAST, pixels, pixels, count)
+            meter.add_decoded(LAST_RUNG, pixels, pixels, count)
             meter.add(FILLED, count)
         elif mark == HELD_MARK:
             meter.add(HELD, count)
 
 
-def _rows(output: NDArray[Any]) -> NDArray[Any]:
+def rows_of(output: NDArray[Any]) -> NDArray[Any]:
     """View an output as native code takes it: with four axes, as unsigned integers."""
     if output.ndim < 4:  # noqa: PLR2004 - masks have no last axis
         output = output[..., None]
-    return _bits(output)
+    return bits_of(output)
 
 
-def _bits(array: NDArray[Any]) -> NDArray[Any]:
+def bits_of(array: NDArray[Any]) -> NDArray[Any]:
+    """View an array as native code takes it: as unsigned integers."""
     return array if array.dtype == np.uint8 else array.view(f"u{array.itemsize}")

@@ -238,7 +238,7 @@ class ClipPlacer:
         )
         done = placed(marks)
         self._note_placed(size, shown, done)
-        count_marks(marks, size, source, self._scale, meter)
+        count_marks(bytes(marks.values()), size, source, self._scale, meter)
         return done
 
     def _place_arrays(

@@ -16,6 +16,7 @@ from fastclips._native import Files
 from fastclips.data.storage import absent_picture, count_bytes, opened
 from fastclips.engine.arena import Damage
 from fastclips.engine.clip_placer import Clip, ClipPlacer, StreamSetup, size_text
+from fastclips.engine.plain_clips import PlainClips
 from fastclips.engine.rendering import BYTES, DECODE, KERNEL, MOVIE_FRAMES, READ, STEPS, Meter, at_path
 from fastclips.errors import DamageError, FastclipsError, FrameError, OptionError
 from fastclips.pixels.decoding.decoder import Decoder
@@ -76,6 +77,7 @@ class Renderer:
         self._scratch: dict[str, NDArray[Any]] = {}  # pictures before their pixel steps, by stream
         self._weights = np.array([spec.weighting.table if spec.weighting else ()], np.float32)
         self._bypass_cache = single_threaded and spec.layout.nbytes > _CACHED
+        self._plain = PlainClips.of(spec, self._setups, bypass_cache=self._bypass_cache)
         self.shared: SharedFrames | None = None
 
     def _set_up(self, stream: StreamSpec) -> StreamSetup:
@@ -149,6 +151,10 @@ class Renderer:
         counters: NDArray[np.float64],
         lost: str = "",
     ) -> list[Damage]:
+        if self._plain is not None and self.shared is None and not lost:
+            with Meter(counters) as meter:
+                if self._plain.render(ticket, row, meter):
+                    return []
         frames, clip = self._clip(ticket, ticket["draws"].tolist())
         damage: list[Damage] = []
         if lost:

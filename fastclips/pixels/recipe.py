@@ -33,6 +33,7 @@ from fastclips.errors import OptionError
 from fastclips.options import checked_bool
 from fastclips.pixels.geometry.affine import Axis, Border, Geometry, agreed_border
 from fastclips.pixels.geometry.flips import RandomFlip, check_mirrors
+from fastclips.pixels.geometry.plain_crops import PlainCrops
 from fastclips.pixels.on import On, inner
 from fastclips.pixels.policies import PolicyGeometry, PolicyPixels, split_policies
 from fastclips.pixels.steps.base import METHODS, PixelStep
@@ -314,6 +315,11 @@ class Recipe:
     def by_frame(self) -> bool:
         """Whether each time step has a map of its own."""
         return any(listed.stride for listed in self._laid_out)
+
+    @cached_property
+    def plain_crops(self) -> PlainCrops | None:
+        """The geometry in whole numbers, if all of it crops and mirrors, once per clip."""
+        return PlainCrops.of(self._laid_out)
 
     @cached_property
     def swapping(self) -> Swapping | None:

@@ -82,9 +82,11 @@ class RandomCrop:
         """Return the map of this transform after `geometry`."""
         height, width = size = _pair(self.size)
         _check_fits(size, geometry, "RandomCrop")
-        top = _pick(draws[0], geometry.y.size - height + 1)
-        left = _pick(draws[1], geometry.x.size - width + 1)
-        return geometry.crop((top, left), size)
+        return geometry.crop(self.corner(geometry.y.size - height, geometry.x.size - width, draws), size)
+
+    def corner(self, down: int, across: int, draws: Sequence[float]) -> tuple[int, int]:
+        """Return the top and left of the box, in a frame that is so many pixels higher and wider."""
+        return _pick(draws[0], down + 1), _pick(draws[1], across + 1)
 
 
 @dataclass(frozen=True)
@@ -117,12 +119,15 @@ class CenterCrop:
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", checked_size(self.size, "CenterCrop's size"))
 
-    def compose(self, geometry: Geometry, draws: Sequence[float]) -> Geometry:  # noqa: ARG002 - protocol
+    def compose(self, geometry: Geometry, draws: Sequence[float]) -> Geometry:
         """Return the map of this transform after `geometry`."""
         height, width = size = _pair(self.size)
         _check_fits(size, geometry, "CenterCrop")
-        top, left = (geometry.y.size - height) // 2, (geometry.x.size - width) // 2
-        return geometry.crop((top, left), size)
+        return geometry.crop(self.corner(geometry.y.size - height, geometry.x.size - width, draws), size)
+
+    def corner(self, down: int, across: int, draws: Sequence[float]) -> tuple[int, int]:  # noqa: ARG002 - as RandomCrop
+        """Return the top and left of the box, in a frame that is so many pixels higher and wider."""
+        return down // 2, across // 2
 
 
 @dataclass(frozen=True)

@@ -122,11 +122,16 @@ class RandomFlip:
 
     def compose(self, geometry: Geometry, draws: Sequence[float]) -> Geometry:
         """Return the map of this transform after `geometry`."""
-        if self.mirrors(draws[0]):
+        across, down = self.flips(draws)
+        if across:
             geometry = geometry._replace(x=geometry.x.mirror())
-        if self.vertical > 0 and draws[1] < self.vertical:
+        if down:
             geometry = geometry._replace(y=geometry.y.mirror())
         return geometry
+
+    def flips(self, draws: Sequence[float]) -> tuple[bool, bool]:
+        """Return whether left and right are mirrored, and whether top and bottom are."""
+        return self.mirrors(draws[0]), self.vertical > 0 and draws[1] < self.vertical
 
 
 def swap_table(pairs: Iterable[tuple[int, int]], size: int) -> NDArray[np.intp]:
