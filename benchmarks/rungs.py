@@ -8,7 +8,8 @@ renderer decodes every frame whole with simplejpeg, without DCT scaling, and is 
 are film (`frames.py`; quality 88, 4:2:0); packs are made of them by `fastclips pack`. Clips of 16 frames,
 batches of 8, shuffled, a random flip for each; uint8. The third side is a bare loop in each of 2 processes:
 it reads the frames of random clips in one call each, cuts random boxes of the same size by the same native
-call, and writes them to rows of memory as large as the loader's slots. It has no plan and no consumer.
+call, and writes them to rows of memory as large as the loader's slots, and of the same kind. It has no plan
+and no consumer.
 
 Result. Only the first two lines with `dct` are of this bare loop; before, it read no file and dropped what it
 decoded. The lines without `dct` are with the fast inverse DCT::
@@ -58,6 +59,7 @@ import os
 import tempfile
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from mmap import mmap
 from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
@@ -81,6 +83,8 @@ from fastclips.spec import StreamSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
 
     from fastclips.data.dataset import Dataset
 
@@ -194,7 +198,7 @@ class BareLoop:
         self._storage, random = opened(sent.unpickled()), np.random.default_rng(number)
         stream = StreamSpec("image")
         self._decoder = Decoder(stream)
-        self._output = np.ones((SLOTS * BATCH, TIME_STEPS, crop, crop, 3), np.uint8)  # of this process alone
+        self._output = like_a_ring((SLOTS * BATCH, TIME_STEPS, crop, crop, 3))
         height, width = frame_size(self._storage.read("image", 0, 0))
         self._clips = []
         for _ in range(CLIPS):
@@ -218,6 +222,17 @@ class BareLoop:
             number += 1
         clips, self._number = number - self._number, number
         return clips * TIME_STEPS, now - began, process_time() - cpu
+
+
+def like_a_ring(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return memory of the kind that batches have, but of this process alone: a memfd, touched."""
+    size = int(np.prod(shape))
+    file = os.memfd_create("rungs")
+    os.ftruncate(file, size)
+    memory = np.frombuffer(mmap(file, size), np.uint8).reshape(shape)
+    os.close(file)
+    memory[...] = 1
+    return memory
 
 
 def serve(load: Callable[[], Any], answers: int) -> None:
