@@ -93,6 +93,16 @@ def test_fit_warns_unless_the_number_of_batches_is_stated(frames):
             list(known)
 
 
+def test_batches_go_ahead_to_a_device(frames):
+    """The device is the CPU where there is no GPU; batches are the same, also those that were kept."""
+    with make_loader(frames) as loader, make_loader(frames) as other:
+        device = tf.data.experimental.prefetch_to_device("/GPU:0", buffer_size=2)
+        ahead = list(loader.to_tf_dataset().apply(device))
+        for (x, y), (frames_of, labels_of) in zip(ahead, other, strict=True):
+            np.testing.assert_array_equal(x, frames_of)
+            np.testing.assert_array_equal(y, labels_of)
+
+
 def test_the_batch_dimension_is_known_where_all_batches_are_full(frames):
     x, y = to_tf_dataset(make_loader(frames, batch_size=4)).element_spec  # 18 clips
     assert (x, y) == (tf.TensorSpec((None, 4, 32, 32, 3), tf.uint8), tf.TensorSpec((None,), tf.int64))
