@@ -39,6 +39,11 @@ def end_threads() -> None:
     Let no other thread of this process return from native code that runs without the GIL.
     """
 
+def libjpeg_turbo() -> str:
+    """
+    Return the version of the libjpeg-turbo that this module was built with.
+    """
+
 class Rung(enum.IntEnum):
     """The ways a frame is decoded, cheapest first. All give the same pixels."""
 

@@ -5,7 +5,11 @@
 #include "bindings.h"
 #include "frames.h"
 #include "layout.h"
+#include "region.h"
 #include "shared_crops.h"
+
+#define FASTCLIPS_QUOTED(text) #text
+#define FASTCLIPS_TEXT(macro) FASTCLIPS_QUOTED(macro)
 
 NB_MODULE(_native, m) {
     // At exit, a thread that still iterates keeps its loader alive: not a leak.
@@ -46,6 +50,10 @@ NB_MODULE(_native, m) {
 
     m.def("end_threads", &Unlocked::end,
           "Let no other thread of this process return from native code that runs without the GIL.");
+
+    m.def(
+        "libjpeg_turbo", [] { return FASTCLIPS_TEXT(LIBJPEG_TURBO_VERSION); },
+        "Return the version of the libjpeg-turbo that this module was built with.");
 
     bind_decoding(m);
     bind_dct(m);

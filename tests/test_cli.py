@@ -1,7 +1,10 @@
+import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers import make_frames, run_python
 
@@ -45,7 +48,12 @@ def test_version(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["--version"])
     assert stop.value.code == 0
-    assert capsys.readouterr().out == f"fastclips {fastclips.__version__}\n"
+    first, python, jpeg, *packages = capsys.readouterr().out.splitlines()
+    assert first == f"fastclips {fastclips.__version__}"
+    assert python.startswith(f"Python {platform.python_version()} on Linux-")
+    assert re.fullmatch(r"libjpeg-turbo \d+(\.\d+)+", jpeg)
+    assert {"numpy", "numba", "simplejpeg", "pillow"} <= {line.split()[0] for line in packages}
+    assert f"numpy {np.__version__}" in packages
 
 
 @pytest.mark.parametrize("wrong", [["benhc"], ["bench"], ["bench", "x", "--crop", "y"], ["--nothing"]])

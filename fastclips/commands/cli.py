@@ -16,7 +16,6 @@ from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from fastclips import __version__
 from fastclips.errors import FastclipsError, FrameError, OptionError
 
 if TYPE_CHECKING:
@@ -118,7 +117,9 @@ def _parser(called: str | None) -> argparse.ArgumentParser:
         epilog=_MANUAL,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"fastclips {__version__}")
+    parser.add_argument(
+        "--version", action=_Versions, nargs=0, help="show the version, and those of what it uses, and exit"
+    )
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
     for name, summary in _COMMANDS.items():
         command = commands.add_parser(
@@ -129,6 +130,16 @@ def _parser(called: str | None) -> argparse.ArgumentParser:
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     return parser
+
+
+class _Versions(argparse.Action):
+    """``--version``, which looks up the versions when it is given, not at each start."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print the versions and exit."""
+        versions = import_module("fastclips.commands.versions")
+        print("\n".join(versions.lines()))
+        parser.exit()
 
 
 if __name__ == "__main__":
