@@ -57,7 +57,7 @@ class Draws:
     epoch : int
         At least 0 and below 2**63.
     first_video : int
-        The number of the first video of a set, among those of a mix.
+        Added to the items of `Purpose.WINDOW`: the first video of a set, among those of a mix.
     """
 
     seed: int
@@ -81,6 +81,7 @@ class Draws:
         ndarray of uint64, (items, columns)
             Raw words.
         """
+        first += self.first_video if purpose == Purpose.WINDOW else 0
         blocks = -(-columns // 4)
         out = np.empty((items, blocks, 4), np.uint64)
         # NumPy increments the counter before each block. Start one earlier, so blocks equal Random123's.
@@ -110,7 +111,7 @@ class Draws:
         ndarray of float64, (videos, columns)
             Uniform numbers, the same for a video whatever the number of videos and columns.
         """
-        return self.units(Purpose.WINDOW, self.first_video, videos, columns)
+        return self.units(Purpose.WINDOW, 0, videos, columns)
 
     def units_at(self, purpose: Purpose, items: NDArray[np.int64], columns: int) -> NDArray[np.float64]:
         """Return numbers in [0, 1) of any items; fast for runs of consecutive items.

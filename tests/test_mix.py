@@ -1,0 +1,471 @@
+"""`fastclips.mix`: datasets as one, wherever they lie, with the pixels, labels and times of each."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+from helpers import make_frames, make_masks, picture
+from hypothesis import given
+from hypothesis import strategies as st
+from labelled import arrays, several
+from object_server import ObjectServer
+from stress import digest
+
+import fastclips as fc
+from fastclips.data.frame_times import FrameTimes, Timing
+from fastclips.data.mixed_storage import MixedStorage
+from fastclips.testing import check_storage
+
+WINDOWS = fc.Windows(4, step=2)
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory):
+    """Other videos: three classes, of which two are those of `frames`; some names of videos are the same."""
+    return make_frames(tmp_path_factory.mktemp("others"), videos=4, frames=9, classes=3)
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory, others):
+    folder = tmp_path_factory.mktemp("packed") / "pack"
+    fc.pack(others, folder, codec="dct", shard_size="20KiB", workers=0)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def both(frames, packed):
+    return fc.open(frames), fc.open(packed)
+
+
+@pytest.fixture(scope="module")
+def movies(tmp_path_factory):
+    pytest.importorskip("av", reason="video extra")
+    from videos import show, write_movie  # noqa: PLC0415 - needs PyAV
+
+    root = tmp_path_factory.mktemp("movies")
+    for name, count in (("class_1/m0", 13), ("class_3/m1", 9)):
+        write_movie(root / f"{name}.mp4", [show(number) for number in range(count)])
+    return root
+
+
+def pixels(videos=3, frames=8):
+    return np.stack([[picture(100 * v + f) for f in range(frames)] for v in range(videos)])
+
+
+def loader_of(data, clips=WINDOWS, transforms=(), **options):
+    return fc.ClipLoader(
+        data, clips, transforms, **({"batch_size": 4, "workers": 0, "shuffle": True, "seed": 3} | options)
+    )
+
+
+def by_paths(data, transforms, **options):
+    """Pixels and class of each clip by the paths of its frames."""
+    with loader_of(data, fc.Windows(4, step=1), transforms, shuffle=False, **options) as loader:
+        paths = loader.plan_table(0)["paths"].tolist()
+        rows = [(clip, data.classes[label]) for x, y in loader for clip, label in zip(x, y, strict=True)]
+    return dict(zip(map(tuple, paths), rows, strict=True))
+
+
+SOURCES = {
+    "frames": lambda given: fc.open(given("frames")),
+    "pack": lambda given: fc.open(given("packed")),
+    "arrays": lambda _: fc.open(images=pixels(), labels=["class_0", "class_5", "class_1"]),
+    "movies": lambda given: fc.open(given("movies")),
+}
+CHOSEN = {"frames pack": 0, "arrays frames pack": 2, "movies frames": 2, "pack movies arrays": 0}  # workers
+
+
+@pytest.mark.parametrize("names", CHOSEN)
+def test_clips_have_the_pixels_and_classes_of_their_set(names, request):
+    """Frames that are shrunk by 2, kept by the loader's cache, read by one storage or the other."""
+    sets = [SOURCES[name](request.getfixturevalue) for name in names.split()]
+    transforms = [fc.Resize((24, 32)), fc.CenterCrop(20)]
+    expected = {}
+    for one in sets:
+        expected.update(by_paths(one, transforms))
+    mixed = fc.mix(sets, [3, 2, 1][: len(sets)], clips_per_epoch=18)
+    with loader_of(mixed, transforms=transforms, workers=CHOSEN[names]) as loader:
+        seen = set()
+        for epoch in range(3):
+            table = loader.plan_table(epoch)
+            rows = [(clip, label) for x, y in loader for clip, label in zip(x, y, strict=True)]
+            assert np.bincount(table["set"]).tolist() == [[11, 7], [9, 6, 3]][len(sets) - 2]
+            assert table["label"].tolist() == [label for _, label in rows]
+            for paths, (clip, label) in zip(table["paths"].tolist(), rows, strict=True):
+                pixels_, name = expected[tuple(paths)]
+                np.testing.assert_array_equal(clip, pixels_)
+                assert mixed.classes[label] == name
+                seen.add(tuple(paths))
+        assert len(seen) > 20
+        assert not loader.damaged
+
+
+def test_without_shares_all_clips_come_once(both):
+    mixed = fc.mix(both)
+    assert repr(mixed) == "<Dataset: 10 videos, 108 frames, 3 classes; image; 2 sets>"
+    with loader_of(mixed, shuffle=False, batch_size=1) as loader:
+        served = [digest(batch) for batch in loader]
+    alone = []
+    for one in both:
+        with loader_of(one, shuffle=False, batch_size=1) as loader:
+            alone += [digest(batch) for batch in loader]
+    assert served == alone
+    with loader_of(mixed, batch_size=1, weights="balanced", interleave=None) as loader:
+        assert len(loader) == len(alone)
+    with loader_of(mixed, batch_size=1, interleave=4) as loader:
+        assert sorted(digest(batch) for batch in loader) == sorted(alone)
+
+
+def test_the_default_epoch_has_as_many_clips_as_all_sets(both):
+    with loader_of(fc.mix(both, [1, 1])) as loader:
+        assert np.bincount(loader.plan_table(0)["set"]).tolist() == [21, 21]  # of 30 and 12
+    with loader_of(fc.mix(both, clips_per_epoch=21)) as loader:
+        assert np.bincount(loader.plan_table(0)["set"]).tolist() == [15, 6]
+    with loader_of(fc.mix(both, [1, 1]), transforms=[fc.ThreeCrop(40)], draws_per_clip=2) as loader:
+        assert len(loader.plan_table(0)["set"]) == 42 * 3 * 2
+
+
+def test_samplers_of_their_own(both):
+    mixed = fc.mix(both, [1, 1], clips_per_epoch=24)
+    samplers = [fc.Windows(4, step=8), fc.RandomWindow(4)]
+    with loader_of(mixed, samplers) as loader:
+        table = loader.plan_table(1)
+        assert {*table["start"][table["set"] == 0].tolist()} == {0, 8}
+        assert {*table["start"][table["set"] == 1].tolist()} > {0, 2}
+        described = loader.state_dict()["parts"]["clips"]["sampler"]
+        assert [text.split("(")[0] for text in described] == ["Windows", "RandomWindow"]
+    with loader_of(fc.mix(both), [fc.Windows(4), fc.Windows(4, step=1)], shuffle=False) as loader:
+        table = loader.plan_table(0)
+        assert np.bincount(table["set"]).tolist() == [18, 24]
+        assert table["start"][:18].tolist() == [0, 4, 8] * 6
+        assert table["start"][18:24].tolist() == [*range(6)]
+    for clips, message in [
+        ([fc.Windows(4)] * 3, "clips= is a list of 3.*this mix has 2 sets"),
+        ([fc.Windows(4), fc.Windows(5)], "time_steps of 4, 5: must be the same"),
+        ([fc.Windows(4), 7], "clips=7: must be a sampler"),
+    ]:
+        with pytest.raises(fc.OptionError, match=message):
+            loader_of(mixed, clips)
+    with pytest.raises(fc.OptionError, match=r"clips= is a list of 2.*this dataset is no mix"):
+        loader_of(both[0], samplers)
+
+
+def test_ranks_and_workers_and_resumed_loaders_serve_the_same_bits(both, movies):
+    mixed = fc.mix([*both, fc.open(movies)], [4, 1, 2], clips_per_epoch=23)
+    samplers = [WINDOWS, fc.RandomWindow(4), WINDOWS]
+    options = {"transforms": [fc.RandomCrop(24), fc.RandomFlip()], "inputs": ("image", "video_index")}
+
+    def rows_of(batches):
+        for x, y, *_ in batches:
+            for image, video, label in zip(x["image"], x["video_index"], y, strict=True):
+                yield digest((image, video, label))
+
+    with loader_of(mixed, samplers, **options) as loader:
+        expected = [[*rows_of(loader)] for _ in range(3)]
+    ranks = [loader_of(mixed, samplers, **options, rank=r, world=2, batch_size=3) for r in (0, 1)]
+    rows = []
+    for batch, pair in enumerate(zip(*(loader.epoch(1) for loader in ranks), strict=True)):
+        rows += [row for half in pair for row in rows_of([half])]
+        if batch == 1:
+            break
+    assert rows == expected[1][:12]
+    state = json.loads(json.dumps(ranks[0].state_dict()))
+    assert (state["epoch"], state["position"], ranks[1].state_dict()) == (1, 12, state)
+    for loader in ranks:
+        loader.close()
+    with loader_of(mixed, samplers, **options, batch_size=5, workers=2, cache="1MiB") as loader:
+        loader.load_state_dict(state)
+        assert len(loader) == 3
+        assert [[*rows_of(loader)], [*rows_of(loader)]] == [expected[1][12:], expected[2]]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a, b: fc.mix([a, b], [2, 1], 20), "had 10 clips of set 0 .6 videos., 10 clips of set 1"),
+        (lambda a, b: fc.mix([a, b], [1, 1], 24), "order.shares had 10 clips of set 0"),
+        (lambda a, b: fc.mix([b, a], [1, 1], 20), "the names of the videos, or their order"),
+        (lambda a, b: fc.mix([a, b]), "order.shares was given, and is not given now"),
+    ],
+)
+def test_a_state_of_other_shares_is_refused(both, change, message):
+    with loader_of(fc.mix(both, [1, 1], 20)) as loader:
+        state = loader.state_dict(1, 2)
+    with loader_of(fc.mix(both, [3, 3], 20)) as loader:  # the same shares
+        loader.load_state_dict(state)
+    with loader_of(change(*both)) as loader, pytest.raises(fc.OptionError, match=message):
+        loader.load_state_dict(state)
+
+
+def test_a_state_goes_on_with_packs_in_place_of_folders(both, others, recwarn):
+    with loader_of(fc.mix([both[0], fc.open(others)], [1, 1], 20)) as loader:
+        state = loader.state_dict(1, 2)
+    with loader_of(fc.mix(both, [1, 1], 20)) as loader:
+        loader.load_state_dict(state)
+    assert not recwarn.list
+
+
+def test_parts_of_a_remote_pack_are_read_ahead(packed, frames, tmp_path, monkeypatch):
+    pytest.importorskip("obstore")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with ObjectServer(packed.parent) as server:
+        remote = fc.open(f"{server.url}/pack/", storage_options={"allow_http": True})
+        local = fc.mix([fc.open(frames), fc.open(packed)], [1, 2], 30)
+        mixed = fc.mix([fc.open(frames), remote], [1, 2], 30)
+        assert mixed.storage.is_remote
+        with loader_of(local) as loader:
+            expected = [digest(batch) for _ in range(2) for batch in loader]
+        for workers in (0, 2):
+            with loader_of(mixed, workers=workers, cache=0) as loader:
+                assert [digest(batch) for _ in range(2) for batch in loader] == expected
+                assert (loader.stats().ahead_bytes > 0) == bool(workers)
+
+
+def test_a_frame_cache_is_shared_by_the_parts_of_a_mix(both):
+    training, validation = fc.mix(both, [1, 1], 40).split(0.3)
+    cache = fc.FrameCache("64MiB")
+    with loader_of(training, cache=cache, workers=1) as loader, loader_of(training, cache=0) as plain:
+        assert [digest(b) for b in loader] == [digest(b) for b in plain]
+        assert loader.stats().decodes_per_frame < 0.9
+    with loader_of(fc.mix(validation.sets), cache=cache, shuffle=False) as loader:
+        assert len([*loader]) == len(loader)
+
+
+def test_sets_of_one_storage_share_it(both):
+    data = both[0]
+    rare = data.select(data.index.names[:2])
+    mixed = fc.mix([data, rare], [1, 1])
+    assert mixed.storage is data.storage
+    assert mixed.index.keys.tolist() == [*range(6), 0, 1]
+    assert [one.index.names[:] for one in mixed.sets] == [data.index.names[:], rare.index.names[:]]
+    training, validation = mixed.split(0.3)
+    assert not {*training.index.keys.tolist()} & {*validation.index.keys.tolist()}
+    again = fc.mix(fc.mix(both, [1, 1]).sets)
+    assert isinstance(again.storage, MixedStorage)
+    assert len(again.storage.parts) == 2
+    flat = fc.mix([again, fc.open(images=pixels(), labels=[0, 1, 0])]).storage
+    assert [type(part).__name__ for part in flat.parts] == ["FolderStorage", "PackStorage", "ArrayStorage"]
+
+
+@given(st.floats(0.05, 0.95), st.integers(0, 99))
+def test_a_split_has_its_share_of_every_class_of_every_set(validation, seed):
+    """Of 20 and 40 videos of two classes each."""
+    sets = [fc.open(images=np.zeros((n, 2, 1, 1, 3), np.uint8), labels=[0, 1] * (n // 2)) for n in (20, 40)]
+    mixed = fc.mix(sets, [5, 1])
+    parts = mixed.split(validation, seed)
+    assert [part.mixed.weights for part in parts] == [(5, 1)] * 2
+    for number, count in enumerate((10, 20)):
+        labels = [part.sets[number].index.labels.per_video for part in parts if len(part.sets) == 2]
+        for of_part, share in zip(labels, (1 - validation, validation), strict=False):
+            assert np.abs(np.bincount(of_part, minlength=2) - share * count).max() < 1
+    keys = np.concatenate([part.index.keys for part in parts])
+    assert sorted(keys.tolist()) == [*range(60)]
+
+
+def test_select_keeps_the_sets_together(both):
+    mixed = fc.mix(both, [3, 1])
+    chosen = mixed.select(["class_2/video_2", "class_1/video_1", "class_0/video_0"])
+    assert chosen.index.names[:] == [f"class_{n}/video_{n}" for n in (1, 0, 2, 1, 0)]
+    assert chosen.mixed.counts == (2, 3)
+    alone = mixed.select(["class_2/video_2"])
+    assert (alone.mixed.counts, alone.mixed.weights) == ((1,), (1,))
+    with loader_of(alone) as loader:
+        assert {*loader.plan_table(0)["name"].tolist()} == {"class_2/video_2"}
+    assert pickle.loads(pickle.dumps(chosen)).mixed == chosen.mixed
+    labelled = mixed.with_labels("n", [*range(10)], kind="target")
+    assert labelled.mixed == mixed.mixed
+
+
+def test_labels_are_united_by_name():
+    first = several()  # label, verb, state
+    second = fc.Dataset.of(
+        arrays().storage, frame_counts=[8] * 6, labels=[1, 3, 1, 3, 3, 1], streams=("image", "mask")
+    )
+    second = second.with_labels("state", np.full((6, 8, 2), 9, np.float32), kind="frame_target")
+    second = second.with_labels("verb", ["walk", "open"] * 3, kind="label")
+    mixed = fc.mix([first, second.select(["4", "1"])], [1, 1])
+    assert mixed.classes == ("0", "1", "2", "3")
+    assert mixed.classes_of("verb") == ("close", "cut", "open", "walk")
+    rows, frames = np.array([0, 6, 7]), np.array([[0, ~1]] * 3, np.int32)
+    labels = mixed.index.every_label
+    assert labels["label"].labels.targets(rows, frames).tolist() == [2, 3, 3]
+    assert labels["verb"].labels.targets(rows, frames).tolist() == [2, 3, 2]
+    states = labels["state"].labels.targets(rows, frames)
+    np.testing.assert_array_equal(states[0], first.index.named["state"].labels.targets(rows[:1], frames)[0])
+    assert (states[1:] == 9).all()
+
+
+KINDS = {
+    "labels": ([["a"], ["a", "b"], []], [["c", "b"], ["a"], ["b"]]),
+    "frame_labels": ([[0, 1], [1, 1], [0, 0]], [[1, 0], [1, 1], [0, 1]]),  # of a b, and of b c
+    "target": (np.arange(6.0).reshape(3, 2), np.arange(6.0, 12.0).reshape(3, 2)),
+    "frame_target": (np.arange(12.0).reshape(3, 2, 2), np.arange(12.0, 24.0).reshape(3, 2, 2)),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_labels_of_every_kind_are_those_of_each_set(kind):
+    def of(values, classes):
+        data = fc.open(images=np.zeros((3, 2, 1, 1, 3), np.uint8))
+        named = [*classes] if kind == "frame_labels" else None
+        return data.with_labels("x", values, kind=kind, classes=named).select(["2", "0", "1"])
+
+    sets = [of(*given) for given in zip(KINDS[kind], ("ab", "bc"), strict=True)]
+    mixed = fc.mix([sets[0], sets[1].select(["1", "0"]), sets[0]])
+    classes = mixed.classes_of("x")
+    assert classes == (("a", "b", "c") if "labels" in kind else ())
+    frames = np.array([[0, 1]] * 8, np.int32)
+    found = mixed.index.named["x"].labels.targets(np.arange(8), frames)
+    expected = []
+    for one in (sets[0], sets[1].select(["1", "0"]), sets[0]):
+        labels, own = one.index.named["x"]
+        targets = labels.targets(np.arange(len(one)), frames[: len(one)])
+        if kind == "labels":
+            targets = targets[:, [own.index(name) if name in own else -1 for name in classes]] * np.isin(
+                classes, own
+            )
+        elif kind == "frame_labels":
+            targets = np.array([classes.index(name) for name in own])[targets]
+        expected.append(targets)
+    np.testing.assert_array_equal(found, np.concatenate(expected))
+
+
+def test_times_are_those_of_each_set(both, movies, frames):
+    timed = fc.open(movies)
+    slow = fc.open([{"path": "class_0/video_0", "fps": 10}], root=frames, labels=None)
+    mixed = fc.mix([fc.open(movies, labels=None), slow, fc.open(movies, labels=None)])
+    shown = np.array([[0, 5]] * 5)
+    expected = timed.index.seconds([0, 1], shown[:2]).tolist()
+    assert mixed.index.seconds(np.arange(5), shown).tolist() == [*expected, [0.0, 0.5], *expected]
+    with loader_of(mixed, inputs=("image", "timestamp")) as loader:
+        assert next(iter(loader))["timestamp"].shape == (4, 4)
+    untimed = fc.mix([fc.open(movies), both[0]])
+    with pytest.raises(fc.OptionError, match=r"'timestamp' in.*'class_0/video_0' are unknown"):
+        loader_of(untimed, inputs=("image", "timestamp"))
+    with pytest.raises(fc.OptionError, match=r"video 'class_0/video_0' has fps nan"):
+        loader_of(untimed, fc.Windows(4, fps=5))
+
+
+@given(st.lists(st.lists(st.integers(0, 3), max_size=4) | st.none(), min_size=1, max_size=4))
+def test_times_of_several_storages(several_):
+    """Each number is a video: of unknown times, of a rate, or of times of its own."""
+    kinds = [
+        Timing(1, (0, 1)),
+        Timing(3, (1, 10)),
+        Timing(np.array([0, 4, 5]), (1, 7)),
+        Timing(np.array([0, 1, 9]), (1, 2)),
+    ]
+    parts = [
+        (None if part is None else FrameTimes(FrameTimes.pack([kinds[k] for k in part])), len(part or ()) + 2)
+        for part in several_
+    ]
+    joined = FrameTimes.joined(parts)
+    if all(part is None for part in several_):
+        assert joined is None
+        return
+    flat = [k for part in several_ for k in [*(part or ()), 0, 0]]
+    assert len(joined) == len(flat)
+    assert joined.known(np.arange(len(flat))).tolist() == [k > 0 for k in flat]
+    for number, k in enumerate(flat):
+        alone = FrameTimes(FrameTimes.pack([kinds[k]]))
+        assert joined.ticks(number, 3).tolist() == alone.ticks(0, 3).tolist()
+        assert joined.unit(number) == kinds[k].unit
+
+
+def test_a_mixed_storage_keeps_the_contract(frames, masks, tmp_path):
+    made = make_frames(tmp_path / "frames", videos=2, frames=5)
+    sources = [
+        {"image": frames, "mask": masks},
+        {"image": made, "mask": make_masks(tmp_path / "masks", made)},
+    ]
+    fc.pack(fc.open(sources[1]), tmp_path / "pack", workers=0)
+    mixed = fc.mix([fc.open(sources[0]), fc.open(tmp_path / "pack")])
+    counts = mixed.index.frame_counts.tolist()
+    check_storage(mixed.storage, streams=["image", "mask"], frame_counts=counts)
+    with pytest.raises(IndexError, match="there is no video 8"):
+        mixed.storage.read("image", 8, 0)
+
+
+def test_damage_is_named_by_its_path_and_the_number_of_its_video(both, tmp_path):
+    root = make_frames(tmp_path / "more", videos=2, frames=5)
+    mixed = fc.mix([both[0], fc.open(root)], [1, 1])
+    path = root / "class_1/video_1/frame_00004.jpg"
+    path.unlink()
+    with pytest.raises(fc.FrameError) as caught:
+        mixed.storage.read("image", 7, 3)
+    assert (caught.value.video, caught.value.frame, caught.value.path) == (7, 3, str(path))
+    with loader_of(mixed, damaged="repeat") as loader:
+        assert len([*loader]) == len(loader)
+        assert [where for where, _ in loader.damaged] == [str(path)]
+
+
+def test_frames_of_another_size_in_a_small_set_are_found_at_once(both, tmp_path):
+    small = make_frames(tmp_path / "small", videos=1, frames=5, height=40, width=60)
+    mixed = fc.mix([both[0], fc.open(small), both[0]], [1, 1, 1])
+    with pytest.raises(fc.OptionError, match=r"frames come out in mixed sizes, 48x64.*and 40x60"):
+        loader_of(mixed)
+    with pytest.raises(fc.OptionError, match="40"):
+        loader_of(mixed, transforms=[fc.RandomCrop(44)])
+
+
+def data_of(**options):
+    return fc.open(images=np.zeros((2, 4, 8, 8, 3), np.uint8), **options)
+
+
+MASKED = {"image": np.zeros((2, 4, 8, 8, 3), np.uint8), "mask": np.zeros((2, 4, 8, 8), np.uint8)}
+REFUSED = [
+    (lambda: fc.mix(data_of()), "datasets= is a Dataset: must be several"),
+    (lambda: fc.mix([]), r"datasets=\[\]: must hold datasets"),
+    (lambda: fc.mix(7), "datasets=7: must hold datasets"),
+    (lambda: fc.mix([data_of(), "frames/"]), r"datasets\[1\]='frames/': must be a Dataset"),
+    (lambda: fc.mix([data_of()], [1, 2]), r"weights=\[1, 2\]: must hold a number for each of the 1 datasets"),
+    (lambda: fc.mix([data_of()], ["x"]), r"weights=\['x'\]: must hold a number"),
+    (lambda: fc.mix([data_of()], [-1]), r"weights\[0\]=-1.0: must be finite and not negative"),
+    (lambda: fc.mix([data_of()], [np.nan]), r"weights\[0\]=nan: must be finite"),
+    (lambda: fc.mix([data_of()] * 2, [0, 0]), "must be above 0 for a dataset"),
+    (lambda: fc.mix([data_of()], clips_per_epoch=0), "clips_per_epoch=0: must be"),
+    (lambda: fc.mix([data_of()], clips_per_epoch=True), "clips_per_epoch=True: must be"),
+    (
+        lambda: fc.mix([data_of(), fc.mix([data_of()], [1])]),
+        r"datasets\[1\] is a mix with shares of its own.*\*datasets\[1\].sets",
+    ),
+    (
+        lambda: fc.mix([data_of(), fc.open(images=MASKED)]),
+        r"datasets\[0\] has the streams 'image', and datasets\[1\] has 'image', 'mask'",
+    ),
+    (
+        lambda: fc.mix([fc.open(images=MASKED), fc.open(images=MASKED, ignore=0)]),
+        r"stream 'mask' has ignore=255 in datasets\[0\] and ignore=0 in datasets\[1\]",
+    ),
+    (
+        lambda: fc.mix([data_of(), data_of(labels=[0, 1])]),
+        r"datasets\[1\] has labels called 'label', and datasets\[0\] has none",
+    ),
+    (
+        lambda: fc.mix([data_of(labels=[0.5, 1]), data_of(labels=[0, 1])]),
+        r"labels 'label' are of the kind 'target', float32 \(\) of each video in datasets\[0\] and of",
+    ),
+    (
+        lambda: fc.mix([data_of().with_labels("set", [0, 1], kind="label")]),
+        "there are labels called 'set': must have another name in a mix",
+    ),
+    (
+        lambda: fc.pack(fc.mix([data_of()]), "packed", workers=0),
+        "is a mix, or a set of one, which cannot be packed",
+    ),
+    (
+        lambda: loader_of(fc.mix([data_of()], [1]), weights=[1, 1]),
+        r"weights= must be None with the shares of a mix.*fc.mix\(dataset.sets\)",
+    ),
+    (
+        lambda: loader_of(fc.mix([data_of()], [1]), shuffle=False),
+        "shuffle=False: must be True with the shares",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), REFUSED, ids=[message[:40] for _, message in REFUSED])
+def test_refusals_say_what_is_wrong(call, message):
+    with pytest.raises(fc.OptionError, match=message):
+        call()
