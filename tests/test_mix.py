@@ -273,8 +273,19 @@ def test_select_keeps_the_sets_together(both):
     with loader_of(alone) as loader:
         assert {*loader.plan_table(0)["name"].tolist()} == {"class_2/video_2"}
     assert pickle.loads(pickle.dumps(chosen)).mixed == chosen.mixed
+
+
+def test_labels_of_a_mix(both):
+    mixed = fc.mix(both, [3, 1])
     labelled = mixed.with_labels("n", [*range(10)], kind="target")
     assert labelled.mixed == mixed.mixed
+    assert labelled.sets[1].index.named["n"].labels.values.tolist() == [6, 7, 8, 9]
+    with pytest.raises(fc.OptionError, match="'class_0/video_0' is the name of a video in several sets"):
+        mixed.with_labels("n", dict.fromkeys(mixed.index.names, 1), kind="target")
+    with pytest.raises(fc.OptionError, match="name='set': is a column of plan_table"):
+        mixed.with_labels("set", [*range(10)], kind="target")
+    twice = fc.mix([both[0], both[0]]).with_labels("n", dict.fromkeys(both[0].index.names, 1), kind="target")
+    assert len(twice.index.named["n"].labels) == 12
 
 
 def test_labels_are_united_by_name():

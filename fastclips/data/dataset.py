@@ -10,6 +10,7 @@ import numpy as np
 
 from fastclips.data.checks import (
     check_label_name,
+    check_named_once,
     checked_channels,
     checked_counts,
     checked_fps,
@@ -23,6 +24,7 @@ from fastclips.data.storage import Storage
 from fastclips.data.streams import MASKS, make_streams, mask_options, streams_of_kinds
 from fastclips.errors import OptionError
 from fastclips.options import checked_classes
+from fastclips.reserved import SET
 
 if TYPE_CHECKING:
     import os
@@ -273,6 +275,11 @@ class Dataset:
         check_label_name(name, [stream.name for stream in self.streams], "name")
         if name in self.index.every_label:
             raise OptionError(f"name={name!r}: the dataset has such labels already; give another name")
+        if self.mixed is not None:
+            if name == SET:
+                raise OptionError(f"name={name!r}: is a column of plan_table() of a mix; give another name")
+            if isinstance(values, Mapping):
+                check_named_once(self.index.names, self.index.keys)
         made = named_labels(name, values, kind, classes, self.index.names, self.index.frame_counts)
         return replace(self, index=self.index.labelled({**self.index.every_label, name: made}))
 

@@ -45,7 +45,7 @@ class MixedStorage(Storage):
 
     def __init__(self, parts: Sequence[Storage], begins: Sequence[int]) -> None:
         self._parts, self._begins = tuple(parts), tuple(begins)
-        # Where only some do, `are_decoded` tells of which videos; the time counts as that of reading.
+        # Where only some do, `are_decoded` tells of which videos.
         self.decodes = all(part.decodes for part in parts)  # type: ignore[misc] # of the class elsewhere
 
     def __reduce__(self) -> tuple[Any, ...]:
