@@ -120,17 +120,18 @@ class MixedEpochs:
             places: slice | NDArray[np.integer[Any]] = slice(begin, begin + count)
             if spread is not None:
                 places = np.sort(spread[places])
-            clips[places] = self._stream(number, epoch * count, count) + first
+            clips[places] = self._stream(number, epoch * count, count, first)
             if passes is not None and count and self._sampler.samplers[number].varies:
-                passes[places] = (epoch * count % size + np.arange(count)) // size
+                passes[places] = _passes_of(epoch * count % size, count, size)
             begin, first = begin + count, first + size
         made = _Epoch(epoch, clips, passes)
         self._recent = (made, *self._recent[:1])  # as of `OneOrder`
         return made
 
-    def _stream(self, number: int, first: int, count: int) -> NDArray[np.int64]:
-        """Return some consecutive clips of the stream of a set, numbered in the set."""
-        found, size = np.empty(count, np.int64), self._sizes[number]
+    def _stream(self, number: int, first: int, count: int, begin: int) -> NDArray[np.integer[Any]]:
+        """Return some consecutive clips of the stream of a set, whose clips are numbered from `begin` on."""
+        found: NDArray[np.integer[Any]] = np.empty(count, self._dtype)
+        size = self._sizes[number]
         done = 0
         while done < count:
             number_of, at = divmod(first + done, size)
@@ -138,6 +139,7 @@ class MixedEpochs:
             piece = self._passes(number, number_of, several)[at : at + count - done]
             found[done : done + len(piece)] = piece
             done += len(piece)
+        found += self._dtype(begin)
         return found
 
     def _passes(self, number: int, first: int, count: int) -> NDArray[np.integer[Any]]:
@@ -175,6 +177,15 @@ class _Kept:
         value = make()
         self._known = ((number, value), *self._known[: self._most - 1])
         return value
+
+
+def _passes_of(at: int, count: int, size: int) -> NDArray[np.uint32]:
+    """Return the pass of each of so many consecutive clips of a stream, from place `at` of pass 0 on."""
+    passes = -(-(at + count) // size)
+    lengths = np.full(passes, size)
+    lengths[-1] -= passes * size - at - count
+    lengths[0] -= at
+    return np.repeat(np.arange(passes, dtype=np.uint32), lengths)
 
 
 def _counts(sizes: Sequence[int], sets: Sets, sampler: PerSet) -> list[int]:
