@@ -69,24 +69,25 @@ class ClipLoader(Batches, InFrameworks):
     Parameters
     ----------
     dataset : Dataset
-        From `fastclips.open`.
-    clips : ClipSampler
+        From `fastclips.open`, or a mix of several from `fastclips.mix`.
+    clips : ClipSampler, or list of ClipSampler
         How videos are cut into clips: `Windows`, `RandomWindow`, `Segments`, `Views`, or a `ClipSampler` of
-        your own.
+        your own. For a mix, a list has one for each set, all with the same time steps.
     transforms : iterable
         Transforms of each clip, in order: geometry, pixel steps, functions of yours (`Apply`), and frame
         choices. `On` restricts a transform to some streams.
     batch_size : int
         Clips in a batch.
     shuffle : bool
-        Whether each epoch has a random order of its own, over all clips or within `interleave`.
+        Whether each epoch has a random order of its own, over all clips or within `interleave`. A mix with
+        shares needs it.
     interleave : int, optional
         Serve the clips of so many lanes in turn, each of which walks through videos of its own: windows that
         overlap come near each other, so that decoded frames need to be kept for a short time only, and each
         batch still mixes many videos. Take a multiple of ``batch_size // draws_per_clip * world``; more lanes
         mix better, and frames must be kept longer; fewer put neighbouring windows into one batch. At most
-        the clips of an epoch, and not with `weights`. With ``shuffle=False``, each lane goes
-        through its part of the clips in order: with ``interleave=batch_size`` (on several ranks
+        the clips of an epoch, and not with `weights` or shares of a mix. With ``shuffle=False``, each lane
+        goes through its part of the clips in order: with ``interleave=batch_size`` (on several ranks
         ``batch_size * world``), row i of a batch goes on in row i of the next, as stateful layers need.
     draws_per_clip : int
         So many consecutive rows show each clip, and differ in the draws of the transforms alone: repeated
@@ -141,7 +142,8 @@ class ClipLoader(Batches, InFrameworks):
     weights : "balanced", mapping or array_like, optional
         Relative chance of clips to be drawn: ``"balanced"`` draws all classes of ``"label"`` equally often; a
         mapping has a number for each of its classes, an array for each video, which applies to each of its
-        clips. An epoch has as many clips as without weights, drawn with replacement. Needs `shuffle`.
+        clips. An epoch has as many clips as without weights, drawn with replacement. Needs `shuffle`; not
+        with shares of a mix, whose weights are those of `fastclips.mix`.
     channels_first : bool
         Whether pictures are (C, H, W) instead of (H, W, C).
     fast_dct : bool
@@ -410,10 +412,10 @@ class ClipLoader(Batches, InFrameworks):
         -------
         PlanTable
             A mapping of columns, each with one row per clip: ``position``, ``video``, ``start``, ``view``,
-            int64; ``padding``, bool; ``name``, ``label`` and other labels by their names, ``frames``,
-            ``paths`` and ``size``. ``start`` and ``frames`` count from the first frame of the video's row in
-            ``dataset.index``: if a list has ``start``, frame f is frame ``dataset.index.starts[video] + f``
-            of the folder. ``paths`` are the files of these frames.
+            int64; ``padding``, bool; ``set``, int64, of a mix; ``name``, ``label`` and other labels by their
+            names, ``frames``, ``paths`` and ``size``. ``start`` and ``frames`` count from the first frame of
+            the video's row in ``dataset.index``: if a list has ``start``, frame f is frame
+            ``dataset.index.starts[video] + f`` of the folder. ``paths`` are the files of these frames.
 
         Raises
         ------

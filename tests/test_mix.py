@@ -307,6 +307,21 @@ def test_labels_are_united_by_name():
     assert (states[1:] == 9).all()
 
 
+def test_streams_and_labels_that_not_all_have_are_left_out(caplog):
+    masked = fc.open(images=MASKED, labels=[0, 1])
+    plain = data_of().with_labels("hand", [1, 0], kind="label")
+    mixed = fc.mix([masked, plain, masked])
+    assert repr(mixed) == "<Dataset: 6 videos, 24 frames, 0 classes; image; 3 sets>"
+    assert [record.getMessage().split(" are left")[0] for record in caplog.records] == [
+        "The frames of the stream 'mask' of datasets[0]",
+        "The labels 'label' of datasets[0]",
+        "The labels 'hand' of datasets[1]",
+    ]
+    assert next(iter(loader_of(mixed))).shape == (4, 4, 8, 8, 3)
+    with pytest.raises(fc.OptionError, match="'mask' in inputs or targets is no stream of this dataset"):
+        loader_of(mixed, targets="mask")
+
+
 KINDS = {
     "labels": ([["a"], ["a", "b"], []], [["c", "b"], ["a"], ["b"]]),
     "frame_labels": ([[0, 1], [1, 1], [0, 0]], [[1, 0], [1, 1], [0, 1]]),  # of a b, and of b c
@@ -442,16 +457,12 @@ REFUSED = [
         r"datasets\[1\] is a mix with shares of its own.*\*datasets\[1\].sets",
     ),
     (
-        lambda: fc.mix([data_of(), fc.open(images=MASKED)]),
-        r"datasets\[0\] has the streams 'image', and datasets\[1\] has 'image', 'mask'",
+        lambda: fc.mix([data_of(), fc.open(images={"left": MASKED["image"], "right": MASKED["image"]})]),
+        "the datasets have the streams 'image'; 'left', 'right': must have a stream of one name",
     ),
     (
         lambda: fc.mix([fc.open(images=MASKED), fc.open(images=MASKED, ignore=0)]),
         r"stream 'mask' has ignore=255 in datasets\[0\] and ignore=0 in datasets\[1\]",
-    ),
-    (
-        lambda: fc.mix([data_of(), data_of(labels=[0, 1])]),
-        r"datasets\[1\] has labels called 'label', and datasets\[0\] has none",
     ),
     (
         lambda: fc.mix([data_of(labels=[0.5, 1]), data_of(labels=[0, 1])]),

@@ -19,7 +19,7 @@ import numpy as np
 from fastclips.data.dataset import Dataset
 from fastclips.data.mixed_storage import MixedStorage
 from fastclips.data.sets import Sets
-from fastclips.data.united import unite
+from fastclips.data.united import in_all, unite
 from fastclips.errors import OptionError
 from fastclips.options import checked_int
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["mix"]
 
 _MOST_CLIPS = 2**40  # of an epoch
+_SHOWN = 4  # datasets in a message
 
 
 def mix(
@@ -47,9 +48,9 @@ def mix(
     Parameters
     ----------
     datasets : iterable of Dataset
-        At least one. Their streams have the same names, in the same order, and the same kinds and options.
-        Their labels have the same names and kinds. They may lie in folders, packs, stores, video files and
-        arrays. Datasets that were split or selected from one, such as ``(data, data.select(rare))``, share
+        At least one, in folders, packs, stores, video files or arrays. Streams and labels of one name must
+        be alike in kind and options. Those that not all datasets have are left out, with a warning in the
+        log. Datasets that were split or selected from one, such as ``(data, data.select(rare))``, share
         decoded frames.
     weights : sequence of float, optional
         Relative number of clips of each set in an epoch, 0 or more: ``(3, 1)`` takes three quarters from the
@@ -69,7 +70,8 @@ def mix(
     Raises
     ------
     OptionError
-        There is no dataset, streams or labels differ, or a weight or `clips_per_epoch` is out of range.
+        There is no dataset, streams or labels of one name differ, or a weight or `clips_per_epoch` is out of
+        range.
 
     See Also
     --------
@@ -91,7 +93,7 @@ def mix(
     >>> first, second = data.split(1 / 3)
     >>> mixed = fc.mix([first, second], weights=[3, 1], clips_per_epoch=8)
     >>> mixed
-    <Dataset: 6 videos, 72 frames, 2 classes; image; 2 sets, weights 3:1>
+    <Dataset: 6 videos, 72 frames, 2 classes; image; 2 sets, weights 3:1, 8 clips per epoch>
     >>> loader = fc.ClipLoader(mixed, fc.Windows(4), batch_size=4, shuffle=True, workers=0)
     >>> len(loader), [np.bincount(loader.plan_table(epoch)["set"]).tolist() for epoch in range(3)]
     (2, [[6, 2], [6, 2], [6, 2]])
@@ -114,7 +116,7 @@ def mix(
         None if weights is None else _checked_weights(weights, len(sets)),
         None if clips_per_epoch is None else checked_int(clips_per_epoch, "clips_per_epoch", 1, _MOST_CLIPS),
     )
-    _check_streams([one.streams for one in sets])
+    streams = _common_streams([one.streams for one in sets])
     storages = {id(one.storage): one.storage for one in sets}
     number = {storage: place for place, storage in enumerate(storages)}
     of_set = [number[id(one.storage)] for one in sets]
@@ -124,7 +126,7 @@ def mix(
     storage: Storage = next(iter(storages.values()))
     if len(storages) > 1:
         storage = MixedStorage.of([*storages.values()], videos)
-    return Dataset(storage, unite([one.index for one in sets], of_set, videos), sets[0].streams, divided)
+    return Dataset(storage, unite([one.index for one in sets], of_set, videos), streams, divided)
 
 
 def _checked(datasets: object) -> list[Dataset]:
@@ -170,26 +172,26 @@ def _checked_weights(weights: object, sets: int) -> tuple[float, ...]:
     return found
 
 
-def _check_streams(several: Sequence[tuple[StreamSpec, ...]]) -> None:
-    """Raise OptionError unless all datasets have the same streams."""
-    first = {stream.name: stream for stream in several[0]}
-    for number, streams in enumerate(several):
-        names = [stream.name for stream in streams]
-        if names != [*first]:
-            raise OptionError(
-                f"datasets[0] has the streams {', '.join(map(repr, first))}, and datasets[{number}] has "
-                f"{', '.join(map(repr, names))}: must be the same, in the same order; open datasets without "
-                "the streams that others do not have"
-            )
-        for stream in streams:
-            for field in fields(stream):
-                before, now = getattr(first[stream.name], field.name), getattr(stream, field.name)
+def _common_streams(several: Sequence[tuple[StreamSpec, ...]]) -> tuple[StreamSpec, ...]:
+    """Return the streams that all datasets have; raise OptionError if they differ, or there is none."""
+    by_name = [{stream.name: stream for stream in streams} for streams in several]
+    common = in_all("frames of the stream", by_name)
+    if not common:
+        had = "; ".join(", ".join(map(repr, streams)) for streams in by_name[:_SHOWN])
+        raise OptionError(
+            f"the datasets have the streams {had}: must have a stream of one name in all of them"
+        )
+    for name in common:
+        for number, streams in enumerate(by_name):
+            for field in fields(streams[name]):
+                before, now = getattr(by_name[0][name], field.name), getattr(streams[name], field.name)
                 if before != now:
                     raise OptionError(
-                        f"stream {stream.name!r} has {field.name}={before!r:.80} in datasets[0] and "
+                        f"stream {name!r} has {field.name}={before!r:.80} in datasets[0] and "
                         f"{field.name}={now!r:.80} in datasets[{number}]: must be the same in all data sets "
                         "of a mix; open them with the same options"
                     )
+    return tuple(by_name[0][name] for name in common)
 
 
 def _videos(dataset: Dataset) -> int:

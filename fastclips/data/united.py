@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -16,11 +17,13 @@ from fastclips.options import first_few
 from fastclips.reserved import SET
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["unite"]
+__all__ = ["in_all", "unite"]
+
+_log = logging.getLogger(__name__)
 
 
 def unite(indexes: Sequence[Index], storages: Sequence[int], videos: Sequence[int]) -> Index:
@@ -43,7 +46,7 @@ def unite(indexes: Sequence[Index], storages: Sequence[int], videos: Sequence[in
     Raises
     ------
     OptionError
-        Labels of one name are missing in an index, or differ in kind, shape or dtype.
+        Labels of one name differ in kind, shape or dtype.
     """
     begins = np.cumsum([0, *videos])
     known = zip(storages, indexes, strict=True)
@@ -61,22 +64,39 @@ def unite(indexes: Sequence[Index], storages: Sequence[int], videos: Sequence[in
         times=FrameTimes.joined([(times.get(storage), count) for storage, count in enumerate(videos)]),
     )
     several = [index.every_label for index in indexes]
-    every = dict.fromkeys(chain.from_iterable(several))
-    for name in every:
-        if name == SET:
-            raise OptionError(
-                f"there are labels called {name!r}: must have another name in a mix, whose plan_table() has "
-                "a column of this name; open the data with other names in labels="
+    common = in_all("labels", several)
+    if SET in common:
+        raise OptionError(
+            f"there are labels called {SET!r}: must have another name in a mix, whose plan_table() has a "
+            "column of this name"
+        )
+    return index.labelled({name: _united(name, [labels[name] for labels in several]) for name in common})
+
+
+def in_all(what: str, several: Sequence[Iterable[str]]) -> list[str]:
+    """Return the names that all datasets have, in the order of the first; warn of others, which are left out.
+
+    Parameters
+    ----------
+    what : str
+        What has the names, for the warning.
+    several : sequence of iterable of str
+        The names of each dataset.
+    """
+    names = [{*of_one} for of_one in several]
+    common = [name for name in several[0] if all(name in others for others in names)]
+    for name in dict.fromkeys(chain.from_iterable(several)):
+        if name not in common:
+            having = next(number for number, others in enumerate(names) if name in others)
+            missing = next(number for number, others in enumerate(names) if name not in others)
+            _log.warning(
+                "The %s %r of datasets[%d] are left out of the mix, because datasets[%d] does not have them.",
+                what,
+                name,
+                having,
+                missing,
             )
-        missing = [number for number, labels in enumerate(several) if name not in labels]
-        if missing:
-            having = next(number for number, labels in enumerate(several) if name in labels)
-            raise OptionError(
-                f"datasets[{having}] has labels called {name!r}, and datasets[{missing[0]}] has none: must "
-                f"be in all data sets of a mix, or in none; add them by with_labels({name!r}, ...), or open "
-                f"datasets[{having}] without them (labels=)"
-            )
-    return index.labelled({name: _united(name, [labels[name] for labels in several]) for name in every})
+    return common
 
 
 def _rates(indexes: Sequence[Index]) -> NDArray[np.float64] | None:
@@ -96,7 +116,8 @@ def _united(name: str, several: Sequence[NamedLabels]) -> NamedLabels:
     if other is not None:
         raise OptionError(
             f"labels {name!r} are {forms[0]} in datasets[0] and {forms[other]} in datasets[{other}]: must be "
-            "alike in all data sets of a mix; open them with labels of one kind, shape and dtype"
+            "alike in all data sets of a mix; open one of them with labels=None, which leaves out the labels "
+            "of all, or with labels like those of the other"
         )
     bare = next(
         (number for number, named in enumerate(several) if bool(named.classes) != bool(classes)), None
