@@ -13,7 +13,6 @@ from fastclips.data.index import Index
 from fastclips.data.labels import Labels, NamedLabels, Values
 from fastclips.data.names import Names
 from fastclips.errors import OptionError
-from fastclips.options import first_few
 from fastclips.reserved import SET
 
 if TYPE_CHECKING:
@@ -118,14 +117,6 @@ def _united(name: str, several: Sequence[NamedLabels]) -> NamedLabels:
             f"labels {name!r} are {forms[0]} in datasets[0] and {forms[other]} in datasets[{other}]: must be "
             "alike in all data sets of a mix; open one of them with labels=None, which leaves out the labels "
             "of all, or with labels like those of the other"
-        )
-    bare = next(
-        (number for number, named in enumerate(several) if bool(named.classes) != bool(classes)), None
-    )
-    if bare is not None:
-        raise OptionError(
-            f"labels {name!r} of datasets[{bare}] have no names of classes, by which those of a mix are "
-            f"united: open it with classes=, such as {first_few(classes)}"
         )
     return NamedLabels(Labels.joined([named.renamed(classes).labels for named in several]), classes)
 

@@ -276,7 +276,7 @@ class ClipSampler(ABC):
         Parameters
         ----------
         videos : Videos
-            All videos of the dataset.
+            All videos of the dataset, or of one set of a mix.
         draws : Draws
             Random numbers of the epoch: ``draws.of_videos(len(videos), n)`` gives n numbers in [0, 1) for
             each video.

@@ -94,7 +94,7 @@ def _problems(
     modes: dict[str, tuple[str, Stored]] = {}
     for row, frame in spread_frames(index, _MOST):
         frames.append(Looked())
-        if are_decoded(storage, index.keys[row : row + 1])[0]:  # as above
+        if are_decoded(storage, index.keys[row : row + 1])[0]:  # a video file of a mix
             continue
         try:
             place, data = next_frame(index, storage, stream.name, row, frame)

@@ -119,9 +119,13 @@ def _kind_of(storage: Storage) -> str:
 
 
 def _described(sampler: ClipSampler) -> str | list[str]:
-    """Return the description of a sampler, or of each if the sets of a mix have samplers of their own."""
-    given = sampler.given if isinstance(sampler, PerSet) else sampler
-    return [*map(describe, given)] if isinstance(given, tuple) else describe(given)
+    """Return the description of a sampler, or of each if the sets of a mix have unlike ones."""
+    if not isinstance(sampler, PerSet):
+        return describe(sampler)
+    texts = [*map(describe, sampler.samplers)]
+    if len({*texts}) == 1:
+        return texts[0]
+    return [f"{text} for {count} videos" for text, count in zip(texts, sampler.counts, strict=True)]
 
 
 def _shares(plan: Plan, dataset: Dataset) -> list[str]:
