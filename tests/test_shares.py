@@ -185,5 +185,65 @@ def test_a_set_without_a_clip():
         Plan([8, 8], sampler, shares=sets, draws=0, batch_size=1, shuffle=True)
 
 
+def test_all_sets_that_are_left_have_weight_0():
+    with pytest.raises(OptionError, match="all sets that were selected have weight 0"):
+        plan_of([2], 4, (0.0,))
+
+
+class Turned(fc.Clips):
+    """Clips with a column of their own: which are shown backwards."""
+
+    def __init__(self, clips, turned):
+        super().__init__(clips.video, clips.start, clips.view)
+        object.__setattr__(self, "turned", turned)
+
+    def rows(self, which):
+        return Turned(super().rows(which), self.turned[which])
+
+
+class EverySecondTurned(fc.ClipSampler):
+    time_steps, varies = 4, True
+
+    def clips(self, videos, draws):
+        clips = fc.Windows(4).clips(videos, draws).rows(np.arange(2 * len(videos)))
+        return Turned(clips, (np.arange(len(clips)) + draws.epoch) % 2 == 1)
+
+    def frames(self, clips, videos):
+        frames = fc.Windows(4).frames(clips, videos)
+        return np.where(clips.turned[:, None], frames[:, ::-1], frames)
+
+
+def test_a_sampler_of_the_users_gets_its_own_clips():
+    plan = plan_of([3, 2], 20, (1.0, 1.0), [fc.Windows(4), EverySecondTurned()])
+    table = plan.table(0)
+    turned = np.sign(plan.frames(0)[:, 1] - plan.frames(0)[:, 0]) < 0
+    assert not turned[table["video"] < 3].any()
+    second = [*zip(table["video"].tolist(), (table["start"] // 4).tolist(), turned.tolist(), strict=True)]
+    second = [(video, start, back) for video, start, back in second if video >= 3]
+    for of_pass, first in enumerate((0, 4)):
+        assert {back for video, start, back in second[first : first + 4]} == {False, True}, of_pass
+
+
+def test_a_sampler_of_the_users_that_lists_wrong_frames():
+    class Floats(EverySecondTurned):
+        def frames(self, clips, videos):
+            return super().frames(clips, videos).astype(float)
+
+    plan = plan_of([3, 2], 20, (1.0, 1.0), [fc.Windows(4), Floats()])
+    with pytest.raises(OptionError, match=r"Floats.frames\(\) returned float64 \(4, 4\): must return int32"):
+        plan.frames(0)
+
+
+def test_the_order_of_a_mix_stays():
+    plan = plan_of([3, 2], 8, (2.0, 1.0), [fc.Windows(4), fc.RandomWindow(4)], seed=7)
+    videos = {epoch: plan.table(epoch)["video"].tolist() for epoch in (0, 1, 5)}
+    assert videos == {
+        0: [4, 0, 0, 2, 1, 1, 3, 3],
+        1: [2, 4, 2, 4, 3, 1, 2, 0],
+        5: [1, 2, 3, 0, 4, 1, 2, 3],
+    }
+    assert plan.table(1)["start"].tolist() == [0, 3, 4, 2, 0, 0, 0, 4]
+
+
 def test_examples_of_the_module():
     assert doctest.testmod(fastclips.planning.shares).failed == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,21 +17,7 @@ if TYPE_CHECKING:
 
     from fastclips.planning.clips import Clips, ClipSampler, Videos
 
-__all__ = ["Epochs", "OneOrder"]
-
-
-class Epochs(Protocol):
-    """The clips of all epochs by position: a pure function."""
-
-    @property
-    def groups(self) -> int:
-        """Positions of an epoch, if each clip has one row."""
-
-    def at(self, epoch: int, groups: NDArray[np.int64]) -> tuple[Clips, NDArray[np.int64]]:
-        """Return the clips at some positions, and the recipe's view of each.
-
-        Positions beyond the last are padding, which shows the first clips again.
-        """
+__all__ = ["OneOrder"]
 
 
 class _Epoch(NamedTuple):
@@ -45,11 +31,30 @@ class OneOrder:
 
     Parameters
     ----------
-    videos, sampler, views, shuffle, seed
-        As of `Plan`.
+    videos, sampler, views, shuffle, seed, interleave, weights
+        As of `Plan`, as are the errors.
+
+    Attributes
+    ----------
+    groups : int
+        Clips of an epoch, each view counted.
+    interleave : int or None
+        Number of lanes.
+    weights : ndarray of float64, (V,), or None
+        The weights, scaled to a maximum of 1.
     """
 
-    def __init__(self, videos: Videos, sampler: ClipSampler, *, views: int, shuffle: bool, seed: int) -> None:
+    def __init__(
+        self,
+        videos: Videos,
+        sampler: ClipSampler,
+        *,
+        views: int,
+        shuffle: bool,
+        seed: int,
+        interleave: object = None,
+        weights: ArrayLike | None = None,
+    ) -> None:
         self._videos, self._sampler = videos, sampler
         self._views, self._shuffle, self._seed = views, shuffle, seed
         self._recent: tuple[_Epoch, ...] = ()
@@ -59,9 +64,10 @@ class OneOrder:
         self.interleave: int | None = None
         self._runs: Runs | None = None
         self._chances: NDArray[np.float64] | None = None
+        if self.groups:  # otherwise, `Plan` says why
+            self._order_by(interleave, weights)
 
-    def set_order(self, interleave: object, weights: ArrayLike | None) -> None:
-        """Take `interleave` and `weights` of `Plan`; raise `OptionError` as `Plan` does."""
+    def _order_by(self, interleave: object, weights: ArrayLike | None) -> None:
         self.interleave = checked_lanes(interleave, self.groups, weighted=weights is not None)
         if self.interleave and self._shuffle:
             self._runs = Runs(self._clips)
@@ -76,7 +82,10 @@ class OneOrder:
         self._chances = np.cumsum(self.weights[self._clips.video])
 
     def at(self, epoch: int, groups: NDArray[np.int64]) -> tuple[Clips, NDArray[np.int64]]:
-        """Return the clips at some positions: see `Epochs.at`."""
+        """Return the clips at some positions, and the recipe's view of each.
+
+        Positions beyond the last are padding, which shows the first clips again.
+        """
         _, clips, order = self._epoch(epoch)
         which = groups % self.groups
         if self._chances is not None:

@@ -61,7 +61,6 @@ if TYPE_CHECKING:
     from fastclips.data.sets import Sets
     from fastclips.planning.choices import FrameChoice
     from fastclips.planning.clips import Clips
-    from fastclips.planning.epochs import Epochs
 
 __all__ = ["Plan", "PlannedClips"]
 
@@ -189,12 +188,19 @@ class Plan:
         self.world = checked_int(world, "world", 1)
         self.rank = checked_rank(rank, self.world)
 
-        one_order = None
-        if shares is None:
-            one_order = OneOrder(self.videos, sampler, views=self.views, shuffle=self.shuffle, seed=self.seed)
-            self._epochs: Epochs = one_order
-        else:
+        self._epochs: OneOrder | MixedEpochs
+        if shares is not None:
             self._epochs = self._mixed(shares, interleave, weights)
+        else:
+            self._epochs = OneOrder(
+                self.videos,
+                sampler,
+                views=self.views,
+                shuffle=self.shuffle,
+                seed=self.seed,
+                interleave=interleave,
+                weights=weights,
+            )
         self._groups = self._epochs.groups
         self.clips_per_epoch = self._groups * self.draws_per_clip
         self._report_short()
@@ -203,10 +209,6 @@ class Plan:
         ).checked()
         self.rows_per_epoch = self._cut.rows
         self._resumed = (-1, self._cut)  # an epoch, and its cut
-        self.interleave = self.weights = None
-        if one_order is not None:
-            one_order.set_order(interleave, weights)
-            self.interleave, self.weights = one_order.interleave, one_order.weights
 
     def _mixed(self, shares: Sets, interleave: object, weights: object) -> MixedEpochs:
         """Return the epochs of a mix with shares; raise OptionError if they do not go with other options."""
@@ -223,6 +225,16 @@ class Plan:
                 )
         assert isinstance(self.sampler, PerSet)  # noqa: S101 - as `checked_sampler` returns for shares
         return MixedEpochs(self.videos, self.sampler, shares, views=self.views, seed=self.seed)
+
+    @property
+    def interleave(self) -> int | None:
+        """Number of lanes."""
+        return self._epochs.interleave if isinstance(self._epochs, OneOrder) else None
+
+    @property
+    def weights(self) -> NDArray[np.float64] | None:
+        """Weights of the videos, scaled to a maximum of 1."""
+        return self._epochs.weights if isinstance(self._epochs, OneOrder) else None
 
     @property
     def shares(self) -> list[int] | None:

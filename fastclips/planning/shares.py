@@ -91,7 +91,7 @@ class MixedEpochs:
         self._cuts = [_Kept(_CUTS) for _ in self._sizes]
 
     def at(self, epoch: int, groups: NDArray[np.int64]) -> tuple[PickedClips, NDArray[np.int64]]:
-        """Return the clips at some positions: see `Epochs.at`."""
+        """Return the clips at some positions: see `OneOrder.at`."""
         made, which = self._epoch(epoch), groups % self.groups
         clip, view = np.divmod(made.clips[which].astype(np.int64), self._views)
         if made.passes is None:
@@ -193,14 +193,18 @@ def _counts(sizes: Sequence[int], sets: Sets, sampler: PerSet) -> list[int]:
     total = sum(sizes) if sets.clips_per_epoch is None else sets.clips_per_epoch
     weights: Sequence[float] = sizes if sets.weights is None else sets.weights
     for number, (size, weight) in enumerate(zip(sizes, weights, strict=True)):
-        if weight and not size:
+        if weight and not size and any(sizes):
             raise OptionError(
                 f"weights of the mix: set {number} has the weight {weight:g}, but none of its "
                 f"{sampler.counts[number]} videos gives a clip of {sampler.samplers[number]!r}; ask for "
                 'fewer frames, pass short="pad", or leave the set out'
             )
-    if not any(weights):
+    if not any(sizes):  # `Plan` says why
         return [0] * len(sizes)
+    if not any(weights):
+        raise OptionError(
+            "weights of the mix: must be above 0 for a set; all sets that were selected have weight 0"
+        )
     counts = divide(total, weights)
     for number, (count, weight) in enumerate(zip(counts, weights, strict=True)):
         if weight and not count:
