@@ -12,8 +12,8 @@ Open a folder of frames, choose a sampler and transforms, iterate:
 (6, 4, 32, 32, 3) uint8 [1 1 1 1 1 1]
 
 =================== =====================================================================================
-data                `open`, `Stream`, `Dataset`; `pack`, `Packed`; `unpack`, `Unpacked`; `check`, `Checked`,
-                    `Finding`; your own: `Storage`
+data                `open`, `Stream`, `Dataset`, `mix`; `pack`, `Packed`; `unpack`, `Unpacked`; `check`,
+                    `Checked`, `Finding`; your own: `Storage`
 clips               `Windows`, `RandomWindow`, `Segments`, `Views`; your own: `ClipSampler`, `Clips`
 frame choices       `Reverse`, `FrameDrop`, `SpeedJitter`
 geometry            `Resize`, `CenterCrop`, `RandomCrop`, `RandomResizedCrop`, `MultiScaleCrop`, `ThreeCrop`,
@@ -41,6 +41,7 @@ from fastclips import presets
 from fastclips.checking.check import check
 from fastclips.checking.report import Checked, Finding
 from fastclips.data.dataset import Dataset
+from fastclips.data.mixing import mix
 from fastclips.data.opening import open_dataset as open  # noqa: A004 - fc.open reads as intended
 from fastclips.data.storage import Storage
 from fastclips.data.streams import Stream
@@ -151,6 +152,7 @@ __all__ = [
     "check",
     "fit_feature_wise",
     "fit_zca",
+    "mix",
     "open",
     "pack",
     "presets",

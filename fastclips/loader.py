@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from fastclips.adapters.in_frameworks import InFrameworks
 from fastclips.data.dataset import Dataset
 from fastclips.data.index import find_runs
+from fastclips.data.mixed_storage import part_of
 from fastclips.data.video_storage import VideoStorage
 from fastclips.engine.clip_spec import ClipSpec
 from fastclips.engine.frame_cache import FrameCache
@@ -24,9 +25,10 @@ from fastclips.options import (
 from fastclips.pixels.decoding.decoder import FAST_DCT, MAX_PIXELS
 from fastclips.pixels.recipe import compile_recipe
 from fastclips.planning.choices import split_choices
-from fastclips.planning.clips import Videos, checked_sampler
+from fastclips.planning.clips import Videos
 from fastclips.planning.draws import Draws
 from fastclips.planning.launchers import resolve_rank
+from fastclips.planning.per_set import checked_sampler
 from fastclips.planning.plan import Plan
 from fastclips.planning.weights import clip_chances
 from fastclips.serving.batches import Batches
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
+    from fastclips.data.storage import Storage
     from fastclips.pixels.on import On
     from fastclips.pixels.recipe import GeometryTransform, ViewTransform
     from fastclips.pixels.steps.base import PixelStep
@@ -66,24 +69,25 @@ class ClipLoader(Batches, InFrameworks):
     Parameters
     ----------
     dataset : Dataset
-        From `fastclips.open`.
-    clips : ClipSampler
+        From `fastclips.open`, or a mix of several from `fastclips.mix`.
+    clips : ClipSampler, or list of ClipSampler
         How videos are cut into clips: `Windows`, `RandomWindow`, `Segments`, `Views`, or a `ClipSampler` of
-        your own.
+        your own. For a mix, a list has one for each set, all with the same time steps.
     transforms : iterable
         Transforms of each clip, in order: geometry, pixel steps, functions of yours (`Apply`), and frame
         choices. `On` restricts a transform to some streams.
     batch_size : int
         Clips in a batch.
     shuffle : bool
-        Whether each epoch has a random order of its own, over all clips or within `interleave`.
+        Whether each epoch has a random order of its own, over all clips or within `interleave`. A mix with
+        shares needs it.
     interleave : int, optional
         Serve the clips of so many lanes in turn, each of which walks through videos of its own: windows that
         overlap come near each other, so that decoded frames need to be kept for a short time only, and each
         batch still mixes many videos. Take a multiple of ``batch_size // draws_per_clip * world``; more lanes
         mix better, and frames must be kept longer; fewer put neighbouring windows into one batch. At most
-        the clips of an epoch, and not with `weights`. With ``shuffle=False``, each lane goes
-        through its part of the clips in order: with ``interleave=batch_size`` (on several ranks
+        the clips of an epoch, and not with `weights` or shares of a mix. With ``shuffle=False``, each lane
+        goes through its part of the clips in order: with ``interleave=batch_size`` (on several ranks
         ``batch_size * world``), row i of a batch goes on in row i of the next, as stateful layers need.
     draws_per_clip : int
         So many consecutive rows show each clip, and differ in the draws of the transforms alone: repeated
@@ -138,7 +142,8 @@ class ClipLoader(Batches, InFrameworks):
     weights : "balanced", mapping or array_like, optional
         Relative chance of clips to be drawn: ``"balanced"`` draws all classes of ``"label"`` equally often; a
         mapping has a number for each of its classes, an array for each video, which applies to each of its
-        clips. An epoch has as many clips as without weights, drawn with replacement. Needs `shuffle`.
+        clips. An epoch has as many clips as without weights, drawn with replacement. Needs `shuffle`; not
+        with shares of a mix, whose weights are those of `fastclips.mix`.
     channels_first : bool
         Whether pictures are (C, H, W) instead of (H, W, C).
     fast_dct : bool
@@ -237,7 +242,7 @@ class ClipLoader(Batches, InFrameworks):
     def __init__(
         self,
         dataset: Dataset,
-        clips: ClipSampler,
+        clips: ClipSampler | Sequence[ClipSampler],
         transforms: Iterable[GeometryTransform | ViewTransform | PixelStep | On | FrameChoice] = (),
         *,
         batch_size: int,
@@ -270,7 +275,8 @@ class ClipLoader(Batches, InFrameworks):
         cache_bytes = checked_cache("auto" if isinstance(cache, FrameCache) else cache, memory)
         if not isinstance(dataset, Dataset):
             raise OptionError(f"dataset={dataset!r}: must be what fastclips.open(folder) returns")
-        clips = checked_sampler(clips)
+        mixed = dataset.mixed
+        clips = checked_sampler(clips, mixed)
         self.dataset, index = dataset, dataset.index
         choices, transforms = split_choices(transforms)
         recipe = compile_recipe(
@@ -278,8 +284,10 @@ class ClipLoader(Batches, InFrameworks):
         )
         self.rank, self.world = resolve_rank(rank, world)
         videos = Videos(index.frame_counts, index.fps, index.names)
-        if weights is not None:
-            weights = clip_chances(weights, dataset, lambda: clips.clips(videos, Draws(0, 0)).video)
+        shares = mixed if mixed is not None and mixed.has_shares else None
+        chances: Any = weights  # with shares, `Plan` refuses any
+        if weights is not None and shares is None:
+            chances = clip_chances(weights, dataset, lambda: clips.clips(videos, Draws(0, 0)).video)
         plan = Plan(
             videos,
             clips,
@@ -287,7 +295,8 @@ class ClipLoader(Batches, InFrameworks):
             batch_size=batch_size,
             by_video=recipe.by_video,
             views=recipe.views,
-            weights=weights,
+            weights=chances,
+            shares=shares,
             choices=choices,
             shuffle=shuffle,
             interleave=interleave,
@@ -359,7 +368,7 @@ class ClipLoader(Batches, InFrameworks):
             kept=kept,
             ahead_bytes=find_byte_room(dataset.storage, outputs.streams, schedule) if workers else 0,
         )
-        scattered = plan.shuffle and interleave is None and weights is None
+        scattered = plan.shuffle and interleave is None and weights is None and plan.shares is None
         overlap = len(plan) * plan.batch_size * clips.time_steps * plan.world > frames
         lanes = min(64, len(index)) if scattered and overlap else 0
         bounds = "memory" if cache_bytes is None else "cache"
@@ -383,7 +392,7 @@ class ClipLoader(Batches, InFrameworks):
                 clips.time_steps,
                 len(names),
                 limit,
-                dataset.storage.path if isinstance(dataset.storage, VideoStorage) else None,
+                partial(_file_of, dataset.storage),
             ),
         )
         self._plan, self._outputs = plan, outputs
@@ -403,10 +412,10 @@ class ClipLoader(Batches, InFrameworks):
         -------
         PlanTable
             A mapping of columns, each with one row per clip: ``position``, ``video``, ``start``, ``view``,
-            int64; ``padding``, bool; ``name``, ``label`` and other labels by their names, ``frames``,
-            ``paths`` and ``size``. ``start`` and ``frames`` count from the first frame of the video's row in
-            ``dataset.index``: if a list has ``start``, frame f is frame ``dataset.index.starts[video] + f``
-            of the folder. ``paths`` are the files of these frames.
+            int64; ``padding``, bool; ``set``, int64, of a mix; ``name``, ``label`` and other labels by their
+            names, ``frames``, ``paths`` and ``size``. ``start`` and ``frames`` count from the first frame of
+            the video's row in ``dataset.index``: if a list has ``start``, frame f is frame
+            ``dataset.index.starts[video] + f`` of the folder. ``paths`` are the files of these frames.
 
         Raises
         ------
@@ -460,3 +469,9 @@ class ClipLoader(Batches, InFrameworks):
         from fastclips.preview.sheet import contact_sheet  # noqa: PLC0415 - not needed for training
 
         return contact_sheet(self, self._outputs.names, clips, epoch)
+
+
+def _file_of(storage: Storage, video: int) -> str | None:
+    """Return the path of a video's file; None if its frames are not in one file."""
+    part, own = part_of(storage, video)
+    return part.path(own) if isinstance(part, VideoStorage) else None

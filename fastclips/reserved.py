@@ -12,6 +12,7 @@ __all__ = [
     "LABEL",
     "OF_PLAN",
     "RESERVED",
+    "SET",
     "TIMESTAMP",
     "VALID",
     "VIDEO_INDEX",
@@ -38,3 +39,4 @@ COLUMNS = (
     "paths",
     "size",
 )  # of a plan table
+SET = "set"  # a column more for a mix, where no label may have this name

@@ -163,7 +163,7 @@ def test_a_sampler_that_lists_videos_in_turn(shuffle):
 def test_many_clips_take_little_memory():
     plan = Plan([10_000] * 10_000, fc.Windows(16, step=1), draws=0, batch_size=8, interleave=64, shuffle=True)
     assert len(plan.clips(3, len(plan) // 2).video) == 8
-    assert plan._runs.lengths.nbytes < 2**22
+    assert plan._epochs._runs.lengths.nbytes < 2**22
 
 
 def test_a_resumed_epoch_goes_on(frames):

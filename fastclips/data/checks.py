@@ -115,6 +115,17 @@ def check_label_name(name: object, streams: Sequence[str], knob: str) -> None:
         raise OptionError(f"{knob}={name!r}: is the name of a stream; labels need another name")
 
 
+def check_named_once(videos: Names, keys: NDArray[np.int64]) -> None:
+    """Raise OptionError if several videos of a mix have one name, which a mapping cannot tell apart."""
+    known: dict[str, int] = {}
+    for name, key in zip(videos, keys.tolist(), strict=True):
+        if known.setdefault(name, key) != key:
+            raise OptionError(
+                f"values= is a mapping, but {name!r} is the name of a video in several sets of the mix: give "
+                "a sequence with a value for each row of dataset.index, or add labels before mixing"
+            )
+
+
 def named_labels(
     name: str,
     values: object,

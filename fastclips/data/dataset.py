@@ -10,6 +10,7 @@ import numpy as np
 
 from fastclips.data.checks import (
     check_label_name,
+    check_named_once,
     checked_channels,
     checked_counts,
     checked_fps,
@@ -23,6 +24,7 @@ from fastclips.data.storage import Storage
 from fastclips.data.streams import MASKS, make_streams, mask_options, streams_of_kinds
 from fastclips.errors import OptionError
 from fastclips.options import checked_classes
+from fastclips.reserved import SET
 
 if TYPE_CHECKING:
     import os
@@ -30,9 +32,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from fastclips.data.sets import Sets
     from fastclips.spec import StreamSpec
 
 __all__ = ["Dataset"]
+
+_SHOWN = 8  # weights in a repr
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -49,6 +54,8 @@ class Dataset:
         The videos: ``names``, ``frame_counts``, ``labels``, ``classes``, ``fps``, ``named``.
     streams : tuple of StreamSpec
         The streams of each video, which have the same number of frames.
+    mixed : Sets, optional
+        How the rows of the index are divided into the sets of a mix.
 
     Examples
     --------
@@ -65,6 +72,7 @@ class Dataset:
     storage: Storage
     index: Index
     streams: tuple[StreamSpec, ...]
+    mixed: Sets | None = None
 
     @classmethod
     def of(
@@ -267,6 +275,11 @@ class Dataset:
         check_label_name(name, [stream.name for stream in self.streams], "name")
         if name in self.index.every_label:
             raise OptionError(f"name={name!r}: the dataset has such labels already; give another name")
+        if self.mixed is not None:
+            if name == SET:
+                raise OptionError(f"name={name!r}: is a column of plan_table() of a mix; give another name")
+            if isinstance(values, Mapping):
+                check_named_once(self.index.names, self.index.keys)
         made = named_labels(name, values, kind, classes, self.index.names, self.index.frame_counts)
         return replace(self, index=self.index.labelled({**self.index.every_label, name: made}))
 
@@ -278,12 +291,44 @@ class Dataset:
         streams = ", ".join(stream.name + kind for stream, kind in zip(self.streams, kinds, strict=True))
         frames = int(self.index.frame_counts.sum())
         labels = f"; {', '.join(self.index.every_label)}" if self.index.named else ""
+        classes = f"{len(self.classes)} classes"
         return (
-            f"<Dataset: {len(self)} videos, {frames} frames, {len(self.classes)} classes; {streams}{labels}>"
+            f"<Dataset: {len(self)} videos, {frames} frames, {classes}; {streams}{labels}{self._divided()}>"
+        )
+
+    def _divided(self) -> str:
+        if self.mixed is None:
+            return ""
+        shown = f"; {len(self.mixed.counts)} sets"
+        if (weights := self.mixed.weights) is not None:
+            more = ":..." if len(weights) > _SHOWN else ""
+            shown += f", weights {':'.join(f'{weight:g}' for weight in weights[:_SHOWN])}{more}"
+        if (clips := self.mixed.clips_per_epoch) is not None:
+            shown += f", {clips} clips per epoch"
+        return shown
+
+    @property
+    def sets(self) -> tuple[Dataset, ...]:
+        """The data sets of a mix, each with the classes of all; of another dataset, itself.
+
+        Examples
+        --------
+        >>> first, second = fc.open("frames").split(1 / 3)
+        >>> [len(one) for one in fc.mix([first, second], weights=[1, 1]).sets]
+        [4, 2]
+        """
+        if self.mixed is None:
+            return (self,)
+        ranges = self.mixed.ranges
+        return tuple(
+            Dataset(self.storage, self.index.take(np.arange(*rows)), self.streams) for rows in ranges
         )
 
     def _take(self, rows: NDArray[np.int64]) -> Dataset:
-        return Dataset(self.storage, self.index.take(rows), self.streams)
+        mixed = None
+        if self.mixed is not None:
+            rows, mixed = self.mixed.take(rows)
+        return Dataset(self.storage, self.index.take(rows), self.streams, mixed)
 
     def select(self, names: str | os.PathLike[str] | Iterable[str]) -> Dataset:
         """Select videos by name, such as the names in the file of an official split.
@@ -297,8 +342,9 @@ class Dataset:
         Returns
         -------
         Dataset
-            The videos in the order of the names. A repeated name counts once. If a list names parts of a
-            video, all parts of it are selected.
+            The videos in the order of the names; of a mix, set by set. A repeated name counts once. If a
+            list names parts of a video, or several sets of a mix have the name, all are selected. A set of a
+            mix without such a video is left out, and the shares of the others keep their proportions.
 
         Raises
         ------
@@ -326,8 +372,8 @@ class Dataset:
     ) -> tuple[Dataset, Dataset]:
         """Split the videos at random into training and validation videos.
 
-        Every class gives its share of videos, rounded down or up so that the total is rounded to the nearest
-        video. The same videos and seed give the same split on every machine.
+        Every class, of each set of a mix, gives its share of videos, rounded down or up so that the total is
+        rounded to the nearest video. The same videos and seed give the same split on every machine.
 
         Parameters
         ----------
@@ -344,7 +390,7 @@ class Dataset:
         Returns
         -------
         training, validation : Dataset
-            Both in the order of this dataset, with its storage and its classes.
+            Both in the order of this dataset, with its storage, its classes and, of a mix, its weights.
 
         Raises
         ------
@@ -364,10 +410,14 @@ class Dataset:
         """
         labels = self.index.labels
         numbers = None if labels is None else labels.per_video
+        strata = None if numbers is None else (numbers, len(self.classes))
+        if self.mixed is not None:
+            of_set, sets = self.mixed.of(np.arange(len(self))), len(self.mixed.counts)
+            strata = (of_set, sets) if strata is None else (of_set * strata[1] + strata[0], sets * strata[1])
         chosen = split_rows(
             self.index.names,
             self.index.keys,
-            None if numbers is None else (numbers, len(self.classes)),
+            strata,
             validation,
             seed,
             group,

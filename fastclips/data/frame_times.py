@@ -93,6 +93,39 @@ class FrameTimes:
         """Return the times in some columns, or None if there are none."""
         return cls(columns) if cls.NAMES[0] in columns else None
 
+    @classmethod
+    def joined(cls, several: Sequence[tuple[FrameTimes | None, int]]) -> FrameTimes | None:
+        """Return the times of the videos of several storages, which are then numbered over all of them.
+
+        Parameters
+        ----------
+        several : sequence of (FrameTimes or None, int)
+            The times of each storage, None if they are unknown; and its number of videos, at least as many as
+            have times.
+        """
+        if all(times is None for times, _ in several):
+            return None
+        found = []
+        listed = 0
+        for times, count in several:
+            steps, units, begins, ticks = cls.pack([]).values() if times is None else times.columns().values()
+            unknown = count - len(steps)
+            found.append(
+                (
+                    np.concatenate([steps, np.ones(unknown, np.int64)]),
+                    np.concatenate([units, np.tile([0, 1], (unknown, 1))]),
+                    listed + np.concatenate([begins[1:], np.full(unknown, len(ticks))]),
+                    np.asarray(ticks),
+                )
+            )
+            listed += len(ticks)
+        columns = dict(zip(cls.NAMES, map(np.concatenate, zip(*found, strict=True)), strict=True))
+        columns[cls.NAMES[2]] = np.concatenate([np.zeros(1, np.int64), columns[cls.NAMES[2]]])
+        return cls(columns)
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
     def columns(self) -> dict[str, NDArray[Any]]:
         """Return the columns."""
         return dict(zip(self.NAMES, (self._steps, self._units, self._begins, self._ticks), strict=True))
@@ -234,9 +267,10 @@ def seconds_of(
     if times is not None:
         found[known] = times.seconds(videos[known], frames[known])
     if not known.all():
-        if fps is None:
+        untimed = rows[~known] if fps is None else rows[~known][np.isnan(fps[rows[~known]])]
+        if fps is None or len(untimed):
             raise OptionError(
-                f"the times of the frames of {names[int(rows[~known][0])]!r} are unknown: add the column "
+                f"the times of the frames of {names[int(untimed[0])]!r} are unknown: add the column "
                 "fps to the list of videos, or give fps= to Dataset.of"
             )
         found[~known] = frames[~known] / fps[rows[~known]]

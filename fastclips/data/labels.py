@@ -32,7 +32,7 @@ from fastclips.errors import DataError
 from fastclips.options import first_few
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -96,6 +96,34 @@ class Labels(ABC):
     def take(self, rows: NDArray[np.int64]) -> Labels:
         """Return the labels of some rows, in their order, with the same classes."""
         return replace(self, **{name: getattr(self, name)[rows] for name in self._per_row})
+
+    @staticmethod
+    def joined(several: Sequence[Labels]) -> Labels:
+        """Return the labels of the rows of several in their order.
+
+        Parameters
+        ----------
+        several : sequence of Labels
+            At least one; all of one kind, numbered by the same classes, or with values of one shape and
+            dtype.
+        """
+        first = several[0]
+        columns: dict[str, Any] = {}
+        per_row = first._per_row  # noqa: SLF001 - of this class
+        shared = [field.name for field in fields(first) if field.name not in ("classes_count", *per_row)]
+        begins = np.zeros(len(several), np.int64)
+        for name in shared:  # the one array that `starts` count in, which splits of a dataset share
+            arrays = [getattr(labels, name) for labels in several]
+            once = {id(array): array for array in arrays}
+            places = dict(zip(once, np.cumsum([0, *map(len, once.values())]), strict=False))
+            begins = np.array([places[id(array)] for array in arrays])
+            columns[name] = np.concatenate([np.asarray(array) for array in once.values()])
+        for name in per_row:
+            parts = [np.asarray(getattr(labels, name)) for labels in several]
+            if name == "starts":
+                parts = [part + begin for part, begin in zip(parts, begins, strict=True)]
+            columns[name] = np.concatenate(parts)
+        return replace(first, **columns)
 
     @abstractmethod
     def targets(self, rows: NDArray[np.int64], frames: NDArray[np.int32]) -> NDArray[Any]:

@@ -34,6 +34,7 @@ _END = "\0"  # ends a name in a blob; no path can hold this character
 _RUNS = re.compile("([0-9]+)")
 _DOTTED = re.compile(r"[0-9]\.$").search  # before the fraction of a second, or a second counter
 _SPREAD = 4  # texts in a file are read in one call if at most so many lie between per wanted text
+_BLOCK = 2**16  # names at a time, to bound memory
 _DIGITS = 18  # a number of more digits may not fit into 64 bits
 _BLANK = re.compile(r"\{(?:\w*:)?0?([1-9][0-9]*)?d?\}|%0?([1-9][0-9]*)?d")
 
@@ -169,6 +170,20 @@ class Names(Sequence[str]):
         ends = np.cumsum(lengths)
         at = np.repeat(begins - ends + lengths, lengths) + np.arange(lengths.sum())
         return bytes(self.blob[at])
+
+    @classmethod
+    def of_all(cls, several: Iterable[Names]) -> Names:
+        """Return the names of several in their order, as one."""
+        blocks = [
+            np.frombuffer(names.joined(first, min(first + _BLOCK, len(names))), np.uint8)
+            for names in several
+            for first in range(0, len(names), _BLOCK)
+        ]
+        blob = np.concatenate(blocks)
+        ends = [np.flatnonzero(block == 0) + 1 for block in blocks]
+        begins = np.cumsum([0, *map(len, blocks)])
+        starts = [np.zeros(1, np.int64), *(end + begin for end, begin in zip(ends, begins, strict=False))]
+        return cls(blob, np.concatenate(starts))
 
     def digest(self) -> bytes:
         """Return a 16-byte digest of the whole blob and of the order."""

@@ -94,7 +94,7 @@ class ClipSpec:
         slots : FrameSlots
             Those of the arena. Frames that are in them, or in other frame slots, will not be read.
         """
-        if self.ahead_bytes or not self.storage.needs_advice():
+        if not self.storage.needs_advice():
             return
         frames, read = self.to_read(tickets, slots)
         if not read.any():

@@ -145,7 +145,7 @@ class DrawsRenderer(Renderer):
         shown, files, damage = self._read(setup.stream, clip, shown)
         if damage:
             raise DamageError(next(iter(damage.values())))
-        self._count_read(files, meter)
+        self._count_read(files, clip.video, meter)
         meter.begin(DECODE)
         for (frame, shown_at), data in zip(shown.items(), files, strict=True):
             size = setup.decoder.size(data)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastclips._native import Files
+from fastclips.data.mixed_storage import part_of
 from fastclips.data.storage import absent_picture, count_bytes, opened
 from fastclips.engine.arena import Damage
 from fastclips.engine.clip_placer import Clip, ClipPlacer, StreamSetup, size_text
@@ -254,7 +255,7 @@ class Renderer:
     ) -> dict[int, str]:
         """Read, decode and place frames of a stream; return those that are to be replaced, with reasons."""
         shown, files, damage = self._read(setup.stream, clip, shown)
-        mixed = self._count_read(files, meter)
+        mixed = self._count_read(files, clip.video, meter)
         meter.begin(DECODE)
         decoding = _Decoding(setup, clip, shown, files, placer, meter, () if mixed else None)
         for frame, error in decoding.run():
@@ -262,8 +263,8 @@ class Renderer:
         meter.lap(DECODE)
         return damage
 
-    def _count_read(self, files: Files | Sequence[Any], meter: Meter) -> bool:
-        """Count what was read and the time, which is that of decoding for storages such as video files.
+    def _count_read(self, files: Files | Sequence[Any], video: int, meter: Meter) -> bool:
+        """Count what was read of a video and the time, which is that of decoding for video files.
 
         Returns
         -------
@@ -277,7 +278,7 @@ class Renderer:
         kinds = set(map(type, files))
         arrays = np.ndarray in kinds
         meter.add(BYTES, sum(map(count_bytes if arrays else len, files)))
-        decodes = self._storage.decodes
+        decodes = part_of(self._storage, video)[0].decodes
         meter.lap(DECODE if decodes else READ)
         meter.add(MOVIE_FRAMES, len(files) if decodes else 0)
         return arrays and len(kinds) > 1

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastclips.data.dataset import Dataset
+from fastclips.data.mixed_storage import MixedStorage
 from fastclips.data.opening import open_dataset
 from fastclips.data.stores import RemoteFolder, split_url
 from fastclips.errors import DataError, OptionError, why_failed
@@ -198,6 +199,11 @@ def pack(
     72
     """
     opened = dataset if isinstance(dataset, Dataset) else _opened(dataset)
+    if opened.mixed is not None or isinstance(opened.storage, MixedStorage):
+        raise OptionError(
+            f"{opened!r}: is a mix, or a set of one, which cannot be packed; pack each dataset before it is "
+            "mixed, and mix the packs"
+        )
     crew = workers if isinstance(workers, OtherWorkers) else checked_workers(workers)
     from fastclips.packing.make_pack import Options, make_pack  # noqa: PLC0415 - imports OpenCV
 

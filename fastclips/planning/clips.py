@@ -8,22 +8,20 @@ and the draws of the epoch, and on nothing else. Each video gives equally many c
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastclips.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Any
-
     from numpy.typing import NDArray
 
     from fastclips.planning.draws import Draws
 
-__all__ = ["ClipSampler", "Clips", "EvenClips", "Videos", "checked_sampler"]
+__all__ = ["ClipSampler", "Clips", "EvenClips", "Videos", "cut_videos", "list_frames"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +78,28 @@ class Videos:
     def called(self, video: int) -> str | int:
         """Return the name of a video for messages, or its number if there are no names."""
         return video if self.names is None else self.names[video]
+
+    def part(self, first: int, end: int) -> Videos:
+        """Return the videos from a number on and below another, numbered from 0."""
+        return Videos(
+            self.frame_counts[first:end],
+            None if self.fps is None else self.fps[first:end],
+            None if self.names is None else _Part(self.names, range(first, end)),
+        )
+
+
+class _Part(Sequence[str]):
+    """Some consecutive names, looked up when they are asked for."""
+
+    def __init__(self, names: Sequence[str], numbers: range) -> None:
+        self._names, self._numbers = names, numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, number: Any) -> Any:  # noqa: ANN401 - as of every sequence
+        found = self._numbers[number]
+        return [self._names[at] for at in found] if isinstance(found, range) else self._names[found]
 
 
 def _kept(column: NDArray[Any]) -> NDArray[Any]:
@@ -256,7 +276,7 @@ class ClipSampler(ABC):
         Parameters
         ----------
         videos : Videos
-            All videos of the dataset.
+            All videos of the dataset, or of one set of a mix.
         draws : Draws
             Random numbers of the epoch: ``draws.of_videos(len(videos), n)`` gives n numbers in [0, 1) for
             each video.
@@ -308,13 +328,22 @@ class ClipSampler(ABC):
         return ""
 
 
-def checked_sampler(sampler: object) -> ClipSampler:
-    """Return a sampler, or raise `OptionError` if it is none."""
-    if isinstance(sampler, ClipSampler):
-        if getattr(sampler, "time_steps", None) is None:
-            raise OptionError(f"clips={sampler!r}: must have time_steps, the number of frames in a clip")
-        return sampler
-    raise OptionError(
-        f"clips={sampler!r}: must be a sampler, such as Windows(time_steps=16), or an object of a class of "
-        "yours that inherits fastclips.ClipSampler"
-    )
+def cut_videos(sampler: ClipSampler, videos: Videos, draws: Draws) -> Clips:
+    """Return what a sampler's `clips` returns; raise OptionError if that is something else."""
+    clips: object = sampler.clips(videos, draws)
+    if not isinstance(clips, Clips):
+        name = type(sampler).__name__
+        raise OptionError(f"{name}.clips() returned {type(clips).__name__}: must return fastclips.Clips")
+    return clips
+
+
+def list_frames(sampler: ClipSampler, clips: Clips, videos: Videos) -> NDArray[np.int32]:
+    """Return what a sampler's `frames` returns; raise OptionError if that has another shape or dtype."""
+    frames = sampler.frames(clips, videos)
+    shape = (len(clips), sampler.time_steps)
+    if frames.dtype != np.int32 or frames.shape != shape:
+        raise OptionError(
+            f"{type(sampler).__name__}.frames() returned {frames.dtype} {frames.shape}: must return "
+            f"int32 {shape}"
+        )
+    return frames

@@ -42,6 +42,8 @@ class Purpose(IntEnum):
     LINE = 5  # item: a run of clips, for lanes
     SEGMENT = 6  # item: a segment of a lane
     VIDEO = 7  # item: a video, for transforms
+    SPREAD = 8  # item: a clip of a mix's epoch, counted set by set
+    STREAM = 9  # item: a place in the stream of a set, whose number is in place of the epoch's
 
 
 @dataclass(frozen=True)
@@ -54,10 +56,13 @@ class Draws:
         At least 0 and below 2**64.
     epoch : int
         At least 0 and below 2**63.
+    first_video : int
+        Added to the items of `Purpose.WINDOW`: the first video of a set, among those of a mix.
     """
 
     seed: int
     epoch: int
+    first_video: int = 0
 
     def words(self, purpose: Purpose, first: int, items: int, columns: int) -> NDArray[np.uint64]:
         """Return the words of consecutive items.
@@ -76,6 +81,7 @@ class Draws:
         ndarray of uint64, (items, columns)
             Raw words.
         """
+        first += self.first_video if purpose == Purpose.WINDOW else 0
         blocks = -(-columns // 4)
         out = np.empty((items, blocks, 4), np.uint64)
         # NumPy increments the counter before each block. Start one earlier, so blocks equal Random123's.
@@ -139,17 +145,19 @@ class Draws:
             out[first : first + len(piece)] = piece
         return out
 
-    def order(self, purpose: Purpose, items: int) -> NDArray[np.integer[Any]]:
-        """Return the items from 0 on in random order, (items,): sorted by their first words.
+    def order(self, purpose: Purpose, items: int, begin: int = 0) -> NDArray[np.integer[Any]]:
+        """Return consecutive items in random order, (items,), sorted by their first words, minus the first.
 
         Takes 16 bytes of memory per item, of which 4 are returned.
         """
-        return order_of(self._pieces(purpose, items), items)
+        return order_of(self._pieces(purpose, items, begin), items)
 
-    def _pieces(self, purpose: Purpose, items: int) -> Iterable[tuple[int, NDArray[np.uint64]]]:
-        """Yield (first item, first words) of consecutive items."""
+    def _pieces(
+        self, purpose: Purpose, items: int, begin: int = 0
+    ) -> Iterable[tuple[int, NDArray[np.uint64]]]:
+        """Yield the place and the first words of consecutive items, from the item `begin` on."""
         for first in range(0, items, _PIECE):
-            yield first, self.words(purpose, first, min(_PIECE, items - first), 1)[:, 0]
+            yield first, self.words(purpose, begin + first, min(_PIECE, items - first), 1)[:, 0]
 
 
 def order_of(pieces: Iterable[tuple[int, NDArray[np.uint64]]], items: int) -> NDArray[np.integer[Any]]:

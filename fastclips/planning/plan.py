@@ -15,7 +15,8 @@ to ask for a later batch, or, where the epoch was cut otherwise before, to cut i
 With ``weights`` an epoch is no permutation: each position draws its clip, with replacement, so that a clip of
 weight 2 comes twice as often as a clip of weight 1. The epoch has as many clips as without weights.
 
-With ``interleave`` the order is that of `fastclips.planning.lanes`.
+With ``interleave`` the order is that of `fastclips.planning.lanes`. A mix with shares has the order of
+`fastclips.planning.shares`.
 
 With ``draws_per_clip=n`` each clip has n consecutive positions, a *group*, whose rows differ in the draws for
 transforms alone. Order, weights, frame choices and padding are those of groups, as if n were 1.
@@ -44,19 +45,22 @@ import numpy as np
 
 from fastclips.errors import OptionError
 from fastclips.options import checked_bool, checked_int
-from fastclips.planning.clips import Clips, ClipSampler, Videos
+from fastclips.planning.clips import ClipSampler, Videos, list_frames
 from fastclips.planning.cut import Cut
 from fastclips.planning.draws import Draws, Purpose
-from fastclips.planning.lanes import Lanes, Runs, checked_lanes
+from fastclips.planning.epochs import OneOrder
 from fastclips.planning.launchers import checked_rank
-from fastclips.planning.weights import choose, plan_weights
+from fastclips.planning.per_set import PerSet
+from fastclips.planning.shares import MixedEpochs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
+    from fastclips.data.sets import Sets
     from fastclips.planning.choices import FrameChoice
+    from fastclips.planning.clips import Clips
 
 __all__ = ["Plan", "PlannedClips"]
 
@@ -94,12 +98,6 @@ class PlannedClips(NamedTuple):
     padding: NDArray[np.bool_]
 
 
-class _Epoch(NamedTuple):
-    number: int
-    clips: Clips
-    order: NDArray[np.integer[Any]] | Lanes | None  # the row at each position, if it is not the position
-
-
 class Plan:
     """The clips that a rank reads in every epoch, in order and cut into batches.
 
@@ -119,12 +117,14 @@ class Plan:
         Views of each clip that the recipe makes.
     weights : array_like of float, (V,), optional
         Relative chance of each video's clips to be drawn; 0 is never. Needs `shuffle`.
+    shares : Sets, optional
+        The sets of a mix and their shares. Needs `shuffle`, and a `PerSet` as `sampler`.
     choices : iterable of FrameChoice
         Changes to the frames of each clip, in order.
     shuffle : bool
         Whether each epoch has a random order; otherwise clips come in the sampler's order.
     interleave : int, optional
-        Number of lanes: see `fastclips.planning.lanes`. Not with `weights`.
+        Number of lanes: see `fastclips.planning.lanes`. Not with `weights` or `shares`.
     draws_per_clip : int
         Rows of each clip, each with draws of its own; divides `batch_size`.
     drop_last : bool
@@ -158,6 +158,7 @@ class Plan:
         by_video: Sequence[int] = (),
         views: int = 1,
         weights: ArrayLike | None = None,
+        shares: Sets | None = None,
         choices: Iterable[FrameChoice] = (),
         shuffle: bool = False,
         interleave: int | None = None,
@@ -187,9 +188,20 @@ class Plan:
         self.world = checked_int(world, "world", 1)
         self.rank = checked_rank(rank, self.world)
 
-        self._recent: tuple[_Epoch, ...] = ()
-        self._clips = self._sample(Draws(self.seed, 0))
-        self._groups = len(self._clips) * self.views
+        self._epochs: OneOrder | MixedEpochs
+        if shares is not None:
+            self._epochs = self._mixed(shares, interleave, weights)
+        else:
+            self._epochs = OneOrder(
+                self.videos,
+                sampler,
+                views=self.views,
+                shuffle=self.shuffle,
+                seed=self.seed,
+                interleave=interleave,
+                weights=weights,
+            )
+        self._groups = self._epochs.groups
         self.clips_per_epoch = self._groups * self.draws_per_clip
         self._report_short()
         self._cut = Cut(
@@ -197,17 +209,37 @@ class Plan:
         ).checked()
         self.rows_per_epoch = self._cut.rows
         self._resumed = (-1, self._cut)  # an epoch, and its cut
-        self.interleave = checked_lanes(interleave, self._groups, weighted=weights is not None)
-        self._runs = Runs(self._clips) if self.interleave and self.shuffle else None
-        self.weights = None
-        if weights is not None:
-            if not self.shuffle:
+
+    def _mixed(self, shares: Sets, interleave: object, weights: object) -> MixedEpochs:
+        """Return the epochs of a mix with shares; raise OptionError if they do not go with other options."""
+        if not self.shuffle:
+            raise OptionError(
+                "shuffle=False: must be True with the shares of a mix, each of which is a part of a shuffled "
+                "set; pass shuffle=True, or, to serve each clip once, in order, fc.mix(dataset.sets)"
+            )
+        for knob, value in (("weights", weights), ("interleave", interleave)):
+            if value is not None:
                 raise OptionError(
-                    "shuffle=False: must be True with weights=, which draws clips at random; "
-                    "pass shuffle=True, or no weights"
+                    f"{knob}= must be None with the shares of a mix, which decide when clips of each set "
+                    f"come; leave out {knob}=, or use fc.mix(dataset.sets), which has no shares"
                 )
-            self.weights = plan_weights(weights, np.bincount(self._clips.video, minlength=len(self.videos)))
-        self._chances = None if self.weights is None else np.cumsum(self.weights[self._clips.video])
+        assert isinstance(self.sampler, PerSet)  # noqa: S101 - as `checked_sampler` returns for shares
+        return MixedEpochs(self.videos, self.sampler, shares, views=self.views, seed=self.seed)
+
+    @property
+    def interleave(self) -> int | None:
+        """Number of lanes."""
+        return self._epochs.interleave if isinstance(self._epochs, OneOrder) else None
+
+    @property
+    def weights(self) -> NDArray[np.float64] | None:
+        """Weights of the videos, scaled to a maximum of 1."""
+        return self._epochs.weights if isinstance(self._epochs, OneOrder) else None
+
+    @property
+    def shares(self) -> list[int] | None:
+        """Clips of each set of a mix with shares in an epoch, views counted and draws not; else None."""
+        return self._epochs.counts if isinstance(self._epochs, MixedEpochs) else None
 
     def __len__(self) -> int:
         """Batches in a whole epoch, the same for each rank."""
@@ -264,6 +296,8 @@ class Plan:
             digest.update(f"lanes 1 {self.interleave}".encode())
         if self.draws_per_clip > 1:
             digest.update(f"draws_per_clip {self.draws_per_clip}".encode())
+        if self.shares is not None:
+            digest.update(f"shares 1 {self.shares}".encode())
         for name, column in (("fps", self.videos.fps), ("weights", self.weights)):
             if column is not None:
                 digest.update(name.encode() + column.astype("<f8").tobytes())
@@ -299,7 +333,7 @@ class Plan:
         end = min((batch + batches) * self.batch_size, cut.rows)
         positions = cut.positions(batch * self.batch_size, end, self.rank)
         groups = positions[:: self.draws_per_clip] // self.draws_per_clip
-        clips, view = self._clips_at(epoch, groups)
+        clips, view = self._epochs.at(epoch, groups)
         video = self._by_row(clips.video)
         return PlannedClips(
             epoch,
@@ -417,23 +451,9 @@ class Plan:
             block = clips.rows(np.arange(first, min(first + _BLOCK, len(clips))))
             yield first, self._frames(epoch, groups[first : first + _BLOCK], block)
 
-    def _sample(self, draws: Draws) -> Clips:
-        """Return all clips of an epoch."""
-        clips: object = self.sampler.clips(self.videos, draws)
-        if not isinstance(clips, Clips):
-            name = type(self.sampler).__name__
-            raise OptionError(f"{name}.clips() returned {type(clips).__name__}: must return fastclips.Clips")
-        return clips
-
     def _frames(self, epoch: int, groups: NDArray[np.int64], clips: Clips) -> NDArray[np.int32]:
         """Return the frames of clips as in `PlannedClips`."""
-        frames = self.sampler.frames(clips, self.videos)
-        shape = (len(clips), self.sampler.time_steps)
-        if frames.dtype != np.int32 or frames.shape != shape:
-            raise OptionError(
-                f"{type(self.sampler).__name__}.frames() returned {frames.dtype} {frames.shape}: must return "
-                f"int32 {shape}"
-            )
+        frames = list_frames(self.sampler, clips, self.videos)
         if self.choices:
             draws = [choice.choice_draws(frames.shape[1]) for choice in self.choices]
             units = Draws(self.seed, epoch).units_at(Purpose.FRAMES, groups, sum(draws))
@@ -451,44 +471,15 @@ class Plan:
         cut = self._cut_of(_checked_epoch(epoch))
         positions = cut.positions(0, cut.rows, rank)
         groups = positions[:: self.draws_per_clip] // self.draws_per_clip
-        return positions, groups, *self._clips_at(epoch, groups)
-
-    def _clips_at(self, epoch: int, groups: NDArray[np.int64]) -> tuple[Clips, NDArray[np.int64]]:
-        """Return the clips of some groups, and the recipe's view of each."""
-        _, clips, order = self._epoch(epoch)
-        which = groups % self._groups  # padding shows the first clips again
-        if self._chances is not None:
-            units = Draws(self.seed, epoch).units_at(Purpose.CHOICE, which, 1)[:, 0]
-            which = choose(units, self._chances, self.views)
-        elif order is not None:
-            which = order.rows(which) if isinstance(order, Lanes) else order[which].astype(np.int64)
-        clip, view = np.divmod(which, self.views)
-        return clips.rows(clip), view
-
-    def _epoch(self, epoch: int) -> _Epoch:
-        for known in self._recent:
-            if known.number == epoch:
-                return known
-        draws = Draws(self.seed, epoch)
-        order: NDArray[np.integer[Any]] | Lanes | None = None
-        clips = self._sample(draws) if self.sampler.varies else self._clips
-        if self.interleave:
-            shuffled = draws if self.shuffle else None
-            order = Lanes(self._groups, self.interleave, self.views, self._runs, shuffled)
-        elif self.shuffle and self._chances is None:
-            order = draws.order(Purpose.ORDER, self._groups)
-        made = _Epoch(epoch, clips, order)
-        # Two epochs are kept, because prefetch runs past an epoch's end. The tuple is replaced and never
-        # changed, so threads need no lock.
-        self._recent = (made, *self._recent[:1])
-        return made
+        return positions, groups, *self._epochs.at(epoch, groups)
 
     def _report_short(self) -> None:
         shortage = self.sampler.shortage(self.videos)
         if self.clips_per_epoch == 0:
             details = f" ({shortage})" if shortage else ""
+            sampler = self.sampler.given if isinstance(self.sampler, PerSet) else self.sampler
             raise OptionError(
-                f"no video gives a clip of {self.sampler!r}: the longest of {len(self.videos)} has "
+                f"no video gives a clip of {sampler!r}: the longest of {len(self.videos)} has "
                 f"{self.videos.frame_counts.max()} frames{details}; "
                 'ask for fewer frames, or pass short="pad"'
             )

@@ -53,7 +53,7 @@ class Damage:
         time_steps: int,
         streams: int,
         limit: float,
-        file_of: Callable[[int], str] | None = None,
+        file_of: Callable[[int], str | None] | None = None,
     ) -> None:
         self.where = where
         self.reasons: dict[str, str] = {}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from fastclips.data.mixed_storage import are_decoded
 from fastclips.data.storage import opened
 from fastclips.errors import DamageError, FrameError
 from fastclips.pixels.decoding.decoder import MAX_PIXELS, Decoder, frame_mode, frame_size
@@ -93,6 +94,8 @@ def _problems(
     modes: dict[str, tuple[str, Stored]] = {}
     for row, frame in spread_frames(index, _MOST):
         frames.append(Looked())
+        if are_decoded(storage, index.keys[row : row + 1])[0]:  # a video file of a mix
+            continue
         try:
             place, data = next_frame(index, storage, stream.name, row, frame)
         except FrameError as error:

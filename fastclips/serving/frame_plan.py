@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fastclips._native import FramePlanner
+from fastclips.data.mixed_storage import are_decoded
 from fastclips.data.storage import opened
 from fastclips.errors import FrameError
 from fastclips.pixels.decoding.decoder import Decoder, Rung, frame_size
@@ -124,23 +125,24 @@ def find_sharing(
         None if nothing can be shared, or each time step or row has a scale of its own.
     """
     draws = np.random.default_rng(0).random((_SAMPLES, recipe.draws)).tolist()
-    decodes = dataset.storage.decodes
+    decoded = np.flatnonzero(are_decoded(dataset.storage, dataset.index.keys))  # rows of video files
     areas, costs, rooms, scales = [], [], [], []
     numbers = np.zeros(_SAMPLES, np.int64)  # for the scales of each sample
     scaled: list[tuple[Recipe, tuple[int, int]]] = []
     for stream in streams:
-        frames = _look_at_videos(dataset, stream) if decodes else looked.get(stream.name, ())
-        sizes = {one.size for one in frames if one.size and (decodes or one.nbytes is not None)}
-        if not sizes:
+        frames = looked.get(stream.name, ())
+        found = {(one.size, False) for one in frames if one.size and one.nbytes is not None}
+        found |= {(one.size, True) for one in _look_at_videos(dataset, stream, decoded) if one.size}
+        if not found:
             continue
-        own = recipe.of(stream)
-        slices = stream.kind == "image" and not decodes and _has_markers(dataset, stream)
+        own, sizes = recipe.of(stream), [size for size, _ in found]
+        slices = stream.kind == "image" and not len(decoded) and _has_markers(dataset, stream)
         by_size = [
             [
-                _look(own, stream, size, sample, number, slices=slices, video=decodes)
+                _look(own, stream, size, sample, number, slices=slices, video=video)
                 for number, sample in enumerate(draws)
             ]
-            for size in sorted(sizes)
+            for size, video in sorted(found)
         ]
         seen = [one for of_size in by_size for one in of_size]
         if len({one.scale for one in seen}) > 1:
@@ -210,10 +212,11 @@ def _look(
     return _Seen(scale, pixels, part, (1 + _COPY) * height * width, _COPY * box)
 
 
-def _look_at_videos(dataset: Dataset, stream: StreamSpec) -> list[Looked]:
-    """Return the sizes of the first frames of a few videos."""
+def _look_at_videos(dataset: Dataset, stream: StreamSpec, rows: NDArray[np.int64]) -> list[Looked]:
+    """Return the sizes of the first frames of a few videos, of some rows."""
     index, found = dataset.index, []
-    for row in np.unique(np.linspace(0, len(index) - 1, _VIDEOS).astype(np.int64)).tolist():
+    some = np.unique(np.linspace(0, len(rows) - 1, _VIDEOS).astype(np.int64)) if len(rows) else rows
+    for row in rows[some].tolist():
         with suppress(FrameError):
             data = opened(dataset.storage).read(stream.name, index.keys.item(row), index.starts.item(row))
             found.append(Looked(frame_size(data)))  # type: ignore[arg-type]

@@ -352,14 +352,17 @@ def _measured(
 ) -> dict[str, tuple[int, int]]:
     """Return the size of each stream after its geometry.
 
-    Of a stream whose size depends on that of its frames, several frames are measured.
+    Of a stream whose size depends on that of its frames, several frames are measured; of a mix, at least one
+    of each set.
     """
+    begins = [0] if dataset.mixed is None else dataset.mixed.begins[:-1]
     sizes: dict[str, tuple[int, int]] = {}
     for name, recipe in recipes.items():
         measured = 1 if recipe.fixes_size else min(_MEASURED, len(dataset))
         found: dict[tuple[int, int], str] = {}
-        for row in np.linspace(0, len(dataset) - 1, measured).astype(int):
-            size, where = _look(dataset, name, int(row), frame_size, most, own=own)
+        spread = np.linspace(0, len(dataset) - 1, measured).astype(int)
+        for row in np.union1d(spread, begins).tolist():
+            size, where = _look(dataset, name, row, frame_size, most, own=own)
             try:
                 geometry = recipe.geometry(*size, [0.0] * recipe.draws)
             except OptionError as error:

@@ -315,7 +315,8 @@ class Outputs:
 
 def _check_times(dataset: Dataset) -> None:
     try:
-        dataset.index.seconds(np.zeros(1, np.int64), np.zeros((1, 1), np.int32))
+        rows = np.array([0] if dataset.mixed is None else dataset.mixed.begins[:-1])  # a row of each set
+        dataset.index.seconds(rows, np.zeros((len(rows), 1), np.int32))
     except OptionError as error:
         raise OptionError(f"{TIMESTAMP!r} in inputs or targets: {error}") from None
 

@@ -10,6 +10,7 @@ import numpy as np
 from fastclips.data.storage import absent_picture, opened
 from fastclips.errors import FrameError
 from fastclips.pixels.decoding.decoder import frame_size
+from fastclips.reserved import SET
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,6 +37,7 @@ class PlanTable(Mapping[str, "NDArray[Any]"]):
     frames      int32 (rows, T): the clip's frames; ``~frame`` (below 0) where a frame is repeated
     paths       object (rows, T): path of each of these frames in the first stream
     size        int64 (rows, 2): height and width of the video's first frame, which is read for it
+    set         int64 (rows,): number of the data set, from 0; absent unless the dataset is a mix
     =========== ========================================================================================
 
     ``start`` and ``frames`` count from the first frame of the row of ``dataset.index``, as ``frame_labels``
@@ -61,6 +63,8 @@ class PlanTable(Mapping[str, "NDArray[Any]"]):
         self._dataset, self._labels = dataset, labels
         self._plan, self._epoch, self._rank = plan, epoch, rank
         self._columns: dict[str, NDArray[Any]] = plan.table(epoch, rank)
+        if dataset.mixed is not None:
+            self._columns[SET] = dataset.mixed.of(self._columns["video"])
         self._names = dict.fromkeys((*self._columns, "name", *labels.labels, *_MADE))
 
     def __getitem__(self, name: str) -> NDArray[Any]:

@@ -57,10 +57,11 @@ _WORDS = {
     "sample_weight": "sample_weight=",
 }
 _DECODING = ("fast_dct", "dct_scaling")  # options whose saved value brings back the saved pixels
-_KNOBS = ("fps", "weights", "sample_weight", "interleave", "draws_per_clip")  # None if not given
+_KNOBS = ("fps", "weights", "sample_weight", "interleave", "draws_per_clip", "shares")  # None if not given
 _ADDED = (
     "interleave",
     "draws_per_clip",
+    "shares",
 )  # newer than the first states of this version: absent if not given
 _FIRST_DCT = (
     "JPEGs were decoded with fast_dct=True, the default of 0.1.0, unless the saved loader had fast_dct=False "

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastclips.data.mixed_storage import MixedStorage
+from fastclips.planning.per_set import PerSet
 from fastclips.serving.descriptions import column_digest, describe
 from fastclips.serving.state import digest_of
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from fastclips.data.names import Names
     from fastclips.data.storage import Storage
     from fastclips.pixels.recipe import Recipe
+    from fastclips.planning.clips import ClipSampler
     from fastclips.planning.plan import Plan
     from fastclips.serving.frame_check import Looked
     from fastclips.serving.outputs import Outputs
@@ -73,16 +76,17 @@ def parts_of(
             "counts": column_digest(index.frame_counts),
             "fps": None if index.fps is None else column_digest(index.fps),
             "starts": column_digest(index.starts),
-            "storage": type(dataset.storage).__qualname__,
+            "storage": _kind_of(dataset.storage),
             **_sample(looked),
             "files": _files_digest(index, dataset.storage, names),
         },
-        "clips": {"sampler": describe(plan.sampler), "choices": [*map(describe, plan.choices)]},
+        "clips": {"sampler": _described(plan.sampler), "choices": [*map(describe, plan.choices)]},
         "order": {
             "seed": plan.seed,
             "shuffle": plan.shuffle,
             **({} if plan.interleave is None else {"interleave": plan.interleave}),
             **({} if plan.draws_per_clip == 1 else {"draws_per_clip": plan.draws_per_clip}),
+            **({} if plan.shares is None else {"shares": _shares(plan, dataset)}),
             "drop_last": plan.drop_last,
             "views": plan.views,
             "weights": None if plan.weights is None else column_digest(plan.weights),
@@ -105,6 +109,30 @@ def transforms_part(recipe: Recipe, *, fast_dct: bool) -> dict[str, Any]:
         "fast_dct": fast_dct,
         "channels_first": recipe.channels_first,
     }
+
+
+def _kind_of(storage: Storage) -> str:
+    """Return the kind of a storage; of a mixed one, the kinds of its parts."""
+    if isinstance(storage, MixedStorage):
+        return " + ".join(type(part).__qualname__ for part in storage.parts)
+    return type(storage).__qualname__
+
+
+def _described(sampler: ClipSampler) -> str | list[str]:
+    """Return the description of a sampler, or of each if the sets of a mix have unlike ones."""
+    if not isinstance(sampler, PerSet):
+        return describe(sampler)
+    texts = [*map(describe, sampler.samplers)]
+    if len({*texts}) == 1:
+        return texts[0]
+    return [f"{text} for {count} videos" for text, count in zip(texts, sampler.counts, strict=True)]
+
+
+def _shares(plan: Plan, dataset: Dataset) -> list[str]:
+    """Return the clips of each set in an epoch, and where sets begin, as texts."""
+    counts = dataset.mixed.counts if dataset.mixed else ()
+    pairs = enumerate(zip(plan.shares or (), counts, strict=True))
+    return [f"{clips} clips of set {number} ({videos} videos)" for number, (clips, videos) in pairs]
 
 
 def _names_digest(names: Names) -> str:

@@ -10,8 +10,9 @@ import cloudpickle
 import numpy as np
 
 from fastclips.errors import OptionError
-from fastclips.planning.clips import Clips, ClipSampler, Videos, checked_sampler
+from fastclips.planning.clips import Clips, ClipSampler, Videos
 from fastclips.planning.draws import Draws
+from fastclips.planning.per_set import checked_sampler
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import ray
 
+from fastclips.data.mixed_storage import part_of
 from fastclips.data.storage import opened
 from fastclips.data.video_storage import VideoStorage
 from fastclips.errors import EngineError, FrameError
@@ -143,8 +144,9 @@ class Host(ABC):
 def content_of(storage: Storage, place: Place) -> str:
     """Return a digest of a frame, or ``!`` and why there is none; of a video file, a digest of its length."""
     try:
-        if isinstance(storage, VideoStorage):
-            data = str(Path(storage.path(place[1])).stat().st_size).encode()
+        part, video = part_of(storage, place[1])
+        if isinstance(part, VideoStorage):
+            data = str(Path(part.path(video)).stat().st_size).encode()
         else:
             read = opened(storage).read(*place)
             data = (
