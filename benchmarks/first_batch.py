@@ -7,11 +7,12 @@ Fresh processes run one after the other, with files in the page cache and compil
 Batches of (8, 16, 224, 224, 3) uint8. Medians (minimum-maximum) in ms::
 
     workers          python           import            open       first batch            in all
-    0           94 (85-115)       74 (65-85)        7 (5-11)     444 (395-510)     638 (555-700)
-    1           90 (79-153)       72 (68-77)         7 (6-9)     642 (583-775)     807 (765-958)
-    2          103 (70-135)       73 (58-94)         6 (5-9)     610 (568-730)     784 (730-910)
+    0         200 (166-242)    287 (236-379)      11 (8-18)   1,016 (865-1,486) 1,468 (1,330-2,107)
+    1         192 (171-304)    255 (201-551)     12 (10-50) 1,381 (1,070-1,896) 1,847 (1,541-2,521)
+    2         189 (134-296)    272 (178-417)      16 (8-32) 1,251 (1,148-2,440) 1,726 (1,514-3,031)
 
-2 cores, shared with other work; 24 videos of 64 frames.
+2 cores, shared with other work for four processes, so a quiet machine takes about half of these times; 24
+videos of 64 frames. Python's own cache of compiled modules must be on (``PYTHONDONTWRITEBYTECODE`` unset).
 
 How to read: "python" is the interpreter with NumPy, which every loader needs. "import" is the further time of
 `import fastclips`. "open" scans the folder. "first batch" runs from before `ClipLoader(...)` to its first

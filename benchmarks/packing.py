@@ -61,7 +61,8 @@ Result::
 
 So 2 is the default: boxes decode as fast as with 1, for 3% fewer bytes.
 
-2 cores, shared with other work; a virtual disk.
+2 cores, shared with other work; a virtual disk. Measured on 2026-11-21. Then, frames were decoded with
+``fast_dct=True``, packing wrote no headers, and indexes were mapped; now they are copied into shared memory.
 """  # noqa: D400 - a question
 
 from __future__ import annotations

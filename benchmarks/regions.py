@@ -11,20 +11,20 @@ Result::
 
     simplejpeg 1.9.0; CPU time in us per decode, medians
     crop of frame          restart    bytes    full  region   full / region        rung
-    112 of 340x256               2   19,426   242.2    45.5   5.39 (5.23-5.45)   SLICED
-    224 of 640x360               2   47,371   637.7   143.7   4.36 (4.29-4.45)   SLICED
-    224 of 340x256               2   19,426   249.8   134.7   1.85 (1.81-1.87)   SLICED
-    112 of 340x256               0   18,914   237.0    96.8   2.45 (2.38-2.48)   CROPPED
-    224 of 640x360               0   45,990   584.1   255.6   2.27 (2.24-2.29)   CROPPED
-    224 of 340x256               0   18,914   233.8   153.9   1.51 (1.49-1.53)   CROPPED
-    224 of 340x256              22   18,952   239.6   152.8   1.57 (1.55-1.59)   SLICED
-    224 of 640x360, 1/2          2   47,371   491.4   103.7   4.69 (4.64-4.74)   SLICED
-    224 of 640x360, 1/2          0   45,990   469.5   220.4   2.13 (2.12-2.15)   CROPPED
-    all of 340x256               0   18,914   233.3   191.3   1.22 (1.21-1.23)   WHOLE
-    all of 640x360               0   45,990   570.8   450.4   1.27 (1.25-1.28)   WHOLE
-    all of 340x256, 1/2          0   18,914   192.5   140.6   1.37 (1.35-1.39)   WHOLE
+    112 of 340x256               2   19,426   287.9    48.0   5.87 (5.72-6.05)   SLICED
+    224 of 640x360               2   47,371   713.3   141.6   4.90 (4.82-4.99)   SLICED
+    224 of 340x256               2   19,426   292.4   140.1   2.07 (2.03-2.11)   SLICED
+    112 of 340x256               0   18,914   265.3   101.5   2.60 (2.55-2.62)   CROPPED
+    224 of 640x360               0   45,990   635.2   258.6   2.44 (2.39-2.46)   CROPPED
+    224 of 340x256               0   18,914   268.1   156.5   1.68 (1.66-1.71)   CROPPED
+    224 of 340x256              22   18,952   280.2   156.7   1.75 (1.73-1.78)   SLICED
+    224 of 640x360, 1/2          2   47,371   554.2   114.0   4.66 (4.59-4.72)   SLICED
+    224 of 640x360, 1/2          0   45,990   515.7   236.0   2.13 (2.09-2.17)   CROPPED
+    all of 340x256               0   18,914   272.0   194.8   1.36 (1.35-1.38)   WHOLE
+    all of 640x360               0   45,990   662.7   465.5   1.38 (1.37-1.39)   WHOLE
+    all of 340x256, 1/2          0   18,914   210.2   151.9   1.36 (1.34-1.37)   WHOLE
 
-2 cores of a virtual machine whose host has other work.
+2 cores of a virtual machine that had much other work.
 
 How to read: the sides take turns of one decode each, in alternating order. Times are medians; a ratio is the
 median over rounds of 24 frames, with quartiles. With restart markers a crop costs less than its share of the

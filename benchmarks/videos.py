@@ -26,8 +26,9 @@ Result::
            250  decord      0.6.0       29.9 (26.7-30.8)      2.562         0.97 (0.78-1.30)
            250  torchcodec  0.13.0+cpu  28.2 (20.2-32.1)      2.184         1.07 (0.68-1.60)
 
-2 cores of a virtual machine that had other work during this run, more of it in the second half. So the rates
-depend on how many threads a loader has, and their quartiles lie far apart; CPU time per frame is steady.
+Measured on 2026-11-28, on 2 cores of a virtual machine that had other work during this run, more of it in the
+second half. So the rates depend on how many threads a loader has, and their quartiles lie far apart; CPU time
+per frame is steady. Packs are read faster since.
 
 How to read: as `peers.py`, whose turns these are. With a key frame every 250 frames, a clip costs some 125
 frames before it, whoever decodes; a pack has no such frames.

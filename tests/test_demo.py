@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from helpers import decode, make_frames, run_python
 
+import fastclips as fc
 from fastclips.commands import demo
 from fastclips.commands.cli import main
 from fastclips.data.opening import open_dataset
@@ -104,6 +105,25 @@ def test_the_written_frames_are_deterministic_and_decode(tmp_path):
     data = open_dataset(tmp_path / "a")
     assert data.classes == tuple(made.MOTIONS)
     assert data.index.names[0] == "down/video_001"
+
+
+def test_flow_leads_to_the_next_frame_and_masks_are_where_it_leads(tmp_path):
+    folders = {name: tmp_path / name for name in ("image", "mask", "flow")}
+    image, mask, flow = folders.values()
+    made.write_frames(image, videos=1, masks=mask, flow=flow)
+    data = open_dataset({**folders, "flow": fc.Stream(flow, kind="flow")})
+    with fc.ClipLoader(data, fc.Windows(12), batch_size=4, inputs=tuple(folders), workers=0) as loader:
+        clips = next(iter(loader))[0]
+    moving = clips["mask"] == 1
+    assert np.array_equal(moving, clips["flow"].any(-1))
+    y, x = np.mgrid[:96, :128].astype(np.float32)
+    for frames, there, displacement in zip(clips["image"], moving, clips["flow"], strict=True):
+        now, after = frames[:2].astype(np.float32)
+        to = x + displacement[0, ..., 0], y + displacement[0, ..., 1]
+        led = cv2.remap(after, *to, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+        assert 3 * np.abs(led - now)[there[0]].mean() < np.abs(after - now)[there[0]].mean()
+    with pytest.raises(FileExistsError):
+        made.write_frames(tmp_path / "again", videos=1, masks=tmp_path / "again")
 
 
 # The whole command

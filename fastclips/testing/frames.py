@@ -13,6 +13,7 @@ from fastclips.options import bar_disabled
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -29,6 +30,8 @@ def write_frames(
     height: int = 96,
     width: int = 128,
     seed: int = 0,
+    masks: str | os.PathLike[str] | None = None,
+    flow: str | os.PathLike[str] | None = None,
 ) -> int:
     """Write a small dataset of JPEG frames whose class is the direction in which things move.
 
@@ -48,11 +51,15 @@ def write_frames(
         Size of the frames in pixels, each at least 32.
     seed : int
         The same seed gives the same files.
+    masks, flow : path, optional
+        Folders for a mask and for the optical flow of each frame, with the names of the frames. Masks are PNG
+        files: 1 where something moves, else 0. Flow, as ``.flo`` files, is how far each pixel moves until the
+        next frame, in pixels.
 
     Returns
     -------
     int
-        Number of bytes written.
+        Number of bytes of the frames.
 
     Raises
     ------
@@ -66,18 +73,31 @@ def write_frames(
     >>> written = write_frames("motions/", videos=2)
     >>> fc.open("motions/").classes
     ('down', 'left', 'right', 'up')
+
+    With masks:
+
+    >>> written = write_frames("seen/", videos=2, masks="moving/")
+    >>> fc.open({"image": "seen/", "mask": "moving/"})
+    <Dataset: 8 videos, 96 frames, 4 classes; image, mask (mask)>
     """
     written = 0
     todo = [(number, video) for number in range(len(MOTIONS)) for video in range(1, videos + 1)]
     off = bar_disabled()
     for number, video in tqdm(todo, "writing frames", unit=" videos", leave=False, disable=off, ncols=80):
         name, direction = list(MOTIONS.items())[number]
-        target = Path(folder) / name / f"video_{video:03d}"
-        target.mkdir(parents=True)
+        video_name = Path(name, f"video_{video:03d}")
+        for top in (folder, masks, flow):
+            if top is not None:
+                Path(top, video_name).mkdir(parents=True)
         rng = np.random.default_rng([seed, number, video])
-        for frame, picture in enumerate(film(rng, direction, frames, height, width), 1):
+        for frame, (picture, motion) in enumerate(_film(rng, direction, frames, height, width), 1):
+            file = video_name / f"frame_{frame:05d}"
             _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 88])
-            written += (target / f"frame_{frame:05d}.jpg").write_bytes(jpeg)
+            written += Path(folder, f"{file}.jpg").write_bytes(jpeg.tobytes())
+            if masks is not None:
+                cv2.imwrite(str(Path(masks, f"{file}.png")), motion.any(-1).astype(np.uint8))
+            if flow is not None:
+                cv2.writeOpticalFlow(str(Path(flow, f"{file}.flo")), motion)
     return written
 
 
@@ -106,24 +126,30 @@ def film(
     ndarray of uint8, (frames, height, width, 3)
         The frames.
     """
+    return np.stack([picture for picture, _ in _film(rng, direction, frames, height, width)])
+
+
+def _film(
+    rng: np.random.Generator, direction: tuple[int, int], frames: int, height: int, width: int
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+    """Yield each frame of `film`, and how far each of its pixels moves, x before y."""
     size = (width, height)
     background = _texture(rng, rng.uniform(80, 175, 3), size, contrast=14)
     things = [_thing(rng, size) for _ in range(rng.integers(4, 7))]
     starts = rng.uniform(0, size, (len(things), 2))
     speeds = rng.uniform(3, 5, (len(things), 1)) * direction
     noise = np.float32(rng.uniform(3, 6))
-    video = np.empty((frames, height, width, 3), np.uint8)
     for frame in range(frames):
-        picture = background
-        for thing, position in zip(things, starts + frame * speeds, strict=True):
+        picture, motion = background, np.zeros((height, width, 2), np.float32)
+        for thing, position, speed in zip(things, starts + frame * speeds, speeds, strict=True):
             move = np.column_stack([np.eye(2), position])
             colour, opacity = (
                 cv2.warpAffine(layer, move, size, borderMode=cv2.BORDER_WRAP) for layer in thing
             )
             picture = cv2.blendLinear(colour, picture, opacity, 1 - opacity)
+            motion[opacity > 0.5] = speed  # noqa: PLR2004 - half covered
         picture = picture + noise * rng.standard_normal(picture.shape, np.float32)
-        video[frame] = np.clip(picture, 0, 255)
-    return video
+        yield np.clip(picture, 0, 255).astype(np.uint8), motion
 
 
 def _texture(
