@@ -522,6 +522,11 @@ def stretch(frame: NDArray[numpy.uint8], mirrored: bool, flipped: bool, method: 
     `mirrored` reverses left and right of the output, `flipped` top and bottom.
     """
 
+def stretch_floats(frame: NDArray[numpy.uint8], output: NDArray[numpy.float32]) -> None:
+    """
+    Resample a frame, (H, W, C), bilinearly to the size of an output, (h, w, C), unrounded.
+    """
+
 POINT_BITS: int = 32
 
 def warp(frame: NDArray[numpy.uint8], row: tuple[int, int, int], column: tuple[int, int, int], fill: Fill, output: NDArray[numpy.uint8]) -> None:

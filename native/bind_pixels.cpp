@@ -2,6 +2,7 @@
 #include "bindings.h"
 #include "filters.h"
 #include "resample.h"
+#include "stretch_floats.h"
 #include "warp.h"
 
 using fastclips::resample::Method;
@@ -26,6 +27,20 @@ void check_alike(const Floats& frame, const Floats& output) {
             throw nb::value_error("frame and output must have one shape");
     if (frame.size() == 0) throw nb::value_error("the frame is empty");
     if (frame.data() == output.data()) throw nb::value_error("the frame cannot be the output");
+}
+
+template <typename Output>
+fastclips::resample::Sizes sizes_of(const Frame& frame, const Output& output) {
+    const auto size = [](const auto& array, std::size_t axis) {
+        if (array.shape(axis) > UINT32_MAX) throw nb::value_error("an axis is too long");
+        return static_cast<std::uint32_t>(array.shape(axis));
+    };
+    if (output.shape(2) != frame.shape(2))
+        throw nb::value_error("frame and output must have the same channels");
+    if (frame.size() == 0 || output.size() == 0)
+        throw nb::value_error("the frame or the output is empty");
+    check_rows(frame);
+    return {size(frame, 0), size(frame, 1), size(output, 0), size(output, 1), size(frame, 2)};
 }
 
 }  // namespace
@@ -61,17 +76,7 @@ void bind_pixels(nb::module_& m) {
     m.def(
         "stretch",
         [](Frame frame, bool mirrored, bool flipped, Method method, Frame8 output) {
-            const auto size = [](const auto& array, std::size_t axis) {
-                if (array.shape(axis) > UINT32_MAX) throw nb::value_error("an axis is too long");
-                return static_cast<std::uint32_t>(array.shape(axis));
-            };
-            const fastclips::resample::Sizes sizes{size(frame, 0), size(frame, 1), size(output, 0),
-                                                   size(output, 1), size(frame, 2)};
-            if (output.shape(2) != frame.shape(2))
-                throw nb::value_error("frame and output must have the same channels");
-            if (frame.size() == 0 || output.size() == 0)
-                throw nb::value_error("the frame or the output is empty");
-            check_rows(frame);
+            const auto sizes = sizes_of(frame, output);
             const std::size_t row = std::size_t{sizes.width_out} * sizes.channels;
             const Unlocked unlocked;
             fastclips::resample::Stretch stretch(sizes, method, mirrored);
@@ -86,6 +91,19 @@ void bind_pixels(nb::module_& m) {
         "frame"_a.noconvert(), "mirrored"_a, "flipped"_a, "method"_a, "output"_a.noconvert(),
         "Resample a frame, (H, W, C), to the size of an output, (h, w, C).\n\n"
         "`mirrored` reverses left and right of the output, `flipped` top and bottom.");
+
+    m.def(
+        "stretch_floats",
+        [](Frame frame, Floats output) {
+            const auto sizes = sizes_of(frame, output);
+            const Unlocked unlocked;
+            fastclips::resample::stretch_floats(sizes, frame.data(), frame.stride(0),
+                                                output.data());
+        },
+        nb::sig("def stretch_floats(frame: NDArray[numpy.uint8], output: NDArray[numpy.float32]) "
+                "-> None"),
+        "frame"_a.noconvert(), "output"_a.noconvert(),
+        "Resample a frame, (H, W, C), bilinearly to the size of an output, (h, w, C), unrounded.");
 
     m.attr("POINT_BITS") = fastclips::warp::kPointBits;
     m.def(

@@ -6,12 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-// The loops are compiled for wider registers, too; which of them run makes no difference.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define FASTCLIPS_WIDE __attribute__((target_clones("avx2", "default")))
-#else
-#define FASTCLIPS_WIDE
-#endif
+#include "cpu.h"
 
 namespace fastclips::filters {
 
