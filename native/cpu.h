@@ -11,6 +11,8 @@
 #define FASTCLIPS_WIDE
 #endif
 
+#define FASTCLIPS_INLINE [[gnu::always_inline]] inline
+
 namespace fastclips {
 
 // Whether FASTCLIPS_CPU_DISABLE names a feature: a list of AVX2, PDEP, SSE4_2 and FUSED (the
@@ -38,6 +40,9 @@ inline bool cpu_has_avx2() {
     return __builtin_cpu_supports("avx2") > 0 && __builtin_cpu_supports("bmi2") > 0 &&
            __builtin_cpu_supports("popcnt") > 0 && !switched_off("AVX2");
 }
+
+// AVX2, and sums that take a product without rounding it.
+inline bool cpu_has_fma() { return cpu_has_avx2() && __builtin_cpu_supports("fma") > 0; }
 
 // Whether pdep of BMI2 is fast: AMD's CPUs before Zen 3 have it in microcode.
 inline bool cpu_has_fast_pdep() {

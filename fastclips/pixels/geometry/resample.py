@@ -24,6 +24,7 @@ import cv2
 import numpy as np
 
 from fastclips._native import POINT_BITS, Fill, Method, stretch
+from fastclips._native import shrink as shrink_pixels
 from fastclips._native import warp as warp_pixels
 
 if TYPE_CHECKING:
@@ -96,8 +97,9 @@ def shrink(pixels: NDArray[np.uint8], height: int, width: int, *, nearest: bool)
     if nearest:
         rows, columns = _nearest(pixels.shape[0], height), _nearest(pixels.shape[1], width)
         return pixels[rows[:, None], columns]
-    small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
-    return np.asarray(small.reshape(height, width, *pixels.shape[2:]), np.uint8)
+    small = np.empty((height, width, *pixels.shape[2:]), np.uint8)
+    shrink_pixels(np.atleast_3d(pixels), np.atleast_3d(small))
+    return small
 
 
 def warp(pixels: NDArray[np.uint8], geometry: Geometry, fill: str, out: NDArray[np.uint8]) -> None:
