@@ -17,7 +17,7 @@ order, so that the bits are the same on every CPU.
 
 from __future__ import annotations
 
-from math import floor
+from math import exp, floor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -208,7 +208,8 @@ def _lanczos(radius: int) -> Callable[[NDArray[np.float64]], NDArray[np.float64]
 
 
 def _gaussian(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.where(np.abs(x) < 1.5, np.exp(-2 * x * x), 0.0)  # noqa: PLR2004 - three times sigma
+    weights = [exp(power) for power in (-2 * x * x).ravel().tolist()]  # NumPy's exp depends on the CPU
+    return np.where(np.abs(x) < 1.5, np.reshape(weights, x.shape), 0.0)  # noqa: PLR2004 - three times sigma
 
 
 _KERNELS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
