@@ -4,7 +4,7 @@ The native core: the arena in shared memory, decoding of regions of JPEGs, trans
 
 from collections.abc import Iterator
 import enum
-from typing import Annotated, Any
+from typing import Annotated, Any, overload
 
 import numpy
 from numpy.typing import NDArray
@@ -515,11 +515,46 @@ def mix_channels(frame: NDArray[numpy.float32], matrix: list[float], output: NDA
     Make each channel a weighted sum of all; the matrix by rows, one for each result.
     """
 
+def rotate_hue(frame: NDArray[numpy.float32], degrees: float) -> None:
+    """Turn the hue of a frame, (H, W, 3), in place, by 0 to 360 degrees."""
+
+def raise_saturation_value(frame: NDArray[numpy.float32], saturation: float, value: float) -> None:
+    """
+    Raise saturation and value of a frame, (H, W, 3) of 0 to 255, to powers, in place.
+    """
+
+@overload
+def raise_to(values: NDArray[numpy.float32], exponent: float) -> None: ...
+
+@overload
+def raise_to(values: NDArray[numpy.float64], exponent: float) -> None:
+    """
+    Raise float32 or float64 values, C-contiguous, to a power by the C library, in place.
+    """
+
+def find_moments(frame: NDArray[numpy.float32]) -> tuple[float, float]:
+    """
+    Return mean and standard deviation of all values of a frame, (H, W, C), summed in order.
+    """
+
+def multiply(rows: NDArray[numpy.float32], matrix: NDArray[numpy.float32], output: NDArray[numpy.float32]) -> None:
+    """Multiply rows, (T, n), by a matrix, (n, n), each sum in one order."""
+
+def shrink(frame: NDArray[numpy.uint8], output: NDArray[numpy.uint8]) -> None:
+    """
+    Shrink a frame, (H, W, C), to the size of an output, (h, w, C), by means of areas.
+    """
+
 def stretch(frame: NDArray[numpy.uint8], mirrored: bool, flipped: bool, method: Method, output: NDArray[numpy.uint8]) -> None:
     """
     Resample a frame, (H, W, C), to the size of an output, (h, w, C).
 
     `mirrored` reverses left and right of the output, `flipped` top and bottom.
+    """
+
+def stretch_floats(frame: NDArray[numpy.uint8], output: NDArray[numpy.float32]) -> None:
+    """
+    Resample a frame, (H, W, C), bilinearly to the size of an output, (h, w, C), unrounded.
     """
 
 POINT_BITS: int = 32

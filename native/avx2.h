@@ -6,8 +6,9 @@
 
 #include <immintrin.h>
 
+#include "cpu.h"
+
 #define FASTCLIPS_AVX2 [[gnu::target("avx2,bmi2,popcnt")]]
-#define FASTCLIPS_INLINE [[gnu::always_inline]] inline
 
 namespace fastclips {
 

@@ -1,8 +1,17 @@
-// What the CPU can do, less what the environment switches off.
+// What the CPU can do, less what the environment switches off; loops for several CPUs.
 #pragma once
 
 #include <cstdlib>
 #include <cstring>
+
+// Loops of floats are compiled for wider registers, too; which of them run makes no difference.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define FASTCLIPS_WIDE __attribute__((target_clones("avx2", "default")))
+#else
+#define FASTCLIPS_WIDE
+#endif
+
+#define FASTCLIPS_INLINE [[gnu::always_inline]] inline
 
 namespace fastclips {
 
@@ -31,6 +40,9 @@ inline bool cpu_has_avx2() {
     return __builtin_cpu_supports("avx2") > 0 && __builtin_cpu_supports("bmi2") > 0 &&
            __builtin_cpu_supports("popcnt") > 0 && !switched_off("AVX2");
 }
+
+// AVX2, and sums that take a product without rounding it.
+inline bool cpu_has_fma() { return cpu_has_avx2() && __builtin_cpu_supports("fma") > 0; }
 
 // Whether pdep of BMI2 is fast: AMD's CPUs before Zen 3 have it in microcode.
 inline bool cpu_has_fast_pdep() {

@@ -2,16 +2,13 @@
 // product is fused with a sum (CMakeLists.txt forbids it). No Python.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
-// The loops are compiled for wider registers, too; which of them run makes no difference.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define FASTCLIPS_WIDE __attribute__((target_clones("avx2", "default")))
-#else
-#define FASTCLIPS_WIDE
-#endif
+#include "cpu.h"
 
 namespace fastclips::filters {
 
@@ -73,6 +70,59 @@ inline void blur(const float* in, std::size_t height, std::size_t width, std::si
         for (std::size_t k = 0; k < weights.size(); ++k) rows[k] = padded.data() + k * channels;
         weigh_rows(rows.data(), weights.data(), reach, pitch, out + y * pitch);
     }
+}
+
+// The mean and the standard deviation of all values, each sum in doubles from the first to the
+// last.
+struct Moments {
+    double mean, deviation;
+};
+
+inline Moments find_moments(const float* values, std::size_t count) {
+    double sum = 0, squares = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+        const double value = values[i];
+        sum += value, squares += value * value;
+    }
+    const double share = 1 / static_cast<double>(count), mean = sum * share;
+    return {mean, std::sqrt(std::max(squares * share - mean * mean, 0.0))};
+}
+
+// Values to a power, by the C library, except for those that are exact to the last bit.
+template <typename Float>
+void raise(Float* values, std::size_t count, Float exponent) {
+    const auto each = [&](auto change) { std::transform(values, values + count, values, change); };
+    if (exponent == 2) return each([](Float value) { return value * value; });
+    if (exponent == Float{0.5}) return each([](Float value) { return std::sqrt(value); });
+    if (exponent != 1) each([&](Float value) { return std::pow(value, exponent); });
+}
+
+FASTCLIPS_WIDE inline void add_row(const float* __restrict row, float by, std::size_t count,
+                                   float* __restrict sums) {
+    for (std::size_t j = 0; j < count; ++j) sums[j] += by * row[j];
+}
+
+FASTCLIPS_WIDE inline void add_sums(const float* __restrict sums, std::size_t count,
+                                    float* __restrict out) {
+    for (std::size_t j = 0; j < count; ++j) out[j] += sums[j];
+}
+
+// out = in * matrix, of (rows, size) and (size, size): for each value the sums of kSummed products
+// each, from the first to the last, and then the sum of these. Few rows of the matrix at a time
+// stay in the cache for all rows.
+inline constexpr std::size_t kSummed = 64;
+
+inline void multiply(const float* in, const float* matrix, std::size_t rows, std::size_t size,
+                     float* out) {
+    std::vector<float> sums(size);
+    std::fill(out, out + rows * size, 0.0F);
+    for (std::size_t first = 0; first < size; first += kSummed)
+        for (std::size_t row = 0; row < rows; ++row) {
+            std::fill(sums.begin(), sums.end(), 0.0F);
+            for (std::size_t i = first; i < std::min(first + kSummed, size); ++i)
+                add_row(matrix + i * size, in[row * size + i], size, sums.data());
+            add_sums(sums.data(), size, out + row * size);
+        }
 }
 
 }  // namespace fastclips::filters

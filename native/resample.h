@@ -41,11 +41,29 @@ inline std::int16_t weight_of(float share) {
     return static_cast<std::int16_t>(std::nearbyint(share * kOne));
 }
 
+// Two pixels of an axis around the centre of an output pixel, and how much of the second. They are
+// one and the same beyond the centres of the first and the last pixel.
+struct Place {
+    std::uint32_t first, second;
+    float share;
+};
+
+// The place of output pixel i of `count`, on an axis of `size` pixels.
+inline Place find_place(std::uint32_t size, std::uint32_t count, std::uint32_t i) {
+    const double by = 1 / (static_cast<double>(count) / size);
+    const auto position = static_cast<float>((i + 0.5) * by - 0.5);
+    const float before = std::floor(position);
+    const auto inside = [&](std::int64_t at) {
+        return static_cast<std::uint32_t>(std::clamp<std::int64_t>(at, 0, size - 1));
+    };
+    const auto at = static_cast<std::int64_t>(before);
+    return {inside(at), inside(at + 1), position - before};
+}
+
 // The pixels of an axis for each output pixel.
 inline std::vector<Tap> find_taps(std::uint32_t size, std::uint32_t count, Method method) {
     std::vector<Tap> taps;
     taps.reserve(count);
-    const double by = 1 / (static_cast<double>(count) / size);
     for (std::uint32_t i = 0; i < count; ++i) {
         if (method == Method::kNearest) {
             const auto at = static_cast<std::uint32_t>((2 * std::uint64_t{i} + 1) * size /
@@ -53,13 +71,9 @@ inline std::vector<Tap> find_taps(std::uint32_t size, std::uint32_t count, Metho
             taps.push_back({at, at, {kOne, 0}});
             continue;
         }
-        const auto position = static_cast<float>((i + 0.5) * by - 0.5);
-        const float before = std::floor(position), share = position - before;
-        const auto inside = [&](std::int64_t at) {
-            return static_cast<std::uint32_t>(std::clamp<std::int64_t>(at, 0, size - 1));
-        };
-        const auto at = static_cast<std::int64_t>(before);
-        taps.push_back({inside(at), inside(at + 1), {weight_of(1 - share), weight_of(share)}});
+        const Place place = find_place(size, count, i);
+        taps.push_back(
+            {place.first, place.second, {weight_of(1 - place.share), weight_of(place.share)}});
     }
     return taps;
 }
@@ -187,27 +201,32 @@ FASTCLIPS_BY_AVX2 std::size_t across_colours(const Columns& columns, const std::
     return x;
 }
 
-// Eight pixels of one byte at a time.
-FASTCLIPS_BY_AVX2 std::size_t across_grays(const Columns& columns, const std::uint8_t* from,
-                                           std::size_t x, std::int16_t* to) {
-    for (; x + 8 <= columns.end; x += 8) {
-        const std::size_t* const bytes = columns.bytes.data() + x;
-        __m128i pixels = _mm_setzero_si128();
+// Two adjacent pixels of one byte, at each of eight places.
+FASTCLIPS_BY_AVX2 __m128i load_pairs(const std::uint8_t* from, const std::size_t* bytes) {
+    __m128i pixels = _mm_setzero_si128();
 #define FASTCLIPS_PAIR(k)                                 \
     {                                                     \
         std::uint16_t pair;                               \
         std::memcpy(&pair, from + bytes[k], sizeof pair); \
         pixels = _mm_insert_epi16(pixels, pair, k);       \
     }
-        FASTCLIPS_PAIR(0)
-        FASTCLIPS_PAIR(1)
-        FASTCLIPS_PAIR(2)
-        FASTCLIPS_PAIR(3)
-        FASTCLIPS_PAIR(4)
-        FASTCLIPS_PAIR(5)
-        FASTCLIPS_PAIR(6)
-        FASTCLIPS_PAIR(7)
+    FASTCLIPS_PAIR(0)
+    FASTCLIPS_PAIR(1)
+    FASTCLIPS_PAIR(2)
+    FASTCLIPS_PAIR(3)
+    FASTCLIPS_PAIR(4)
+    FASTCLIPS_PAIR(5)
+    FASTCLIPS_PAIR(6)
+    FASTCLIPS_PAIR(7)
 #undef FASTCLIPS_PAIR
+    return pixels;
+}
+
+// Eight pixels of one byte at a time.
+FASTCLIPS_BY_AVX2 std::size_t across_grays(const Columns& columns, const std::uint8_t* from,
+                                           std::size_t x, std::int16_t* to) {
+    for (; x + 8 <= columns.end; x += 8) {
+        const __m128i pixels = load_pairs(from, columns.bytes.data() + x);
         const auto* const weights =
             reinterpret_cast<const __m256i*>(columns.weights.data() + 2 * x);
         const __m256i sums = _mm256_srli_epi32(

@@ -44,10 +44,6 @@ PIECES = 32  # into which an output is cut for its means
 # OpenCV's optical flow works on floats in vectors as wide as the CPU's, which may change single values. On a
 # CPU with the same instructions as where they were written the bits must be the same; on another, the means.
 DEPENDS_ON_CPU = {"movies_flow"}
-# OpenCV resizes floats by Intel's IPP where it has IPP. The last bits of values differ between versions of
-# IPP (OpenCV 4.10 and 4.12), between CPUs (SSE4.2 and AVX2), and without IPP (aarch64). With the same IPP on
-# the same kind of CPU the bits must be the same; otherwise, the means.
-DEPENDS_ON_IPP = {"image_dataset_images", "image_dataset_clips"}
 # Decoding video files and converting their colours is FFmpeg's: with its other versions, likewise.
 DEPENDS_ON_FFMPEG = {name for name in RECIPES if name.startswith("movies_")}
 
@@ -105,8 +101,6 @@ def depends_on(name):
     found = {}
     if name in DEPENDS_ON_CPU:
         found["CPU"] = f"OpenCV's {cv2.getCPUFeaturesLine()}"
-    if name in DEPENDS_ON_IPP:
-        found["IPP"] = cv2.ipp.getIppVersion() if cv2.ipp.useIPP() else "none"
     if name in DEPENDS_ON_FFMPEG:
         pytest.importorskip("av", reason="video extra")
         from av import library_versions  # noqa: PLC0415 - needs the extra

@@ -309,3 +309,19 @@ def stretched(pixels, height, width):
     upper, lower = across[np.clip(rows, 0, tall - 1)], across[np.clip(rows + 1, 0, tall - 1)]
     sums = (upper * top[:, None, None] >> 16) + (lower * bottom[:, None, None] >> 16)
     return ((sums + 2) >> 2).astype(np.uint8)
+
+
+def stretched_floats(pixels, height, width):
+    """The same unrounded, in float32: the rules of native/stretch_floats.h."""
+    axes = []
+    for size, count in ((pixels.shape[0], height), (pixels.shape[1], width)):
+        at = ((np.arange(count) + 0.5) * (1 / (count / size)) - 0.5).astype(np.float32)
+        first = np.floor(at)
+        near = first.astype(int)
+        axes.append((np.clip(near, 0, size - 1), np.clip(near + 1, 0, size - 1), at - first))
+    (upper, lower, down), (left, right, across) = axes
+    across = np.where(left == right, np.float32(0), across)[:, None]
+    down = down[:, None, None]
+    values = pixels.astype(np.float32)
+    rows = values[:, left] * (1 - across) + values[:, right] * across
+    return rows[upper] * (1 - down) + rows[lower] * down

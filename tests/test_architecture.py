@@ -88,13 +88,12 @@ def test_imports_point_down_only():
         ("numba", ["compat/_base/legacy_kernels", "pixels/geometry/kernels"]),
         ("simplejpeg", ["packing/encoder", "pixels/decoding/decoder", "pixels/decoding/tiff_jpeg"]),
         (
-            "cv2",  # PNGs of 3 x 16 bits; WebP; resampling; filters
+            "cv2",  # PNGs of 3 x 16 bits; WebP; optical flow; its threads
             [
                 "compat/keras_video/motion",
                 "pixels/decoding/numbers",
                 "pixels/decoding/pictures",
                 "pixels/geometry/resample",
-                "pixels/steps/filters",
             ],
         ),
         (

@@ -11,6 +11,7 @@ import tarfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import pytest
 from reference_data import copied
 from reference_epochs import DATA, digest
@@ -23,6 +24,8 @@ DIGESTS = {
     "resized": "e30a47f31bfd1ec14c6b792c34916726653e8aebd613fc6ff8a69375bc91bc89",
     "augmented": "d7f40713c92abf7f58cef735bbe3c5057a738e6c1a9da6331b7f7d2590430037",
     "warped": "d740a1fb71734864c2cdbf8e606f181d0e31a5d219f0cc6c558f293b19a66344",
+    "coloured": "87871bc65fb1f1a712535671f0c4d6e0b91fb0e883ac40c1b99075d764c30ee2",
+    "whitened": "d27d986f342e4a3d63b5fa744504a4d54538b82f11da227eb96c75cc9b10eabc",
 }
 SHUFFLED = {"shuffle": True, "seed": 5}
 RECIPES = {
@@ -44,6 +47,27 @@ RECIPES = {
     "augmented": (
         fc.Windows(2, step=3),
         [fc.RandAugment(3, 15), fc.Resize(36, pad=0), fc.RandomErasing(0.8, value="random")],
+        SHUFFLED,
+    ),
+    "coloured": (  # floats, so that each last bit shows
+        fc.Windows(4, step=3),
+        [
+            fc.SpeedJitter(0.6, 1.8),
+            fc.RandomCrop(27),
+            fc.Hue(40),
+            fc.SaturationValue(0.5, 2.0),
+            fc.Gamma(0.5, 2.0),
+            fc.PerSample(),
+        ],
+        SHUFFLED,
+    ),
+    "whitened": (
+        fc.Windows(3, step=3),
+        [
+            fc.RandomResizedCrop(9, (0.3, 1.0)),
+            fc.Gamma(0.5, 2.0),
+            fc.ZCA(np.add.outer(np.arange(243), -np.arange(243)) % 17 / 99 - 0.08, np.full((9, 9, 3), 117.0)),
+        ],
         SHUFFLED,
     ),
 }

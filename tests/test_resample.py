@@ -3,6 +3,7 @@
 The kernel has the pixels of its reference and of OpenCV, on each path of the CPU.
 """
 
+import platform
 from unittest.mock import patch
 
 import cv2
@@ -12,10 +13,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jpegs import SAMPLINGS, encode, natural, random_box, whole
 from rendering import Store, render
-from slow_geometry import stretched
+from slow_geometry import stretched, stretched_floats
 
 import fastclips as fc
-from fastclips._native import Crop, Method, stretch, write_crops
+from fastclips._native import Crop, Method, stretch, stretch_floats, write_crops
 from fastclips.engine.clip_placer import ClipPlacer
 from fastclips.pixels.decoding.decoder import Decoder, Rung
 from fastclips.pixels.recipe import compile_recipe
@@ -72,6 +73,39 @@ def test_pixels_are_those_of_opencv(tall, wide, height, width, channels, flips, 
     np.testing.assert_array_equal(made, cv2.resize(box, (width, height)).reshape(made.shape)[mirror])
     picked = run(box, height, width, mirrored=flips[0], flipped=flips[1], method=Method.NEAREST)
     np.testing.assert_array_equal(picked, nearest(box, height, width)[mirror])
+
+
+@given(sides, sides, sides, sides, st.sampled_from([1, 2, 3, 4]), st.integers(0))
+@example(1, 1, 7, 9, 3, 0)
+@example(64, 90, 32, 45, 3, 0)  # a half, which OpenCV makes in another way
+@example(256, 340, 224, 224, 3, 0)
+@settings(max_examples=150)
+@pytest.mark.usefixtures("without")
+def test_floats_are_those_of_opencv_without_ipp(tall, wide, height, width, channels, seed):
+    """With IPP, OpenCV's last bits depend on its version and on the CPU."""
+    frame = np.random.default_rng(seed).integers(0, 256, (tall + 2, wide + 3, channels), np.uint8)
+    box = frame[1 : tall + 1, 2 : wide + 2]  # nothing beside it may show
+    made = np.full((height, width, channels), np.nan, np.float32)
+    stretch_floats(box, made)
+    np.testing.assert_array_equal(made, stretched_floats(box, height, width))
+    if platform.machine() != "x86_64":  # OpenCV fuses products with sums elsewhere
+        return
+    used = cv2.ipp.useIPP()
+    cv2.ipp.setUseIPP(False)
+    try:
+        there = cv2.resize(box.astype(np.float32), (width, height)).reshape(made.shape)
+    finally:
+        cv2.ipp.setUseIPP(used)
+    np.testing.assert_array_equal(made, there)
+
+
+def test_floats_refuse_what_they_cannot_stretch():
+    frame = np.zeros((4, 6, 3), np.uint8)
+    for shape, message in (((4, 6, 1), "same channels"), ((0, 6, 3), "empty")):
+        with pytest.raises(ValueError, match=message):
+            stretch_floats(frame, np.empty(shape, np.float32))
+    with pytest.raises(ValueError, match="lie together"):
+        stretch_floats(frame[:, ::2], np.empty((4, 3, 3), np.float32))
 
 
 def test_other_channels():

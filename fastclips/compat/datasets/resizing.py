@@ -11,19 +11,18 @@ Its value is a weighted sum along each axis::
     lanczos3, lanczos5, gaussian (sigma 0.5, cut at 1.5)
 
 Kernels do not widen when a frame shrinks. Weights of pixels beyond the frame are dropped, and the others
-divided by their sum. OpenCV does bilinear; the kernels below are summed tap by tap in one order, so that the
-bits are the same in every process.
+divided by their sum. Bilinear is native (`stretch_floats`). The kernels below are summed tap by tap in one
+order, so that the bits are the same on every CPU.
 """
 
 from __future__ import annotations
 
-from math import floor
+from math import exp, floor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastclips.pixels.geometry.affine import Axis, Geometry
-from fastclips.pixels.geometry.resample import resample
+from fastclips._native import stretch_floats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,9 +76,6 @@ class Resizer:
             self._target = _placed(frame, size)
         source, target = self._source, self._target
         self._margin = target != _Box(0, 0, *size)
-        self._map = Geometry(
-            Axis(target.height, 0.0, float(source.height)), Axis(target.width, 0.0, float(source.width))
-        )
         sides = (source.height, target.height), (source.width, target.width)
         self._nearest = [_nearest(*side) for side in sides] if interpolation == "nearest" else None
         self._taps = [_taps(*side, interpolation) for side in sides] if interpolation in _SUMMED else None
@@ -112,19 +108,15 @@ class Resizer:
             rows, columns = self._nearest
             out[:] = np.take(np.take(box, rows, axis=0), columns, axis=1)
             return
-        if self._box.shape != box.shape:
-            self._box = np.empty(box.shape, np.float32)
-        np.copyto(self._box, box)
         if self._taps is not None:
             down, across = self._taps
+            if self._box.shape != box.shape:
+                self._box = np.empty(box.shape, np.float32)
+            np.copyto(self._box, box)
             out[:] = across.sum(down.sum(self._box, 0), 1)
             return
         resized = out if out.flags.c_contiguous else np.empty(out.shape, np.float32)
-        source: Any = self._box
-        target: Any = resized
-        if box.shape[2] == 1:  # OpenCV drops an axis of one channel
-            source, target = source[:, :, 0], target[:, :, 0]
-        resample(source, self._map, nearest=False, out=target)
+        stretch_floats(box, resized)
         if resized is not out:
             out[:] = resized
 
@@ -216,7 +208,8 @@ def _lanczos(radius: int) -> Callable[[NDArray[np.float64]], NDArray[np.float64]
 
 
 def _gaussian(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.where(np.abs(x) < 1.5, np.exp(-2 * x * x), 0.0)  # noqa: PLR2004 - three times sigma
+    weights = [exp(power) for power in (-2 * x * x).ravel().tolist()]  # NumPy's exp depends on the CPU
+    return np.where(np.abs(x) < 1.5, np.reshape(weights, x.shape), 0.0)  # noqa: PLR2004 - three times sigma
 
 
 _KERNELS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {

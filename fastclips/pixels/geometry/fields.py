@@ -5,12 +5,13 @@ inverse of its linear part turns displacements in the frame into displacements i
 changes signs, scaling changes lengths, rotation turns. Where the border rule reflects the frame, it reflects
 the displacement too.
 
-All is NumPy, element by element in float32, so the bits are the same on every CPU. Positions are those of
+All is computed element by element in float32, so the bits are the same on every CPU. Positions are those of
 `resample`.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -88,7 +89,7 @@ def _interpolator(
         signs.append((1 - 2 * turned).astype(np.float32))
     (top, bottom), (left, right) = indices
     down, across = shares
-    inverse = np.linalg.inv(geometry.matrix[:, :2]).astype(np.float32)
+    inverse = _inverse(geometry.matrix[:, :2].tolist())
 
     def look_up(frame: NDArray[Any]) -> NDArray[Any]:
         upper = frame[top, left] * (1 - across) + frame[top, right] * across
@@ -98,3 +99,15 @@ def _interpolator(
         return np.stack([inverse[1, 1] * x + inverse[1, 0] * y, inverse[0, 0] * y + inverse[0, 1] * x], -1)
 
     return look_up
+
+
+def _inverse(matrix: list[list[float]]) -> NDArray[np.float32]:
+    """Return the inverse of a matrix, (2, 2); LAPACK's last bits depend on the CPU.
+
+    A zero has the sign of the other number of its row, as LAPACK's has: it shows in displacements of 0.
+    """
+    (a, b), (c, d) = matrix
+    area = a * d - b * c
+    first, last = d / area, a / area
+    rows = [[first, -b / area or math.copysign(0.0, first)], [-c / area or math.copysign(0.0, last), last]]
+    return np.array(rows, np.float32)

@@ -24,6 +24,7 @@ import cv2
 import numpy as np
 
 from fastclips._native import POINT_BITS, Fill, Method, stretch
+from fastclips._native import shrink as shrink_pixels
 from fastclips._native import warp as warp_pixels
 
 if TYPE_CHECKING:
@@ -54,26 +55,23 @@ def use_one_thread() -> None:
     cv2.setNumThreads(1)
 
 
-def resample(pixels: NDArray[Any], geometry: Geometry, *, nearest: bool, out: NDArray[Any]) -> None:
+def resample(pixels: NDArray[np.uint8], geometry: Geometry, *, nearest: bool, out: NDArray[np.uint8]) -> None:
     """Stretch the map's box of a frame, mirrored as the map says.
 
     Parameters
     ----------
     pixels : ndarray of uint8
-        A frame, (H, W, C) or (H, W), the pixels of a row together; without mirroring, also of float32.
+        A frame, (H, W, C) or (H, W), the pixels of a row together.
     geometry : Geometry
         The map, without a warp.
     nearest : bool
         Whether to take the nearest pixel instead of interpolating.
-    out : ndarray
+    out : ndarray of uint8
         Receives the result, of the map's size: (h, w, C) or (h, w), C-contiguous, as `pixels`.
     """
     top, bottom = map(int, geometry.y.box)
     left, right = map(int, geometry.x.box)
     box = pixels[top:bottom, left:right]
-    if pixels.dtype != np.uint8:
-        cv2.resize(box, (out.shape[1], out.shape[0]), dst=out, interpolation=cv2.INTER_LINEAR)
-        return
     if box.ndim == 2:  # noqa: PLR2004 - height and width
         box, out = box[:, :, None], out[:, :, None]
     stretch(box, geometry.flip, geometry.flip_vertical, Method.NEAREST if nearest else Method.LINEAR, out)
@@ -99,8 +97,9 @@ def shrink(pixels: NDArray[np.uint8], height: int, width: int, *, nearest: bool)
     if nearest:
         rows, columns = _nearest(pixels.shape[0], height), _nearest(pixels.shape[1], width)
         return pixels[rows[:, None], columns]
-    small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
-    return np.asarray(small.reshape(height, width, *pixels.shape[2:]), np.uint8)
+    small = np.empty((height, width, *pixels.shape[2:]), np.uint8)
+    shrink_pixels(np.atleast_3d(pixels), np.atleast_3d(small))
+    return small
 
 
 def warp(pixels: NDArray[np.uint8], geometry: Geometry, fill: str, out: NDArray[np.uint8]) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from fastclips.options import check_chance, checked_factors, checked_low_high, checked_number
 from fastclips.pixels.ranges import pick, pick_power
 from fastclips.pixels.steps.base import PixelStep
+from fastclips.pixels.steps.filters import mix_channels, power, power_saturation_value, rotate_hue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -200,8 +201,8 @@ class Gamma(PixelStep):
 
     def values(self, values: NDArray[Any], draws: Sequence[float]) -> NDArray[Any]:
         """Map a (C, n) table of values on the scale of bytes."""
-        power = pick_power(self.low, self.high, draws[0])
-        return np.asarray((values / 255) ** power * 255 * (values >= _SPECK))
+        raised = power(values / 255, pick_power(self.low, self.high, draws[0]))
+        return np.asarray(raised * 255 * (values >= _SPECK))
 
 
 @dataclass(frozen=True)
@@ -248,8 +249,6 @@ class Saturation(PixelStep):
         number: int,  # noqa: ARG002 - PixelStep's
     ) -> NDArray[np.float32]:
         """Return the result for a frame, (H, W, 3) on the scale of bytes."""
-        from fastclips.pixels.steps.filters import mix_channels  # noqa: PLC0415 - OpenCV is the workers'
-
         factor = _factor(self, draws[0])
         return mix_channels(frame, factor * np.eye(3) + (1 - factor) * _LUMA)
 
@@ -298,8 +297,6 @@ class SaturationValue(PixelStep):
         number: int,  # noqa: ARG002 - PixelStep's
     ) -> NDArray[np.float32]:
         """Return the result for a frame, (H, W, 3) on the scale of bytes."""
-        from fastclips.pixels.steps.filters import power_saturation_value  # noqa: PLC0415 - OpenCV is the workers'
-
         saturation, value = (pick_power(self.low, self.high, draw) for draw in draws)
         return power_saturation_value(frame, saturation, value)
 
@@ -346,8 +343,6 @@ class Hue(PixelStep):
         number: int,  # noqa: ARG002 - PixelStep's
     ) -> NDArray[np.float32]:
         """Return the result for a frame, (H, W, 3) on the scale of bytes."""
-        from fastclips.pixels.steps.filters import rotate_hue  # noqa: PLC0415 - OpenCV is the workers'
-
         return rotate_hue(frame, pick(-self.degrees, self.degrees, draws[0]))
 
 
@@ -389,8 +384,6 @@ class Grayscale(PixelStep):
         number: int,  # noqa: ARG002 - PixelStep's
     ) -> NDArray[np.float32]:
         """Return the result for a frame, (H, W, 3) on the scale of bytes."""
-        from fastclips.pixels.steps.filters import mix_channels  # noqa: PLC0415 - OpenCV is the workers'
-
         return mix_channels(frame, _LUMA)
 
 

@@ -26,6 +26,7 @@ from fastclips.options import (
 )
 from fastclips.pixels.ranges import pick, pick_power
 from fastclips.pixels.steps.base import PixelStep
+from fastclips.pixels.steps.filters import blur
 from fastclips.pixels.steps.noise import normal_field, word_field
 
 if TYPE_CHECKING:
@@ -182,8 +183,6 @@ class Blur(PixelStep):
         number: int,  # noqa: ARG002 - PixelStep's
     ) -> NDArray[np.float32]:
         """Return the result for a frame, (H, W, C) on the scale of bytes."""
-        from fastclips.pixels.steps.filters import blur  # noqa: PLC0415 - OpenCV is the workers'
-
         low, high = self.sigma  # type: ignore[misc]  # a pair
         sigma = pick(low, high, draws[0])
         return blur(frame, sigma) if sigma > _NO_BLUR else frame

@@ -1,29 +1,37 @@
-"""Filters for pixel steps: blur and mixtures of channels, and by OpenCV colour spaces and moments.
+"""Filters for pixel steps: blur, mixtures of channels, hue, powers and moments.
 
-Frames are float32, (H, W, C), C-contiguous, on the scale of bytes. OpenCV's blur and mixtures would differ
-between CPUs, since some fuse products with sums; those of `fastclips._native` do not.
+Frames are float32, (H, W, C), C-contiguous, on the scale of bytes. OpenCV and NumPy differ between CPUs: some
+fuse products with sums, add in another order, or have powers of their own. `fastclips._native` does not.
 """
 
 from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 
 from fastclips._native import blur as blur_pixels
+from fastclips._native import find_moments, raise_saturation_value, raise_to
 from fastclips._native import mix_channels as mix_pixels
+from fastclips._native import rotate_hue as turn_hue
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     _Frame = NDArray[np.float32]
 
-__all__ = ["blur", "gaussian", "mean_and_variance", "mix_channels", "power_saturation_value", "rotate_hue"]
+__all__ = [
+    "blur",
+    "gaussian",
+    "mean_and_variance",
+    "mix_channels",
+    "power",
+    "power_saturation_value",
+    "rotate_hue",
+]
 
-_SPECK = 1e-5  # a smaller saturation is float32's rounding, which a low power would turn into colour
 _REACH = 3  # standard deviations at which a Gaussian is cut off
 
 
@@ -44,28 +52,27 @@ def mix_channels(frame: _Frame, matrix: NDArray[np.float64]) -> _Frame:
 
 def rotate_hue(frame: _Frame, degrees: float) -> _Frame:
     """Turn the hue of an RGB frame, (H, W, 3), in place, by -360 to 360 degrees; return the frame."""
-    hsv = cv2.cvtColor(frame, cv2.COLOR_RGB2HSV)
-    hue = hsv[:, :, 0] + np.float32(degrees % 360)
-    hue -= np.float32(360) * (hue >= 360)  # noqa: PLR2004 - degrees
-    hsv[:, :, 0] = hue
-    turned: _Frame = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB, dst=frame)
-    return turned
+    turn_hue(frame, degrees % 360)
+    return frame
 
 
 def power_saturation_value(frame: _Frame, saturation: float, value: float) -> _Frame:
     """Raise saturation and value of an RGB frame's HSV to powers, in place; return the frame.
 
-    Both are scaled to [0, 1] before; the powers are above 0. The hue stays.
+    Both are scaled to [0, 1] before; the powers are above 0. The hue stays. A saturation up to 0.00001, which
+    is float32's rounding, becomes 0: a low power would turn it into colour.
     """
-    hsv = cv2.cvtColor(frame, cv2.COLOR_RGB2HSV)
-    planes = [hsv[:, :, 0], *(np.ascontiguousarray(hsv[:, :, channel]) for channel in (1, 2))]
-    planes[1] *= planes[1] > _SPECK
-    np.power(planes[1], np.float32(saturation), out=planes[1])
-    planes[2] /= np.float32(255)
-    np.power(planes[2], np.float32(value), out=planes[2])
-    planes[2] *= np.float32(255)
-    hsv[:, :, 1], hsv[:, :, 2] = planes[1:]
-    raised: _Frame = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB, dst=frame)
+    raise_saturation_value(frame, saturation, value)
+    return frame
+
+
+def power(values: NDArray[Any], exponent: float) -> NDArray[Any]:
+    """Return values, at least 0, raised to a power, float32 or float64 as they are.
+
+    NumPy's powers are the C library's on CPUs without AVX-512, and others with it.
+    """
+    raised = values.copy(order="C")
+    raise_to(raised, exponent)
     return raised
 
 
@@ -89,5 +96,5 @@ def blur(frame: _Frame, sigma: float) -> _Frame:
 
 def mean_and_variance(frame: _Frame) -> tuple[float, float]:
     """Return the mean and the variance over all pixels and channels of a frame, summed in float64."""
-    mean, std = cv2.meanStdDev(frame.reshape(frame.shape[0], -1))
-    return float(mean.item()), float(std.item()) ** 2
+    mean, deviation = find_moments(frame)
+    return mean, deviation**2

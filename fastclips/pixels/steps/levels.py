@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastclips.pixels.steps.filters import mix_channels
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -41,8 +43,6 @@ def brightness(frame: _Frame, factor: float) -> _Frame:
 
 def color(frame: _Frame, factor: float) -> _Frame:
     """Blend with the frame's gray: a factor of 0 leaves gray. Gray frames stay."""
-    from fastclips.pixels.steps.filters import mix_channels  # noqa: PLC0415 - OpenCV is the workers'
-
     if frame.shape[2] != _COLORS:
         return frame
     return mix_channels(frame, factor * np.eye(_COLORS) + (1 - factor) * np.tile(_LUMA, (_COLORS, 1)))

@@ -15,9 +15,11 @@ from zlib import crc32
 
 import numpy as np
 
+from fastclips._native import multiply
 from fastclips.errors import OptionError
 from fastclips.options import checked_bool, checked_dtype, checked_number
 from fastclips.pixels.steps.base import PixelStep
+from fastclips.pixels.steps.filters import mean_and_variance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +30,6 @@ __all__ = ["ZCA", "FeatureWise", "PerSample", "Rescale"]
 
 _EPSILON = 1e-6
 _PIXEL_WISE = 3  # axes: height, width, channels
-_MIXED = 64  # rows of the matrix at a time: they stay in the cache for all frames of a clip
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,6 @@ class PerSample(PixelStep):
 
     def apply_clip(self, frames: NDArray[np.float32], draws: Sequence[float] = ()) -> None:  # noqa: ARG002 - PixelStep's
         """Overwrite a clip, (T, H, W, C)."""
-        from fastclips.pixels.steps.filters import mean_and_variance  # noqa: PLC0415 - OpenCV is the workers'
-
         means, variances = np.array([mean_and_variance(np.ascontiguousarray(frame)) for frame in frames]).T
         std = np.sqrt(variances.mean() + means.var())
         mean, share = np.float32(means.mean()), np.float32(1 / (std + _EPSILON))
@@ -298,11 +297,8 @@ class ZCA(PixelStep):
         """Overwrite a clip, (T, H, W, C)."""
         matrix, mean = self._pair
         rows = (frames - mean).reshape(len(frames), -1)
-        mixed = np.zeros_like(rows)
-        for first in range(0, len(matrix), _MIXED):
-            some = slice(first, first + _MIXED)
-            # Not by BLAS, whose rounding depends on the number of threads.
-            mixed += np.einsum("ti,ij->tj", rows[:, some], matrix[some], optimize=False)
+        mixed = np.empty_like(rows)
+        multiply(rows, matrix, mixed)  # not by BLAS or NumPy, whose sums differ between CPUs
         frames[:] = mixed.reshape(frames.shape)
 
 
