@@ -255,6 +255,16 @@ def test_a_frame_cache_is_shared_by_the_parts_of_a_mix(both):
         assert len([*loader]) == len(loader)
 
 
+def test_frames_are_kept_over_short_epochs(frames):
+    """Of 18 clips, each epoch shows 2, so 9 epochs pass until a clip comes again."""
+    mixed = fc.mix([fc.open(frames)], clips_per_epoch=2)
+    with loader_of(mixed, fc.Windows(4), batch_size=2, workers=1) as loader:
+        for _ in range(27):
+            list(loader)
+        stats = loader.stats()
+        assert (stats.frames_served, stats.decoded_frames) == (27 * 8, 72)
+
+
 def test_sets_of_one_storage_share_it(both):
     data = both[0]
     rare = data.select(data.index.names[:2])
