@@ -74,6 +74,18 @@ KINDS = {
 }
 
 
+def test_numbers_beside_names_of_classes_warn(caplog):
+    numbers, names = data_of(labels=[0, 1]), data_of(labels=["run", "walk"])
+    assert fc.mix([names, numbers]).classes == ("run", "walk", "0", "1")
+    (record,) = caplog.records
+    assert "are numbers in datasets[1] and names in datasets[0]" in record.getMessage()
+    caplog.clear()
+    assert fc.mix([numbers, data_of(labels=[0, 2])]).classes == ("0", "1", "2")
+    named = data_of(labels=[0, 1], classes=names.classes)
+    assert fc.mix([names, named]).index.labels.numbers.tolist() == [0, 1, 0, 1]
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_labels_of_every_kind_are_those_of_each_set(kind):
     def of(values, classes):
