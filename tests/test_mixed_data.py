@@ -153,6 +153,31 @@ def test_a_mixed_storage_keeps_the_contract(frames, masks, tmp_path):
         mixed.storage.read("image", 8, 0)
 
 
+class Told(fc.Storage):
+    """Notes what it is told, and wants advice or not."""
+
+    def __init__(self, *, wants):
+        self.wants, self.told = wants, []
+
+    def read(self, stream, video, frame):  # noqa: ARG002 - as Storage
+        return np.full((8, 8, 3), 10 * video + frame, np.uint8)
+
+    def needs_advice(self):
+        return self.wants
+
+    def advise(self, stream, video, frames):
+        self.told.append((stream, video, *frames))
+
+
+def test_advice_goes_to_storages_that_want_it():
+    parts = [Told(wants=True), Told(wants=False)]
+    mixed = fc.mix([fc.Dataset.of(part, frame_counts=[4, 4]) for part in parts])
+    with loader_of(mixed, workers=1, cache=0, shuffle=False) as loader:
+        assert [x[0, 0, 0, 0, 0] for x in loader] == [0]
+    assert {*parts[0].told} == {("image", 0, 0, 1, 2, 3), ("image", 1, 0, 1, 2, 3)}
+    assert parts[1].told == []
+
+
 def data_of(**options):
     return fc.open(images=np.zeros((2, 4, 8, 8, 3), np.uint8), **options)
 
