@@ -382,7 +382,8 @@ class ClipLoader(Batches, InFrameworks):
             cache=cache_bytes,
             most_frames=frames,
             frame_plan=lambda engine, workers: (
-                places or (FramePlan(schedule, sharing, engine, workers, room) if sharing else None)
+                places
+                or (FramePlan(schedule, sharing, engine, workers, room, plan.epochs) if sharing else None)
             ),
             repeat=repeat,
             timeout=timeout,

@@ -243,6 +243,11 @@ def test_parts_of_a_remote_pack_are_read_ahead(packed, frames, tmp_path, monkeyp
             with loader_of(mixed, workers=workers, cache=0) as loader:
                 assert [digest(batch) for _ in range(2) for batch in loader] == expected
                 assert (loader.stats().ahead_bytes > 0) == bool(workers)
+        late = fc.mix([fc.open(frames)] * 6 + [remote])  # after more clips than a loader looks at
+        with loader_of(late, fc.Windows(4, step=1), shuffle=False, workers=1, cache=0) as loader:
+            assert len(loader) * 4 > 324
+            assert len([*loader.epoch(0, start=78)]) == len(loader) - 78
+            assert loader.stats().ahead_bytes > 0
 
 
 def test_a_frame_cache_is_shared_by_the_parts_of_a_mix(both):
@@ -253,6 +258,16 @@ def test_a_frame_cache_is_shared_by_the_parts_of_a_mix(both):
         assert loader.stats().decodes_per_frame < 0.9
     with loader_of(fc.mix(validation.sets), cache=cache, shuffle=False) as loader:
         assert len([*loader]) == len(loader)
+
+
+def test_frames_are_kept_over_short_epochs(frames):
+    """Of 18 clips, each epoch shows 2, so 9 epochs pass until a clip comes again."""
+    mixed = fc.mix([fc.open(frames)], clips_per_epoch=2)
+    with loader_of(mixed, fc.Windows(4), batch_size=2, workers=1) as loader:
+        for _ in range(27):
+            list(loader)
+        stats = loader.stats()
+        assert (stats.frames_served, stats.decoded_frames) == (27 * 8, 72)
 
 
 def test_sets_of_one_storage_share_it(both):
@@ -332,3 +347,11 @@ def test_frames_of_another_size_in_a_small_set_are_found_at_once(both, tmp_path)
         loader_of(mixed)
     with pytest.raises(fc.OptionError, match="40"):
         loader_of(mixed, transforms=[fc.RandomCrop(44)])
+
+
+def test_a_frame_of_each_set_is_looked_at(both, tmp_path):
+    small = make_frames(tmp_path / "small", videos=1, frames=5)
+    mixed = fc.mix([*[both[0]] * 2, fc.open(small), *[both[0]] * 3], [1] * 6)
+    (small / "class_0/video_0/frame_00003.jpg").write_bytes(b"no picture")
+    with pytest.warns(UserWarning, match="1 of 9 frames looked at cannot be read"):
+        loader_of(mixed, transforms=[fc.RandomCrop(24)])

@@ -74,6 +74,18 @@ KINDS = {
 }
 
 
+def test_numbers_beside_names_of_classes_warn(caplog):
+    numbers, names = data_of(labels=[0, 1]), data_of(labels=["run", "walk"])
+    assert fc.mix([names, numbers]).classes == ("run", "walk", "0", "1")
+    (record,) = caplog.records
+    assert "are numbers in datasets[1] and names in datasets[0]" in record.getMessage()
+    caplog.clear()
+    assert fc.mix([numbers, data_of(labels=[0, 2])]).classes == ("0", "1", "2")
+    named = data_of(labels=[0, 1], classes=names.classes)
+    assert fc.mix([names, named]).index.labels.numbers.tolist() == [0, 1, 0, 1]
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_labels_of_every_kind_are_those_of_each_set(kind):
     def of(values, classes):
@@ -139,6 +151,31 @@ def test_a_mixed_storage_keeps_the_contract(frames, masks, tmp_path):
     check_storage(mixed.storage, streams=["image", "mask"], frame_counts=counts)
     with pytest.raises(IndexError, match="there is no video 8"):
         mixed.storage.read("image", 8, 0)
+
+
+class Told(fc.Storage):
+    """Notes what it is told, and wants advice or not."""
+
+    def __init__(self, *, wants):
+        self.wants, self.told = wants, []
+
+    def read(self, stream, video, frame):  # noqa: ARG002 - as Storage
+        return np.full((8, 8, 3), 10 * video + frame, np.uint8)
+
+    def needs_advice(self):
+        return self.wants
+
+    def advise(self, stream, video, frames):
+        self.told.append((stream, video, *frames))
+
+
+def test_advice_goes_to_storages_that_want_it():
+    parts = [Told(wants=True), Told(wants=False)]
+    mixed = fc.mix([fc.Dataset.of(part, frame_counts=[4, 4]) for part in parts])
+    with loader_of(mixed, workers=1, cache=0, shuffle=False) as loader:
+        assert [x[0, 0, 0, 0, 0] for x in loader] == [0]
+    assert {*parts[0].told} == {("image", 0, 0, 1, 2, 3), ("image", 1, 0, 1, 2, 3)}
+    assert parts[1].told == []
 
 
 def data_of(**options):

@@ -112,7 +112,7 @@ def test_each_clip_comes_once_before_any_comes_twice(clips):
 
 def test_large_passes_are_those_of_small_ones(monkeypatch):
     small = plan_of([300, 5], 450, (2.0, 1.0))
-    monkeypatch.setattr(fastclips.planning.shares, "_SMALL", 7)
+    monkeypatch.setattr(fastclips.planning.shares, "_TOGETHER", 7)
     large = plan_of([300, 5], 450, (2.0, 1.0))
     for epoch in (5, 0, 1, 2, 3):
         for name, column in small.table(epoch).items():

@@ -41,10 +41,11 @@ class MixedStorage(Storage):
         The number of the first video of each, from 0 and ascending, and the number after the last.
     """
 
-    __slots__ = ("_begins", "_parts", "decodes")
+    __slots__ = ("_begins", "_needy", "_parts", "decodes")
 
     def __init__(self, parts: Sequence[Storage], begins: Sequence[int]) -> None:
         self._parts, self._begins = tuple(parts), tuple(begins)
+        self._needy = [True] * len(self._parts)  # which wanted advice when they were last asked
         # Where only some do, `are_decoded` tells of which videos.
         self.decodes = all(part.decodes for part in parts)  # type: ignore[misc] # of the class elsewhere
 
@@ -117,13 +118,14 @@ class MixedStorage(Storage):
 
     def needs_advice(self) -> bool:
         """Ask all storages, some of which count how often they are asked."""
-        needs = [part.needs_advice() for part in self._parts]
-        return any(needs)
+        self._needy = [part.needs_advice() for part in self._parts]
+        return any(self._needy)
 
     def advise(self, stream: str, video: int, frames: Collection[int]) -> None:
-        """Pass the advice on."""
-        part, own = self.part(video)
-        part.advise(stream, own, frames)
+        """Pass the advice on, to a storage that wants it."""
+        if self._needy[self._number(video)]:
+            part, own = self.part(video)
+            part.advise(stream, own, frames)
 
     def open_in_worker(self) -> None:
         """Open all storages."""

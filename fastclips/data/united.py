@@ -118,6 +118,16 @@ def _united(name: str, several: Sequence[NamedLabels]) -> NamedLabels:
             "alike in all data sets of a mix; open one of them with labels=None, which leaves out the labels "
             "of all, or with labels like those of the other"
         )
+    numbered = [all(map(str.isdecimal, named.classes)) for named in several]
+    if any(numbered) and not all(numbered):
+        _log.warning(
+            "The classes of labels %r are numbers in datasets[%d] and names in datasets[%d], so they are "
+            "other classes of the mix. If they are not, open datasets[%d] with classes=.",
+            name,
+            numbered.index(True),
+            numbered.index(False),
+            numbered.index(True),
+        )
     return NamedLabels(Labels.joined([named.renamed(classes).labels for named in several]), classes)
 
 

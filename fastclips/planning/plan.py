@@ -237,6 +237,11 @@ class Plan:
         return self._epochs.weights if isinstance(self._epochs, OneOrder) else None
 
     @property
+    def epochs(self) -> int:
+        """In so many epochs every clip comes once; of a mix with shares, also more than once."""
+        return self._epochs.epochs if isinstance(self._epochs, MixedEpochs) else 1
+
+    @property
     def shares(self) -> list[int] | None:
         """Clips of each set of a mix with shares in an epoch, views counted and draws not; else None."""
         return self._epochs.counts if isinstance(self._epochs, MixedEpochs) else None

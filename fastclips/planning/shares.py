@@ -15,7 +15,7 @@ epochs. Clip i of the stream of a set of n clips is in pass i // n. A sampler th
 
 Epoch e of a set with s clips in an epoch has the places e * s to (e + 1) * s of its stream: nothing depends
 on the epochs before, so an epoch can be resumed or asked for by itself. An epoch takes 4 bytes of memory per
-clip, and so does the order of a pass of more than `_SMALL` clips, which is kept while epochs take from it.
+clip, and so does the order of a pass, which is kept while epochs take from it.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MixedEpochs", "divide"]
 
-_SMALL = 2**16  # clips of a pass whose order is made anew for each epoch, with those of others
-_ORDERS, _CUTS = 2, 4  # orders of larger passes, and clips that were cut for a pass, kept for each set
+_TOGETHER = 2**16  # clips of passes that are put in order together, if several are wanted
+_ORDERS, _CUTS = 2, 4  # orders of single passes, and clips that were cut for a pass, kept for each set
 
 
 class _Epoch(NamedTuple):
@@ -72,6 +72,8 @@ class MixedEpochs:
         Clips of each set in an epoch, each view counted.
     groups : int
         Clips of an epoch, each view counted.
+    epochs : int
+        In so many epochs every set with a share is through all of its clips.
 
     Raises
     ------
@@ -85,6 +87,8 @@ class MixedEpochs:
         self._sizes = [len(clips) * views for clips in self._clips.sets]
         self.counts = _counts(self._sizes, sets, sampler)
         self.groups = sum(self.counts)
+        pairs = zip(self._sizes, self.counts, strict=True)
+        self.epochs = max((-(-size // count) for size, count in pairs if count), default=1)
         self._dtype = np.uint32 if sum(self._sizes) < 2**32 else np.int64
         self._recent: tuple[_Epoch, ...] = ()
         self._orders = [_Kept(_ORDERS) for _ in self._sizes]
@@ -135,7 +139,7 @@ class MixedEpochs:
         done = 0
         while done < count:
             number_of, at = divmod(first + done, size)
-            several = min(max(_SMALL // size, 1), -(-(at + count - done) // size))
+            several = min(max(_TOGETHER // size, 1), -(-(at + count - done) // size))
             piece = self._passes(number, number_of, several)[at : at + count - done]
             found[done : done + len(piece)] = piece
             done += len(piece)
@@ -143,9 +147,9 @@ class MixedEpochs:
         return found
 
     def _passes(self, number: int, first: int, count: int) -> NDArray[np.integer[Any]]:
-        """Return the clips of some consecutive passes of a set, of one if it has more than `_SMALL` clips."""
+        """Return the clips of some consecutive passes of a set; the order of a single one is kept."""
         draws, size = Draws(self._seed, number), self._sizes[number]
-        if size <= _SMALL:
+        if count > 1:
             words = draws.words(Purpose.STREAM, first * size, count * size, 1)
             return np.argsort(words.reshape(count, size), axis=1, kind="stable").reshape(-1)
         order: NDArray[np.integer[Any]] = self._orders[number].get(

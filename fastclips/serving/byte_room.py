@@ -45,15 +45,17 @@ def find_byte_room(storage: Storage, streams: Sequence[str], schedule: TicketSch
     frames = tickets["frames"][:_TICKETS, :steps].tolist()
     for number, (video, shown) in enumerate(zip(tickets["video"].tolist(), frames, strict=False)):
         together = _room(storage, streams, video, [max(frame, ~frame) for frame in shown])
+        if together is None:
+            continue
         largest = max(largest, together)
         if number < _TAKEN_APART:
-            each = sum(_room(storage, streams, video, [frame]) for frame in {max(at, ~at) for at in shown})
-            spread = max(spread, together / each)
-    return min(
-        max(int(spread * storage.clip_bytes(streams, steps)) + _TABLE, largest), _MOST * largest, _LARGEST
-    )
+            rooms = (_room(storage, streams, video, [frame]) for frame in {max(at, ~at) for at in shown})
+            spread = max(spread, together / sum(filter(None, rooms)))
+    room = max(int(spread * storage.clip_bytes(streams, steps)) + _TABLE, largest)
+    return min(room, _MOST * largest if largest else room, _LARGEST)
 
 
-def _room(storage: RangeStorage, streams: Sequence[str], video: int, frames: Sequence[int]) -> int:
-    """Return the bytes in which some frames of a video are read."""
-    return places(storage.clip_ranges(video, dict.fromkeys(streams, frames)))[-1]
+def _room(storage: RangeStorage, streams: Sequence[str], video: int, frames: Sequence[int]) -> int | None:
+    """Return the bytes in which some frames of a video are read; None if none are, as of local files."""
+    ranges = storage.clip_ranges(video, dict.fromkeys(streams, frames))
+    return places(ranges)[-1] if ranges else None

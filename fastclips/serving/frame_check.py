@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from fastclips.data.dataset import Dataset
     from fastclips.data.index import Index
+    from fastclips.data.sets import Sets
     from fastclips.data.storage import Storage
     from fastclips.pixels.decoding.decoder import Stored
     from fastclips.spec import StreamSpec
@@ -92,7 +93,7 @@ def _problems(
     index, storage = dataset.index, opened(dataset.storage)
     unread: list[str] = []
     modes: dict[str, tuple[str, Stored]] = {}
-    for row, frame in spread_frames(index, _MOST):
+    for row, frame in spread_frames(index, _MOST, dataset.mixed):
         frames.append(Looked())
         if are_decoded(storage, index.keys[row : row + 1])[0]:  # a video file of a mix
             continue
@@ -145,8 +146,11 @@ def _unusable_modes(
         )
 
 
-def spread_frames(index: Index, most: int) -> Iterator[tuple[int, int]]:
-    """Yield up to so many (row, frame), spread over videos and over the frames of videos; all if so few."""
+def spread_frames(index: Index, most: int, mixed: Sets | None = None) -> Iterator[tuple[int, int]]:
+    """Yield up to so many (row, frame), spread over videos and over the frames of videos; all if so few.
+
+    Of a mix, one frame follows for each set that has none of these, up to as many again.
+    """
     counts = index.frame_counts
     if counts.sum() <= most:
         yield from ((row, frame) for row, count in enumerate(counts.tolist()) for frame in range(count))
@@ -157,6 +161,10 @@ def spread_frames(index: Index, most: int) -> Iterator[tuple[int, int]]:
         fraction = (0.5 + number * _GOLDEN) % 1
         places[row, int(fraction * counts.item(row))] = None
     yield from places
+    if mixed is not None:
+        seen = {*mixed.of(np.array([row for row, _ in places])).tolist()}
+        unseen = [first for number, first in enumerate(mixed.begins[:-1]) if number not in seen]
+        yield from ((first, counts.item(first) // 2) for first in unseen[:most])
 
 
 def next_frame(

@@ -49,7 +49,8 @@ _ROOM = 2**20  # uses of frames to look ahead: 64 MiB
 _FIRST = 2**18  # uses to look ahead before the first batch
 _FASTER = 4  # batches to look ahead further for each batch
 _FIRST_SCALED, _FASTER_SCALED = 2**16, 2  # the same where each ticket's scale must be found
-_EPOCHS = 2  # to look ahead beyond this one
+_EPOCHS = 2  # to look ahead beyond this one, if each clip is shown in every epoch
+_MOST_EPOCHS = 256  # that take to show each clip once
 _MARGIN = 4.0  # least of `Sharing.margin`
 _RESTS = 4  # tickets for each worker, before a slot that was used is given to another frame
 _BATCHES = 64  # of the schedule at a time
@@ -286,11 +287,20 @@ class FramePlan:
         Number of workers.
     more : Room
         What would help if there are too few slots.
+    epochs : int
+        In so many epochs, every clip that is shown at all is shown once.
     """
 
     def __init__(
-        self, schedule: TicketSchedule, sharing: Sharing, engine: Engine, workers: int, more: Room
+        self,
+        schedule: TicketSchedule,
+        sharing: Sharing,
+        engine: Engine,
+        workers: int,
+        more: Room,
+        epochs: int = 1,
     ) -> None:
+        self._epochs = _EPOCHS * min(epochs, _MOST_EPOCHS)
         self._engine, self._more, slots = engine, more, engine.frames
         self._schedule, self._sharing = schedule, sharing
         steps = schedule.time_steps
@@ -379,13 +389,13 @@ class FramePlan:
         self._planner.restart()
         self._next = self._ahead = epoch, batch
         self._seen = self._seen[:0]
-        last = epoch + _EPOCHS - 1
+        last = epoch + self._epochs - 1
         while self._ahead[0] <= last and self._planner.ahead < self._first and self._extend(_BATCHES):
             pass
 
     def _look_ahead(self, epoch: int) -> None:
-        """Look at some more batches, at most to the end of the epoch after the next."""
-        if self._ahead[0] <= epoch + _EPOCHS:
+        """Look at some more batches, at most so far that each clip is seen twice after this epoch."""
+        if self._ahead[0] <= epoch + self._epochs:
             self._extend(self._faster)
 
     def _extend(self, batches: int) -> bool:

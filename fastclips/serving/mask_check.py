@@ -43,7 +43,7 @@ def _warning(dataset: Dataset, stream: StreamSpec) -> str | None:
     index, storage, decoder = dataset.index, opened(dataset.storage), Decoder(stream, max_pixels=MAX_PIXELS)
     table = np.arange(256) if stream.values is None else np.array(stream.values)
     found, looked, where = np.zeros(256, bool), 0, ""
-    for row, frame in spread_frames(index, _MOST):
+    for row, frame in spread_frames(index, _MOST, dataset.mixed):
         try:
             place, data = next_frame(index, storage, stream.name, row, frame)
             if data is None:

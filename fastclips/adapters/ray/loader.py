@@ -167,7 +167,7 @@ def _look(dataset: Any, spec: ClipSpec) -> tuple[list[Place], list[str]]:  # noq
     index = dataset.index
     places = [
         (stream.name, index.keys.item(row), index.starts.item(row) + frame)
-        for row, frame in spread_frames(index, max(_COMPARED // len(spec.streams), 1))
+        for row, frame in spread_frames(index, max(_COMPARED // len(spec.streams), 1), dataset.mixed)
         for stream in spec.streams
     ]
     return places, [content_of(spec.storage, place) for place in places]
