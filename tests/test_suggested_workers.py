@@ -13,8 +13,9 @@ from fastclips.commands.cli import main
 from fastclips.serving import stats as stats_module
 
 
-def ran(workers, *, seconds, waited, decode=0.0, read=0.0, idle=0.0):
+def ran(workers, *, seconds, waited, decode=0.0, read=0.0, idle=0.0, start=0.0):
     times = {"seconds": seconds, "waited_s": waited, "decode_s": decode, "read_s": read, "idle_s": idle}
+    times["start_s"] = start
     return fc.Stats(
         **times,
         workers=workers,
@@ -59,7 +60,9 @@ def cores(monkeypatch):
         (ran(8, seconds=10, waited=0.1, decode=35, idle=45), 4, "workers=4 would be enough"),
         (ran(8, seconds=10, waited=0.1, decode=45, idle=30), 8, "the data is not the limit."),
         (ran(1, seconds=10, waited=0.1, decode=1, idle=8), 1, "the data is not the limit."),
-        (ran(4, seconds=2, waited=1, decode=2, idle=3), 4, "the run was so short that most of it was spent"),
+        (ran(4, seconds=2, waited=1, decode=2, idle=3, start=1.1), 4, "the run was so short that most of it"),
+        (ran(4, seconds=40, waited=7, decode=1, idle=160, start=7), 1, "0% of the time: the data is not the"),
+        (ran(4, seconds=40, waited=17, decode=99, start=7), 5, "30% of the time: decoding is the limit; set"),
         (ran(4, seconds=60, waited=9, decode=2, idle=200), 4, "the training process is the limit"),
     ],
 )

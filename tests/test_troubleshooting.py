@@ -43,12 +43,12 @@ def cores(monkeypatch):
 def runs():
     """Runs of every kind: what takes longest, who waits, with how many workers."""
     parts = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
-    for workers, part, work, idle, (seconds, waited), ahead in product(
-        (0, 2, 8, 20), parts, (1, 30, 200), (0, 1000), ((4, 1), (10, 0.1), (10, 9)), (0, 1)
+    for workers, part, work, idle, (waited, start), ahead in product(
+        (0, 2, 8, 20), parts, (1, 30, 200), (0, 1000), ((0.1, 0), (9, 0), (9, 8)), (0, 1)
     ):
         read, decode, kernel = (work * share for share in part)
         times = {"read_s": read, "decode_s": decode, "kernel_s": kernel, "idle_s": idle * min(workers, 1)}
-        times |= {"seconds": seconds, "waited_s": waited}
+        times |= {"seconds": 10, "waited_s": waited, "start_s": start * min(workers, 1)}
         others = dict.fromkeys(("clips", "frames", "bytes_read", "frames_served", "resident_bytes"), 1)
         yield fc.Stats(**times, **others, workers=workers, ahead_bytes=ahead)
 

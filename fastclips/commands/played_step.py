@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["add_step_argument", "check_step", "play", "step_rows"]
 
 _LEAST_STEPS = 3
-_SUMS = ("seconds", "frames_served", "read_s", "decode_s", "kernel_s", "idle_s")
+_SUMS = ("seconds", "frames_served", "read_s", "decode_s", "kernel_s", "idle_s", "start_s")
 
 
 def add_step_argument(parser: argparse.ArgumentParser) -> None:

@@ -151,6 +151,7 @@ class Batches:
         self._began: float | None = None
         self._ended = 0.0
         self._served = 0
+        self._start_s = 0.0
         close_at_exit(self)
 
     def __len__(self) -> int:
@@ -352,6 +353,7 @@ class Batches:
             seconds=0.0 if self._began is None else self._ended - self._began,
             frames_served=self._served * self.schedule.time_steps,
             waited_s=self._engine.waited_s,
+            start_s=self._start_s,
             worker_states=() if self._closed else tuple(self._engine.states),
             damaged_frames=len(self.damaged),
             workers=self.workers,
@@ -445,6 +447,8 @@ class Batches:
             if self._damage is not None:
                 self._damage.count(batch_id[0], rows, replaced)
             self._fill()
+            if not self._served and self.workers:
+                self._start_s = self._engine.waited_s
             self._served += rows
             self._progress.pass_over(batch_id)
             self._ended = perf_counter()

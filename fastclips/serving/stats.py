@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 __all__ = ["MUCH", "Stats", "resident_bytes"]
 
 MUCH = 0.05  # share of time that training may wait, or of frames, before advice is given
-_SHORT_S = 5.0  # a run of which starting the workers may be the most
 _SPARE = 1.1  # times the workers that would be busy all the time
 
 
@@ -39,7 +38,7 @@ class Stats:
     idle_s : float
         Seconds that workers waited for work.
     waited_s : float
-        Seconds that the consumer waited for batches.
+        Seconds that the consumer waited for batches, `start_s` included.
     workers : int
         Worker processes; 0 if the calling process renders.
     resident_bytes : int
@@ -78,6 +77,8 @@ class Stats:
         Bytes that were read ahead.
     fetcher_restarts : int
         Processes that read ahead, died and were replaced.
+    start_s : float
+        Seconds until the first batch, while the workers start; 0 without workers.
     worker_states : tuple of str
         What each worker does at this moment, in words, such as ``"waits for work"``.
 
@@ -118,6 +119,7 @@ class Stats:
     ahead_clips: int = 0
     ahead_bytes: int = 0
     fetcher_restarts: int = 0
+    start_s: float = 0.0
     worker_states: tuple[str, ...] = ()
 
     @classmethod
@@ -173,8 +175,9 @@ class Stats:
 
     @property
     def waiting(self) -> float:
-        """Share of the time that the consumer waited for batches, from 0 to 1."""
-        return min(1.0, self.waited_s / self.seconds) if self.seconds else 0.0
+        """Share of the time since the first batch that the consumer waited for batches, from 0 to 1."""
+        seconds, waited_s = self.seconds - self.start_s, self.waited_s - self.start_s
+        return min(1.0, max(0.0, waited_s / seconds)) if seconds > 0 else 0.0
 
     @property
     def suggested_workers(self) -> int:
@@ -204,6 +207,8 @@ class Stats:
         """One sentence, for video files two: the bottleneck, and what to change."""
         if not self.frames_served:
             return "no batch has been served yet."
+        if self.start_s > self.seconds / 2:
+            return "the run was so short that most of it was spent starting the workers."
         parts = {"reading": self.read_s, "decoding": self.decode_s, "resampling and cropping": self.kernel_s}
         limit = max(parts, key=parts.__getitem__)
         busy = sum(parts.values())
@@ -226,10 +231,8 @@ class Stats:
             return f"the data is not the limit{fewer}"
         if self.idles:
             return (
-                "the run was so short that most of it was spent starting the workers"
-                if self.seconds < _SHORT_S
-                else "the workers wait too, so the training process is the limit; give it more CPU time, or "
-                "a larger memory="
+                "the workers wait too, so the training process is the limit; give it more CPU time, or a "
+                "larger memory="
             )
         if self.workers == 0:
             return f"{limit} in its own process is the limit; set workers={better}"
@@ -247,13 +250,14 @@ class Stats:
 
     def __str__(self) -> str:
         busy = self.read_s + self.decode_s + self.kernel_s
+        started = f"{self.start_s:.2f} s of it while the workers started" if self.start_s else ""
         rows = [
             ("frames/s", f"{self.frames_per_s:,.0f}", f"{self.frames_served:,} in {self.seconds:.1f} s"),
             ("reading", f"{self.read_s:.2f} s", f"{self.bytes_read / 2**20:,.1f} MiB"),
             ("decoding", f"{self.decode_s:.2f} s", f"{self.frames:,} frames"),
             ("kernels", f"{self.kernel_s:.2f} s", "resample, cast, pixel steps"),
             ("workers idle", f"{self.idle_s:.2f} s", f"{self.workers} workers, busy {busy:.2f} s"),
-            ("consumer waits", f"{self.waited_s:.2f} s", ""),
+            ("consumer waits", f"{self.waited_s:.2f} s", started),
             ("memory", f"{self.resident_bytes / 2**20:,.0f} MiB", "all processes"),
         ]
         rungs = [
