@@ -342,7 +342,8 @@ def test_stats_add_up(frames):
     assert stats.frames_served == 72
     assert stats.frames >= 72
     assert stats.bytes_read > 72 * 1000
-    assert min(stats.read_s, stats.decode_s, stats.kernel_s, stats.seconds, stats.waited_s) > 0
+    assert min(stats.read_s, stats.decode_s, stats.kernel_s, stats.seconds, stats.start_s) > 0
+    assert stats.start_s <= stats.waited_s <= stats.seconds
     assert stats.resident_bytes > 50 * 2**20
     assert str(stats).endswith(stats.verdict)
 

@@ -20,7 +20,8 @@ SECTION = re.compile(
 SAYS = dict(SECTION.findall((ROOT / "docs/gallery.md").read_text()))
 NEEDS = {"keras": "tensorflow", "kill": "numpy", "ray": "ray", "torch": "torch", "videos": "av"}  # by group
 RUN = """
-import runpy, sys
+import os, runpy, sys
+os.environ["OMP_NUM_THREADS"] = "1"  # more threads of torch wait for each other on a busy machine
 for path in sys.argv[1:]:
     print(path, flush=True)
     sys.argv[1:] = []

@@ -34,8 +34,8 @@ def main(data: str, epochs: int) -> None:
     batches = train.to_torch(device, layout="BCTHW")
 
     torch.manual_seed(0)
-    head = [nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(32, len(dataset.classes))]
-    model = nn.Sequential(block(3, 16, 2), block(16, 32, 2), *head).to(device)
+    head = [nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(16, len(dataset.classes))]
+    model = nn.Sequential(block(3, 8, 2), block(8, 16, 2), *head).to(device)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     if Path("r2plus1d.pt").exists():
         saved = torch.load("r2plus1d.pt")
