@@ -58,7 +58,7 @@ class Rung(enum.IntEnum):
     """
 
     WHOLE = 2
-    """A whole JPEG."""
+    """A whole JPEG, or usual PNG."""
 
     PILLOW = 3
     """A whole file of another format, by Pillow."""
@@ -133,6 +133,18 @@ class RegionDecoder:
         Decode files whole into frame slots, and their box into rows of an output.
 
         Returns a byte for each file: HELD if it was copied from its slot, FILLED, or as `decode_crops`, where the slot belongs to another frame or worker.
+        """
+
+class PngDecoder:
+    """Decodes usual PNG files into memory that each call uses again."""
+
+    def __init__(self) -> None: ...
+
+    def decode(self, data: bytes | bytearray | memoryview, output: NDArray[numpy.uint8], indices: bool) -> bool:
+        """
+        Write the pixels of a file to an output, (H, W, C), of its size.
+
+        `indices`: those of a palette are taken as pixels, too. Returns False if the file is unusual or damaged, which is left to Pillow; the output then holds anything.
         """
 
 def write_crops(frames: list[NDArray[Any]], rows: list[int], crop: Crop, output: NDArray[Any]) -> bytes:

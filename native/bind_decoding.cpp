@@ -3,6 +3,7 @@
 
 #include "bindings.h"
 #include "crops.h"
+#include "png.h"
 #include "shared_crops.h"
 
 using fastclips::FrameArea;
@@ -15,6 +16,7 @@ using fastclips::resample::Method;
 using fastclips::warp::Fill;
 using Rows = nb::ndarray<nb::ndim<4>, nb::c_contig, nb::device::cpu>;
 using Table = nb::ndarray<nb::ro, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Picture = nb::ndarray<std::uint8_t, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 using Size = std::tuple<std::uint32_t, std::uint32_t>;
 using Box4 = std::tuple<std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t>;
 
@@ -146,7 +148,7 @@ void bind_decoding(nb::module_& m) {
             "CROPPED", Rung::kCropped,
             "The blocks around the box of a JPEG; of the blocks before them, only code lengths and "
             "DC values are read.")
-        .value("WHOLE", Rung::kWhole, "A whole JPEG.")
+        .value("WHOLE", Rung::kWhole, "A whole JPEG, or usual PNG.")
         .value("PILLOW", Rung::kPillow, "A whole file of another format, by Pillow.")
         .value("ARRAY", Rung::kArray, "Nothing to decode: pixels were given.");
 
@@ -309,6 +311,30 @@ void bind_decoding(nb::module_& m) {
             "Decode files whole into frame slots, and their box into rows of an output.\n\n"
             "Returns a byte for each file: HELD if it was copied from its slot, FILLED, or as "
             "`decode_crops`, where the slot belongs to another frame or worker.");
+
+    nb::class_<fastclips::png::Decoder>(
+        m, "PngDecoder", "Decodes usual PNG files into memory that each call uses again.")
+        .def(nb::init<>())
+        .def(
+            "decode",
+            [](fastclips::png::Decoder& decoder, nb::object data, Picture output, bool indices) {
+                const Buffer file(data, PyBUF_SIMPLE);
+                if (output.shape(0) > UINT32_MAX || output.shape(1) > UINT32_MAX ||
+                    output.size() == 0 || (output.shape(2) != 1 && output.shape(2) != 3))
+                    throw nb::value_error("output must be (H, W, 1) or (H, W, 3), and not empty");
+                const auto axis = [&](std::size_t of) {
+                    return static_cast<std::uint32_t>(output.shape(of));
+                };
+                const Unlocked unlocked;
+                return decoder.decode(file.data(), file.size(),
+                                      {axis(0), axis(1), axis(2), indices}, output.data());
+            },
+            nb::sig("def decode(self, data: bytes | bytearray | memoryview, output: "
+                    "NDArray[numpy.uint8], indices: bool) -> bool"),
+            "data"_a, "output"_a.noconvert(), "indices"_a,
+            "Write the pixels of a file to an output, (H, W, C), of its size.\n\n"
+            "`indices`: those of a palette are taken as pixels, too. Returns False if the file is "
+            "unusual or damaged, which is left to Pillow; the output then holds anything.");
 
     m.def(
         "write_crops",

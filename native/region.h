@@ -49,7 +49,7 @@ inline constexpr std::uint32_t kChunk = 16;  // rows at a time: they fit the nea
 enum class Rung : std::uint8_t {
     kSliced,    // the box, from the restart markers before it
     kCropped,   // the box, after passing the codes before it
-    kWhole,     // a whole JPEG
+    kWhole,     // a whole JPEG or usual PNG
     kPillow,    // a whole file of another format, by Pillow
     kArray,     // nothing: pixels were given
     kDeclined,  // not decoded: unusual or damaged

@@ -3,7 +3,7 @@
     python tests/sanitize.py                        each part, some 20 seconds for each target
     python tests/sanitize.py --seconds 1800 jpeg    30 minutes of fuzzing of the JPEG code
 
-jpeg, dct, tar   arbitrary bytes for the code that reads files (libFuzzer; AddressSanitizer, UBSan)
+jpeg, dct, png, tar   arbitrary bytes for the code that reads files (libFuzzer; AddressSanitizer, UBSan)
 module       tests of what sees bytes of files, with a module that is built for AddressSanitizer and UBSan
 arena        threads that play trainer, workers and nursery (ThreadSanitizer)
 
@@ -27,7 +27,7 @@ BUILD = ["-std=c++17", "-g", "-O1", "-fno-omit-frame-pointer", "-fno-sanitize-re
 ADDRESS = "-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g"
 OF_FILES = (
     *("test_decode.py", "test_decode_crops.py", "test_jpeg_damage.py", "test_transcode.py"),
-    *("test_dct_frames.py", "test_fused.py"),
+    *("test_dct_frames.py", "test_fused.py", "test_pngs.py"),
     *(
         "test_damaged_tars.py",
         "test_odd_files.py",
@@ -54,9 +54,9 @@ def fuzz(name, folder, given):
     corpus = (given.corpus or folder) / f"{name}_corpus"
     corpus.mkdir(parents=True, exist_ok=True)
     sanitizers = "-fsanitize=fuzzer,address,undefined"
-    run("clang++", *BUILD, sanitizers, SOURCES / f"{name}.cpp", "-ljpeg", "-o", target)
+    run("clang++", *BUILD, sanitizers, SOURCES / f"{name}.cpp", "-ljpeg", "-lz", "-o", target)
     known = []
-    if name in ("jpeg", "dct"):
+    if name in ("jpeg", "dct", "png"):
         run(sys.executable, SOURCES / "seeds.py", seeds, name)
         known = [seeds, SOURCES / "findings"] if name == "jpeg" else [seeds]
     limits = [f"-max_total_time={given.seconds}", "-rss_limit_mb=2048", "-timeout=25", "-verbosity=0"]
@@ -91,15 +91,15 @@ def stress_arena(folder, given):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
-        "parts", nargs="*", metavar="PART", help="jpeg, dct, tar, module, arena; by default all"
+        "parts", nargs="*", metavar="PART", help="jpeg, dct, png, tar, module, arena; by default all"
     )
     parser.add_argument("--seconds", type=int, default=20, help="for each target")
     parser.add_argument("--corpus", type=Path, help="folder of inputs, kept; by default a temporary one")
     given = parser.parse_args()
-    if unknown := {*given.parts} - {"jpeg", "dct", "tar", "module", "arena"}:
+    if unknown := {*given.parts} - {"jpeg", "dct", "png", "tar", "module", "arena"}:
         parser.error(f"no part is called {', '.join(unknown)}")
     with tempfile.TemporaryDirectory() as temporary:
-        for part in given.parts or ("arena", "tar", "dct", "jpeg", "module"):
+        for part in given.parts or ("arena", "tar", "png", "dct", "jpeg", "module"):
             folder = Path(temporary) / part
             folder.mkdir()
             if part == "module":

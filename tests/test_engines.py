@@ -485,7 +485,6 @@ def test_iterating_twice_after_a_load_resumes_once(frames, expected):
 
 
 def test_a_state_of_other_videos_is_refused(tmp_path):
-    """As many videos with as many frames, under other names."""
     with make_loader(make_frames(tmp_path / "a")) as loader:
         state = loader.state_dict()
     root = make_frames(tmp_path / "b")

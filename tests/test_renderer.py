@@ -17,6 +17,7 @@ from fastclips.data.storage import Storage
 from fastclips.engine.arena import COUNTERS
 from fastclips.engine.clip_spec import ClipSpec
 from fastclips.engine.renderer import Renderer
+from fastclips.pixels.decoding.decoder import Decoder
 from fastclips.pixels.geometry.crops import TenCrop, ThreeCrop
 from fastclips.pixels.recipe import compile_recipe
 from fastclips.reserved import WEIGHT
@@ -183,9 +184,10 @@ def test_everything_at_once(
     assert sorted(store.reads) == sorted(seen), "each frame is read once"
     stored = [store.streams[stream][frame] for stream, frame in seen]
     assert counters["bytes"] == sum(memoryview(data).nbytes for data in stored)
-    assert counters["pillow"] == sum(
-        not isinstance(data, np.ndarray) and data not in JPEGS for data in stored
-    )
+    decoders = {stream.name: Decoder(stream) for stream in streams}
+    for (stream, _), data in zip(seen, stored, strict=True):
+        decoders[stream].decode(data)
+    assert counters["pillow"] == sum(decoder.pillow_frames for decoder in decoders.values())
     assert (counters["frames"], counters["clips"]) == (len(frames), 1)
 
 
@@ -303,6 +305,7 @@ def found(names, transforms=(), channels_first=False, weighting=None, start=0):
         index=SimpleNamespace(
             keys=np.array([7]), starts=np.array([start]), frame_counts=np.array([FRAMES - start])
         ),
+        mixed=None,
     )
     recipe = compile_recipe(transforms, channels_first=channels_first)
     return {field.name: field for field in find_layout(dataset, recipe, 5, 2, names, weighting).slots.fields}
@@ -336,8 +339,8 @@ def test_a_layout_of_gray_refuses_three_numbers():
         found(["gray"], transforms)
 
 
-def test_stats_tell_of_frames_that_are_no_jpeg():
+def test_stats_tell_of_frames_that_pillow_decodes():
     names = fc.Stats.__dataclass_fields__
     stats = fc.Stats(**{**dict.fromkeys(names, 0), "pillow_frames": 1234})
-    assert "  no JPEG             1,234  frames and masks, slower than JPEG" in str(stats)
-    assert "no JPEG" not in str(fc.Stats(**dict.fromkeys(names, 0)))
+    assert "  by Pillow           1,234  other formats, slower than JPEG and PNG" in str(stats)
+    assert "Pillow" not in str(fc.Stats(**dict.fromkeys(names, 0)))

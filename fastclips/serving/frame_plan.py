@@ -42,7 +42,7 @@ _SAMPLES = 16  # clips whose maps are looked at
 # Times by that of a pixel of a JPEG, from its code to its colour:
 _CODES = 0.5  # reading its code, also where it is passed on the way to a box
 _COPY = 0.12  # copying it, from a slot or to a slot
-_PNG = 4.0  # decoding a pixel of a PNG
+_PNG = 0.5  # decoding a pixel of a mask, a PNG
 _VIDEO = 2.0  # decoding a pixel of a video, with frames on the way to it
 _VIDEOS = 4  # video files that are looked at
 _ROOM = 2**20  # uses of frames to look ahead: 64 MiB

@@ -49,9 +49,9 @@ class Stats:
         JPEGs without usable restart markers that were decoded in part, after reading all codes before the
         needed blocks.
     whole_frames : int
-        JPEGs decoded whole.
+        JPEGs and usual PNGs decoded whole.
     pillow_frames : int
-        Frames decoded by Pillow: those that are not JPEG.
+        Frames decoded by Pillow or OpenCV: other formats, and unusual PNGs.
     skipped : float
         Share of all frames' pixels that were not decoded.
     damaged_frames : int
@@ -264,7 +264,7 @@ class Stats:
             ("  by slices", self.sliced_frames, "in part, by restart markers"),
             ("  cropped", self.cropped_frames, "in part; a pack with restart markers is faster"),
             ("  whole", self.whole_frames, ""),
-            ("  no JPEG", self.pillow_frames, "frames and masks, slower than JPEG"),
+            ("  by Pillow", self.pillow_frames, "other formats, slower than JPEG and PNG"),
             ("  of videos", self.movie_frames, "decoded from video files; a pack is faster"),
         ]
         shown = [(name, f"{frames:,}", note) for name, frames, note in rungs if frames]

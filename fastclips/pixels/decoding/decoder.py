@@ -3,9 +3,10 @@
 The first bytes of a frame tell its format, never its name. Native code decodes the requested box of usual
 JPEGs and of dct frames, in which packs keep the coefficients of JPEGs; simplejpeg decodes unusual and damaged
 JPEGs. Neither holds the GIL. simplejpeg lets libjpeg-turbo decode; the native code reads the coefficients
-itself, and with the accurate transform and AVX2 it makes the pixels, too, which are the same. Pillow decodes
-PNG, BMP and TIFF: it keeps the indices of a palette, where OpenCV returns colours. OpenCV decodes WebP, in
-half of Pillow's memory. A frame that is an array already is checked and returned.
+itself, and with the accurate transform and AVX2 it makes the pixels, too, which are the same. Native code
+also decodes usual PNGs. Pillow decodes the others, BMP and TIFF: it keeps the indices of a palette, where
+OpenCV returns colours. OpenCV decodes WebP, in half of Pillow's memory. A frame that is an array already is
+checked and returned.
 
 A `Decoder` serves one stream and owns its memory: JPEGs are decoded into a scratch buffer that only grows, so
 that a worker allocates nothing per frame.
@@ -28,6 +29,7 @@ from fastclips._native import (
     JPEG_PIXELS_PER_BYTE,
     SMALLEST_JPEG,
     Files,
+    PngDecoder,
     RegionDecoder,
     Rung,
     dct_size,
@@ -36,6 +38,7 @@ from fastclips._native import (
 from fastclips.data.series import split_pair
 from fastclips.errors import DamageError, FrameError
 from fastclips.pixels.decoding.headers import (
+    PNG_START,
     Header,
     check_size,
     is_lossy_webp,
@@ -130,6 +133,7 @@ class Decoder:
         self._colorspace = "RGB" if self._channels == 3 else "GRAY"  # noqa: PLR2004 - red, green, blue
         self._fast_dct = fast_dct
         self._regions = RegionDecoder(gray=self._channels == 1, fast_dct=fast_dct)
+        self._pngs = PngDecoder()
         self._scratch = np.empty(0, np.uint8)
         self._series = None
         if stream.kind == "flow":
@@ -233,6 +237,8 @@ class Decoder:
         """Decode a whole frame of any format, with simplejpeg or Pillow."""
         if data[_DCT] == DCT_MAGIC:
             return self._whole_dct(data, scale)
+        if data[:8] == PNG_START and (pixels := self._png(data)) is not None:
+            return Decoded(pixels[:, :, 0] if self._mask else pixels, 0, 0, 1, Rung.WHOLE)
         least = (0, 0)
         if scale != 1:
             scale, least = _scaling(data, scale)
@@ -247,10 +253,7 @@ class Decoder:
             if header.kind != "JPEG":
                 self.pillow_frames += 1
                 return Decoded(self._picture(data, header), 0, 0, 1, Rung.PILLOW)
-            size = header.height * header.width * self._channels
-            if size > self._scratch.size:
-                self._scratch = np.empty(size, np.uint8)
-            self._used = max(self._used, size)
+            self._room(header)
             try:
                 pixels = self._jpeg(data, least)
             except ValueError as error:
@@ -258,6 +261,22 @@ class Decoder:
                 raise DamageError(f"truncated or damaged JPEG of {len(data)} bytes: {error}") from error
         self._refuse_jpegs()
         return Decoded(pixels[:, :, 0] if self._mask else pixels, 0, 0, scale, Rung.WHOLE)
+
+    def _room(self, header: Header) -> NDArray[np.uint8]:
+        """Return scratch memory for a whole frame, (H, W, C)."""
+        size = header.height * header.width * self._channels
+        if size > self._scratch.size:
+            self._scratch = np.empty(size, np.uint8)
+        self._used = max(self._used, size)
+        return self._scratch[:size].reshape(header.height, header.width, self._channels)
+
+    def _png(self, data: Encoded) -> NDArray[np.uint8] | None:
+        """Decode a usual, undamaged PNG; None for any other."""
+        header = _header(data)
+        if header.bits != _BYTE or self._colors is not None:
+            return None
+        pixels = self._room(header)
+        return pixels if self._pngs.decode(data, pixels, self._mask) else None
 
     def _whole_dct(self, data: Encoded, scale: int) -> Decoded:
         """Decode a whole dct frame; only native code reads these."""

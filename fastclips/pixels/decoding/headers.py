@@ -16,6 +16,7 @@ from fastclips.errors import DamageError, FrameError
 
 __all__ = [
     "FLO_START",
+    "PNG_START",
     "Header",
     "check_size",
     "is_animated_webp",
@@ -25,6 +26,7 @@ __all__ = [
     "read_header",
 ]
 
+PNG_START = b"\x89PNG\r\n\x1a\n"
 FLO_START = 12  # bytes of a .flo before its flow
 
 # Pixels per byte of a file, at most.
@@ -83,7 +85,9 @@ def read_header(data: bytes | bytearray | memoryview) -> Header:
     if not len(data):
         raise DamageError("empty file")
     start = bytes(data[:8])
-    kind = next((kind for kind, starts in _STARTS.items() if start.startswith(starts)), None)
+    kind: str | None = "PNG"
+    if start != PNG_START:  # the common case first
+        kind = next((kind for kind, starts in _STARTS.items() if start.startswith(starts)), None)
     if kind is None or (kind == "WebP" and data[8:12] != b"WEBP"):
         raise DamageError(f"neither JPEG, PNG, BMP, TIFF nor WebP: it starts with {start!r}")
     try:
@@ -219,7 +223,7 @@ def jpeg_sampling(data: bytes | bytearray | memoryview) -> str | None:
 
 
 _STARTS = {
-    "PNG": (b"\x89PNG\r\n\x1a\n",),
+    "PNG": (PNG_START,),
     "TIFF": (b"II*\0", b"MM\0*"),
     "BMP": (b"BM",),
     "WebP": (b"RIFF",),
