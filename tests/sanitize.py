@@ -7,8 +7,8 @@ jpeg, dct, png, tar   arbitrary bytes for the code that reads files (libFuzzer; 
 module       tests of what sees bytes of files, with a module that is built for AddressSanitizer and UBSan
 arena        threads that play trainer, workers and nursery (ThreadSanitizer)
 
-It needs clang, g++ and the headers of zlib. What the fuzzer finds is left in the folder that `--corpus` names, together with the
-inputs that cover the code; another run goes on from these.
+It needs clang, g++ and the headers of zlib. What the fuzzer finds is left in the folder that `--corpus`
+names, together with the inputs that cover the code; another run goes on from these.
 """
 
 from __future__ import annotations
