@@ -20,6 +20,8 @@ How to read: `wait` is the share of the time that the training loop waits for it
 share by which the steps are slower than with the resident batch, which counts copies and all other load, too.
 """  # noqa: D400 - a question
 
+# ruff: noqa: PLC0415 - each process imports only the loader that it serves
+
 from __future__ import annotations
 
 import argparse

@@ -25,8 +25,8 @@ def serve(make: Callable[[], tuple[Any, Callable[[], int]]], lead_s: float = LEA
     Parameters
     ----------
     make : callable
-        Returns what `Loader.version` shall be, as JSON holds it, and a function that receives a batch or more and
-        returns the number of frames.
+        Returns what `Loader.version` shall be, as JSON holds it, and a function that receives a batch or more
+        and returns the number of frames.
     lead_s : float
         Seconds at the start of each turn that are not counted.
     """

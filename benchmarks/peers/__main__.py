@@ -3,15 +3,15 @@
     pip install -e '.[video]'
     python benchmarks/peers setup /tmp/peers  # an environment for each peer, some 15 GB
     python benchmarks/peers data /tmp/peers   # frames, masks, video files and each peer's packed form, 1 GB
-    python benchmarks/peers run /tmp/peers    # half an hour; --only, --tasks, --rounds; appends to results.jsonl
+    python benchmarks/peers run /tmp/peers    # half an hour; appends to results.jsonl
     python benchmarks/peers table /tmp/peers  # --markdown
 
-`docs/peers.md` has the result, the method, and how to read it. FFCV builds against the system's OpenCV and
-libjpeg-turbo: ``apt-get install g++ pkg-config libopencv-dev libturbojpeg0-dev``. pip takes torch with CUDA unless its
-settings name an index of CPU builds.
+`docs/peers.md` has the result, the method, and how to read it. FFCV builds against the
+system's OpenCV and libjpeg-turbo: ``apt-get install g++ pkg-config libopencv-dev libturbojpeg0-dev``. pip
+takes torch with CUDA unless its settings name an index of CPU builds.
 """  # noqa: D400 - a question
 
-# ruff: noqa: PLC0415 - environments of peers have not what the harness needs
+# ruff: noqa: E402, PLC0415 - environments of peers have not what the harness needs
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.5, help="time of each turn (%(default)s)")
-    parser.add_argument("--share", type=float, default=1.0, help="of the videos that `data` makes, for a trial")
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="of the videos that `data` makes, for a trial"
+    )
     parser.add_argument("--markdown", action="store_true", help="the table as Markdown")
     parser.add_argument("--side", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--began", type=float, help=argparse.SUPPRESS)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+
 from peers.common import TIME_STEPS, Box
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ TOLERANCE = 7.0  # mean difference in levels: fast DCT, other resampling, H.264
 
 
 def problem(clips: Clips, batch: tuple[np.ndarray, ...]) -> str | None:
-    """Return what is wrong with a batch: shapes, a clip, its label, its box, its mask, or the order of its frames."""
+    """Return what is wrong with a batch: shapes, a clip, its label, its box, its mask, or the order."""
     task = clips.task
     x, *masks, labels = batch
     shape = (task.batch, TIME_STEPS, task.size, task.size)
@@ -41,7 +42,9 @@ def row_problem(clips: Clips, x: np.ndarray, mask: np.ndarray | None, label: int
     for time_step, frame in enumerate(shown):
         differences = [difference(frame, source) for source in sources]
         if differences[time_step] > TOLERANCE:
-            return f"clip {number} of class {label}, frame {time_step}: differs by {differences[time_step]:.1f}"
+            return (
+                f"clip {number} of class {label}, frame {time_step}: differs by {differences[time_step]:.1f}"
+            )
         if differences[time_step] > min(differences):
             return f"clip {number}: frame {time_step} is more like frame {np.argmin(differences)}"
     if mask is not None:

@@ -1,4 +1,4 @@
-"""The work that all peers do: tasks, the windows of a data set, and the draws of a clip. It needs NumPy alone."""
+"""The work that all peers do: tasks, the windows of a data set, the draws of a clip. It needs no package."""
 
 from __future__ import annotations
 
@@ -152,4 +152,6 @@ def jpeg_shape(data: bytes) -> tuple[int, int]:
     place = 2
     while data[place + 1] not in {0xC0, 0xC1, 0xC2}:
         place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
-    return int.from_bytes(data[place + 5 : place + 7], "big"), int.from_bytes(data[place + 7 : place + 9], "big")
+    return int.from_bytes(data[place + 5 : place + 7], "big"), int.from_bytes(
+        data[place + 7 : place + 9], "big"
+    )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 from frames import write_frames, write_movie
+
 from peers.common import LARGE, SMALL, TIME_STEPS, Clips, task_of
 from peers.environments import python_of, why_absent
 from peers.registry import PEERS
@@ -79,11 +80,11 @@ def write_form(name: str, form: str, task_name: str, work: Path) -> None:
         return
     home = Path(__file__).parent
     command = [python_of(name, work), home, "write", str(work), "--side", name, form, task_name]
-    done = subprocess.run(command, stderr=subprocess.PIPE, stdout=sys.stderr, text=True)
+    done = subprocess.run(command, check=False, stderr=subprocess.PIPE, stdout=sys.stderr, text=True)
     if done.returncode:
         shutil.rmtree(target, ignore_errors=True)
         target.unlink(missing_ok=True)
-        print(f"{name}: {target.name} was not written: {done.stderr.strip().splitlines()[-1]}", flush=True)
+        print(f"{name}: {target.name} was not written:\n{done.stderr[-2000:]}", flush=True)
 
 
 def write_movies(task: Task) -> None:

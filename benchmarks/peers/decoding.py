@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+
 from peers.common import TIME_STEPS
 
 if TYPE_CHECKING:

@@ -50,7 +50,8 @@ def make_all(names: Iterable[str], work: Path) -> None:
 
 def install(python: str, arguments: tuple[str, ...]) -> str | None:
     """Let pip install; return its last error, if any."""
-    done = subprocess.run([python, "-m", "pip", "install", "-q", *arguments], capture_output=True, text=True)
+    command = [python, "-m", "pip", "install", "-q", *arguments]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
     if not done.returncode:
         return None
     errors = [line for line in done.stderr.splitlines() if "error" in line.lower()]

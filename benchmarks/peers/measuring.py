@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from loader_turns import Loader, serve
+
 from peers.common import Clips, task_of
 from peers.environments import python_of, why_absent
 from peers.registry import PEERS
@@ -144,7 +144,7 @@ def write(results: TextIO, side: Side, **values: Any) -> None:  # noqa: ANN401 -
 
 
 class BareDecoding:
-    """Two threads that decode whole frames of 340x256 in memory by simplejpeg: what the machine gives just now."""
+    """Two threads that decode whole frames of 340x256 in memory by simplejpeg: what the machine gives now."""
 
     def __init__(self, clips: Clips) -> None:
         from peers.decoding import jpeg_frame, read  # noqa: PLC0415

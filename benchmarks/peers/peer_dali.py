@@ -1,7 +1,7 @@
-"""DALI on the CPU: `readers.file` over a shuffled list of frames; `decoders.image_crop` decodes the crop's part.
+"""DALI on the CPU: `readers.file` over a shuffled list of frames; `decoders.image_crop` decodes a part.
 
-A batch of its pipeline is the frames of 8 clips; `permute_batch` gives the frames of a clip the draw of its first
-frame. With several draws of a clip, frames are decoded whole, once.
+A batch of its pipeline is the frames of 8 clips; `permute_batch` gives the frames of a clip the draw of its
+first frame. With several draws of a clip, frames are decoded whole, once.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from nvidia import dali
 from nvidia.dali import fn, types
+
 from peers.common import TIME_STEPS, Clips
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import decord
+
 from peers.common import TIME_STEPS, Clips
 from peers.torch_loading import torch_batches
 from peers.videos_of import clip_reader
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy as np
+
     from peers.common import Task
 
 VERSION = decord.__version__

@@ -1,7 +1,7 @@
 """fastclips: a folder, packs of JPEGs and of dct frames, and video files.
 
-Frames that several clips show are kept where windows overlap, in a quarter of the memory that all decoded frames
-would take: real data sets do not fit. Otherwise nothing is kept, for the same reason.
+Frames that several clips show are kept where windows overlap, in a quarter of the memory that all decoded
+frames would take: real data sets do not fit. Otherwise nothing is kept, for the same reason.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""FFCV: a .beton file of single frames, with the bytes of the JPEGs; its decoder, and an operation that cuts boxes.
+"""FFCV: a .beton file of single frames, with the bytes of the JPEGs; its decoder, and an operation of ours.
 
-FFCV draws for each image, and shuffles images: so a traversal order of ours gives the frames of clips, one after the
-other, and an operation of ours draws once for 16 images. Both are what its guide on customization describes.
+FFCV draws for each image, and shuffles images: so a traversal order of ours gives the frames of clips, one
+after the other, and an operation of ours draws once for 16 images. Its guide on customization describes both.
 """
+
+# ruff: noqa: NPY002 - numba compiles the older functions
 
 from __future__ import annotations
 
@@ -20,6 +22,7 @@ from ffcv.pipeline.compiler import Compiler
 from ffcv.pipeline.operation import Operation
 from ffcv.traversal_order.base import TraversalOrder
 from ffcv.writer import DatasetWriter
+
 from peers.common import TIME_STEPS, Clips, jpeg_shape
 from peers.decoding import read
 
@@ -29,7 +32,9 @@ if TYPE_CHECKING:
     from peers.common import Task
 
 VERSION = version("ffcv")
-PASSES = 20  # over the set, each shuffled anew, in what FFCV takes for an epoch: it empties its buffers after each
+PASSES = (
+    20  # over the set, each shuffled anew, in what FFCV takes for an epoch: it empties its buffers after each
+)
 
 
 class Picture(np.ndarray):
@@ -71,6 +76,7 @@ class ClipOrder(TraversalOrder):
         self.starts = np.array([firsts[video] + start for video, start in clips.windows])
 
     def __call__(self, _loader: Loader) -> ClipOrder:
+        """Return itself."""
         return self
 
     def sample_order(self, epoch: int) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""Grain: `MapDataset`, shuffled, a random map that decodes by simplejpeg, and the threads of `ReadOptions`.
+"""Grain: `MapDataset`, shuffled, a map that decodes by simplejpeg, and the threads of `ReadOptions`.
 
-simplejpeg releases the interpreter's lock, so threads are faster here than the processes of `mp_prefetch`. Packed, a
-record of ArrayRecord is a frame.
+simplejpeg releases the interpreter's lock, so threads are faster here than the processes of `mp_prefetch`.
+Packed, a record of ArrayRecord is a frame.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import grain
 import numpy as np
 from array_record.python.array_record_module import ArrayRecordWriter
+
 from peers.common import Clips
 from peers.decoding import decode_clip, read, read_clip
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+
 from peers.common import Clips
 from peers.decoding import cut_clip, png_mask, read
 
@@ -29,7 +30,7 @@ VERSION = keras.__version__
 class ClipDataset(keras.utils.PyDataset):
     """Batches of clips, without an end."""
 
-    def __init__(self, clips: Clips, **options: Any) -> None:
+    def __init__(self, clips: Clips, **options: Any) -> None:  # noqa: ANN401 - theirs
         super().__init__(**options)
         self.clips = clips
 

@@ -1,4 +1,4 @@
-"""LitData: `optimize` writes chunks of clips, a sample is the bytes of 16 frames; `StreamingDataLoader`; simplejpeg.
+"""LitData: `optimize` writes chunks of clips, the bytes of 16 frames; `StreamingDataLoader`; simplejpeg.
 
 A sample is what is shuffled and loaded, so windows that overlap would have to be stored several times.
 """
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import litdata
 import torch
+
 from peers.common import Clips
 from peers.decoding import decode_clip, read
 from peers.torch_loading import flat_draws
@@ -24,11 +25,9 @@ VERSION = litdata.__version__
 
 def sample(clips: Clips, number: int) -> dict[str, Any]:
     """Return a clip as it is stored."""
-    return {
-        "jpegs": [read(path) for path in clips.files(number)],
-        "pngs": [read(path) for path in clips.masks(number)],
-        "label": clips.label(number),
-    }
+    files = {f"{step:02d}.jpg": read(path) for step, path in enumerate(clips.files(number))}
+    masks = {f"{step:02d}.png": read(path) for step, path in enumerate(clips.masks(number))}
+    return {**files, **masks, "label": clips.label(number)}
 
 
 def write(task: Task, form: str) -> None:
@@ -54,7 +53,10 @@ class ClipDataset(litdata.StreamingDataset):
         stored = super().__getitem__(index)
         draws = self.clips.task.draws
         labels = torch.full((draws,), stored["label"]) if draws > 1 else torch.tensor(stored["label"])
-        parts = decode_clip(self.clips, stored["jpegs"], stored["pngs"])
+        jpegs, pngs = (
+            [stored[key] for key in sorted(stored) if key.endswith(kind)] for kind in (".jpg", ".png")
+        )
+        parts = decode_clip(self.clips, jpegs, pngs)
         return (*map(torch.from_numpy, parts), labels)
 
 

@@ -1,4 +1,4 @@
-"""No loader: a Python loop in one process, simplejpeg decoding whole frames. What every loader should beat."""
+"""No loader: a Python loop in one process; simplejpeg decodes whole frames."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import simplejpeg
+
 from peers.common import Clips
 from peers.decoding import read_clip
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import spdl.io
+from spdl.pipeline import PipelineBuilder
+
 from peers.common import TIME_STEPS, Box, Clips
 from peers.videos_of import RATE, movie
-from spdl.pipeline import PipelineBuilder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,6 +48,7 @@ class Load:
         self.form = form
 
     def __call__(self, number: int) -> tuple[Any, ...]:
+        """Return the parts of a clip, and its labels."""
         clips, task = self.clips, self.clips.task
         boxes = [clips.draw() for _ in range(task.draws)]
         whole = "format=pix_fmts=rgb24"
@@ -69,7 +71,9 @@ class Load:
         path = movie(clips.task, clips.videos[video].name)
         window = (start - 0.5) / RATE, (start + TIME_STEPS - 0.5) / RATE
         packets = spdl.io.demux_video(str(path), timestamp=window)
-        return spdl.io.to_numpy(spdl.io.convert_frames(spdl.io.decode_packets(packets, filter_desc=filter_desc)))
+        return spdl.io.to_numpy(
+            spdl.io.convert_frames(spdl.io.decode_packets(packets, filter_desc=filter_desc))
+        )
 
 
 def cut(frames: np.ndarray, box: Box, side: int) -> np.ndarray:

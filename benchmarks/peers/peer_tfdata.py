@@ -1,4 +1,4 @@
-"""tf.data: one `map` per clip with `decode_and_crop_jpeg`, everything AUTOTUNE, as its performance guide says.
+"""tf.data: one `map` per clip with `decode_and_crop_jpeg`, AUTOTUNE, as its performance guide says.
 
 With several draws of a clip, frames are decoded whole, once.
 """

@@ -1,10 +1,11 @@
-"""torch: a map-style `Dataset` and `DataLoader`, as torch's data tutorial says; simplejpeg decodes whole frames."""
+"""torch: a map-style `Dataset` and `DataLoader`, as its tutorial says; simplejpeg decodes whole frames."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import torch
+
 from peers.common import Clips
 from peers.decoding import read_clip
 from peers.torch_loading import torch_batches

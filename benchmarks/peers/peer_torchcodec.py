@@ -8,15 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torchcodec
+from torchcodec.decoders import VideoDecoder
+
 from peers.common import TIME_STEPS, Clips
 from peers.torch_loading import torch_batches
 from peers.videos_of import clip_reader
-from torchcodec.decoders import VideoDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy as np
+
     from peers.common import Task
 
 VERSION = torchcodec.__version__

@@ -1,4 +1,4 @@
-"""WebDataset: tar shards of whole videos, resampled, split into windows and shuffled; `WebLoader`; simplejpeg."""
+"""WebDataset: tar shards of whole videos, split into windows and shuffled; `WebLoader`; simplejpeg."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import webdataset
+
 from peers.common import TIME_STEPS, Clips
 from peers.decoding import decode_clip, read
 from peers.torch_loading import flat_draws
@@ -39,7 +40,9 @@ def write(task: Task, form: str) -> None:
 def windows(samples: Iterable[dict[str, Any]], step: int) -> Iterator[tuple[list[bytes], list[bytes], int]]:
     """Yield the windows of videos, still as bytes."""
     for sample in samples:
-        jpegs, pngs = ([sample[key] for key in sorted(sample) if key.endswith(kind)] for kind in (".jpg", ".png"))
+        jpegs, pngs = (
+            [sample[key] for key in sorted(sample) if key.endswith(kind)] for kind in (".jpg", ".png")
+        )
         for start in range(0, len(jpegs) - TIME_STEPS + 1, step):
             shown = slice(start, start + TIME_STEPS)
             yield jpegs[shown], pngs[shown], int(sample["cls"])
@@ -64,7 +67,5 @@ def batches(task: Task, form: str) -> Iterator[tuple[Any, ...]]:
         .map(partial(decoded, clips))
         .batched(task.clips, partial=False)
     )
-    loader = webdataset.WebLoader(
-        dataset, batch_size=None, num_workers=task.workers, persistent_workers=True
-    )
+    loader = webdataset.WebLoader(dataset, batch_size=None, num_workers=task.workers, persistent_workers=True)
     return map(flat_draws(task), iter(loader))

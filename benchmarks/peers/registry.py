@@ -21,7 +21,7 @@ class Peer(NamedTuple):
     packages : tuple of str
         What pip installs, in one call.
     forms : dict
-        Name of each form of data: "folder", or the ending of a packed one; and the tasks that are done with it.
+        Name of each form of data, "folder" or the ending of a packed one; and the tasks done with it.
     alone : tuple of str
         What pip installs after that with ``--no-deps --no-build-isolation``.
     """
@@ -41,7 +41,15 @@ PEERS = {
         "FFCV",
         (
             *(TORCH, "numpy<2", "numba==0.68.1", "opencv-python-headless<4.11", "setuptools<81", "wheel"),
-            *("tqdm", "pandas<4", "terminaltables", "fastargs", "assertpy", "pytorch-pfn-extras", "pillow<12"),
+            *(
+                "tqdm",
+                "pandas<4",
+                "terminaltables",
+                "fastargs",
+                "assertpy",
+                "pytorch-pfn-extras",
+                "pillow<12",
+            ),
         ),
         {"beton": ("train", "train112", "train640", "overlap")},
         ("ffcv==1.0.2",),
@@ -56,9 +64,7 @@ PEERS = {
         (TORCH, "litdata==0.2.76", *PYTHON),
         {"chunks": ("train", "train112", "train640", "draws", "masks")},
     ),
-    "torchcodec": Peer(
-        "torchcodec", (TORCH, "torchcodec==0.13.0", OPENCV), {"mp4": NO_MASKS}
-    ),
+    "torchcodec": Peer("torchcodec", (TORCH, "torchcodec==0.13.0", OPENCV), {"mp4": NO_MASKS}),
     "decord": Peer("decord", (TORCH, "decord==0.6.0", OPENCV), {"mp4": NO_MASKS}),
     "lerobot": Peer("LeRobot", ("lerobot==0.4.4",), {"lerobot": NO_MASKS}),
     "keras": Peer("Keras PyDataset", ("tensorflow-cpu==2.21.0", OPENCV), {"folder": ALL}),

@@ -8,13 +8,21 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
 from peers.registry import PEERS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 COLUMNS = (
-    *("loader", "reads", "frames/s (quartiles)", "of bare decoding", "CPU ms per frame", "CPU, times the best"),
+    *(
+        "loader",
+        "reads",
+        "frames/s (quartiles)",
+        "of bare decoding",
+        "CPU ms per frame",
+        "CPU, times the best",
+    ),
     *("first batch, s", "memory, MB", "on disk, MB", "version"),
 )
 
@@ -28,36 +36,34 @@ class Line(NamedTuple):
 
 def print_table(path: Path, *, markdown: bool) -> None:
     """Print the tables of a file; of several starts of a side, the last counts."""
-    turns: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     starts: dict[tuple[str, ...], dict[str, Any]] = {}
-    absent: dict[str, dict[tuple[str, str], list[str]]] = defaultdict(lambda: defaultdict(list))
-    tasks: list[str] = []
-    for text in path.read_text().splitlines():
-        line = json.loads(text)
+    turns: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for line in map(json.loads, path.read_text().splitlines()):
         side = line["task"], line["peer"], line["form"]
-        if line["task"] not in tasks:
-            tasks.append(line["task"])
         if line["kind"] == "turn":
             turns[side].append(line)
         else:
             starts[side], turns[side] = line, []
-    for task in tasks:
-        lines = []
-        for side, start in starts.items():
-            if side[0] != task:
-                continue
-            if start["kind"] == "absent":
-                absent[side[1]][side[2], start["reason"]].append(task)
-            elif turns[side]:
-                lines.append(line_of(side, start, turns[side]))
-        best = min((line.cpu_ms for line in lines), default=0)
-        rows = [with_ratio(line, best) for line in sorted(lines)]
+    for task in dict.fromkeys(side[0] for side in starts):
+        lines = sorted(
+            line_of(side, starts[side], of_side)
+            for side, of_side in turns.items()
+            if side[0] == task and of_side
+        )
         print(f"\n### {task}\n" if markdown else f"\n{task}")
-        print_rows([COLUMNS, *rows], markdown=markdown)
+        print_rows([COLUMNS, *(with_ratio(line, lines[0].cpu_ms) for line in lines)], markdown=markdown)
+    print_absent(starts)
+
+
+def print_absent(starts: dict[tuple[str, ...], dict[str, Any]]) -> None:
+    """Print who was left out, where, and why."""
+    reasons: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for (task, peer, form), start in starts.items():
+        if start["kind"] == "absent":
+            reasons[PEERS[peer].label, form, start["reason"]].append(task)
     print()
-    for peer, reasons in absent.items():
-        for (form, reason), where in reasons.items():
-            print(f"- {PEERS[peer].label}, {form} ({', '.join(where)}): {reason}")
+    for (label, form, reason), tasks in reasons.items():
+        print(f"- {label}, {form} ({', '.join(tasks)}): {reason}")
 
 
 def line_of(side: tuple[str, ...], start: dict[str, Any], turns: list[dict[str, Any]]) -> Line:

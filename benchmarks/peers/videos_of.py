@@ -1,4 +1,4 @@
-"""The frames as H.264 files, with a key frame where each window of 16 frames begins, and clips read from them."""
+"""The frames as H.264 files, with a key frame every 16 frames, and clips read from them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def movie(task: Task, name: str) -> Path:
 
 
 def clip_reader(decode: Callable[[str, int], Any]) -> Callable[[Clips, int], tuple[Any, ...]]:
-    """Return a reader for `torch_batches`; `decode` returns 16 frames of a file, from one on, (T, H, W, 3)."""
+    """Return a reader for `torch_batches`; `decode` returns frames of a file, (T, H, W, 3)."""
 
     def read(clips: Clips, number: int) -> tuple[Any, ...]:
         from peers.decoding import cut_clip  # noqa: PLC0415 - SPDL cuts by FFmpeg, without OpenCV
