@@ -30,8 +30,8 @@ Result::
 depend on how many threads a loader has, and their quartiles lie far apart; CPU time per frame is steady.
 
 How to read: loaders take turns, and batches prepared ahead are not counted; CPU time is that of
-all processes. With a key frame every 250 frames, a clip costs some 125 frames before it, whoever decodes; a pack has no such
-frames.
+all processes. With a key frame every 250 frames, a clip costs some 125 frames before it, whoever decodes; a
+pack has no such frames.
 """  # noqa: D400 - a question
 
 # ruff: noqa: PLC0415 - each process imports only the loader that it serves
