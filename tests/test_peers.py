@@ -3,6 +3,7 @@
 # ruff: noqa: PLC0415 - the package is found only inside of a fixture
 
 import json
+import random
 import subprocess
 import sys
 from dataclasses import replace
@@ -42,6 +43,7 @@ def work(peers, tmp_path_factory):
 
 
 def first_batch(peers, name, task):
+    random.seed(0)
     batch = next(iter(peers[name].batches(task, "folder")))
     return tuple(np.array(part) for part in batch)
 

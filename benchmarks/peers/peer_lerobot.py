@@ -1,7 +1,7 @@
 """LeRobot: its format (AV1, a key frame every 2 frames), `delta_timestamps` of 16 frames, torch's DataLoader.
 
-Its frames are float32, (T, C, H, W). They are cut, and rounded to uint8 before DataLoader copies them, which is
-faster.
+Its frames are float32, (T, C, H, W). They are cut, and rounded to uint8 before DataLoader copies them: so
+it has less to copy.
 """
 
 from __future__ import annotations

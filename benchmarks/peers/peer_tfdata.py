@@ -68,7 +68,7 @@ def batches(task: Task, form: str) -> Iterator[tuple[Any, ...]]:
         tf.data.Dataset.from_tensor_slices(tuple(columns))
         .shuffle(len(clips))
         .repeat()
-        .map(load, tf.data.AUTOTUNE)
+        .map(load, tf.data.AUTOTUNE, deterministic=False)
         .batch(task.clips, drop_remainder=True)
     )
     if task.draws > 1:
