@@ -1,11 +1,9 @@
-"""SPDL: a pipeline of threads that decode by its FFmpeg, which crops, resizes and mirrors as a filter.
-
-From video files, it reads the packets of a window by their times.
-"""
+"""SPDL: a pipeline of threads that decode by its FFmpeg, whose filters crop, resize and mirror."""
 
 from __future__ import annotations
 
 import random
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +11,7 @@ import numpy as np
 import spdl.io
 from spdl.pipeline import PipelineBuilder
 
-from peers.common import TIME_STEPS, Box, Clips
-from peers.videos_of import RATE, movie
+from peers.common import Box, Clips
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,10 +21,10 @@ if TYPE_CHECKING:
 VERSION = version("spdl")
 
 
-def filters(task: Task, box: Box, *, resize: bool, pixels: str) -> str:
+def filters(task: Task, box: Box, pixels: str) -> str:
     """Return the filters that cut a box."""
     steps = [f"crop={task.crop}:{task.crop}:{box.left}:{box.top}:exact=1"]
-    if resize:
+    if task.size != task.crop:
         steps.append(f"scale={task.size}:{task.size}:flags=bilinear")
     if box.flip:
         steps.append("hflip")
@@ -40,40 +37,18 @@ def pictures(files: Sequence[str], filter_desc: str) -> np.ndarray:
     return spdl.io.to_numpy(spdl.io.convert_frames(frames))
 
 
-class Load:
-    """Loads a clip."""
-
-    def __init__(self, clips: Clips, form: str) -> None:
-        self.clips = clips
-        self.form = form
-
-    def __call__(self, number: int) -> tuple[Any, ...]:
-        """Return the parts of a clip, and its labels."""
-        clips, task = self.clips, self.clips.task
-        boxes = [clips.draw() for _ in range(task.draws)]
-        whole = "format=pix_fmts=rgb24"
-        wanted = filters(task, boxes[0], resize=task.size != task.crop, pixels="rgb24")
-        x = self.frames(number, whole if task.draws > 1 else wanted)
-        if task.draws > 1:
-            x = np.stack([cut(x, box, task.crop) for box in boxes])
-        label = np.array([clips.label(number)] * task.draws)
-        if not task.masks:
-            return x, label
-        grey = filters(task, boxes[0], resize=False, pixels="gray")
-        return x, pictures(clips.masks(number), grey).reshape(x.shape[:3]), label
-
-    def frames(self, number: int, filter_desc: str) -> np.ndarray:
-        """Decode the frames of a clip."""
-        clips = self.clips
-        if self.form == "folder":
-            return pictures(clips.files(number), filter_desc)
-        video, start = clips.windows[number]
-        path = movie(clips.task, clips.videos[video].name)
-        window = (start - 0.5) / RATE, (start + TIME_STEPS - 0.5) / RATE
-        packets = spdl.io.demux_video(str(path), timestamp=window)
-        return spdl.io.to_numpy(
-            spdl.io.convert_frames(spdl.io.decode_packets(packets, filter_desc=filter_desc))
-        )
+def load(clips: Clips, number: int) -> tuple[Any, ...]:
+    """Return the parts of a clip, and its labels."""
+    task = clips.task
+    boxes = [clips.draw() for _ in range(task.draws)]
+    label = np.array([clips.label(number)] * task.draws)
+    if task.draws > 1:
+        whole = pictures(clips.files(number), "format=pix_fmts=rgb24")
+        return np.stack([cut(whole, box, task.crop) for box in boxes]), label
+    x = pictures(clips.files(number), filters(task, boxes[0], "rgb24"))
+    if not task.masks:
+        return x, label
+    return x, pictures(clips.masks(number), filters(task, boxes[0], "gray")).reshape(x.shape[:3]), label
 
 
 def cut(frames: np.ndarray, box: Box, side: int) -> np.ndarray:
@@ -84,6 +59,7 @@ def cut(frames: np.ndarray, box: Box, side: int) -> np.ndarray:
 
 def batches(task: Task, form: str) -> Iterator[tuple[Any, ...]]:
     """Serve the task's batches."""
+    assert form == "folder"
     clips = Clips(task)
     join = np.concatenate if task.draws > 1 else np.stack
 
@@ -98,7 +74,7 @@ def batches(task: Task, form: str) -> Iterator[tuple[Any, ...]]:
     pipeline = (
         PipelineBuilder()
         .add_source(numbers())
-        .pipe(Load(clips, form), concurrency=task.workers, output_order="completion")
+        .pipe(partial(load, clips), concurrency=task.workers, output_order="completion")
         .aggregate(task.clips)
         .pipe(joined)
         .add_sink(3)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 ALL = ("train", "train112", "train640", "overlap", "draws", "masks")
 NO_MASKS = ALL[:-1]
+NO_OVERLAP = (*ALL[:3], *ALL[4:])
 OPENCV = "opencv-python-headless==5.0.0.93"
 PYTHON = ("simplejpeg==1.9.0", OPENCV)
 TORCH = "torch==2.13.0"
@@ -36,7 +37,7 @@ PEERS = {
     "fastclips": Peer("fastclips", (), {"folder": ALL, "jpeg": ALL, "dct": ALL, "mp4": NO_MASKS}),
     "tfdata": Peer("tf.data", ("tensorflow-cpu==2.21.0",), {"folder": ALL}),
     "torch": Peer("torch DataLoader", (TORCH, *PYTHON), {"folder": ALL}),
-    "dali": Peer("DALI, CPU", ("nvidia-dali-cuda120==2.4.0",), {"folder": ALL}),
+    "dali": Peer("DALI, CPU", ("nvidia-dali-cuda120==2.4.0",), {"folder": ALL, "clips.tar": NO_OVERLAP}),
     "ffcv": Peer(
         "FFCV",
         (
@@ -57,12 +58,12 @@ PEERS = {
     "grain": Peer(
         "Grain", ("grain==0.2.18", "array-record==0.8.6", *PYTHON), {"folder": ALL, "arrayrecord": ALL}
     ),
-    "spdl": Peer("SPDL", ("spdl==0.8.0", "spdl-io==0.8.0"), {"folder": ALL, "mp4": NO_MASKS}),
+    "spdl": Peer("SPDL", ("spdl==0.8.0", "spdl-io==0.8.0"), {"folder": ALL}),
     "webdataset": Peer("WebDataset", (TORCH, "webdataset==1.0.2", *PYTHON), {"tar": ALL}),
     "litdata": Peer(
         "LitData",
         (TORCH, "litdata==0.2.76", *PYTHON),
-        {"chunks": ("train", "train112", "train640", "draws", "masks")},
+        {"chunks": NO_OVERLAP},
     ),
     "torchcodec": Peer("torchcodec", (TORCH, "torchcodec==0.13.0", OPENCV), {"mp4": NO_MASKS}),
     "decord": Peer("decord", (TORCH, "decord==0.6.0", OPENCV), {"mp4": NO_MASKS}),

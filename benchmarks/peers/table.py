@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from statistics import median
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,47 +15,58 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COLUMNS = (
-    *(
-        "loader",
-        "reads",
-        "frames/s (quartiles)",
-        "of bare decoding",
-        "CPU ms per frame",
-        "CPU, times the best",
-    ),
-    *("first batch, s", "memory, MB", "on disk, MB", "version"),
+    *("loader", "reads", "frames/s (quartiles)", "of bare decoding", "CPU ms per frame (quartiles)"),
+    *("times the least", "first batch, s", "memory, MB", "on disk, MB"),
 )
-
-
-class Line(NamedTuple):
-    """What is told about a side."""
-
-    cpu_ms: float
-    cells: tuple[str, ...]
+Side = tuple[str, str, str]
+Lines = dict[Side, dict[str, Any]]
+Turns = dict[Side, list[dict[str, Any]]]
 
 
 def print_table(path: Path, *, markdown: bool) -> None:
     """Print the tables of a file; of several starts of a side, the last counts."""
-    starts: dict[tuple[str, ...], dict[str, Any]] = {}
-    turns: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    starts: Lines = {}
+    turns: Turns = {}
     for line in map(json.loads, path.read_text().splitlines()):
         side = line["task"], line["peer"], line["form"]
         if line["kind"] == "turn":
             turns[side].append(line)
         else:
             starts[side], turns[side] = line, []
-    for task in dict.fromkeys(side[0] for side in starts):
-        lines = sorted(
-            line_of(side, starts[side], of_side)
-            for side, of_side in turns.items()
-            if side[0] == task and of_side
-        )
+    measured = {side: of_side for side, of_side in turns.items() if of_side}
+    print_overview(starts, measured, markdown=markdown)
+    for task in dict.fromkeys(side[0] for side in measured):
         print(f"\n### {task}\n" if markdown else f"\n{task}")
-        print_rows([COLUMNS, *(with_ratio(line, lines[0].cpu_ms) for line in lines)], markdown=markdown)
+        of_task = {side: of_side for side, of_side in measured.items() if side[0] == task}
+        ordered = sorted(of_task, key=lambda side: cpu_ms(measured[side]))
+        least = cpu_ms(measured[ordered[0]])
+        rows = [cells(side, starts[side], measured[side], least) for side in ordered]
+        print_rows([COLUMNS, *rows], markdown=markdown)
     print_absent(starts)
 
 
-def print_absent(starts: dict[tuple[str, ...], dict[str, Any]]) -> None:
+def print_overview(starts: Lines, turns: Turns, *, markdown: bool) -> None:
+    """Print the CPU time per frame of each loader in each task."""
+    tasks = list(dict.fromkeys(side[0] for side in turns))
+    rows: list[tuple[str, ...]] = [("loader", "version", "reads", *tasks)]
+    sides = [(name, form) for name, peer in PEERS.items() for form in peer.forms]
+    for peer, form in (side for side in sides if any(side == found[1:] for found in turns)):
+        figures = [
+            f"{cpu_ms(turns[task, peer, form]):.3f}" if (task, peer, form) in turns else "" for task in tasks
+        ]
+        version = next(
+            start["version"] for side, start in starts.items() if side[1] == peer and side in turns
+        )
+        rows.append((PEERS[peer].label, version, form, *figures))
+    print_rows(rows, markdown=markdown)
+
+
+def cpu_ms(turns: list[dict[str, Any]]) -> float:
+    """Return the median CPU time per frame."""
+    return median(turn["cpu_ms"] for turn in turns)
+
+
+def print_absent(starts: Lines) -> None:
     """Print who was left out, where, and why."""
     reasons: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for (task, peer, form), start in starts.items():
@@ -66,30 +77,26 @@ def print_absent(starts: dict[tuple[str, ...], dict[str, Any]]) -> None:
         print(f"- {label}, {form} ({', '.join(tasks)}): {reason}")
 
 
-def line_of(side: tuple[str, ...], start: dict[str, Any], turns: list[dict[str, Any]]) -> Line:
+def cells(side: Side, start: dict[str, Any], turns: list[dict[str, Any]], least: float) -> tuple[str, ...]:
     """Return the line of a side."""
-    _, peer, form = side
-    rates = [turn["frames_per_s"] for turn in turns]
-    low, rate, high = np.quantile(rates, (0.25, 0.5, 0.75))
     bare = median(turn["frames_per_s"] / turn["bare_frames_per_s"] for turn in turns)
-    cpu = median(turn["cpu_ms"] for turn in turns)
-    cells = (
-        PEERS[peer].label,
-        form,
-        f"{rate:,.0f} ({low:,.0f}–{high:,.0f})",  # noqa: RUF001 - a range
+    return (
+        PEERS[side[1]].label,
+        side[2],
+        spread([turn["frames_per_s"] for turn in turns], ",.0f"),
         f"{bare:.2f}",
-        f"{cpu:.3f}",
+        spread([turn["cpu_ms"] for turn in turns], ".3f"),
+        f"{cpu_ms(turns) / least:.1f}",
         f"{start['first_s']:.1f}",
         f"{median(turn['pss_mb'] for turn in turns):,.0f}",
         f"{start['bytes'] / 1e6:.1f}",
-        start["version"],
     )
-    return Line(cpu, cells)
 
 
-def with_ratio(line: Line, best: float) -> tuple[str, ...]:
-    """Return a line's cells, with its CPU time over the least."""
-    return (*line.cells[:5], f"{line.cpu_ms / best:.1f}", *line.cells[5:])
+def spread(values: list[float], form: str) -> str:
+    """Return a median and quartiles as text."""
+    low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
+    return f"{middle:{form}} ({low:{form}}–{high:{form}})"  # noqa: RUF001 - a range
 
 
 def print_rows(rows: list[tuple[str, ...]], *, markdown: bool) -> None:
