@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 from frames import write_frames, write_movie
+from PIL import Image
 
 from peers.common import LARGE, SMALL, TIME_STEPS, Clips, task_of
 from peers.environments import python_of, why_absent
@@ -59,7 +60,7 @@ def write_data(names: Iterable[str], work: Path, *, tasks: Iterable[str], share:
 
 
 def write_masks(clips: Clips) -> None:
-    """Write a PNG of 20 classes for each frame: areas that move."""
+    """Write a grey PNG of 20 classes for each frame, as Pillow does: areas of 40 pixels that move."""
     random = np.random.default_rng(0)
     height, width = clips.shape
     for video in clips.videos:
@@ -68,7 +69,7 @@ def write_masks(clips: Clips) -> None:
         for number, path in enumerate(video.files):
             target = Path(clips.mask_of(path))
             target.parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(target), areas[number : number + height, 2 * number : 2 * number + width])
+            Image.fromarray(areas[number : number + height, 2 * number : 2 * number + width]).save(target)
 
 
 def write_form(name: str, form: str, task_name: str, work: Path) -> None:
