@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from peers.common import TIME_STEPS, Box
+from peers.decoding import png_mask, read, rgb_file
 
 if TYPE_CHECKING:
     from peers.common import Clips, Task
@@ -41,7 +42,7 @@ def row_problem(clips: Clips, x: np.ndarray, mask: np.ndarray | None, label: int
     _, number, box = min(found)
     flip = box.flip
     shown = [frame[:, ::-1] if flip else frame for frame in x]
-    sources = [cut(cv2.imread(path)[..., ::-1], box, clips.task) for path in clips.files(number)]
+    sources = [cut(rgb_file(path), box, clips.task) for path in clips.files(number)]
     for time_step, frame in enumerate(shown):
         differences = [difference(frame, source) for source in sources]
         if differences[time_step] > TOLERANCE:
@@ -52,7 +53,7 @@ def row_problem(clips: Clips, x: np.ndarray, mask: np.ndarray | None, label: int
             return f"clip {number}: frame {time_step} is more like frame {np.argmin(differences)}"
     if mask is not None:
         for time_step, path in enumerate(clips.masks(number)):
-            expected = cut(cv2.imread(path, cv2.IMREAD_UNCHANGED), box, clips.task)
+            expected = cut(png_mask(read(path)), box, clips.task)
             if not np.array_equal(mask[time_step][:, ::-1] if flip else mask[time_step], expected):
                 return f"clip {number}: mask {time_step} is not that of the frame"
     return None
@@ -66,7 +67,7 @@ def most_alike(clips: Clips, frame: np.ndarray, label: int) -> list[tuple[int, b
     found = []
     for number in range(len(clips)):
         if clips.label(number) == label:
-            source = cv2.imread(clips.files(number)[0])[..., ::-1]
+            source = rgb_file(clips.files(number)[0])
             source = cv2.resize(source, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
             for flip, wanted in ((False, small), (True, mirrored)):
                 found.append((cv2.matchTemplate(source, wanted, cv2.TM_SQDIFF).min(), number, flip))
@@ -77,7 +78,7 @@ def find_box(clips: Clips, number: int, frame: np.ndarray, flip: bool) -> tuple[
     """Return the box of a clip's first frame that looks most like a frame; before it, how much it differs."""
     task = clips.task
     frame = frame[:, ::-1] if flip else frame
-    source = cv2.imread(clips.files(number)[0])[..., ::-1]
+    source = rgb_file(clips.files(number)[0])
     scale = task.size / task.crop
     scaled = cv2.resize(source, None, fx=scale, fy=scale)
     match = cv2.matchTemplate(scaled, np.ascontiguousarray(frame), cv2.TM_SQDIFF)

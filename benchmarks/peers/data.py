@@ -14,6 +14,7 @@ from frames import write_frames, write_movie
 from PIL import Image
 
 from peers.common import LARGE, SMALL, TIME_STEPS, Clips, task_of
+from peers.decoding import rgb_file
 from peers.environments import python_of, why_absent
 from peers.registry import PEERS
 from peers.videos_of import RATE, movie
@@ -79,7 +80,7 @@ def write_form(name: str, form: str, task_name: str, work: Path) -> None:
     if form == "mp4":
         write_movies(task)
         return
-    home = Path(__file__).parent
+    home = str(Path(__file__).parent)
     command = [python_of(name, work), home, "write", str(work), "--side", name, form, task_name]
     done = subprocess.run(command, check=False, stderr=subprocess.PIPE, stdout=sys.stderr, text=True)
     if done.returncode:
@@ -92,8 +93,7 @@ def write_movies(task: Task) -> None:
     """Write the frames as H.264, with a key frame every 16 frames."""
     for video in Clips(task).videos:
         path = movie(task, video.name)
-        frames = (cv2.cvtColor(cv2.imread(file), cv2.COLOR_BGR2RGB) for file in video.files)
-        write_movie(path, frames, gop=TIME_STEPS, rate=RATE, options={"crf": "18"})
+        write_movie(path, map(rgb_file, video.files), gop=TIME_STEPS, rate=RATE, options={"crf": "18"})
 
 
 def bytes_of(path: Path) -> int:

@@ -29,7 +29,16 @@ def jpeg_frame(data: bytes) -> np.ndarray:
 
 def png_mask(data: bytes) -> np.ndarray:
     """Decode a mask: (H, W)."""
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert mask is not None
+    return mask
+
+
+def rgb_file(path: str) -> np.ndarray:
+    """Read a JPEG by OpenCV: (H, W, 3)."""
+    frame = cv2.imread(path)
+    assert frame is not None, path
+    return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
 
 
 def read_clip(clips: Clips, number: int) -> Parts:

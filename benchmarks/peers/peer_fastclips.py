@@ -33,14 +33,11 @@ def loader(task: Task, form: str) -> fc.ClipLoader:
     if task.masks and form == "folder":
         source = {"image": task.frames, "mask": task.mask_folder}
     dataset = fc.open(source)
-    crop = [fc.RandomCrop(task.crop)]
-    if task.size != task.crop:
-        crop.append(fc.Resize((task.size, task.size)))
-    masks = {"targets": ("mask", "label")} if task.masks else {}
+    resize = [fc.Resize((task.size, task.size))] if task.size != task.crop else []
     return fc.ClipLoader(
         dataset,
         fc.Windows(TIME_STEPS, step=task.step),
-        [*crop, fc.RandomFlip()],
+        [fc.RandomCrop(task.crop), *resize, fc.RandomFlip()],
         batch_size=task.batch,
         draws_per_clip=task.draws,
         shuffle=True,
@@ -48,7 +45,7 @@ def loader(task: Task, form: str) -> fc.ClipLoader:
         repeat=True,
         workers=task.workers,
         cache=decoded_bytes(task.frames) // SHARE if task.step < TIME_STEPS else 0,
-        **masks,
+        targets=("mask", "label") if task.masks else "auto",
     )
 
 

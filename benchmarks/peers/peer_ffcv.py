@@ -125,7 +125,7 @@ class CutClips(Operation):
                     out[frame] = images[frame][top : top + side, left : left + side]
             return out[:count]
 
-        cut.is_parallel = True
+        cut.is_parallel = True  # type: ignore[attr-defined]
         return cut
 
 

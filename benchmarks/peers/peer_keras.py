@@ -9,11 +9,10 @@ import os
 import random
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 
 from peers.common import Clips
-from peers.decoding import cut_clip, png_mask, read
+from peers.decoding import cut_clip, png_mask, read, rgb_file
 
 os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="-1", KERAS_BACKEND="tensorflow")
 import keras
@@ -48,7 +47,7 @@ class ClipDataset(keras.utils.PyDataset):
 
     def clip(self, number: int) -> tuple[np.ndarray, ...]:
         """Return the parts of a clip."""
-        frames = (cv2.cvtColor(cv2.imread(path), cv2.COLOR_BGR2RGB) for path in self.clips.files(number))
+        frames = map(rgb_file, self.clips.files(number))
         return cut_clip(self.clips, frames, (png_mask(read(path)) for path in self.clips.masks(number)))
 
 
