@@ -1,4 +1,4 @@
-"""FFCV: a .beton file of single frames, with the bytes of the JPEGs; its decoder, and an operation of ours.
+"""FFCV: a .beton file of frames, as the JPEGs or decoded; its decoder, and an operation of ours.
 
 FFCV draws for each image, and shuffles images: so a traversal order of ours gives the frames of clips, one
 after the other, and an operation of ours draws once for 16 images. Its guide on customization describes both.
@@ -24,7 +24,7 @@ from ffcv.traversal_order.base import TraversalOrder
 from ffcv.writer import DatasetWriter
 
 from peers.common import TIME_STEPS, Clips, jpeg_shape
-from peers.decoding import read
+from peers.decoding import read, rgb_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,14 +46,17 @@ class Picture(np.ndarray):
 class Frames:
     """All frames and their classes, as the writer wants them."""
 
-    def __init__(self, clips: Clips) -> None:
+    def __init__(self, clips: Clips, *, raw: bool) -> None:
+        self.raw = raw
         self.rows = [(path, video.label) for video in clips.videos for path in video.files]
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> tuple[Picture, int]:
+    def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
         path, label = self.rows[index]
+        if self.raw:
+            return rgb_file(path), label
         data = read(path)
         picture = np.zeros((*jpeg_shape(data), 3), np.uint8).view(Picture)
         picture.data_of = data
@@ -61,11 +64,12 @@ class Frames:
 
 
 def write(task: Task, form: str) -> None:
-    """Write the frames, without encoding them again."""
+    """Write the frames, without encoding them again, or decoded."""
+    mode = "raw" if form == "raw.beton" else "jpg"
     rgb_image.encode_jpeg = lambda picture, _quality: np.frombuffer(picture.data_of, np.uint8)
-    fields = {"image": RGBImageField(write_mode="jpg"), "label": IntField()}
+    fields = {"image": RGBImageField(write_mode=mode), "label": IntField()}
     writer = DatasetWriter(str(task.packed(form)), fields, num_workers=1)
-    writer.from_indexed_dataset(Frames(Clips(task)))
+    writer.from_indexed_dataset(Frames(Clips(task), raw=mode == "raw"))
 
 
 class ClipOrder(TraversalOrder):

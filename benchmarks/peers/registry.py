@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 ALL = ("train", "train112", "train640", "overlap", "draws", "masks")
 NO_MASKS = ALL[:-1]
+RAW = ("train", "train640")  # decoded pixels, which take 13 times the bytes
 NO_OVERLAP = (*ALL[:3], *ALL[4:])
 OPENCV = "opencv-python-headless==5.0.0.93"
 PYTHON = ("simplejpeg==1.9.0", OPENCV)
@@ -34,7 +35,7 @@ class Peer(NamedTuple):
 
 
 PEERS = {
-    "fastclips": Peer("fastclips", (), {"folder": ALL, "jpeg": ALL, "dct": ALL, "mp4": NO_MASKS}),
+    "fastclips": Peer("fastclips", (), {"folder": ALL, "jpeg": ALL, "dct": ALL, "mp4": NO_MASKS, "raw": RAW}),
     "tfdata": Peer("tf.data", ("tensorflow-cpu==2.21.0",), {"folder": ALL}),
     "torch": Peer("torch DataLoader", (TORCH, *PYTHON), {"folder": ALL}),
     "dali": Peer("DALI, CPU", ("nvidia-dali-cuda120==2.4.0",), {"folder": ALL, "clips.tar": NO_OVERLAP}),
@@ -52,7 +53,7 @@ PEERS = {
                 "pillow<12",
             ),
         ),
-        {"beton": ("train", "train112", "train640", "overlap")},
+        {"beton": ALL[:4], "raw.beton": RAW},
         ("ffcv==1.0.2",),
     ),
     "grain": Peer(
