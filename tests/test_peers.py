@@ -96,3 +96,21 @@ def test_a_run_and_its_table(work):
     )
     assert "| a Python loop | folder |" in table.stdout
     assert "- torch DataLoader, folder (train): not installed: run `setup`" in table.stdout
+
+
+def test_the_summary_names_the_fastest(tmp_path):
+    results = []
+    for peer, form, rate in ("fastclips", "dct", 9000), ("torch", "folder", 900), ("grain", "folder", 1000):
+        side = {"task": "train", "peer": peer, "form": form}
+        results.append({**side, "kind": "started", "bytes": 4e6, "version": "1", "first_s": 1})
+        results += [
+            {**side, "kind": "turn", "frames_per_s": rate + more, "cpu_ms": 1, "pss_mb": 1}
+            for more in (0, 2, 9)
+        ]
+    (tmp_path / "results.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in results))
+    figure = tmp_path / "figure.svg"
+    script = [sys.executable, str(FOLDER / "peers"), "summary", str(tmp_path), "--figure", str(figure)]
+    table = subprocess.run(script, check=True, capture_output=True, text=True).stdout
+    assert "| `train` |  |  | 9,002 (4 MB) | Grain: 1,002 (4 MB) |  |" in table
+    shown = figure.read_text()
+    assert shown.index("fastclips, dct pack") < shown.index("Grain, folder") < shown.index("torch DataLoader")

@@ -5,6 +5,7 @@
     python benchmarks/peers data /tmp/peers   # frames, masks, video files and each peer's packed form, 1 GB
     python benchmarks/peers run /tmp/peers    # half an hour; appends to results.jsonl
     python benchmarks/peers table /tmp/peers  # --markdown
+    python benchmarks/peers summary /tmp/peers --figure docs/_static/peers.svg  # of the README
 
 `docs/peers.md` has the result, the method, and how to read it. FFCV builds against the
 system's OpenCV and libjpeg-turbo: ``apt-get install g++ pkg-config libopencv-dev libturbojpeg0-dev``. pip
@@ -29,7 +30,7 @@ from peers.registry import PEERS
 def main() -> None:
     """Run a command."""
     parser = argparse.ArgumentParser(prog="peers", description="fastclips beside other loaders.")
-    parser.add_argument("command", choices=("setup", "data", "run", "table", "serve", "write"))
+    parser.add_argument("command", choices=("setup", "data", "run", "table", "summary", "serve", "write"))
     parser.add_argument("work", type=Path, help="folder outside of the repository")
     parser.add_argument("--only", nargs="+", choices=PEERS, default=list(PEERS), help="these peers")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
@@ -39,6 +40,7 @@ def main() -> None:
         "--share", type=float, default=1.0, help="of the videos that `data` makes, for a trial"
     )
     parser.add_argument("--markdown", action="store_true", help="the table as Markdown")
+    parser.add_argument("--figure", type=Path, help="also draw the first task as bars, into this SVG")
     parser.add_argument("--side", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--began", type=float, help=argparse.SUPPRESS)
     parser.add_argument("--first", type=Path, help=argparse.SUPPRESS)
@@ -61,6 +63,12 @@ def main() -> None:
             from peers.table import print_table
 
             print_table(work / "results.jsonl", markdown=options.markdown)
+        case "summary":
+            from peers.summary import print_summary, write_figure
+
+            print_summary(work / "results.jsonl")
+            if options.figure:
+                write_figure(work / "results.jsonl", options.figure)
         case "serve":
             from peers.measuring import Side, serve_side
 

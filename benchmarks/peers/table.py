@@ -23,8 +23,11 @@ Lines = dict[Side, dict[str, Any]]
 Turns = dict[Side, list[dict[str, Any]]]
 
 
-def print_table(path: Path, *, markdown: bool) -> None:
-    """Print the tables of a file; of several starts of a side, the last counts."""
+def read_results(path: Path) -> tuple[Lines, Turns]:
+    """Return how each side of a file started, and the turns of those that were measured.
+
+    Of several starts of a side, the last counts.
+    """
     starts: Lines = {}
     turns: Turns = {}
     for line in map(json.loads, path.read_text().splitlines()):
@@ -33,7 +36,12 @@ def print_table(path: Path, *, markdown: bool) -> None:
             turns[side].append(line)
         else:
             starts[side], turns[side] = line, []
-    measured = {side: of_side for side, of_side in turns.items() if of_side}
+    return starts, {side: of_side for side, of_side in turns.items() if of_side}
+
+
+def print_table(path: Path, *, markdown: bool) -> None:
+    """Print the tables of a file."""
+    starts, measured = read_results(path)
     print_overview(starts, measured, markdown=markdown)
     for task in dict.fromkeys(side[0] for side in measured):
         print(f"\n### {task}\n" if markdown else f"\n{task}")
