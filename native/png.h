@@ -169,7 +169,7 @@ class Decoder {
         const bool done = zlib::inflate(data.data, data.size, rows_.data(), rows_.size()) &&
                           unfilter_all(wanted, row, to);
         for (auto* const memory : {&joined_, &rows_})
-            if (memory->capacity() > kKept) *memory = {};
+            if (memory->capacity() > kKept) std::vector<std::uint8_t>().swap(*memory);
         return done;
     }
 

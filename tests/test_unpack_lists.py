@@ -52,7 +52,9 @@ def same_data(one, other):
                     for column in (data.index.keys, data.index.starts, data.index.frame_counts)
                 )
                 read = [data.storage.read(stream.name, video, first + frame) for frame in range(count)]
-                pictures.append([None if data is None else decoder.decode(data).pixels for data in read])
+                pictures.append(
+                    [None if data is None else decoder.decode(data).pixels.copy() for data in read]
+                )
             for left, right in zip(*pictures, strict=True):
                 np.testing.assert_array_equal(left, right)
 

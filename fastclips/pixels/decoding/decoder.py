@@ -19,6 +19,7 @@ only if that data is decoded.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -275,7 +276,8 @@ class Decoder:
         header = _header(data)
         if header.bits != _BYTE or self._colors is not None:
             return None
-        pixels = self._room(header)
+        shape = header.height, header.width, self._channels
+        pixels = self._room(header) if math.prod(shape) <= _KEPT else np.empty(shape, np.uint8)
         return pixels if self._pngs.decode(data, pixels, self._mask) else None
 
     def _whole_dct(self, data: Encoded, scale: int) -> Decoded:
