@@ -27,11 +27,11 @@ import simplejpeg
 from PIL import Image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
-__all__ = ["KINDS", "film", "jpegs_of", "photographs", "write_frames"]
+__all__ = ["KINDS", "film", "jpegs_of", "photographs", "write_frames", "write_movie"]
 
 DRIFT = 96  # pixels that the camera moves at most
 
@@ -231,6 +231,39 @@ def write_frames(
             data = simplejpeg.encode_jpeg(picture, quality, "RGB", "420")
             total += (folder / f"frame_{number:05d}.jpg").write_bytes(data)
     return total
+
+
+def write_movie(
+    path: Path, frames: Iterable[NDArray[np.uint8]], *, gop: int, rate: int = 25, options: Mapping[str, str]
+) -> None:
+    """Write a video file, H.264.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder is made if it does not exist.
+    frames : iterable of ndarray of uint8
+        (height, width, 3).
+    gop : int
+        Frames from one key frame to the next.
+    rate : int
+        Frames per second.
+    options : mapping of str
+        For x264, such as ``{"crf": "23"}``.
+    """
+    import av  # noqa: PLC0415 - an extra
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=rate)
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.gop_size = gop
+        stream.options = {"sc_threshold": "0", **options}
+        for number, frame in enumerate(frames):
+            if not number:
+                stream.height, stream.width = frame.shape[:2]
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
+        container.mux(stream.encode())
 
 
 def _main() -> None:

@@ -15,7 +15,7 @@ Each line compares a call, as users write it, with its replacement, on the same 
   ClipSequence;
 - keras-video-generators 1.0.14: 5 frames of a video, 224x224, float32, batches of 8. It keeps all frames that
   it has served in memory, without a limit, so a first epoch is measured every time;
-- tf.data with `decode_and_crop_jpeg`, as in `peers.py`.
+- tf.data with `decode_and_crop_jpeg`, as in `peers/`.
 
 Two originals need their own interpreters, because they cannot be imported with Keras 3. The first needs Keras
 2.8, the last version with all that it imports: Python 3.10 with ``tensorflow-cpu==2.8.* 'protobuf<3.21'
@@ -209,9 +209,11 @@ def opencv_sequence(folder: Path) -> Made:
     os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="-1")
     import cv2
     import keras
-    from peers import windows
+    from peers.common import Clips, Task
 
-    clips, labels, (height, width) = windows(folder)
+    windows = Clips(Task(folder))
+    height, width = windows.shape
+    clips, labels = ([call(n) for n in range(len(windows))] for call in (windows.files, windows.label))
 
     class Clips(keras.utils.PyDataset):
         def __init__(self, **options: Any) -> None:
@@ -305,12 +307,17 @@ def fastclips_video(folder: Path) -> Made:
 
 
 def crops(name: str) -> Callable[[Path], Made]:
-    """Return a loader of `peers.py`."""
+    """Return a loader of `peers/`, over the folder."""
 
     def make(folder: Path) -> Made:
-        import peers
+        from importlib import import_module
 
-        return peers.crops(name, folder)
+        from peers.common import Task
+
+        peer = import_module(f"peers.peer_{name}")
+        task = Task(folder)
+        shape = (task.batch, TIME_STEPS, task.size, task.size, 3)
+        return from_iterator(peer.VERSION, iter(peer.batches(task, "folder")), shape)
 
     return make
 
@@ -365,35 +372,35 @@ LINES = {
     "tf.data": Line(
         "tf.data: decode_and_crop_jpeg",
         "ClipLoader(..., [RandomCrop(224), RandomFlip()])",
-        (crops("tf.data crop"), crops("fastclips")),
+        (crops("tfdata"), crops("fastclips")),
     ),
 }
 
 
 def measure(name: str, line: Line, args: argparse.Namespace) -> None:
     """Let both sides of a line take turns, and print the line."""
-    from peers import Peer
+    from loader_turns import Loader
 
-    peers: list[Peer] = []
+    loaders: list[Loader] = []
     try:
         for side in range(2):
             python = getattr(args, line.python) if line.python and not side else sys.executable
-            peers.append(Peer([python, __file__, "--serve", name, "--side", str(side), str(args.folder)]))
+            loaders.append(Loader([python, __file__, "--serve", name, "--side", str(side), str(args.folder)]))
         for number in range(args.rounds):
-            for peer in peers[:: -1 if number % 2 else 1]:
-                peer.turn(args.seconds)
+            for loader in loaders[:: -1 if number % 2 else 1]:
+                loader.turn(args.seconds)
     except ChildProcessError as error:
         print(f"{line.original}\n  left out: {error}")
     else:
         print(line.original)
-        for side, peer in zip(("original", line.replacement), peers, strict=True):
-            label = f"  {side} ({peer.version})"
-            print(f"{label:<66}{median(peer.rates):>7,.0f}  {spread(peer.cpu_ms, '.3f')}")
-        ratios = [a / b for a, b in zip(*(peer.cpu_ms for peer in peers), strict=True)]
+        for side, loader in zip(("original", line.replacement), loaders, strict=True):
+            label = f"  {side} ({loader.version})"
+            print(f"{label:<66}{median(loader.rates):>7,.0f}  {spread(loader.cpu_ms, '.3f')}")
+        ratios = [a / b for a, b in zip(*(loader.cpu_ms for loader in loaders), strict=True)]
         print(f"{'  CPU time, original / replacement':<75}{spread(ratios, '.2f')}")
     finally:
-        for peer in peers:
-            peer.close()
+        for loader in loaders:
+            loader.close()
 
 
 def spread(values: list[float], form: str) -> str:
@@ -421,7 +428,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:
-        from peers import serve
+        from loader_turns import serve
 
         serve(lambda: LINES[args.serve].sides[args.side](args.folder))
     print(f"{'':66}{'frames/s':>7}  CPU ms/frame (quartiles)")

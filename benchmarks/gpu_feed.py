@@ -20,6 +20,8 @@ How to read: `wait` is the share of the time that the training loop waits for it
 share by which the steps are slower than with the resident batch, which counts copies and all other load, too.
 """  # noqa: D400 - a question
 
+# ruff: noqa: PLC0415 - each process imports only the loader that it serves
+
 from __future__ import annotations
 
 import argparse
@@ -33,8 +35,8 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-import peers
 import torch
+from peers.common import TIME_STEPS, Task
 from torch import nn
 
 if TYPE_CHECKING:
@@ -84,20 +86,28 @@ def network(width: int) -> nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(channels, CLASSES))
 
 
-def batches(side: str, task: peers.Task, device: torch.device) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def batches(side: str, task: Task, device: torch.device) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Serve the batches of a side without an end: (B, C, T, H, W) uint8 and labels, on the device."""
     if side in {"fastclips", "dct pack"}:
-        loader = peers.fastclips_loader(task, codec="dct" if side == "dct pack" else "")
-        yield from loader.to_torch(device, layout="BCTHW")
+        from peers import peer_fastclips
+
+        form = "dct" if side == "dct pack" else "folder"
+        if form == "dct" and not task.packed(form).exists():
+            peer_fastclips.write(task, form)
+        yield from peer_fastclips.loader(task, form).to_torch(device, layout="BCTHW")
         return
     if side == "resident":
-        size = (peers.BATCH, peers.TIME_STEPS, task.size, task.size, 3)
+        size = (task.batch, TIME_STEPS, task.size, task.size, 3)
         clips = torch.randint(0, 256, size, dtype=torch.uint8, device=device).permute(0, 4, 1, 2, 3)
-        yield from repeat((clips, torch.zeros(peers.BATCH, dtype=torch.int64, device=device)))
+        yield from repeat((clips, torch.zeros(task.batch, dtype=torch.int64, device=device)))
     if side == "torch":
-        _, given = peers.torch_batches(task, pin_memory=device.type == "cuda")
+        from peers import peer_torch
+
+        given = peer_torch.batches(task, "folder", pin_memory=device.type == "cuda")
     else:
-        _, tensors = peers.tfdata_batches(task, crop=True)
+        from peers import peer_tfdata
+
+        tensors = peer_tfdata.batches(task, "folder")
         given = ([torch.from_numpy(part.numpy()) for part in batch] for batch in tensors)
     for clips, labels in given:
         moved = clips.to(device, non_blocking=True).permute(0, 4, 1, 2, 3)
@@ -112,7 +122,9 @@ def train(side: str, options: argparse.Namespace) -> dict[str, float]:
         torch.backends.cudnn.benchmark = True
     model = network(options.width).to(device, memory_format=torch.channels_last_3d)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-    given = batches(side, peers.Task(options.folder, peers.TIME_STEPS, options.crop, options.crop), device)
+    crop = {"crop": options.crop, "size": options.crop}
+    task = Task(options.folder, **crop, batch=options.batch, workers=options.workers)
+    given = batches(side, task, device)
     waited, began = 0.0, time.perf_counter()
     for step in range(WARM_UP + options.steps):
         if step == WARM_UP:
@@ -153,7 +165,6 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where to write the figures")
     parser.add_argument("--side", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    peers.WORKERS, peers.BATCH = options.workers, options.batch
     if options.side:
         print(json.dumps(train(options.side, options)), flush=True)
         return

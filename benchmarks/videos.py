@@ -30,8 +30,9 @@ Measured on 2026-11-28, on 2 cores of a virtual machine that had other work duri
 second half. So the rates depend on how many threads a loader has, and their quartiles lie far apart; CPU time
 per frame is steady. Packs are read faster since.
 
-How to read: as `peers.py`, whose turns these are. With a key frame every 250 frames, a clip costs some 125
-frames before it, whoever decodes; a pack has no such frames.
+How to read: loaders take turns, and batches prepared ahead are not counted; CPU time is that of
+all processes. With a key frame every 250 frames, a clip costs some 125 frames before it, whoever decodes; a
+pack has no such frames.
 """  # noqa: D400 - a question
 
 # ruff: noqa: PLC0415 - each process imports only the loader that it serves
@@ -45,11 +46,12 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from peers import BATCH, TIME_STEPS, WORKERS, serve, started
+from loader_turns import serve, started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+BATCH, TIME_STEPS, WORKERS = 8, 16, 2
 VIDEOS, FRAMES = 32, 300
 HEIGHT, WIDTH = 256, 340
 CROP = 224
@@ -58,26 +60,18 @@ GOPS = (16, 250)
 
 def write_videos(folder: Path) -> None:
     """Write the video files and their packs, unless they exist."""
-    import av
-    from frames import film
+    from frames import film, write_movie
 
     import fastclips as fc
 
     if all((folder / f"pack{gop}" / "pack.index").exists() for gop in GOPS):
         return
+    options = {"preset": "veryfast", "crf": "23", "bf": "2"}
     for number in range(VIDEOS):
         frames = list(film(HEIGHT, WIDTH, FRAMES, np.random.default_rng(number)))
         for gop in GOPS:
             path = folder / f"gop{gop}" / f"class_{number % 4}" / f"video_{number}.mp4"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with av.open(str(path), "w") as container:
-                stream = container.add_stream("libx264", rate=25)
-                stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "yuv420p"
-                stream.codec_context.gop_size = gop
-                stream.options = {"preset": "veryfast", "crf": "23", "bf": "2", "sc_threshold": "0"}
-                for frame in frames:
-                    container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
-                container.mux(stream.encode())
+            write_movie(path, frames, gop=gop, options=options)
     for gop in GOPS:
         fc.pack(folder / f"gop{gop}", folder / f"pack{gop}")
 
@@ -176,24 +170,24 @@ def crops(name: str, source: Path) -> tuple[str, Callable[[], int]]:
 
 def measure(args: argparse.Namespace, gop: int) -> None:
     """Measure files with a key frame every `gop` frames, and print."""
-    peers = {}
+    loaders = {}
     for name in LOADERS:
         python = sys.executable if name in ("fastclips", "pack") else args.peers_python
         source = args.folder / (f"pack{gop}" if name == "pack" else f"gop{gop}")
-        peer = started(name, [python, __file__, str(source), "--serve", name])
-        if peer:
-            peers[name] = peer
+        loader = started(name, [python, __file__, str(source), "--serve", name])
+        if loader:
+            loaders[name] = loader
     for number in range(args.rounds):
-        for peer in list(peers.values())[:: -1 if number % 2 else 1]:
-            peer.turn(args.seconds)
-    ours = peers["fastclips"].rates
-    for name, peer in peers.items():
-        low, rate, high = np.quantile(peer.rates, (0.25, 0.5, 0.75)) / TIME_STEPS
+        for loader in list(loaders.values())[:: -1 if number % 2 else 1]:
+            loader.turn(args.seconds)
+    ours = loaders["fastclips"].rates
+    for name, loader in loaders.items():
+        low, rate, high = np.quantile(loader.rates, (0.25, 0.5, 0.75)) / TIME_STEPS
         clips = f"{rate:.1f} ({low:.1f}-{high:.1f})"
-        low, ratio, high = np.quantile(np.divide(ours, peer.rates), (0.25, 0.5, 0.75))
+        low, ratio, high = np.quantile(np.divide(ours, loader.rates), (0.25, 0.5, 0.75))
         spread = f"{ratio:.2f} ({low:.2f}-{high:.2f})"
-        print(f"{gop:>10}  {name:<12}{peer.version:<12}{clips:<22}{median(peer.cpu_ms):<14.3f}{spread}")
-        peer.close()
+        print(f"{gop:>10}  {name:<12}{loader.version:<12}{clips:<22}{median(loader.cpu_ms):<14.3f}{spread}")
+        loader.close()
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""fastclips beside other loaders. `python benchmarks/peers --help` has the commands."""
