@@ -1,4 +1,4 @@
-"""Draws the rates of one task as bars, an SVG; `peers table --figure` calls it."""
+"""Draws the rates of one task as bars, an SVG; `peers summary --figure` calls it."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from PIL import Image
 from fastclips._native import DCT_MAGIC, NPY_MAGIC, around_scan, from_dct, to_dct, transcode
 from fastclips.errors import DamageError, FrameError
 from fastclips.pixels.decoding.decoder import Decoder, frame_size
-from fastclips.pixels.decoding.headers import is_whole_png
+from fastclips.pixels.decoding.headers import PNG_START, is_whole_png
 from fastclips.pixels.geometry.resample import shrink
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ QUALITY = 90  # of pixels that must be encoded when no quality is given
 _BIN, _DCT = KINDS.index("bin"), KINDS.index("fcd")
 _STARTS = {
     b"\xff\xd8\xff": 0,
-    b"\x89PNG\r\n\x1a\n": 1,
+    PNG_START: 1,
     b"BM": 2,
     b"II*\0": 3,
     b"MM\0*": 3,

@@ -235,7 +235,7 @@ class Decoder:
         return Decoded(found, 0, 0, 1, rung)
 
     def _whole(self, data: Encoded, scale: int) -> Decoded:
-        """Decode a whole frame of any format, with simplejpeg or Pillow."""
+        """Decode a whole frame of any format: natively, with simplejpeg, Pillow or OpenCV."""
         if data[_DCT] == DCT_MAGIC:
             return self._whole_dct(data, scale)
         if data[:8] == PNG_START and (pixels := self._png(data)) is not None:
